@@ -1,0 +1,37 @@
+"""Data sets as tensors: `load` them by name, or bring your own with `as_dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from twofold.data import cifar10, digits, idx
+from twofold.data.dataset import Dataset, as_dataset
+from twofold.data.transforms import batches, jitter
+from twofold.errors import unknown
+
+__all__ = ["DATASETS", "Dataset", "as_dataset", "batches", "jitter", "load"]
+
+DATASETS: dict[str, Callable[[Path | str | None, bool], Dataset]] = {
+    "digits": digits.load,
+    "mnist": partial(idx.load, "mnist"),
+    "fashion-mnist": partial(idx.load, "fashion-mnist"),
+    "cifar10": cifar10.load,
+}
+
+
+def load(name: str, data_dir: Path | str | None = None, download: bool = True) -> Dataset:
+    """Load the data set ``name``, one of `DATASETS`.
+
+    Files are looked for in ``data_dir``, in ``$TWOFOLD_DATA`` and in the user's cache folder; what is in none of them
+    is downloaded if ``download`` is true. Well-formed files with other bytes than the official ones are loaded too,
+    with ``official=False``.
+
+    Raises:
+        SettingError: there is no data set of that name.
+        DataError: its files are missing or damaged.
+    """
+    if name not in DATASETS:
+        raise unknown("data set", name, DATASETS)
+    return DATASETS[name](data_dir, download)

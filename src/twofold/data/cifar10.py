@@ -1,0 +1,47 @@
+"""CIFAR-10 in its official binary layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from twofold.data import fetch
+from twofold.data.dataset import Dataset
+
+RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, the green and the blue plane, each row by row
+
+
+def parse(content: bytes, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` in the ``content`` of one file; ``path`` is for errors.
+
+    Raises:
+        DataError: the file is not made of whole records, or a label is above 9.
+    """
+    if not content or len(content) % RECORD:
+        raise fetch.damaged(path, f"has {len(content)} bytes, expected a multiple of {RECORD}", "cifar10")
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
+    labels, images = records[:, 0], records[:, 1:].reshape(-1, 3, 32, 32)
+    if labels.max() > 9:
+        first = int((labels > 9).argmax())
+        raise fetch.damaged(path, f"has the label {labels[first]} at image {first}, expected 0 to 9", "cifar10")
+    return images, labels
+
+
+def load(data_dir: Path | str | None, download: bool) -> Dataset:
+    """CIFAR-10: images ``(cases, 3, 32, 32)``, 10 classes; ``official`` if all six files have their published digests.
+
+    Raises:
+        DataError: files are missing or damaged.
+    """
+    batches, official = [], True
+    for path in fetch.locate("cifar10", data_dir, download):
+        content, verified = fetch.read(path, "cifar10")
+        images, labels = parse(content, path)
+        batches.append((np.divide(images, 255, dtype=np.float32), labels.astype(np.int64)))
+        official &= verified
+    train_images, train_labels = (torch.from_numpy(np.concatenate(part)) for part in zip(*batches[:-1], strict=True))
+    test_images, test_labels = (torch.from_numpy(part) for part in batches[-1])
+    return Dataset("cifar10", train_images, train_labels, test_images, test_labels, classes=10, official=official)

@@ -1,0 +1,198 @@
+"""Images with labels, checked once, so that nothing behind this door has to check them again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twofold.errors import DataError, SettingError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training part and a test part of labeled images.
+
+    Attributes:
+        name: what results call these data.
+        train_images, test_images: ``(cases, channels, height, width)``, float32 from 0 to 1, contiguous.
+        train_labels, test_labels: ``(cases,)``, int64 from 0 to ``classes - 1``.
+        classes: how many classes there are, at least 2.
+        official: the bytes were verified to be the published ones.
+
+    Raises:
+        DataError: a shape, type or value is none of the above. The message names the data set, the part and the
+            first case that is wrong.
+    """
+
+    name: str
+    train_images: Tensor = field(repr=False)
+    train_labels: Tensor = field(repr=False)
+    test_images: Tensor = field(repr=False)
+    test_labels: Tensor = field(repr=False)
+    classes: int
+    official: bool
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise DataError(f"data set {self.name!r}: classes is {self.classes}, expected 2 or more: count the labels")
+        _check_part(self.name, "train", self.train_images, self.train_labels, self.classes)
+        _check_part(self.name, "test", self.test_images, self.test_labels, self.classes)
+        train, test = tuple(self.train_images.shape[1:]), tuple(self.test_images.shape[1:])
+        if train != test:
+            raise DataError(
+                f"data set {self.name!r}: a train image has the shape {train} and a test image {test}, expected one "
+                "(channels, height, width) for both: crop or pad one part"
+            )
+        for part in ("train_images", "train_labels", "test_images", "test_labels"):
+            object.__setattr__(self, part, getattr(self, part).contiguous())
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)`` of one image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
+    def pixels(self) -> int:
+        """Numbers in one image: channels × height × width."""
+        return self.train_images[0].numel()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the four tensors' shapes and values, the same on every device and machine."""
+        digest = hashlib.sha256()
+        for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            array = tensor.cpu().numpy()
+            little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{little_endian.dtype.str}{tuple(tensor.shape)}".encode())
+            digest.update(little_endian.data)
+        return digest.hexdigest()
+
+    def hold_out(self, count: int) -> Dataset:
+        """The last ``count`` training images become the test part; the real test part is left out, untouched.
+
+        Hyper-parameters are chosen on such a data set, so that the test images are seen once, at the end.
+
+        Raises:
+            SettingError: ``count`` leaves no image to train on, or none to test on.
+        """
+        cases = len(self.train_images)
+        if not 0 < count < cases:
+            raise SettingError(
+                f"data set {self.name!r}: cannot hold out {count} of {cases} training images: "
+                f"choose a number from 1 to {cases - 1}"
+            )
+        return replace(
+            self,
+            train_images=self.train_images[:-count],
+            train_labels=self.train_labels[:-count],
+            test_images=self.train_images[-count:],
+            test_labels=self.train_labels[-count:],
+        )
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """The same data with all four tensors on ``device``."""
+        return replace(
+            self,
+            train_images=self.train_images.to(device),
+            train_labels=self.train_labels.to(device),
+            test_images=self.test_images.to(device),
+            test_labels=self.test_labels.to(device),
+        )
+
+
+def as_dataset(
+    name: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, classes: int
+) -> Dataset:
+    """A `Dataset` of your own arrays or tensors, ``official=False``.
+
+    Images may have the shape ``(cases, channels, height, width)``, ``(cases, height, width)`` (one channel is added)
+    or ``(cases, features)`` (they become ``(cases, 1, 1, features)``). They become float32 and keep their values,
+    which must lie between 0 and 1. Labels are whole numbers of any integer type, ``(cases,)``.
+
+    Raises:
+        DataError: no such arrays; see `Dataset`.
+    """
+    return Dataset(
+        name,
+        _as_images(name, "train", train_images),
+        _as_labels(name, "train", train_labels),
+        _as_images(name, "test", test_images),
+        _as_labels(name, "test", test_labels),
+        classes,
+        official=False,
+    )
+
+
+def _as_tensor(name: str, what: str, values: Any) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach()
+    try:
+        return torch.from_numpy(np.array(values))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"data set {name!r}: {what} cannot become one tensor of numbers ({' '.join(str(error).split())}): "
+            "give a NumPy array or a tensor"
+        ) from error
+
+
+def _as_images(name: str, part: str, values: Any) -> Tensor:
+    images = _as_tensor(name, f"{part} images", values)
+    if images.is_complex():
+        raise DataError(f"data set {name!r}: {part} images are complex numbers, expected real ones: give magnitudes")
+    images = images.to(torch.float32)
+    if images.ndim == 2:
+        return images[:, None, None, :]
+    return images[:, None] if images.ndim == 3 else images
+
+
+def _as_labels(name: str, part: str, values: Any) -> Tensor:
+    labels = _as_tensor(name, f"{part} labels", values)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise DataError(
+            f"data set {name!r}: {part} labels are {labels.dtype}, expected whole numbers: convert them to int64"
+        )
+    return labels.to(torch.int64)
+
+
+def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: int) -> None:
+    def refuse(found: str) -> NoReturn:
+        raise DataError(f"data set {name!r}: {part} {found}")
+
+    if images.dtype != torch.float32:
+        refuse(f"images are {images.dtype}, expected torch.float32 from 0 to 1: convert them with .float()")
+    if labels.dtype != torch.int64:
+        refuse(f"labels are {labels.dtype}, expected torch.int64: convert them with .long()")
+    if images.ndim != 4:
+        refuse(
+            f"images have the shape {tuple(images.shape)}, expected (cases, channels, height, width): reshape them "
+            "or use twofold.data.as_dataset"
+        )
+    if labels.ndim != 1:
+        refuse(f"labels have the shape {tuple(labels.shape)}, expected (cases,): give one number per image")
+    if len(images) != len(labels):
+        refuse(f"part has {len(images)} images and {len(labels)} labels, expected as many: find what is missing")
+    if images.numel() == 0:
+        refuse(f"images have the shape {tuple(images.shape)}, expected at least one image with pixels: add some")
+    low, high = (float(value) for value in images.aminmax())  # NaN anywhere makes both NaN
+    if not (0 <= low and high <= 1):
+        bad = ~images.isfinite().flatten(1).all(1)
+        if bad.any():
+            refuse(
+                f"images have NaN or infinite pixels in {int(bad.sum())} of {len(bad)} images, first in image "
+                f"{int(bad.nonzero()[0])}: remove or repair them"
+            )
+        refuse(f"pixels go from {low:g} to {high:g}, expected 0 to 1: rescale them (divide bytes by 255)")
+    outside = ((labels < 0) | (labels >= classes)).nonzero()
+    if len(outside):
+        first = int(outside[0])
+        refuse(
+            f"label {int(labels[first])} of image {first} is outside 0 to {classes - 1}: "
+            "number the classes from 0, or raise the number of classes"
+        )

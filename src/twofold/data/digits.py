@@ -1,0 +1,30 @@
+"""The small data set that needs no file: the 8 x 8 digits that come with scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import sklearn.datasets
+import torch
+
+from twofold.data.dataset import Dataset
+
+SPLIT_SEED = 1797
+
+
+def load(data_dir: Path | str | None = None, download: bool = False) -> Dataset:
+    """scikit-learn's 1797 handwritten digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, 10 classes.
+
+    The split is always the same: of every class a fifth is the test part, and both parts are shuffled, so that the
+    last training images can be held out. ``data_dir`` and ``download`` change nothing.
+    """
+    raw = sklearn.datasets.load_digits()
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(raw.target))  # NumPy promises never to change its stream
+    images, labels = raw.images[order, None].astype(np.float32) / 16, raw.target[order].astype(np.int64)
+    test = np.zeros(len(labels), dtype=bool)
+    for label in range(10):
+        members = np.flatnonzero(labels == label)
+        test[members[: round(len(members) / 5)]] = True
+    parts = (images[~test], labels[~test], images[test], labels[test])
+    return Dataset("digits", *map(torch.from_numpy, parts), classes=10, official=True)

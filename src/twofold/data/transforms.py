@@ -1,0 +1,49 @@
+"""What is done to images and their order while training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from twofold.errors import SettingError
+
+
+def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
+    """Shift every image by its own random whole-pixel offset, zeros coming in at the borders.
+
+    Both offsets of an image are uniform over -reach ... reach, so all (2 reach + 1)² positions are equally likely;
+    the channels of an image move together.
+
+    Args:
+        images: ``(batch, channels, height, width)``.
+        reach: in pixels; 0 gives ``images`` back as they are and draws nothing.
+        generator: on the device of ``images``.
+
+    Raises:
+        SettingError: ``reach`` is negative.
+    """
+    if reach < 0:
+        raise SettingError(f"jitter reach is {reach} pixels, expected 0 or more: 0 switches jitter off")
+    if reach == 0:
+        return images
+    batch, _, height, width = images.shape
+    padded = functional.pad(images, [reach] * 4)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (batch, channels, down, right, height, width), a view
+    down, right = torch.randint(2 * reach + 1, (2, batch), generator=generator, device=images.device)
+    return windows[torch.arange(batch, device=images.device), :, down, right]
+
+
+def batches(count: int, size: int, generator: Generator, device: torch.device | str) -> Iterator[Tensor]:
+    """The index tensors ``(size,)`` of one epoch over ``count`` cases in random order, each case once.
+
+    The last batch has what is left. The order is drawn at the call, on ``device``, where ``generator`` must be.
+
+    Raises:
+        SettingError: ``count`` or ``size`` is below 1.
+    """
+    if count < 1 or size < 1:
+        raise SettingError(f"batches of {size} from {count} cases: both must be 1 or more")
+    return iter(torch.randperm(count, generator=generator, device=device).split(size))

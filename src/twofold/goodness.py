@@ -1,0 +1,70 @@
+"""How much a layer likes what it sees: goodness functions of an activity vector.
+
+All take activities ``(batch, units)`` and give goodness ``(batch,)`` in at least float32, a sum or a mean over the units as the
+formula says. The slope is *half* the derivative, so that the slope of a sum of squares is the activity itself; the
+factor 2 belongs to the learning rate, as in the author's own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """A goodness function with its slope and its natural threshold.
+
+    Attributes:
+        value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
+        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``.
+        threshold: number of units -> the goodness at which p(positive) = ½.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    threshold: Callable[[int], float]
+
+
+def wide(tensor: Tensor) -> torch.dtype:
+    """The type in which sums over units are taken: float32, or the tensor's own where that is wider."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def _sum_of_squares(activity: Tensor) -> Tensor:
+    return activity.square().sum(1, dtype=wide(activity))
+
+
+sum_of_squares = Goodness(_sum_of_squares, lambda activity: activity, float)
+"""g = Σ yⱼ², threshold = number of units (talk 08:11; the author's code)."""
+
+mean_of_squares = Goodness(
+    lambda activity: _sum_of_squares(activity) / activity.shape[1],
+    lambda activity: activity / activity.shape[1],
+    lambda units: 1.0,
+)
+"""g = Σ yⱼ² / units, threshold 1. The slope is smaller by the number of units: the rate wants to be larger by it."""
+
+sum_of_activities = Goodness(
+    lambda activity: activity.sum(1, dtype=wide(activity)),
+    lambda activity: torch.full_like(activity, 0.5),
+    lambda units: 0.5 * units,
+)
+"""g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""
+
+minus_sum_of_squares = Goodness(
+    lambda activity: -_sum_of_squares(activity),
+    lambda activity: -activity,
+    lambda units: -float(units),
+)
+"""g = -Σ yⱼ²: low activity for positive data, high for negative (talk 25:09)."""
+
+GOODNESS = {
+    "sum_of_squares": sum_of_squares,
+    "mean_of_squares": mean_of_squares,
+    "sum_of_activities": sum_of_activities,
+    "minus_sum_of_squares": minus_sum_of_squares,
+}

@@ -1,0 +1,52 @@
+"""How a label gets into a picture (talk 10:57).
+
+A label is a vector with one number per class: one-of-N times a strength for a stated label, the same small number
+everywhere for the neutral one. Positive, negative and neutral input differ in it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def one_of_n(labels: Tensor, classes: int, strength: float) -> Tensor:
+    """Label numbers ``(batch,)`` -> label vectors ``(batch, classes)``, ``strength`` at the label and 0 elsewhere."""
+    vectors = torch.zeros(len(labels), classes, device=labels.device)
+    return vectors.scatter_(1, labels[:, None], strength)
+
+
+def neutral(count: int, classes: int, strength: float, device: torch.device) -> Tensor:
+    """``count`` neutral label vectors: ``strength / classes`` everywhere, the mean of all stated labels (talk 13:02)."""
+    return torch.full((count, classes), strength / classes, device=device)
+
+
+def overlay(images: Tensor, labels: Tensor) -> Tensor:
+    """The label vector replaces the first pixels, which must be a margin without content, as in MNIST.
+
+    Args:
+        images: ``(batch, pixels)``.
+        labels: ``(batch, classes)`` label vectors.
+
+    Returns:
+        ``(batch, pixels)``.
+    """
+    return torch.cat([labels.to(images.dtype), images[:, labels.shape[1] :]], 1)
+
+
+def prepend(images: Tensor, labels: Tensor) -> Tensor:
+    """The label vector comes in front of the pixels, for pictures that have no margin.
+
+    Args:
+        images: ``(batch, pixels)``.
+        labels: ``(batch, classes)`` label vectors.
+
+    Returns:
+        ``(batch, classes + pixels)``.
+    """
+    return torch.cat([labels.to(images.dtype), images], 1)
+
+
+LABEL_IN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "prepend": prepend}

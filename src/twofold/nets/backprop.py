@@ -1,0 +1,56 @@
+"""The twin: the same net, trained by backpropagation. Every comparison uses it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from twofold.errors import SettingError
+from twofold.normalize import normalize
+
+
+class Backprop(nn.Module):
+    """Rectified layers of the given widths and a linear softmax on top, for a normalized image.
+
+    Weights start as N(0, 2 / inputs), the softmax at 0, biases at 0.
+
+    Args:
+        pixels: number of pixels of an image.
+        widths: units of the hidden layers.
+        classes: number of labels.
+        generator: draws the first weights.
+    """
+
+    def __init__(
+        self, pixels: int, widths: tuple[int, ...], classes: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        if not widths:
+            raise SettingError("a net needs at least one layer, got none: give at least one width")
+        sizes = (pixels, *widths, classes)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.classes = classes
+        self.compute: torch.dtype | None = None
+        for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
+            scale = math.sqrt(2 / layer.in_features) if layer is not self.layers[-1] else 0.0
+            layer.weight.data = torch.randn(layer.weight.shape, generator=generator) * scale
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
+        activity = normalize(images.flatten(1))
+        for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
+            kind = self.compute or layer.weight.dtype
+            total = linear(activity.to(kind), layer.weight.to(kind), layer.bias.to(kind))
+            activity = total.relu()
+        return total.to(layer.weight.dtype)
+
+    @torch.no_grad()
+    def fast(self, images: Tensor) -> Tensor:
+        """Logits of all images, in parts that fit any memory."""
+        return torch.cat([self(part) for part in images.split(2000)])

@@ -1,0 +1,157 @@
+"""The feedforward net: a stack of layers, the ways of putting a label into its input, and its three tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from twofold.errors import SettingError, unknown
+from twofold.labels import LABEL_IN, neutral, one_of_n
+from twofold.layers import Layer
+from twofold.learning import Rule, smooth_and_step
+from twofold.normalize import normalize
+
+ROWS = 2000
+"""Cases that go through the net at once in a test: large enough to be fast, small enough for any memory."""
+
+
+class Softmax(nn.Module):
+    """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
+
+    Logits = features · Wᵀ; W starts at 0, there is no bias. Its gradient in closed form is (one-of-N - softmax)ᵀ features.
+    """
+
+    weight: nn.Parameter
+    weight_velocity: Tensor
+
+    def __init__(self, features: int, classes: int, decay: float = 0.003) -> None:
+        super().__init__()
+        self.rule = Rule(decay=decay)
+        self.weight = nn.Parameter(torch.zeros(classes, features), requires_grad=False)
+        self.register_buffer("weight_velocity", torch.zeros(classes, features), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` for features ``(batch, features)``."""
+        return linear(features.to(self.weight.dtype), self.weight)
+
+    def learn(self, features: Tensor, labels: Tensor, rate: float) -> Tensor:
+        """One step towards the true labels ``(batch,)``; the logits are those from before the step."""
+        logits: Tensor = self(features)
+        wanted = -logits.softmax(1)
+        wanted[torch.arange(len(labels), device=labels.device), labels] += 1
+        gradient = wanted.T @ features.to(wanted.dtype) / len(labels)
+        smooth_and_step(self.weight, self.weight_velocity, gradient, rate, self.rule)
+        return logits
+
+
+class FeedForward(nn.Module):
+    """A feedforward net that is taught by goodness.
+
+    The label is a part of the input: the right one makes positive data, a wrong one negative data. A test asks which
+    label the layers like best (slow), or what the softmax reads from the hidden activities under a neutral label
+    (fast), or lets the second choose a few for the first to decide between (shortlist).
+
+    Args:
+        layers: the stack, from the input upwards.
+        classes: number of labels.
+        label_in: ``overlay`` (the label replaces the first pixels) or ``prepend`` (it comes in front of them).
+        label_strength: the number at the label's place in the input (5 in the talk, 1 in the author's code).
+        counted_from: the first layer, counted from 1, whose goodness and activities the tests use. The author leaves
+            the first one out. A net with fewer layers uses its last one.
+        softmax_decay: weight decay of the softmax.
+
+    Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        classes: int,
+        *,
+        label_in: str = "overlay",
+        label_strength: float = 1.0,
+        counted_from: int = 2,
+        softmax_decay: float = 0.003,
+    ) -> None:
+        super().__init__()
+        if not layers:
+            raise SettingError("a net needs at least one layer, got none: give at least one width")
+        if label_in not in LABEL_IN:
+            raise unknown("way of putting the label in", label_in, LABEL_IN)
+        self.layers = nn.ModuleList(layers)
+        self.classes = classes
+        self.label_in = label_in
+        self.label_strength = label_strength
+        self.counted = range(min(counted_from, len(layers)) - 1, len(layers))
+        self.softmax = Softmax(sum(layers[index].units for index in self.counted), classes, softmax_decay)
+
+    # ---- input -------------------------------------------------------------------------------------------------
+
+    def embed(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Normalized input ``(batch, inputs)``: the images with their label vectors ``(batch, classes)`` in place."""
+        return normalize(LABEL_IN[self.label_in](images.flatten(1), labels))
+
+    def with_label(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Normalized input that states the labels ``(batch,)``."""
+        return self.embed(images, one_of_n(labels, self.classes, self.label_strength))
+
+    def with_neutral_label(self, images: Tensor) -> Tensor:
+        """Normalized input that states no label: the same small number for each."""
+        return self.embed(images, neutral(len(images), self.classes, self.label_strength, images.device))
+
+    # ---- activity ----------------------------------------------------------------------------------------------
+
+    def activities(self, below: Tensor) -> Iterator[tuple[Layer, Tensor]]:
+        """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            activity = layer(below)
+            yield layer, activity
+            below = normalize(activity)
+
+    def features(self, below: Tensor) -> Tensor:
+        """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""
+        hidden = [normalize(activity).flatten(1) for _, activity in self.activities(below)]
+        return torch.cat(hidden[self.counted.start :], 1)
+
+    # ---- tests -------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def fast(self, images: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` of the fast test: neutral label, one forward pass, softmax."""
+        parts = [self.softmax(self.features(self.with_neutral_label(part))) for part in images.split(ROWS)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def goodness(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
+
+        Args:
+            images: ``(batch, ...)``.
+            labels: candidates of each image, ``(batch, candidates)``. Each costs one forward pass.
+        """
+        parts = []
+        for part, candidates in zip(images.split(ROWS), labels.split(ROWS), strict=True):
+            columns = [
+                torch.stack([layer.goodness(a) for layer, a in self.activities(self.with_label(part, column))], 1)
+                for column in candidates.T
+            ]
+            parts.append(torch.stack(columns, 1))
+        return torch.cat(parts)
+
+    def slow(self, images: Tensor) -> Tensor:
+        """Total goodness ``(batch, classes)`` of the counted layers for each label: one forward pass a label."""
+        return self.goodness(images, self.every_label(images))[:, :, self.counted.start :].sum(2)
+
+    def shortlist(self, images: Tensor, size: int) -> Tensor:
+        """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
+        candidates = self.fast(images).topk(min(size, self.classes), dim=1).indices
+        total = self.goodness(images, candidates)[:, :, self.counted.start :].sum(2)
+        return candidates.gather(1, total.argmax(1, keepdim=True))[:, 0]
+
+    def every_label(self, images: Tensor) -> Tensor:
+        """All labels as candidates of each image, ``(batch, classes)``."""
+        return torch.arange(self.classes, device=images.device).expand(len(images), -1)

@@ -1,0 +1,25 @@
+"""Length normalization: the length of an activity vector has decided the goodness; only its direction is passed on."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from twofold.goodness import wide
+
+TINY = 1e-5
+"""Added to the length, so that a vector of zeros stays a vector of zeros."""
+
+
+def normalize(activity: Tensor) -> Tensor:
+    """n(a) = a / (tiny + √(mean over units of a²)): root mean square 1, no mean subtraction.
+
+    Args:
+        activity: ``(batch, ...)``; all dimensions but the first are one vector.
+
+    Returns:
+        The same shape and dtype. Scaling the input changes nothing (talk 09:23; paper section 2.1).
+    """
+    flat = activity.flatten(1)
+    mean_square = flat.square().sum(1, keepdim=True, dtype=wide(flat)) / flat.shape[1]
+    scale = 1 / (TINY + mean_square.sqrt())
+    return (flat * scale.to(activity.dtype)).view_as(activity)

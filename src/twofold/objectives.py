@@ -1,0 +1,72 @@
+"""What a layer strives for: high goodness for positive data, low goodness for negative data.
+
+All functions take the excess x = goodness - threshold of positive and of negative cases, each ``(batch,)``, and a
+temperature T in units of goodness.
+
+* ``loss`` gives one number per case pair ``(batch,)``;
+* ``signal`` gives (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``: how strongly each case asks for more (positive) or
+  less (negative) goodness. It has no unit; losses carry a factor T so that the signal of a case that is plainly wrong
+  is 1 whatever the temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu, softplus
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss on the goodness of a positive and a negative case, with its derivative in closed form."""
+
+    loss: Callable[[Tensor, Tensor, float], Tensor]
+    signal: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
+
+
+def _logistic_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    return temperature * (softplus(-positive / temperature) + softplus(negative / temperature))
+
+
+def _logistic_signal(positive: Tensor, negative: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    return torch.sigmoid(-positive / temperature), torch.sigmoid(negative / temperature)
+
+
+logistic = Objective(_logistic_loss, _logistic_signal)
+"""loss = T log(1 + e^(-x⁺/T)) + T log(1 + e^(x⁻/T)): each case is told whether it is positive by p = σ(x/T).
+
+Talk 08:11; paper equation 1.
+"""
+
+
+def _symba_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    return temperature * softplus((negative - positive) / temperature)
+
+
+def _symba_signal(positive: Tensor, negative: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    signal = torch.sigmoid((negative - positive) / temperature)
+    return signal, signal
+
+
+symba = Objective(_symba_loss, _symba_signal)
+"""loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference of a pair counts (Lee and Song, arXiv 2303.08418)."""
+
+
+def _swish_symba_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    return temperature * silu((negative - positive) / temperature)
+
+
+def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    order = (negative - positive) / temperature
+    gate = torch.sigmoid(order)
+    signal = gate * (1 + order * (1 - gate))
+    return signal, signal
+
+
+swish_symba = Objective(_swish_symba_loss, _swish_symba_signal)
+"""loss = T d σ(d), d = (x⁻ - x⁺)/T: as symba, but pairs that are far apart are drawn together again a little."""
+
+OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}
