@@ -12,7 +12,6 @@ from torch.nn.functional import linear
 
 from twofold.goodness import wide
 from twofold.learning import Rule, smooth_and_step
-from twofold.normalize import normalize
 
 
 class Learned(NamedTuple):
@@ -53,15 +52,16 @@ class Layer(nn.Module, ABC):
         self.register_buffer("mean_activity", torch.full((units,), 0.5), persistent=False)
 
     @abstractmethod
-    def climb(self, below: Tensor, activity: Tensor, wanted: Tensor, pull: Tensor, rate: float) -> None:
-        """Change the parameters so that ``activity`` moves along ``wanted``, and the positive half's total input along
-        ``pull``.
+    def climb(self, below: Tensor, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+        """Change the parameters so that every activity y moves along signal · slope(y), and the total inputs of the
+        positive half along ``pull`` too.
 
         Args:
             below: ``(2 batch, ...)``, positive cases first.
             activity: ``(2 batch, ...)``, this layer's for ``below``.
-            wanted: ``(2 batch, units)``, already divided by the batch.
-            pull: ``(units,)``, the same for every positive case, already divided by the batch.
+            signal: ``(2 batch,)``, divided by the batch; above 0 where more goodness is wanted, 0 where a case is
+                left out.
+            pull: ``(units,)``, the same for every positive case, divided by the batch.
             rate: the learning rate.
         """
 
@@ -88,10 +88,10 @@ class Layer(nn.Module, ABC):
             goodness = rule.goodness.value(flat)
             excess = goodness - self.threshold
             more, less = rule.objective.signal(excess[:count], excess[count:], rule.temperature)
-            signal = torch.cat([more, -less]) / count
-            wanted = signal[:, None].to(flat.dtype) * rule.goodness.slope(flat)
-            self.climb(below, activity, wanted, self._peer_pull(flat[:count]) / count, rate)
-            above = normalize(activity.detach())
+            signal = torch.cat([more, -less])
+            signal = signal.where(signal.abs() > rule.tolerance, 0.0) / count
+            self.climb(below, activity, signal, self._peer_pull(flat[:count]) / count, rate)
+            above = rule.normalize(activity.detach())
         return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]))
 
     def _peer_pull(self, activity: Tensor) -> Tensor:
@@ -136,14 +136,16 @@ class Dense(Layer):
         weight = self._weight()
         return linear(below.to(weight.dtype), weight, self.bias.to(weight.dtype)).relu_()
 
-    def climb(self, below: Tensor, activity: Tensor, wanted: Tensor, pull: Tensor, rate: float) -> None:
-        if self.rule.goodness.slope(activity) is not activity:  # a slope that is the activity is 0 wherever relu is
-            wanted = wanted * (activity > 0)
-        if self.rule.peer:
-            wanted[: len(below) // 2] += pull.to(wanted.dtype)
-        gradient = wanted.T @ below.to(wanted.dtype)
-        smooth_and_step(self.weight, self.weight_velocity, gradient, rate, self.rule)
-        smooth_and_step(self.bias, self.bias_velocity, wanted.sum(0, dtype=wide(wanted)), rate, self.rule)
+    def climb(self, below: Tensor, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+        # The pull is the same for all positive cases: one more row for the product, with the sum of their inputs.
+        rows = signal.nonzero()[:, 0]
+        some, total = activity[rows], below[: len(below) // 2].sum(0, dtype=wide(below))
+        wanted = signal[rows, None].to(some.dtype) * self.rule.goodness.slope(some) * (some > 0)
+        wanted = torch.cat([wanted, pull[None].to(some.dtype)])
+        inputs = torch.cat([below[rows].to(some.dtype), total[None].to(some.dtype)])
+        bias_gradient = wanted.sum(0, dtype=wide(wanted)) + (len(below) // 2 - 1) * pull
+        smooth_and_step(self.weight, self.weight_velocity, wanted.T @ inputs, rate, self.rule)
+        smooth_and_step(self.bias, self.bias_velocity, bias_gradient, rate, self.rule)
 
     def _weight(self) -> Tensor:
         """The weights in the type of the products; a narrow copy is made once after each change of the weights."""
@@ -186,9 +188,10 @@ class LocalModule(Layer):
         with torch.enable_grad():
             return super().learn(positive.detach(), negative.detach(), rate)
 
-    def climb(self, below: Tensor, activity: Tensor, wanted: Tensor, pull: Tensor, rate: float) -> None:
-        wanted = wanted.clone()
-        wanted[: len(below) // 2] += pull.to(wanted.dtype)
+    def climb(self, below: Tensor, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+        flat = activity.detach().flatten(1)
+        wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
+        wanted[: len(below) // 2] += pull.to(flat.dtype)
         named = [(name, p) for name, p in self.module.named_parameters() if p.requires_grad]
         with torch.enable_grad():
             gradients = torch.autograd.grad(activity, [p for _, p in named], wanted.view_as(activity))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from twofold.goodness import Goodness, sum_of_squares
+from twofold.normalize import normalize
 from twofold.objectives import Objective, logistic
 
 
@@ -33,6 +35,9 @@ class Rule:
         decay: weight decay, relative to the rate.
         peer: strength of peer normalization. It pulls each unit's mean activity to that of its layer, and revives
             units that are never active.
+        tolerance: cases whose signal, between 0 and 1, is at most this are left out of the gradient: after the first
+            epochs nearly all, so that it costs little. 0 leaves none out.
+        normalize: what is done to an activity before it is passed on.
     """
 
     goodness: Goodness = sum_of_squares
@@ -41,6 +46,8 @@ class Rule:
     smoothing: float = 0.9
     decay: float = 0.001
     peer: float = 0.03
+    tolerance: float = 0.0
+    normalize: Callable[[Tensor], Tensor] = normalize
 
 
 def smooth_and_step(weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule) -> None:

@@ -5,12 +5,15 @@ A negative never carries the true label: a label "shuffled" over the batch would
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 
-def random_wrong_labels(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-    """Uniform over the classes - 1 wrong labels. ``(batch,)`` -> ``(batch,)``."""
+def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Uniform over the wrong labels: only the number of classes is taken from the logits ``(batch, classes)``."""
+    classes = logits.shape[1]
     offset = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)
     return (labels + offset) % classes
 
@@ -28,3 +31,9 @@ def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator
     uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
     return (logits.float() + gumbel).scatter(1, labels[:, None], -torch.inf).argmax(1)
+
+
+NEGATIVES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
+    "hard": hard_wrong_labels,
+    "random": random_wrong_labels,
+}

@@ -23,3 +23,11 @@ def normalize(activity: Tensor) -> Tensor:
     mean_square = flat.square().sum(1, keepdim=True, dtype=wide(flat)) / flat.shape[1]
     scale = 1 / (TINY + mean_square.sqrt())
     return (flat * scale.to(activity.dtype)).view_as(activity)
+
+
+def identity(activity: Tensor) -> Tensor:
+    """What is passed on without normalization: length and direction. An ablation."""
+    return activity
+
+
+NORMALIZE = {"length": normalize, "none": identity}

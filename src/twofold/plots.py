@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
+from textwrap import fill
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from twofold.errors import DataError
@@ -31,7 +33,7 @@ Metrics: TypeAlias = Sequence[Mapping[str, Any]]
 POSITIVE, NEGATIVE, TWIN, INK, BLANK = "#0072B2", "#D55E00", "#8A8A8A", "#222222", "#D9D9D9"
 TESTS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # one color per way of testing
 WEIGHTS = LinearSegmentedColormap.from_list(
-    "weights", ["#7A3300", NEGATIVE, "#FFFFFF", POSITIVE, "#003A5C"]
+    "weights", ["#A34700", NEGATIVE, "#FFFFFF", POSITIVE, "#005080"]
 ).with_extremes(bad=BLANK)
 DPI = 120
 
@@ -48,8 +50,7 @@ def receptive_fields(
 
     Shown are, for each class, the units that prefer it most clearly: those whose largest label weight is the one for
     this class, ranked by how far it exceeds the mean of their label weights. So every class is seen, and a place stays
-    empty where too few units prefer a class. The units with the largest weights would be a worse choice: many of them
-    care for no label at all.
+    empty where too few units prefer a class. Many of the units with the largest weights care for no label at all.
 
     Args:
         weight: incoming weights, ``(units, inputs)``.
@@ -58,7 +59,7 @@ def receptive_fields(
             the picture (inputs = pixels) or extra inputs (inputs = classes + pixels).
         path: the PNG to write.
         classes: number of classes.
-        units: about how many units to draw, the same number for each class and at least one.
+        units: how many units to draw, equally many for each class (one for each, if there are more classes).
 
     Raises:
         DataError: the shapes do not fit together.
@@ -67,7 +68,8 @@ def receptive_fields(
     pixels = int(np.prod(shape))
     if columns.shape != (classes,):
         raise DataError(f"label_columns has shape {columns.shape}: expected one column per class, ({classes},)")
-    if weights.ndim != 2 or weights.shape[1] not in (pixels, pixels + classes) or shape[0] not in (1, 3):
+    fit = weights.ndim == 2 and weights.size and weights.shape[1] in (pixels, pixels + classes)
+    if not fit or shape[0] not in (1, 3):
         raise DataError(
             f"weight of shape {weights.shape} does not fit pictures of shape {shape}: expected (units, {pixels}) "
             f"with the label inside the picture or (units, {pixels + classes}) with the label beside it, "
@@ -83,29 +85,24 @@ def receptive_fields(
     if inside:
         blank[columns % blank.size] = True
     chosen = _clearest(labels, max(1, units // classes))
-    by_class = 5 <= classes <= 12  # then a column of the figure is a class
+    by_class = 8 <= classes <= 12  # then a column of the figure is a class
     cells = {(row, column): unit for column, mine in enumerate(chosen) for row, unit in enumerate(mine)}
     if not by_class:
-        cells = {divmod(place, 10): unit for place, unit in enumerate(unit for mine in chosen for unit in mine)}
+        cells = {divmod(place, 10): unit for place, unit in enumerate(list(chain(*chosen))[:units])}
     rows, wide = 1 + max(row for row, _ in cells), classes if by_class else min(10, 1 + max(c for _, c in cells))
-    figure, axes = _grid(rows, wide, 1.22, 1.22 * shape[1] / shape[2] + 0.42)
+    figure, axes = _grid(rows, wide, 1.22, 1.22 * shape[1] / shape[2] + (0.3 if by_class else 0.45))
     for (row, column), unit in cells.items():
         place = axes[row][column]
         place.set_visible(True)
         _field(place, images[unit], shape, blank.reshape(shape[1:]))
         _label_strip(place, labels[unit])
         if row == 0 or not by_class:
-            name = f"prefer {np.argmax(labels[unit])}"
-            place.set_title(name, fontsize=12, color=INK, weight="bold", pad=5)
-    scale = (
-        "brighter or darker than grey: larger or smaller than zero"
-        if shape[0] == 3
-        else "blue: excites, orange: inhibits"
-    )
+            place.set_title(f"prefer {np.argmax(labels[unit])}", fontsize=12, color=INK, weight="bold", pad=5)
     _headline(
         figure,
-        f"What {len(cells)} of {len(weights)} first-layer units look for, and the label they prefer",
-        f"image: weights from the picture ({scale}); strip: weights from the label (blue: excites, orange: inhibits); own scale each",
+        f"What {len(cells)} of {len(weights)} first-layer units respond to, and the label they prefer",
+        f"image: weights from the picture{' (grey is zero)' if shape[0] == 3 else ''}; strip: weights from the label "
+        "(blue excites, orange inhibits); each on its own scale",
     )
     return _write(figure, path)
 
@@ -133,7 +130,7 @@ def goodness_by_layer(
             f"goodness of {len(positive)} positive and {len(negative)} negative layers and {len(limits)} thresholds: "
             "expected the same number of each, at least one"
         )
-    wide = min(3, len(limits))
+    wide = 2 if len(limits) == 4 else min(3, len(limits))
     rows = -(-len(limits) // wide)
     figure, axes = _grid(rows, wide, 4.4, 3.5)
     for layer, (yes, no, limit) in enumerate(zip(positive, negative, limits, strict=True)):
@@ -146,15 +143,20 @@ def goodness_by_layer(
         first, last = float(both.min()), float(both.max())
         if last - first <= 1e-9 * max(abs(first), abs(last), 1.0):  # all the same: one bar in the middle
             first, last = first - 0.5, last + 0.5
-        edges = np.linspace(first, last, 61).tolist()
+        step = (last - first) / 60  # a bin ends at the threshold, so no bar mixes the two sides of it
+        edges = np.nextafter(limit, np.inf) + step * np.arange(
+            np.floor((first - limit) / step - 0.01), (last - limit) / step + 1.01
+        )
         share = {True: 100 * np.mean(high > limit), False: 100 * np.mean(low <= limit)}
         for values, color, name in (
             (low, NEGATIVE, f"negative: {share[False]:.1f} % below"),
             (high, POSITIVE, f"positive: {share[True]:.1f} % above"),
         ):
             each = np.full(values.size, 100 / values.size)
-            place.hist(values, edges, weights=each, color=color, alpha=0.45)
-            place.hist(values, edges, weights=each, color=color, histtype="step", linewidth=1.5, label=name)
+            face = (*to_rgb(color), 0.45)
+            place.hist(
+                values, edges.tolist(), weights=each, histtype="stepfilled", fc=face, ec=color, lw=1.5, label=name
+            )
         place.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
         _panel(place, f"Layer {layer + 1}", "goodness", "cases (%)" if layer % wide == 0 else "")
         _legend(place, 1)
@@ -182,23 +184,20 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     """
     if not metrics:
         raise DataError("no epoch to draw: the list of metrics is empty")
-    figure, grid = _grid(1, 3, 4.6, 4.6)
+    figure, grid = _grid(1, 3, 4.6, 4.3, 0.15)
     error, middle, rate = grid[0]
-    for place in grid[0]:
-        place.set_visible(True)
-
     spread: list[Floats] = []
-    styles = ("-", "-.", (0, (6, 1)), (0, (1, 1)))
+    styles: tuple[Any, ...] = ("-", "-.", (0, (6, 1)), (0, (1, 1)))
     for run, prefix, ink, colors in ((metrics, "", INK, TESTS), (twin or (), "twin, ", TWIN, (TWIN,))):
         epochs, errors = _series(run, "train_error")
         spread.append(_curve(error, epochs, 100 * errors, f"{prefix}training", (ink, ":"), last=": {:.2f} %"))
         tests = dict.fromkeys(name for epoch in run for name in epoch.get("validation_error") or {})
         for number, name in enumerate(tests):
             epochs, errors = _series([{**(e.get("validation_error") or {}), "epoch": e["epoch"]} for e in run], name)
-            look = colors[number % len(colors)], styles[number % len(styles)]
+            look: tuple[Any, Any] = colors[number % len(colors)], styles[number % len(styles)]
             spread.append(_curve(error, epochs, 100 * errors, f"{prefix}{name}", look, last=": {:.2f} %"))
-    _panel(error, "Error", "epoch", "error (%)")
-    _decades(error, np.concatenate(spread))
+    _panel(error, "Error, with its last value", "epoch", "error (%)")
+    _scale(error, np.concatenate(spread))
 
     layers = max(len(epoch.get("layers") or ()) for epoch in metrics)
     for kind, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
@@ -212,7 +211,7 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     else:
         _curve(middle, *_series(metrics, "loss"), "loss", (TWIN, "-"), last=": {:.3g}")
         _panel(middle, "Loss", "epoch", "loss")
-    middle.set_ylim(bottom=0)
+    middle.set_ylim(0, 1.05 * middle.get_ylim()[1])
 
     for run, name, color in ((metrics, "peak", INK), (twin or (), "twin, peak", TWIN)):
         epochs, rates = _series(run, "rate")
@@ -221,6 +220,7 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     rate.set_ylim(0, 108)
     _panel(rate, "Learning rate", "epoch", "rate (% of its peak)")
     for place in grid[0]:
+        place.set_visible(bool(place.lines))
         place.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         _legend(place, 2)
     return _write(figure, path)
@@ -260,9 +260,7 @@ def worst_mistakes(
         return _write(figure, path)
     worst = wrong[np.argsort(-margins[wrong], kind="stable")][:most]
     wide = min(10, len(worst))
-    figure, axes = _grid(-(-len(worst) // wide), wide, 1.22, 1.22 * pictures.shape[2] / pictures.shape[3] + 0.5)
-    if wide < 6:  # room for the headline
-        figure.set_figwidth(7.4)
+    figure, axes = _grid(-(-len(worst) // wide), wide, 1.22, 1.22 * pictures.shape[2] / pictures.shape[3] + 0.47)
     low, high = float(pictures.min()), float(pictures.max())
     for number, case in enumerate(worst):
         place = axes[number // wide][number % wide]
@@ -271,7 +269,7 @@ def worst_mistakes(
         shown = ((pictures[case] - low) / max(high - low, 1e-12)).transpose(1, 2, 0)
         place.imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray", vmin=0, vmax=1)
         place.set_title(f"{truth[case]} → {guess[case]}", fontsize=12, color=INK, pad=4)
-        place.set_xlabel(f"by {margins[case]:.3g}", fontsize=10, color=INK, labelpad=3)
+        place.set_xlabel("by " + f"{margins[case]:#.3g}".rstrip("."), fontsize=10, color=INK, labelpad=3)
     which = "all of them" if len(worst) == wrong.size else f"the {len(worst)} with the largest margin"
     count = f"{wrong.size} mistake{'s' if wrong.size > 1 else ''} in {len(truth)} cases"
     _headline(
@@ -296,10 +294,10 @@ def _write(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of ``rows`` x ``columns`` places, all of them hidden, of ``width`` x ``height`` inches each."""
-    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
-    figure = Figure(figsize=(columns * width + 0.3, rows * height + 0.9), layout=layout)
+def _grid(rows: int, columns: int, width: float, height: float, gap: float = 0.06) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of ``rows`` x ``columns`` hidden places, each ``width`` x ``height`` inches; with room for a title."""
+    layout = ConstrainedLayoutEngine(w_pad=gap, h_pad=0.06)
+    figure = Figure(figsize=(max(7.4, columns * width + 0.3), rows * height + 0.9), layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False)
     for place in axes.flat:
         place.set_visible(False)
@@ -307,9 +305,11 @@ def _grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure,
 
 
 def _headline(figure: Figure, title: str, explanation: str = "") -> None:
-    figure.suptitle(title, fontsize=14, color=INK, weight="bold")
+    """A title above and an explanation below the panels, in as many lines as the width of the figure asks for."""
+    inches = figure.get_figwidth()
+    figure.suptitle(fill(title, int(8 * inches)), fontsize=14, color=INK, weight="bold")
     if explanation:
-        figure.supxlabel(explanation, fontsize=11, color=INK)
+        figure.supxlabel(fill(explanation, int(11.5 * inches)), fontsize=11, color=INK)
 
 
 def _panel(place: Axes, title: str, across: str, up: str) -> None:
@@ -337,7 +337,7 @@ def _bare(place: Axes) -> None:
 
 
 def _tint(color: str, strength: float) -> tuple[float, float, float]:
-    """``color`` mixed with white: half of it at strength 0, all of it at 1."""
+    """``color`` mixed with white: 40 % of it at strength 0, all of it at 1."""
     red, green, blue = (1 - (0.4 + 0.6 * strength) * (1 - part) for part in to_rgb(color))
     return red, green, blue
 
@@ -353,30 +353,22 @@ def _curve(place: Axes, epochs: Floats, values: Floats, name: str, look: tuple[A
     if values.size:
         marker = "o" if len(values) <= 15 else None
         color, style = look
-        place.plot(
-            epochs,
-            values,
-            color=color,
-            linestyle=style,
-            marker=marker,
-            ms=3.5,
-            lw=1.9,
-            label=name + last.format(values[-1]),
-        )
+        label = name + last.format(values[-1])
+        place.plot(epochs, values, color=color, ls=style, marker=marker, ms=3.5, lw=1.9, label=label)
     return values
 
 
-def _decades(place: Axes, values: Floats) -> None:
-    """Make the y axis logarithmic, with plain numbers on it, if ``values`` span more than a decade."""
+def _scale(place: Axes, values: Floats) -> None:
+    """Start the y axis at zero, or make it logarithmic, with plain numbers, if ``values`` span more than a decade."""
     some = values[values > 0]
     if not some.size or some.max() <= 10 * some.min():
-        place.set_ylim(bottom=0)
+        place.set_ylim(0, 1.05 * max(some.max(initial=0), 0.1))
         return
     place.set_yscale("log", nonpositive="clip")
     place.set_ylim(some.min() / 1.25, some.max() * 1.25)
     place.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    place.yaxis.set_minor_formatter(NullFormatter())
+    place.yaxis.set_minor_locator(NullLocator())
 
 
 def _clearest(labels: Floats, each: int) -> list[list[int]]:
@@ -406,5 +398,5 @@ def _label_strip(place: Axes, weights: Floats) -> None:
     scale = float(np.abs(weights).max()) or 1.0
     strip.imshow(weights[None], cmap=WEIGHTS, vmin=-scale, vmax=scale, aspect="auto")
     for kind, value in enumerate(weights if len(weights) <= 12 else ()):
-        color = "white" if abs(value) > 0.45 * scale else INK
+        color = "white" if abs(value) > 0.4 * scale else INK
         strip.text(kind, 0, str(kind), ha="center", va="center_baseline", fontsize=8.5, color=color)

@@ -108,7 +108,7 @@ class Dataset:
 
 
 def as_dataset(
-    name: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, classes: int
+    name: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, *, classes: int
 ) -> Dataset:
     """A `Dataset` of your own arrays or tensors, ``official=False``.
 
@@ -125,7 +125,7 @@ def as_dataset(
         _as_labels(name, "train", train_labels),
         _as_images(name, "test", test_images),
         _as_labels(name, "test", test_labels),
-        classes,
+        classes=classes,
         official=False,
     )
 
@@ -181,7 +181,7 @@ def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: i
     if images.numel() == 0:
         refuse(f"images have the shape {tuple(images.shape)}, expected at least one image with pixels: add some")
     low, high = (float(value) for value in images.aminmax())  # NaN anywhere makes both NaN
-    if not (0 <= low and high <= 1):
+    if not (low >= 0 and high <= 1):
         bad = ~images.isfinite().flatten(1).all(1)
         if bad.any():
             refuse(

@@ -26,5 +26,6 @@ def load(data_dir: Path | str | None = None, download: bool = False) -> Dataset:
     for label in range(10):
         members = np.flatnonzero(labels == label)
         test[members[: round(len(members) / 5)]] = True
-    parts = (images[~test], labels[~test], images[test], labels[test])
-    return Dataset("digits", *map(torch.from_numpy, parts), classes=10, official=True)
+    parts = (torch.from_numpy(part) for part in (images[~test], labels[~test], images[test], labels[test]))
+    train_images, train_labels, test_images, test_labels = parts
+    return Dataset("digits", train_images, train_labels, test_images, test_labels, classes=10, official=True)

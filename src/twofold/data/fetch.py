@@ -112,7 +112,7 @@ def locate(name: str, data_dir: Path | str | None = None, download: bool = True)
     """
     origin = ORIGINS[name]
     cache = Path(platformdirs.user_cache_dir("twofold"))
-    given = [Path(root).expanduser() for root in (data_dir, os.environ.get("TWOFOLD_DATA")) if root]
+    given = [Path(place).expanduser() for place in (data_dir, os.environ.get("TWOFOLD_DATA")) if place]
     roots = [*given, cache]
     for root in roots:
         for folder in origin.folders:
@@ -124,9 +124,9 @@ def locate(name: str, data_dir: Path | str | None = None, download: bool = True)
             f"{name} is not in {', '.join(map(str, roots))}: run `twofold data get {name}`, or name the folder that "
             f"has {', '.join(origin.files)} with --data-dir or TWOFOLD_DATA"
         )
-    folder = (Path(data_dir).expanduser() if data_dir else cache) / origin.folders[0]
-    _download(name, folder)
-    return [_either(folder, file) for file in origin.files]
+    target = (Path(data_dir).expanduser() if data_dir else cache) / origin.folders[0]
+    _download(name, target)
+    return [_either(target, file) for file in origin.files]
 
 
 def read(path: Path, name: str = "NAME") -> tuple[bytes, bool]:

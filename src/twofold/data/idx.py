@@ -68,4 +68,5 @@ def load(name: str, data_dir: Path | str | None, download: bool) -> Dataset:
         scaled = np.divide(array[:, None], 255, dtype=np.float32) if ndim == 3 else array.astype(np.int64)
         arrays.append(torch.from_numpy(scaled))
         official &= verified
-    return Dataset(name, *arrays, classes=10, official=official)
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset(name, train_images, train_labels, test_images, test_labels, classes=10, official=official)

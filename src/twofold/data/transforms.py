@@ -46,4 +46,4 @@ def batches(count: int, size: int, generator: Generator, device: torch.device | 
     """
     if count < 1 or size < 1:
         raise SettingError(f"batches of {size} from {count} cases: both must be 1 or more")
-    return iter(torch.randperm(count, generator=generator, device=device).split(size))
+    return iter(torch.split(torch.randperm(count, generator=generator, device=device), size))

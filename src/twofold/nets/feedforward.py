@@ -110,7 +110,7 @@ class FeedForward(nn.Module):
             assert isinstance(layer, Layer)
             activity = layer(below)
             yield layer, activity
-            below = normalize(activity)
+            below = layer.rule.normalize(activity)
 
     def features(self, below: Tensor) -> Tensor:
         """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""
@@ -144,13 +144,17 @@ class FeedForward(nn.Module):
 
     def slow(self, images: Tensor) -> Tensor:
         """Total goodness ``(batch, classes)`` of the counted layers for each label: one forward pass a label."""
-        return self.goodness(images, self.every_label(images))[:, :, self.counted.start :].sum(2)
+        return self.total(self.goodness(images, self.every_label(images)))
 
     def shortlist(self, images: Tensor, size: int) -> Tensor:
         """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
         candidates = self.fast(images).topk(min(size, self.classes), dim=1).indices
-        total = self.goodness(images, candidates)[:, :, self.counted.start :].sum(2)
-        return candidates.gather(1, total.argmax(1, keepdim=True))[:, 0]
+        best = self.total(self.goodness(images, candidates)).argmax(1, keepdim=True)
+        return candidates.gather(1, best)[:, 0]
+
+    def total(self, goodness: Tensor) -> Tensor:
+        """Sum over the counted layers: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
+        return goodness[:, :, self.counted.start :].sum(2)
 
     def every_label(self, images: Tensor) -> Tensor:
         """All labels as candidates of each image, ``(batch, classes)``."""

@@ -1,0 +1,64 @@
+"""The tests of a net on a set of images: errors, and what each costs in forward passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from twofold.nets.backprop import Backprop
+from twofold.nets.feedforward import FeedForward
+
+SHORTLIST = 3
+"""Labels that the fast test hands to the slow one, where there are about ten."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the tests say of every image, and how often they are wrong.
+
+    Attributes:
+        error: test -> share of images named wrongly.
+        passes_per_image: test -> forward passes for one image.
+        layer_error: the error of each single layer's goodness, from the first layer upwards.
+        named: test -> the label that it names, ``(images,)``.
+        goodness: of each label and layer, ``(images, classes, layers)``; ``None`` for the twin.
+    """
+
+    error: dict[str, float]
+    passes_per_image: dict[str, int]
+    layer_error: list[float]
+    named: dict[str, Tensor]
+    goodness: Tensor | None
+
+
+def test(net: FeedForward | Backprop, images: Tensor, labels: Tensor, shortlist: int = SHORTLIST) -> Tested:
+    """Slow, fast and shortlist test of a net that is taught by goodness; the one test that the twin has.
+
+    Args:
+        net: the network, on the device of the images.
+        images: ``(images, ...)``.
+        labels: the true ones, ``(images,)``.
+        shortlist: labels that the fast test hands to the slow one.
+    """
+
+    def share_wrong(named: Tensor) -> float:
+        return (named != labels).float().mean().item()
+
+    logits = net.fast(images)
+    named = {"fast": logits.argmax(1)}
+    if isinstance(net, Backprop):
+        return Tested({"fast": share_wrong(named["fast"])}, {"fast": 1}, [], named, None)
+
+    goodness = net.goodness(images, net.every_label(images))
+    total = net.total(goodness)
+    candidates = logits.topk(min(shortlist, net.classes), dim=1).indices
+    best = total.gather(1, candidates).argmax(1, keepdim=True)
+    named = {"slow": total.argmax(1), **named, "shortlist": candidates.gather(1, best)[:, 0]}
+    return Tested(
+        error={name: share_wrong(answer) for name, answer in named.items()},
+        passes_per_image={"slow": net.classes, "fast": 1, "shortlist": 1 + candidates.shape[1]},
+        layer_error=[share_wrong(goodness[:, :, index].argmax(1)) for index in range(goodness.shape[2])],
+        named=named,
+        goodness=goodness,
+    )

@@ -1,0 +1,90 @@
+"""Which device and which precision to compute in, and a description of the machine for every result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from twofold.errors import SettingError, unknown
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one.
+
+    Raises:
+        SettingError: ``cuda`` was asked for and there is none, or the name is unknown.
+    """
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingError("--device is cuda, but torch finds no CUDA device here: use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 products are faster than fp32 ones: AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``auto`` is bf16 where its products are fast. Weights and their smoothed gradients are fp32 either way."""
+    if name not in PRECISIONS:
+        raise unknown("precision", name, PRECISIONS)
+    if name == "auto":
+        return "bf16" if has_fast_bf16(device) else "fp32"
+    return name
+
+
+def compute_type(precision: str) -> torch.dtype | None:
+    """The type of the products: ``None`` is that of the weights, fp32."""
+    return torch.bfloat16 if precision == "bf16" else None
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Versions, commit and machine, as JSON can hold them."""
+    return {
+        "twofold": version("twofold"),
+        "commit": _commit(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code lies in, with a + where it was changed since."""
+    folder = Path(__file__).parent
+    git = ["git", "-C", str(folder)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", str(folder)], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,38 @@
+"""The recipes by name. Each stands in a file of its own that says what it claims; ``NAME-twin`` is its backprop twin."""
+
+from __future__ import annotations
+
+from twofold.errors import unknown
+from twofold.recipes import digits, mnist, mnist_jitter, mnist_wide
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
+
+__all__ = ["RECIPES", "BackpropRecipe", "FeedForwardRecipe", "Recipe", "find", "twin_of"]
+
+RECIPES: dict[str, Recipe] = {
+    "digits": digits.digits,
+    "digits-twin": digits.twin,
+    "mnist": mnist.mnist,
+    "mnist-twin": mnist.twin,
+    "mnist-random-negatives": mnist.random_negatives,
+    "mnist-random-negatives-twin": mnist.twin,
+    "mnist-wide": mnist_wide.mnist_wide,
+    "mnist-wide-twin": mnist_wide.twin,
+    "mnist-jitter": mnist_jitter.mnist_jitter,
+    "mnist-jitter-twin": mnist_jitter.twin,
+}
+
+
+def find(name: str) -> Recipe:
+    """The recipe called ``name``.
+
+    Raises:
+        SettingError: there is none; the nearest name is suggested.
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]
+
+
+def twin_of(name: str) -> str | None:
+    """The name of a recipe's backprop twin; ``None`` for a twin."""
+    return None if name.endswith("-twin") else f"{name}-twin"

@@ -1,0 +1,14 @@
+"""The 8x8 digits that come with scikit-learn: a net that trains in seconds on any machine.
+
+These pictures have no margin, so the label comes in front of the pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twofold.recipes import mnist
+
+digits = replace(mnist.mnist, data="digits", widths=(500, 500, 500), epochs=120, batch=50, label_in="prepend")
+
+twin = replace(mnist.twin, data="digits", widths=digits.widths, epochs=40, batch=50)

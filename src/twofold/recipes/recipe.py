@@ -1,0 +1,135 @@
+"""What a training is made of. A recipe is data: its fields are the command line's, its values are in its own file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from twofold.errors import SettingError, unknown
+from twofold.goodness import GOODNESS
+from twofold.labels import LABEL_IN
+from twofold.negatives import NEGATIVES
+from twofold.normalize import NORMALIZE
+from twofold.objectives import OBJECTIVES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What both ways of learning share.
+
+    Attributes:
+        data: name of the data set.
+        widths: units of each hidden layer.
+        epochs: how often every training image is seen.
+        batch: images per update.
+        rate: learning rate, constant for the first half of the epochs, then linear to zero.
+        smoothing: share of the old gradient kept at each batch.
+        decay: weight decay.
+        jitter: images are shifted by up to this many pixels each way, anew at every visit.
+        validation: the last so many training images are held out and tested after each epoch; the test set is then
+            not touched. 0 trains on all and tests once, at the end.
+        seed: of the first weights, the order of the images, jitter and negative labels.
+    """
+
+    data: str
+    widths: tuple[int, ...]
+    epochs: int
+    batch: int
+    rate: float
+    smoothing: float
+    decay: float
+    jitter: int
+    validation: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.widths:
+            raise SettingError("--widths is empty, expected at least one layer: give the units of each, as 1000 1000")
+        for width in self.widths:
+            self._expect(width >= 1, "widths", width, "at least 1 unit a layer")
+        self._expect(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        self._expect(self.batch >= 1, "batch", self.batch, "at least 1")
+        self._expect_positive("rate", self.rate)
+        self._expect(0 <= self.smoothing < 1, "smoothing", self.smoothing, "a share in [0, 1)")
+        self._expect_not_negative("decay", self.decay)
+        self._expect_not_negative("jitter", self.jitter)
+        self._expect_not_negative("validation", self.validation)
+
+    @staticmethod
+    def _expect(holds: bool, field: str, value: object, expected: str) -> None:
+        if not holds:
+            raise SettingError(f"--{field.replace('_', '-')} is {value}, expected {expected}")
+
+    def _expect_positive(self, field: str, value: float) -> None:
+        self._expect(0 < value < math.inf, field, value, "a number above 0")
+
+    def _expect_not_negative(self, field: str, value: float) -> None:
+        self._expect(0 <= value < math.inf, field, value, "0 or more")
+
+    def fields(self) -> dict[str, Any]:
+        """The fields as JSON can hold them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForwardRecipe(Recipe):
+    """Forward-Forward on a stack of dense layers.
+
+    Attributes:
+        negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes) or random.
+        label_in: overlay (the label replaces the first pixels) or prepend (it comes in front of them).
+        label_strength: the number at the label's place in the input.
+        goodness: the goodness function.
+        objective: what is asked of the goodness.
+        temperature: of the objective, in units of goodness.
+        peer: strength of peer normalization.
+        tolerance: cases whose signal is at most this are left out of the gradient; 0 leaves none out.
+        counted_from: first layer, from 1, whose goodness and activities the tests use.
+        softmax_rate: learning rate of the softmax that the fast test reads.
+        softmax_decay: its weight decay.
+        layer_by_layer: train one layer after the other, each for its share of the epochs, instead of all at every batch.
+        normalize: what a layer passes on: length (its activity at a fixed length) or none (as it is, an ablation).
+    """
+
+    negatives: str
+    label_in: str
+    label_strength: float
+    goodness: str
+    objective: str
+    temperature: float
+    peer: float
+    tolerance: float
+    counted_from: int
+    softmax_rate: float
+    softmax_decay: float
+    layer_by_layer: bool
+    normalize: str
+
+    method: ClassVar[str] = "forward-forward"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for kind, name, known in (
+            ("negatives", self.negatives, NEGATIVES),
+            ("label-in", self.label_in, LABEL_IN),
+            ("goodness", self.goodness, GOODNESS),
+            ("objective", self.objective, OBJECTIVES),
+            ("normalize", self.normalize, NORMALIZE),
+        ):
+            if name not in known:
+                raise unknown(kind, name, known)
+        self._expect_positive("label_strength", self.label_strength)
+        self._expect_positive("temperature", self.temperature)
+        self._expect_not_negative("peer", self.peer)
+        self._expect(0 <= self.tolerance < 1, "tolerance", self.tolerance, "a share in [0, 1)")
+        self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
+        self._expect_positive("softmax_rate", self.softmax_rate)
+        self._expect_not_negative("softmax_decay", self.softmax_decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackpropRecipe(Recipe):
+    """The twin: the same layers and a softmax on top, trained by backpropagation."""
+
+    method: ClassVar[str] = "backprop"

@@ -1,0 +1,225 @@
+"""Learning with two forward passes: the loop, and beside it the same loop for the twin.
+
+The whole algorithm is ``ForwardForward.step``. What surrounds it (folders, checkpoints, tests) is in ``run.py``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from twofold.checkpoint import module_tensors
+from twofold.data.transforms import batches, jitter
+from twofold.errors import Diverged
+from twofold.learning import half_constant_half_linear
+from twofold.layers import Layer
+from twofold.negatives import NEGATIVES
+from twofold.nets.backprop import Backprop
+from twofold.nets.feedforward import FeedForward
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
+
+CHECK_EVERY = 50
+"""Batches between two looks at whether the numbers are still finite."""
+
+
+class Method(ABC):
+    """A way of learning: one step for one batch, and what it measured on the way.
+
+    Attributes:
+        net: the network.
+        recipe: the settings.
+        generator: where order, jitter and negative labels come from; on the net's device.
+    """
+
+    def __init__(self, net: nn.Module, recipe: Recipe, generator: torch.Generator) -> None:
+        self.net = net
+        self.recipe = recipe
+        self.generator = generator
+        self.batches_seen = 0
+        self._mistakes: list[Tensor] = []
+
+    @abstractmethod
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> None:
+        """Learn from one batch.
+
+        Args:
+            images: ``(batch, channels, height, width)``.
+            labels: ``(batch,)``.
+            progress: share of the training done, in [0, 1]: the schedule's argument.
+        """
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the method needs to go on later, by name, apart from the generator."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ``Diverged`` if the newest numbers are not finite."""
+
+    def epoch(self, images: Tensor, labels: Tensor, epoch: int, tell: Callable[[float], None]) -> None:
+        """See every image once, in a new order.
+
+        Args:
+            images: ``(cases, channels, height, width)``.
+            labels: ``(cases,)``.
+            epoch: counted from 0.
+            tell: is told now and then how many epochs are done, with a fraction.
+        """
+        count = len(images)
+        for number, chosen in enumerate(batches(count, self.recipe.batch, self.generator, images.device)):
+            progress = (epoch + number * self.recipe.batch / count) / self.recipe.epochs
+            self.step(jitter(images[chosen], self.recipe.jitter, self.generator), labels[chosen], progress)
+            self.batches_seen += 1
+            if self.batches_seen % CHECK_EVERY == 0:
+                self.check()
+                tell(epoch + (number + 1) * self.recipe.batch / count)
+
+    def metrics(self) -> dict[str, Any]:
+        """What was measured since the last call: ``train_error``, the share of images that the softmax got wrong when
+        it saw them in training, and what the method adds."""
+        error = torch.cat(self._mistakes).float().mean().item()
+        self._mistakes.clear()
+        return {"train_error": error}
+
+
+class ForwardForward(Method):
+    """Positive data: images with their labels. Negative data: the same images with wrong labels.
+
+    Each layer raises its goodness for the first, lowers it for the second, and passes normalized activity on. No
+    derivative crosses a layer. The softmax of the fast test learns from the same neutral pass from which hard negative
+    labels are drawn.
+    """
+
+    net: FeedForward
+    recipe: FeedForwardRecipe
+
+    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, generator: torch.Generator) -> None:
+        super().__init__(net, recipe, generator)
+        self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
+
+    @torch.no_grad()
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> None:
+        net, recipe = self.net, self.recipe
+        learners, progress = self._learners(progress)
+        factor = half_constant_half_linear(progress)
+
+        logits = net.softmax.learn(net.features(net.with_neutral_label(images)), labels, recipe.softmax_rate * factor)
+        wrong = NEGATIVES[recipe.negatives](labels, logits, self.generator)
+        positive, negative = net.with_label(images, labels), net.with_label(images, wrong)
+        for index, layer in enumerate(net.layers[: learners.stop]):
+            assert isinstance(layer, Layer)
+            if index in learners:
+                positive, negative, goodness = layer.learn(positive, negative, recipe.rate * factor)
+                self._goodness[index].append(goodness)
+            else:
+                positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
+
+        self._mistakes.append(logits.argmax(1) != labels)
+
+    def _learners(self, progress: float) -> tuple[range, float]:
+        """The layers that learn now, and the progress of their training."""
+        count = len(self.net.layers)
+        if not self.recipe.layer_by_layer:
+            return range(count), progress
+        turn = min(int(progress * count), count - 1)
+        return range(turn, turn + 1), progress * count - turn
+
+    def tensors(self) -> dict[str, Tensor]:
+        return module_tensors(self.net)
+
+    def check(self) -> None:
+        for number, kept in enumerate(self._goodness, 1):
+            if kept and not all(part.isfinite().all() for part in kept[-1]):
+                raise Diverged(
+                    f"layer {number}'s goodness is not a finite number any more after {self.batches_seen} batches: "
+                    f"lower --rate (it is {self.recipe.rate:g}), or raise --decay or --temperature"
+                )
+
+    def metrics(self) -> dict[str, Any]:
+        layers = []
+        for number, (layer, kept) in enumerate(zip(self.net.layers, self._goodness, strict=True), 1):
+            if not kept:
+                layers.append(None)
+                continue
+            assert isinstance(layer, Layer)
+            positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
+            scale, temperature = layer.threshold, self.recipe.temperature
+            summary = {
+                "positive": (positive.mean() / scale).item(),
+                "negative": (negative.mean() / scale).item(),
+                "p_positive": torch.sigmoid((positive - scale) / temperature).mean().item(),
+                "p_negative": torch.sigmoid((negative - scale) / temperature).mean().item(),
+            }
+            kept.clear()
+            self._raise_if_collapsed(number, summary)
+            layers.append(summary)
+        return {**super().metrics(), "layers": layers}
+
+    def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
+        """A layer that has had time to learn and is silent, or says the same of everything, will not recover."""
+        if self.batches_seen < 500:
+            return
+        where = f"layer {number} has collapsed after {self.batches_seen} batches"
+        if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
+            raise Diverged(
+                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise --peer, "
+                "which revives silent units"
+            )
+        low, high = sorted((summary["p_positive"], summary["p_negative"]))
+        if self.recipe.objective == "logistic" and (high < 1e-3 or low > 1 - 1e-3):
+            raise Diverged(
+                f"{where}: it takes all data for {'negative' if high < 1e-3 else 'positive'} "
+                f"(p = {summary['p_positive']:.4f} and {summary['p_negative']:.4f}); change --rate (it is "
+                f"{self.recipe.rate:g}), lower --decay, or raise --temperature or --label-strength"
+            )
+
+
+class Backpropagation(Method):
+    """The twin: cross-entropy, stochastic gradient descent with momentum."""
+
+    net: Backprop
+    recipe: BackpropRecipe
+
+    def __init__(self, net: Backprop, recipe: BackpropRecipe, generator: torch.Generator) -> None:
+        super().__init__(net, recipe, generator)
+        self._losses: list[Tensor] = []
+        self.optimizer = torch.optim.SGD(
+            net.parameters(), lr=recipe.rate, momentum=recipe.smoothing, weight_decay=recipe.decay, fused=True
+        )
+        for parameter in net.parameters():
+            self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate * half_constant_half_linear(progress)
+        self.optimizer.zero_grad()
+        logits = self.net(images)
+        loss = cross_entropy(logits, labels)
+        loss.backward()
+        self.optimizer.step()
+        self._losses.append(loss.detach())
+        self._mistakes.append(logits.argmax(1) != labels)
+
+    def tensors(self) -> dict[str, Tensor]:
+        momentum = {
+            f"momentum.{name}": self.optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in self.net.named_parameters()
+        }
+        return {**module_tensors(self.net), **momentum}
+
+    def check(self) -> None:
+        if self._losses and not self._losses[-1].isfinite():
+            raise Diverged(
+                f"the loss is not a finite number any more after {self.batches_seen} batches: "
+                f"lower --rate (it is {self.recipe.rate:g})"
+            )
+
+    def metrics(self) -> dict[str, Any]:
+        loss = torch.stack(self._losses).mean().item()
+        self._losses.clear()
+        return {**super().metrics(), "loss": loss}
