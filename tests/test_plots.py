@@ -121,6 +121,7 @@ def test_the_strip_has_the_label_weights_in_the_order_of_the_classes(tmp_path: P
         strip = place.child_axes[0]
         np.testing.assert_array_equal(strip.images[0].get_array()[0], np.eye(10)[digit])
         assert [text.get_text() for text in strip.texts] == [str(number) for number in range(10)]
+        assert [number for number, text in enumerate(strip.texts) if text.get_color() == "white"] == [digit]
 
 
 def test_scales_are_symmetric_so_that_white_is_zero(tmp_path: Path, figures: list[Figure]) -> None:
@@ -245,6 +246,7 @@ def test_an_error_of_zero_does_not_spoil_the_logarithmic_axis(tmp_path: Path, fi
     error = shown(figures[0])[0]
     assert error.get_yscale() == "log"
     assert 0.5 < error.get_ylim()[0] < 1
+    assert error.transData.transform((2, 0))[1] < error.transAxes.transform((0, 0))[1], "the line does not fall out"
 
 
 def test_goodness_is_solid_for_positive_and_dashed_for_negative_data(tmp_path: Path, figures: list[Figure]) -> None:

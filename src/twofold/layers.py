@@ -15,17 +15,19 @@ from twofold.learning import Rule, smooth_and_step
 
 
 class Learned(NamedTuple):
-    """What a layer hands on after a batch: two batches of normalized activity, and for the logs its two goodnesses.
+    """What a layer hands on after a batch: two batches of normalized activity, and for the records what it thought.
 
     Attributes:
         positive: ``(batch, units)``, normalized.
         negative: ``(batch, units)``, normalized.
         goodness: of the positive and of the negative cases, each ``(batch,)``.
+        idle: whether neither the positive nor the negative case taught the layer anything, ``(batch,)``.
     """
 
     positive: Tensor
     negative: Tensor
     goodness: tuple[Tensor, Tensor]
+    idle: Tensor
 
 
 class Layer(nn.Module, ABC):
@@ -92,7 +94,8 @@ class Layer(nn.Module, ABC):
             signal = signal.where(signal.abs() > rule.tolerance, 0.0) / count
             self.climb(below, activity, signal, self._peer_pull(flat[:count]) / count, rate)
             above = rule.normalize(activity.detach())
-        return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]))
+            idle = (signal[:count] == 0) & (signal[count:] == 0)
+        return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]), idle)
 
     def _peer_pull(self, activity: Tensor) -> Tensor:
         mean = self.mean_activity

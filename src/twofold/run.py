@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from twofold import checkpoint, machine
 from twofold.data.dataset import Dataset
 from twofold.errors import RunError, SettingError
-from twofold.evaluate import test
+from twofold.data import load as load_data
+from twofold.evaluate import SHORTLIST, test
 from twofold.files import read_json, write_bytes, write_json
 from twofold.goodness import GOODNESS
 from twofold.layers import dense
@@ -141,14 +143,14 @@ def set_precision(net: FeedForward | Backprop, precision: str) -> None:
             part.compute = machine.compute_type(precision)
 
 
-def method_for(net: FeedForward | Backprop, recipe: Recipe, device: torch.device) -> Method:
+def method_for(net: FeedForward | Backprop, recipe: Recipe, device: torch.device, cases: int) -> Method:
     """The way of learning that the recipe asks for."""
     generator = torch.Generator(device).manual_seed(recipe.seed + 1)
     if isinstance(recipe, FeedForwardRecipe) and isinstance(net, FeedForward):
-        return ForwardForward(net, recipe, generator)
+        return ForwardForward(net, recipe, generator, cases)
     assert isinstance(recipe, BackpropRecipe)
     assert isinstance(net, Backprop)
-    return Backpropagation(net, recipe, generator)
+    return Backpropagation(net, recipe, generator, cases)
 
 
 def train(
@@ -191,7 +193,7 @@ def train(
 
     net = build(recipe, data.pixels, data.classes).to(where)
     set_precision(net, precision)
-    method = method_for(net, recipe, where)
+    method = method_for(net, recipe, where, len(data.train_labels))
     history = _open(folder, identity, method, resume)
     if (folder / "result.json").exists():
         return Result(**read_json(folder / "result.json"))
@@ -208,7 +210,8 @@ def train(
         seconds = time.perf_counter() - start
         metrics = {"epoch": epoch + 1, "seconds": seconds, **method.metrics()}
         if recipe.validation:
-            metrics["validation_error"] = test(net, held_images, held_labels).error
+            fast = net.fast(held_images).argmax(1)
+            metrics["validation_error"] = {"fast": (fast != held_labels).float().mean().item()}
         history.append(metrics)
         _save(folder, identity, method, history)
         progress.epoch(metrics)
@@ -248,9 +251,13 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def _resumable(method: Method) -> dict[str, Tensor]:
+    return {**method.tensors(), "mistaken": method.mistaken, "idle": method.idle}
+
+
 def _save(folder: Path, identity: dict[str, Any], method: Method, history: list[dict[str, Any]]) -> None:
     """The checkpoint holds the history too, so that the two can never disagree."""
-    tensors = {**method.tensors(), "generator": method.generator.get_state()}
+    tensors = {**_resumable(method), "generator": method.generator.get_state()}
     facts = {"identity": identity, "history": history, "batches_seen": method.batches_seen}
     checkpoint.write(folder / "checkpoint.safetensors", tensors, facts)
     write_bytes(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
@@ -270,7 +277,7 @@ def _open(folder: Path, identity: dict[str, Any], method: Method, resume: bool) 
     tensors, facts = checkpoint.read(folder / "checkpoint.safetensors")
     _same(facts["identity"], identity, folder)
     generator = tensors.pop("generator")
-    checkpoint.fill(method.tensors(), tensors, folder / "checkpoint.safetensors")
+    checkpoint.fill(_resumable(method), tensors, folder / "checkpoint.safetensors")
     method.generator.set_state(generator)
     method.batches_seen = facts["batches_seen"]
     history: list[dict[str, Any]] = facts["history"]
@@ -339,3 +346,33 @@ def recipe_from(method: str, settings: dict[str, Any], folder: Path) -> Recipe:
         return METHODS[method](**{**settings, "widths": tuple(settings["widths"])})
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder}/config.json does not describe a recipe ({error}): it is damaged") from error
+
+
+def held_out(run: Run, data_dir: Path | None = None) -> Dataset:
+    """The data a run was trained on, its test part being what the run was tested on.
+
+    Raises:
+        RunError: the data on this machine are not the ones of the run.
+    """
+    data = load_data(run.recipe.data, data_dir)
+    if data.fingerprint != run.result.fingerprint:
+        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
+    return data.hold_out(run.recipe.validation) if run.recipe.validation else data
+
+
+def name_picture(net: FeedForward | Backprop, image: Tensor) -> dict[str, Any]:
+    """What each test says of one image ``(1, channels, height, width)``, as JSON can hold it.
+
+    Returns:
+        ``label``: test -> label; ``softmax``: of the fast test, per label; ``goodness``: total, per label, of the slow
+        test, ``None`` for the twin.
+    """
+    image = image.to(next(net.parameters()).device)
+    logits = net.fast(image)
+    label = {"fast": int(logits.argmax())}
+    goodness = None
+    if isinstance(net, FeedForward):
+        total = net.slow(image)
+        label = {"slow": int(total.argmax()), **label, "shortlist": int(net.shortlist(image, SHORTLIST))}
+        goodness = total[0].tolist()
+    return {"label": label, "softmax": logits.softmax(1)[0].tolist(), "goodness": goodness}

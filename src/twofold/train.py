@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from twofold.checkpoint import module_tensors
-from twofold.data.transforms import batches, jitter
+from twofold.data.transforms import jitter
 from twofold.errors import Diverged
 from twofold.learning import half_constant_half_linear
 from twofold.layers import Layer
@@ -27,6 +27,18 @@ CHECK_EVERY = 50
 """Batches between two looks at whether the numbers are still finite."""
 
 
+class Seen(NamedTuple):
+    """What a step noticed about each image of its batch, ``(batch,)``.
+
+    Attributes:
+        mistaken: the softmax named it wrongly.
+        idle: it taught no layer anything.
+    """
+
+    mistaken: Tensor
+    idle: Tensor
+
+
 class Method(ABC):
     """A way of learning: one step for one batch, and what it measured on the way.
 
@@ -34,17 +46,24 @@ class Method(ABC):
         net: the network.
         recipe: the settings.
         generator: where order, jitter and negative labels come from; on the net's device.
+        mistaken: whether the softmax named an image wrongly at its last visit, ``(cases,)``.
+        idle: whether an image taught no layer anything at its last visit, ``(cases,)``.
+        batches_seen: since the training began.
+        rate: the learning rate of the newest step.
     """
 
-    def __init__(self, net: nn.Module, recipe: Recipe, generator: torch.Generator) -> None:
+    def __init__(self, net: nn.Module, recipe: Recipe, generator: torch.Generator, cases: int) -> None:
         self.net = net
         self.recipe = recipe
         self.generator = generator
+        self.mistaken = torch.ones(cases, dtype=torch.bool, device=generator.device)
+        self.idle = torch.zeros_like(self.mistaken)
         self.batches_seen = 0
-        self._mistakes: list[Tensor] = []
+        self.rate = recipe.rate
+        self._visited = 0
 
     @abstractmethod
-    def step(self, images: Tensor, labels: Tensor, progress: float) -> None:
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> Seen:
         """Learn from one batch.
 
         Args:
@@ -52,6 +71,10 @@ class Method(ABC):
             labels: ``(batch,)``.
             progress: share of the training done, in [0, 1]: the schedule's argument.
         """
+
+    def visits(self) -> Tensor:
+        """The images of the next epoch in their order, ``(visits,)``: all of them, shuffled."""
+        return torch.randperm(len(self.idle), generator=self.generator, device=self.idle.device)
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
@@ -62,7 +85,7 @@ class Method(ABC):
         """Raise ``Diverged`` if the newest numbers are not finite."""
 
     def epoch(self, images: Tensor, labels: Tensor, epoch: int, tell: Callable[[float], None]) -> None:
-        """See every image once, in a new order.
+        """See the images once, in a new order.
 
         Args:
             images: ``(cases, channels, height, width)``.
@@ -70,21 +93,25 @@ class Method(ABC):
             epoch: counted from 0.
             tell: is told now and then how many epochs are done, with a fraction.
         """
-        count = len(images)
-        for number, chosen in enumerate(batches(count, self.recipe.batch, self.generator, images.device)):
-            progress = (epoch + number * self.recipe.batch / count) / self.recipe.epochs
-            self.step(jitter(images[chosen], self.recipe.jitter, self.generator), labels[chosen], progress)
+        order = self.visits()
+        self._visited = len(order)
+        for number, chosen in enumerate(order.split(self.recipe.batch)):
+            progress = (epoch + number * self.recipe.batch / len(order)) / self.recipe.epochs
+            images_seen = jitter(images[chosen], self.recipe.jitter, self.generator)
+            self.mistaken[chosen], self.idle[chosen] = self.step(images_seen, labels[chosen], progress)
             self.batches_seen += 1
             if self.batches_seen % CHECK_EVERY == 0:
                 self.check()
-                tell(epoch + (number + 1) * self.recipe.batch / count)
+                tell(epoch + (number + 1) * self.recipe.batch / len(order))
 
     def metrics(self) -> dict[str, Any]:
-        """What was measured since the last call: ``train_error``, the share of images that the softmax got wrong when
-        it saw them in training, and what the method adds."""
-        error = torch.cat(self._mistakes).float().mean().item()
-        self._mistakes.clear()
-        return {"train_error": error}
+        """What the last epoch measured, with the means of what the method adds: ``rate``, the newest; ``visits``, the share
+        of the images that were seen; ``train_error``, the share that the softmax named wrongly at their last visit."""
+        return {
+            "rate": self.rate,
+            "visits": self._visited / len(self.idle),
+            "train_error": self.mistaken.float().mean().item(),
+        }
 
 
 class ForwardForward(Method):
@@ -98,28 +125,38 @@ class ForwardForward(Method):
     net: FeedForward
     recipe: FeedForwardRecipe
 
-    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, generator: torch.Generator) -> None:
-        super().__init__(net, recipe, generator)
+    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, generator: torch.Generator, cases: int) -> None:
+        super().__init__(net, recipe, generator, cases)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
 
     @torch.no_grad()
-    def step(self, images: Tensor, labels: Tensor, progress: float) -> None:
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> Seen:
         net, recipe = self.net, self.recipe
         learners, progress = self._learners(progress)
         factor = half_constant_half_linear(progress)
+        self.rate = recipe.rate * factor
 
         logits = net.softmax.learn(net.features(net.with_neutral_label(images)), labels, recipe.softmax_rate * factor)
         wrong = NEGATIVES[recipe.negatives](labels, logits, self.generator)
         positive, negative = net.with_label(images, labels), net.with_label(images, wrong)
+        idle = torch.ones_like(labels, dtype=torch.bool)
         for index, layer in enumerate(net.layers[: learners.stop]):
             assert isinstance(layer, Layer)
             if index in learners:
-                positive, negative, goodness = layer.learn(positive, negative, recipe.rate * factor)
+                positive, negative, goodness, nothing_learned = layer.learn(positive, negative, self.rate)
                 self._goodness[index].append(goodness)
+                idle &= nothing_learned
             else:
                 positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
+        return Seen(logits.argmax(1) != labels, idle)
 
-        self._mistakes.append(logits.argmax(1) != labels)
+    def visits(self) -> Tensor:
+        """All images, but of those that taught nothing at their last visit only the share ``revisit``."""
+        order, revisit = super().visits(), self.recipe.revisit
+        if revisit == 1:
+            return order
+        drawn = torch.rand(len(order), generator=self.generator, device=order.device) < revisit
+        return order[drawn | ~self.idle[order]]
 
     def _learners(self, progress: float) -> tuple[range, float]:
         """The layers that learn now, and the progress of their training."""
@@ -185,8 +222,8 @@ class Backpropagation(Method):
     net: Backprop
     recipe: BackpropRecipe
 
-    def __init__(self, net: Backprop, recipe: BackpropRecipe, generator: torch.Generator) -> None:
-        super().__init__(net, recipe, generator)
+    def __init__(self, net: Backprop, recipe: BackpropRecipe, generator: torch.Generator, cases: int) -> None:
+        super().__init__(net, recipe, generator, cases)
         self._losses: list[Tensor] = []
         self.optimizer = torch.optim.SGD(
             net.parameters(), lr=recipe.rate, momentum=recipe.smoothing, weight_decay=recipe.decay, fused=True
@@ -194,16 +231,18 @@ class Backpropagation(Method):
         for parameter in net.parameters():
             self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
-    def step(self, images: Tensor, labels: Tensor, progress: float) -> None:
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> Seen:
+        self.rate = self.recipe.rate * half_constant_half_linear(progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate * half_constant_half_linear(progress)
+            group["lr"] = self.rate
         self.optimizer.zero_grad()
         logits = self.net(images)
         loss = cross_entropy(logits, labels)
         loss.backward()
         self.optimizer.step()
         self._losses.append(loss.detach())
-        self._mistakes.append(logits.argmax(1) != labels)
+        mistaken = logits.argmax(1) != labels
+        return Seen(mistaken, torch.zeros_like(mistaken))
 
     def tensors(self) -> dict[str, Tensor]:
         momentum = {

@@ -1,8 +1,6 @@
-"""What is done to images and their order while training."""
+"""What is done to images while training."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor
@@ -34,16 +32,3 @@ def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (batch, channels, down, right, height, width), a view
     down, right = torch.randint(2 * reach + 1, (2, batch), generator=generator, device=images.device)
     return windows[torch.arange(batch, device=images.device), :, down, right]
-
-
-def batches(count: int, size: int, generator: Generator, device: torch.device | str) -> Iterator[Tensor]:
-    """The index tensors ``(size,)`` of one epoch over ``count`` cases in random order, each case once.
-
-    The last batch has what is left. The order is drawn at the call, on ``device``, where ``generator`` must be.
-
-    Raises:
-        SettingError: ``count`` or ``size`` is below 1.
-    """
-    if count < 1 or size < 1:
-        raise SettingError(f"batches of {size} from {count} cases: both must be 1 or more")
-    return iter(torch.split(torch.randperm(count, generator=generator, device=device), size))

@@ -28,6 +28,7 @@ mnist = FeedForwardRecipe(
     temperature=1.0,
     peer=0.03,
     tolerance=0.01,
+    revisit=0.25,
     counted_from=2,
     softmax_rate=0.1,
     softmax_decay=0.003,

@@ -85,6 +85,7 @@ class FeedForwardRecipe(Recipe):
         temperature: of the objective, in units of goodness.
         peer: strength of peer normalization.
         tolerance: cases whose signal is at most this are left out of the gradient; 0 leaves none out.
+        revisit: images that taught no layer anything at their last visit are seen in an epoch with this probability.
         counted_from: first layer, from 1, whose goodness and activities the tests use.
         softmax_rate: learning rate of the softmax that the fast test reads.
         softmax_decay: its weight decay.
@@ -100,6 +101,7 @@ class FeedForwardRecipe(Recipe):
     temperature: float
     peer: float
     tolerance: float
+    revisit: float
     counted_from: int
     softmax_rate: float
     softmax_decay: float
@@ -123,6 +125,7 @@ class FeedForwardRecipe(Recipe):
         self._expect_positive("temperature", self.temperature)
         self._expect_not_negative("peer", self.peer)
         self._expect(0 <= self.tolerance < 1, "tolerance", self.tolerance, "a share in [0, 1)")
+        self._expect(0 < self.revisit <= 1, "revisit", self.revisit, "a probability above 0 and at most 1")
         self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
         self._expect_positive("softmax_rate", self.softmax_rate)
         self._expect_not_negative("softmax_decay", self.softmax_decay)

@@ -1,0 +1,51 @@
+"""The pictures of a complete run, drawn into its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from twofold import plots
+from twofold.data.dataset import Dataset
+from twofold.evaluate import test
+from twofold.layers import Dense
+from twofold.nets.feedforward import FeedForward
+from twofold.run import Run
+
+
+def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
+    """Draw learning curves and, for a net that is taught by goodness, fields, goodness by layer and worst mistakes.
+
+    Args:
+        run: the run.
+        data: the data it was trained on, as loaded.
+        twin: the backprop twin's run, drawn beside the learning curves.
+
+    Returns:
+        The files, in ``pictures/`` of the run folder.
+    """
+    folder = run.folder / "pictures"
+    drawn = [plots.learning_curves(run.history, folder / "learning.png", twin.history if twin else None)]
+    net = run.net
+    if not isinstance(net, FeedForward):
+        return drawn
+
+    device = next(net.parameters()).device
+    images, labels = data.test_images.to(device), data.test_labels.to(device)
+    tested = test(net, images, labels)
+    assert tested.goodness is not None
+    total, rows = net.total(tested.goodness), torch.arange(len(labels), device=device)
+    named = tested.named["slow"]
+    # The wrong label that the net likes best is the hardest negative there is.
+    wrong = total.scatter(1, labels[:, None], -torch.inf).argmax(1)
+    positive, negative = tested.goodness[rows, labels], tested.goodness[rows, wrong]
+    thresholds = [float(layer.threshold) for layer in net.layers]  # type: ignore[arg-type]
+    drawn.append(plots.goodness_by_layer(positive.T.cpu(), negative.T.cpu(), thresholds, folder / "goodness.png"))
+    margin = total[rows, named] - total[rows, labels]
+    drawn.append(plots.worst_mistakes(images, labels, named, margin, folder / "mistakes.png"))
+    first = net.layers[0]
+    if isinstance(first, Dense):
+        fields = folder / "fields.png"
+        drawn.append(plots.receptive_fields(first.weight, run.shape, torch.arange(net.classes), fields, net.classes))
+    return drawn
