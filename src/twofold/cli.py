@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -85,23 +88,46 @@ class Training(Where):
 
 
 def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None) -> T:
-    """The words of a command line as a dataclass. A name that is not one of its fields is told with the nearest."""
+    """The words of a command line as a dataclass.
+
+    Raises:
+        SettingError: a word is no field (the nearest is suggested) or has a value of the wrong kind.
+    """
     options: dict[str, Any] = {"default": default} if default is not None else {}
-    parsed, rest = tyro.cli(
-        kind,
-        prog=f"twofold {command}",
-        args=list(words),
-        return_unknown_args=True,
-        config=(tyro.conf.OmitArgPrefixes,),
-        **options,
-    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            parsed, rest = tyro.cli(
+                kind,
+                prog=f"twofold {command}",
+                args=list(words),
+                return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes,),
+                **options,
+            )
+    except SystemExit as end:
+        if not end.code:
+            print(said.getvalue(), end="")
+            raise
+        raise SettingError(f"{_first_paragraph(said.getvalue())}: see twofold {command} --help") from None
     if rest:
         wrong = next((word for word in rest if word.startswith("--")), rest[0])
         if not wrong.startswith("--"):
             raise SettingError(f"unexpected word {wrong!r} after `twofold {command}`: see twofold {command} --help")
-        known = _field_names(parsed)
-        raise unknown("field", wrong.split("=")[0], [f"--{name.replace('_', '-')}" for name in known])
+        raise unknown("field", wrong.split("=")[0], [f"--{name.replace('_', '-')}" for name in _field_names(parsed)])
     return parsed
+
+
+def _first_paragraph(box: str) -> str:
+    """The first paragraph of an error that tyro drew in a box, or under a rule where there is no terminal, in one line."""
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first line is a title
+
+    def is_rule(line: str) -> bool:
+        return not line.strip("─-╰╯")
+
+    paragraph = itertools.takewhile(lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines))
+    text = " ".join(" ".join(paragraph).split()).rstrip(".")
+    return text.removeprefix("Error parsing recipe: ").removeprefix("Error parsing ")
 
 
 def _field_names(parsed: Any) -> list[str]:
@@ -392,6 +418,8 @@ def main(words: Sequence[str] | None = None) -> int:
             raise unknown("command", words[0], COMMANDS)
         else:
             COMMANDS[words[0]](words[1:])
+    except SystemExit:  # the help of a command was printed
+        return 0
     except TwofoldError as error:
         print(f"twofold: error: {error}", file=sys.stderr)
         return 1

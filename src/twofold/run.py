@@ -191,6 +191,9 @@ def train(
     if recipe.validation:
         data = data.hold_out(recipe.validation)
 
+    if recipe.batch > len(data.train_labels):
+        raise SettingError(f"--batch is {recipe.batch}, more than the {len(data.train_labels)} training images: lower it")
+
     net = build(recipe, data.pixels, data.classes).to(where)
     set_precision(net, precision)
     method = method_for(net, recipe, where, len(data.train_labels))

@@ -1,0 +1,200 @@
+"""What an experiment is given, a laboratory that trains each net only once, and what it gives back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from twofold import data, machine
+from twofold.data import Dataset
+from twofold.errors import unknown
+from twofold.evaluate import Tested, test
+from twofold.recipes import RECIPES, Recipe
+from twofold.recipes.digits import digits
+from twofold.recipes.digits import twin as digits_twin
+from twofold.recipes.mnist import mnist
+from twofold.recipes.mnist import twin as mnist_twin
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe
+from twofold.run import Progress, Run, Silent, load, train
+
+SIZES = ("smoke", "full")
+RUNS = Path("runs/claims")
+
+small = replace(digits, widths=(100, 100, 100), epochs=15, rate=0.03)
+small_twin = replace(digits_twin, widths=small.widths, epochs=10)
+
+T = TypeVar("T")
+Watch = Callable[[str, int], AbstractContextManager[Progress]]
+"""The face of one training, made of its title and its number of epochs, as `twofold.progress.Bar`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an experiment found. Errors are in percent of the images wherever a name ends in ``%``, times in seconds.
+
+    Attributes:
+        holds: whether the rule is met.
+        rule: what must be true of the measured figures for the claim to hold, in words.
+        talk: the claimed figures.
+        measured: the same, measured.
+        twin: the same of the backprop twin, a net with the same hidden layers.
+        seeds: of the trainings.
+    """
+
+    holds: bool
+    rule: str
+    talk: dict[str, Any] | str
+    measured: dict[str, Any]
+    twin: dict[str, Any]
+    seeds: list[int]
+
+
+@dataclass
+class Lab:
+    """Where experiments train. Trainings are kept, shared between experiments, and resumed where they were interrupted.
+
+    Attributes:
+        size: smoke (seconds, on the embedded digits) or full (MNIST, with the recipes).
+        folder: where the run folders lie.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        data_dir: where data files are looked for first.
+        watch: makes the face of each training; ``None`` shows nothing.
+        used: the runs that were asked for so far, each once.
+    """
+
+    size: str = "smoke"
+    folder: Path = RUNS
+    device: str = "auto"
+    precision: str = "auto"
+    data_dir: Path | None = None
+    watch: Watch | None = None
+    used: dict[Path, Run] = field(default_factory=dict)
+    _data: dict[str, Dataset] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise unknown("size", self.size, SIZES)
+
+    def pick(self, *, smoke: T, full: T) -> T:
+        """The value for this size."""
+        return smoke if self.size == "smoke" else full
+
+    # ---- settings ----------------------------------------------------------------------------------------------
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the experiments that report a mean and a standard deviation."""
+        return self.pick(smoke=[0, 1], full=[0, 1, 2])
+
+    def recipe(self, name: str = "mnist") -> tuple[str, FeedForwardRecipe, str, BackpropRecipe]:
+        """The recipe ``name`` and its twin, each behind its own name, for figures on the test set.
+
+        A smoke training has a small net on the embedded digits in their place.
+        """
+        if self.size == "smoke":
+            return "digits-small", small, "digits-small-twin", small_twin
+        recipe, twin = RECIPES[name], RECIPES[f"{name}-twin"]
+        assert isinstance(recipe, FeedForwardRecipe)
+        assert isinstance(twin, BackpropRecipe)
+        return name, recipe, f"{name}-twin", twin
+
+    def short(self) -> tuple[FeedForwardRecipe, BackpropRecipe]:
+        """Settings for comparisons: fewer epochs, tested on training images that are held out."""
+        if self.size == "smoke":
+            return replace(small, validation=300), replace(small_twin, validation=300)
+        return replace(mnist, epochs=12, validation=10_000), replace(mnist_twin, epochs=12, validation=10_000)
+
+    # ---- work --------------------------------------------------------------------------------------------------
+
+    def data(self, name: str) -> Dataset:
+        """A data set by name, loaded once."""
+        if name not in self._data:
+            self._data[name] = data.load(name, self.data_dir)
+        return self._data[name]
+
+    def train(self, recipe: Recipe, name: str, dataset: Dataset | None = None) -> Run:
+        """The complete run of a recipe: read where there is one, else trained, from where it was interrupted.
+
+        Its folder is named after ``name``, the seed and a hash of all settings, of the data, device and precision, so
+        that experiments that ask for the same training share it.
+
+        Args:
+            recipe: the settings.
+            name: what the run is called.
+            dataset: in place of the data set that the recipe names.
+        """
+        recipe = recipe if dataset is None else replace(recipe, data=dataset.name)
+        dataset = dataset or self.data(recipe.data)
+        where = machine.choose_device(self.device)
+        precision = machine.choose_precision(self.precision, where)
+        identity = [recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+        folder = self.folder / f"{name}-seed{recipe.seed}-{digest}"
+        if not (folder / "result.json").exists():
+            face = self.watch(f"{name} seed {recipe.seed}", recipe.epochs) if self.watch else nullcontext(Silent())
+            with face as progress:
+                train(
+                    recipe,
+                    folder,
+                    dataset,
+                    name=name,
+                    device=self.device,
+                    precision=precision,
+                    resume=True,
+                    progress=progress,
+                )
+        self.used[folder] = load(folder, self.device)
+        return self.used[folder]
+
+    def held(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images and labels that a run was tested on, on its net's device."""
+        dataset = dataset or self.data(run.recipe.data)
+        dataset = dataset.hold_out(run.recipe.validation) if run.recipe.validation else dataset
+        device = next(run.net.parameters()).device
+        return dataset.test_images.to(device), dataset.test_labels.to(device)
+
+    def test(self, run: Run, dataset: Dataset | None = None, shortlist: int = 3) -> Tested:
+        """All tests of a run on the images that it was not trained on."""
+        return test(run.net, *self.held(run, dataset), shortlist)
+
+    def seconds(self) -> float:
+        """Of all trainings that were asked for, also where they had been done before."""
+        return sum(run.result.seconds for run in self.used.values())
+
+
+def percent(share: float) -> float:
+    """A share as a percentage, to a thousandth of a point."""
+    return round(100 * share, 3)
+
+
+def errors(run: Run) -> dict[str, float]:
+    """The error of every test of a run, in percent: of the test set, or of the images that were held out."""
+    found = run.result.test_error or run.result.validation_error
+    return {f"{test} error %": percent(share) for test, share in found.items()}
+
+
+def error(run: Run) -> float:
+    """The error of the run's main test in percent: slow, and for a twin its only one."""
+    return next(iter(errors(run).values()))
+
+
+def mean_and_std(values: Iterable[float]) -> dict[str, float]:
+    """Mean and sample standard deviation (0 of a single value), to a thousandth."""
+    kept = list(values)
+    spread = statistics.stdev(kept) if len(kept) > 1 else 0.0
+    return {"mean": round(statistics.fmean(kept), 3), "std": round(spread, 3)}
+
+
+def mean_errors(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation over runs of the error of every test."""
+    each = [errors(run) for run in runs]
+    return {test: mean_and_std(one[test] for one in each) for test in each[0]}

@@ -1,0 +1,67 @@
+"""What the tests share: tiny data, tiny recipes, and a machine that computes the same every time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from twofold.data import Dataset, as_dataset
+from twofold.data import load as load_data
+from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start as processes of their own
+torch.set_num_threads(1)  # sums in one order, and the other cores left to others
+settings.register_profile("twofold", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("twofold")
+
+
+@pytest.fixture(autouse=True)
+def _double_precision_stays_where_it_was_asked_for() -> Iterator[None]:
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Dataset:
+    """40 + 20 images of 5 x 5 pixels in 4 classes: a bright row or column in noise. Learned in a few epochs."""
+    generator = torch.Generator().manual_seed(0)
+    images = 0.3 * torch.rand(60, 5, 5, generator=generator)
+    labels = torch.arange(60) % 4
+    for image, label in zip(images, labels.tolist(), strict=True):
+        (image if label < 2 else image.T)[1 + 2 * (label % 2)] += 0.7
+    return as_dataset("tiny", images[:40], labels[:40], images[40:], labels[40:], classes=4)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return load_data("digits")
+
+
+@pytest.fixture(scope="session")
+def recipe() -> FeedForwardRecipe:
+    """Three small layers on the tiny data; validation, so that each epoch is tested too, is off."""
+    found = RECIPES["digits"]
+    assert isinstance(found, FeedForwardRecipe)
+    return replace(found, data="tiny", widths=(14, 12, 10), epochs=4, batch=8)
+
+
+@pytest.fixture(scope="session")
+def twin_recipe(recipe: FeedForwardRecipe) -> BackpropRecipe:
+    found = RECIPES["digits-twin"]
+    assert isinstance(found, BackpropRecipe)
+    return replace(found, data="tiny", widths=recipe.widths, epochs=4, batch=8)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """Where MNIST lies on this machine. Nothing is downloaded for a test."""
+    for place in (os.environ.get("TWOFOLD_DATA"), "/work/shared/data", "~/.cache/twofold"):
+        if place and (folder := Path(place).expanduser() / "mnist").is_dir():
+            return folder.parent
+    pytest.skip("MNIST is not on this machine: run `twofold data get mnist`, or name its folder in TWOFOLD_DATA")
