@@ -1,8 +1,8 @@
 """How much a layer likes what it sees: goodness functions of an activity vector.
 
-All take activities ``(batch, units)`` and give goodness ``(batch,)`` in at least float32, a sum or a mean over the units as the
-formula says. The slope is *half* the derivative, so that the slope of a sum of squares is the activity itself; the
-factor 2 belongs to the learning rate, as in the author's own code.
+All take activities ``(batch, units)`` and give goodness ``(batch,)`` in at least float32, a sum or a mean over the
+units as the formula says. The slope is *half* the derivative, so that the slope of a sum of squares is the activity
+itself; the factor 2 belongs to the learning rate, as in the author's own code.
 """
 
 from __future__ import annotations

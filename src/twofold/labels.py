@@ -19,7 +19,7 @@ def one_of_n(labels: Tensor, classes: int, strength: float) -> Tensor:
 
 
 def neutral(count: int, classes: int, strength: float, device: torch.device) -> Tensor:
-    """``count`` neutral label vectors: ``strength / classes`` everywhere, the mean of all stated labels (talk 13:02)."""
+    """``count`` neutral label vectors: ``strength / classes`` everywhere, the mean of all labels (talk 13:02)."""
     return torch.full((count, classes), strength / classes, device=device)
 
 

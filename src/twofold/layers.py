@@ -1,7 +1,8 @@
-"""Layers that learn by themselves, from a positive and a negative batch, and pass on nothing but normalized activity."""
+"""Layers that learn by themselves from a positive and a negative batch, and pass on only normalized activity."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
@@ -206,4 +207,4 @@ class LocalModule(Layer):
 def dense(inputs: int, widths: tuple[int, ...], rule: Rule, generator: torch.Generator | None = None) -> list[Layer]:
     """A stack of ``Dense`` layers: ``inputs``, then one layer for each width."""
     sizes = (inputs, *widths)
-    return [Dense(a, b, rule, generator) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    return [Dense(a, b, rule, generator) for a, b in itertools.pairwise(sizes)]

@@ -68,4 +68,3 @@ def half_constant_half_linear(progress: float) -> float:
         progress: share of the training that is done, in [0, 1].
     """
     return min(1.0, 2.0 * (1.0 - progress))
-

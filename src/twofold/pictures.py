@@ -41,7 +41,7 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     wrong = total.scatter(1, labels[:, None], -torch.inf).argmax(1)
     positive, negative = tested.goodness[rows, labels], tested.goodness[rows, wrong]
     thresholds = [float(layer.threshold) for layer in net.layers]  # type: ignore[arg-type]
-    drawn.append(plots.goodness_by_layer(positive.T.cpu(), negative.T.cpu(), thresholds, folder / "goodness.png"))
+    drawn.append(plots.goodness_by_layer(list(positive.T), list(negative.T), thresholds, folder / "goodness.png"))
     margin = total[rows, named] - total[rows, labels]
     drawn.append(plots.worst_mistakes(images, labels, named, margin, folder / "mistakes.png"))
     first = net.layers[0]

@@ -202,7 +202,8 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     layers = max(len(epoch.get("layers") or ()) for epoch in metrics)
     for kind, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
         for layer in range(layers):
-            rows = [{**e["layers"][layer], "epoch": e["epoch"]} for e in metrics if e.get("layers") and e["layers"][layer]]
+            learned = [e for e in metrics if e.get("layers") and e["layers"][layer]]
+            rows = [{**e["layers"][layer], "epoch": e["epoch"]} for e in learned]
             look = _tint(color, (layer + 1) / layers), style
             _curve(middle, *_series(rows, kind), f"layer {layer + 1} {kind}", look)
     if layers:

@@ -81,7 +81,7 @@ def claim(record: dict[str, Any]) -> str:
         f"  talk      {figures(record['talk'])}",
         f"  measured  {figures(record['measured'])}",
         f"  twin      {figures(record['twin']) or 'none: the claim is about Forward-Forward alone'}",
-        f"  {verdict} at size {record['size']}, seeds {figures(record['seeds'])}, {record['seconds']:.0f} s of training",
+        f"  {verdict} at size {record['size']}, seeds {figures(record['seeds'])}, {record['seconds']:.0f} s",
     ]
     return "\n".join(lines)
 

@@ -1,10 +1,10 @@
 """A training as a product: the run folder with its settings, metrics, checkpoints and result.
 
-    config.json              recipe, settings, data, device, precision, machine
-    metrics.jsonl            one line an epoch
-    checkpoint.safetensors   everything needed to go on, after each epoch; gone when the run is complete
-    weights.safetensors      the trained net (its ``state_dict``)
-    result.json              what was measured
+config.json              recipe, settings, data, device, precision, machine
+metrics.jsonl            one line an epoch
+checkpoint.safetensors   everything needed to go on, after each epoch; gone when the run is complete
+weights.safetensors      the trained net (its ``state_dict``)
+result.json              what was measured
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from twofold import checkpoint, machine
+from twofold.data import load as load_data
 from twofold.data.dataset import Dataset
 from twofold.errors import RunError, SettingError
-from twofold.data import load as load_data
 from twofold.evaluate import SHORTLIST, test
 from twofold.files import read_json, write_bytes, write_json
 from twofold.goodness import GOODNESS
@@ -192,7 +192,9 @@ def train(
         data = data.hold_out(recipe.validation)
 
     if recipe.batch > len(data.train_labels):
-        raise SettingError(f"--batch is {recipe.batch}, more than the {len(data.train_labels)} training images: lower it")
+        raise SettingError(
+            f"--batch is {recipe.batch}, more than the {len(data.train_labels)} training images: lower it"
+        )
 
     net = build(recipe, data.pixels, data.classes).to(where)
     set_precision(net, precision)

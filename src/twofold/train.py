@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy
 from twofold.checkpoint import module_tensors
 from twofold.data.transforms import jitter
 from twofold.errors import Diverged
-from twofold.learning import half_constant_half_linear
 from twofold.layers import Layer
+from twofold.learning import half_constant_half_linear
 from twofold.negatives import NEGATIVES
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
@@ -105,8 +105,8 @@ class Method(ABC):
                 tell(epoch + (number + 1) * self.recipe.batch / len(order))
 
     def metrics(self) -> dict[str, Any]:
-        """What the last epoch measured, with the means of what the method adds: ``rate``, the newest; ``visits``, the share
-        of the images that were seen; ``train_error``, the share that the softmax named wrongly at their last visit."""
+        """What the last epoch measured, and what the method adds to it: ``rate``, the newest; ``visits``, the share of
+        the images that were seen; ``train_error``, the share that the softmax named wrongly at their last visit."""
         return {
             "rate": self.rate,
             "visits": self._visited / len(self.idle),
@@ -178,7 +178,7 @@ class ForwardForward(Method):
                 )
 
     def metrics(self) -> dict[str, Any]:
-        layers = []
+        layers: list[dict[str, float] | None] = []
         for number, (layer, kept) in enumerate(zip(self.net.layers, self._goodness, strict=True), 1):
             if not kept:
                 layers.append(None)
@@ -238,7 +238,7 @@ class Backpropagation(Method):
         self.optimizer.zero_grad()
         logits = self.net(images)
         loss = cross_entropy(logits, labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._losses.append(loss.detach())
         mistaken = logits.argmax(1) != labels

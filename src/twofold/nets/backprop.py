@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -31,7 +32,7 @@ class Backprop(nn.Module):
         if not widths:
             raise SettingError("a net needs at least one layer, got none: give at least one width")
         sizes = (pixels, *widths, classes)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.classes = classes
         self.compute: torch.dtype | None = None
         for layer in self.layers:

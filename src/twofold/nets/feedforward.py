@@ -21,7 +21,7 @@ ROWS = 2000
 class Softmax(nn.Module):
     """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
 
-    Logits = features · Wᵀ; W starts at 0, there is no bias. Its gradient in closed form is (one-of-N - softmax)ᵀ features.
+    Logits = features · Wᵀ; W starts at 0, without bias. The gradient in closed form is (one-of-N - softmax)ᵀ features.
     """
 
     weight: nn.Parameter

@@ -1,4 +1,4 @@
-"""The recipes by name. Each stands in a file of its own that says what it claims; ``NAME-twin`` is its backprop twin."""
+"""The recipes by name, each in a file of its own that says what it claims; ``NAME-twin`` is its backprop twin."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ class Recipe:
         seed: of the first weights, the order of the images, jitter and negative labels.
     """
 
+    method: ClassVar[str]
+
     data: str
     widths: tuple[int, ...]
     epochs: int
@@ -89,7 +91,7 @@ class FeedForwardRecipe(Recipe):
         counted_from: first layer, from 1, whose goodness and activities the tests use.
         softmax_rate: learning rate of the softmax that the fast test reads.
         softmax_decay: its weight decay.
-        layer_by_layer: train one layer after the other, each for its share of the epochs, instead of all at every batch.
+        layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
         normalize: what a layer passes on: length (its activity at a fixed length) or none (as it is, an ablation).
     """
 

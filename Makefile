@@ -1,0 +1,26 @@
+# Two commands do everything, each on a fresh machine: `make train` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: train test tables clean
+
+train: $(READY)  ## Train the digits with two forward passes, and the backprop twin beside it
+	$(BIN)/twofold train digits --with-twin
+
+test: $(READY)  ## Style, types and the whole test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+tables: $(READY)  ## Write the tables of README and docs from results/
+	$(BIN)/python scripts/tables.py
+
+clean:  ## Remove the virtual environment
+	rm -rf .venv
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)

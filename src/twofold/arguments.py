@@ -1,0 +1,195 @@
+"""The arguments of each command as a dataclass, and how the words of a command line become one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from twofold.errors import SettingError, unknown
+
+T = TypeVar("T")
+
+Words = Annotated[T, tyro.conf.Positional]
+"""An argument without a name in front."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Options that change where and how fast, not what is computed.
+
+    Attributes:
+        device: auto takes the GPU where there is one.
+        precision: of the matrix products; auto takes bf16 where the processor has fast instructions for it.
+        data_dir: folder with data sets, looked into first.
+        json: end with one JSON object on the last line.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    data_dir: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Training(Where):
+    """Options of a training.
+
+    Attributes:
+        run: the run folder; otherwise runs/RECIPE-seedN, with a number behind it where that exists.
+        resume: go on from the last checkpoint of the run folder.
+        with_twin: train the backprop twin too, with its own tuned settings and this seed, into RUN/twin.
+        pictures: draw the pictures at the end.
+    """
+
+    run: Path | None = None
+    resume: bool = False
+    with_twin: bool = False
+    pictures: bool = True
+
+
+@dataclass(frozen=True)
+class Eval(Where):
+    """Test a trained net again.
+
+    Attributes:
+        run: the run folder.
+        test: slow (goodness of every label), fast (neutral label, softmax), shortlist (both), or all of them.
+        shortlist: labels that the fast test hands to the slow one.
+    """
+
+    run: Words[Path] = dataclasses.field(kw_only=True)
+    test: Literal["slow", "fast", "shortlist", "all"] = "all"
+    shortlist: int = 3
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Name what is in a picture. It must have the size of the training images; colors become grey where those are grey.
+
+    Attributes:
+        run: the run folder.
+        image: a picture file, light strokes on black as in the training images.
+        json: end with one JSON object on the last line.
+    """
+
+    run: Words[Path]
+    image: Words[Path]
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw the pictures of a run into its folder.
+
+    Attributes:
+        run: the run folder.
+        data_dir: folder with data sets, looked into first.
+        json: end with one JSON object on the last line.
+    """
+
+    run: Words[Path]
+    data_dir: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class DataGet:
+    """Find or download a data set, check it and say what it is.
+
+    Attributes:
+        name: of the data set.
+        data_dir: folder to look into first, and to download to.
+        json: end with one JSON object on the last line.
+    """
+
+    name: Words[str]
+    data_dir: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The ledger of claims.
+
+    Attributes:
+        results: folder with the committed results.
+        json: print the ledger as one JSON list.
+    """
+
+    results: Path = Path("results")
+    json: bool = False
+
+
+class ClaimsRun(Where):
+    """Run one claim's experiment.
+
+    Attributes:
+        id: of the claim, see `twofold claims`.
+        size: smoke takes seconds and the embedded data, full is the real thing.
+        runs: folder of the trainings, which claims share and which go on where they were interrupted.
+        results: folder that the record of a full size goes to.
+    """
+
+    id: Words[str] = dataclasses.field(kw_only=True)
+    size: Literal["smoke", "full"] = "smoke"
+    runs: Path = Path("runs/claims")
+    results: Path = Path("results")
+
+
+def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None) -> T:
+    """The words of a command line as a dataclass.
+
+    Raises:
+        SettingError: a word is no field (the nearest is suggested) or has a value of the wrong kind.
+    """
+    options: dict[str, Any] = {"default": default} if default is not None else {}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            parsed, rest = tyro.cli(
+                kind,
+                prog=f"twofold {command}",
+                args=list(words),
+                return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes,),
+                **options,
+            )
+    except SystemExit as end:
+        if not end.code:
+            print(said.getvalue(), end="")
+            raise
+        raise SettingError(f"{_first_paragraph(said.getvalue())}: see twofold {command} --help") from None
+    if rest:
+        wrong = next((word for word in rest if word.startswith("--")), rest[0])
+        if not wrong.startswith("--"):
+            raise SettingError(f"unexpected word {wrong!r} after `twofold {command}`: see twofold {command} --help")
+        raise unknown("field", wrong.split("=")[0], [f"--{name.replace('_', '-')}" for name in _field_names(parsed)])
+    return parsed
+
+
+def _first_paragraph(box: str) -> str:
+    """The first paragraph of an error of tyro's, in one line: it stands in a box, or, in a pipe, under a rule."""
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first line is a title
+
+    def is_rule(line: str) -> bool:
+        return not line.strip("─-╰╯")
+
+    paragraph = itertools.takewhile(lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines))
+    text = " ".join(" ".join(paragraph).split()).rstrip(".")
+    return text.removeprefix("Error parsing recipe: ").removeprefix("Error parsing ")
+
+
+def _field_names(parsed: Any) -> list[str]:
+    names = []
+    for field in dataclasses.fields(parsed):
+        value = getattr(parsed, field.name)
+        names += _field_names(value) if dataclasses.is_dataclass(value) else [field.name]
+    return names

@@ -1,0 +1,357 @@
+"""Layers: the closed form is the gradient of the written-out loss, and nothing that happens above a layer teaches it.
+
+Oracles: autograd in float64, the analytic step of the paper, PyTorch's contract of a module.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from twofold.goodness import GOODNESS
+from twofold.layers import Dense, Layer, LocalModule, dense
+from twofold.learning import Rule
+from twofold.normalize import normalize
+from twofold.objectives import OBJECTIVES, Objective
+
+CASES, INPUTS, UNITS, RATE = 7, 6, 5, 0.3
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(seed: int, inputs: int = INPUTS) -> tuple[Tensor, Tensor]:
+    """A positive and a negative batch in float64."""
+    both = torch.randn(2, CASES, inputs, generator=seeded(seed), dtype=torch.float64)
+    return normalize(both[0] + 0.5), normalize(both[1])
+
+
+def dense_layer(rule: Rule, seed: int = 0) -> Dense:
+    layer = Dense(INPUTS, UNITS, rule, seeded(seed)).double()
+    layer.bias += 0.1 * torch.randn(UNITS, generator=seeded(seed + 1), dtype=torch.float64)
+    return layer
+
+
+def the_same_as_a_module(layer: Dense, rule: Rule) -> LocalModule:
+    linear = nn.Linear(INPUTS, UNITS).double()
+    linear.load_state_dict(layer.state_dict())
+    return LocalModule(nn.Sequential(linear, nn.ReLU()), UNITS, rule).double()
+
+
+LAYERS: dict[str, Callable[[Rule], Layer]] = {
+    "dense": dense_layer,
+    "module": lambda rule: the_same_as_a_module(dense_layer(rule), rule),
+}
+
+
+class WrittenOut:
+    """One dense layer by autograd from the formula alone: ½ mean loss, minus the pull of the peers, is descended."""
+
+    def __init__(self, layer: Dense, rule: Rule) -> None:
+        self.rule = rule
+        self.parameters = [layer.weight.detach().clone(), layer.bias.detach().clone()]
+        self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.mean = torch.full((UNITS,), 0.5, dtype=torch.float64)
+
+    def learn(self, positive: Tensor, negative: Tensor, rate: float) -> None:
+        rule = self.rule
+        weight, bias = (parameter.requires_grad_() for parameter in self.parameters)
+        total = positive @ weight.T + bias
+        threshold = rule.goodness.threshold(UNITS)
+        good, bad = (rule.goodness.value(z.relu()) - threshold for z in (total, negative @ weight.T + bias))
+        self.mean = 0.9 * self.mean + 0.1 * total.relu().mean(0).detach()
+        peers = (rule.peer * (self.mean.mean() - self.mean) * total).sum(1)
+        descended = (0.5 * rule.objective.loss(good, bad, rule.temperature) - peers).mean()
+        for index, gradient in enumerate(torch.autograd.grad(descended, [weight, bias])):
+            self.velocities[index] = rule.smoothing * self.velocities[index] - (1 - rule.smoothing) * gradient
+            old, decay = self.parameters[index].detach(), rule.decay * (gradient.dim() > 1)
+            self.parameters[index] = old + rate * (self.velocities[index] - decay * old)
+
+
+# Oracle: autograd ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("goodness", "objective"), itertools.product(GOODNESS, OBJECTIVES))
+def test_the_closed_form_descends_the_written_out_loss(goodness: str, objective: str) -> None:
+    """Several steps, so that smoothing, decay and running means are in it: the algorithm of the paper, exactly."""
+    rule = Rule(GOODNESS[goodness], OBJECTIVES[objective], temperature=2.0, smoothing=0.7, decay=0.05, peer=0.2)
+    layer = dense_layer(rule)
+    oracle = WrittenOut(layer, rule)
+    for step in range(4):
+        layer.learn(*batch(step), RATE)
+        oracle.learn(*batch(step), RATE)
+        torch.testing.assert_close([layer.weight.data, layer.bias.data], oracle.parameters, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("goodness", "objective"), itertools.product(GOODNESS, OBJECTIVES))
+def test_any_module_learns_what_the_closed_form_learns(goodness: str, objective: str) -> None:
+    """Apart from peer normalization, which cannot see the total inputs of an unknown module."""
+    rule = Rule(GOODNESS[goodness], OBJECTIVES[objective], temperature=2.0, smoothing=0.7, decay=0.05, peer=0.0)
+    layer = dense_layer(rule)
+    module = the_same_as_a_module(layer, rule)
+    for step in range(4):
+        closed, by_autograd = layer.learn(*batch(step), RATE), module.learn(*batch(step), RATE)
+        torch.testing.assert_close(closed, by_autograd)
+        torch.testing.assert_close(list(layer.parameters()), [p.data for p in module.parameters()])
+    torch.testing.assert_close(layer.mean_activity, module.mean_activity)
+
+
+def test_a_module_is_drawn_to_its_peers_through_what_it_puts_out() -> None:
+    rule = Rule(objective=INDIFFERENT, smoothing=0.0, decay=0.0, peer=0.2)
+    module = the_same_as_a_module(dense_layer(rule), rule)
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    positive, negative = batch(0)
+    activity = module(positive)
+    mean = 0.9 * 0.5 + 0.1 * activity.mean(0).detach()
+    wanted = (0.2 * (mean.mean() - mean) * activity).sum(1).mean()
+    gradients = torch.autograd.grad(wanted, list(module.parameters()))
+    module.learn(positive, negative, RATE)
+    expected = [old + RATE * gradient for old, gradient in zip(before, gradients, strict=True)]
+    torch.testing.assert_close([parameter.data for parameter in module.parameters()], expected)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_what_a_layer_hands_on_is_its_normalized_activity_from_before_the_update(kind: str) -> None:
+    layer = LAYERS[kind](Rule())
+    positive, negative = batch(0)
+    activities = [layer(side).detach() for side in (positive, negative)]
+    learned = layer.learn(positive, negative, RATE)
+    torch.testing.assert_close([learned.positive, learned.negative], [normalize(activity) for activity in activities])
+    torch.testing.assert_close(list(learned.goodness), [activity.square().sum(1) for activity in activities])
+
+
+# Oracle: the paper's analytic step -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [1.5, 4.0, 100.0])
+def test_one_step_of_the_right_rate_reaches_any_goodness(wanted: float) -> None:
+    """Paper section 2.2: the rate is sqrt(wanted / goodness) - 1 for an input of length 1, and what is passed on stays."""
+    layer = Dense(INPUTS, UNITS, Rule(temperature=1e-6, smoothing=0, decay=0, peer=0), seeded()).double()
+    layer.threshold = 1e6  # far above: the positive case is plainly wrong, the negative one plainly right
+    case = batch(0)[0][:1]
+    case = case / case.norm()
+    before, passed_on = layer.goodness(layer(case)), normalize(layer(case))
+    layer.learn(case, batch(0)[1][:1], (wanted / before.item()) ** 0.5 - 1)
+    layer.bias.zero_()  # the statement is about weights
+    torch.testing.assert_close(layer.goodness(layer(case)).item(), wanted)
+    torch.testing.assert_close(normalize(layer(case)), passed_on, rtol=0, atol=1e-4)
+
+
+# Peer normalization --------------------------------------------------------------------------------------------------
+
+
+def _zeros(positive: Tensor, negative: Tensor, _: float) -> tuple[Tensor, Tensor]:
+    return torch.zeros_like(positive), torch.zeros_like(negative)
+
+
+INDIFFERENT = Objective(lambda positive, *_: torch.zeros_like(positive), _zeros)
+"""Asks nothing of the goodness: what is learned then comes from the peers."""
+
+
+def test_the_pull_of_the_peers_is_one_and_the_same_for_every_positive_case() -> None:
+    layer = dense_layer(Rule(objective=INDIFFERENT, smoothing=0.9, decay=0, peer=0.2))
+    positive, negative = batch(0)
+    mean = 0.9 * 0.5 + 0.1 * layer(positive).mean(0)
+    layer.learn(positive, negative, RATE)
+    pull = 0.1 * 0.2 * (mean.mean() - mean)
+    torch.testing.assert_close(layer.weight_velocity, torch.outer(pull, positive.mean(0)))  # rank one
+    torch.testing.assert_close(layer.bias_velocity, pull)  # the negative cases have no part in it
+    torch.testing.assert_close(layer.mean_activity, mean)
+
+
+@pytest.mark.parametrize(("peer", "revived"), [(0.2, True), (0.0, False)])
+def test_peer_normalization_revives_a_silent_unit_and_nothing_else_does(peer: float, revived: bool) -> None:
+    """Gated by the activity, as autograd on it would be, it could not: dead units would stay dead."""
+    layer = dense_layer(Rule(smoothing=0.5, decay=0, peer=peer))
+    layer.weight[2], layer.bias[2] = 0, -0.3
+    for step in range(60):
+        layer.learn(*batch(step), RATE)
+    assert bool(layer(batch(100)[0])[:, 2].any()) == revived
+
+
+# Tolerance -----------------------------------------------------------------------------------------------------------
+
+
+def _without_weak_cases(tolerance: float) -> Objective:
+    def signal(positive: Tensor, negative: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        more, less = OBJECTIVES["logistic"].signal(positive, negative, temperature)
+        return more * (more > tolerance), less * (less > tolerance)
+
+    return replace(OBJECTIVES["logistic"], signal=signal)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("tolerance", [0.0, 0.3, 0.999])
+def test_the_tolerance_leaves_out_the_cases_with_a_weaker_signal_and_no_others(kind: str, tolerance: float) -> None:
+    """What is left out for speed must be what the recipe says, or the speed is bought with another algorithm."""
+    rule = Rule(temperature=3.0, tolerance=tolerance)
+    layer = LAYERS[kind](rule)
+    written_out = LAYERS[kind](replace(rule, tolerance=0.0, objective=_without_weak_cases(tolerance)))
+    for step in range(3):
+        positive, negative = batch(step)
+        excess = [layer.goodness(layer(side).detach()) - UNITS for side in (positive, negative)]
+        more, less = OBJECTIVES["logistic"].signal(excess[0], excess[1], 3.0)
+        learned = layer.learn(positive, negative, RATE)
+        written_out.learn(positive, negative, RATE)
+        assert torch.equal(learned.idle, (more <= tolerance) & (less <= tolerance))
+        torch.testing.assert_close(layer.state_dict(), written_out.state_dict())
+    assert 0 < (more > tolerance).sum() < CASES or tolerance != 0.3, "the case in the middle must leave some out"
+
+
+# Locality ------------------------------------------------------------------------------------------------------------
+
+
+def stack(kind: str, top_seed: int) -> list[Layer]:
+    """Three layers; what depends on ``top_seed`` is the last one alone."""
+    layers = list(dense(INPUTS, (UNITS, UNITS, UNITS), Rule(), seeded()))
+    with torch.no_grad():
+        layers[2].load_state_dict(dense(UNITS, (UNITS,), Rule(), seeded(top_seed))[0].state_dict())
+    for layer in layers:
+        layer.double()
+    if kind == "module":
+        linears = [nn.Linear(INPUTS if n == 0 else UNITS, UNITS).double() for n in range(3)]
+        for linear, layer in zip(linears, layers, strict=True):
+            linear.load_state_dict(layer.state_dict())
+        layers = [LocalModule(nn.Sequential(linear, nn.ReLU()), UNITS, Rule()).double() for linear in linears]
+    return layers
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_no_layer_learns_anything_from_a_layer_above(kind: str) -> None:
+    """Exactly zero, bitwise. Otherwise it is backpropagation by another name, and the talk's first claim is void."""
+    one, other = stack(kind, top_seed=1), stack(kind, top_seed=2)
+    for step in range(5):
+        for layers in (one, other):
+            positive, negative = batch(step)
+            for layer in layers:
+                positive, negative, *_ = layer.learn(positive, negative, RATE)
+    for same in range(2):
+        for mine, yours in zip(one[same].parameters(), other[same].parameters(), strict=True):
+            assert torch.equal(mine, yours)
+    assert not torch.equal(next(one[2].parameters()), next(other[2].parameters()))
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_no_graph_leaves_a_layer(kind: str) -> None:
+    """A graph that does would keep the activities of all layers in memory, and a derivative could cross."""
+    below = [side.requires_grad_() for side in batch(0)]
+    learned = LAYERS[kind](Rule()).learn(below[0], below[1], RATE)
+    assert not any(tensor.requires_grad for tensor in (learned.positive, learned.negative, *learned.goodness))
+    assert all(side.grad is None for side in below)
+
+
+# Oracle: PyTorch's contract of a module ------------------------------------------------------------------------------
+
+
+def narrow(layer: Dense) -> Dense:
+    layer.compute = torch.bfloat16
+    return layer
+
+
+def fresh(layer: Dense) -> Dense:
+    """A layer with the same weights that has never computed anything."""
+    copied = Dense(INPUTS, UNITS, layer.rule)
+    copied.load_state_dict(layer.state_dict())
+    return narrow(copied)
+
+
+@pytest.mark.parametrize("change", ["learn", "load", "edit", "move"])
+def test_the_narrow_copy_of_the_weights_is_never_stale(change: str) -> None:
+    """A net that learns with yesterday's weights still learns something, and its figures are worth nothing."""
+    layer, (positive, negative) = narrow(Dense(INPUTS, UNITS, Rule(), seeded())), (side.float() for side in batch(0))
+    before = layer(positive)
+    if change == "learn":
+        layer.learn(positive, negative, 1.0)
+    elif change == "load":
+        layer.load_state_dict(Dense(INPUTS, UNITS, Rule(), seeded(1)).state_dict())
+    elif change == "edit":
+        layer.weight[0] += 1.0
+    else:
+        layer.double()
+        layer.weight[0] += 1.0
+        layer.float()
+    assert not torch.equal(layer(positive), before)
+    assert torch.equal(layer(positive), fresh(layer)(positive))
+    assert layer(positive).dtype == torch.bfloat16
+
+
+def test_a_narrow_layer_learns_nearly_what_a_wide_one_learns_and_keeps_wide_weights() -> None:
+    wide, thin = Dense(50, 40, Rule(), seeded()), narrow(Dense(50, 40, Rule(), seeded()))
+    first = wide.weight.clone()
+    for step in range(10):
+        positive, negative = (side.float() for side in batch(step, inputs=50))
+        wide.learn(positive, negative, RATE)
+        thin.learn(positive, negative, RATE)
+    assert thin.weight.dtype == torch.float32
+    assert (thin.weight - wide.weight).norm() < 0.03 * (wide.weight - first).norm()
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_state_dict_holds_the_parameters_and_learning_state_what_only_learning_needs(kind: str) -> None:
+    """Smoothed gradients among the weights would make a file that no other program understands."""
+    layer = LAYERS[kind](Rule())
+    layer.learn(*batch(0), RATE)
+    names = {name for name, _ in layer.named_parameters()}
+    assert set(layer.state_dict()) == names
+    state = layer.learning_state()
+    assert set(state) == {"mean_activity"} | {f"{name.replace('.', '_')}_velocity" for name in names}
+    assert not torch.equal(state["mean_activity"], torch.full((UNITS,), 0.5, dtype=torch.float64))
+    assert all(tensor.count_nonzero() for tensor in state.values())
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_weights_and_learning_state_together_are_all_that_a_layer_knows(kind: str) -> None:
+    """Whatever else it kept would be lost at a resume."""
+    layer, other = LAYERS[kind](Rule()), LAYERS[kind](Rule())
+    for step in range(3):
+        layer.learn(*batch(step), RATE)
+    other.load_state_dict(layer.state_dict())
+    for name, tensor in layer.learning_state().items():
+        other.learning_state()[name].copy_(tensor)
+    for each in (layer, other):
+        each.learn(*batch(9), RATE)
+    torch.testing.assert_close(layer.state_dict(), other.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_layer_is_a_module_like_any_other(kind: str) -> None:
+    """``train`` that learns, or a list that hides its layers, are the traps of published code."""
+    layer = LAYERS[kind](Rule())
+    assert not layer.eval().training
+    assert layer.train().training
+    layer.to(torch.float32)
+    assert {t.dtype for t in [*layer.parameters(), *layer.learning_state().values()]} == {torch.float32}
+    copied = copy.deepcopy(layer)
+    copied.learn(*(side.float() for side in batch(0)), RATE)
+    assert not torch.equal(next(copied.parameters()), next(layer.parameters()))
+
+
+def test_the_first_weights_have_the_size_that_the_author_gives_them() -> None:
+    layer = Dense(400, 300, Rule(), seeded())
+    assert layer.weight.std().item() == pytest.approx(1 / 20, rel=0.02)
+    assert abs(layer.weight.mean().item()) < 0.001
+    assert layer.bias.count_nonzero() == 0
+
+
+def test_a_convolution_learns_to_tell_stripes_that_stand_from_stripes_that_lie() -> None:
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+
+    def stripes(count: int) -> Tensor:
+        rows = (torch.rand(count, 1, 6, 1, generator=generator) > 0.5).float().expand(-1, -1, -1, 6)
+        return normalize(rows + 0.1 * torch.rand(count, 1, 6, 6, generator=generator))
+
+    layer = LocalModule(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), 4 * 4 * 4, Rule(temperature=5.0))
+    for _ in range(150):
+        learned = layer.learn(stripes(20).mT, stripes(20), 0.03)
+    assert learned.positive.shape == (20, 4, 4, 4)
+    standing, lying = (layer.goodness(layer(images).detach()) for images in (stripes(200).mT, stripes(200)))
+    assert (standing > layer.threshold).float().mean() > 0.9
+    assert (lying < layer.threshold).float().mean() > 0.9
