@@ -78,7 +78,7 @@ class WrittenOut:
 # Oracle: autograd ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("goodness", "objective"), itertools.product(GOODNESS, OBJECTIVES))
+@pytest.mark.parametrize(("goodness", "objective"), [*itertools.product(GOODNESS, OBJECTIVES)])
 def test_the_closed_form_descends_the_written_out_loss(goodness: str, objective: str) -> None:
     """Several steps, so that smoothing, decay and running means are in it: the algorithm of the paper, exactly."""
     rule = Rule(GOODNESS[goodness], OBJECTIVES[objective], temperature=2.0, smoothing=0.7, decay=0.05, peer=0.2)
@@ -90,7 +90,7 @@ def test_the_closed_form_descends_the_written_out_loss(goodness: str, objective:
         torch.testing.assert_close([layer.weight.data, layer.bias.data], oracle.parameters, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("goodness", "objective"), itertools.product(GOODNESS, OBJECTIVES))
+@pytest.mark.parametrize(("goodness", "objective"), [*itertools.product(GOODNESS, OBJECTIVES)])
 def test_any_module_learns_what_the_closed_form_learns(goodness: str, objective: str) -> None:
     """Apart from peer normalization, which cannot see the total inputs of an unknown module."""
     rule = Rule(GOODNESS[goodness], OBJECTIVES[objective], temperature=2.0, smoothing=0.7, decay=0.05, peer=0.0)
@@ -132,7 +132,7 @@ def test_what_a_layer_hands_on_is_its_normalized_activity_from_before_the_update
 
 @pytest.mark.parametrize("wanted", [1.5, 4.0, 100.0])
 def test_one_step_of_the_right_rate_reaches_any_goodness(wanted: float) -> None:
-    """Paper section 2.2: the rate is sqrt(wanted / goodness) - 1 for an input of length 1, and what is passed on stays."""
+    """Paper section 2.2: the rate is sqrt(wanted / goodness) - 1 for an input of length 1; what is passed on stays."""
     layer = Dense(INPUTS, UNITS, Rule(temperature=1e-6, smoothing=0, decay=0, peer=0), seeded()).double()
     layer.threshold = 1e6  # far above: the positive case is plainly wrong, the negative one plainly right
     case = batch(0)[0][:1]
@@ -188,7 +188,7 @@ def _without_weak_cases(tolerance: float) -> Objective:
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-@pytest.mark.parametrize("tolerance", [0.0, 0.3, 0.999])
+@pytest.mark.parametrize("tolerance", [0.0, 0.8, 0.999])
 def test_the_tolerance_leaves_out_the_cases_with_a_weaker_signal_and_no_others(kind: str, tolerance: float) -> None:
     """What is left out for speed must be what the recipe says, or the speed is bought with another algorithm."""
     rule = Rule(temperature=3.0, tolerance=tolerance)
@@ -202,7 +202,7 @@ def test_the_tolerance_leaves_out_the_cases_with_a_weaker_signal_and_no_others(k
         written_out.learn(positive, negative, RATE)
         assert torch.equal(learned.idle, (more <= tolerance) & (less <= tolerance))
         torch.testing.assert_close(layer.state_dict(), written_out.state_dict())
-    assert 0 < (more > tolerance).sum() < CASES or tolerance != 0.3, "the case in the middle must leave some out"
+    assert 0 < (more > tolerance).sum() < CASES or tolerance != 0.8, "this case is to leave out some and not all"
 
 
 # Locality ------------------------------------------------------------------------------------------------------------
@@ -301,7 +301,8 @@ def test_state_dict_holds_the_parameters_and_learning_state_what_only_learning_n
     names = {name for name, _ in layer.named_parameters()}
     assert set(layer.state_dict()) == names
     state = layer.learning_state()
-    assert set(state) == {"mean_activity"} | {f"{name.replace('.', '_')}_velocity" for name in names}
+    velocities = {f"{name.removeprefix('module.').replace('.', '_')}_velocity" for name in names}
+    assert set(state) == {"mean_activity"} | velocities
     assert not torch.equal(state["mean_activity"], torch.full((UNITS,), 0.5, dtype=torch.float64))
     assert all(tensor.count_nonzero() for tensor in state.values())
 

@@ -1,0 +1,28 @@
+"""twofold: learning with two forward passes and no backpropagation, the Forward-Forward algorithm."""
+
+from twofold.evaluate import test
+from twofold.layers import Dense, Layer, LocalModule, dense
+from twofold.learning import Rule
+from twofold.negatives import hard_wrong_labels, random_wrong_labels
+from twofold.nets.backprop import Backprop
+from twofold.nets.feedforward import FeedForward
+from twofold.recipes import RECIPES
+from twofold.run import Result, Run, load, train
+
+__all__ = [
+    "RECIPES",
+    "Backprop",
+    "Dense",
+    "FeedForward",
+    "Layer",
+    "LocalModule",
+    "Result",
+    "Rule",
+    "Run",
+    "dense",
+    "hard_wrong_labels",
+    "load",
+    "random_wrong_labels",
+    "test",
+    "train",
+]

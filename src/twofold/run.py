@@ -186,7 +186,12 @@ def train(
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision, where)
     progress = progress or Silent()
-    identity = {"name": name, "method": recipe.method, "settings": recipe.fields(), "fingerprint": data.fingerprint}
+    identity: dict[str, Any] = {
+        "name": name,
+        "method": recipe.method,
+        "settings": recipe.fields(),
+        "fingerprint": data.fingerprint,
+    }
     identity |= {"device": where.type, "precision": precision}
     if recipe.validation:
         data = data.hold_out(recipe.validation)

@@ -95,7 +95,7 @@ class Method(ABC):
         """
         order = self.visits()
         self._visited = len(order)
-        for number, chosen in enumerate(order.split(self.recipe.batch)):
+        for number, chosen in enumerate(torch.split(order, self.recipe.batch)):
             progress = (epoch + number * self.recipe.batch / len(order)) / self.recipe.epochs
             images_seen = jitter(images[chosen], self.recipe.jitter, self.generator)
             self.mistaken[chosen], self.idle[chosen] = self.step(images_seen, labels[chosen], progress)

@@ -1,8 +1,8 @@
-"""The laboratory: every claim of the talk as an experiment that measures it, beside what was said and what backprop does.
+"""The laboratory: the talk's claims as experiments that measure, beside what was said and what backprop does.
 
-    record = claims.run("hard-neg", "smoke")
-    claims.write(record, Path("results/claims"))
-    claims.listing(Path("results/claims"))
+record = claims.run("hard-neg", "smoke")
+claims.write(record, Path("results/claims"))
+claims.listing(Path("results/claims"))
 """
 
 from twofold.claims.lab import Finding, Lab

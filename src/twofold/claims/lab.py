@@ -63,20 +63,20 @@ class Lab:
 
     Attributes:
         size: smoke (seconds, on the embedded digits) or full (MNIST, with the recipes).
-        folder: where the run folders lie.
+        runs: where the run folders lie.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         data_dir: where data files are looked for first.
-        watch: makes the face of each training; ``None`` shows nothing.
+        progress: makes the face of each training; ``None`` shows nothing.
         used: the runs that were asked for so far, each once.
     """
 
     size: str = "smoke"
-    folder: Path = RUNS
+    runs: Path = RUNS
     device: str = "auto"
     precision: str = "auto"
     data_dir: Path | None = None
-    watch: Watch | None = None
+    progress: Watch | None = None
     used: dict[Path, Run] = field(default_factory=dict)
     _data: dict[str, Dataset] = field(default_factory=dict)
 
@@ -138,10 +138,12 @@ class Lab:
         precision = machine.choose_precision(self.precision, where)
         identity = [recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-        folder = self.folder / f"{name}-seed{recipe.seed}-{digest}"
+        folder = self.runs / f"{name}-seed{recipe.seed}-{digest}"
         if not (folder / "result.json").exists():
-            face = self.watch(f"{name} seed {recipe.seed}", recipe.epochs) if self.watch else nullcontext(Silent())
-            with face as progress:
+            face = (
+                self.progress(f"{name} seed {recipe.seed}", recipe.epochs) if self.progress else nullcontext(Silent())
+            )
+            with face as told:
                 train(
                     recipe,
                     folder,
@@ -150,7 +152,7 @@ class Lab:
                     device=self.device,
                     precision=precision,
                     resume=True,
-                    progress=progress,
+                    progress=told,
                 )
         self.used[folder] = load(folder, self.device)
         return self.used[folder]

@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from twofold import machine
-from twofold.claims import (
-    cheap,
-    fast_test,
-    fields,
-    goodness,
-    hard_neg,
-    irrelevant,
-    jitter,
-    label_in,
-    layer,
-    mnist,
-    norm,
-    shortlist,
-    slow_test,
-)
+from twofold.claims.cheap import cheap
+from twofold.claims.fast_test import fast_test
+from twofold.claims.fields import fields
+from twofold.claims.goodness import goodness
+from twofold.claims.hard_neg import hard_neg
+from twofold.claims.irrelevant import irrelevant
+from twofold.claims.jitter import jitter
 from twofold.claims.lab import RUNS, Finding, Lab, Watch
+from twofold.claims.label_in import label_in
+from twofold.claims.layer import layer
+from twofold.claims.mnist import mnist
+from twofold.claims.norm import norm
+from twofold.claims.shortlist import shortlist
+from twofold.claims.slow_test import slow_test
 from twofold.errors import RunError, SettingError, unknown
 from twofold.files import read_json, write_json
 
@@ -46,46 +44,46 @@ class Claim:
 
 
 _CLAIMS = (
-    Claim("layer", "07:12", "Each layer learns by itself, greedily, to like positive and dislike negative data.", layer.experiment),
-    Claim("goodness", "08:11", "Goodness can be the sum of squared activities, or many another function.", goodness.experiment),
-    Claim("norm", "09:23", "Only if activity is passed on at a fixed length has the next layer anything new to learn.", norm.experiment),
-    Claim("label-in", "10:57", "With the label in the first pixels, right or wrong, the net learns with supervision.", label_in.experiment),
-    Claim("irrelevant", "11:53", "What does not go with the label is ignored, as random noise in the margin.", irrelevant.experiment),
-    Claim("fast-test", "13:02", "A softmax on the hidden activities under a neutral label names a digit in one pass.", fast_test.experiment),
-    Claim("slow-test", "13:14", "Trying every label and taking the one with the highest goodness is slower and better.", slow_test.experiment),
-    Claim("shortlist", "13:27", "With a thousand labels the fast test picks a few, between which the slow test decides.", shortlist.experiment),
-    Claim("mnist", "13:48", "On MNIST a fully connected net errs about as rarely as with backprop.", mnist.experiment),
-    Claim("hard-neg", "14:05", "Wrong labels drawn from the net's own mistakes teach much faster than random ones.", hard_neg.experiment),
-    Claim("jitter", "15:26", "With images shifted by up to two pixels, trained long, the error on MNIST falls to 0.64 %.", jitter.experiment),
-    Claim("fields", "16:07", "The first layer learns receptive fields that agree with its weights to the label.", fields.experiment),
+    Claim("layer", "07:12", "Each layer learns by itself to like positive data and to dislike negative data.", layer),
+    Claim("goodness", "08:11", "Goodness can be the sum of squared activities, or many another function.", goodness),
+    Claim("norm", "09:23", "Unless activity is passed on at a fixed length, the next layer learns nothing new.", norm),
+    Claim("label-in", "10:57", "With a right or a wrong label in the first pixels, learning is supervised.", label_in),
+    Claim("irrelevant", "11:53", "What does not go with the label is ignored, like noise in the margin.", irrelevant),
+    Claim("fast-test", "13:02", "A softmax on the hidden activities under a neutral label takes one pass.", fast_test),
+    Claim("slow-test", "13:14", "Trying every label for the highest goodness is slower, and better.", slow_test),
+    Claim("shortlist", "13:27", "Among a thousand labels the fast test picks a few, the slow test one.", shortlist),
+    Claim("mnist", "13:48", "On MNIST a fully connected net errs about as rarely as with backprop.", mnist),
+    Claim("hard-neg", "14:05", "Wrong labels that are the net's own mistakes teach faster than random ones.", hard_neg),
+    Claim("jitter", "15:26", "On images shifted by up to two pixels the error on MNIST falls to 0.64 %.", jitter),
+    Claim("fields", "16:07", "The first layer's receptive fields come to agree with its label weights.", fields),
     Claim("no-later", "17:24", "In a feedforward net, what later layers learn cannot influence earlier ones."),
     Claim("top-down", "17:56", "Context decides what an ambiguous shape is taken for."),
     Claim("video", "19:31", "A still image can be treated as a dull video by a recurrent net, greedy in time."),
     Claim("glom", "20:09", "Each layer may get bottom-up, top-down and lateral input from the time step before."),
     Claim("agree", "21:51", "Goodness is high where top-down prediction and bottom-up input agree."),
     Claim("moving", "23:29", "It works for videos that move too, if the motion is simple."),
-    Claim("recurrent", "24:03", "A recurrent net with the label at the top and the pixels at the bottom reaches 1.31 %."),
+    Claim("recurrent", "24:03", "A recurrent net, label at the top and pixels at the bottom, reaches 1.31 %."),
     Claim("low-activity", "25:09", "Low activity for positive data works better than high activity."),
     Claim("from-start", "25:51", "Learning from the first iteration on works better than from the fourth."),
     Claim("cost", "26:12", "It takes three to five times as long as backprop, and several iterations."),
-    Claim("cifar", "26:55", "On CIFAR-10 with local fields it is slightly worse than backprop, with two layers or three."),
-    Claim("relax", "29:14", "Top-down information diffuses to lower layers, thinner at each: through a few, not a hundred."),
+    Claim("cifar", "26:55", "On CIFAR-10, local fields, it is slightly worse than backprop, with two layers or three."),
+    Claim("relax", "29:14", "Top-down information diffuses to lower layers, thinner at each: through a few."),
     Claim("gan", "32:32", "A generative model can predict from the hidden layers of its own greedy discriminator."),
-    Claim("no-collapse", "34:18", "Sharing those layers removes the contest of two nets and mode collapse, for a weaker model."),
+    Claim("no-collapse", "34:18", "Sharing those layers removes the contest of two nets and mode collapse."),
     Claim("own-negatives", "34:55", "Whether a net can learn to supply its own negative data is open."),
     Claim("analog", "35:54", "It runs on analog hardware that is noisy, unknown and never the same twice."),
-    Claim("black-box", "36:43", "An unknown transformation between layers does not slow it down; backprop cannot cross it."),
+    Claim("black-box", "36:43", "An unknown transformation between layers does not slow it down."),
     Claim("cancel", "37:52", "Contrasting positive with negative data cancels the noise that both passes share."),
-    Claim("mortal", "38:42", "Weights that fit one piece of hardware cannot be copied, but what they know can be taught."),
+    Claim("mortal", "38:42", "Weights that fit one piece of hardware cannot be copied; what they know can be taught."),
     Claim("digital", "41:55", "Digital computers can share one model, each learning a part and averaging weights."),
     Claim("power", "41:38", "A hundred trillion connections can run on thirty watts."),
     Claim("regime", "06:03", "Cortex has many weights and little data, the opposite of what backprop is used for."),
-    Claim("cheap", "48:34", "Basic research of this kind needs little computing.", cheap.experiment),
-    Claim("hybrid", "paper section 3.2", "Without labels, with hybrid images as negative data, it reaches 1.37 % on MNIST."),
+    Claim("cheap", "48:34", "Basic research of this kind needs little computing.", cheap),
+    Claim("hybrid", "paper section 3.2", "Without labels, hybrid images as negatives, it reaches 1.37 % on MNIST."),
     Claim("local", "paper section 3.2", "The same with local receptive fields and peer normalization reaches 1.16 %."),
-    Claim("aesop", "paper, draft only", "Hidden layers learn to predict the next character from negatives they make themselves."),
-    Claim("sleep", "paper, on sleep", "Positive and negative phases can be separated in time: claimed in the draft, then withdrawn."),
-)  # fmt: skip
+    Claim("aesop", "paper, draft only", "The next character can be learned from negatives that the net makes."),
+    Claim("sleep", "paper, on sleep", "Positive and negative phases can be separated (claimed, then withdrawn)."),
+)
 
 LEDGER: dict[str, Claim] = {claim.id: claim for claim in _CLAIMS}
 
@@ -105,22 +103,22 @@ def run(
     name: str,
     size: str,
     *,
-    folder: Path = RUNS,
+    runs: Path = RUNS,
     device: str = "auto",
     precision: str = "auto",
     data_dir: Path | None = None,
-    watch: Watch | None = None,
+    progress: Watch | None = None,
 ) -> dict[str, Any]:
     """Measure a claim.
 
     Args:
         name: its id.
         size: smoke (seconds, on the embedded digits) or full (minutes to hours, on MNIST).
-        folder: where trainings are kept; those that are there already are not done again.
+        runs: where trainings are kept; those that are there already are not done again.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         data_dir: where data files are looked for first.
-        watch: makes the face of each training, as `twofold.progress.Bar`.
+        progress: makes the face of each training, as `twofold.progress.Bar`.
 
     Returns:
         The record, as JSON can hold it: ``id, time, says, size``, the fields of `Finding`, ``seconds`` (of all its
@@ -133,7 +131,7 @@ def run(
     if claim.experiment is None:
         built = ", ".join(claim.id for claim in _CLAIMS if claim.experiment)
         raise SettingError(f"the experiment for claim {name!r} is not built yet: choose one of {built}")
-    lab = Lab(size, folder, device, precision, data_dir, watch)
+    lab = Lab(size, runs, device, precision, data_dir, progress)
     finding = claim.experiment(lab)
     results = [run.result for run in lab.used.values()]
     return {

@@ -46,12 +46,12 @@ class Backprop(nn.Module):
         activity = normalize(images.flatten(1))
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
-            kind = self.compute or layer.weight.dtype
+            kind = self.compute or activity.dtype
             total = linear(activity.to(kind), layer.weight.to(kind), layer.bias.to(kind))
             activity = total.relu()
-        return total.to(layer.weight.dtype)
+        return total.to(images.dtype)
 
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Logits of all images, in parts that fit any memory."""
-        return torch.cat([self(part) for part in images.split(2000)])
+        return torch.cat([self(part) for part in torch.split(images, 2000)])

@@ -122,7 +122,7 @@ class FeedForward(nn.Module):
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of the fast test: neutral label, one forward pass, softmax."""
-        parts = [self.softmax(self.features(self.with_neutral_label(part))) for part in images.split(ROWS)]
+        parts = [self.softmax(self.features(self.with_neutral_label(part))) for part in torch.split(images, ROWS)]
         return torch.cat(parts)
 
     @torch.no_grad()
@@ -134,7 +134,7 @@ class FeedForward(nn.Module):
             labels: candidates of each image, ``(batch, candidates)``. Each costs one forward pass.
         """
         parts = []
-        for part, candidates in zip(images.split(ROWS), labels.split(ROWS), strict=True):
+        for part, candidates in zip(torch.split(images, ROWS), torch.split(labels, ROWS), strict=True):
             columns = [
                 torch.stack([layer.goodness(a) for layer, a in self.activities(self.with_label(part, column))], 1)
                 for column in candidates.T

@@ -1,0 +1,122 @@
+"""Write the tables of README.md and docs/ from the records in results/. Nobody types a figure.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit code is 1
+where a file is not up to date.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twofold.claims import listing, read_results
+from twofold.report import figures
+
+ROOT = Path(__file__).parent.parent
+RECORDS = read_results(ROOT / "results" / "claims")
+NONE = "No full-size result yet."
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join(lines)
+
+
+def spread(value: Any) -> str:
+    """A figure, or a mean with its standard deviation."""
+    if isinstance(value, dict):
+        return f"{value['mean']:.2f} ± {value['std']:.2f}"
+    return "-" if value is None else f"{value:.2f}"
+
+
+def errors() -> str:
+    """The test errors of the recipes beside the twin's and the talk's."""
+    rows = []
+
+    def row(title: str, claim: str, part: str | None, talk: str, seeds: int) -> None:
+        if claim not in RECORDS:
+            return
+        record = RECORDS[claim]
+        ours, twin = (record[side][part] if part else record[side] for side in ("measured", "twin"))
+        rows.append(
+            [
+                title,
+                *(spread(ours[f"{test} error %"]) for test in ("slow", "fast")),
+                spread(twin["fast error %"]),
+                talk,
+                str(seeds),
+                f"`{record_command(claim)}`",
+            ]
+        )
+
+    row("MNIST, 3 x 1000", "mnist", None, "1.3-1.4", len(RECORDS.get("mnist", {}).get("seeds", [])))
+    row("MNIST, 4 x 2000", "mnist", "wide", "1.36", 1)
+    row("MNIST with jitter, 3 x 1000", "jitter", None, "0.64", len(RECORDS.get("jitter", {}).get("seeds", [])))
+    heads = ["test error in %", "slow test", "fast test", "backprop twin", "talk or paper", "seeds", "command"]
+    return markdown(heads, rows) if rows else NONE
+
+
+def record_command(claim: str) -> str:
+    """The command that measures a claim at full size."""
+    return f"twofold claims run {claim} --size full"
+
+
+def record(claim: str) -> Callable[[], str]:
+    """The table of one claim: each measured figure beside the twin's."""
+
+    def table() -> str:
+        if claim not in RECORDS:
+            return NONE
+        found = RECORDS[claim]
+        names = list(dict.fromkeys([*found["measured"], *found["twin"]]))
+        rows = [[name, *(figures(found[side].get(name, "-")) for side in ("measured", "twin"))] for name in names]
+        return markdown(["", "Forward-Forward", "backprop twin"], rows)
+
+    return table
+
+
+def ledger() -> str:
+    """Every claim: what was said, what was measured, whether it holds."""
+    rows = []
+    for entry in listing(ROOT / "results" / "claims"):
+        verdict = {True: "holds", False: "**does not hold**", None: "-"}[entry["holds"]]
+        measured = figures(entry["measured"]) if entry["measured"] else "-"
+        twin = figures(entry["twin"]) if entry["twin"] else "-"
+        rows.append([f"`{entry['id']}`", entry["time"], entry["says"], verdict, measured, twin])
+    return markdown(["id", "talk", "says", "", "measured", "twin"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "errors": errors,
+    "tests": record("shortlist"),
+    "hard-neg": record("hard-neg"),
+    "ledger": ledger,
+}
+
+
+def filled(text: str) -> str:
+    """The text with each of its tables made anew."""
+    pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def main() -> int:
+    """Write or check every file that has tables."""
+    stale = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        old = path.read_text(encoding="utf-8")
+        new = filled(old)
+        if new != old:
+            stale.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(new, encoding="utf-8")
+    print(f"{'stale' if '--check' in sys.argv else 'written'}: {', '.join(stale) or 'none'}")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

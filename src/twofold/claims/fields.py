@@ -1,0 +1,61 @@
+"""Claim (talk 16:07): the first layer learns receptive fields, with weights to the label pixels that agree with them.
+
+The first layer of the recipe's net of seed 0 (smoke: a small net on digits; full: MNIST). A unit's field agrees with
+its label weights if it is excited by images of the classes whose label excites it: for each unit, the correlation over
+classes of its label weights with its mean input from the pixels of the test images of each class. For comparison, the
+same before learning. The twin has no label weights, so that only its error is told.
+
+Rule: the median correlation of all units is at least 0.3, and was at most 0.1 from zero before learning (smoke: 0.2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from twofold.claims.lab import Finding, Lab, error, errors
+from twofold.nets.feedforward import FeedForward
+from twofold.run import build
+
+
+def fields(lab: Lab) -> Finding:
+    """Measure the claim ``fields``."""
+    name, recipe, twin_name, twin = lab.recipe()
+    run = lab.train(recipe, name)
+    images, labels = lab.held(run)
+    assert isinstance(run.net, FeedForward)
+    untrained = build(recipe, images[0].numel(), run.net.classes).to(images.device)
+    assert isinstance(untrained, FeedForward)
+    learned, before = agreement(run.net, images, labels), agreement(untrained, images, labels)
+
+    near = lab.pick(smoke=0.2, full=0.1)
+    return Finding(
+        holds=learned.median().item() >= 0.3 and before.median().abs().item() <= near,
+        rule=f"the median correlation is at least 0.3, and within {near:g} of zero before learning",
+        talk="fields are meaningful and agree with the label weights",
+        measured={
+            "median correlation": round(learned.median().item(), 3),
+            "share of units above zero": round((learned > 0).float().mean().item(), 3),
+            "median correlation before learning": round(before.median().item(), 3),
+            "slow error %": error(run),
+        },
+        twin=errors(lab.train(twin, twin_name)),
+        seeds=[recipe.seed],
+    )
+
+
+def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
+    """Correlation over classes of label weights and mean input from the pixels, for each first-layer unit ``(units,)``.
+
+    Args:
+        net: with a dense first layer.
+        images: ``(images, ...)``, some of each class.
+        labels: ``(images,)``.
+    """
+    weight = net.layers[0].get_parameter("weight")
+    pixels = net.with_neutral_label(images).clone()
+    pixels[:, : net.classes] = 0
+    per_class = torch.stack([pixels[labels == label].mean(0) for label in range(net.classes)])
+    field, label = weight @ per_class.T, weight[:, : net.classes]
+    field, label = (part - part.mean(1, keepdim=True) for part in (field, label))
+    return torch.cosine_similarity(field, label, dim=1)

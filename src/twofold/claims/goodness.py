@@ -1,0 +1,52 @@
+"""Claim (talk 08:11): goodness is the sum of squared activities, but other functions do as well.
+
+Four goodness functions on the same net, with fewer epochs than the recipe's (smoke: digits; full: MNIST, 12 epochs,
+the last 10,000 training images held out).
+
+* A mean of squares is a sum divided by the number of units u. With rate · u, and temperature, decay and peer
+  normalization / u, the weights move exactly as with the sum.
+* The slope of a sum of activities is ½ for every active unit, where that of a sum of squares is about 1 for the few
+  that are very active: it gets twice the rate.
+* Minus the sum of squares has the same slope with the other sign; a temperature of 5 keeps more cases in the gradient
+  while positive data fall silent.
+
+Rule: each of the four has a slow error of at most 10 % (smoke) or 4 % (full).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from twofold.claims.lab import Finding, Lab, error, errors
+from twofold.recipes import FeedForwardRecipe
+
+
+def goodness(lab: Lab) -> Finding:
+    """Measure the claim ``goodness``."""
+    recipe, twin_recipe = lab.short()
+    runs = {
+        name: lab.train(replace(recipe, **changes), "short" if name == recipe.goodness else f"short-{name}")
+        for name, changes in settings(recipe).items()
+    }
+    limit = lab.pick(smoke=10.0, full=4.0)
+    return Finding(
+        holds=all(error(run) <= limit for run in runs.values()),
+        rule=f"the slow error is at most {limit:g} % with each goodness",
+        talk="many functions are possible",
+        measured={name: errors(run) for name, run in runs.items()},
+        twin=errors(lab.train(twin_recipe, "short-twin")),
+        seeds=[recipe.seed],
+    )
+
+
+def settings(recipe: FeedForwardRecipe) -> dict[str, dict[str, Any]]:
+    """What each goodness changes in a recipe for the sum of squares, whose layers all have the same width."""
+    units = recipe.widths[0]
+    divided = {name: getattr(recipe, name) / units for name in ("temperature", "decay", "peer")}
+    return {
+        "sum_of_squares": {},
+        "mean_of_squares": {"goodness": "mean_of_squares", "rate": recipe.rate * units, **divided},
+        "sum_of_activities": {"goodness": "sum_of_activities", "rate": 2 * recipe.rate},
+        "minus_sum_of_squares": {"goodness": "minus_sum_of_squares", "temperature": 5.0},
+    }

@@ -1,0 +1,96 @@
+"""Claim (talk 11:53): features that do not go with the label are ignored; random noise in the margin is.
+
+The same net on images whose last two rows are black, or filled with noise, uniform over 0 to 1, drawn anew for each
+image (smoke: digits with two rows added below; full: MNIST's own last two rows, 12 epochs, the last 10,000 training
+images held out). Looked at are the first layer's weights to the noise: the mean of their absolute values, and of the
+absolute changes since the first weights, each relative to that of the weights to all other pixels that are ever on.
+The changes tell what was learned: weights that nothing teaches keep their first values, but for weight decay, which
+takes 1 / (rate · decay) batches.
+
+Rule: weights to noise change at most half as much as the others, and noise costs at most 2 points (full: 0.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from twofold.claims.lab import Finding, Lab, error
+from twofold.data import Dataset
+from twofold.recipes import FeedForwardRecipe, Recipe
+from twofold.run import build
+
+ROWS = 2
+
+
+def irrelevant(lab: Lab) -> Finding:
+    """Measure the claim ``irrelevant``."""
+    recipe, twin_recipe = lab.short()
+    added = lab.pick(smoke=ROWS, full=0)
+    plain = _with_margin(lab.data(recipe.data), added, noise=False)
+    noisy = _with_margin(lab.data(recipe.data), added, noise=True)
+
+    measured, twin = (
+        _measure(lab, recipe, "margin", plain, noisy),
+        _measure(lab, twin_recipe, "margin-twin", plain, noisy),
+    )
+    margin = lab.pick(smoke=2.0, full=0.3)
+    cost = measured["error % with noise"] - measured["error % without"]
+    return Finding(
+        holds=measured["change, noise / rest"] <= 0.5 and cost <= margin,
+        rule=f"weights to noise change at most half as much as the rest, and noise costs at most {margin:g} points",
+        talk="noise in the margin is ignored",
+        measured=measured,
+        twin=twin,
+        seeds=[recipe.seed],
+    )
+
+
+def _with_margin(dataset: Dataset, added: int, noise: bool) -> Dataset:
+    """The data set with its last rows, or as many that are added, black or filled with noise."""
+    generator = torch.Generator().manual_seed(0)
+
+    def fill(images: Tensor) -> Tensor:
+        images = pad(images, (0, 0, 0, added))
+        margin = images[:, :, -ROWS:]
+        images[:, :, -ROWS:] = torch.rand(margin.shape, generator=generator) if noise else 0.0
+        return images
+
+    return replace(
+        dataset,
+        name=f"{dataset.name}-{'noise' if noise else 'black'}",
+        train_images=fill(dataset.train_images),
+        test_images=fill(dataset.test_images),
+    )
+
+
+def _measure(lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset) -> dict[str, float]:
+    runs = lab.train(recipe, f"{name}-black", plain), lab.train(recipe, f"{name}-noise", noisy)
+    run = runs[1]
+    in_front = noisy.classes if isinstance(recipe, FeedForwardRecipe) and recipe.label_in == "prepend" else 0
+    covered = noisy.classes if isinstance(recipe, FeedForwardRecipe) and recipe.label_in == "overlay" else 0
+
+    on = noisy.train_images.flatten(1).amax(0) > 0
+    on[:covered] = False
+    noise = torch.zeros(noisy.shape, dtype=torch.bool)
+    noise[:, -ROWS:] = True
+    rest, noise = on & ~noise.flatten(), on & noise.flatten()
+
+    def ratio(weights: Tensor) -> float:
+        size = weights[:, in_front:].abs()
+        return round((size[:, noise].mean() / size[:, rest].mean()).item(), 4)
+
+    first, last = (
+        net.layers[0].get_parameter("weight").detach().cpu()
+        for net in (build(run.recipe, noisy.pixels, noisy.classes), run.net)
+    )
+    return {
+        "weights at first, noise / rest": ratio(first),
+        "weights at last, noise / rest": ratio(last),
+        "change, noise / rest": ratio(last - first),
+        "error % without": error(runs[0]),
+        "error % with noise": error(run),
+    }

@@ -1,0 +1,68 @@
+"""Claim (talk 07:12): each layer of a feedforward net is trained on its own, high goodness for positive data, low for
+negative data.
+
+smoke: a small net on digits. full: MNIST, the recipe's net of seed 0. For both:
+
+* the error of each layer's goodness alone, and the mean p(positive) that it gives positive and negative data;
+* the net is trained for two epochs, then again cut off above each layer, from the same first weights. The layers that
+  are left must get bitwise the same weights if nothing comes down from above. What does come down in the full recipe
+  is the choice of data, so that it is the same here for all: random negatives, and no image left out (revisit 1).
+  The twin is cut in the same way.
+
+Rule: every layer but the last is bitwise the same without the layers above it, and every layer gives positive data a
+higher p(positive) than negative data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from twofold.claims.lab import Finding, Lab, error, percent
+from twofold.recipes import Recipe
+from twofold.run import Run
+
+
+def layer(lab: Lab) -> Finding:
+    """Measure the claim ``layer``."""
+    name, recipe, twin_name, twin_recipe = lab.recipe()
+    run, twin = lab.train(recipe, name), lab.train(twin_recipe, twin_name)
+    learned = run.history[-1]["layers"]
+
+    short, short_twin = lab.short()
+    changes = _changes(lab, replace(short, negatives="random", revisit=1.0, epochs=2), "layer")
+    twin_changes = _changes(lab, replace(short_twin, epochs=2), "layer-twin")
+    separated = all(found["p_positive"] > found["p_negative"] for found in learned)
+    return Finding(
+        holds=not any(changes) and separated,
+        rule="layers are bitwise the same without those above, and p(positive) is higher for positive data in each",
+        talk="each layer is trained by itself",
+        measured={
+            "layer error %": [percent(share) for share in run.result.layer_error],
+            "p(positive) of positive data": [round(found["p_positive"], 4) for found in learned],
+            "p(positive) of negative data": [round(found["p_negative"], 4) for found in learned],
+            "change without the layers above": changes,
+            "slow error %": error(run),
+        },
+        twin={"change without the layers above": twin_changes, "fast error %": error(twin)},
+        seeds=[recipe.seed],
+    )
+
+
+def _changes(lab: Lab, recipe: Recipe, name: str) -> list[float]:
+    """How much each layer but the last changes, relative to its weights, when the layers above it are left out."""
+    whole = lab.train(recipe, name)
+    changes = []
+    for count in range(1, len(recipe.widths)):
+        cut = lab.train(replace(recipe, widths=recipe.widths[:count]), f"{name}-{count}")
+        before, after = (_weight(net, count - 1) for net in (whole, cut))
+        changes.append(((after - before).norm() / before.norm()).item())
+    return changes
+
+
+def _weight(run: Run, index: int) -> Tensor:
+    weight = run.net.layers[index].weight
+    assert isinstance(weight, Tensor)
+    return torch.Tensor(weight.detach())

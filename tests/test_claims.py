@@ -1,0 +1,209 @@
+"""The ledger of claims: nothing of the talk is left out, what is built runs in seconds, and says what it found.
+
+Were one of these to fail, a claim would be missing from the tables, or a figure stand there that no command gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from twofold import claims
+from twofold.claims import lab, shortlist
+from twofold.claims.fields import agreement
+from twofold.claims.goodness import settings
+from twofold.claims.hard_neg import reached
+from twofold.claims.lab import Lab, mean_and_std, small
+from twofold.data import load
+from twofold.errors import RunError, SettingError
+from twofold.nets.feedforward import FeedForward
+from twofold.run import build
+
+TALK = [
+    "layer", "goodness", "norm", "label-in", "irrelevant", "fast-test", "slow-test", "shortlist", "mnist",
+    "hard-neg", "jitter", "fields", "no-later", "top-down", "video", "glom", "agree", "moving", "recurrent",
+    "low-activity", "from-start", "cost", "cifar", "relax", "gan", "no-collapse", "own-negatives", "analog",
+    "black-box", "cancel", "mortal", "digital", "power", "regime", "cheap",
+]  # fmt: skip
+PAPER = ["hybrid", "local", "aesop", "sleep"]
+BUILT = [*TALK[:12], "cheap"]
+
+FIELDS = {
+    *("id", "time", "says", "size", "holds", "rule", "talk", "measured", "twin", "seconds", "seeds"),
+    *("dataset", "official_data", "environment"),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of trainings for all tests here, so that each net is trained once."""
+    return tmp_path_factory.mktemp("claims")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Nets as small as these are slower on two threads than on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def refusal(name: str, size: str = "smoke") -> str:
+    """The line with which a claim is refused."""
+    with pytest.raises(SettingError) as caught:
+        claims.run(name, size)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_ledger_lists_every_claim_of_the_talk_and_then_of_the_paper_in_order() -> None:
+    assert list(claims.LEDGER) == TALK + PAPER
+
+
+def test_claims_carry_the_time_of_the_talk_and_those_of_the_paper_alone_say_so() -> None:
+    for name in TALK:
+        minutes, seconds = claims.LEDGER[name].time.split(":")
+        assert 0 <= int(minutes) < 49
+        assert 0 <= int(seconds) < 60
+    assert all("paper" in claims.LEDGER[name].time for name in PAPER)
+
+
+def test_every_claim_is_one_sentence() -> None:
+    for claim in claims.LEDGER.values():
+        assert claim.says.endswith(".")
+        assert "\n" not in claim.says
+
+
+def test_thirteen_experiments_are_built() -> None:
+    assert [name for name, claim in claims.LEDGER.items() if claim.experiment] == BUILT
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_built_claim_runs_at_smoke_size_and_gives_a_whole_record(name: str, runs: Path) -> None:
+    start = time.perf_counter()
+    record = claims.run(name, "smoke", runs=runs)
+    assert time.perf_counter() - start < 60
+    assert set(record) == FIELDS
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert (record["id"], record["size"]) == (name, "smoke")
+    assert isinstance(record["holds"], bool)
+    assert record["measured"]
+    assert record["twin"]
+    assert record["seconds"] > 0
+    assert record["dataset"]
+
+
+def test_no_layer_depends_on_the_layers_above_it_but_the_twin_does(runs: Path) -> None:
+    record = claims.run("layer", "smoke", runs=runs)
+    assert record["measured"]["change without the layers above"] == [0.0, 0.0]
+    assert all(change > 0 for change in record["twin"]["change without the layers above"])
+
+
+def test_the_mean_of_squares_moves_weights_as_the_sum_does_with_scaled_settings(runs: Path) -> None:
+    """Were the settings not scaled as the header says, the comparison would be one of rates, not of goodness."""
+    here, short = Lab(runs=runs, precision="fp32"), dataclasses.replace(small, widths=(64, 64), epochs=1)
+    scaled = settings(short)["mean_of_squares"]
+    one, other = here.train(short, "sum"), here.train(dataclasses.replace(short, **scaled), "mean")
+    for name, tensor in one.net.state_dict().items():
+        torch.testing.assert_close(other.net.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_second_call_trains_nothing(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = claims.run("mnist", "smoke", runs=runs)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(lab, "train", refuse)
+    assert claims.run("mnist", "smoke", runs=runs) == first
+    claims.run("fast-test", "smoke", runs=runs)
+
+
+def test_trainings_that_differ_in_anything_have_folders_of_their_own(tmp_path: Path) -> None:
+    here, quick = Lab(runs=tmp_path), dataclasses.replace(small, widths=(8,), epochs=1)
+    digits = load("digits")
+    turned = dataclasses.replace(digits, train_images=digits.train_images.flip(2))
+    trained = [
+        here.train(quick, "quick"),
+        here.train(dataclasses.replace(quick, seed=1), "quick"),
+        here.train(dataclasses.replace(quick, decay=0.0), "quick"),
+        here.train(quick, "quick", turned),
+    ]
+    assert len({run.folder for run in trained}) == 4
+    assert trained[1].folder.name.startswith("quick-seed1-")
+    assert here.seconds() == pytest.approx(sum(run.result.seconds for run in trained))
+    here.train(quick, "quick")
+    assert len(here.used) == 4
+
+
+def test_an_unknown_claim_or_size_is_refused_with_the_nearest_name() -> None:
+    assert "'hard-neg'" in refusal("hard-negs")
+    assert "'full'" in refusal("mnist", "fulll")
+
+
+def test_a_claim_that_is_not_built_is_refused_in_one_line() -> None:
+    assert "not built yet" in refusal("recurrent")
+
+
+def test_a_listing_without_results_has_every_claim_and_no_figures(tmp_path: Path) -> None:
+    listing = claims.listing(tmp_path / "nowhere")
+    assert [entry["id"] for entry in listing] == TALK + PAPER
+    for entry in listing:
+        figures = ("size", "holds", "talk", "measured", "twin", "seconds", "seeds")
+        assert [entry[key] for key in figures] == [None] * len(figures)
+        wanted = f"twofold claims run {entry['id']} --size full" if entry["id"] in BUILT else None
+        assert entry["command"] == wanted
+
+
+def test_what_is_written_is_read_and_listed(tmp_path: Path, runs: Path) -> None:
+    record = claims.run("fast-test", "smoke", runs=runs)
+    claims.write(record, tmp_path)
+    assert claims.read_results(tmp_path) == {"fast-test": record}
+    (entry,) = (entry for entry in claims.listing(tmp_path) if entry["size"])
+    assert {key: entry[key] for key in ("holds", "measured", "seconds")} == {
+        key: record[key] for key in ("holds", "measured", "seconds")
+    }
+
+
+def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "mnist.json").write_text("[]")
+    with pytest.raises(RunError, match="mnist"):
+        claims.listing(tmp_path)
+
+
+def test_fields_agree_fully_with_labels_that_excite_as_their_images_do() -> None:
+    digits = load("digits")
+    net = build(small, digits.pixels, digits.classes)
+    assert isinstance(net, FeedForward)
+    pixels = net.with_neutral_label(digits.test_images)[:, 10:]
+    means = torch.stack([pixels[digits.test_labels == label].mean(0) for label in range(10)])
+    weight = net.layers[0].get_parameter("weight")
+    weight[:, :10] = 3 * weight[:, 10:] @ means.T + 1
+    torch.testing.assert_close(agreement(net, digits.test_images, digits.test_labels), torch.ones(100))
+    weight[:, :10] *= -1
+    torch.testing.assert_close(agreement(net, digits.test_images, digits.test_labels), -torch.ones(100))
+
+
+def test_an_error_that_is_never_reached_is_none(runs: Path) -> None:
+    run = Lab(runs=runs).train(dataclasses.replace(small, validation=300), "short")
+    assert set(reached(run, 0.0).values()) == {None}
+    assert reached(run, 1.0)["epochs"] == 1
+
+
+def test_glyphs_are_the_same_at_every_call_and_each_class_has_its_own() -> None:
+    one, two = (shortlist.glyphs(20, 100, 50) for _ in range(2))
+    assert one.fingerprint == two.fingerprint
+    assert one.classes == 20
+
+
+def test_the_spread_of_seeds_is_the_sample_standard_deviation() -> None:
+    assert mean_and_std([1.0, 2.0, 3.0]) == {"mean": 2.0, "std": 1.0}
+    assert mean_and_std([1.5]) == {"mean": 1.5, "std": 0.0}

@@ -1,0 +1,382 @@
+"""Learning: small tasks are learned to a threshold, the loop does what its settings say, and what fails says so.
+
+Oracles: thresholds that a broken rule does not reach, the documented contract of each setting, determinism.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from twofold.data import Dataset
+from twofold.errors import Diverged
+from twofold.layers import Dense, Learned
+from twofold.nets.feedforward import FeedForward, Softmax
+from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.run import Result, build, method_for, train
+from twofold.train import ForwardForward, Method, Seen
+
+
+def method_of(recipe: Recipe, data: Dataset) -> Method:
+    net = build(recipe, data.pixels, data.classes)
+    return method_for(net, recipe, torch.device("cpu"), len(data.train_labels))
+
+
+def feedforward(recipe: FeedForwardRecipe, data: Dataset) -> ForwardForward:
+    method = method_of(recipe, data)
+    assert isinstance(method, ForwardForward)
+    return method
+
+
+def nobody(_: float) -> None:
+    """Is told how far the training is."""
+
+
+def learn(method: Method, data: Dataset, epochs: int | None = None) -> None:
+    for epoch in range(epochs or method.recipe.epochs):
+        method.epoch(data.train_images, data.train_labels, epoch, nobody)
+
+
+def learned(recipe: Recipe, data: Dataset) -> dict[str, Tensor]:
+    """The weights after a whole training."""
+    method = method_of(recipe, data)
+    learn(method, data)
+    return method.net.state_dict()
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# Small tasks learned to a threshold ----------------------------------------------------------------------------------
+
+
+def on_digits(digits: Dataset, folder: Path, name: str, precision: str = "fp32", **changes: Any) -> Result:
+    recipe = replace(RECIPES[name], widths=(200, 200), **changes)
+    return train(recipe, folder / "run", digits, device="cpu", precision=precision)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"negatives": "random"},
+        {"layer_by_layer": True},
+        {"tolerance": 0.0, "revisit": 1.0},
+        {"objective": "symba"},
+    ],
+    ids=str,
+)
+def test_digits_are_learned_without_backpropagation(digits: Dataset, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Linear classifiers stay above 5 %; a net whose hidden layers have learned the wrong thing above 10 %."""
+    result = on_digits(digits, tmp_path, "digits", epochs=20, **changes)
+    assert set(result.test_error) == {"slow", "fast", "shortlist"}
+    assert max(result.test_error.values()) < 0.06
+
+
+def test_digits_are_learned_in_narrow_products_as_in_wide_ones(digits: Dataset, tmp_path: Path) -> None:
+    result = on_digits(digits, tmp_path, "digits", precision="bf16", epochs=12)
+    assert max(result.test_error.values()) < 0.06
+
+
+def test_the_twin_learns_digits_well(digits: Dataset, tmp_path: Path) -> None:
+    """A comparison with a twin that does not learn would flatter Forward-Forward."""
+    assert on_digits(digits, tmp_path, "digits-twin", epochs=8).test_error["fast"] < 0.04
+
+
+def test_goodness_rises_for_positive_and_falls_for_negative_data_in_every_layer(
+    tiny: Dataset, recipe: FeedForwardRecipe
+) -> None:
+    method = feedforward(replace(recipe, epochs=60, revisit=1.0), tiny)
+    learn(method, tiny, 1)
+    start = method.metrics()["layers"]
+    learn(method, tiny)
+    end = method.metrics()["layers"]
+    for before, after in zip(start, end, strict=True):
+        assert after["positive"] - after["negative"] > before["positive"] - before["negative"] + 0.2
+        assert after["p_positive"] > after["p_negative"]
+
+
+# What the settings say -----------------------------------------------------------------------------------------------
+
+
+def test_layer_by_layer_changes_one_layer_at_a_time_from_the_bottom_up(
+    tiny: Dataset, recipe: FeedForwardRecipe
+) -> None:
+    """The talk's claim that layers can learn one after the other is void if the others learn along."""
+    method = feedforward(replace(recipe, layer_by_layer=True, epochs=6, revisit=1.0), tiny)
+    inner, changed = method.step, []
+
+    def watched(images: Tensor, labels: Tensor, progress: float) -> Seen:
+        before = [layer.weight.clone() for layer in method.net.layers]
+        seen = inner(images, labels, progress)
+        changed.append([not torch.equal(layer.weight, b) for layer, b in zip(method.net.layers, before, strict=True)])
+        return seen
+
+    method.step = watched  # type: ignore[method-assign]
+    learn(method, tiny)
+    assert changed == [[index == batch // 10 for index in range(3)] for batch in range(30)]
+
+
+@pytest.mark.parametrize("kind", ["forward-forward", "backprop"])
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, kind: str
+) -> None:
+    asked = replace(recipe if kind == "forward-forward" else twin_recipe, jitter=1)
+    assert equal(learned(asked, tiny), learned(asked, tiny))
+    assert not equal(learned(asked, tiny), learned(replace(asked, seed=1), tiny))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"jitter": 1}, {"negatives": "random"}, {"temperature": 2.0}, {"peer": 0.0}, {"decay": 0.1}, {"smoothing": 0.5}]
+    + [{"normalize": "none"}, {"tolerance": 0.5}, {"label_strength": 2.0}, {"label_in": "overlay"}, {"rate": 0.02}]
+    + [{"softmax_rate": 0.2}, {"softmax_decay": 0.1}, {"counted_from": 1}, {"goodness": "mean_of_squares"}]
+    + [{"objective": "symba"}, {"layer_by_layer": True}],
+    ids=str,
+)
+def test_every_setting_has_an_effect(tiny: Dataset, recipe: FeedForwardRecipe, change: dict[str, Any]) -> None:
+    """An ablation whose switch is not connected shows that nothing matters."""
+    assert not equal(learned(recipe, tiny), learned(replace(recipe, **change), tiny))
+
+
+def test_the_softmax_teaches_the_layers_nothing(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    """Only hard negatives may tell the layers of it (talk 13:02): with random ones its rate is without effect."""
+    one, other = (learned(replace(recipe, negatives="random", softmax_rate=r), tiny) for r in (0.1, 0.5))
+    assert not torch.equal(one.pop("softmax.weight"), other.pop("softmax.weight"))
+    assert equal(one, other)
+
+
+def test_hard_negatives_are_drawn_from_what_the_net_itself_finds_likely(
+    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Tensor] = []
+
+    def spy(labels: Tensor, logits: Tensor, generator: torch.Generator) -> Tensor:
+        given.append(logits.clone())
+        return (labels + 1) % 4
+
+    monkeypatch.setitem(__import__("twofold.negatives").negatives.NEGATIVES, "hard", spy)
+    method = feedforward(recipe, tiny)
+    learn(method, tiny, 1)
+    images, labels = tiny.train_images[:8], tiny.train_labels[:8]
+    expected = method.net.fast(images)
+    seen = method.step(images, labels, 0.5)
+    torch.testing.assert_close(given[-1], expected)
+    assert torch.equal(seen.mistaken, expected.argmax(1) != labels)
+
+
+def test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The falling half is worth 0.4 points: a rate that stays or falls early is another recipe."""
+    rates: dict[str, list[float]] = {"layer": [], "softmax": [], "twin": []}
+    learn_layer, learn_softmax = Dense.learn, Softmax.learn
+
+    def layer(self: Dense, positive: Tensor, negative: Tensor, rate: float) -> Learned:
+        rates["layer"].append(rate)
+        return learn_layer(self, positive, negative, rate)
+
+    def softmax(self: Softmax, features: Tensor, labels: Tensor, rate: float) -> Tensor:
+        rates["softmax"].append(rate)
+        return learn_softmax(self, features, labels, rate)
+
+    monkeypatch.setattr(Dense, "learn", layer)
+    monkeypatch.setattr(Softmax, "learn", softmax)
+    learned(replace(recipe, widths=(5,), rate=0.02, softmax_rate=0.3, revisit=1.0), tiny)
+    twin = method_of(replace(twin_recipe, rate=0.04), tiny)
+    for epoch in range(4):
+        for batch in range(5):
+            twin.step(tiny.train_images[:8], tiny.train_labels[:8], (epoch + batch / 5) / 4)
+            rates["twin"].append(twin.rate)
+    factors = [min(1.0, 2 * (1 - batch / 20)) for batch in range(20)]
+    for kind, rate in (("layer", 0.02), ("softmax", 0.3), ("twin", 0.04)):
+        assert rates[kind] == pytest.approx([rate * factor for factor in factors])
+
+
+def test_layer_by_layer_every_layer_has_a_falling_half_of_its_own(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    method = feedforward(replace(recipe, layer_by_layer=True), tiny)
+    rates = []
+    for batch in range(30):
+        method.step(tiny.train_images[:8], tiny.train_labels[:8], batch / 30)
+        rates.append(method.rate)
+    one = [recipe.rate * min(1.0, 2 * (1 - batch / 10)) for batch in range(10)]
+    assert rates == pytest.approx(one * 3)
+
+
+class Recorder(ForwardForward):
+    """Learns nothing, notes which images it was shown, and calls those with label 0 idle, those with label 1 mistaken."""
+
+    def __init__(self, recipe: FeedForwardRecipe, data: Dataset) -> None:
+        net = build(recipe, data.pixels, data.classes)
+        assert isinstance(net, FeedForward)
+        super().__init__(net, recipe, torch.Generator().manual_seed(0), len(data.train_labels))
+        self.shown: list[int] = []
+        self.sizes: list[int] = []
+
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> Seen:
+        self.shown += (images[:, 0, 0, 0] * 1000).round().int().tolist()
+        self.sizes.append(len(labels))
+        return Seen(labels == 1, labels == 0)
+
+
+@pytest.fixture
+def numbered() -> Dataset:
+    """1000 images that carry their number; every second is idle once it was seen (see Recorder)."""
+    images = torch.zeros(1000, 1, 3, 3)
+    images[:, 0, 0, 0] = torch.arange(1000) / 1000
+    return Dataset("numbered", images, torch.arange(1000) % 2, images[:2], torch.arange(2), 2, official=False)
+
+
+@pytest.mark.parametrize("revisit", [1.0, 0.25, 0.6])
+def test_idle_images_are_seen_again_with_the_probability_given_and_all_others_always(
+    numbered: Dataset, recipe: FeedForwardRecipe, revisit: float
+) -> None:
+    """What is left out for speed is what the recipe says: otherwise part of the data is never seen again."""
+    method = Recorder(replace(recipe, revisit=revisit, batch=64), numbered)
+    seen_again = set()
+    for epoch in range(4):
+        method.shown.clear()
+        method.epoch(numbered.train_images, numbered.train_labels, epoch, nobody)
+        shown = set(method.shown)
+        assert len(shown) == len(method.shown), "an image was seen twice in an epoch"
+        assert shown >= set(range(1, 1000, 2))
+        idle = shown & set(range(0, 1000, 2))
+        share = 1.0 if epoch == 0 else revisit
+        assert abs(len(idle) / 500 - share) <= 4 * math.sqrt(share * (1 - share) / 500)
+        assert method.metrics()["visits"] == len(shown) / 1000
+        assert method.metrics()["train_error"] == 0.5
+        seen_again |= idle if epoch else set()
+    assert len(seen_again) > 500 * (1 - (1 - revisit) ** 3) - 50, "always the same ones were seen again"
+
+
+def test_an_epoch_without_revisiting_sees_every_image_once_in_a_new_order(
+    numbered: Dataset, recipe: FeedForwardRecipe
+) -> None:
+    method = Recorder(replace(recipe, revisit=1.0, batch=300), numbered)
+    orders = []
+    for epoch in range(2):
+        method.epoch(numbered.train_images, numbered.train_labels, epoch, nobody)
+        orders.append(method.shown[-1000:])
+        assert sorted(orders[-1]) == list(range(1000))
+    assert orders[0] != orders[1] != list(range(1000))
+    assert method.sizes == [300, 300, 300, 100] * 2
+
+
+def test_an_epoch_in_which_no_image_is_worth_a_visit_passes(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    """A net that has learned all it can must not stop a long training with an error."""
+    method = feedforward(replace(recipe, revisit=1e-9), tiny)
+    method.idle[:] = True
+    before = {name: tensor.clone() for name, tensor in method.net.state_dict().items()}
+    learn(method, tiny, 1)
+    assert equal(method.net.state_dict(), before)
+    assert method.metrics()["visits"] == 0
+
+
+def test_the_goodness_reported_is_the_mean_over_the_cases_of_the_epoch(
+    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tuple[Tensor, Tensor]] = []
+    learn_layer = Dense.learn
+
+    def spy(self: Dense, positive: Tensor, negative: Tensor, rate: float) -> Learned:
+        found = learn_layer(self, positive, negative, rate)
+        kept.append(found.goodness)
+        return found
+
+    monkeypatch.setattr(Dense, "learn", spy)
+    method = feedforward(replace(recipe, widths=(10,), temperature=3.0), tiny)
+    for epoch in range(2):
+        kept.clear()
+        method.epoch(tiny.train_images, tiny.train_labels, epoch, nobody)
+        positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
+        (reported,) = method.metrics()["layers"]
+        assert reported["positive"] == pytest.approx(positive.mean().item() / 10)
+        assert reported["negative"] == pytest.approx(negative.mean().item() / 10)
+        assert reported["p_positive"] == pytest.approx(torch.sigmoid((positive - 10) / 3).mean().item())
+        assert reported["p_negative"] == pytest.approx(torch.sigmoid((negative - 10) / 3).mean().item())
+
+
+def test_with_a_validation_set_the_test_set_changes_nothing(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
+) -> None:
+    """Choosing epochs or rates by the test set is the oldest way to a figure that does not hold."""
+    poisoned = replace(tiny, test_images=1 - tiny.test_images, test_labels=(tiny.test_labels + 1) % 4)
+    asked = replace(recipe, validation=10)
+    clean, other = (
+        train(asked, tmp_path / name, data, device="cpu", precision="fp32")
+        for name, data in (("clean", tiny), ("poisoned", poisoned))
+    )
+    assert clean.test_error == other.test_error == {}
+    assert clean.validation_error == other.validation_error
+    assert clean.validation_error.keys() == {"slow", "fast", "shortlist"}
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("clean", "poisoned")]
+    assert weights[0] == weights[1]
+
+
+# What fails says so --------------------------------------------------------------------------------------------------
+
+
+def refusal(action: Callable[[], object]) -> str:
+    with pytest.raises(Diverged) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("epochs", [20, 2])
+def test_numbers_that_are_not_finite_stop_the_training_and_name_the_layer(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, epochs: int
+) -> None:
+    """Also in a training that is shorter than the interval between two looks: no result may come of it."""
+    wild = replace(recipe, rate=1e30, epochs=epochs)
+    said = refusal(lambda: train(wild, tmp_path / "run", tiny, device="cpu", precision="fp32"))
+    assert said.startswith("layer 1's goodness is not a finite number any more after ")
+    assert "batches: lower --rate (it is 1e+30)" in said
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_twin(tiny: Dataset, twin_recipe: BackpropRecipe, tmp_path: Path) -> None:
+    wild = replace(twin_recipe, rate=1e30)
+    said = refusal(lambda: train(wild, tmp_path / "run", tiny, device="cpu", precision="fp32"))
+    assert "loss is not a finite number" in said
+    assert "lower --rate (it is 1e+30)" in said
+
+
+@pytest.mark.parametrize(
+    ("weights", "biases", "settings", "words"),
+    [
+        (1.0, -50.0, {"peer": 0.0}, ["near zero", "lower --rate", "raise --peer"]),
+        (0.1, 0.0, {"rate": 1e-9, "peer": 0.0}, ["takes all data for negative", "change --rate", "--label-strength"]),
+        (10.0, 0.0, {"rate": 1e-9, "peer": 0.0}, ["takes all data for positive", "raise --temperature"]),
+    ],
+    ids=["silent", "stuck below", "stuck above"],
+)
+def test_a_collapsed_layer_stops_the_training_and_says_what_to_try(
+    tiny: Dataset, recipe: FeedForwardRecipe, weights: float, biases: float, settings: dict[str, Any], words: list[str]
+) -> None:
+    """A dead net reports an error of 90 %, or of 5 % by its softmax alone: nobody should publish either."""
+    method = feedforward(replace(recipe, widths=(60, 60), epochs=101, revisit=1.0, **settings), tiny)
+    method.net.layers[1].weight *= weights
+    method.net.layers[1].bias += biases
+    learn(method, tiny, 99)
+    assert len(method.metrics()["layers"]) == 2, "before 500 batches a layer may still wake up"
+    learn(method, tiny, 1)
+    said = refusal(method.metrics)
+    assert said.startswith("layer 2 has collapsed after 500 batches: ")
+    for word in words:
+        assert word in said
+
+
+def test_a_layer_that_learns_is_not_taken_for_collapsed(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    method = feedforward(replace(recipe, epochs=101, revisit=1.0), tiny)
+    learn(method, tiny, 100)
+    assert method.batches_seen == 500
+    assert len(method.metrics()["layers"]) == 3
