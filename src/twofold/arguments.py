@@ -128,6 +128,7 @@ class Claims:
     json: bool = False
 
 
+@dataclass(frozen=True)
 class ClaimsRun(Where):
     """Run one claim's experiment.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -67,6 +68,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except TwofoldError as error:
         print(f"twofold: error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # who read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(
             "twofold: interrupted; every finished epoch is saved: repeat the command with --resume to go on",

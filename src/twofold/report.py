@@ -13,12 +13,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows in columns, the first row being the heads; the first column left, the others right."""
+def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """Rows in columns, the first row being the heads; the columns in ``left`` are set left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
@@ -92,4 +95,4 @@ def ledger(listing: Sequence[dict[str, Any]]) -> str:
     for entry in listing:
         holds = {True: "yes", False: "no", None: "-"}[entry["holds"]]
         rows.append([entry["id"], entry["time"], holds, entry["command"] or "not built yet"])
-    return table(rows)
+    return table(rows, left=range(4))
