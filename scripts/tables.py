@@ -1,6 +1,6 @@
 """Write the tables of README.md and docs/ from the records in results/. Nobody types a figure.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written, and the exit code is 1
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. With --check nothing is written and the exit code is 1
 where a file is not up to date.
 """
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import hashes
 
+from helpers import hashes
 from twofold import checkpoint, evaluate, run
 from twofold.data import Dataset
 from twofold.errors import RunError, SettingError, TwofoldError

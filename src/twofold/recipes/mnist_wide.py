@@ -9,6 +9,6 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 
-mnist_wide = replace(mnist.mnist, widths=(2000, 2000, 2000, 2000))
+mnist_wide = replace(mnist.mnist, widths=(2000, 2000, 2000, 2000), epochs=30)
 
 twin = replace(mnist.twin, widths=mnist_wide.widths)
