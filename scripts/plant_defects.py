@@ -2,8 +2,8 @@
 
     python scripts/plant_defects.py [WORD ...]    only the defects whose name has one of the words
 
-For each defect the tests that should catch it run against the copy, by PYTHONPATH; they pass on the copy without a
-defect, which is tried first. Prints a table; the exit code is 1 where a defect survives. Takes about two minutes.
+For each defect the test that should catch it runs against the copy, by PYTHONPATH. That all of them pass without a
+defect is tried first. Prints a table; the exit code is 1 where a defect survives. Takes about two minutes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,185 +21,195 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Defect(NamedTuple):
-    """``good`` in ``file``, where it stands exactly once, becomes ``bad``; ``tests`` should fail: a file and words."""
+    """``good``, which stands once in ``file``, becomes ``bad``, and then the ``test`` (file::name) must fail."""
 
     name: str
     file: str
     good: str
     bad: str
-    tests: str
+    test: str
 
 
 DEFECTS = [
-    Defect("negative data are liked too", "layers.py", "[more, -less]", "[more, less]", "test_layers -k written_out"),
     Defect(
-        "the threshold is not used", "layers.py", "goodness - self.threshold", "goodness", "test_layers -k written_out"
+        "negative data are liked too",
+        "layers.py",
+        "[more, -less]",
+        "[more, less]",
+        "layers::test_the_closed_form_descends_the_written_out_loss",
+    ),
+    Defect(
+        "the threshold is not used",
+        "layers.py",
+        "goodness - self.threshold",
+        "goodness",
+        "layers::test_the_closed_form_descends_the_written_out_loss",
     ),
     Defect(
         "the mean is subtracted",
         "normalize.py",
         "flat = activity.flatten(1)",
         "flat = activity.flatten(1) - activity.flatten(1).mean(1, keepdim=True)",
-        "test_ground -k mean",
+        "ground::test_the_mean_is_not_subtracted",
     ),
     Defect(
         "a negative may carry the true label",
         "negatives.py",
         "torch.randint(1, classes",
         "torch.randint(0, classes",
-        "test_ground -k true_label",
+        "ground::test_a_negative_never_carries_the_true_label",
     ),
     Defect(
         "a hard negative may be true",
         "negatives.py",
         ".scatter(1, labels[:, None], -torch.inf)",
         "",
-        "test_ground -k true_label",
+        "ground::test_a_negative_never_carries_the_true_label",
     ),
     Defect(
         "peer normalization is gated away",
         "layers.py",
         "pull[None].to(some.dtype)]",
         "pull[None].to(some.dtype) * (activity.mean(0) > 0)]",
-        "test_layers -k revives",
+        "layers::test_peer_normalization_revives_a_silent_unit_and_nothing_else_does",
     ),
     Defect(
         "the bias feels one peer pull, not one a case",
         "layers.py",
         " + (len(below) // 2 - 1) * pull",
         "",
-        "test_layers -k peer",
+        "layers::test_the_pull_of_the_peers_is_one_and_the_same_for_every_positive_case",
     ),
     Defect(
         "gradients are not smoothed",
         "learning.py",
         "1 - rule.smoothing)",
         "1.0)",
-        "test_ground -k smoothing",
+        "ground::test_under_a_constant_gradient_smoothing_closes_the_same_share_of_the_gap_at_each_batch",
     ),
     Defect(
         "biases decay",
         "learning.py",
         "rule.decay and weight.dim() > 1",
         "rule.decay",
-        "test_reference",
+        "reference::test_thirty_batches_leave_the_weights_that_the_authors_recipe_leaves",
     ),
     Defect(
         "the rate never falls",
         "learning.py",
         "min(1.0, 2.0 * (1.0 - progress))",
         "1.0",
-        "test_train -k rate",
+        "train::test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero",
     ),
     Defect(
         "the softmax sees the first layer",
         "nets/feedforward.py",
         "torch.cat(hidden[self.counted.start :], 1)",
         "torch.cat(hidden[: len(self.counted)], 1)",
-        "test_feedforward -k fast_test",
+        "feedforward::test_the_fast_test_reads_the_counted_layers_under_the_neutral_label",
     ),
     Defect(
         "the slow test counts the first layer",
         "nets/feedforward.py",
         "goodness[:, :, self.counted.start :].sum(2)",
         "goodness.sum(2)",
-        "test_feedforward -k slow_test",
+        "feedforward::test_the_slow_test_is_the_goodness_of_the_counted_layers_under_every_label",
     ),
     Defect(
         "the narrow weights are stale",
         "layers.py",
         "state = (self.weight._version, self.weight",
         "state = (0, self.weight",
-        "test_layers -k stale",
+        "layers::test_the_narrow_copy_of_the_weights_is_never_stale",
     ),
     Defect(
         "a resumed run draws from the start again",
         "run.py",
         "method.generator.set_state(generator)",
         "pass",
-        "test_run -k interrupted_training",
+        "run::test_an_interrupted_training_ends_bitwise_as_one_that_was_not",
     ),
     Defect(
         "a resumed run forgets the velocities",
         "checkpoint.py",
         ", **dict(module.named_buffers())}",
         "}",
-        "test_run -k interrupted_training",
+        "run::test_an_interrupted_training_ends_bitwise_as_one_that_was_not",
     ),
     Defect(
         "the shortlist is one too short",
         "evaluate.py",
         "min(shortlist, net.classes)",
         "max(1, min(shortlist, net.classes) - 1)",
-        "test_feedforward -k evaluation",
+        "feedforward::test_evaluation_names_what_the_net_names_and_counts_the_errors",
     ),
     Defect(
         "the neutral label is a strong one",
         "labels.py",
         "strength / classes",
         "strength",
-        "test_ground -k neutral",
+        "ground::test_the_neutral_input_is_the_mean_of_all_stated_ones",
     ),
     Defect(
         "the tolerance is squared",
         "layers.py",
         "signal.abs() > rule.tolerance",
         "signal.abs() > rule.tolerance**2",
-        "test_layers -k tolerance",
+        "layers::test_the_tolerance_leaves_out_the_cases_with_a_weaker_signal_and_no_others",
     ),
     Defect(
         "a graph leaves the layer",
         "layers.py",
         "with torch.no_grad():\n            flat",
         "with torch.enable_grad():\n            flat",
-        "test_layers -k graph",
+        "layers::test_no_graph_leaves_a_layer",
     ),
     Defect(
         "idle images are never seen again",
         "train.py",
         "order[drawn | ~self.idle[order]]",
         "order[~self.idle[order]]",
-        "test_train -k idle",
+        "train::test_idle_images_are_seen_again_with_the_probability_given_and_all_others_always",
     ),
     Defect(
         "all layers learn at once in layer by layer",
         "train.py",
         "if index in learners:",
         "if index < learners.stop:",
-        "test_train -k layer_by_layer_changes",
+        "train::test_layer_by_layer_changes_one_layer_at_a_time_from_the_bottom_up",
     ),
     Defect(
         "the test set is used for validation",
         "run.py",
         "data = data.hold_out(recipe.validation)\n",
         "pass\n",
-        "test_train -k validation",
+        "train::test_with_a_validation_set_the_test_set_changes_nothing",
     ),
     Defect(
         "the twin has no momentum",
         "train.py",
         "momentum=recipe.smoothing",
         "momentum=0.0",
-        "test_feedforward -k twin",
+        "feedforward::test_the_twin_is_the_plain_net_and_learns_as_it_does",
     ),
     Defect(
         "a file is written in place",
         "files.py",
         'tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)',
         "(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), str(path))",
-        "test_run -k full_disk",
+        "run::test_a_full_disk_is_told_in_one_line_and_costs_no_checkpoint",
     ),
 ]
 
 
-def caught(source: Path, tests: str) -> bool:
-    """Whether the tests fail on the package in ``source``. That they could not run at all is no catch."""
-    file, *words = tests.split(maxsplit=2)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{file}.py", *words]
+def caught(source: Path, tests: Sequence[str]) -> bool:
+    """Whether one of the tests fails on the package in ``source``. That they could not run at all is no catch."""
+    nodes = [f"tests/test_{test.replace('::', '.py::')}" for test in tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *nodes]
     environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode not in (0, 1):
-        sys.exit(f"tests/{file}.py {' '.join(words)} did not run:\n{ended.stdout}{ended.stderr}")
+        sys.exit(f"{' '.join(nodes)} did not run:\n{ended.stdout}{ended.stderr}")
     return ended.returncode == 1
 
 
@@ -232,15 +243,14 @@ def main(words: list[str]) -> int:
         )
         if Path(found.stdout.strip()) != source / "twofold":
             sys.exit(f"the tests would not run against the copy, but against {found.stdout.strip()}")
-        for tests in sorted({defect.tests for defect in chosen}):
-            if caught(source, tests):
-                sys.exit(f"tests/{tests} fails without any defect: nothing can be said of those that it should catch")
+        if caught(source, sorted({defect.test for defect in chosen})):
+            sys.exit("the tests fail without any defect: nothing can be said of what they catch")
         for defect in chosen:
             copy()
             plant(source, defect)
-            alive = not caught(source, defect.tests)
+            alive = not caught(source, [defect.test])
             survivors += alive
-            print(f"{'SURVIVED' if alive else 'caught':8}  {defect.name:45}  {defect.tests}", flush=True)
+            print(f"{'SURVIVED' if alive else 'caught':8}  {defect.name:45}  {defect.test}", flush=True)
     print(f"\n{len(chosen) - survivors} of {len(chosen)} defects caught")
     return 1 if survivors else 0
 

@@ -103,6 +103,7 @@ class Method(ABC):
             if self.batches_seen % CHECK_EVERY == 0:
                 self.check()
                 tell(epoch + (number + 1) * self.recipe.batch / len(order))
+        self.check()
 
     def metrics(self) -> dict[str, Any]:
         """What the last epoch measured, and what the method adds to it: ``rate``, the newest; ``visits``, the share of
@@ -151,9 +152,12 @@ class ForwardForward(Method):
         return Seen(logits.argmax(1) != labels, idle)
 
     def visits(self) -> Tensor:
-        """All images, but of those that taught nothing at their last visit only the share ``revisit``."""
+        """All images, but of those that taught nothing at their last visit only the share ``revisit``.
+
+        Where layers learn one after the other all are seen: what taught one layer nothing may teach the next.
+        """
         order, revisit = super().visits(), self.recipe.revisit
-        if revisit == 1:
+        if revisit == 1 or self.recipe.layer_by_layer:
             return order
         drawn = torch.rand(len(order), generator=self.generator, device=order.device) < revisit
         return order[drawn | ~self.idle[order]]

@@ -5,7 +5,7 @@ image (smoke: digits with two rows added below; full: MNIST's own last two rows,
 images held out). Looked at are the first layer's weights to the noise: the mean of their absolute values, and of the
 absolute changes since the first weights, each relative to that of the weights to all other pixels that are ever on.
 The changes tell what was learned: weights that nothing teaches keep their first values, but for weight decay, which
-takes 1 / (rate · decay) batches.
+takes 1 / (rate · decay) batches. And the images are shown again with other noise: how many are named otherwise?
 
 Rule: weights to noise change at most half as much as the others, and noise costs at most 2 points (full: 0.3).
 """
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from twofold.claims.lab import Finding, Lab, error
+from twofold.claims.lab import Finding, Lab, error, percent
 from twofold.data import Dataset
 from twofold.recipes import FeedForwardRecipe, Recipe
 from twofold.run import build
@@ -49,12 +49,12 @@ def irrelevant(lab: Lab) -> Finding:
     )
 
 
-def _with_margin(dataset: Dataset, added: int, noise: bool) -> Dataset:
+def _with_margin(dataset: Dataset, added: int, noise: bool, seed: int = 0) -> Dataset:
     """The data set with its last rows, or as many that are added, black or filled with noise."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
 
     def fill(images: Tensor) -> Tensor:
-        images = pad(images, (0, 0, 0, added))
+        images = pad(images, (0, 0, 0, added)).clone()
         margin = images[:, :, -ROWS:]
         images[:, :, -ROWS:] = torch.rand(margin.shape, generator=generator) if noise else 0.0
         return images
@@ -69,7 +69,9 @@ def _with_margin(dataset: Dataset, added: int, noise: bool) -> Dataset:
 
 def _measure(lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset) -> dict[str, float]:
     runs = lab.train(recipe, f"{name}-black", plain), lab.train(recipe, f"{name}-noise", noisy)
-    run = runs[1]
+    run, other = runs[1], _with_margin(noisy, 0, noise=True, seed=1)
+    main = next(iter(run.result.passes_per_image))
+    named, otherwise = (lab.test(run, dataset).named[main] for dataset in (noisy, other))
     in_front = noisy.classes if isinstance(recipe, FeedForwardRecipe) and recipe.label_in == "prepend" else 0
     covered = noisy.classes if isinstance(recipe, FeedForwardRecipe) and recipe.label_in == "overlay" else 0
 
@@ -93,4 +95,5 @@ def _measure(lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset
         "change, noise / rest": ratio(last - first),
         "error % without": error(runs[0]),
         "error % with noise": error(run),
+        "named otherwise with other noise %": percent((named != otherwise).float().mean().item()),
     }

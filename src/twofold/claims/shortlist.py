@@ -47,7 +47,7 @@ def shortlist(lab: Lab) -> Finding:
     dataset = glyphs(classes, train, test)
     recipe, twin_recipe = lab.pick(
         smoke=(many, many_twin),
-        full=(replace(many, widths=(1000,), epochs=12), replace(many_twin, widths=(1000,))),
+        full=(replace(many, widths=(1000,), epochs=20), replace(many_twin, widths=(1000,))),
     )
     run = lab.train(recipe, "glyphs", dataset)
     tested = lab.test(run, dataset, SIZE)
