@@ -227,6 +227,7 @@ def caught(source: Path, tests: Sequence[str], tell: bool = False) -> bool:
             sys.path.insert(0, str(source))
             code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *nodes])
             ours = any(str(source) in place for place in sys.modules["twofold"].__path__)
+            sys.stdout.flush()
             os._exit(code if ours else 99)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         said.seek(0)

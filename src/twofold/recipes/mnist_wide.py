@@ -1,6 +1,8 @@
 """MNIST, 4 x 2000: the net of the paper's table.
 
 Claim: 1.36 % test error after 60 epochs (paper section 3.3; talk 13:48).
+
+The objective is swish-SymBa: with 3 x 1000 it was better than the logistic on held-out training images, in every layer.
 """
 
 from __future__ import annotations
@@ -9,6 +11,13 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 
-mnist_wide = replace(mnist.mnist, widths=(2000, 2000, 2000, 2000), epochs=30)
+mnist_wide = replace(
+    mnist.mnist,
+    widths=(2000, 2000, 2000, 2000),
+    epochs=30,
+    decay=0.002,
+    objective="swish_symba",
+    temperature=100.0,
+)
 
 twin = replace(mnist.twin, widths=mnist_wide.widths)
