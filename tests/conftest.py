@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from helpers import AUTHORS
 from twofold.data import Dataset, as_dataset
 from twofold.data import load as load_data
 from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe
@@ -45,17 +46,17 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def recipe() -> FeedForwardRecipe:
-    """Three small layers on the tiny data; validation, so that each epoch is tested too, is off."""
+    """The author's settings for three small layers on the tiny data."""
     found = RECIPES["digits"]
     assert isinstance(found, FeedForwardRecipe)
-    return replace(found, data="tiny", widths=(14, 12, 10), epochs=4, batch=8)
+    return replace(found, **AUTHORS, data="tiny", widths=(14, 12, 10), epochs=4, batch=8, label_in="prepend")
 
 
 @pytest.fixture(scope="session")
 def twin_recipe(recipe: FeedForwardRecipe) -> BackpropRecipe:
     found = RECIPES["digits-twin"]
     assert isinstance(found, BackpropRecipe)
-    return replace(found, data="tiny", widths=recipe.widths, epochs=4, batch=8)
+    return replace(found, data="tiny", widths=recipe.widths, epochs=4, batch=8, rate=0.02, decay=0.0, jitter=0)
 
 
 @pytest.fixture(scope="session")

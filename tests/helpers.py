@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
+
+AUTHORS: dict[str, Any] = {
+    **{"goodness": "sum_of_squares", "objective": "logistic", "temperature": 1.0, "normalize": "length"},
+    **{"rate": 0.01, "smoothing": 0.9, "decay": 0.001, "peer": 0.03, "softmax_rate": 0.1, "softmax_decay": 0.003},
+    **{"negatives": "hard", "label_strength": 1.0, "counted_from": 2, "layer_by_layer": False},
+    **{"tolerance": 0.01, "revisit": 0.25, "jitter": 0, "validation": 0, "seed": 0},
+}
+"""The author's settings and twofold's shortcuts, written out: recipes may be tuned without a change of what is tested."""
 
 
 def hashes(folder: Path) -> dict[str, str]:

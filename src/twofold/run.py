@@ -220,8 +220,7 @@ def train(
         seconds = time.perf_counter() - start
         metrics = {"epoch": epoch + 1, "seconds": seconds, **method.metrics()}
         if recipe.validation:
-            fast = net.fast(held_images).argmax(1)
-            metrics["validation_error"] = {"fast": (fast != held_labels).float().mean().item()}
+            metrics["validation_error"] = test(net, held_images, held_labels).error
         history.append(metrics)
         _save(folder, identity, method, history)
         progress.epoch(metrics)

@@ -1,7 +1,7 @@
 """Claim (talk 08:11): goodness is the sum of squared activities, but other functions do as well.
 
-Four goodness functions on the same net, with fewer epochs than the recipe's (smoke: digits; full: MNIST, 12 epochs,
-the last 10,000 training images held out).
+Four goodness functions on the same net, with fewer epochs than the recipe's (smoke: digits; full: MNIST, 3 x 500, 8
+epochs, the last 10,000 training images held out).
 
 * A mean of squares is a sum divided by the number of units u. With rate · u, and temperature, decay and peer
   normalization / u, the weights move exactly as with the sum.

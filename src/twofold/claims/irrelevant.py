@@ -1,7 +1,7 @@
 """Claim (talk 11:53): features that do not go with the label are ignored; random noise in the margin is.
 
 The same net on images whose last two rows are black, or filled with noise, uniform over 0 to 1, drawn anew for each
-image (smoke: digits with two rows added below; full: MNIST's own last two rows, 12 epochs, the last 10,000 training
+image (smoke: digits with two rows added below; full: MNIST's own last two rows, 8 epochs, the last 10,000 training
 images held out). Looked at are the first layer's weights to the noise: the mean of their absolute values, and of the
 absolute changes since the first weights, each relative to that of the weights to all other pixels that are ever on.
 The changes tell what was learned: weights that nothing teaches keep their first values, but for weight decay, which
