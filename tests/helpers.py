@@ -12,7 +12,7 @@ AUTHORS: dict[str, Any] = {
     **{"negatives": "hard", "label_strength": 1.0, "counted_from": 2, "layer_by_layer": False},
     **{"tolerance": 0.01, "revisit": 0.25, "jitter": 0, "validation": 0, "seed": 0},
 }
-"""The author's settings and twofold's shortcuts, written out: recipes may be tuned without a change of what is tested."""
+"""The author's settings and twofold's shortcuts, written out, so that recipes may be tuned without touching a test."""
 
 
 def hashes(folder: Path) -> dict[str, str]:
