@@ -65,7 +65,7 @@ class Eval(Where):
         shortlist: labels that the fast test hands to the slow one.
     """
 
-    run: Words[Path] = dataclasses.field(kw_only=True)
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = dataclasses.field(kw_only=True)
     test: Literal["slow", "fast", "shortlist", "all"] = "all"
     shortlist: int = 3
 
@@ -80,8 +80,8 @@ class Predict:
         json: end with one JSON object on the last line.
     """
 
-    run: Words[Path]
-    image: Words[Path]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     json: bool = False
 
 
@@ -95,7 +95,7 @@ class Plot:
         json: end with one JSON object on the last line.
     """
 
-    run: Words[Path]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     data_dir: Path | None = None
     json: bool = False
 
@@ -110,7 +110,7 @@ class DataGet:
         json: end with one JSON object on the last line.
     """
 
-    name: Words[str]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     data_dir: Path | None = None
     json: bool = False
 
@@ -139,7 +139,7 @@ class ClaimsRun(Where):
         results: folder that the record of a full size goes to.
     """
 
-    id: Words[str] = dataclasses.field(kw_only=True)
+    id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
     size: Literal["smoke", "full"] = "smoke"
     runs: Path = Path("runs/claims")
     results: Path = Path("results")

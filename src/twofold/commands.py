@@ -80,7 +80,9 @@ def _free_folder(name: str, resume: bool) -> Path:
 def evaluate(words: Sequence[str]) -> None:
     """Test a run."""
     options = parse(Eval, words, "eval")
-    loaded = run.load(options.run, options.device, options.precision)
+    if options.shortlist < 1:
+        raise SettingError(f"--shortlist is {options.shortlist}, expected at least 1")
+    loaded = run.load(options.run, options.device, None if options.precision == "auto" else options.precision)
     dataset = run.held_out(loaded, options.data_dir)
     device = next(loaded.net.parameters()).device
     tested = test(loaded.net, dataset.test_images.to(device), dataset.test_labels.to(device), options.shortlist)

@@ -269,7 +269,30 @@ def _save(folder: Path, identity: dict[str, Any], method: Method, history: list[
     tensors = {**_resumable(method), "generator": method.generator.get_state()}
     facts = {"identity": identity, "history": history, "batches_seen": method.batches_seen}
     checkpoint.write(folder / "checkpoint.safetensors", tensors, facts)
+    _write_metrics(folder, history)
+
+
+def _write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
     write_bytes(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Result, list[dict[str, Any]]]:
+    name = "config.json"
+    try:
+        config = read_json(folder / name)
+        for key in ("name", "method", "settings", "shape", "classes", "precision"):
+            config[key]
+        name = "result.json"
+        if not (folder / name).exists():
+            raise RunError(
+                f"{folder} is not complete: go on with `twofold train {config['name']} --run {folder} --resume`"
+            )
+        result = Result(**read_json(folder / name))
+        name = "metrics.jsonl"
+        history = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder / name} is damaged ({type(error).__name__}): train again") from error
+    return config, result, history
 
 
 def _open(folder: Path, identity: dict[str, Any], method: Method, resume: bool) -> list[dict[str, Any]]:
@@ -282,14 +305,21 @@ def _open(folder: Path, identity: dict[str, Any], method: Method, resume: bool) 
         _same(read_json(folder / "config.json"), identity, folder)
         return []
     if not (folder / "checkpoint.safetensors").exists():
+        if (folder / "config.json").exists():
+            _same(read_json(folder / "config.json"), identity, folder)
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} is not empty and no run folder: choose another --run")
         return []
     tensors, facts = checkpoint.read(folder / "checkpoint.safetensors")
+    if not {"identity", "history", "batches_seen"} <= facts.keys() or "generator" not in tensors:
+        raise RunError(f"{folder / 'checkpoint.safetensors'} is no checkpoint: delete it and train again")
     _same(facts["identity"], identity, folder)
     generator = tensors.pop("generator")
     checkpoint.fill(_resumable(method), tensors, folder / "checkpoint.safetensors")
     method.generator.set_state(generator)
     method.batches_seen = facts["batches_seen"]
     history: list[dict[str, Any]] = facts["history"]
+    _write_metrics(folder, history)
     return history
 
 
@@ -333,9 +363,7 @@ def load(folder: Path, device: str = "auto", precision: str | None = None) -> Ru
     """
     if not (folder / "config.json").exists():
         raise RunError(f"{folder} is no run folder (it has no config.json): give a folder made by `twofold train`")
-    config = read_json(folder / "config.json")
-    if not (folder / "result.json").exists():
-        raise RunError(f"{folder} is not complete: go on with `twofold train {config['name']} --run {folder} --resume`")
+    config, result, history = _read(folder)
     recipe = recipe_from(config["method"], config["settings"], folder)
     channels, height, width = config["shape"]
     where = machine.choose_device(device)
@@ -344,8 +372,6 @@ def load(folder: Path, device: str = "auto", precision: str | None = None) -> Ru
     checkpoint.fill(net.state_dict(), weights, folder / "weights.safetensors")
     net.to(where).eval()
     set_precision(net, machine.choose_precision(precision or config["precision"], where))
-    result = Result(**read_json(folder / "result.json"))
-    history = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return Run(folder, recipe, net, result, history, (channels, height, width))
 
 

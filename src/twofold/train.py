@@ -95,6 +95,8 @@ class Method(ABC):
         """
         order = self.visits()
         self._visited = len(order)
+        if not self._visited:
+            return
         for number, chosen in enumerate(torch.split(order, self.recipe.batch)):
             progress = (epoch + number * self.recipe.batch / len(order)) / self.recipe.epochs
             images_seen = jitter(images[chosen], self.recipe.jitter, self.generator)

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 
-digits = replace(mnist.mnist, data="digits", widths=(500, 500, 500), epochs=120, batch=50, label_in="prepend")
+digits = replace(
+    mnist.mnist, data="digits", widths=(500, 500, 500), epochs=40, batch=50, temperature=25.0, label_in="prepend"
+)
 
 twin = replace(mnist.twin, data="digits", widths=digits.widths, epochs=40, batch=50)

@@ -9,6 +9,6 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 
-mnist_jitter = replace(mnist.mnist, jitter=2, epochs=80, decay=0.002, objective="swish_symba", temperature=50.0)
+mnist_jitter = replace(mnist.mnist, jitter=2, epochs=60)
 
 twin = replace(mnist.twin, jitter=2, epochs=40)

@@ -57,6 +57,7 @@ class Recipe:
         self._expect_not_negative("decay", self.decay)
         self._expect_not_negative("jitter", self.jitter)
         self._expect_not_negative("validation", self.validation)
+        self._expect(abs(self.seed) < 2**63 - 1, "seed", self.seed, "a whole number of 64 bits")
 
     @staticmethod
     def _expect(holds: bool, field: str, value: object, expected: str) -> None:
