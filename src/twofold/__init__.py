@@ -1,13 +1,14 @@
 """twofold: learning with two forward passes and no backpropagation, the Forward-Forward algorithm."""
 
 from twofold.evaluate import test
+from twofold.folder import Result
 from twofold.layers import Dense, Layer, LocalModule, dense
 from twofold.learning import Rule
 from twofold.negatives import hard_wrong_labels, random_wrong_labels
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.recipes import RECIPES
-from twofold.run import Result, Run, load, train
+from twofold.run import Run
 
 __all__ = [
     "RECIPES",
@@ -21,8 +22,6 @@ __all__ = [
     "Run",
     "dense",
     "hard_wrong_labels",
-    "load",
     "random_wrong_labels",
     "test",
-    "train",
 ]

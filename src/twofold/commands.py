@@ -14,6 +14,7 @@ from twofold import data, pictures, recipes, report, run
 from twofold.arguments import Claims, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
 from twofold.errors import SettingError
 from twofold.evaluate import test
+from twofold.folder import Result
 from twofold.picture_file import read_picture
 from twofold.progress import Bar
 
@@ -38,7 +39,7 @@ def _train(name: str, recipe: Any, options: Training) -> None:
     dataset = data.load(recipe.data, options.data_dir)
     folder = options.run or _free_folder(f"{name}-seed{recipe.seed}", options.resume)
 
-    def go(name: str, recipe: Any, folder: Path) -> run.Result:
+    def go(name: str, recipe: Any, folder: Path) -> Result:
         with Bar(name, recipe.epochs) as bar:
             return run.train(
                 recipe,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twofold.run import Result
+from twofold.folder import Result
 
 
 def percent(share: float) -> str:

@@ -1,17 +1,9 @@
-"""A training as a product: the run folder with its settings, metrics, checkpoints and result.
-
-config.json              recipe, settings, data, device, precision, machine
-metrics.jsonl            one line an epoch
-checkpoint.safetensors   everything needed to go on, after each epoch; gone when the run is complete
-weights.safetensors      the trained net (its ``state_dict``)
-result.json              what was measured
-"""
+"""Trainings from beginning to end, and trained nets read back."""
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +15,7 @@ from twofold.data import load as load_data
 from twofold.data.dataset import Dataset
 from twofold.errors import RunError, SettingError
 from twofold.evaluate import SHORTLIST, test
-from twofold.files import read_json, write_bytes, write_json
+from twofold.folder import Result, RunFolder
 from twofold.goodness import GOODNESS
 from twofold.layers import dense
 from twofold.learning import Rule
@@ -55,55 +47,6 @@ class Silent:
 
     def epoch(self, metrics: dict[str, Any]) -> None:
         """Nothing."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training measured. Errors are shares of the images, times are in seconds.
-
-    Attributes:
-        recipe: its name.
-        method: forward-forward or backprop.
-        settings: every field of the recipe.
-        test_error: test -> error on the test set; empty where a validation set was held out.
-        validation_error: the same on held-out training images; empty where none were held out.
-        layer_error: the error of each layer's goodness alone.
-        passes_per_image: test -> forward passes for one image.
-        train_error: of the softmax, on the training images of the last epoch as it saw them.
-        epochs: number of epochs.
-        seconds: of the whole training, without tests.
-        seconds_per_epoch: the mean.
-        parameters: number of weights and biases.
-        dataset: name of the data set.
-        official_data: whether its bytes are the official ones.
-        fingerprint: sha256 of the data.
-        seed: of everything random.
-        device: cpu or cuda.
-        precision: of the products.
-        environment: versions, commit, machine.
-        run: the folder.
-    """
-
-    recipe: str
-    method: str
-    settings: dict[str, Any]
-    test_error: dict[str, float]
-    validation_error: dict[str, float]
-    layer_error: list[float]
-    passes_per_image: dict[str, int]
-    train_error: float
-    epochs: int
-    seconds: float
-    seconds_per_epoch: float
-    parameters: int
-    dataset: str
-    official_data: bool
-    fingerprint: str
-    seed: int
-    device: str
-    precision: str
-    environment: dict[str, Any]
-    run: str
 
 
 def build(recipe: Recipe, pixels: int, classes: int) -> FeedForward | Backprop:
@@ -204,12 +147,14 @@ def train(
     net = build(recipe, data.pixels, data.classes).to(where)
     set_precision(net, precision)
     method = method_for(net, recipe, where, len(data.train_labels))
-    history = _open(folder, identity, method, resume)
-    if (folder / "result.json").exists():
-        return Result(**read_json(folder / "result.json"))
+    home = RunFolder(folder)
+    home.open(identity, resume)
+    if home.complete:
+        return home.result()
+    history = home.restore(method)
     if not history:
         described = {"dataset": data.name, "shape": list(data.shape), "classes": data.classes}
-        write_json(folder / "config.json", {**identity, **described, "environment": machine.describe(where)})
+        home.begin({**identity, **described, "environment": machine.describe(where)})
 
     images, labels = data.train_images.to(where), data.train_labels.to(where)
     held_images, held_labels = data.test_images.to(where), data.test_labels.to(where)
@@ -222,7 +167,7 @@ def train(
         if recipe.validation:
             metrics["validation_error"] = test(net, held_images, held_labels).error
         history.append(metrics)
-        _save(folder, identity, method, history)
+        home.save(method, history)
         progress.epoch(metrics)
 
     tested = test(net, held_images, held_labels)
@@ -249,89 +194,13 @@ def train(
         environment=machine.describe(where),
         run=str(folder),
     )
-    checkpoint.write(folder / "weights.safetensors", net.state_dict(), {"name": name})
-    write_json(folder / "result.json", asdict(result))
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    home.finish(result, net.state_dict())
     return result
 
 
 def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _resumable(method: Method) -> dict[str, Tensor]:
-    return {**method.tensors(), "mistaken": method.mistaken, "idle": method.idle}
-
-
-def _save(folder: Path, identity: dict[str, Any], method: Method, history: list[dict[str, Any]]) -> None:
-    """The checkpoint holds the history too, so that the two can never disagree."""
-    tensors = {**_resumable(method), "generator": method.generator.get_state()}
-    facts = {"identity": identity, "history": history, "batches_seen": method.batches_seen}
-    checkpoint.write(folder / "checkpoint.safetensors", tensors, facts)
-    _write_metrics(folder, history)
-
-
-def _write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
-    write_bytes(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], Result, list[dict[str, Any]]]:
-    name = "config.json"
-    try:
-        config = read_json(folder / name)
-        for key in ("name", "method", "settings", "shape", "classes", "precision"):
-            config[key]
-        name = "result.json"
-        if not (folder / name).exists():
-            raise RunError(
-                f"{folder} is not complete: go on with `twofold train {config['name']} --run {folder} --resume`"
-            )
-        result = Result(**read_json(folder / name))
-        name = "metrics.jsonl"
-        history = [json.loads(line) for line in (folder / name).read_text().splitlines()]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder / name} is damaged ({type(error).__name__}): train again") from error
-    return config, result, history
-
-
-def _open(folder: Path, identity: dict[str, Any], method: Method, resume: bool) -> list[dict[str, Any]]:
-    """Make the folder, or restore what its checkpoint holds; returns the epochs done."""
-    if not resume:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder} exists and is not empty: add --resume to go on with it, or choose another --run")
-        return []
-    if (folder / "result.json").exists():
-        _same(read_json(folder / "config.json"), identity, folder)
-        return []
-    if not (folder / "checkpoint.safetensors").exists():
-        if (folder / "config.json").exists():
-            _same(read_json(folder / "config.json"), identity, folder)
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder} is not empty and no run folder: choose another --run")
-        return []
-    tensors, facts = checkpoint.read(folder / "checkpoint.safetensors")
-    if not {"identity", "history", "batches_seen"} <= facts.keys() or "generator" not in tensors:
-        raise RunError(f"{folder / 'checkpoint.safetensors'} is no checkpoint: delete it and train again")
-    _same(facts["identity"], identity, folder)
-    generator = tensors.pop("generator")
-    checkpoint.fill(_resumable(method), tensors, folder / "checkpoint.safetensors")
-    method.generator.set_state(generator)
-    method.batches_seen = facts["batches_seen"]
-    history: list[dict[str, Any]] = facts["history"]
-    _write_metrics(folder, history)
-    return history
-
-
-def _same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    """Raise unless the folder's training is the one that is asked for."""
-    flat_found, flat_wanted = ({**facts, **facts["settings"]} for facts in (found, wanted))
-    for key in wanted.keys() | wanted["settings"].keys():
-        if key != "settings" and flat_found.get(key) != flat_wanted[key]:
-            raise RunError(
-                f"{folder} holds a training with {key} = {flat_found.get(key)}, asked for is {flat_wanted[key]}: "
-                "resume with the settings it was started with, or choose another --run"
-            )
 
 
 @dataclass(frozen=True)
@@ -361,15 +230,14 @@ def load(folder: Path, device: str = "auto", precision: str | None = None) -> Ru
     Raises:
         RunError: the folder is no run, is not complete, or a file in it is damaged or belongs to another net.
     """
-    if not (folder / "config.json").exists():
-        raise RunError(f"{folder} is no run folder (it has no config.json): give a folder made by `twofold train`")
-    config, result, history = _read(folder)
+    home = RunFolder(folder)
+    config, result, history = home.config(), home.result(), home.history()
     recipe = recipe_from(config["method"], config["settings"], folder)
     channels, height, width = config["shape"]
     where = machine.choose_device(device)
     net = build(recipe, channels * height * width, config["classes"])
-    weights, _ = checkpoint.read(folder / "weights.safetensors")
-    checkpoint.fill(net.state_dict(), weights, folder / "weights.safetensors")
+    weights, _ = checkpoint.read(home.weights)
+    checkpoint.fill(net.state_dict(), weights, home.weights)
     net.to(where).eval()
     set_precision(net, machine.choose_precision(precision or config["precision"], where))
     return Run(folder, recipe, net, result, history, (channels, height, width))

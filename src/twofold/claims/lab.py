@@ -28,7 +28,7 @@ from twofold.run import Progress, Run, Silent, load, train
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")
 
-small = replace(digits, widths=(100, 100, 100), epochs=15, rate=0.03, temperature=2.5)
+small = replace(digits, widths=(100, 100, 100), epochs=15, rate=0.03, temperature=5.0)
 small_twin = replace(digits_twin, widths=small.widths, epochs=10)
 
 T = TypeVar("T")
