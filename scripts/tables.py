@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.claims import listing, read_results
+from twofold.files import read_json
 from twofold.report import figures
 
 ROOT = Path(__file__).parent.parent
@@ -90,11 +91,50 @@ def ledger() -> str:
     return markdown(["id", "talk", "says", "", "measured", "twin"], rows)
 
 
+def choices() -> str:
+    """What was tried on held-out training images."""
+    rows = []
+    for path in sorted((ROOT / "results" / "choices").glob("*.json")):
+        result = read_json(path)
+        settings, found = result["settings"], result["validation_error"]
+        names = ("objective", "temperature", "decay", "rate", "tolerance", "jitter", "epochs")
+        errors = [f"{100 * found[test]:.2f}" if test in found else "-" for test in ("slow", "fast")]
+        layers = " / ".join(f"{100 * error:.2f}" for error in result["layer_error"]) or "-"
+        widths = " x ".join(str(width) for width in settings["widths"])
+        rows.append([result["method"], widths, *(str(settings.get(name, "-")) for name in names), *errors, layers])
+    heads = ["method", "layers", *(name for name in ("objective", "temperature", "decay", "rate", "tolerance"))]
+    return markdown([*heads, "jitter", "epochs", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
+
+
+def speed() -> str:
+    """Seconds per epoch, both methods in the same run on the same machine."""
+    rows = []
+    for path in sorted((ROOT / "results" / "speed").glob("*.json")):
+        result = read_json(path)
+        ours, twin = result["seconds_per_epoch"], result["twin"]["seconds_per_epoch"]
+        settings, machine = result["settings"], result["environment"]
+        rows.append(
+            [
+                result["recipe"],
+                f"{settings['tolerance']:g} / {settings['revisit']:g}",
+                result["precision"],
+                f"{machine['processor']}, {machine['threads']} threads",
+                f"{ours:.1f}",
+                f"{twin:.1f}",
+                f"{ours / twin:.2f}",
+            ]
+        )
+    heads = ["recipe", "tolerance / revisit", "precision", "machine", "Forward-Forward", "twin", "ratio"]
+    return markdown(heads, rows) if rows else NONE
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "errors": errors,
     "tests": record("shortlist"),
     "hard-neg": record("hard-neg"),
     "ledger": ledger,
+    "choices": choices,
+    "speed": speed,
 }
 
 

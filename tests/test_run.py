@@ -19,6 +19,7 @@ import torch
 
 from helpers import hashes
 from twofold import checkpoint, evaluate, run
+from twofold import folder as run_folder
 from twofold.data import Dataset
 from twofold.errors import RunError, SettingError, TwofoldError
 from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe, Recipe
@@ -109,17 +110,17 @@ def test_a_training_interrupted_while_it_saves_loses_no_epoch(
 ) -> None:
     """The checkpoint of the last epoch is written, its line in metrics.jsonl is not yet."""
     whole = train(recipe, tmp_path / "whole", tiny)
-    write = run.write_bytes
+    write = run_folder.write_bytes
 
     def stopped(path: Path, content: bytes) -> None:
         if path.name == "metrics.jsonl" and len(content.splitlines()) == recipe.epochs:
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(run, "write_bytes", stopped)
+    monkeypatch.setattr(run_folder, "write_bytes", stopped)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "stopped", tiny)
-    monkeypatch.setattr(run, "write_bytes", write)
+    monkeypatch.setattr(run_folder, "write_bytes", write)
     assert outcome(train(recipe, tmp_path / "stopped", tiny, resume=True)) == outcome(whole)
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
 

@@ -1,0 +1,51 @@
+"""The documents: what they tell a reader to type works, and no figure in them is typed by hand.
+
+Oracle: the documented contract.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from twofold.cli import main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = sorted(
+    {
+        line.split("#")[0].strip().removesuffix(" ...")
+        for page in PAGES
+        for line in re.findall(r"^ {4}(twofold .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        if "RECIPE" not in line
+    }
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_a_page_shows_exists_with_its_fields(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split()[1:], "--help"]) == 0, capsys.readouterr().err
+    assert "twofold" in capsys.readouterr().out
+
+
+def test_the_python_of_the_readme_trains_a_net_that_knows_the_digits() -> None:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code) == 1
+    done = subprocess.run([sys.executable, "-c", code[0]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    errors = dict(re.findall(r"'(\w+)': ([\d.e-]+)", done.stdout))
+    assert float(errors["slow"]) < 0.1
+    assert float(errors["fast"]) < 0.1
+
+
+def test_every_figure_in_the_documents_comes_from_a_committed_record() -> None:
+    """Otherwise a table may show what no command has measured."""
+    script = [sys.executable, str(ROOT / "scripts" / "tables.py"), "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}: run `make tables`"
