@@ -44,7 +44,7 @@ random_negatives = replace(mnist, negatives="random")
 twin = BackpropRecipe(
     data="mnist",
     widths=mnist.widths,
-    epochs=20,
+    epochs=12,
     batch=100,
     rate=0.02,
     smoothing=0.9,

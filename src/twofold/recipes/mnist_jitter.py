@@ -11,4 +11,4 @@ from twofold.recipes import mnist
 
 mnist_jitter = replace(mnist.mnist, jitter=2, epochs=60)
 
-twin = replace(mnist.twin, jitter=2, epochs=40)
+twin = replace(mnist.twin, jitter=2, epochs=30)
