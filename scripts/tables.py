@@ -29,9 +29,7 @@ def markdown(heads: list[str], rows: list[list[str]]) -> str:
 
 def spread(value: Any) -> str:
     """A figure, or a mean with its standard deviation."""
-    if isinstance(value, dict):
-        return f"{value['mean']:.2f} ± {value['std']:.2f}"
-    return "-" if value is None else f"{value:.2f}"
+    return figures(value) if isinstance(value, dict) else f"{value:.2f}"
 
 
 def errors() -> str:

@@ -66,10 +66,18 @@ def answer(named: dict[str, Any]) -> str:
     return f"{said}\n\n{table(rows)}"
 
 
+def nested(value: Any) -> bool:
+    """Whether a value of a record holds figures with names of their own."""
+    return isinstance(value, dict) and value.keys() != {"mean", "std"}
+
+
 def figures(values: Any) -> str:
     """Figures of a record in one line."""
+    if isinstance(values, dict) and values.keys() == {"mean", "std"}:
+        return f"{values['mean']:.2f} ± {values['std']:.2f}"
     if isinstance(values, dict):
-        return ", ".join(f"{name} {figures(value)}" for name, value in values.items())
+        parts = {name: f"({figures(value)})" if nested(value) else figures(value) for name, value in values.items()}
+        return ", ".join(f"{name} {part}" for name, part in parts.items())
     if isinstance(values, list):
         return "[" + ", ".join(figures(value) for value in values) + "]"
     return f"{values:.4g}" if isinstance(values, float) else str(values)

@@ -3,14 +3,14 @@ negative data.
 
 smoke: a small net on digits. full: MNIST, the recipe's net of seed 0. For both:
 
-* the error of each layer's goodness alone, and the mean p(positive) that it gives positive and negative data;
+* the error of each layer's goodness alone, and its mean for positive and for negative data, in thresholds;
 * the net is trained for two epochs, then again cut off above each layer, from the same first weights. The layers that
   are left must get bitwise the same weights if nothing comes down from above. What does come down in the full recipe
   is the choice of data, so that it is the same here for all: random negatives, and no image left out (revisit 1).
   The twin is cut in the same way.
 
 Rule: every layer but the last is bitwise the same without the layers above it, and every layer gives positive data a
-higher p(positive) than negative data.
+higher goodness than negative data.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def layer(lab: Lab) -> Finding:
     short, short_twin = lab.short()
     changes = _changes(lab, replace(short, negatives="random", revisit=1.0, epochs=2), "layer")
     twin_changes = _changes(lab, replace(short_twin, epochs=2), "layer-twin")
-    separated = all(found["p_positive"] > found["p_negative"] for found in learned)
+    separated = all(found["positive"] > found["negative"] for found in learned)
     return Finding(
         holds=not any(changes) and separated,
-        rule="layers are bitwise the same without those above, and p(positive) is higher for positive data in each",
+        rule="layers are bitwise the same without those above, and goodness is higher for positive data in each",
         talk="each layer is trained by itself",
         measured={
             "layer error %": [percent(share) for share in run.result.layer_error],
-            "p(positive) of positive data": [round(found["p_positive"], 4) for found in learned],
-            "p(positive) of negative data": [round(found["p_negative"], 4) for found in learned],
+            "goodness of positive data": [round(found["positive"], 3) for found in learned],
+            "goodness of negative data": [round(found["negative"], 3) for found in learned],
             "change without the layers above": changes,
             "slow error %": error(run),
         },
