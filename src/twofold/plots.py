@@ -270,12 +270,8 @@ def worst_mistakes(
         shown = ((pictures[case] - low) / max(high - low, 1e-12)).transpose(1, 2, 0)
         place.imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray", vmin=0, vmax=1)
         place.set_title(f"{truth[case]} → {guess[case]}", fontsize=12, color=INK, pad=4)
-        place.set_xlabel(
-            "by " + (f"{margins[case]:.3g}" if margins[case] < 1000 else f"{margins[case]:.0f}"),
-            fontsize=10,
-            color=INK,
-            labelpad=3,
-        )
+        margin = f"{margins[case]:#.3g}".rstrip(".") if margins[case] < 1000 else f"{margins[case]:.0f}"
+        place.set_xlabel(f"by {margin}", fontsize=10, color=INK, labelpad=3)
     which = "all of them" if len(worst) == wrong.size else f"the {len(worst)} with the largest margin"
     count = f"{wrong.size} mistake{'s' if wrong.size > 1 else ''} in {len(truth)} cases"
     _headline(
