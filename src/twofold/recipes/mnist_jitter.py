@@ -9,6 +9,6 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 
-mnist_jitter = replace(mnist.mnist, jitter=2, epochs=60)
+mnist_jitter = replace(mnist.mnist, jitter=2, epochs=100)
 
 twin = replace(mnist.twin, jitter=2, epochs=30)
