@@ -92,17 +92,16 @@ def ledger() -> str:
 def choices() -> str:
     """What was tried, on held-out training images unless the row says otherwise."""
     rows = []
+    names = ("objective", "temperature", "decay", "rate", "tolerance", "epochs")
     for path in sorted((ROOT / "results" / "choices").glob("*.json")):
         result = read_json(path)
         settings, found = result["settings"], result["validation_error"] or result["test_error"]
         tested = "held out" if result["validation_error"] else "test set"
-        names = ("objective", "temperature", "decay", "rate", "tolerance", "jitter", "epochs")
         errors = [f"{100 * found[test]:.2f}" if test in found else "-" for test in ("slow", "fast")]
         layers = " / ".join(f"{100 * error:.2f}" for error in result["layer_error"]) or "-"
-        widths = " x ".join(str(width) for width in settings["widths"])
-        rows.append([result["method"], widths, *(str(settings.get(name, "-")) for name in names), tested, *errors, layers])
-    heads = ["method", "layers", *(name for name in ("objective", "temperature", "decay", "rate", "tolerance"))]
-    return markdown([*heads, "jitter", "epochs", "tested on", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
+        chosen = [str(settings.get(name, "-")) for name in names]
+        rows.append([result["method"], *chosen, tested, *errors, layers])
+    return markdown(["method", *names, "tested on", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
 
 
 def speed() -> str:

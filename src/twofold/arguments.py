@@ -17,8 +17,8 @@ from twofold.errors import SettingError, unknown
 
 T = TypeVar("T")
 
-Words = Annotated[T, tyro.conf.Positional]
-"""An argument without a name in front."""
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+"""A run folder, given without a name in front."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Eval(Where):
         shortlist: labels that the fast test hands to the slow one.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = dataclasses.field(kw_only=True)
+    run: RunPath = dataclasses.field(kw_only=True)
     test: Literal["slow", "fast", "shortlist", "all"] = "all"
     shortlist: int = 3
 
@@ -80,7 +80,7 @@ class Predict:
         json: end with one JSON object on the last line.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: RunPath
     image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     json: bool = False
 
@@ -95,7 +95,7 @@ class Plot:
         json: end with one JSON object on the last line.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: RunPath
     data_dir: Path | None = None
     json: bool = False
 
