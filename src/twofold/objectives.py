@@ -21,10 +21,17 @@ from torch.nn.functional import silu, softplus
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss on the goodness of a positive and a negative case, with its derivative in closed form."""
+    """A loss on the goodness of a positive and a negative case, with its derivative in closed form.
+
+    Attributes:
+        loss: of each pair of cases.
+        signal: its derivative.
+        paired: whether only the difference within a pair counts, so that the threshold means nothing.
+    """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
     signal: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
+    paired: bool
 
 
 def _logistic_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -35,7 +42,7 @@ def _logistic_signal(positive: Tensor, negative: Tensor, temperature: float) -> 
     return torch.sigmoid(-positive / temperature), torch.sigmoid(negative / temperature)
 
 
-logistic = Objective(_logistic_loss, _logistic_signal)
+logistic = Objective(_logistic_loss, _logistic_signal, paired=False)
 """loss = T log(1 + e^(-x⁺/T)) + T log(1 + e^(x⁻/T)): each case is told whether it is positive by p = σ(x/T).
 
 Talk 08:11; paper equation 1.
@@ -51,7 +58,7 @@ def _symba_signal(positive: Tensor, negative: Tensor, temperature: float) -> tup
     return signal, signal
 
 
-symba = Objective(_symba_loss, _symba_signal)
+symba = Objective(_symba_loss, _symba_signal, paired=True)
 """loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference of a pair counts (Lee and Song, arXiv 2303.08418)."""
 
 
@@ -66,7 +73,7 @@ def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) 
     return signal, signal
 
 
-swish_symba = Objective(_swish_symba_loss, _swish_symba_signal)
+swish_symba = Objective(_swish_symba_loss, _swish_symba_signal, paired=True)
 """loss = T d σ(d), d = (x⁻ - x⁺)/T: as symba, but pairs that are far apart are drawn together again a little."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}

@@ -9,13 +9,15 @@ import torch
 from twofold import plots
 from twofold.data.dataset import Dataset
 from twofold.evaluate import test
-from twofold.layers import Dense
+from twofold.layers import Dense, Layer
 from twofold.nets.feedforward import FeedForward
 from twofold.run import Run
 
 
 def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     """Draw learning curves and, for a net that is taught by goodness, fields, goodness by layer and worst mistakes.
+
+    Where the objective compares pairs, goodness is drawn relative to that of the other label of the pair.
 
     Args:
         run: the run.
@@ -40,8 +42,12 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     # The wrong label that the net likes best is the hardest negative there is.
     wrong = total.scatter(1, labels[:, None], -torch.inf).argmax(1)
     positive, negative = tested.goodness[rows, labels], tested.goodness[rows, wrong]
-    thresholds = [float(layer.threshold) for layer in net.layers]  # type: ignore[arg-type]
-    drawn.append(plots.goodness_by_layer(list(positive.T), list(negative.T), thresholds, folder / "goodness.png"))
+    thresholds, across = [float(layer.threshold) for layer in net.layers], "goodness"  # type: ignore[arg-type]
+    if all(isinstance(layer, Layer) and layer.rule.objective.paired for layer in net.layers):
+        positive, negative = positive - negative, negative - positive
+        thresholds, across = [0.0] * len(thresholds), "goodness, less that of the other label"
+    path = folder / "goodness.png"
+    drawn.append(plots.goodness_by_layer(list(positive.T), list(negative.T), thresholds, path, across=across))
     margin = total[rows, named] - total[rows, labels]
     drawn.append(plots.worst_mistakes(images, labels, named, margin, folder / "mistakes.png"))
     first = net.layers[0]

@@ -108,7 +108,12 @@ def receptive_fields(
 
 
 def goodness_by_layer(
-    positive: Sequence[Values], negative: Sequence[Values], threshold: Sequence[float] | torch.Tensor, path: Path
+    positive: Sequence[Values],
+    negative: Sequence[Values],
+    threshold: Sequence[float] | torch.Tensor,
+    path: Path,
+    *,
+    across: str = "goodness",
 ) -> Path:
     """Draw, layer by layer, how far the goodness of positive and of negative cases lies apart (talk 07:12, 08:11).
 
@@ -120,6 +125,7 @@ def goodness_by_layer(
         negative: the same for the negative cases; their number may differ.
         threshold: per layer, the goodness at which p(positive) = 1/2.
         path: the PNG to write.
+        across: what the numbers are.
 
     Raises:
         DataError: no layers, different numbers of them, no cases, or goodness that is not finite.
@@ -158,7 +164,7 @@ def goodness_by_layer(
                 values, edges.tolist(), weights=each, histtype="stepfilled", fc=face, ec=color, lw=1.5, label=name
             )
         place.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
-        _panel(place, f"Layer {layer + 1}", "goodness", "cases (%)" if layer % wide == 0 else "")
+        _panel(place, f"Layer {layer + 1}", across, "cases (%)" if layer % wide == 0 else "")
         _legend(place, 1)
     _headline(figure, "Goodness of positive and negative cases, layer by layer")
     return _write(figure, path)

@@ -21,6 +21,7 @@ from twofold.learning import half_constant_half_linear
 from twofold.negatives import NEGATIVES
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.objectives import OBJECTIVES
 from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
 
 CHECK_EVERY = 50
@@ -214,7 +215,7 @@ class ForwardForward(Method):
                 "which revives silent units"
             )
         low, high = sorted((summary["p_positive"], summary["p_negative"]))
-        if self.recipe.objective == "logistic" and (high < 1e-3 or low > 1 - 1e-3):
+        if not OBJECTIVES[self.recipe.objective].paired and (high < 1e-3 or low > 1 - 1e-3):
             raise Diverged(
                 f"{where}: it takes all data for {'negative' if high < 1e-3 else 'positive'} "
                 f"(p = {summary['p_positive']:.4f} and {summary['p_negative']:.4f}); change --rate (it is "
