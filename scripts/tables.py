@@ -127,6 +127,7 @@ def speed() -> str:
         rows.append(
             [
                 result["recipe"],
+                str(result["epochs"]),
                 f"{settings['tolerance']:g} / {settings['revisit']:g}",
                 result["precision"],
                 f"{machine['processor']}, {machine['threads']} threads",
@@ -135,7 +136,7 @@ def speed() -> str:
                 f"{ours / twin:.2f}",
             ]
         )
-    heads = ["recipe", "tolerance / revisit", "precision", "machine", "Forward-Forward", "twin", "ratio"]
+    heads = ["recipe", "epochs", "tolerance / revisit", "precision", "machine", "Forward-Forward", "twin", "ratio"]
     return markdown(heads, rows) if rows else NONE
 
 
