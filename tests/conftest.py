@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import platformdirs
 import pytest
 import torch
 from hypothesis import settings
@@ -62,7 +63,7 @@ def twin_recipe(recipe: FeedForwardRecipe) -> BackpropRecipe:
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
     """Where MNIST lies on this machine. Nothing is downloaded for a test."""
-    for place in (os.environ.get("TWOFOLD_DATA"), "/work/shared/data", "~/.cache/twofold"):
-        if place and (folder := Path(place).expanduser() / "mnist").is_dir():
+    for place in (os.environ.get("TWOFOLD_DATA"), platformdirs.user_cache_dir("twofold")):
+        if place and (folder := Path(place) / "mnist").is_dir():
             return folder.parent
     pytest.skip("MNIST is not on this machine: run `twofold data get mnist`, or name its folder in TWOFOLD_DATA")
