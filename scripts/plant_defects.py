@@ -134,7 +134,7 @@ DEFECTS = [
     ),
     Defect(
         "a resumed run draws from the start again",
-        "run.py",
+        "folder.py",
         "method.generator.set_state(generator)",
         "pass",
         "run::test_an_interrupted_training_ends_bitwise_as_one_that_was_not",
