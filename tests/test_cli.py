@@ -357,3 +357,16 @@ def test_ctrl_c_ends_a_training_cleanly_and_resume_completes_it(tmp_path: Path) 
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert lines[: len(history)] == history
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 71))
+
+
+def test_the_twin_sees_the_same_data_in_the_same_batches_as_the_net_it_is_compared_with(tmp_path: Path) -> None:
+    """Otherwise a table would compare two tasks."""
+    changed = {"widths": [20, 10], "batch": 40, "jitter": 1, "validation": 300, "seed": 3}
+    words = [
+        f"--{name} {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in changed.items()
+    ]
+    command = ["train", "digits", *" ".join(words).split(), "--epochs", "1", "--no-pictures", "--with-twin"]
+    both = facts([*command, "--run", str(tmp_path / "run")])
+    for result in (both, both["twin"]):
+        assert {name: result["settings"][name] for name in changed} == changed
+        assert result["settings"]["data"] == "digits"

@@ -45,7 +45,7 @@ class Training(Where):
     Attributes:
         run: the run folder; otherwise runs/RECIPE-seedN, with a number behind it where that exists.
         resume: go on from the last checkpoint of the run folder.
-        with_twin: train the backprop twin too, with its own tuned settings and this seed, into RUN/twin.
+        with_twin: train the backprop twin too, into RUN/twin: same data, net, batch, jitter and seed, its own rate.
         pictures: draw the pictures at the end.
     """
 
