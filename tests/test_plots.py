@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from twofold import plots
+from twofold import canvas, plots
 from twofold.errors import DataError, RunError
 
 
@@ -21,8 +21,8 @@ from twofold.errors import DataError, RunError
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures drawn in a test, in order."""
     drawn: list[Figure] = []
-    write = plots._write
-    monkeypatch.setattr(plots, "_write", lambda figure, path: (drawn.append(figure), write(figure, path))[1])
+    write = plots.write
+    monkeypatch.setattr(plots, "write", lambda figure, path: (drawn.append(figure), write(figure, path))[1])
     return drawn
 
 
@@ -73,7 +73,7 @@ def test_receptive_fields_of_every_data_set_are_a_png_of_the_size_of_the_figure(
     path = plots.receptive_fields(weight, shape, torch.arange(10), tmp_path / "fields.png", 10, units=10)
     inches = figures[0].get_size_inches()
     assert path == tmp_path / "fields.png"
-    assert pixels(path).shape == (int(inches[1] * plots.DPI), int(inches[0] * plots.DPI), 3)
+    assert pixels(path).shape == (int(inches[1] * canvas.DPI), int(inches[0] * canvas.DPI), 3)
 
 
 def test_label_pixels_are_blank_in_the_field_and_nothing_else_is(tmp_path: Path, figures: list[Figure]) -> None:
@@ -88,7 +88,7 @@ def test_label_pixels_are_blank_in_the_field_and_nothing_else_is(tmp_path: Path,
         assert image.get_clim()[1] == pytest.approx(np.abs(field.compressed()).max()), "the label sets the scale"
     blank = np.round(255 * np.array(to_rgb(plots.BLANK)))
     seen = (pixels(path) == blank).all(axis=-1).sum()
-    whole = len(shown(figures[0])) * (1.0 * plots.DPI) ** 2  # a field is larger than an inch
+    whole = len(shown(figures[0])) * (1.0 * canvas.DPI) ** 2  # a field is larger than an inch
     assert seen > whole * 10 / 64, "the label pixels are not seen as blank in the PNG"
 
 

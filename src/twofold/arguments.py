@@ -46,11 +46,13 @@ class Training(Where):
         run: the run folder; otherwise runs/RECIPE-seedN, with a number behind it where that exists.
         resume: go on from the last checkpoint of the run folder.
         with_twin: train the backprop twin too, into RUN/twin: same data, net, batch, jitter and seed, its own rate.
+        offload: layers at rest lie on disk beside the run folder, for nets that are deeper than memory.
         pictures: draw the pictures at the end.
     """
 
     run: Path | None = None
     resume: bool = False
+    offload: bool = False
     with_twin: bool = False
     pictures: bool = True
 
@@ -143,6 +145,17 @@ class ClaimsRun(Where):
     size: Literal["smoke", "full"] = "smoke"
     runs: Path = Path("runs/claims")
     results: Path = Path("results")
+
+
+@dataclass(frozen=True)
+class Bench(Where):
+    """Options of a benchmark.
+
+    Attributes:
+        folder: where the record NAME.json and the picture NAME.png go, in place of older ones.
+    """
+
+    folder: Path = Path("runs/bench")
 
 
 def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None) -> T:

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from twofold.errors import RunError
-from twofold.files import write_bytes
+from twofold.files import replacing
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -22,8 +22,12 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     Raises:
         RunError: the disk is full or the folder cannot be written. An older file at ``path`` is untouched.
     """
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, {"twofold": json.dumps(facts)}))
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, {"twofold": json.dumps(facts)})
+        except SafetensorError as error:  # the disk is full
+            raise OSError(" ".join(str(error).split())) from error
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from twofold import commands
+from twofold.benchmarks import BENCHMARKS
 from twofold.data import DATASETS
 from twofold.errors import TwofoldError, unknown
 
@@ -32,6 +33,10 @@ The talk, claim by claim
   twofold claims                             the ledger: what was claimed, what was measured
   twofold claims run ID --size smoke|full    run one: seconds on the embedded data, or the real thing
 
+How fast, how large, beside the twin
+  twofold bench NAME                         interleaved measurements on this machine, a table and a picture
+      names: {benchmarks}
+
 Data
   twofold data get NAME                      find or download a data set, and check it
       names: {datasets}
@@ -48,6 +53,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "plot": commands.plot,
     "data": commands.data_get,
     "claims": commands.claims,
+    "bench": commands.bench,
 }
 
 
@@ -56,7 +62,11 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     try:
         if not words or words[0] in ("--help", "-h", "help"):
-            print(HELP.format(recipes=commands.recipe_lines(), datasets=", ".join(DATASETS)))
+            print(
+                HELP.format(
+                    recipes=commands.recipe_lines(), datasets=", ".join(DATASETS), benchmarks=", ".join(BENCHMARKS)
+                )
+            )
         elif words[0] == "--version":
             print(version("twofold"))
         elif words[0] not in COMMANDS:

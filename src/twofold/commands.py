@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twofold import benchmarks, data, machine, pictures, recipes, report, run
 from twofold import claims as ledger
-from twofold import data, pictures, recipes, report, run
-from twofold.arguments import Claims, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
+from twofold.arguments import Bench, Claims, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
 from twofold.errors import SettingError
 from twofold.evaluate import test
 from twofold.folder import Result
@@ -49,6 +51,7 @@ def _train(name: str, recipe: Any, options: Training) -> None:
                 device=options.device,
                 precision=options.precision,
                 resume=options.resume,
+                offload=options.offload and recipe.method == "forward-forward",
                 progress=bar,
             )
 
@@ -167,6 +170,35 @@ def claims(words: Sequence[str]) -> None:
     print(report.claim(record))
     if wanted.json:
         print(json.dumps(record))
+
+
+def bench(words: Sequence[str]) -> None:
+    """Run a benchmark, keep its record and draw it."""
+    if not words or words[0].startswith("-"):
+        print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{benchmark_lines()}")
+        if words[:1] in (["--help"], ["-h"]):
+            return
+        raise SettingError("twofold bench needs the name of a benchmark: try `twofold bench epoch`")
+    name, words = words[0], words[1:]
+    kind = benchmarks.find(name)
+    command = dataclasses.make_dataclass(
+        "Bench", [("benchmark", kind), ("options", Bench)], frozen=True, namespace={"__doc__": f"Run {name}."}
+    )
+    parsed: Any = parse(command, words, f"bench {name}", command(kind(), Bench()))
+    options = parsed.options
+    device = machine.choose_device(options.device)
+    precision = machine.choose_precision(options.precision, device)
+    place = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
+    record = benchmarks.run(name, parsed.benchmark, place, options.folder)
+    print(f"{parsed.benchmark.table(record)}\n\nrecord: {options.folder / name}.json, picture: {name}.png")
+    if options.json:
+        print(json.dumps(record))
+
+
+def benchmark_lines() -> str:
+    """The benchmarks, a line each."""
+    said = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in benchmarks.BENCHMARKS.items()}
+    return "\n".join(f"  {name:14} {line}" for name, line in said.items())
 
 
 def recipe_lines() -> str:

@@ -214,4 +214,4 @@ class RunFolder:
 
 
 def _resumable(method: Method) -> dict[str, Tensor]:
-    return {**method.tensors(), "mistaken": method.mistaken, "idle": method.idle}
+    return {**method.tensors(), "mistaken": method.mistaken, "need": method.need}

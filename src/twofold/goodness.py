@@ -20,7 +20,8 @@ class Goodness:
 
     Attributes:
         value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
-        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``.
+        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``, and 0 where the activity is 0: a
+            unit that is silent has no slope through its rectifier.
         threshold: number of units -> the goodness at which p(positive) = ½.
     """
 
@@ -35,7 +36,8 @@ def wide(tensor: Tensor) -> torch.dtype:
 
 
 def _sum_of_squares(activity: Tensor) -> Tensor:
-    return activity.square().sum(1, dtype=wide(activity))
+    length: Tensor = torch.linalg.vector_norm(activity, dim=1, dtype=wide(activity))
+    return length.square()
 
 
 sum_of_squares = Goodness(_sum_of_squares, lambda activity: activity, float)
@@ -50,7 +52,7 @@ mean_of_squares = Goodness(
 
 sum_of_activities = Goodness(
     lambda activity: activity.sum(1, dtype=wide(activity)),
-    lambda activity: torch.full_like(activity, 0.5),
+    lambda activity: 0.5 * (activity != 0).to(activity.dtype),
     lambda units: 0.5 * units,
 )
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""

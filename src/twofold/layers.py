@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from twofold.goodness import wide
-from twofold.learning import Rule, smooth_and_step
+from twofold.inputs import Below, busy, join, linear, outer, written_out
+from twofold.learning import Judge, Narrow, Rule, Update, judge, smooth_and_step
 
 
 class Learned(NamedTuple):
@@ -22,13 +23,13 @@ class Learned(NamedTuple):
         positive: ``(batch, units)``, normalized.
         negative: ``(batch, units)``, normalized.
         goodness: of the positive and of the negative cases, each ``(batch,)``.
-        idle: whether neither the positive nor the negative case taught the layer anything, ``(batch,)``.
+        need: how much each pair of cases had to teach the layer: the stronger of its two signals, ``(batch,)``.
     """
 
     positive: Tensor
     negative: Tensor
     goodness: tuple[Tensor, Tensor]
-    idle: Tensor
+    need: Tensor
 
 
 class Layer(nn.Module, ABC):
@@ -42,9 +43,11 @@ class Layer(nn.Module, ABC):
         rule: how the layer learns.
         threshold: the goodness at which p(positive) = ½.
         compute: the type of its products, ``torch.bfloat16`` for instance; ``None`` is the type of its weights.
+        judge, update: ``learning.judge`` and ``learning.smooth_and_step``, or what computes the same faster.
     """
 
     mean_activity: Tensor
+    batches: Tensor
 
     def __init__(self, units: int, rule: Rule) -> None:
         super().__init__()
@@ -52,15 +55,18 @@ class Layer(nn.Module, ABC):
         self.rule = rule
         self.threshold = rule.goodness.threshold(units)
         self.compute: torch.dtype | None = None
+        self.judge: Judge = judge
+        self.update: Update = smooth_and_step
         self.register_buffer("mean_activity", torch.full((units,), 0.5), persistent=False)
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64), persistent=False)
 
     @abstractmethod
-    def climb(self, below: Tensor, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
         """Change the parameters so that every activity y moves along signal · slope(y), and the total inputs of the
         positive half along ``pull`` too.
 
         Args:
-            below: ``(2 batch, ...)``, positive cases first.
+            below: ``(2 batch, ...)``, positive cases first; see ``inputs.py``.
             activity: ``(2 batch, ...)``, this layer's for ``below``.
             signal: ``(2 batch,)``, divided by the batch; above 0 where more goodness is wanted, 0 where a case is
                 left out.
@@ -72,36 +78,30 @@ class Layer(nn.Module, ABC):
         """Goodness of activities ``(batch, ...)``, ``(batch,)``."""
         return self.rule.goodness.value(activity.flatten(1))
 
-    def learn(self, positive: Tensor, negative: Tensor, rate: float) -> Learned:
+    def learn(self, positive: Below, negative: Below, rate: float, weight: Tensor | None = None) -> Learned:
         """Forward, goodness, signal, weight gradient, update: one batch of learning.
 
         Args:
             positive: normalized activity of the layer below for positive data, ``(batch, ...)``.
             negative: the same for as many negative data.
             rate: the learning rate.
+            weight: how much each pair of cases counts, ``(batch,)``; all count 1 where it is not given.
 
         Returns:
             The normalized activities, as they were before the update, and the goodnesses.
         """
-        rule, count = self.rule, len(positive)
-        below = torch.cat([positive, negative])
+        count, below = len(positive), join(positive, negative)
         activity = self(below)
         with torch.no_grad():
-            flat = activity.flatten(1)
-            goodness = rule.goodness.value(flat)
-            excess = goodness - self.threshold
-            more, less = rule.objective.signal(excess[:count], excess[count:], rule.temperature)
-            signal = torch.cat([more, -less])
-            signal = signal.where(signal.abs() > rule.tolerance, 0.0) / count
-            self.climb(below, activity, signal, self._peer_pull(flat[:count]) / count, rate)
-            above = rule.normalize(activity.detach())
-            idle = (signal[:count] == 0) & (signal[count:] == 0)
-        return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]), idle)
+            seen = self.judge(
+                activity.detach(), self.mean_activity, self.batches, weight, self.threshold, self.rule
+            )
+            self.climb(below, activity, seen.signal, seen.pull, rate)
+        above, goodness = seen.above, seen.goodness
+        return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]), seen.need)
 
-    def _peer_pull(self, activity: Tensor) -> Tensor:
-        mean = self.mean_activity
-        mean.lerp_(activity.mean(0, dtype=wide(activity)).to(mean.dtype), 0.1)
-        return self.rule.peer * (mean.mean() - mean)
+    def forget(self) -> None:
+        """Give back the memory of what can be made again."""
 
     def learning_state(self) -> dict[str, Tensor]:
         """The buffers that learning needs and ``state_dict`` leaves out, by name."""
@@ -133,32 +133,25 @@ class Dense(Layer):
         self.bias = nn.Parameter(torch.zeros(units), requires_grad=False)
         self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
         self.register_buffer("bias_velocity", torch.zeros(units), persistent=False)
-        self._narrow: tuple[tuple[int, int, torch.dtype], Tensor] | None = None
+        self._narrow = Narrow()
 
-    def forward(self, below: Tensor) -> Tensor:
+    def forward(self, below: Below) -> Tensor:
         """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
-        weight = self._weight()
-        return linear(below.to(weight.dtype), weight, self.bias.to(weight.dtype)).relu_()
+        weight = self._narrow.of(self.weight, self.compute)
+        return linear(below, weight, self.bias.to(weight.dtype)).relu_()
 
-    def climb(self, below: Tensor, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
-        # The pull is the same for all positive cases: one more row for the product, with the sum of their inputs.
-        rows = signal.nonzero()[:, 0]
-        some, total = activity[rows], below[: len(below) // 2].sum(0, dtype=wide(below))
-        wanted = signal[rows, None].to(some.dtype) * self.rule.goodness.slope(some) * (some > 0)
-        wanted = torch.cat([wanted, pull[None].to(some.dtype)])
-        inputs = torch.cat([below[rows].to(some.dtype), total[None].to(some.dtype)])
-        bias_gradient = wanted.sum(0, dtype=wide(wanted)) + (len(below) // 2 - 1) * pull
-        smooth_and_step(self.weight, self.weight_velocity, wanted.T @ inputs, rate, self.rule)
-        smooth_and_step(self.bias, self.bias_velocity, bias_gradient, rate, self.rule)
+    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+        rows = busy(below, signal)
+        wanted = self.rule.goodness.slope(activity.index_select(0, rows)) * signal[rows, None].to(activity.dtype)
+        gradient = outer(below, wanted, rows, pull.to(wanted.dtype))
+        bias_gradient = wanted.sum(0, dtype=wide(wanted)) + len(signal) // 2 * pull
+        narrow = self._narrow.of(self.weight, self.compute)
+        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
+        self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)
+        self._narrow.is_of(self.weight)
 
-    def _weight(self) -> Tensor:
-        """The weights in the type of the products; a narrow copy is made once after each change of the weights."""
-        if self.compute is None or self.compute == self.weight.dtype:
-            return self.weight
-        state = (self.weight._version, self.weight.data_ptr(), self.compute)
-        if self._narrow is None or self._narrow[0] != state:
-            self._narrow = (state, self.weight.to(self.compute))
-        return self._narrow[1]
+    def forget(self) -> None:
+        self._narrow = Narrow()
 
 
 class LocalModule(Layer):
@@ -183,28 +176,30 @@ class LocalModule(Layer):
     def _velocity(name: str) -> str:
         return f"{name.replace('.', '_')}_velocity"
 
-    def forward(self, below: Tensor) -> Tensor:
+    def forward(self, below: Below) -> Tensor:
         """Activity of the module, ``(batch, ...)``."""
-        activity: Tensor = self.module(below)
+        activity: Tensor = self.module(written_out(below))
         return activity
 
-    def learn(self, positive: Tensor, negative: Tensor, rate: float) -> Learned:
+    def learn(self, positive: Below, negative: Below, rate: float, weight: Tensor | None = None) -> Learned:
         with torch.enable_grad():
-            return super().learn(positive.detach(), negative.detach(), rate)
+            return super().learn(written_out(positive).detach(), written_out(negative).detach(), rate, weight)
 
-    def climb(self, below: Tensor, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
         flat = activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
-        wanted[: len(below) // 2] += pull.to(flat.dtype)
+        wanted[: len(signal) // 2] += pull.to(flat.dtype)
         named = [(name, p) for name, p in self.module.named_parameters() if p.requires_grad]
         with torch.enable_grad():
             gradients = torch.autograd.grad(activity, [p for _, p in named], wanted.view_as(activity))
         for (name, parameter), gradient in zip(named, gradients, strict=True):
             velocity = self.get_buffer(self._velocity(name))
-            smooth_and_step(parameter.data, velocity, gradient, rate, self.rule)
+            self.update(parameter.data, velocity, gradient, rate, self.rule, None)
 
 
-def dense(inputs: int, widths: tuple[int, ...], rule: Rule, generator: torch.Generator | None = None) -> list[Layer]:
-    """A stack of ``Dense`` layers: ``inputs``, then one layer for each width."""
-    sizes = (inputs, *widths)
-    return [Dense(a, b, rule, generator) for a, b in itertools.pairwise(sizes)]
+def dense(
+    inputs: int, widths: tuple[int, ...], rule: Rule, generator: torch.Generator | None = None
+) -> Iterator[Layer]:
+    """A stack of ``Dense`` layers, made one after the other: ``inputs``, then one layer for each width."""
+    for below, units in itertools.pairwise((inputs, *widths)):
+        yield Dense(below, units, rule, generator)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from twofold.goodness import Goodness, sum_of_squares
 from twofold.normalize import normalize
 from twofold.objectives import Objective, logistic
+
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,9 @@ class Rule:
         decay: weight decay, relative to the rate.
         peer: strength of peer normalization. It pulls each unit's mean activity to that of its layer, and revives
             units that are never active.
-        tolerance: cases whose signal, between 0 and 1, is at most this are left out of the gradient: after the first
-            epochs nearly all, so that it costs little. 0 leaves none out.
+        tolerance: a case whose signal is weaker than this goes into the gradient with a probability of signal /
+            tolerance, and then with the strength of the tolerance: the same on average, and after the first epochs a
+            small part of the work. 0 takes all as they are.
         normalize: what is done to an activity before it is passed on.
     """
 
@@ -50,15 +56,121 @@ class Rule:
     normalize: Callable[[Tensor], Tensor] = normalize
 
 
-def smooth_and_step(weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule) -> None:
+class Judged(NamedTuple):
+    """What a layer makes of its activity for a batch, positive cases first.
+
+    Attributes:
+        above: normalized activity, ``(2 batch, ...)``.
+        goodness: ``(2 batch,)``.
+        signal: how the goodness of each case is to change, ``(2 batch,)``; divided by the batch, 0 where a case is left
+            out.
+        need: the stronger of a pair's two signals, before any weighting, ``(batch,)``.
+        pull: the pull of the peers on the total input of each unit, ``(units,)``; divided by the batch.
+    """
+
+    above: Tensor
+    goodness: Tensor
+    signal: Tensor
+    need: Tensor
+    pull: Tensor
+
+
+def judge(
+    activity: Tensor, mean_activity: Tensor, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
+) -> Judged:
+    """Everything about a batch that needs no product with the weights.
+
+    Args:
+        activity: ``(2 batch, ...)``, positive cases first.
+        mean_activity: running mean for positive cases, ``(units,)``; renewed in place.
+        batches: how many there were, ``()``; counted on in place.
+        weight: how much each pair of cases counts, ``(batch,)``, or ``None``: all count 1. None counts more than one
+            that is plainly wrong, whose signal is 1: what has changed much since it was weighed would upset the layer.
+        threshold: the goodness at which p(positive) = ½.
+        rule: how the layer learns.
+    """
+    flat = activity.flatten(1)
+    count = len(flat) // 2
+    goodness = rule.goodness.value(flat)
+    excess = goodness - threshold
+    signals = torch.stack(rule.objective.signal(excess[:count], excess[count:], rule.temperature))
+    need = signals.abs().amax(0)
+    if weight is not None:
+        most = signals.abs().clamp(min=1)
+        signals = torch.minimum(torch.maximum(signals * weight, -most), most)
+    batches.add_(1)
+    more, less = sample(signals, rule.tolerance, batches)
+    mean_activity.lerp_(flat[:count].mean(0, dtype=mean_activity.dtype), 0.1)
+    pull = rule.peer * (mean_activity.mean() - mean_activity)
+    return Judged(rule.normalize(activity), goodness, torch.cat([more, -less]) / count, need, pull / count)
+
+
+def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
+    """Weak signals become 0 or as strong as the tolerance, and stay the same on average.
+
+    A signal of strength a < tolerance is kept where a / tolerance is above a number u that the case has got for this
+    batch. Over cases and over batches u is spread evenly over [0, 1) by irrational steps, so that nothing is drawn, and
+    a pair is kept or left out together where its signals are equal.
+
+    Args:
+        signals: of positive and of negative cases, ``(2, batch)``.
+        tolerance: 0 keeps all as they are.
+        batches: how many there were, ``()``.
+    """
+    if not tolerance:
+        return signals
+    case = torch.arange(signals.shape[1], device=signals.device)
+    u = ((case * GOLDEN + batches.double() * math.sqrt(2) % 1) % 1).to(signals.dtype)
+    size = signals.abs()
+    return (signals.sign() * size.clamp(min=tolerance)).where(size > tolerance * u, 0.0)
+
+
+def smooth_and_step(
+    weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule, narrow: Tensor | None = None
+) -> None:
     """v ← smoothing · v + (1 - smoothing) · gradient; w ← w + rate · (v - decay · w), in place.
 
-    ``gradient`` points uphill. Tensors with one dimension are biases and do not decay.
+    ``gradient`` points uphill. Tensors with one dimension are biases and do not decay. ``narrow`` is a copy of the
+    weights in the type of the products, to be renewed with them; where they have that type, it is themselves.
     """
     velocity.lerp_(gradient.to(velocity.dtype), 1 - rule.smoothing)
     if rule.decay and weight.dim() > 1:
         weight.mul_(1 - rate * rule.decay)
     weight.add_(velocity, alpha=rate)
+    if narrow is not None and narrow is not weight:
+        narrow.copy_(weight)
+
+
+Judge = Callable[[Tensor, Tensor, Tensor, Tensor | None, float, Rule], Judged]
+"""``judge``, or what computes the same faster."""
+
+Update = Callable[[Tensor, Tensor, Tensor, float, Rule, Tensor | None], None]
+"""``smooth_and_step``, or what computes the same faster."""
+
+
+class Narrow:
+    """A copy of a weight matrix in the type of the products, made once after each change of the matrix."""
+
+    def __init__(self) -> None:
+        self._copy: Tensor | None = None
+        self._state: tuple[int, int] | None = None
+
+    def of(self, weight: Tensor, kind: torch.dtype | None) -> Tensor:
+        """``weight`` in the type ``kind``: itself where it has that type or ``kind`` is ``None``."""
+        if kind is None or kind == weight.dtype:
+            return weight
+        if self._copy is None or self._copy.dtype != kind or self._state != self._state_of(weight):
+            self._copy = weight.detach().to(kind)
+            self.is_of(weight)
+        return self._copy
+
+    def is_of(self, weight: Tensor) -> None:
+        """Whoever changed the weights has changed the copy, too."""
+        self._state = self._state_of(weight)
+
+    @staticmethod
+    def _state_of(weight: Tensor) -> tuple[int, int]:
+        return weight.data_ptr(), weight._version
 
 
 def half_constant_half_linear(progress: float) -> float:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from twofold.errors import SettingError, unknown
@@ -40,17 +41,47 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """``auto`` is bf16 where its products are fast. Weights and their smoothed gradients are fp32 either way."""
+    """``auto`` is bf16 where its products are fast. Weights and their smoothed gradients are fp32 either way.
+
+    Raises:
+        SettingError: bf16 was asked for and the device lacks it, or the name is unknown.
+    """
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     if name == "auto":
         return "bf16" if has_fast_bf16(device) else "fp32"
+    if name == "bf16" and not has_fast_bf16(device):
+        raise SettingError(
+            "--precision is bf16, but this processor has no instructions for bf16 products (AVX512-BF16, AMX, or "
+            "compute capability 8): use --precision fp32 or auto"
+        )
     return name
 
 
 def compute_type(precision: str) -> torch.dtype | None:
     """The type of the products: ``None`` is that of the weights, fp32."""
     return torch.bfloat16 if precision == "bf16" else None
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a program may still take on the device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def require_memory(needed: int, device: torch.device, offload: bool) -> None:
+    """Refuse before anything is lost what would not fit.
+
+    Raises:
+        SettingError: fewer than ``needed`` bytes are free on the device.
+    """
+    free = free_memory(device)
+    if needed > free:
+        raise SettingError(
+            f"the training needs about {needed / 1e9:.1f} GB of memory beside its data, and {free / 1e9:.1f} GB are "
+            f"free: lower --widths or --batch{'' if offload else ', or let layers rest on disk with --offload'}"
+        )
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
 from twofold.goodness import wide
@@ -20,8 +23,8 @@ def normalize(activity: Tensor) -> Tensor:
         The same shape and dtype. Scaling the input changes nothing (talk 09:23; paper section 2.1).
     """
     flat = activity.flatten(1)
-    mean_square = flat.square().sum(1, keepdim=True, dtype=wide(flat)) / flat.shape[1]
-    scale = 1 / (TINY + mean_square.sqrt())
+    length: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=wide(flat))
+    scale = 1 / (TINY + length / math.sqrt(flat.shape[1]))
     return (flat * scale.to(activity.dtype)).view_as(activity)
 
 

@@ -1,41 +1,43 @@
-"""Pictures of a run: they draw what was measured elsewhere, on an Agg canvas without global state, as PNG files.
-
-Positive data are blue, negative data orange, the backprop twin grey, everywhere; the colors (Okabe and Ito's) stay
-apart for color-blind readers.
-"""
+"""Pictures of a run: they draw what was measured elsewhere, as PNG files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from textwrap import fill
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from twofold.canvas import (
+    BLANK,
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    TESTS,
+    TWIN,
+    headline,
+    legend,
+    panel,
+    places,
+    scale_axis,
+    write,
+)
 from twofold.errors import DataError
-from twofold.files import write_bytes
 
 Floats: TypeAlias = NDArray[np.float64]
 Values: TypeAlias = torch.Tensor | NDArray[Any] | Sequence[Any]
 Metrics: TypeAlias = Sequence[Mapping[str, Any]]
 
-POSITIVE, NEGATIVE, TWIN, INK, BLANK = "#0072B2", "#D55E00", "#8A8A8A", "#222222", "#D9D9D9"
-TESTS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # one color per way of testing
 WEIGHTS = LinearSegmentedColormap.from_list(
     "weights", ["#A34700", NEGATIVE, "#FFFFFF", POSITIVE, "#005080"]
 ).with_extremes(bad=BLANK)
-DPI = 120
 
 
 def receptive_fields(
@@ -90,7 +92,7 @@ def receptive_fields(
     if not by_class:
         cells = {divmod(place, 10): unit for place, unit in enumerate(list(chain(*chosen))[:units])}
     rows, wide = 1 + max(row for row, _ in cells), classes if by_class else min(10, 1 + max(c for _, c in cells))
-    figure, axes = _grid(rows, wide, 1.22, 1.22 * shape[1] / shape[2] + (0.3 if by_class else 0.45))
+    figure, axes = places(rows, wide, 1.22, 1.22 * shape[1] / shape[2] + (0.3 if by_class else 0.45))
     for (row, column), unit in cells.items():
         place = axes[row][column]
         place.set_visible(True)
@@ -98,13 +100,13 @@ def receptive_fields(
         _label_strip(place, labels[unit])
         if row == 0 or not by_class:
             place.set_title(f"prefer {np.argmax(labels[unit])}", fontsize=12, color=INK, weight="bold", pad=5)
-    _headline(
+    headline(
         figure,
         f"What {len(cells)} of {len(weights)} first-layer units respond to, and the label they prefer",
         f"image: weights from the picture{' (grey is zero)' if shape[0] == 3 else ''}; strip: weights from the label "
         "(blue excites, orange inhibits); each on its own scale",
     )
-    return _write(figure, path)
+    return write(figure, path)
 
 
 def goodness_by_layer(
@@ -138,7 +140,7 @@ def goodness_by_layer(
         )
     wide = 2 if len(limits) == 4 else min(3, len(limits))
     rows = -(-len(limits) // wide)
-    figure, axes = _grid(rows, wide, 4.4, 3.5)
+    figure, axes = places(rows, wide, 4.4, 3.5)
     for layer, (yes, no, limit) in enumerate(zip(positive, negative, limits, strict=True)):
         place = axes[layer // wide][layer % wide]
         place.set_visible(True)
@@ -164,10 +166,10 @@ def goodness_by_layer(
                 values, edges.tolist(), weights=each, histtype="stepfilled", fc=face, ec=color, lw=1.5, label=name
             )
         place.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
-        _panel(place, f"Layer {layer + 1}", across, "cases (%)" if layer % wide == 0 else "")
-        _legend(place, 1)
-    _headline(figure, "Goodness of positive and negative cases, layer by layer")
-    return _write(figure, path)
+        panel(place, f"Layer {layer + 1}", across, "cases (%)" if layer % wide == 0 else "")
+        legend(place, 1)
+    headline(figure, "Goodness of positive and negative cases, layer by layer")
+    return write(figure, path)
 
 
 def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -> Path:
@@ -190,7 +192,7 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     """
     if not metrics:
         raise DataError("no epoch to draw: the list of metrics is empty")
-    figure, grid = _grid(1, 3, 4.6, 4.3, 0.15)
+    figure, grid = places(1, 3, 4.6, 4.3, 0.15)
     error, middle, rate = grid[0]
     spread: list[Floats] = []
     styles: tuple[Any, ...] = ("-", "-.", (0, (6, 1)), (0, (1, 1)))
@@ -202,8 +204,8 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
             epochs, errors = _series([{**(e.get("validation_error") or {}), "epoch": e["epoch"]} for e in run], name)
             look: tuple[Any, Any] = colors[number % len(colors)], styles[number % len(styles)]
             spread.append(_curve(error, epochs, 100 * errors, f"{prefix}{name}", look, last=": {:.2f} %"))
-    _panel(error, "Error, with its last value", "epoch", "error (%)")
-    _scale(error, np.concatenate(spread))
+    panel(error, "Error, with its last value", "epoch", "error (%)")
+    scale_axis(error, np.concatenate(spread))
 
     layers = max(len(epoch.get("layers") or ()) for epoch in metrics)
     for kind, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
@@ -214,10 +216,10 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
             _curve(middle, *_series(rows, kind), f"layer {layer + 1} {kind}", look)
     if layers:
         middle.axhline(1, color=INK, linewidth=1, zorder=1)
-        _panel(middle, "Mean goodness by layer (threshold = 1)", "epoch", "goodness / threshold")
+        panel(middle, "Mean goodness by layer (threshold = 1)", "epoch", "goodness / threshold")
     else:
         _curve(middle, *_series(metrics, "loss"), "loss", (TWIN, "-"), last=": {:.3g}")
-        _panel(middle, "Loss", "epoch", "loss")
+        panel(middle, "Loss", "epoch", "loss")
     middle.set_ylim(0, 1.05 * middle.get_ylim()[1])
 
     for run, name, color in ((metrics, "peak", INK), (twin or (), "twin, peak", TWIN)):
@@ -225,12 +227,12 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
         if rates.size and rates.max() > 0:
             _curve(rate, epochs, 100 * rates / rates.max(), f"{name} {rates.max():.3g}", (color, "-"))
     rate.set_ylim(0, 108)
-    _panel(rate, "Learning rate", "epoch", "rate (% of its peak)")
+    panel(rate, "Learning rate", "epoch", "rate (% of its peak)")
     for place in grid[0]:
         place.set_visible(bool(place.lines))
         place.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-        _legend(place, 2)
-    return _write(figure, path)
+        legend(place, 2)
+    return write(figure, path)
 
 
 def worst_mistakes(
@@ -264,10 +266,10 @@ def worst_mistakes(
     if not wrong.size:
         figure = Figure(figsize=(7, 2.2))
         figure.text(0.5, 0.5, f"No mistakes in {len(truth)} cases", ha="center", va="center", fontsize=18, color=INK)
-        return _write(figure, path)
+        return write(figure, path)
     worst = wrong[np.argsort(-margins[wrong], kind="stable")][:most]
     wide = min(10, len(worst))
-    figure, axes = _grid(-(-len(worst) // wide), wide, 1.22, 1.22 * pictures.shape[2] / pictures.shape[3] + 0.47)
+    figure, axes = places(-(-len(worst) // wide), wide, 1.22, 1.22 * pictures.shape[2] / pictures.shape[3] + 0.47)
     low, high = float(pictures.min()), float(pictures.max())
     for number, case in enumerate(worst):
         place = axes[number // wide][number % wide]
@@ -280,60 +282,17 @@ def worst_mistakes(
         place.set_xlabel(f"by {margin}", fontsize=10, color=INK, labelpad=3)
     which = "all of them" if len(worst) == wrong.size else f"the {len(worst)} with the largest margin"
     count = f"{wrong.size} mistake{'s' if wrong.size > 1 else ''} in {len(truth)} cases"
-    _headline(
+    headline(
         figure,
         f"{count} ({100 * wrong.size / len(truth):.2f} %), {which}",
         "true → predicted, and by how much the goodness of the predicted label is larger",
     )
-    return _write(figure, path)
+    return write(figure, path)
 
 
 def _array(values: Values) -> Floats:
     tensor = values.detach().cpu() if isinstance(values, torch.Tensor) else torch.as_tensor(np.asarray(values))
     return np.asarray(tensor.double().numpy(), dtype=np.float64)
-
-
-def _write(figure: Figure, path: Path) -> Path:
-    """Render ``figure`` and put it at ``path`` whole or not at all."""
-    buffer = BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
-    return path
-
-
-def _grid(rows: int, columns: int, width: float, height: float, gap: float = 0.06) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of ``rows`` x ``columns`` hidden places, each ``width`` x ``height`` inches; with room for a title."""
-    layout = ConstrainedLayoutEngine(w_pad=gap, h_pad=0.06)
-    figure = Figure(figsize=(max(7.4, columns * width + 0.3), rows * height + 0.9), layout=layout)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for place in axes.flat:
-        place.set_visible(False)
-    return figure, axes.tolist()
-
-
-def _headline(figure: Figure, title: str, explanation: str = "") -> None:
-    """A title above and an explanation below the panels, in as many lines as the width of the figure asks for."""
-    inches = figure.get_figwidth()
-    figure.suptitle(fill(title, int(8 * inches)), fontsize=14, color=INK, weight="bold")
-    if explanation:
-        figure.supxlabel(fill(explanation, int(11.5 * inches)), fontsize=11, color=INK)
-
-
-def _panel(place: Axes, title: str, across: str, up: str) -> None:
-    place.set_title(title, fontsize=13, color=INK)
-    place.set_xlabel(across, fontsize=12, color=INK)
-    place.set_ylabel(up, fontsize=12, color=INK)
-    place.tick_params(labelsize=11, colors=INK)
-    place.spines[["top", "right"]].set_visible(False)
-    place.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-    place.set_axisbelow(True)
-
-
-def _legend(place: Axes, columns: int) -> None:
-    """A legend below the panel, where it covers no curve."""
-    if place.get_legend_handles_labels()[0]:
-        place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=10.5, frameon=False)
 
 
 def _bare(place: Axes) -> None:
@@ -364,19 +323,6 @@ def _curve(place: Axes, epochs: Floats, values: Floats, name: str, look: tuple[A
         label = name + last.format(values[-1])
         place.plot(epochs, values, color=color, ls=style, marker=marker, ms=3.5, lw=1.9, label=label)
     return values
-
-
-def _scale(place: Axes, values: Floats) -> None:
-    """Start the y axis at zero, or make it logarithmic, with plain numbers, if ``values`` span more than a decade."""
-    some = values[values > 0]
-    if not some.size or some.max() <= 10 * some.min():
-        place.set_ylim(0, 1.05 * max(some.max(initial=0), 0.1))
-        return
-    place.set_yscale("log", nonpositive="clip")
-    place.set_ylim(some.min() / 1.25, some.max() * 1.25)
-    place.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    place.yaxis.set_minor_locator(NullLocator())
 
 
 def _clearest(labels: Floats, each: int) -> list[list[int]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from twofold import checkpoint, machine
+from twofold import checkpoint, fused, machine
 from twofold.data import load as load_data
 from twofold.data.dataset import Dataset
 from twofold.errors import RunError, SettingError
@@ -23,6 +26,7 @@ from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.normalize import NORMALIZE
 from twofold.objectives import OBJECTIVES
+from twofold.offload import keep_on_disk
 from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
 from twofold.train import Backpropagation, ForwardForward, Method
 
@@ -49,8 +53,15 @@ class Silent:
         """Nothing."""
 
 
-def build(recipe: Recipe, pixels: int, classes: int) -> FeedForward | Backprop:
-    """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU."""
+def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None) -> FeedForward | Backprop:
+    """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU.
+
+    Args:
+        recipe: the settings.
+        pixels: of an image.
+        classes: number of labels.
+        at_rest: folder in which layers that are not at work lie; they stay in memory where it is not given.
+    """
     generator = torch.Generator().manual_seed(recipe.seed)
     if not isinstance(recipe, FeedForwardRecipe):
         return Backprop(pixels, recipe.widths, classes, generator)
@@ -69,8 +80,9 @@ def build(recipe: Recipe, pixels: int, classes: int) -> FeedForward | Backprop:
             f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"
         )
     inputs = pixels + (classes if recipe.label_in == "prepend" else 0)
+    layers = dense(inputs, recipe.widths, rule, generator)
     return FeedForward(
-        dense(inputs, recipe.widths, rule, generator),
+        layers if at_rest is None else keep_on_disk(layers, at_rest),
         classes,
         label_in=recipe.label_in,
         label_strength=recipe.label_strength,
@@ -84,6 +96,18 @@ def set_precision(net: FeedForward | Backprop, precision: str) -> None:
     for part in (net, *net.layers):
         if hasattr(part, "compute"):
             part.compute = machine.compute_type(precision)
+
+
+def needed_memory(recipe: Recipe, data: Dataset, precision: str, offload: bool) -> int:
+    """About how many bytes a training takes beside its data: weights, smoothed gradients, copies, activities."""
+    sizes = (data.pixels + data.classes, *recipe.widths)
+    weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
+    copied = 1.5 if precision == "bf16" else 1.0  # a narrow copy and a narrow gradient, or a wide gradient
+    rows = 4 * recipe.batch * np.array(sizes)
+    if isinstance(recipe, FeedForwardRecipe):
+        at_work = max(weights) * (2 + copied) + 8 * rows.max()
+        return int(at_work if offload else sum(weights) * (1 + copied) + at_work)
+    return int(sum(weights) * (1 + 2 * copied) + 2 * rows.sum())
 
 
 def method_for(net: FeedForward | Backprop, recipe: Recipe, device: torch.device, cases: int) -> Method:
@@ -105,6 +129,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     resume: bool = False,
+    offload: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Train, with a checkpoint after each epoch, and test once at the end.
@@ -120,11 +145,13 @@ def train(
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         resume: go on from the folder's checkpoint where it has one.
+        offload: layers at rest lie on disk, beside the run folder: one layer has to fit into memory and not the net.
         progress: who is told.
 
     Raises:
         RunError: the folder is in use or belongs to another training, or the disk is full.
         Diverged: a layer's numbers are not finite, or it has collapsed.
+        SettingError: the device, the precision, the batch or the memory is not there.
     """
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision, where)
@@ -144,13 +171,34 @@ def train(
             f"--batch is {recipe.batch}, more than the {len(data.train_labels)} training images: lower it"
         )
 
-    net = build(recipe, data.pixels, data.classes).to(where)
-    set_precision(net, precision)
-    method = method_for(net, recipe, where, len(data.train_labels))
+    if offload and (where.type != "cpu" or not isinstance(recipe, FeedForwardRecipe)):
+        raise SettingError("--offload is for layers that learn by themselves, on the CPU: leave it away for others")
     home = RunFolder(folder)
     home.open(identity, resume)
     if home.complete:
         return home.result()
+    machine.require_memory(needed_memory(recipe, data, precision, offload), where, offload)
+    if not offload:
+        return _train(recipe, home, identity, data, where, None, progress)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-at-rest-", dir=folder.parent) as at_rest:
+        return _train(recipe, home, identity, data, where, Path(at_rest), progress)
+
+
+def _train(
+    recipe: Recipe,
+    home: RunFolder,
+    identity: dict[str, Any],
+    data: Dataset,
+    where: torch.device,
+    at_rest: Path | None,
+    progress: Progress,
+) -> Result:
+    net = build(recipe, data.pixels, data.classes, at_rest).to(where)
+    set_precision(net, identity["precision"])
+    if fused.pays(net, recipe.epochs * len(data.train_labels) / recipe.batch, where):
+        fused.fuse(net)
+    method = method_for(net, recipe, where, len(data.train_labels))
     history = home.restore(method)
     if not history:
         described = {"dataset": data.name, "shape": list(data.shape), "classes": data.classes}
@@ -173,7 +221,7 @@ def train(
     tested = test(net, held_images, held_labels)
     seconds = sum(metrics["seconds"] for metrics in history)
     result = Result(
-        recipe=name,
+        recipe=identity["name"],
         method=recipe.method,
         settings=recipe.fields(),
         test_error={} if recipe.validation else tested.error,
@@ -190,9 +238,9 @@ def train(
         fingerprint=identity["fingerprint"],
         seed=recipe.seed,
         device=where.type,
-        precision=precision,
+        precision=identity["precision"],
         environment=machine.describe(where),
-        run=str(folder),
+        run=str(home.path),
     )
     home.finish(result, net.state_dict())
     return result

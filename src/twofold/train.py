@@ -5,6 +5,7 @@ The whole algorithm is ``ForwardForward.step``. What surrounds it (folders, chec
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,8 +17,9 @@ from torch.nn.functional import cross_entropy
 from twofold.checkpoint import module_tensors
 from twofold.data.transforms import jitter
 from twofold.errors import Diverged
+from twofold.inputs import Below
 from twofold.layers import Layer
-from twofold.learning import half_constant_half_linear
+from twofold.learning import Rule, half_constant_half_linear
 from twofold.negatives import NEGATIVES
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
@@ -33,22 +35,25 @@ class Seen(NamedTuple):
 
     Attributes:
         mistaken: the softmax named it wrongly.
-        idle: it taught no layer anything.
+        need: how much it had to teach, from 0 to 1: the strongest signal that a layer took from it.
     """
 
     mistaken: Tensor
-    idle: Tensor
+    need: Tensor
 
 
 class Method(ABC):
     """A way of learning: one step for one batch, and what it measured on the way.
+
+    Images that had little to teach at their last visit are visited less often and count more when they are, so that
+    what is learned stays the same on average (importance sampling).
 
     Attributes:
         net: the network.
         recipe: the settings.
         generator: where order, jitter and negative labels come from; on the net's device.
         mistaken: whether the softmax named an image wrongly at its last visit, ``(cases,)``.
-        idle: whether an image taught no layer anything at its last visit, ``(cases,)``.
+        need: how much an image had to teach at its last visit, ``(cases,)``.
         batches_seen: since the training began.
         rate: the learning rate of the newest step.
     """
@@ -58,24 +63,29 @@ class Method(ABC):
         self.recipe = recipe
         self.generator = generator
         self.mistaken = torch.ones(cases, dtype=torch.bool, device=generator.device)
-        self.idle = torch.zeros_like(self.mistaken)
+        self.need = torch.ones(cases, device=generator.device)
         self.batches_seen = 0
         self.rate = recipe.rate
         self._visited = 0
 
     @abstractmethod
-    def step(self, images: Tensor, labels: Tensor, progress: float) -> Seen:
+    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
         """Learn from one batch.
 
         Args:
             images: ``(batch, channels, height, width)``.
             labels: ``(batch,)``.
+            cases: which of the training images they are, ``(batch,)``.
+            weight: how much each counts, ``(batch,)``; 1 on average over the training images.
             progress: share of the training done, in [0, 1]: the schedule's argument.
         """
 
-    def visits(self) -> Tensor:
-        """The images of the next epoch in their order, ``(visits,)``: all of them, shuffled."""
-        return torch.randperm(len(self.idle), generator=self.generator, device=self.idle.device)
+    def chances(self) -> Tensor:
+        """The probability of each image to be seen in the next epoch, ``(cases,)``: need / tolerance, at least
+        ``revisit`` and at most 1."""
+        if not self.recipe.tolerance:
+            return torch.ones_like(self.need)
+        return (self.need / self.recipe.tolerance).clamp(self.recipe.revisit, 1.0)
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
@@ -94,14 +104,17 @@ class Method(ABC):
             epoch: counted from 0.
             tell: is told now and then how many epochs are done, with a fraction.
         """
-        order = self.visits()
+        chances = self.chances()
+        order = torch.randperm(len(chances), generator=self.generator, device=chances.device)
+        order = order[torch.rand(len(order), generator=self.generator, device=order.device) < chances[order]]
         self._visited = len(order)
         if not self._visited:
             return
-        for number, chosen in enumerate(torch.split(order, self.recipe.batch)):
+        for number, cases in enumerate(torch.split(order, self.recipe.batch)):
             progress = (epoch + number * self.recipe.batch / len(order)) / self.recipe.epochs
-            images_seen = jitter(images[chosen], self.recipe.jitter, self.generator)
-            self.mistaken[chosen], self.idle[chosen] = self.step(images_seen, labels[chosen], progress)
+            images_seen = jitter(images[cases], self.recipe.jitter, self.generator)
+            seen = self.step(images_seen, labels[cases], cases, 1 / chances[cases], progress)
+            self.mistaken[cases], self.need[cases] = seen
             self.batches_seen += 1
             if self.batches_seen % CHECK_EVERY == 0:
                 self.check()
@@ -113,7 +126,7 @@ class Method(ABC):
         the images that were seen; ``train_error``, the share that the softmax named wrongly at their last visit."""
         return {
             "rate": self.rate,
-            "visits": self._visited / len(self.idle),
+            "visits": self._visited / len(self.need),
             "train_error": self.mistaken.float().mean().item(),
         }
 
@@ -122,8 +135,8 @@ class ForwardForward(Method):
     """Positive data: images with their labels. Negative data: the same images with wrong labels.
 
     Each layer raises its goodness for the first, lowers it for the second, and passes normalized activity on. No
-    derivative crosses a layer. The softmax of the fast test learns from the same neutral pass from which hard negative
-    labels are drawn.
+    derivative crosses a layer. A share of each batch makes a third pass, with a neutral label: from it the softmax of
+    the fast test learns, and the logits are renewed from which an image's hard negative labels are drawn.
     """
 
     net: FeedForward
@@ -131,39 +144,40 @@ class ForwardForward(Method):
 
     def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, generator: torch.Generator, cases: int) -> None:
         super().__init__(net, recipe, generator, cases)
+        self.logits = torch.zeros(cases, net.classes, device=generator.device)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
 
     @torch.no_grad()
-    def step(self, images: Tensor, labels: Tensor, progress: float) -> Seen:
+    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
         net, recipe = self.net, self.recipe
         learners, progress = self._learners(progress)
         factor = half_constant_half_linear(progress)
         self.rate = recipe.rate * factor
 
-        logits = net.softmax.learn(net.features(net.with_neutral_label(images)), labels, recipe.softmax_rate * factor)
+        ready, asked = net.images(images), math.ceil(recipe.neutral_share * len(labels))
+        features = net.features(net.with_neutral_label(ready, asked))
+        renewed = net.softmax.learn(features, labels[:asked], weight[:asked], recipe.softmax_rate * factor)
+        self.logits[cases[:asked]] = renewed.to(self.logits.dtype)
+        logits = self.logits[cases]
         wrong = NEGATIVES[recipe.negatives](labels, logits, self.generator)
-        positive, negative = net.with_label(images, labels), net.with_label(images, wrong)
-        idle = torch.ones_like(labels, dtype=torch.bool)
+
+        positive: Below = net.with_label(ready, labels)
+        negative: Below = net.with_label(ready, wrong)
+        need = torch.zeros_like(weight)
         for index, layer in enumerate(net.layers[: learners.stop]):
             assert isinstance(layer, Layer)
             if index in learners:
-                positive, negative, goodness, nothing_learned = layer.learn(positive, negative, self.rate)
+                positive, negative, goodness, taught = layer.learn(positive, negative, self.rate, weight)
                 self._goodness[index].append(goodness)
-                idle &= nothing_learned
+                need = torch.maximum(need, taught.to(need.dtype))
             else:
                 positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
-        return Seen(logits.argmax(1) != labels, idle)
+        return Seen(logits.argmax(1) != labels, need)
 
-    def visits(self) -> Tensor:
-        """All images, but of those that taught nothing at their last visit only the share ``revisit``.
-
-        Where layers learn one after the other all are seen: what taught one layer nothing may teach the next.
-        """
-        order, revisit = super().visits(), self.recipe.revisit
-        if revisit == 1 or self.recipe.layer_by_layer:
-            return order
-        drawn = torch.rand(len(order), generator=self.generator, device=order.device) < revisit
-        return order[drawn | ~self.idle[order]]
+    def chances(self) -> Tensor:
+        """Where layers learn one after the other all images are seen: what taught one layer nothing may teach the
+        next."""
+        return torch.ones_like(self.need) if self.recipe.layer_by_layer else super().chances()
 
     def _learners(self, progress: float) -> tuple[range, float]:
         """The layers that learn now, and the progress of their training."""
@@ -174,7 +188,7 @@ class ForwardForward(Method):
         return range(turn, turn + 1), progress * count - turn
 
     def tensors(self) -> dict[str, Tensor]:
-        return module_tensors(self.net)
+        return {**module_tensors(self.net), "logits": self.logits}
 
     def check(self) -> None:
         for number, kept in enumerate(self._goodness, 1):
@@ -232,31 +246,28 @@ class Backpropagation(Method):
     def __init__(self, net: Backprop, recipe: BackpropRecipe, generator: torch.Generator, cases: int) -> None:
         super().__init__(net, recipe, generator, cases)
         self._losses: list[Tensor] = []
-        self.optimizer = torch.optim.SGD(
-            net.parameters(), lr=recipe.rate, momentum=recipe.smoothing, weight_decay=recipe.decay, fused=True
-        )
-        for parameter in net.parameters():
-            self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
+        self.velocity = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
 
-    def step(self, images: Tensor, labels: Tensor, progress: float) -> Seen:
+    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
         self.rate = self.recipe.rate * half_constant_half_linear(progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
-        self.optimizer.zero_grad()
         logits = self.net(images)
-        loss = cross_entropy(logits, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        loss = (weight * cross_entropy(logits, labels, reduction="none")).mean()
+        (-loss).backward()  # type: ignore[no-untyped-call]
+        self._climb(self.rate / (1 - self.recipe.smoothing))
         self._losses.append(loss.detach())
-        mistaken = logits.argmax(1) != labels
-        return Seen(mistaken, torch.zeros_like(mistaken))
+        probabilities = logits.detach().softmax(1)
+        return Seen(probabilities.argmax(1) != labels, 1 - probabilities.gather(1, labels[:, None])[:, 0])
+
+    @torch.no_grad()
+    def _climb(self, rate: float) -> None:
+        for name, parameter, in_use in self.net.learned():
+            assert in_use.grad is not None
+            self.net.update(parameter, self.velocity[name], in_use.grad, rate, self._rule, in_use)
+            in_use.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        momentum = {
-            f"momentum.{name}": self.optimizer.state[parameter]["momentum_buffer"]
-            for name, parameter in self.net.named_parameters()
-        }
-        return {**module_tensors(self.net), **momentum}
+        return {**module_tensors(self.net), **{f"velocity.{name}": tensor for name, tensor in self.velocity.items()}}
 
     def check(self) -> None:
         if self._losses and not self._losses[-1].isfinite():

@@ -53,7 +53,7 @@ def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
         labels: ``(images,)``.
     """
     weight = net.layers[0].get_parameter("weight")
-    pixels = net.with_neutral_label(images).clone()
+    pixels = net.with_neutral_label(images).written_out()
     pixels[:, : net.classes] = 0
     per_class = torch.stack([pixels[labels == label].mean(0) for label in range(net.classes)])
     field, label = weight @ per_class.T, weight[:, : net.classes]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from twofold.errors import SettingError
+from twofold.learning import Narrow, Update, smooth_and_step
 from twofold.normalize import normalize
 
 
@@ -35,19 +37,32 @@ class Backprop(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.classes = classes
         self.compute: torch.dtype | None = None
+        self.update: Update = smooth_and_step
+        self._narrow = {name: Narrow() for name, _ in self.named_parameters()}
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
             scale = math.sqrt(2 / layer.in_features) if layer is not self.layers[-1] else 0.0
             layer.weight.data = torch.randn(layer.weight.shape, generator=generator) * scale
             nn.init.zeros_(layer.bias)
 
+    def in_use(self, name: str, parameter: Tensor) -> Tensor:
+        """The parameter in the type of the products: a leaf of the graph, which gets the gradient."""
+        return self._narrow[name].of(parameter, self.compute).requires_grad_()
+
+    def learned(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """After a backward pass: the name of each parameter, itself, and the leaf that holds its gradient. Whoever
+        takes one has to change both."""
+        for name, parameter in self.named_parameters():
+            yield name, parameter, self.in_use(name, parameter)
+            self._narrow[name].is_of(parameter)
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
         activity = normalize(images.flatten(1))
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
             assert isinstance(layer, nn.Linear)
-            kind = self.compute or activity.dtype
-            total = linear(activity.to(kind), layer.weight.to(kind), layer.bias.to(kind))
+            weight, bias = (self.in_use(f"layers.{index}.{kind}", getattr(layer, kind)) for kind in ("weight", "bias"))
+            total = linear(activity.to(weight.dtype), weight, bias)
             activity = total.relu()
         return total.to(images.dtype)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from twofold.errors import SettingError, unknown
+from twofold.inputs import Below, Images, Stated
 from twofold.labels import LABEL_IN, neutral, one_of_n
 from twofold.layers import Layer
-from twofold.learning import Rule, smooth_and_step
+from twofold.learning import Rule, Update, smooth_and_step
 from twofold.normalize import normalize
 
 ROWS = 2000
@@ -30,6 +31,7 @@ class Softmax(nn.Module):
     def __init__(self, features: int, classes: int, decay: float = 0.003) -> None:
         super().__init__()
         self.rule = Rule(decay=decay)
+        self.update: Update = smooth_and_step
         self.weight = nn.Parameter(torch.zeros(classes, features), requires_grad=False)
         self.register_buffer("weight_velocity", torch.zeros(classes, features), persistent=False)
 
@@ -37,13 +39,14 @@ class Softmax(nn.Module):
         """Logits ``(batch, classes)`` for features ``(batch, features)``."""
         return linear(features.to(self.weight.dtype), self.weight)
 
-    def learn(self, features: Tensor, labels: Tensor, rate: float) -> Tensor:
-        """One step towards the true labels ``(batch,)``; the logits are those from before the step."""
+    def learn(self, features: Tensor, labels: Tensor, weight: Tensor, rate: float) -> Tensor:
+        """One step towards the true labels ``(batch,)``, of which each counts ``weight`` ``(batch,)``; the logits are
+        those from before the step."""
         logits: Tensor = self(features)
         wanted = -logits.softmax(1)
         wanted[torch.arange(len(labels), device=labels.device), labels] += 1
-        gradient = wanted.T @ features.to(wanted.dtype) / len(labels)
-        smooth_and_step(self.weight, self.weight_velocity, gradient, rate, self.rule)
+        wanted *= weight[:, None].to(wanted.dtype) / len(labels)
+        self.update(self.weight, self.weight_velocity, wanted.T @ features.to(wanted.dtype), rate, self.rule, None)
         return logits
 
 
@@ -68,7 +71,7 @@ class FeedForward(nn.Module):
 
     def __init__(
         self,
-        layers: Sequence[Layer],
+        layers: Iterable[Layer],
         classes: int,
         *,
         label_in: str = "overlay",
@@ -77,6 +80,7 @@ class FeedForward(nn.Module):
         softmax_decay: float = 0.003,
     ) -> None:
         super().__init__()
+        layers = list(layers)
         if not layers:
             raise SettingError("a net needs at least one layer, got none: give at least one width")
         if label_in not in LABEL_IN:
@@ -90,21 +94,26 @@ class FeedForward(nn.Module):
 
     # ---- input -------------------------------------------------------------------------------------------------
 
-    def embed(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Normalized input ``(batch, inputs)``: the images with their label vectors ``(batch, classes)`` in place."""
-        return normalize(LABEL_IN[self.label_in](images.flatten(1), labels))
+    def images(self, images: Tensor | Images) -> Images:
+        """Images ``(batch, ...)`` made ready for any label; what is ready stays as it is."""
+        if isinstance(images, Images):
+            return images
+        no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
+        return Images(LABEL_IN[self.label_in](images.flatten(1), no_label))
 
-    def with_label(self, images: Tensor, labels: Tensor) -> Tensor:
+    def with_label(self, images: Tensor | Images, labels: Tensor) -> Stated:
         """Normalized input that states the labels ``(batch,)``."""
-        return self.embed(images, one_of_n(labels, self.classes, self.label_strength))
+        return Stated(self.images(images), one_of_n(labels, self.classes, self.label_strength)[None])
 
-    def with_neutral_label(self, images: Tensor) -> Tensor:
-        """Normalized input that states no label: the same small number for each."""
-        return self.embed(images, neutral(len(images), self.classes, self.label_strength, images.device))
+    def with_neutral_label(self, images: Tensor | Images, count: int | None = None) -> Stated:
+        """Normalized input of the first ``count`` images that states no label: the same small number for each."""
+        ready = self.images(images)
+        count = len(ready.rows) if count is None else count
+        return Stated(ready, neutral(count, self.classes, self.label_strength, ready.rows.device)[None])
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
-    def activities(self, below: Tensor) -> Iterator[tuple[Layer, Tensor]]:
+    def activities(self, below: Below) -> Iterator[tuple[Layer, Tensor]]:
         """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
         for layer in self.layers:
             assert isinstance(layer, Layer)
@@ -112,7 +121,7 @@ class FeedForward(nn.Module):
             yield layer, activity
             below = layer.rule.normalize(activity)
 
-    def features(self, below: Tensor) -> Tensor:
+    def features(self, below: Below) -> Tensor:
         """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""
         hidden = [normalize(activity).flatten(1) for _, activity in self.activities(below)]
         return torch.cat(hidden[self.counted.start :], 1)
@@ -120,27 +129,30 @@ class FeedForward(nn.Module):
     # ---- tests -------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fast(self, images: Tensor) -> Tensor:
+    def fast(self, images: Tensor | Images) -> Tensor:
         """Logits ``(batch, classes)`` of the fast test: neutral label, one forward pass, softmax."""
-        parts = [self.softmax(self.features(self.with_neutral_label(part))) for part in torch.split(images, ROWS)]
-        return torch.cat(parts)
+        if isinstance(images, Images):
+            logits: Tensor = self.softmax(self.features(self.with_neutral_label(images)))
+            return logits
+        return torch.cat([self.fast(self.images(part)) for part in torch.split(images, ROWS)])
 
     @torch.no_grad()
-    def goodness(self, images: Tensor, labels: Tensor) -> Tensor:
+    def goodness(self, images: Tensor | Images, labels: Tensor) -> Tensor:
         """Goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
 
         Args:
             images: ``(batch, ...)``.
-            labels: candidates of each image, ``(batch, candidates)``. Each costs one forward pass.
+            labels: candidates of each image, ``(batch, candidates)``. Each costs one forward pass, apart from the
+                product with the image, which they share.
         """
-        parts = []
-        for part, candidates in zip(torch.split(images, ROWS), torch.split(labels, ROWS), strict=True):
+        if isinstance(images, Images):
             columns = [
-                torch.stack([layer.goodness(a) for layer, a in self.activities(self.with_label(part, column))], 1)
-                for column in candidates.T
+                torch.stack([layer.goodness(a) for layer, a in self.activities(self.with_label(images, column))], 1)
+                for column in labels.T
             ]
-            parts.append(torch.stack(columns, 1))
-        return torch.cat(parts)
+            return torch.stack(columns, 1)
+        parts = zip(torch.split(images, ROWS), torch.split(labels, ROWS), strict=True)
+        return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
     def slow(self, images: Tensor) -> Tensor:
         """Total goodness ``(batch, classes)`` of the counted layers for each label: one forward pass a label."""
@@ -148,9 +160,13 @@ class FeedForward(nn.Module):
 
     def shortlist(self, images: Tensor, size: int) -> Tensor:
         """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
-        candidates = self.fast(images).topk(min(size, self.classes), dim=1).indices
-        best = self.total(self.goodness(images, candidates)).argmax(1, keepdim=True)
-        return candidates.gather(1, best)[:, 0]
+        named = []
+        for part in torch.split(images, ROWS):
+            ready = self.images(part)
+            candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
+            best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
+            named.append(candidates.gather(1, best)[:, 0])
+        return torch.cat(named)
 
     def total(self, goodness: Tensor) -> Tensor:
         """Sum over the counted layers: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""

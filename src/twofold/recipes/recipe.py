@@ -29,6 +29,10 @@ class Recipe:
         jitter: images are shifted by up to this many pixels each way, anew at every visit.
         validation: the last so many training images are held out and tested after each epoch; the test set is then
             not touched. 0 trains on all and tests once, at the end.
+        tolerance: a signal weaker than this goes into the gradient only with a probability, and is then as strong as
+            this: the same on average for less work. Images with little to teach are visited less often, likewise.
+            0 takes all.
+        revisit: the smallest probability with which an image is seen in an epoch.
         seed: of the first weights, the order of the images, jitter and negative labels.
     """
 
@@ -43,6 +47,8 @@ class Recipe:
     decay: float
     jitter: int
     validation: int
+    tolerance: float
+    revisit: float
     seed: int
 
     def __post_init__(self) -> None:
@@ -57,6 +63,8 @@ class Recipe:
         self._expect_not_negative("decay", self.decay)
         self._expect_not_negative("jitter", self.jitter)
         self._expect_not_negative("validation", self.validation)
+        self._expect(0 <= self.tolerance < 1, "tolerance", self.tolerance, "a share in [0, 1)")
+        self._expect(0 < self.revisit <= 1, "revisit", self.revisit, "a probability above 0 and at most 1")
         self._expect(abs(self.seed) < 2**63 - 1, "seed", self.seed, "a whole number of 64 bits")
 
     @staticmethod
@@ -87,8 +95,8 @@ class FeedForwardRecipe(Recipe):
         objective: what is asked of the goodness.
         temperature: of the objective, in units of goodness.
         peer: strength of peer normalization.
-        tolerance: cases whose signal is at most this are left out of the gradient; 0 leaves none out.
-        revisit: images that taught no layer anything at their last visit are seen in an epoch with this probability.
+        neutral_share: share of each batch that makes a third pass, with a neutral label, from which the softmax learns
+            and hard negatives are drawn; the others' are drawn from their last one. 1 is the author's.
         counted_from: first layer, from 1, whose goodness and activities the tests use.
         softmax_rate: learning rate of the softmax that the fast test reads.
         softmax_decay: its weight decay.
@@ -103,8 +111,7 @@ class FeedForwardRecipe(Recipe):
     objective: str
     temperature: float
     peer: float
-    tolerance: float
-    revisit: float
+    neutral_share: float
     counted_from: int
     softmax_rate: float
     softmax_decay: float
@@ -127,8 +134,7 @@ class FeedForwardRecipe(Recipe):
         self._expect_positive("label_strength", self.label_strength)
         self._expect_positive("temperature", self.temperature)
         self._expect_not_negative("peer", self.peer)
-        self._expect(0 <= self.tolerance < 1, "tolerance", self.tolerance, "a share in [0, 1)")
-        self._expect(0 < self.revisit <= 1, "revisit", self.revisit, "a probability above 0 and at most 1")
+        self._expect(0 < self.neutral_share <= 1, "neutral_share", self.neutral_share, "a share above 0 and at most 1")
         self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
         self._expect_positive("softmax_rate", self.softmax_rate)
         self._expect_not_negative("softmax_decay", self.softmax_decay)

@@ -1,0 +1,62 @@
+"""Benchmarks: how fast and how large Forward-Forward is, always beside the backprop twin on the same machine.
+
+record = benchmarks.run("epoch", BENCHMARKS["epoch"](), Workbench(device, precision), Path("runs/bench"))
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from twofold import machine
+from twofold.benchmarks.bench import Benchmark, Workbench
+from twofold.benchmarks.epoch import Epoch
+from twofold.benchmarks.gpu import Gpu
+from twofold.benchmarks.inference import Inference
+from twofold.benchmarks.memory import Memory
+from twofold.benchmarks.roofline import Roofline
+from twofold.benchmarks.time_to_error import TimeToError
+from twofold.errors import unknown
+from twofold.files import write_json
+
+__all__ = ["BENCHMARKS", "Benchmark", "Workbench", "find", "run"]
+
+BENCHMARKS: dict[str, type[Benchmark]] = {
+    "epoch": Epoch,
+    "roofline": Roofline,
+    "memory": Memory,
+    "time-to-error": TimeToError,
+    "inference": Inference,
+    "gpu": Gpu,
+}
+
+
+def find(name: str) -> type[Benchmark]:
+    """The benchmark called ``name``.
+
+    Raises:
+        SettingError: there is none; the nearest name is suggested.
+    """
+    if name not in BENCHMARKS:
+        raise unknown("benchmark", name, BENCHMARKS)
+    return BENCHMARKS[name]
+
+
+def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict[str, Any]:
+    """Measure, and keep what was found as ``folder/NAME.json`` and, drawn, as ``folder/NAME.png``.
+
+    Returns:
+        The record, as JSON can hold it: ``benchmark, settings, device, precision, environment`` and the figures.
+    """
+    record = {
+        "benchmark": name,
+        "settings": asdict(benchmark),
+        "device": bench.device.type,
+        "precision": bench.precision,
+        "environment": machine.describe(bench.device),
+        **benchmark.measure(bench),
+    }
+    write_json(folder / f"{name}.json", record)
+    benchmark.draw(record, folder / f"{name}.png")
+    return record

@@ -1,0 +1,133 @@
+"""What benchmarks have in common: a place to run, contenders that take turns, and figures with their spread."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from twofold import data
+from twofold.data import Dataset
+from twofold.errors import SettingError
+
+
+def silent(text: str) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Where a benchmark runs.
+
+    Attributes:
+        device: of the nets and their data.
+        precision: of the matrix products, fp32 or bf16.
+        data_dir: where data files are looked for first.
+        say: is told in a line how far the benchmark is.
+    """
+
+    device: torch.device
+    precision: str
+    data_dir: Path | None = None
+    say: Callable[[str], None] = silent
+
+    def load(self, name: str) -> Dataset:
+        """A data set by name."""
+        return data.load(name, self.data_dir)
+
+
+@dataclass(frozen=True)
+class Benchmark(ABC):
+    """A comparison that can be run. Its fields are the options of the command."""
+
+    @abstractmethod
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        """The figures, as JSON can hold them."""
+
+    @staticmethod
+    @abstractmethod
+    def table(record: Mapping[str, Any]) -> str:
+        """A record as text for people."""
+
+    @staticmethod
+    @abstractmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        """A record as a picture, a PNG at ``path``."""
+
+
+def expect(holds: bool, field: str, value: object, expected: str) -> None:
+    """Refuse the value of an option.
+
+    Raises:
+        SettingError: it does not hold.
+    """
+    if not holds:
+        raise SettingError(f"--{field} is {value}, expected {expected}")
+
+
+# ---- time --------------------------------------------------------------------------------------------------------
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """How long ``work`` takes until the device has finished it."""
+    synchronize(device)
+    start = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def interleave(contenders: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
+    """Ask each contender for a figure once a round, in reversed order every other round.
+
+    So a machine that grows slower or faster with time does so for all of them alike.
+
+    Args:
+        contenders: name -> function of the round, counted from 0.
+        rounds: how many.
+
+    Returns:
+        name -> a figure for each round.
+    """
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name in list(contenders)[:: -1 if number % 2 else 1]:
+            found[name].append(contenders[name](number))
+    return found
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """``median``, and as ``low`` and ``high`` the first and the third quartile."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
+    return {"median": median, "low": low, "high": high}
+
+
+def ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Round by round, how many times as long the first took."""
+    return [one / other for one, other in zip(times, others, strict=True)]
+
+
+def told(figure: Mapping[str, float], form: str = ".3g") -> str:
+    """A spread in words."""
+    return f"{figure['median']:{form}} ({figure['low']:{form}} to {figure['high']:{form}})"
+
+
+def machine_line(record: Mapping[str, Any]) -> str:
+    """Where a record was measured."""
+    where = record["environment"]
+    return f"{record['precision']} on {record['device']} ({where['processor']}, {where['threads']} threads)"

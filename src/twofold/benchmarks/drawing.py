@@ -1,0 +1,84 @@
+"""How benchmarks draw what they found: bars for medians, with a line from the first to the third quartile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from twofold.canvas import INK, POSITIVE, TWIN, panel
+
+LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
+"""What the two are called in pictures, and their colors."""
+GREYS = ("#777777", "#A6A6A6", "#C6C6C6", "#E2E2E2")
+
+
+def bars(
+    place: Axes,
+    title: str,
+    across: str,
+    rows: Sequence[str],
+    series: Mapping[str, tuple[str | list[str], Sequence[Mapping[str, float] | None]]],
+    *,
+    form: str = ".3g",
+) -> None:
+    """A group of bars for each row, from the top; a series that has no figure there leaves a gap.
+
+    Args:
+        place: the panel.
+        title: of the panel.
+        across: what the length of a bar is, with its unit.
+        rows: names of the groups.
+        series: name -> color (one, or one for each row) and the figures, one for each row.
+        form: format of the median, which stands behind its bar.
+    """
+    place.set_visible(True)
+    panel(place, title, across, "")
+    thick = 0.8 / len(series)
+    for number, (name, (color, figures)) in enumerate(series.items()):
+        some = [(row, figure) for row, figure in enumerate(figures) if figure is not None]
+        heights = [row + (number - (len(series) - 1) / 2) * thick for row, _ in some]
+        medians = [figure["median"] for _, figure in some]
+        below = [figure["median"] - figure["low"] for _, figure in some]
+        above = [figure["high"] - figure["median"] for _, figure in some]
+        place.barh(heights, medians, 0.9 * thick, color=color, label=name)
+        place.errorbar(medians, heights, xerr=[below, above], fmt="none", ecolor=INK, elinewidth=1.2, capsize=2.5)
+        for height, (_, figure) in zip(heights, some, strict=True):
+            at = (figure["high"], height)
+            text = f"{figure['median']:{form}}"
+            place.annotate(text, at, (5, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
+    place.set_yticks(range(len(rows)), rows)
+    place.invert_yaxis()
+    place.margins(x=0.16)
+    place.set_xlim(left=0)
+    place.grid(visible=False, axis="y")
+    place.grid(axis="x", color="#E6E6E6", linewidth=0.8)
+    place.tick_params(axis="y", length=0)
+
+
+def stack(place: Axes, title: str, across: str, parts: Mapping[str, Mapping[str, float]]) -> None:
+    """A bar for each name, cut into shares of the whole, from dark to light; the largest carry their names.
+
+    Args:
+        place: the panel.
+        title: of the panel.
+        across: what is shared.
+        parts: name of the bar -> name of the part -> share.
+    """
+    place.set_visible(True)
+    panel(place, title, f"share of {across} (%)", "")
+    for row, shares in enumerate(parts.values()):
+        start = 0.0
+        for number, (kind, share) in enumerate(shares.items()):
+            color = (POSITIVE, *GREYS)[min(number, len(GREYS))]
+            place.barh(row, 100 * share, 0.62, left=start, color=color, edgecolor="white")
+            if share >= 0.08:
+                ink = INK if number > 1 else "white"
+                text = f"{kind}\n{100 * share:.0f} %".replace(" ", "\n", 1)
+                place.text(start + 50 * share, row, text, ha="center", va="center", fontsize=9.5, color=ink)
+            start += 100 * share
+    place.set_yticks(range(len(parts)), list(parts))
+    place.invert_yaxis()
+    place.set_xlim(0, 100)
+    place.grid(visible=False)
+    place.tick_params(axis="y", length=0)

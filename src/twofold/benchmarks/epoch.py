@@ -1,0 +1,148 @@
+"""How long an epoch takes, and how many times as long as the twin's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.ticker import MaxNLocator
+
+from twofold import canvas, machine, report
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
+from twofold.benchmarks.drawing import LOOK, bars
+from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair
+from twofold.data import Dataset
+from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+
+SLICE, ROUNDS = 6000, 7
+"""Images of a burst in which nothing is left out, and how many bursts there are."""
+
+SWEEP_SLICE, SWEEP_ROUNDS = 2000, 5
+SWEEP: tuple[dict[str, Any], ...] = (
+    *({"widths": (width,) * 3, "batch": 100} for width in (500, 1000, 2000)),
+    *({"widths": (1000,) * depth, "batch": 100} for depth in (2, 6)),
+    *({"widths": (1000,) * 3, "batch": batch} for batch in (50, 400)),
+)
+"""The nets of the sweep: one property of 3 x 1000 at batch 100 changes at a time."""
+
+
+@dataclass(frozen=True)
+class Epoch(Benchmark):
+    """Seconds per epoch of a recipe and of its backprop twin, as they train: the first epochs, taking turns.
+
+    Beside it Forward-Forward with nothing left out (every case counts for every layer, every image in every epoch), in
+    bursts, for the recipe's net and for a table of widths, depths, batches and precisions.
+
+    Attributes:
+        recipe: a recipe of Forward-Forward.
+        epochs: how many, from the first of the recipe's schedule.
+        sweep: time the table of nets too.
+    """
+
+    recipe: str = "mnist"
+    epochs: int = 8
+    sweep: bool = True
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        recipe, twin = pair(self.recipe)
+        most = min(recipe.epochs, twin.epochs)
+        expect(1 <= self.epochs <= most, "epochs", self.epochs, f"1 to {most}, what recipe and twin train for")
+        data = bench.load(recipe.data)
+        # First, for this warms up the process too.
+        bench.say(f"nothing left out, {ROUNDS} rounds of bursts")
+        whole = compare(bench, recipe, twin, data, images=SLICE, rounds=ROUNDS)
+
+        trainers = {"ff": Trainer(bench, recipe, data), "twin": Trainer(bench, twin, data)}
+        seen: list[float] = []
+
+        def learn(number: int) -> float:
+            seconds = trainers["ff"].epoch(number)
+            seen.append(trainers["ff"].metrics["visits"])
+            bench.say(f"epoch {number + 1}/{self.epochs}: FF {seconds:.2f} s, {report.percent(seen[-1])} of the images")
+            return seconds
+
+        seconds = interleave({"ff": learn, "twin": trainers["twin"].epoch}, self.epochs)
+        paired = ratios(seconds["ff"], seconds["twin"])
+        return {
+            "ff_over_bp": spread(paired)["median"],
+            "ff_over_bp_first": paired[0],
+            "ff_over_bp_every_case": whole["ratio"]["median"],
+            "ratio": spread(paired),
+            "ratios": paired,
+            "seconds": {name: spread(each) for name, each in seconds.items()},
+            "seconds_by_epoch": seconds,
+            "images_seen": seen,
+            "every_case": {**whole, "images": SLICE, "rounds": ROUNDS},
+            "widths": list(recipe.widths),
+            "batch": recipe.batch,
+            "dataset": data.name,
+            "official_data": data.official,
+            "sweep": _sweep(bench, recipe, twin, data) if self.sweep else [],
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        seconds, each = record["seconds"], record["seconds_by_epoch"]
+        rows = [["epoch", "FF s", "twin s", "FF / twin", "images FF saw"]]
+        for number, seen in enumerate(record["images_seen"]):
+            times = [f"{each[name][number]:.2f}" for name in ("ff", "twin")]
+            rows.append([str(number + 1), *times, f"{record['ratios'][number]:.2f}", report.percent(seen)])
+        spreads = [told(seconds["ff"], ".2f"), told(seconds["twin"], ".2f"), told(record["ratio"], ".2f"), ""]
+        rows.append(["median (quartiles)", *spreads])
+        whole = [told(record["every_case"][name], ".2f") for name in ("ff", "twin", "ratio")]
+        rows.append(["every case *", *whole, report.percent(1)])
+        net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
+        parts = [
+            f"epoch: {record['settings']['recipe']} ({net}), {machine_line(record)}",
+            report.table(rows),
+            "* nothing left out: seconds for 60,000 images, from bursts",
+        ]
+        if record["sweep"]:
+            rows = [["every case *", "batch", "precision", "FF s", "twin s", "FF / twin"]]
+            for entry in record["sweep"]:
+                times = [told(entry[name], ".2f") for name in ("ff", "twin", "ratio")]
+                rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
+            parts.append(report.table(rows))
+        return "\n\n".join(parts)
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        figure, [panels] = canvas.places(1, 2 if record["sweep"] else 1, 5.6, 4.4, 0.15)
+        each = record["seconds_by_epoch"]
+        for name, (title, color) in LOOK.items():
+            panels[0].plot(range(1, 1 + len(each[name])), each[name], "o-", color=color, ms=4, lw=1.9, label=title)
+        panels[0].set_visible(True)
+        panels[0].set_ylim(0, 1.1 * max(each["ff"] + each["twin"]))
+        panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        canvas.panel(panels[0], f"{record['settings']['recipe']}, as it trains", "epoch", "seconds")
+        if record["sweep"]:
+            rows, series = _by_precision(record["sweep"])
+            bars(panels[1], "Nothing left out", "seconds, Forward-Forward / twin", rows, series)
+            panels[1].axvline(1, color=canvas.INK, lw=1, ls="--")
+        for place in panels:
+            canvas.legend(place, 2)
+        return canvas.write(figure, path)
+
+
+def _sweep(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, data: Dataset) -> list[dict[str, Any]]:
+    """Bursts of every net of the sweep, in fp32 and, where the device has fast instructions for it, in bf16."""
+    entries = []
+    for changes in SWEEP:
+        for precision in ("fp32", "bf16") if machine.has_fast_bf16(bench.device) else ("fp32",):
+            bench.say(f"{layers_of(changes['widths'])}, batch {changes['batch']}, {precision}")
+            nets = replace(recipe, **changes), replace(twin, **changes)
+            found = compare(bench, *nets, data, images=SWEEP_SLICE, rounds=SWEEP_ROUNDS, precision=precision)
+            entries.append({**changes, "widths": list(changes["widths"]), "precision": precision, **found})
+    return entries
+
+
+def _by_precision(sweep: list[dict[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+    """The ratios of a sweep as bars: the nets, and for each precision a color and a ratio for each net."""
+    nets = list(dict.fromkeys(f"{layers_of(entry['widths'])}, batch {entry['batch']}" for entry in sweep))
+    precisions = list(dict.fromkeys(entry["precision"] for entry in sweep))
+    ratio = {
+        precision: [entry["ratio"] for entry in sweep if entry["precision"] == precision] for precision in precisions
+    }
+    return nets, {name: (color, ratio[name]) for name, color in zip(precisions, canvas.TESTS, strict=False)}

@@ -1,0 +1,103 @@
+"""What Forward-Forward needs on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twofold import canvas, report
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
+from twofold.benchmarks.drawing import LOOK, bars
+from twofold.benchmarks.roofline import fractions
+from twofold.benchmarks.trainer import Trainer, layers_of, pair
+from twofold.errors import SettingError
+from twofold.evaluate import test
+
+RECIPES = ("mnist", "mnist-wide")
+"""Those whose epochs are timed; the last one is trained to its end."""
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Gpu(Benchmark):
+    """Training on a GPU: seconds per epoch, share of the best matrix product, and a long training of 4 x 2000.
+
+    Seconds are those of the first epochs of the recipes mnist and mnist-wide and of their backprop twins, taking turns.
+    The share of the best product is that of Forward-Forward with nothing left out, as `twofold bench roofline` has it.
+
+    Attributes:
+        epochs: of the training of mnist-wide that is timed and tested as a whole.
+    """
+
+    epochs: int = 60
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        expect(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        if bench.device.type != "cuda":
+            raise SettingError(
+                "twofold bench gpu needs a CUDA device, and this runs on the CPU: run it where there is one"
+            )
+        return self.on_device(bench, RECIPES)
+
+    def on_device(self, bench: Workbench, names: Sequence[str]) -> dict[str, Any]:
+        """The figures for some recipes; the last one is trained to its end."""
+        found: dict[str, Any] = {}
+        for name in names:
+            recipe, twin = pair(name)
+            data = bench.load(recipe.data)
+            bench.say(f"{name}: matrix products")
+            shares = fractions(bench, recipe, twin, data)
+            bench.say(f"{name}: {ROUNDS} epochs")
+            trainers = {"ff": Trainer(bench, recipe, data), "twin": Trainer(bench, twin, data)}
+            seconds = interleave({key: trainer.epoch for key, trainer in trainers.items()}, ROUNDS)
+            found[name] = {
+                "widths": list(recipe.widths),
+                "seconds": {key: spread(each) for key, each in seconds.items()},
+                "ratio": spread(ratios(seconds["ff"], seconds["twin"])),
+                "fraction": {key: shares[key]["fraction"] for key in ("ff", "twin")},
+                "best_gflops": shares["best"],
+            }
+        bench.say(f"{name}: {self.epochs} epochs to the end")
+        trainer = Trainer(bench, replace(recipe, epochs=self.epochs), data)
+        seconds_in_all = sum(trainer.epoch(number) for number in range(self.epochs))
+        tested = test(trainer.net, data.test_images.to(bench.device), data.test_labels.to(bench.device))
+        return {
+            "recipes": found,
+            "whole": {
+                "recipe": name,
+                "epochs": self.epochs,
+                "seconds": seconds_in_all,
+                "test_error": {key: round(100 * share, 3) for key, share in tested.error.items()},
+            },
+            "dataset": data.name,
+            "official_data": data.official,
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        rows = [["recipe", "FF s/epoch", "twin s/epoch", "FF / twin", "FF of the best product", "twin"]]
+        for name, one in record["recipes"].items():
+            times = [told(one["seconds"][key]) for key in ("ff", "twin")]
+            parts = [told(one["fraction"][key]) for key in ("ff", "twin")]
+            rows.append([f"{name} ({layers_of(one['widths'])})", *times, told(one["ratio"]), *parts])
+        whole = record["whole"]
+        errors = ", ".join(f"{test} {error:.2f} %" for test, error in whole["test_error"].items())
+        said = f"{whole['recipe']}, FF, {whole['epochs']} epochs: {whole['seconds']:.1f} s, test error {errors}"
+        return f"gpu: {machine_line(record)}\n\n{report.table(rows)}\n\n{said}"
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        figure, [[left, right]] = canvas.places(1, 2, 5.2, 3.4, 0.15)
+        found = record["recipes"]
+
+        def series(key: str) -> dict[str, Any]:
+            return {title: (color, [one[key][way] for one in found.values()]) for way, (title, color) in LOOK.items()}
+
+        bars(left, "As they train", "seconds per epoch", list(found), series("seconds"))
+        bars(right, "Nothing left out", "share of the best matrix product", list(found), series("fraction"))
+        for place in (left, right):
+            canvas.legend(place, 2)
+        canvas.headline(figure, f"On {record['environment']['processor']}, {record['precision']}")
+        return canvas.write(figure, path)

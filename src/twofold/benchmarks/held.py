@@ -1,0 +1,100 @@
+"""What a piece of work holds in memory, and how much memory there is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from torch._C._profiler import _EventType
+from torch.profiler import ProfilerActivity, profile
+
+from twofold.benchmarks.bench import synchronize
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free for nets on ``device``."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)
+
+
+def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.device) -> int:
+    """The most bytes of torch's allocator that ``work`` holds at a time, apart from what was held before.
+
+    Read from the profiler's record of every allocation, so it is exact, and the same at every call. Copies of
+    ``weights`` in another type that are made on the way do not count. What was held before and is given back on the way
+    is not subtracted.
+    """
+    on_device = [ProfilerActivity.CUDA] if device.type == "cuda" else []
+    with profile(activities=[ProfilerActivity.CPU, *on_device], profile_memory=True, record_shapes=True) as seen:
+        work()
+        synchronize(device)
+    assert seen.profiler is not None
+    places = {weight.untyped_storage().data_ptr() for weight in weights}
+    changes: list[tuple[int, int, int]] = []
+
+    def look(events: Any, in_copy: bool) -> None:
+        for event in events:
+            facts = event.extra_fields
+            if event.tag == _EventType.Allocation and facts.device.type == device.type:
+                # A copy of a weight is followed as 0 bytes: its place may be used again for something else.
+                size = 0 if in_copy and facts.alloc_size > 0 else facts.alloc_size
+                changes.append((event.start_time_ns, facts.ptr, size))
+            copies = event.tag == _EventType.TorchOp and event.name == "aten::_to_copy"
+            source = getattr(facts.inputs[0], "storage_data_ptr", None) if copies else None
+            look(event.children, in_copy or source in places)
+
+    look(seen.profiler.kineto_results.experimental_event_tree(), False)
+    return running_peak((place, size) for _, place, size in sorted(changes, key=lambda change: change[0]))
+
+
+def running_peak(changes: Iterator[tuple[int, int]]) -> int:
+    """The most that is held at a time.
+
+    Args:
+        changes: in their order, the place of a block and its size; below 0 where it is given back, which counts only if
+            it was taken within ``changes``.
+    """
+    held: dict[int, int] = {}
+    now = most = 0
+    for place, size in changes:
+        now -= held.pop(place, 0)
+        if size > 0:
+            held[place] = size
+            now += size
+            most = max(most, now)
+    return most
+
+
+@contextmanager
+def process_growth(device: torch.device) -> Iterator[list[int]]:
+    """How many bytes more than before this process had at most: resident, or on a GPU in torch's allocator.
+
+    Looked at every millisecond. The one number of the list is there when the context is left.
+    """
+    found = [0]
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield found
+        found[0] = torch.cuda.max_memory_allocated() - before
+        return
+    process, stop = psutil.Process(), threading.Event()
+    resident = process.memory_info().rss
+
+    def watch() -> None:
+        while not stop.wait(0.001):
+            found[0] = max(found[0], process.memory_info().rss - resident)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()

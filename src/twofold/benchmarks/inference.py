@@ -1,0 +1,110 @@
+"""How many images per second each way of testing names, and how long one image takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from twofold import canvas, report, run
+from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, seconds_of, spread, told
+from twofold.benchmarks.drawing import bars
+from twofold.benchmarks.trainer import layers_of, pair
+from twofold.evaluate import SHORTLIST
+from twofold.nets.feedforward import FeedForward
+
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+CLASSES = 10
+"""All data sets have ten."""
+IMAGES, ROUNDS = 10_000, 7
+ALONE = 20
+"""Images that a burst of single images has."""
+
+
+@dataclass(frozen=True)
+class Inference(Benchmark):
+    """Images per second of the fast, slow and shortlist test of a Forward-Forward net, and of the twin's one test.
+
+    10,000 images at a time, and one at a time. The nets are untrained and the images random: what an answer costs does
+    not depend on which answer it is.
+
+    Attributes:
+        recipe: a recipe of Forward-Forward, whose layers and images are taken.
+    """
+
+    recipe: str = "mnist"
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        recipe, twin_recipe = pair(self.recipe)
+        shape = SHAPES[recipe.data]
+        images = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(bench.device)
+        nets = [run.build(one, images[0].numel(), CLASSES).to(bench.device) for one in (recipe, twin_recipe)]
+        for net in nets:
+            run.set_precision(net, bench.precision)
+        ff, twin = nets
+        assert isinstance(ff, FeedForward)
+        tests: dict[str, Callable[[Tensor], Tensor]] = {
+            "fast": ff.fast,
+            "shortlist": lambda images: ff.shortlist(images, SHORTLIST),
+            "slow": ff.slow,
+            "twin": twin.fast,
+        }
+        passes = {"fast": 1, "shortlist": 1 + SHORTLIST, "slow": CLASSES, "twin": 1}
+
+        def all_at_once(test: Callable[[Tensor], Tensor]) -> Callable[[int], float]:
+            return lambda _: seconds_of(lambda: test(images), bench.device)
+
+        def one_by_one(test: Callable[[Tensor], Tensor]) -> Callable[[int], float]:
+            few = torch.split(images[:ALONE], 1)
+            return lambda _: seconds_of(lambda: [test(one) for one in few], bench.device) / len(few)
+
+        found = {}
+        for kind, contender in (("many", all_at_once), ("one", one_by_one)):
+            bench.say(f"{'10,000 images' if kind == 'many' else 'one image'} at a time")
+            contenders = {name: contender(test) for name, test in tests.items()}
+            interleave(contenders, 1)
+            found[kind] = interleave(contenders, ROUNDS)
+        seconds = {name: spread(each) for name, each in found["many"].items()}
+        return {
+            "slow_over_fast": seconds["slow"]["median"] / seconds["fast"]["median"],
+            "shortlist_over_fast": seconds["shortlist"]["median"] / seconds["fast"]["median"],
+            "twin_over_fast": seconds["twin"]["median"] / seconds["fast"]["median"],
+            "seconds": seconds,
+            "images_per_second": {name: spread([IMAGES / each for each in found["many"][name]]) for name in tests},
+            "latency_ms": {name: spread([1000 * each for each in found["one"][name]]) for name in tests},
+            "passes_per_image": passes,
+            "images": IMAGES,
+            "shortlist": SHORTLIST,
+            "widths": list(recipe.widths),
+            "random": "weights and images",
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        rows = [["test", "passes per image", "images/s", "time / fast", "one image, ms"]]
+        for name, passes in record["passes_per_image"].items():
+            relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
+            many, one = told(record["images_per_second"][name], ",.0f"), told(record["latency_ms"][name])
+            rows.append([TITLES[name], str(passes), many, f"{relative:.2f}", one])
+        net = f"{record['settings']['recipe']}: {layers_of(record['widths'])}, untrained, random images"
+        return f"inference: {net}, {machine_line(record)}\n\n{report.table(rows)}"
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        figure, [[left, right]] = canvas.places(1, 2, 5.4, 3.4, 0.15)
+        names = list(record["passes_per_image"])
+        rows, colors = [TITLES[name] for name in names], [*canvas.TESTS[:3], canvas.TWIN]
+        rates = [{key: rate / 1000 for key, rate in record["images_per_second"][name].items()} for name in names]
+        bars(left, "10,000 images at a time", "thousand images per second", rows, {"": (colors, rates)})
+        bars(
+            right, "One image at a time", "milliseconds", rows, {"": (colors, [record["latency_ms"][n] for n in names])}
+        )
+        canvas.headline(figure, f"What a test costs: {layers_of(record['widths'])}, {record['precision']}")
+        return canvas.write(figure, path)
+
+
+TITLES = {"fast": "FF fast", "shortlist": "FF shortlist of 3", "slow": "FF slow", "twin": "twin"}

@@ -1,0 +1,137 @@
+"""How the memory that training takes grows with the number of layers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from twofold import canvas, report
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line
+from twofold.benchmarks.held import free_bytes
+from twofold.benchmarks.one_step import CLASSES, SHAPE
+from twofold.errors import RunError, SettingError
+
+CONTENDERS = {
+    "ff": ("FF", canvas.POSITIVE),
+    "twin": ("twin", canvas.TWIN),
+    "twin-checkpoints": ("twin, checkpoints", canvas.TESTS[3]),
+    "twin-parts": ("twin, 8 parts of the batch", canvas.TESTS[1]),
+}
+"""Their names in tables and pictures, and their colors."""
+
+COUNTED = (
+    "Counted is the most that torch's allocator holds at a time during a training step, beyond what it holds between\n"
+    "steps: activities, gradients, momentary results. Not counted: weights, smoothed gradients (momentum), copies of\n"
+    "weights in a narrower type. The twin has all its gradients at once, FF those of one layer."
+)
+
+
+@dataclass(frozen=True)
+class Memory(Benchmark):
+    """The memory that a training step takes, against the number of layers, in a process of its own for each net.
+
+    Forward-Forward with nothing left out; its backprop twin; the twin that keeps the activity between segments of
+    √layers only and computes the rest again; the twin that learns from 8 parts of the batch one after the other.
+
+    Attributes:
+        width: units of each hidden layer.
+        depths: numbers of hidden layers.
+        batch: images of a step, which are random pictures of 784 pixels.
+    """
+
+    width: int = 1000
+    depths: tuple[int, ...] = (4, 16, 64)
+    batch: int = 1000
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        expect(self.width >= 1, "width", self.width, "at least 1 unit")
+        expect(self.batch >= 8, "batch", self.batch, "at least 8 images, for it is cut into 8 parts")
+        depths = sorted(set(self.depths))
+        said = " ".join(str(depth) for depth in self.depths) or "empty"
+        expect(len(depths) >= 2 and depths[0] >= 1, "depths", said, "at least two numbers of layers")
+        self._refuse_what_does_not_fit(bench)
+        found: dict[str, list[dict[str, int]]] = {name: [] for name in CONTENDERS}
+        for depth in depths:
+            for name in CONTENDERS:
+                found[name].append(self._in_a_process(bench, name, depth))
+                bench.say(f"{depth} layers, {CONTENDERS[name][0]}: {found[name][-1]['peak'] / 1e6:.1f} MB")
+        growth = {name: each[-1]["peak"] / each[0]["peak"] for name, each in found.items()}
+        return {
+            "activation_growth": growth.pop("ff"),
+            "twin_activation_growth": growth,
+            "depths": depths,
+            "bytes": {name: [one["peak"] for one in each] for name, each in found.items()},
+            "process_bytes": {name: [one["process"] for one in each] for name, each in found.items()},
+            "counted": COUNTED,
+        }
+
+    def needed(self, precision: str) -> int:
+        """About how many bytes the twin of the deepest net takes."""
+        depth, narrow = max(self.depths), precision == "bf16"
+        weights = math.prod(SHAPE) * self.width + (depth - 1) * self.width**2 + self.width * CLASSES
+        return weights * (12 + 2 * narrow) + self.batch * depth * self.width * (2 if narrow else 4)
+
+    def _refuse_what_does_not_fit(self, bench: Workbench) -> None:
+        needed, free = self.needed(bench.precision), free_bytes(bench.device)
+        if needed > free:
+            raise SettingError(
+                f"--width {self.width} with --depths up to {max(self.depths)} needs about {needed / 1e9:.1f} GB of "
+                f"memory, and {free / 1e9:.1f} GB are free: lower one of them"
+            )
+
+    def _in_a_process(self, bench: Workbench, name: str, depth: int) -> dict[str, int]:
+        """Measure a net in a fresh process, whose memory goes back to the system as soon as it is free."""
+        sizes = [str(size) for size in (depth, self.width, self.batch)]
+        program = "import sys; from twofold.benchmarks.one_step import main; main(sys.argv[1:])"
+        words = [sys.executable, "-c", program, name, *sizes, bench.device.type, bench.precision]
+        environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            why = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+            raise RunError(f"the step of {CONTENDERS[name][0]} with {depth} layers failed: {why[0]}")
+        found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        depths, growth = record["depths"], {"ff": record["activation_growth"], **record["twin_activation_growth"]}
+        rows = [["MB held by torch", *(f"{depth} layers" for depth in depths), "growth"]]
+        for name, each in record["bytes"].items():
+            rows.append([CONTENDERS[name][0], *(f"{held / 1e6:.1f}" for held in each), f"x {growth[name]:.2f}"])
+        checks = [["MB of the process", *(f"{depth} layers" for depth in depths)]]
+        for name, each in record["process_bytes"].items():
+            checks.append([CONTENDERS[name][0], *(f"{held / 1e6:.1f}" for held in each)])
+        sizes = f"width {record['settings']['width']}, batch {record['settings']['batch']}"
+        title = f"memory: {sizes}, {machine_line(record)}"
+        return "\n\n".join([title, report.table(rows), record["counted"], report.table(checks)])
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        figure, [panels] = canvas.places(1, 2, 5, 4.2, 0.15)
+        kinds = (("What torch holds during a step", "bytes"), ("What the process takes (a check)", "process_bytes"))
+        for place, (title, key) in zip(panels, kinds, strict=True):
+            place.set_visible(True)
+            for name, each in record[key].items():
+                label, color = CONTENDERS[name]
+                place.plot(
+                    record["depths"], [held / 1e6 for held in each], "o-", color=color, ms=5, lw=1.9, label=label
+                )
+            canvas.panel(place, title, "hidden layers", "MB beyond the weights")
+            canvas.scale_axis(place, np.array([held / 1e6 for each in record[key].values() for held in each]))
+            place.set_xscale("log")
+            place.set_xticks(record["depths"], [str(depth) for depth in record["depths"]])
+            place.xaxis.set_minor_locator(NullLocator())
+            canvas.legend(place, 2)
+        sizes = f"{record['settings']['width']} units a layer, {record['settings']['batch']} images a step"
+        canvas.headline(figure, f"Memory of a training step: {sizes}, {record['precision']}")
+        return canvas.write(figure, path)

@@ -1,0 +1,122 @@
+"""One training step of one net, and what it holds in memory, for a process that does nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
+from torch.utils.checkpoint import checkpoint
+
+from twofold import run
+from twofold.benchmarks.held import peak, process_growth
+from twofold.benchmarks.trainer import every_case, pair, with_net_of
+from twofold.machine import compute_type
+from twofold.normalize import normalize
+from twofold.recipes import BackpropRecipe
+
+SHAPE, CLASSES, PARTS = (1, 28, 28), 10, 8
+
+
+class Case(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        contender: ``ff``, with nothing left out; ``twin``; ``twin-checkpoints``, which keeps only the activity between
+            segments of √layers, and computes the rest again on the way back; ``twin-parts``, which sums the gradients
+            of 8 parts of the batch.
+        depth: hidden layers.
+        width: units of each.
+        batch: images of the step.
+        device: cpu or cuda.
+        precision: fp32 or bf16.
+    """
+
+    contender: str
+    depth: int
+    width: int
+    batch: int
+    device: str
+    precision: str
+
+
+def build(case: Case) -> tuple[list[Tensor], Callable[[Tensor, Tensor], object]]:
+    """The weights of a net of the recipe mnist in another size, and its training step for images and labels."""
+    recipe, twin = pair("mnist")
+    recipe = replace(every_case(recipe), widths=(case.width,) * case.depth, batch=case.batch)
+    chosen, device = recipe if case.contender == "ff" else with_net_of(recipe, twin), torch.device(case.device)
+    net = run.build(chosen, math.prod(SHAPE), CLASSES).to(device)
+    if case.contender not in ("ff", "twin"):
+        weights = [parameter.detach() for parameter in net.parameters()]
+        return weights, sparing_step(weights, twin, case.contender, compute_type(case.precision) or torch.float32)
+    run.set_precision(net, case.precision)
+    method = run.method_for(net, chosen, device, case.batch)
+    return list(net.parameters()), lambda images, labels: method.epoch(images, labels, 0, lambda done: None)
+
+
+def sparing_step(
+    weights: list[Tensor], recipe: BackpropRecipe, contender: str, kind: torch.dtype
+) -> Callable[[Tensor, Tensor], object]:
+    """The twin's training step in one of the usual ways of saving memory, in plain autograd.
+
+    Args:
+        weights: weight and bias of each layer, from the first upwards.
+        recipe: its rate, smoothing and decay.
+        contender: ``twin-checkpoints`` or ``twin-parts``.
+        kind: type of the products.
+    """
+    velocities = [torch.zeros_like(weight) for weight in weights]
+    used = [weight.to(kind).clone().requires_grad_() for weight in weights]  # held between steps, as the twin does
+    layers = list(zip(used[::2], used[1::2], strict=True))
+    parts, size = (1, math.ceil(math.sqrt(len(layers)))) if contender == "twin-checkpoints" else (PARTS, len(layers))
+
+    def through(activity: Tensor, first: int) -> Tensor:
+        for weight, bias in layers[first : first + size]:
+            total = linear(activity, weight, bias)
+            activity = total if weight is layers[-1][0] else total.relu()
+        return activity
+
+    def logits(images: Tensor) -> Tensor:
+        activity = normalize(images.flatten(1)).to(kind)
+        for first in range(0, len(layers), size):
+            if contender == "twin-checkpoints":
+                activity = checkpoint(through, activity, first, use_reentrant=False, preserve_rng_state=False)
+            else:
+                activity = through(activity, first)
+        return activity.to(images.dtype)
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        for some, named in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+            loss = cross_entropy(logits(some), named) * (len(some) / len(images))
+            loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for weight, velocity, now in zip(weights, velocities, used, strict=True):
+                assert now.grad is not None
+                velocity.mul_(recipe.smoothing).add_(now.grad).add_(weight, alpha=recipe.decay)
+                now.copy_(weight.add_(velocity, alpha=-recipe.rate))
+                now.grad = None
+
+    return step
+
+
+def measure(case: Case) -> dict[str, int]:
+    """Bytes that a step holds, of a training under way on random images: ``peak`` and, of the process, ``process``."""
+    device, generator = torch.device(case.device), torch.Generator().manual_seed(0)
+    images = torch.rand(case.batch, *SHAPE, generator=generator).to(device)
+    labels = torch.randint(CLASSES, (case.batch,), generator=generator).to(device)
+    weights, step = build(case)
+    step(images, labels)
+    with process_growth(device) as process:
+        step(images, labels)
+    return {"peak": peak(lambda: step(images, labels), weights, device), "process": process[0]}
+
+
+def main(words: Sequence[str]) -> None:
+    """Measure the case that ``words`` are the fields of, and print what was found as JSON."""
+    contender, depth, width, batch, device, precision = words
+    print(json.dumps(measure(Case(contender, int(depth), int(width), int(batch), device, precision))))

@@ -1,0 +1,61 @@
+"""What a piece of work consists of: floating point operations, kinds of operators, and the best rate there could be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from twofold.benchmarks.bench import seconds_of
+from twofold.machine import compute_type
+
+PRODUCTS = {f"aten::{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "_addmm_activation", "linear")}
+"""Operators whose own time is that of matrix products."""
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating point operations of the matrix products that ``work`` executes: 2 for each multiply and add."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def shares(work: Callable[[], object], device: torch.device, most: int = 3) -> dict[str, float]:
+    """Where the time of ``work`` goes: ``matrix products``, the ``most`` largest other operators, ``everything else``.
+
+    Shares of the operators' own time, which on a GPU is that of their kernels. Measured under a profiler, which makes
+    small operators look somewhat slower than they are.
+    """
+    on_device = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]) as seen:
+        work()
+    own = {
+        event.key: float(event.self_device_time_total if on_device else event.self_cpu_time_total)
+        for event in seen.key_averages()
+        if event.device_type == DeviceType.CPU  # the operators: on a GPU their kernels stand beside them
+    }
+    total = sum(own.values())
+    found = {"matrix products": sum(own.pop(name, 0.0) for name in PRODUCTS)}
+    for name in sorted(own, key=lambda name: -own[name])[:most]:
+        found[name.removeprefix("aten::")] = own.pop(name)
+    return {kind: time / total for kind, time in {**found, "everything else": sum(own.values())}.items()}
+
+
+def square_products(sizes: Sequence[int], device: torch.device, precision: str) -> dict[int, Callable[[int], float]]:
+    """For each size n the rate, in operations per second, of n x n products; all sizes do the same amount of work."""
+    kind = compute_type(precision) or torch.float32
+
+    def rate(size: int) -> Callable[[int], float]:
+        left, right, out = (torch.rand(size, size, device=device).to(kind) for _ in range(3))
+        times = (max(sizes) // size) ** 3
+
+        def work() -> None:
+            for _ in range(times):
+                torch.mm(left, right, out=out)
+
+        return lambda _: times * 2 * size**3 / seconds_of(work, device)
+
+    return {size: rate(size) for size in sizes}

@@ -1,0 +1,115 @@
+"""How much of what this machine can multiply a training uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twofold import canvas, report
+from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, told
+from twofold.benchmarks.drawing import LOOK, bars, stack
+from twofold.benchmarks.operations import operations, shares, square_products
+from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
+from twofold.data import Dataset
+from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+
+SQUARES = (1024, 2048, 4096)
+"""Rows of the square matrices whose products show what the machine can do."""
+BATCHES, ROUNDS = 20, 9
+"""Batches of a burst of training, and how many bursts there are."""
+
+
+@dataclass(frozen=True)
+class Roofline(Benchmark):
+    """Floating point operations per second that training executes, relative to the best that this machine can do.
+
+    Counted are those of the matrix products, 2 per multiply and add, for Forward-Forward with nothing left out and for
+    its backprop twin. The best is the fastest, by its median, of a few large square products. All take turns.
+
+    Attributes:
+        recipe: a recipe of Forward-Forward.
+    """
+
+    recipe: str = "mnist-wide"
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        recipe, twin = pair(self.recipe)
+        data = bench.load(recipe.data)
+        found = fractions(bench, recipe, twin, data)
+        return {
+            "roofline_fraction": found["ff"]["fraction"]["median"],
+            "twin_roofline_fraction": found["twin"]["fraction"]["median"],
+            **found,
+            "widths": list(recipe.widths),
+            "batch": recipe.batch,
+            "dataset": data.name,
+            "official_data": data.official,
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        rows = [["", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
+        for name, title in (("ff", "FF, every case"), ("twin", "twin")):
+            one = record[name]
+            milliseconds = told({key: 1000 * seconds for key, seconds in one["seconds"].items()})
+            rows.append([title, f"{one['gflop']:.3g}", milliseconds, told(one["gflops"]), told(one["fraction"])])
+        for size, gflops in record["products"].items():
+            rows.append([f"product {size} x {size}", "", "", told(gflops), f"{gflops['median'] / record['best']:.3g}"])
+        net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
+        where = [
+            f"time of {title:5}"
+            + ", ".join(f"{kind} {report.percent(part)}" for kind, part in record[name]["time"].items())
+            for name, title in (("ff", "FF"), ("twin", "twin"))
+        ]
+        title = f"roofline: {record['settings']['recipe']} ({net}), {machine_line(record)}"
+        return "\n\n".join([title, report.table(rows), "\n".join(where)])
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        figure, [[left, right]] = canvas.places(1, 2, 5.6, 3.6, 0.15)
+        rows = [*(LOOK[name][0] for name in ("ff", "twin")), *(f"product {size}" for size in record["products"])]
+        rates = [record["ff"]["gflops"], record["twin"]["gflops"], *record["products"].values()]
+        colors = [LOOK["ff"][1], LOOK["twin"][1], *[canvas.BLANK] * len(record["products"])]
+        bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
+        left.axvline(record["best"], color=canvas.INK, lw=1, ls="--")
+        stack(right, "Where it goes", "time", {LOOK[name][0]: record[name]["time"] for name in ("ff", "twin")})
+        return canvas.write(figure, path)
+
+
+def fractions(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, data: Dataset) -> dict[str, Any]:
+    """The figures of a recipe with nothing left out and of its twin, beside the products they took turns with.
+
+    Returns:
+        ``products`` (size -> spread of GFLOP/s), ``best`` (the largest of their medians), and for ``ff`` and ``twin``
+        each ``gflop`` and ``seconds`` per batch, ``gflops``, ``fraction`` of the best, and ``time`` (kind of operator
+        -> share).
+    """
+    batches = min(BATCHES, len(data.train_labels) // recipe.batch)
+    cases = batches * recipe.batch
+    trainers = {
+        "ff": Trainer(bench, every_case(recipe), data, cases),
+        "twin": Trainer(bench, twin, data, cases),
+    }
+    products = square_products(SQUARES, bench.device, bench.precision)
+    contenders: dict[str, Callable[[int], float]] = {name: each.burst for name, each in trainers.items()}
+    contenders |= {str(size): rate for size, rate in products.items()}
+    interleave(contenders, 1)
+    bench.say(f"{ROUNDS} rounds of bursts")
+    found = interleave(contenders, ROUNDS)
+    rates = {size: spread([rate / 1e9 for rate in found[str(size)]]) for size in SQUARES}
+    best = max(rate["median"] for rate in rates.values())
+    figures: dict[str, Any] = {"products": {str(size): rate for size, rate in rates.items()}, "best": best}
+    for name, trainer in trainers.items():
+        gflop = operations(partial(trainer.burst, 0)) / batches / 1e9
+        gflops = [gflop * batches / seconds for seconds in found[name]]
+        figures[name] = {
+            "gflop": gflop,
+            "seconds": spread([seconds / batches for seconds in found[name]]),
+            "gflops": spread(gflops),
+            "fraction": spread([rate / best for rate in gflops]),
+            "time": shares(partial(trainer.burst, 0), bench.device),
+        }
+    return figures

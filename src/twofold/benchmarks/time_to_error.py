@@ -1,0 +1,161 @@
+"""How long training takes until the test error is small enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twofold import canvas, report
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, spread, told
+from twofold.benchmarks.drawing import LOOK
+from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair
+from twofold.data import Dataset
+from twofold.errors import SettingError
+from twofold.evaluate import test
+from twofold.recipes import Recipe
+
+RECIPE = "mnist"
+COUNTS = {"forward-forward": "slow", "backprop": "fast"}
+"""The test whose error counts; the twin has no other."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is changed in the recipe and in its twin to get to an error soon."""
+
+    ff: dict[str, Any] = field(default_factory=dict)
+    twin: dict[str, Any] = field(default_factory=dict)
+
+
+SCHEDULES = {
+    2.0: Schedule(ff={"epochs": 6}, twin={"epochs": 3}),
+    1.5: Schedule(ff={"epochs": 24}, twin={"epochs": 8}),
+}
+"""By target, in percent of the test images."""
+
+
+@dataclass(frozen=True)
+class TimeToError(Benchmark):
+    """Seconds of training on MNIST, 3 x 1000, until the test error after an epoch is at most a target.
+
+    Forward-Forward and its backprop twin take turns, each with a schedule of its own for each target. Tests do not
+    count as training. Forward-Forward's error is that of the slow test.
+
+    Attributes:
+        targets: errors in percent of the test images, of those that have a schedule.
+        seeds: trainings for each target and way of learning.
+    """
+
+    targets: tuple[float, ...] = (2.0, 1.5)
+    seeds: int = 3
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        expect(self.seeds >= 1, "seeds", self.seeds, "at least 1")
+        expect(len(self.targets) >= 1, "targets", "empty", "at least one error in percent")
+        for target in self.targets:
+            if target not in SCHEDULES:
+                known = ", ".join(f"{target:g}" for target in SCHEDULES)
+                raise SettingError(f"--targets is {target:g}, which has no schedule: choose among {known}")
+        recipe, twin = pair(RECIPE)
+        data = bench.load(recipe.data)
+        compare(bench, recipe, twin, data, images=2000, rounds=1)  # warms up the process
+        targets: dict[str, Any] = {}
+        for target in self.targets:
+            changes = SCHEDULES[target]
+            runs: dict[str, list[dict[str, Any]]] = {"ff": [], "twin": []}
+            trainings = {
+                "ff": _training(bench, replace(recipe, **changes.ff), data, target, runs["ff"]),
+                "twin": _training(bench, replace(twin, **changes.twin), data, target, runs["twin"]),
+            }
+            interleave(trainings, self.seeds)
+            seconds = {name: times([run["seconds"] for run in each]) for name, each in runs.items()}
+            changed = {"ff": changes.ff, "twin": changes.twin}
+            targets[str(target)] = {"ratio": ratio(**seconds), "seconds": seconds, "schedule": changed, "runs": runs}
+        found = [entry["ratio"] for entry in targets.values()]
+        return {
+            "ff_over_bp": None if None in found else max(found),
+            "targets": targets,
+            "widths": list(recipe.widths),
+            "dataset": data.name,
+            "official_data": data.official,
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        rows = [["test error", "", "seconds", "reached", "epochs", "slow test", "fast test", "FF / twin"]]
+        for target, entry in record["targets"].items():
+            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else f"{entry['ratio']:.2f}"
+            for name, title, (what, relative) in (("ff", "FF", first), ("twin", "twin", ("", ""))):
+                runs = entry["runs"][name]
+                last = [run["history"][-1] for run in runs]
+                tests = ("slow", "fast")
+                errors = [[epoch["error"][test] for epoch in last if test in epoch["error"]] for test in tests]
+                medians = [f"{spread(each)['median']:.2f} %" if each else "" for each in errors]
+                seconds = told(entry["seconds"][name], ".1f") if entry["seconds"][name] else "-"
+                reached = f"{sum(run['seconds'] is not None for run in runs)} of {len(runs)}"
+                epochs = " ".join(str(epoch["epoch"]) for epoch in last)
+                rows.append([what, title, seconds, reached, epochs, *medians, relative])
+        net = f"{layers_of(record['widths'])}, {record['dataset']}"
+        return f"time-to-error: {net}, {machine_line(record)}\n\n{report.table(rows, left=(0, 1))}"
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        figure, [panels] = canvas.places(1, len(record["targets"]), 5.2, 4.2, 0.15)
+        for place, (target, entry) in zip(panels, record["targets"].items(), strict=True):
+            place.set_visible(True)
+            errors = [float(target)]
+            for name, (title, color) in LOOK.items():
+                for run in entry["runs"][name]:
+                    each = [epoch["error"]["slow" if name == "ff" else "fast"] for epoch in run["history"]]
+                    seconds = [epoch["seconds"] for epoch in run["history"]]
+                    label = title if run["seed"] == 0 else None
+                    place.plot(seconds, each, "o-", color=color, ms=3.5, lw=1.5, label=label)
+                    errors += each
+            place.axhline(float(target), color=canvas.INK, lw=1, ls="--", label="target")
+            canvas.panel(place, f"To {float(target):g} %", "seconds of training", "test error (%)")
+            canvas.scale_axis(place, np.array(errors))
+            place.set_xlim(left=0)
+            canvas.legend(place, 3)
+        canvas.headline(figure, f"Error against training time, {layers_of(record['widths'])}, {record['dataset']}")
+        return canvas.write(figure, path)
+
+
+def first_at(history: Sequence[Mapping[str, Any]], target: float, test: str) -> float | None:
+    """The seconds of the first epoch after which the error of ``test`` is at most ``target``, if there is one."""
+    return next((epoch["seconds"] for epoch in history if epoch["error"][test] <= target), None)
+
+
+def times(seconds: Sequence[float | None]) -> dict[str, float] | None:
+    """The spread of the seeds' times, ``None`` where a seed did not get there."""
+    reached = [each for each in seconds if each is not None]
+    return spread(reached) if len(reached) == len(seconds) else None
+
+
+def ratio(ff: Mapping[str, float] | None, twin: Mapping[str, float] | None) -> float | None:
+    """How many times as long Forward-Forward takes by the medians, ``None`` where one did not get there."""
+    return ff["median"] / twin["median"] if ff and twin else None
+
+
+def _training(
+    bench: Workbench, recipe: Recipe, data: Dataset, target: float, runs: list[dict[str, Any]]
+) -> Callable[[int], float]:
+    """A training with a given seed until the target is reached or the schedule ends, which adds itself to ``runs``."""
+    images, labels = data.test_images.to(bench.device), data.test_labels.to(bench.device)
+
+    def train(seed: int) -> float:
+        trainer, counts = Trainer(bench, replace(recipe, seed=seed), data), COUNTS[recipe.method]
+        history: list[dict[str, Any]] = []
+        seconds = 0.0
+        while len(history) < recipe.epochs and first_at(history, target, counts) is None:
+            seconds += trainer.epoch(len(history))
+            error = {name: round(100 * share, 3) for name, share in test(trainer.net, images, labels).error.items()}
+            history.append({"epoch": len(history) + 1, "seconds": seconds, "error": error})
+        runs.append({"seed": seed, "seconds": first_at(history, target, counts), "history": history})
+        bench.say(f"to {target:g} %, {recipe.method}, seed {seed}: {error[counts]:.2f} % after {seconds:.1f} s")
+        return seconds
+
+    return train

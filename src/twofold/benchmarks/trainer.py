@@ -1,0 +1,130 @@
+"""Nets in training whose steps can be timed, a Forward-Forward net and its twin always in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from twofold import recipes, run
+from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
+from twofold.data import Dataset
+from twofold.errors import SettingError
+from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
+
+IMAGES = 60_000
+"""What all times that come from a part of an epoch are scaled to."""
+
+
+def pair(name: str) -> tuple[FeedForwardRecipe, BackpropRecipe]:
+    """The recipe ``name`` and its twin.
+
+    Raises:
+        SettingError: there is no such recipe, or it is a twin itself.
+    """
+    recipe, twin_name = recipes.find(name), recipes.twin_of(name)
+    if not isinstance(recipe, FeedForwardRecipe) or twin_name is None:
+        raise SettingError(f"--recipe is {name}, expected a recipe of Forward-Forward, which has a twin")
+    twin = recipes.find(twin_name)
+    assert isinstance(twin, BackpropRecipe)
+    return recipe, with_net_of(recipe, twin)
+
+
+def with_net_of(recipe: FeedForwardRecipe, twin: BackpropRecipe) -> BackpropRecipe:
+    """The twin with the same data, net, batch, jitter and seed, its own rate and schedule."""
+    shared: dict[str, Any] = {name: getattr(recipe, name) for name in ("data", "widths", "batch", "jitter", "seed")}
+    return replace(twin, **shared)
+
+
+def every_case(recipe: FeedForwardRecipe) -> FeedForwardRecipe:
+    """The recipe with nothing left out: every case counts for every layer, every image in every epoch."""
+    return replace(recipe, tolerance=0.0, revisit=1.0)
+
+
+def layers_of(widths: Sequence[int]) -> str:
+    """Layers in words: 3 x 1000, or 500 x 1000 where they differ."""
+    same = len(set(widths)) == 1
+    return f"{len(widths)} x {widths[0]}" if same else " x ".join(str(width) for width in widths)
+
+
+class Trainer:
+    """A net in training.
+
+    Args:
+        bench: where.
+        recipe: how.
+        data: the training images.
+        cases: how many of them, from the first; all by default.
+        precision: of the products; the workbench's by default.
+
+    Attributes:
+        cases: number of images.
+        images: they, on the device, ``(cases, channels, height, width)``.
+        net: the net.
+        metrics: what the newest epoch measured.
+    """
+
+    def __init__(
+        self, bench: Workbench, recipe: Recipe, data: Dataset, cases: int | None = None, precision: str | None = None
+    ) -> None:
+        self.device = bench.device
+        self.images = data.train_images[:cases].to(self.device)
+        self.labels = data.train_labels[:cases].to(self.device)
+        self.cases = len(self.labels)
+        self.net = run.build(recipe, data.pixels, data.classes).to(self.device)
+        run.set_precision(self.net, precision or bench.precision)
+        self.method = run.method_for(self.net, recipe, self.device, self.cases)
+        self.metrics: dict[str, Any] = {}
+
+    def epoch(self, number: int) -> float:
+        """The seconds of an epoch, counted from 0."""
+        seconds = self._seconds(number)
+        self.metrics = self.method.metrics()
+        return seconds
+
+    def burst(self, turn: int) -> float:
+        """The seconds of an epoch at the beginning of the schedule, at whatever turn, without its metrics."""
+        return self._seconds(0)
+
+    def _seconds(self, epoch: int) -> float:
+        return seconds_of(lambda: self.method.epoch(self.images, self.labels, epoch, _ignore), self.device)
+
+
+def _ignore(done: float) -> None:
+    """How far an epoch is does not matter here."""
+
+
+def compare(
+    bench: Workbench,
+    recipe: FeedForwardRecipe,
+    twin: BackpropRecipe,
+    data: Dataset,
+    *,
+    images: int,
+    rounds: int,
+    precision: str | None = None,
+) -> dict[str, dict[str, float]]:
+    """Forward-Forward with nothing left out against its twin, in interleaved bursts of whole batches.
+
+    Args:
+        bench: where.
+        recipe: the net.
+        twin: its twin.
+        data: the training images.
+        images: of each burst, at most.
+        rounds: of bursts, after one that warms up.
+        precision: of the products; the workbench's by default.
+
+    Returns:
+        The spread of ``ff`` and ``twin``, seconds for 60,000 images, and that of the paired ``ratio``.
+    """
+    cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
+    trainers = {
+        "ff": Trainer(bench, every_case(recipe), data, cases, precision),
+        "twin": Trainer(bench, twin, data, cases, precision),
+    }
+    contenders = {name: trainer.burst for name, trainer in trainers.items()}
+    interleave(contenders, 1)
+    seconds = interleave(contenders, rounds)
+    figures = {name: spread([IMAGES / trainers[name].cases * one for one in seconds[name]]) for name in seconds}
+    return {**figures, "ratio": spread(ratios(seconds["ff"], seconds["twin"]))}

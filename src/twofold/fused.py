@@ -1,0 +1,70 @@
+"""The work beside the matrix products in one pass over memory: ``torch.compile``, where it pays.
+
+Smoothing, decay, update and the narrow copy read and write every weight once instead of five times, and a layer's
+judgment of a batch is one kernel instead of forty. What is compiled are the readable functions of ``learning.py``
+themselves. The first compilation on a machine takes ten seconds or more; torch keeps the result for later runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from twofold import learning
+from twofold.layers import Layer
+from twofold.learning import Judged, Rule
+from twofold.nets.backprop import Backprop
+from twofold.nets.feedforward import Softmax
+
+PAYS_FROM = 2e10
+"""Weights times updates from which a training is long enough to wait for the compiler."""
+
+
+@functools.cache
+def _compiled(name: str) -> Any:
+    return torch.compile(getattr(learning, name), dynamic=True, fullgraph=True)
+
+
+def judge(
+    activity: Tensor, mean_activity: Tensor, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
+) -> Judged:
+    """``learning.judge``, compiled."""
+    judged: Judged = _compiled("judge")(activity, mean_activity, batches, weight, threshold, rule)
+    return judged
+
+
+def smooth_and_step(
+    weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule, narrow: Tensor | None
+) -> None:
+    """``learning.smooth_and_step``, compiled; what is small is not worth the call."""
+    if weight.dim() == 1:
+        learning.smooth_and_step(weight, velocity, gradient, rate, rule, narrow)
+    else:
+        _compiled("smooth_and_step")(weight, velocity, gradient, rate, rule, narrow)
+
+
+def available(device: torch.device) -> bool:
+    """Whether torch can compile here: on a CPU that takes a C++ compiler, on a GPU Triton."""
+    if device.type == "cuda":
+        return torch.utils._triton.has_triton()
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def pays(net: nn.Module, updates: float, device: torch.device) -> bool:
+    """Whether a training of so many updates of the net is long enough to wait for the compiler, and there is one."""
+    weights = sum(parameter.numel() for parameter in net.parameters())
+    return weights * updates > PAYS_FROM and available(device)
+
+
+def fuse(net: nn.Module) -> None:
+    """Let every part of the net that learns use the compiled functions."""
+    for part in net.modules():
+        if isinstance(part, Layer):
+            part.judge = judge
+        if isinstance(part, Layer | Softmax | Backprop):
+            part.update = smooth_and_step
