@@ -57,7 +57,16 @@ def recipe() -> FeedForwardRecipe:
 def twin_recipe(recipe: FeedForwardRecipe) -> BackpropRecipe:
     found = RECIPES["digits-twin"]
     assert isinstance(found, BackpropRecipe)
-    return replace(found, data="tiny", widths=recipe.widths, epochs=4, batch=8, rate=0.02, decay=0.0, jitter=0)
+    plain = {
+        "rate": 0.02,
+        "smoothing": 0.9,
+        "decay": 0.0,
+        "jitter": 0,
+        "validation": 0,
+        "tolerance": 0.0,
+        "revisit": 1.0,
+    }
+    return replace(found, **plain, data="tiny", widths=recipe.widths, epochs=4, batch=8, seed=0)
 
 
 @pytest.fixture(scope="session")

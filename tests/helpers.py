@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from twofold.errors import RunError, TwofoldError
 
 AUTHORS: dict[str, Any] = {
     **{"goodness": "sum_of_squares", "objective": "logistic", "temperature": 1.0, "normalize": "length"},
@@ -25,3 +30,11 @@ def hashes(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def refusal(action: Callable[[], object], kind: type[TwofoldError] = RunError) -> str:
+    """The one line with which ``action`` is refused."""
+    with pytest.raises(kind) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

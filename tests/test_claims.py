@@ -183,7 +183,7 @@ def test_fields_agree_fully_with_labels_that_excite_as_their_images_do() -> None
     digits = load("digits")
     net = build(small, digits.pixels, digits.classes)
     assert isinstance(net, FeedForward)
-    pixels = net.with_neutral_label(digits.test_images)[:, 10:]
+    pixels = net.with_neutral_label(digits.test_images).written_out()[:, 10:]
     means = torch.stack([pixels[digits.test_labels == label].mean(0) for label in range(10)])
     weight = net.layers[0].get_parameter("weight")
     weight[:, :10] = 3 * weight[:, 10:] @ means.T + 1

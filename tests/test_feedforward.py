@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from twofold import evaluate
 from twofold.errors import SettingError
@@ -178,6 +179,24 @@ def test_the_passes_reported_for_a_test_are_the_passes_it_makes() -> None:
         assert seen[0] == passes[name] * IMAGES
 
 
+def multiply_adds(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops()) // 2
+
+
+@pytest.mark.parametrize("label_in", ["overlay", "prepend"])
+def test_a_test_under_many_labels_multiplies_with_each_picture_once(label_in: str) -> None:
+    """Hand count: what a pass costs apart from that is the label's part of the first layer, and the layers above."""
+    net = net_with(label_in)
+    inputs, above = net.layers[0].weight.shape[1], WIDTHS[0] * WIDTHS[1] + WIDTHS[1] * WIDTHS[2]
+    picture, label = inputs * WIDTHS[0], CLASSES * WIDTHS[0]
+    softmax = CLASSES * sum(WIDTHS[1:])
+    assert multiply_adds(lambda: net.slow(images())) == IMAGES * (picture + CLASSES * (label + above))
+    assert multiply_adds(lambda: net.fast(images())) == IMAGES * (picture + label + above + softmax)
+    assert multiply_adds(lambda: net.shortlist(images(), 3)) == IMAGES * (picture + 4 * (label + above) + softmax)
+
+
 # Invariances and contracts -------------------------------------------------------------------------------------------
 
 
@@ -204,14 +223,17 @@ def test_permuting_the_units_of_a_layer_changes_no_score() -> None:
     torch.testing.assert_close(permuted.fast(images()), net.fast(images()))
 
 
-def test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before() -> None:
+@pytest.mark.parametrize("weight", [None, [0.0, 0.5, 1.0, 5.0]])
+def test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before(weight: list[float] | None) -> None:
     net, labels = net_with(), torch.arange(IMAGES) % CLASSES
+    counts = torch.ones(IMAGES) if weight is None else torch.tensor(weight).repeat(IMAGES)[:IMAGES]
     features = net.features(net.with_neutral_label(images()))
-    weight = net.softmax.weight.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(-nn.functional.cross_entropy(features @ weight.T, labels), weight)
-    logits = net.softmax.learn(features, labels, 0.5)
-    torch.testing.assert_close(logits, (features @ weight.T).detach())
-    expected = weight + 0.5 * (0.1 * gradient - 0.003 * weight)  # smoothing 0.9, decay 0.003
+    before = net.softmax.weight.detach().clone().requires_grad_()
+    likelihood = -(counts * nn.functional.cross_entropy(features @ before.T, labels, reduction="none")).mean()
+    (gradient,) = torch.autograd.grad(likelihood, before)
+    logits = net.softmax.learn(features, labels, counts, 0.5)
+    torch.testing.assert_close(logits, (features @ before.T).detach())
+    expected = before + 0.5 * (0.1 * gradient - 0.003 * before)  # smoothing 0.9, decay 0.003
     torch.testing.assert_close(net.softmax.weight.data, expected.detach())
 
 
@@ -267,24 +289,78 @@ def at_length_one(pictures: Tensor) -> Tensor:
     return flat / (TINY + flat.square().mean(1, keepdim=True).sqrt())
 
 
-def test_the_twin_is_the_plain_net_and_learns_as_it_does(twin_recipe: BackpropRecipe) -> None:
-    """Every comparison with backprop stands on this: a lame twin would make Forward-Forward look good."""
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_twin_is_the_plain_net_and_learns_as_it_does(
+    twin_recipe: BackpropRecipe, decay: float, weighted: bool
+) -> None:
+    """Every comparison with backprop stands on this: a lame twin would make Forward-Forward look good.
+
+    Decay is beside the gradient, as in AdamW, and as strong as SGD's in the long run, when the velocity has caught up.
+    """
     net = Backprop(PIXELS, WIDTHS, CLASSES, seeded()).double()
     nn.init.normal_(net.layers[-1].weight, std=0.3, generator=seeded(4))  # type: ignore[arg-type]
     model, labels = plain(net), torch.arange(IMAGES) % CLASSES
     torch.testing.assert_close(net(images()), model(at_length_one(images())))
-    recipe = replace(twin_recipe, rate=0.1, smoothing=0.9, decay=0.01)
+    recipe = replace(twin_recipe, rate=0.1, smoothing=0.9, decay=decay)
     method = Backpropagation(net, recipe, torch.Generator(), IMAGES)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01, foreach=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=False)
+    weight = torch.tensor([0.5, 1.0, 1.1, 5.0]).repeat(IMAGES)[:IMAGES] if weighted else torch.ones(IMAGES)
     for progress in (0.0, 0.2, 0.5, 0.75, 0.9):
-        optimizer.param_groups[0]["lr"] = 0.1 * min(1.0, 2 * (1 - progress))
+        rate = optimizer.param_groups[0]["lr"] = 0.1 * min(1.0, 2 * (1 - progress))
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(at_length_one(images())), labels).backward()
+        logits = model(at_length_one(images()))
+        need = 1 - logits.detach().softmax(1)[torch.arange(IMAGES), labels]
+        most = weight.minimum(1 / need)  # no image counts more than one that is plainly wrong
+        (most * nn.functional.cross_entropy(logits, labels, reduction="none")).mean().backward()
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.data *= 1 - rate / (1 - 0.9) * decay
         optimizer.step()
-        seen = method.step(images(), labels, progress)
+        seen = method.step(images(), labels, torch.arange(IMAGES), weight, progress)
         torch.testing.assert_close([p.data for p in net.parameters()], [p.data for p in model.parameters()])
-    assert seen.mistaken.shape == (IMAGES,)
+    torch.testing.assert_close(seen.need, need)
+    assert torch.equal(seen.mistaken, logits.argmax(1) != labels)
     torch.testing.assert_close(net.fast(images()), model(at_length_one(images())).detach())
+
+
+def narrow_twin() -> Backprop:
+    net = Backprop(PIXELS, WIDTHS, CLASSES, seeded())
+    nn.init.normal_(net.layers[-1].weight, std=0.3, generator=seeded(4))  # type: ignore[arg-type]
+    net.compute = torch.bfloat16
+    return net
+
+
+@pytest.mark.parametrize("change", ["learn", "load", "edit"])
+def test_the_narrow_copies_of_the_twins_weights_are_never_stale(twin_recipe: BackpropRecipe, change: str) -> None:
+    net, labels = narrow_twin(), torch.arange(IMAGES) % CLASSES
+    pictures, cases, weight = images().float(), torch.arange(IMAGES), torch.ones(IMAGES)
+    method = Backpropagation(net, replace(twin_recipe, rate=0.5), torch.Generator(), IMAGES)
+    method.step(pictures, labels, cases, weight, 0.0)
+    before = net.fast(pictures)
+    if change == "learn":
+        method.step(pictures, labels, cases, weight, 0.0)
+    elif change == "load":
+        net.load_state_dict(narrow_twin().state_dict())
+    else:
+        net.layers[0].weight.data.add_(1.0)
+        net.layers[0].weight.requires_grad_(False)[0] += 1.0
+    fresh = narrow_twin()
+    fresh.load_state_dict(net.state_dict())
+    assert not torch.equal(net.fast(pictures), before)
+    assert torch.equal(net.fast(pictures), fresh.fast(pictures))
+
+
+def test_a_narrow_twin_takes_nearly_the_step_of_a_wide_one_and_keeps_wide_weights(twin_recipe: BackpropRecipe) -> None:
+    wide, thin, labels = narrow_twin(), narrow_twin(), torch.arange(IMAGES) % CLASSES
+    wide.compute = None
+    first = [parameter.detach().clone() for parameter in wide.parameters()]
+    for net in (wide, thin):
+        method = Backpropagation(net, twin_recipe, torch.Generator(), IMAGES)
+        method.step(images().float(), labels, torch.arange(IMAGES), torch.ones(IMAGES), 0.0)
+    for old, one, other in zip(first, wide.parameters(), thin.parameters(), strict=True):
+        assert other.dtype == torch.float32
+        assert 0 < (other - one).norm() < 0.02 * (one - old).norm()
 
 
 def test_the_twin_has_the_layers_of_the_net_it_is_compared_with() -> None:

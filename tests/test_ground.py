@@ -65,6 +65,16 @@ def test_the_slope_is_half_the_derivative_of_the_goodness(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOODNESS)
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_a_silent_unit_has_no_slope(name: str, kind: torch.dtype) -> None:
+    """Through its rectifier nothing comes back: a slope there would teach units from cases that they do not see."""
+    activity = normal(5, 6).relu().to(kind)
+    slope = GOODNESS[name].slope(activity)
+    assert slope.dtype == kind
+    assert torch.equal(slope != 0, activity != 0)
+
+
+@pytest.mark.parametrize("name", GOODNESS)
 def test_goodness_of_narrow_activities_is_summed_wide(name: str) -> None:
     """bf16 cannot count beyond 256: summed in it, a wide layer would never reach its threshold."""
     ones = torch.ones(1, 1001, dtype=torch.bfloat16)
@@ -274,6 +284,22 @@ def test_weights_decay_with_the_rate_outside_the_smoothing_and_biases_do_not() -
         smooth_and_step(parameter, torch.zeros_like(parameter), torch.zeros_like(parameter), 0.1, rule)
     torch.testing.assert_close(weight, torch.full_like(weight, 1 - 0.1 * 0.5))
     assert torch.equal(bias, torch.ones_like(bias))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+def test_the_narrow_copy_is_renewed_with_the_weights(kind: torch.dtype) -> None:
+    rule, weight, velocity = Rule(smoothing=0.5, decay=0.5), normal(3, 4), normal(3, 4, seed=1)
+    narrow, expected = torch.zeros(3, 4, dtype=kind), weight.clone()
+    smooth_and_step(expected, velocity.clone(), normal(3, 4, seed=2), 0.1, rule)
+    smooth_and_step(weight, velocity, normal(3, 4, seed=2), 0.1, rule, narrow)
+    assert torch.equal(weight, expected)
+    assert torch.equal(narrow, weight.to(kind))
+
+
+def test_weights_that_are_their_own_narrow_copy_step_once() -> None:
+    rule, weight = Rule(smoothing=0.0, decay=0.0), torch.zeros(2, 3, dtype=torch.float64)
+    smooth_and_step(weight, torch.zeros_like(weight), torch.ones_like(weight), 0.1, rule, weight)
+    assert torch.equal(weight, torch.full_like(weight, 0.1))
 
 
 def test_the_rate_falls_as_the_author_has_it() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -26,26 +26,49 @@ PAYS_FROM = 2e10
 
 
 @functools.cache
-def _compiled(name: str) -> Any:
-    return torch.compile(getattr(learning, name), dynamic=True, fullgraph=True)
+def _judge_of(threshold: float, rule: Rule) -> Callable[..., Judged]:
+    """The compiled judgment with these numbers written into it: as arguments, torch might take them for variables."""
+    return torch.compile(functools.partial(learning.judge, threshold=threshold, rule=rule), dynamic=True)
 
 
 def judge(
     activity: Tensor, mean_activity: Tensor, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
 ) -> Judged:
     """``learning.judge``, compiled."""
-    judged: Judged = _compiled("judge")(activity, mean_activity, batches, weight, threshold, rule)
-    return judged
+    return _judge_of(threshold, rule)(activity, mean_activity, batches, weight)
+
+
+@functools.cache
+def _one_pass() -> Callable[..., None]:
+    return torch.compile(_smooth_and_step, dynamic=True)
+
+
+def _smooth_and_step(
+    weight: Tensor, velocity: Tensor, gradient: Tensor, narrow: Tensor | None, numbers: Tensor
+) -> None:
+    smoothing, kept, rate = numbers.unbind()
+    smoothed = smoothing * velocity + (1 - smoothing) * gradient
+    changed = kept * weight + rate * smoothed
+    velocity.copy_(smoothed)
+    weight.copy_(changed)
+    if narrow is not None:
+        narrow.copy_(changed)
 
 
 def smooth_and_step(
-    weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule, narrow: Tensor | None
+    weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule, narrow: Tensor | None = None
 ) -> None:
-    """``learning.smooth_and_step``, compiled; what is small is not worth the call."""
+    """``learning.smooth_and_step``, compiled; what is small is not worth the call.
+
+    As rows of numbers, for which one compilation serves, and with the rate in a tensor, since it changes.
+    """
     if weight.dim() == 1:
         learning.smooth_and_step(weight, velocity, gradient, rate, rule, narrow)
-    else:
-        _compiled("smooth_and_step")(weight, velocity, gradient, rate, rule, narrow)
+        return
+    numbers = torch.tensor([rule.smoothing, 1 - rate * rule.decay, rate], dtype=weight.dtype, device=weight.device)
+    flat = [tensor.detach().view(-1) for tensor in (weight, velocity, gradient)]
+    copy = narrow.detach().view(-1) if narrow is not None and narrow is not weight else None
+    _one_pass()(*flat, copy, numbers)
 
 
 def available(device: torch.device) -> bool:

@@ -252,12 +252,13 @@ class Backpropagation(Method):
     def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
         self.rate = self.recipe.rate * half_constant_half_linear(progress)
         logits = self.net(images)
-        loss = (weight * cross_entropy(logits, labels, reduction="none")).mean()
-        (-loss).backward()  # type: ignore[no-untyped-call]
+        losses = cross_entropy(logits, labels, reduction="none")
+        need = 1 - (-losses.detach()).exp()
+        bounded = torch.minimum(weight, 1 / need)  # as in a layer, none counts more than one that is plainly wrong
+        (-(bounded * losses).mean()).backward()  # type: ignore[no-untyped-call]
         self._climb(self.rate / (1 - self.recipe.smoothing))
-        self._losses.append(loss.detach())
-        probabilities = logits.detach().softmax(1)
-        return Seen(probabilities.argmax(1) != labels, 1 - probabilities.gather(1, labels[:, None])[:, 0])
+        self._losses.append(losses.detach().mean())
+        return Seen(logits.argmax(1) != labels, need)
 
     @torch.no_grad()
     def _climb(self, rate: float) -> None:

@@ -122,9 +122,14 @@ def ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
     return [one / other for one, other in zip(times, others, strict=True)]
 
 
-def told(figure: Mapping[str, float], form: str = ".3g") -> str:
+def three(value: float) -> str:
+    """A number to three digits, or to the unit where it has more in front of the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+
+
+def told(figure: Mapping[str, float], write: Callable[[float], str] = three) -> str:
     """A spread in words."""
-    return f"{figure['median']:{form}} ({figure['low']:{form}} to {figure['high']:{form}})"
+    return f"{write(figure['median'])} ({write(figure['low'])} to {write(figure['high'])})"
 
 
 def machine_line(record: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
+from twofold.benchmarks.bench import three
 from twofold.canvas import INK, POSITIVE, TWIN, panel
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
 """What the two are called in pictures, and their colors."""
-GREYS = ("#777777", "#A6A6A6", "#C6C6C6", "#E2E2E2")
+GREYS = ("#777777", "#9C9C9C", "#BDBDBD", "#D3D3D3", "#E8E8E8")
 
 
 def bars(
@@ -19,10 +20,8 @@ def bars(
     across: str,
     rows: Sequence[str],
     series: Mapping[str, tuple[str | list[str], Sequence[Mapping[str, float] | None]]],
-    *,
-    form: str = ".3g",
 ) -> None:
-    """A group of bars for each row, from the top; a series that has no figure there leaves a gap.
+    """A group of bars for each row, from the top, with the median behind each; a series without a figure leaves a gap.
 
     Args:
         place: the panel.
@@ -30,7 +29,6 @@ def bars(
         across: what the length of a bar is, with its unit.
         rows: names of the groups.
         series: name -> color (one, or one for each row) and the figures, one for each row.
-        form: format of the median, which stands behind its bar.
     """
     place.set_visible(True)
     panel(place, title, across, "")
@@ -45,7 +43,7 @@ def bars(
         place.errorbar(medians, heights, xerr=[below, above], fmt="none", ecolor=INK, elinewidth=1.2, capsize=2.5)
         for height, (_, figure) in zip(heights, some, strict=True):
             at = (figure["high"], height)
-            text = f"{figure['median']:{form}}"
+            text = three(figure["median"])
             place.annotate(text, at, (5, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
     place.set_yticks(range(len(rows)), rows)
     place.invert_yaxis()
@@ -72,9 +70,9 @@ def stack(place: Axes, title: str, across: str, parts: Mapping[str, Mapping[str,
         for number, (kind, share) in enumerate(shares.items()):
             color = (POSITIVE, *GREYS)[min(number, len(GREYS))]
             place.barh(row, 100 * share, 0.62, left=start, color=color, edgecolor="white")
-            if share >= 0.08:
+            if share >= 0.1:
                 ink = INK if number > 1 else "white"
-                text = f"{kind}\n{100 * share:.0f} %".replace(" ", "\n", 1)
+                text = "\n".join([*kind.split(), f"{100 * share:.0f} %"])
                 place.text(start + 50 * share, row, text, ha="center", va="center", fontsize=9.5, color=ink)
             start += 100 * share
     place.set_yticks(range(len(parts)), list(parts))

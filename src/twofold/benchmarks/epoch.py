@@ -10,9 +10,9 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from twofold import canvas, machine, report
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, three, told
 from twofold.benchmarks.drawing import LOOK, bars
-from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair
+from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair, warm_up
 from twofold.data import Dataset
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe
 
@@ -50,10 +50,9 @@ class Epoch(Benchmark):
         most = min(recipe.epochs, twin.epochs)
         expect(1 <= self.epochs <= most, "epochs", self.epochs, f"1 to {most}, what recipe and twin train for")
         data = bench.load(recipe.data)
-        # First, for this warms up the process too.
         bench.say(f"nothing left out, {ROUNDS} rounds of bursts")
         whole = compare(bench, recipe, twin, data, images=SLICE, rounds=ROUNDS)
-
+        warm_up(bench, recipe, twin, data)
         trainers = {"ff": Trainer(bench, recipe, data), "twin": Trainer(bench, twin, data)}
         seen: list[float] = []
 
@@ -74,7 +73,7 @@ class Epoch(Benchmark):
             "seconds": {name: spread(each) for name, each in seconds.items()},
             "seconds_by_epoch": seconds,
             "images_seen": seen,
-            "every_case": {**whole, "images": SLICE, "rounds": ROUNDS},
+            "every_case": {**whole, "rounds": ROUNDS},
             "widths": list(recipe.widths),
             "batch": recipe.batch,
             "dataset": data.name,
@@ -87,11 +86,11 @@ class Epoch(Benchmark):
         seconds, each = record["seconds"], record["seconds_by_epoch"]
         rows = [["epoch", "FF s", "twin s", "FF / twin", "images FF saw"]]
         for number, seen in enumerate(record["images_seen"]):
-            times = [f"{each[name][number]:.2f}" for name in ("ff", "twin")]
-            rows.append([str(number + 1), *times, f"{record['ratios'][number]:.2f}", report.percent(seen)])
-        spreads = [told(seconds["ff"], ".2f"), told(seconds["twin"], ".2f"), told(record["ratio"], ".2f"), ""]
+            times = [three(each[name][number]) for name in ("ff", "twin")]
+            rows.append([str(number + 1), *times, three(record["ratios"][number]), report.percent(seen)])
+        spreads = [told(seconds["ff"]), told(seconds["twin"]), told(record["ratio"]), ""]
         rows.append(["median (quartiles)", *spreads])
-        whole = [told(record["every_case"][name], ".2f") for name in ("ff", "twin", "ratio")]
+        whole = [told(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
         rows.append(["every case *", *whole, report.percent(1)])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
         parts = [
@@ -102,7 +101,7 @@ class Epoch(Benchmark):
         if record["sweep"]:
             rows = [["every case *", "batch", "precision", "FF s", "twin s", "FF / twin"]]
             for entry in record["sweep"]:
-                times = [told(entry[name], ".2f") for name in ("ff", "twin", "ratio")]
+                times = [told(entry[name]) for name in ("ff", "twin", "ratio")]
                 rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
             parts.append(report.table(rows))
         return "\n\n".join(parts)
@@ -123,6 +122,8 @@ class Epoch(Benchmark):
             panels[1].axvline(1, color=canvas.INK, lw=1, ls="--")
         for place in panels:
             canvas.legend(place, 2)
+        net = f"{layers_of(record['widths'])}, batch {record['batch']}"
+        canvas.headline(figure, f"Seconds per epoch: {net}, {record['precision']} on {record['device']}")
         return canvas.write(figure, path)
 
 

@@ -11,7 +11,7 @@ from twofold import canvas, report
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
 from twofold.benchmarks.drawing import LOOK, bars
 from twofold.benchmarks.roofline import fractions
-from twofold.benchmarks.trainer import Trainer, layers_of, pair
+from twofold.benchmarks.trainer import Trainer, layers_of, pair, warm_up
 from twofold.errors import SettingError
 from twofold.evaluate import test
 
@@ -50,6 +50,7 @@ class Gpu(Benchmark):
             bench.say(f"{name}: matrix products")
             shares = fractions(bench, recipe, twin, data)
             bench.say(f"{name}: {ROUNDS} epochs")
+            warm_up(bench, recipe, twin, data)
             trainers = {"ff": Trainer(bench, recipe, data), "twin": Trainer(bench, twin, data)}
             seconds = interleave({key: trainer.epoch for key, trainer in trainers.items()}, ROUNDS)
             found[name] = {

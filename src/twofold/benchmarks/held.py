@@ -11,9 +11,9 @@ import psutil
 import torch
 from torch import Tensor
 from torch._C._profiler import _EventType
-from torch.profiler import ProfilerActivity, profile
 
 from twofold.benchmarks.bench import synchronize
+from twofold.benchmarks.operations import profiler
 
 
 def free_bytes(device: torch.device) -> int:
@@ -30,8 +30,7 @@ def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.de
     ``weights`` in another type that are made on the way do not count. What was held before and is given back on the way
     is not subtracted.
     """
-    on_device = [ProfilerActivity.CUDA] if device.type == "cuda" else []
-    with profile(activities=[ProfilerActivity.CPU, *on_device], profile_memory=True, record_shapes=True) as seen:
+    with profiler(device, memory=True) as seen:
         work()
         synchronize(device)
     assert seen.profiler is not None

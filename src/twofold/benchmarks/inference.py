@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold import canvas, report, run
-from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, seconds_of, spread, told
+from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, seconds_of, spread, three, told
 from twofold.benchmarks.drawing import bars
 from twofold.benchmarks.trainer import layers_of, pair
 from twofold.evaluate import SHORTLIST
@@ -88,8 +88,8 @@ class Inference(Benchmark):
         rows = [["test", "passes per image", "images/s", "time / fast", "one image, ms"]]
         for name, passes in record["passes_per_image"].items():
             relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
-            many, one = told(record["images_per_second"][name], ",.0f"), told(record["latency_ms"][name])
-            rows.append([TITLES[name], str(passes), many, f"{relative:.2f}", one])
+            many, one = told(record["images_per_second"][name]), told(record["latency_ms"][name])
+            rows.append([TITLES[name], str(passes), many, three(relative), one])
         net = f"{record['settings']['recipe']}: {layers_of(record['widths'])}, untrained, random images"
         return f"inference: {net}, {machine_line(record)}\n\n{report.table(rows)}"
 

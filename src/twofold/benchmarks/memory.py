@@ -63,7 +63,7 @@ class Memory(Benchmark):
         found: dict[str, list[dict[str, int]]] = {name: [] for name in CONTENDERS}
         for depth in depths:
             for name in CONTENDERS:
-                found[name].append(self._in_a_process(bench, name, depth))
+                found[name].append(self.in_a_process(bench, name, depth))
                 bench.say(f"{depth} layers, {CONTENDERS[name][0]}: {found[name][-1]['peak'] / 1e6:.1f} MB")
         growth = {name: each[-1]["peak"] / each[0]["peak"] for name, each in found.items()}
         return {
@@ -89,7 +89,7 @@ class Memory(Benchmark):
                 f"memory, and {free / 1e9:.1f} GB are free: lower one of them"
             )
 
-    def _in_a_process(self, bench: Workbench, name: str, depth: int) -> dict[str, int]:
+    def in_a_process(self, bench: Workbench, name: str, depth: int) -> dict[str, int]:
         """Measure a net in a fresh process, whose memory goes back to the system as soon as it is free."""
         sizes = [str(size) for size in (depth, self.width, self.batch)]
         program = "import sys; from twofold.benchmarks.one_step import main; main(sys.argv[1:])"

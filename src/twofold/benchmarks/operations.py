@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,14 +24,22 @@ def operations(work: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def shares(work: Callable[[], object], device: torch.device, most: int = 3) -> dict[str, float]:
+def profiler(device: torch.device, memory: bool = False) -> profile:
+    """Torch's profiler, of memory too if asked for."""
+    # Else it writes lines of its own to stderr.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    on_device = [ProfilerActivity.CUDA] if device.type == "cuda" else []
+    return profile(activities=[ProfilerActivity.CPU, *on_device], profile_memory=memory, record_shapes=memory)
+
+
+def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> dict[str, float]:
     """Where the time of ``work`` goes: ``matrix products``, the ``most`` largest other operators, ``everything else``.
 
     Shares of the operators' own time, which on a GPU is that of their kernels. Measured under a profiler, which makes
     small operators look somewhat slower than they are.
     """
     on_device = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]) as seen:
+    with profiler(device) as seen:
         work()
     own = {
         event.key: float(event.self_device_time_total if on_device else event.self_cpu_time_total)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold import canvas, report
-from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, told
+from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, three, told
 from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.operations import operations, shares, square_products
 from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
@@ -55,9 +55,9 @@ class Roofline(Benchmark):
         for name, title in (("ff", "FF, every case"), ("twin", "twin")):
             one = record[name]
             milliseconds = told({key: 1000 * seconds for key, seconds in one["seconds"].items()})
-            rows.append([title, f"{one['gflop']:.3g}", milliseconds, told(one["gflops"]), told(one["fraction"])])
+            rows.append([title, three(one["gflop"]), milliseconds, told(one["gflops"]), told(one["fraction"])])
         for size, gflops in record["products"].items():
-            rows.append([f"product {size} x {size}", "", "", told(gflops), f"{gflops['median'] / record['best']:.3g}"])
+            rows.append([f"product {size} x {size}", "", "", told(gflops), three(gflops["median"] / record["best"])])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
         where = [
             f"time of {title:5}"
@@ -75,7 +75,9 @@ class Roofline(Benchmark):
         colors = [LOOK["ff"][1], LOOK["twin"][1], *[canvas.BLANK] * len(record["products"])]
         bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
         left.axvline(record["best"], color=canvas.INK, lw=1, ls="--")
-        stack(right, "Where it goes", "time", {LOOK[name][0]: record[name]["time"] for name in ("ff", "twin")})
+        stack(right, "Where the time goes", "time", {LOOK[name][0]: record[name]["time"] for name in ("ff", "twin")})
+        net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['precision']}"
+        canvas.headline(figure, f"Forward-Forward with nothing left out and its twin: {net}")
         return canvas.write(figure, path)
 
 

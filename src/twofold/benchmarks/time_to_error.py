@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from twofold import canvas, report
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, spread, told
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, spread, three, told
 from twofold.benchmarks.drawing import LOOK
-from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair
+from twofold.benchmarks.trainer import Trainer, layers_of, pair, warm_up
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.evaluate import test
@@ -62,7 +62,7 @@ class TimeToError(Benchmark):
                 raise SettingError(f"--targets is {target:g}, which has no schedule: choose among {known}")
         recipe, twin = pair(RECIPE)
         data = bench.load(recipe.data)
-        compare(bench, recipe, twin, data, images=2000, rounds=1)  # warms up the process
+        warm_up(bench, recipe, twin, data)
         targets: dict[str, Any] = {}
         for target in self.targets:
             changes = SCHEDULES[target]
@@ -88,14 +88,14 @@ class TimeToError(Benchmark):
     def table(record: Mapping[str, Any]) -> str:
         rows = [["test error", "", "seconds", "reached", "epochs", "slow test", "fast test", "FF / twin"]]
         for target, entry in record["targets"].items():
-            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else f"{entry['ratio']:.2f}"
+            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else three(entry["ratio"])
             for name, title, (what, relative) in (("ff", "FF", first), ("twin", "twin", ("", ""))):
                 runs = entry["runs"][name]
                 last = [run["history"][-1] for run in runs]
                 tests = ("slow", "fast")
                 errors = [[epoch["error"][test] for epoch in last if test in epoch["error"]] for test in tests]
                 medians = [f"{spread(each)['median']:.2f} %" if each else "" for each in errors]
-                seconds = told(entry["seconds"][name], ".1f") if entry["seconds"][name] else "-"
+                seconds = told(entry["seconds"][name]) if entry["seconds"][name] else "-"
                 reached = f"{sum(run['seconds'] is not None for run in runs)} of {len(runs)}"
                 epochs = " ".join(str(epoch["epoch"]) for epoch in last)
                 rows.append([what, title, seconds, reached, epochs, *medians, relative])

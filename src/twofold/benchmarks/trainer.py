@@ -14,6 +14,8 @@ from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
 
 IMAGES = 60_000
 """What all times that come from a part of an epoch are scaled to."""
+WARM_UP = 20
+"""Batches before time is taken."""
 
 
 def pair(name: str) -> tuple[FeedForwardRecipe, BackpropRecipe]:
@@ -103,7 +105,7 @@ def compare(
     images: int,
     rounds: int,
     precision: str | None = None,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Any]:
     """Forward-Forward with nothing left out against its twin, in interleaved bursts of whole batches.
 
     Args:
@@ -116,7 +118,8 @@ def compare(
         precision: of the products; the workbench's by default.
 
     Returns:
-        The spread of ``ff`` and ``twin``, seconds for 60,000 images, and that of the paired ``ratio``.
+        The spread of ``ff`` and ``twin``, seconds for 60,000 images, that of the paired ``ratio``, and how many
+        ``images`` a burst had.
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
     trainers = {
@@ -127,4 +130,10 @@ def compare(
     interleave(contenders, 1)
     seconds = interleave(contenders, rounds)
     figures = {name: spread([IMAGES / trainers[name].cases * one for one in seconds[name]]) for name in seconds}
-    return {**figures, "ratio": spread(ratios(seconds["ff"], seconds["twin"]))}
+    return {**figures, "ratio": spread(ratios(seconds["ff"], seconds["twin"])), "images": cases}
+
+
+def warm_up(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, data: Dataset) -> None:
+    """Some steps as the recipes have them, so that what a process does only once is done before time is taken."""
+    for one in (recipe, twin):
+        Trainer(bench, one, data, WARM_UP * one.batch).burst(0)

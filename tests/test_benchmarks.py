@@ -1,0 +1,433 @@
+"""Benchmarks: the arithmetic on made-up timings, operations and bytes counted by hand, and what a record promises.
+
+Oracles: hand counts, the twin in plain autograd, the documented contract. No test depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from twofold.benchmarks import BENCHMARKS, Workbench, bench, epoch, gpu, inference, memory, one_step, roofline
+from twofold.benchmarks import time_to_error as tte
+from twofold.benchmarks.gpu import Gpu
+from twofold.benchmarks.held import peak, running_peak
+from twofold.benchmarks.one_step import Case
+from twofold.benchmarks.operations import operations, shares
+from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
+from twofold.cli import main
+from twofold.data import Dataset
+from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+
+CPU = torch.device("cpu")
+BENCH = Workbench(CPU, "fp32")
+
+
+def answer(words: list[str]) -> tuple[int, list[str], list[str]]:
+    """Exit code, lines of stdout and lines of stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    return code, out.getvalue().splitlines(), err.getvalue().splitlines()
+
+
+# Taking turns, and figures ---------------------------------------------------------------------------------------
+
+
+def test_contenders_take_turns_in_reversed_order_every_other_round() -> None:
+    """Else the one that always comes second would carry what the first one left in the caches, or a slowing clock."""
+    calls: list[str] = []
+
+    def contender(name: str) -> Callable[[int], float]:
+        return lambda number: (calls.append(f"{name}{number}"), float(number))[1]
+
+    found = bench.interleave({name: contender(name) for name in "abc"}, 3)
+    assert calls == ["a0", "b0", "c0", "c1", "b1", "a1", "a2", "b2", "c2"]
+    assert found == {name: [0.0, 1.0, 2.0] for name in "abc"}
+
+
+def test_a_spread_is_the_median_between_the_quartiles() -> None:
+    """Else one disturbed round would stand in a table as the machine's speed."""
+    assert bench.spread([1, 2, 3, 4, 100]) == {"median": 3, "low": 2, "high": 4}
+    assert bench.spread([7]) == {"median": 7, "low": 7, "high": 7}
+
+
+class MadeUp:
+    """A trainer whose epochs take what was made up."""
+
+    def __init__(self, place: Workbench, recipe: Any, data: Dataset) -> None:
+        self.metrics = {"visits": 0.5}
+        self.seconds = {"forward-forward": [4.0, 2.0, 9.0], "backprop": [1.0, 2.0, 3.0]}[recipe.method]
+
+    def epoch(self, number: int) -> float:
+        return self.seconds[number]
+
+
+def test_the_ratio_of_epochs_is_the_median_of_ratios_of_the_same_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ratio of the medians would compare an epoch of the one with another epoch of the other."""
+    whole = {"ratio": {"median": 5.0, "low": 4.0, "high": 6.0}}
+    monkeypatch.setattr(epoch, "Trainer", MadeUp)
+    monkeypatch.setattr(epoch, "compare", lambda *_, **__: whole)
+    monkeypatch.setattr(epoch, "warm_up", lambda *_: None)
+    found = epoch.Epoch("digits", epochs=3, sweep=False).measure(BENCH)
+    assert found["ratios"] == [4.0, 1.0, 3.0]
+    assert found["ff_over_bp"] == 3.0
+    assert found["ff_over_bp_first"] == 4.0
+    assert found["ff_over_bp_every_case"] == 5.0
+    assert found["seconds"]["ff"]["median"] == 4.0
+    assert found["images_seen"] == [0.5, 0.5, 0.5]
+
+
+def test_nothing_left_out_changes_only_what_leaves_out() -> None:
+    """Else the contender that counts every case would be another net."""
+    recipe, _ = pair("mnist")
+    changed = every_case(recipe)
+    assert (changed.tolerance, changed.revisit) == (0, 1)
+    assert replace(changed, tolerance=recipe.tolerance, revisit=recipe.revisit) == recipe
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist-wide", "mnist-jitter", "digits"])
+def test_the_twin_has_the_same_net_data_batch_and_jitter(name: str) -> None:
+    """Else the times of two different jobs would be compared."""
+    recipe, twin = pair(name)
+    for field in ("data", "widths", "batch", "jitter", "seed"):
+        assert getattr(twin, field) == getattr(recipe, field)
+    assert isinstance(twin, BackpropRecipe)
+
+
+def test_bursts_are_scaled_to_the_images_of_an_epoch(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the table would compare bursts of different length."""
+    from twofold.benchmarks import trainer
+
+    monkeypatch.setattr(trainer, "seconds_of", lambda work, device: (work(), 2.0)[1])
+    found = trainer.compare(BENCH, recipe, twin_recipe, tiny, images=20, rounds=3)
+    assert found["images"] == 16  # whole batches of 8
+    assert found["ff"]["median"] == found["twin"]["median"] == 2.0 * 60_000 / 16
+    assert found["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_nets_are_named_by_depth_and_width() -> None:
+    assert layers_of([1000, 1000, 1000]) == "3 x 1000"
+    assert layers_of([500, 100]) == "500 x 100"
+
+
+# Operations --------------------------------------------------------------------------------------------------------
+
+
+def test_a_product_has_two_operations_for_each_multiply_and_add() -> None:
+    assert operations(lambda: torch.ones(3, 4) @ torch.ones(4, 5)) == 2 * 3 * 4 * 5
+
+
+def test_the_twin_executes_the_products_that_are_counted_by_hand(tiny: Dataset, twin_recipe: BackpropRecipe) -> None:
+    """Else the fraction of the machine's best rate would be one of something else."""
+    trainer = Trainer(BENCH, twin_recipe, tiny)
+    products = [a * b for a, b in itertools.pairwise((25, 14, 12, 10, 4))]
+    forward, to_weights, to_inputs = sum(products), sum(products), sum(products[1:])
+    assert operations(lambda: trainer.burst(0)) == 2 * 40 * (forward + to_weights + to_inputs)
+
+
+def test_forward_forward_executes_no_more_than_five_products_a_layer(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    """Counted too high, its share of the machine's best rate would be flattering; too low, a product went uncounted.
+
+    Three forward passes and two weight gradients, and one row for peer normalization, whatever is shared between them;
+    positive and negative data make at least two passes and two gradients in the layers above the first.
+    """
+    trainer = Trainer(BENCH, every_case(recipe), tiny)
+    products, softmax = [29 * 14, 14 * 12, 12 * 10], (12 + 10) * 4
+    most = sum(2 * (5 * 40 + 5) * product for product in products) + 2 * 2 * 40 * softmax
+    least = sum(2 * 4 * 40 * product for product in products[1:])
+    assert least <= operations(lambda: trainer.burst(0)) <= most
+
+
+def test_shares_of_time_are_those_of_a_whole(tiny: Dataset, twin_recipe: BackpropRecipe) -> None:
+    trainer = Trainer(BENCH, twin_recipe, tiny)
+    found = shares(lambda: trainer.burst(0), CPU)
+    assert sum(found.values()) == pytest.approx(1)
+    assert next(iter(found)) == "matrix products"
+    assert list(found)[-1] == "everything else"
+    assert all(share > 0 for share in found.values())
+
+
+# Memory ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_most_that_is_held_counts_only_what_was_taken_since_the_beginning() -> None:
+    """Else what a step gives back of an earlier one would make it look smaller than it is."""
+    assert running_peak(iter([(1, 10), (2, 20), (1, -10), (3, 5), (2, -20)])) == 30
+    assert running_peak(iter([(9, -100), (1, 10), (1, -10), (1, 4)])) == 10
+    assert running_peak(iter([])) == 0
+
+
+def test_the_allocator_is_read_to_the_byte() -> None:
+    """Two blocks at a time, then one of them with a third: what is never held together must not be added."""
+
+    def work() -> None:
+        first, second = torch.ones(1000), torch.ones(500)
+        del first
+        third = torch.ones(2000)
+        del second, third
+
+    assert peak(work, [], CPU) == 4 * (500 + 2000)
+
+
+def test_narrow_copies_of_weights_do_not_count_and_other_copies_do() -> None:
+    """Both ways of learning need them; one keeps them between steps, and the other may make them anew."""
+    weight, other = torch.ones(1000), torch.ones(300)
+    assert peak(lambda: (weight.bfloat16(), other.bfloat16()), [weight], CPU) == 600
+    assert peak(lambda: (weight.bfloat16(), other.bfloat16()), [], CPU) == 2600
+
+
+def test_the_memory_of_forward_forward_hardly_grows_with_depth_and_the_twins_does() -> None:
+    """The claim itself: activities of a layer are forgotten when the next one has its output."""
+    held = {
+        (name, depth): one_step.measure(Case(name, depth, 128, 500, "cpu", "fp32"))["peak"]
+        for name in ("ff", "twin")
+        for depth in (2, 8)
+    }
+    assert held["ff", 8] / held["ff", 2] < 1.2
+    assert held["twin", 8] / held["twin", 2] > 1.2
+    activity = 4 * 500 * 128
+    assert held["ff", 8] - held["ff", 2] < 6 * activity / 2
+    assert held["twin", 8] - held["twin", 2] > 6 * activity / 2
+
+
+@pytest.mark.parametrize("name", ["twin-checkpoints", "twin-parts"])
+def test_a_twin_that_saves_memory_learns_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the frugal twin would be another training, and the comparison with it unfair to one side."""
+    recipe, twin = pair("mnist")
+    monkeypatch.setattr(one_step, "pair", lambda _: (recipe, replace(twin, decay=0.0)))
+    images, labels = torch.rand(16, *one_step.SHAPE, generator=torch.Generator().manual_seed(1)), torch.arange(16) % 10
+    after = []
+    for contender in ("twin", name):
+        weights, step = one_step.build(Case(contender, 3, 12, 16, "cpu", "fp32"))
+        before = [weight.clone() for weight in weights]
+        for _ in range(5):
+            step(images, labels)
+        after.append([weight.detach() - start for weight, start in zip(weights, before, strict=True)])
+    assert all(change.abs().max() > 1e-4 for change in after[0])
+    for own, other in zip(*after, strict=True):
+        torch.testing.assert_close(other, own, rtol=1e-3, atol=1e-6)
+
+
+def test_a_fresh_process_finds_the_same_as_this_one() -> None:
+    """Else the figure would depend on what ran before."""
+    case = Case("twin", 2, 16, 64, "cpu", "fp32")
+    found = memory.Memory(width=16, depths=(2, 3), batch=64).in_a_process(BENCH, "twin", 2)
+    assert found["peak"] == one_step.measure(case)["peak"] > 0
+    assert found["process"] >= 0
+
+
+# Time to an error --------------------------------------------------------------------------------------------------
+
+
+def history(*errors: float) -> list[dict[str, Any]]:
+    """Epochs of 10 s each, with these errors in percent."""
+    return [{"seconds": 10.0 * number, "error": {"slow": error}} for number, error in enumerate(errors, 1)]
+
+
+def test_the_time_to_an_error_is_that_of_the_first_epoch_that_has_it() -> None:
+    """Else a later, better epoch would count, or one that only came near."""
+    assert tte.first_at(history(3.0, 2.0, 2.1, 1.0), 2.0, "slow") == 20.0
+    assert tte.first_at(history(3.0, 2.01), 2.0, "slow") is None
+    assert tte.first_at([], 2.0, "slow") is None
+
+
+def test_a_target_that_one_seed_misses_has_no_time_and_no_ratio() -> None:
+    """Else leaving out the slow seeds would make a method look fast."""
+    assert tte.times([10.0, None, 20.0]) is None
+    assert tte.times([10.0, 30.0, 20.0]) == {"median": 20.0, "low": 15.0, "high": 25.0}
+    assert tte.ratio(tte.times([30.0]), tte.times([20.0])) == 1.5
+    assert tte.ratio(tte.times([30.0]), None) is None
+    assert tte.ratio(None, tte.times([30.0])) is None
+
+
+# Records through the command line ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every benchmark at a size of seconds."""
+    for module, changes in (
+        (epoch, {"SLICE": 100, "ROUNDS": 2, "SWEEP": ({"widths": (8, 8), "batch": 50}, {"widths": (8,), "batch": 20})}),
+        (roofline, {"SQUARES": (16, 32), "BATCHES": 2, "ROUNDS": 1}),
+        (inference, {"IMAGES": 60, "ROUNDS": 2, "ALONE": 2}),
+        (
+            tte,
+            {"RECIPE": "digits", "SCHEDULES": {60.0: tte.Schedule(), 0.01: tte.Schedule({"epochs": 1}, {"epochs": 1})}},
+        ),
+        (gpu, {"ROUNDS": 2}),
+        (memory, {"CONTENDERS": {name: memory.CONTENDERS[name] for name in ("ff", "twin")}}),
+    ):
+        for name, value in changes.items():
+            monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(
+        memory.Memory,
+        "in_a_process",
+        lambda self, place, name, depth: one_step.measure(Case(name, depth, 8, 8, "cpu", "fp32")),
+    )
+
+
+PROMISED = {
+    "epoch": (
+        ["--recipe", "digits", "--epochs", "1"],
+        {"ff_over_bp", "ff_over_bp_first", "ff_over_bp_every_case", "sweep"},
+    ),
+    "roofline": (
+        ["--recipe", "digits"],
+        {"roofline_fraction", "twin_roofline_fraction", "best", "products", "ff", "twin"},
+    ),
+    "memory": (["--width", "8", "--depths", "1", "2", "--batch", "8"], {"activation_growth", "twin_activation_growth"}),
+    "time-to-error": (["--targets", "60", "0.01", "--seeds", "1"], {"ff_over_bp", "targets"}),
+    "inference": (["--recipe", "digits"], {"slow_over_fast", "shortlist_over_fast", "images_per_second", "latency_ms"}),
+}
+
+
+@pytest.mark.parametrize("name", PROMISED)
+@pytest.mark.usefixtures("small")
+def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(name: str, tmp_path: Path) -> None:
+    """Else a figure in a table could not be traced to a machine, a commit and settings."""
+    words, promised = PROMISED[name]
+    code, out, err = answer(
+        ["bench", name, *words, "--device", "cpu", "--precision", "fp32", "--folder", str(tmp_path), "--json"]
+    )
+    assert code == 0, err
+    record = json.loads(out[-1])
+    assert promised | {"benchmark", "settings", "device", "precision", "environment"} <= record.keys()
+    assert record == json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    assert {"commit", "torch", "processor", "threads"} <= record["environment"].keys()
+    assert (record["benchmark"], record["device"], record["precision"]) == (name, "cpu", "fp32")
+    with Image.open(tmp_path / f"{name}.png") as picture:
+        assert picture.size[0] > 600
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.json", f"{name}.png"]
+    assert out[0].startswith(f"{name}: ")
+    assert "fp32 on cpu" in out[0]
+
+
+@pytest.mark.usefixtures("small")
+def test_the_fractions_and_ratios_of_a_record_follow_from_its_figures(tmp_path: Path) -> None:
+    def record(name: str) -> Any:
+        words = ["bench", name, *PROMISED[name][0], "--device", "cpu", "--folder", str(tmp_path), "--json"]
+        return json.loads(answer(words)[1][-1])
+
+    found = record("roofline")
+    assert found["best"] == max(rate["median"] for rate in found["products"].values())
+    gflops = found["ff"]["gflop"] / found["ff"]["seconds"]["median"]
+    assert found["roofline_fraction"] == pytest.approx(gflops / found["best"])  # in one round, as here
+    found = record("inference")
+    seconds = {name: each["median"] for name, each in found["seconds"].items()}
+    assert found["slow_over_fast"] == seconds["slow"] / seconds["fast"]
+    assert found["shortlist_over_fast"] == seconds["shortlist"] / seconds["fast"]
+    found = record("memory")
+    assert found["activation_growth"] == found["bytes"]["ff"][1] / found["bytes"]["ff"][0]
+    found = record("time-to-error")
+    assert found["targets"]["60.0"]["ratio"] > 0
+    assert found["targets"]["0.01"]["ratio"] is None
+    assert found["ff_over_bp"] is None  # one target was missed
+
+
+@pytest.mark.usefixtures("small")
+def test_a_target_that_was_missed_is_a_dash_in_the_table() -> None:
+    found = tte.TimeToError((0.01,), seeds=1).measure(BENCH)
+    environment = {"processor": "any", "threads": 1}
+    said = tte.TimeToError.table({**found, "precision": "fp32", "device": "cpu", "environment": environment})
+    ff, twin = said.splitlines()[-2:]
+    assert ff.split()[:6] == ["at", "most", "0.01", "%", "FF", "-"]
+    assert twin.split()[:5] == ["twin", "-", "0", "of", "1"]
+    assert ff.endswith("-")
+
+
+@pytest.mark.usefixtures("small")
+def test_what_runs_on_a_gpu_gives_a_whole_record(tmp_path: Path) -> None:
+    """Run on the CPU, since most machines that test this have no GPU."""
+    found = Gpu(epochs=1).on_device(BENCH, ["digits"])
+    environment = {"processor": "any", "threads": 1}
+    record = {**found, "precision": "fp32", "device": "cpu", "environment": environment}
+    assert json.loads(json.dumps(record)) == record
+    assert found["whole"]["seconds"] > 0
+    assert {"slow", "fast"} <= found["whole"]["test_error"].keys()
+    assert "digits (3 x 500)" in Gpu.table(record)
+    assert Gpu.draw(record, tmp_path / "gpu.png").exists()
+
+
+# Mistakes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "needs the name of a benchmark"),
+        (["epok"], "unknown benchmark 'epok': did you mean 'epoch'?"),
+        (["epoch", "--recipe", "mnits"], "unknown recipe 'mnits': did you mean 'mnist'?"),
+        (["epoch", "--recipe", "mnist-twin"], "expected a recipe of Forward-Forward"),
+        (["epoch", "--epochs", "-1"], "--epochs is -1, expected 1 to"),
+        (["epoch", "--epochs", "1000"], "--epochs is 1000, expected 1 to"),
+        (["epoch", "--epcohs", "1"], "did you mean '--epochs'?"),
+        (["roofline", "--recipe", "digits-twin"], "expected a recipe of Forward-Forward"),
+        (["memory", "--width", "-5"], "--width is -5, expected at least 1"),
+        (["memory", "--depths", "0", "4"], "--depths is 0 4, expected at least two"),
+        (["memory", "--depths", "4"], "--depths is 4, expected at least two"),
+        (["memory", "--batch", "1"], "--batch is 1, expected at least 8"),
+        (["time-to-error", "--seeds", "-1"], "--seeds is -1, expected at least 1"),
+        (["time-to-error", "--targets", "1.75"], "--targets is 1.75, which has no schedule: choose among"),
+        (["gpu", "--epochs", "0"], "--epochs is 0, expected at least 1"),
+        (["gpu", "--device", "cpu"], "needs a CUDA device"),
+        (["inference", "--device", "gpu"], "--device"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_nothing_is_written(words: list[str], told: str, tmp_path: Path) -> None:
+    folder = ["--folder", str(tmp_path / "bench")] if words else []
+    code, _, err = answer(["bench", *words, *folder])
+    assert code == 1
+    assert len(err) == 1
+    assert told in err[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_do_not_fit_are_refused_with_what_is_needed_and_what_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the machine would swap for an hour, or end other work."""
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1_500_000_000)
+    monkeypatch.setattr(memory.Memory, "in_a_process", lambda *_: pytest.fail("it began"))
+    code, _, err = answer(["bench", "memory", "--width", "10000", "--depths", "2", "4", "--precision", "fp32"])
+    assert code == 1
+    weights = 784 * 10_000 + 3 * 10_000**2 + 10_000 * 10
+    needed = (12 * weights + 4 * 1000 * 4 * 10_000) / 1e9  # weight, smoothed gradient, gradient; activities
+    assert len(err) == 1
+    assert f"needs about {needed:.1f} GB of memory, and 1.5 GB are free" in err[0]
+
+
+def test_a_process_that_fails_is_told_with_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback\n  somewhere\nMemoryError: no more\n")
+    monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: failed)
+    code, _, err = answer(["bench", "memory", "--width", "8", "--depths", "2", "4"])
+    assert code == 1
+    assert err == ["twofold: error: the step of FF with 2 layers failed: MemoryError: no more"]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_has_a_help_with_its_options(name: str) -> None:
+    code, out, _ = answer(["bench", name, "--help"])
+    assert code == 0
+    for option in ("--folder", "--precision", "--json"):
+        assert any(option in line for line in out)
+
+
+def test_the_help_lists_every_benchmark() -> None:
+    for words in (["--help"], ["bench", "--help"]):
+        code, out, _ = answer(words)
+        assert code == 0
+        assert all(name in "\n".join(out) for name in BENCHMARKS)
