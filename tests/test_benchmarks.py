@@ -86,7 +86,7 @@ def test_the_ratio_of_epochs_is_the_median_of_ratios_of_the_same_epoch(monkeypat
     assert found["ff_over_bp_first"] == 4.0
     assert found["ff_over_bp_every_case"] == 5.0
     assert found["seconds"]["ff"]["median"] == 4.0
-    assert found["images_seen"] == [0.5, 0.5, 0.5]
+    assert found["images_seen"]["ff"] == [0.5, 0.5, 0.5]
 
 
 def test_nothing_left_out_changes_only_what_leaves_out() -> None:
@@ -157,7 +157,7 @@ def test_shares_of_time_are_those_of_a_whole(tiny: Dataset, twin_recipe: Backpro
     found = shares(lambda: trainer.burst(0), CPU)
     assert sum(found.values()) == pytest.approx(1)
     assert next(iter(found)) == "matrix products"
-    assert list(found)[-1] == "everything else"
+    assert list(found)[-1] == "the rest"
     assert all(share > 0 for share in found.values())
 
 
@@ -262,7 +262,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every benchmark at a size of seconds."""
     for module, changes in (
         (epoch, {"SLICE": 100, "ROUNDS": 2, "SWEEP": ({"widths": (8, 8), "batch": 50}, {"widths": (8,), "batch": 20})}),
-        (roofline, {"SQUARES": (16, 32), "BATCHES": 2, "ROUNDS": 1}),
+        (roofline, {"SQUARES": {"cpu": (16, 32)}, "BATCHES": 2, "ROUNDS": 1}),
         (inference, {"IMAGES": 60, "ROUNDS": 2, "ALONE": 2}),
         (
             tte,
@@ -400,7 +400,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_is_needed_and_what_is_fre
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else the machine would swap for an hour, or end other work."""
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 1_500_000_000)
+    monkeypatch.setattr(memory.machine, "free_memory", lambda device: 1_500_000_000)
     monkeypatch.setattr(memory.Memory, "in_a_process", lambda *_: pytest.fail("it began"))
     code, _, err = answer(["bench", "memory", "--width", "10000", "--depths", "2", "4", "--precision", "fp32"])
     assert code == 1

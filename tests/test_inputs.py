@@ -108,11 +108,12 @@ def test_the_weight_gradient_is_that_of_the_written_out_matrix(way: str, variant
     signal, slope, pull = BUSY[which](len(rows)), normal(len(rows), UNITS, seed=3), normal(UNITS, seed=4)
     positive = rows[: len(rows) // 2]
     expected = (signal[:, None] * slope).T @ rows + torch.outer(pull, positive.sum(0))
+    everywhere = torch.arange(len(rows))  # as on a GPU, which is not asked which rows have a signal
     for below in (stated, rows):
-        chosen = busy(below, signal)
-        assert set(signal.nonzero()[:, 0].tolist()) <= set(chosen.tolist())
-        wanted = (signal[:, None] * slope)[chosen]
-        torch.testing.assert_close(outer(below, wanted, chosen, pull), expected)
+        for chosen in (busy(below, signal), everywhere):
+            assert set(signal.nonzero()[:, 0].tolist()) <= set(chosen.tolist())
+            wanted = (signal[:, None] * slope)[chosen]
+            torch.testing.assert_close(outer(below, wanted, chosen, pull), expected)
 
 
 @given(st.lists(st.booleans(), min_size=2 * BATCH, max_size=2 * BATCH))

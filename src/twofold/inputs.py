@@ -66,13 +66,13 @@ class Stated:
 
     def busy(self, signal: Tensor) -> Tensor:
         """The rows of all images that have a signal under any of their labels."""
-        images = signal.view(self.variants, self.count).any(0).nonzero()[:, 0]
+        images = _chosen(signal.view(self.variants, self.count).any(0))
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
     def outer(self, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
         kind, first = wanted.dtype, rows[: len(rows) // self.variants]
         scaled = wanted * self.scale.flatten()[rows, None].to(kind)
-        shared = scaled.view(self.variants, len(first), -1).sum(0)
+        shared = scaled.view(self.variants, len(first), wanted.shape[1]).sum(0)
         pixels = self.images.rows[: self.count].to(kind)
         half = self.scale[: self.variants // 2].to(kind)
         gradient = torch.cat([shared, pull[None]]).T @ torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels])
@@ -113,7 +113,12 @@ def linear(below: Below, weight: Tensor, bias: Tensor) -> Tensor:
 
 def busy(below: Below, signal: Tensor) -> Tensor:
     """The numbers of the rows that go into the weight gradient: all that have a signal."""
-    return below.busy(signal) if isinstance(below, Stated) else signal.nonzero()[:, 0]
+    return below.busy(signal) if isinstance(below, Stated) else _chosen(signal != 0)
+
+
+def _chosen(holds: Tensor) -> Tensor:
+    """Where it holds; on a GPU everywhere: the program would wait for the answer, and rows of zeros add nothing."""
+    return torch.arange(len(holds), device=holds.device) if holds.is_cuda else holds.nonzero()[:, 0]
 
 
 def outer(below: Below, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from twofold.checkpoint import module_tensors
 from twofold.data.transforms import jitter
 from twofold.errors import Diverged
-from twofold.inputs import Below
+from twofold.inputs import Below, Images
 from twofold.layers import Layer
 from twofold.learning import Rule, half_constant_half_linear
 from twofold.negatives import NEGATIVES
@@ -154,11 +154,8 @@ class ForwardForward(Method):
         factor = half_constant_half_linear(progress)
         self.rate = recipe.rate * factor
 
-        ready, asked = net.images(images), math.ceil(recipe.neutral_share * len(labels))
-        features = net.features(net.with_neutral_label(ready, asked))
-        renewed = net.softmax.learn(features, labels[:asked], weight[:asked], recipe.softmax_rate * factor)
-        self.logits[cases[:asked]] = renewed.to(self.logits.dtype)
-        logits = self.logits[cases]
+        ready = net.images(images)
+        logits = self._neutral_pass(ready, labels, cases, weight, recipe.softmax_rate * factor)
         wrong = NEGATIVES[recipe.negatives](labels, logits, self.generator)
 
         positive: Below = net.with_label(ready, labels)
@@ -173,6 +170,14 @@ class ForwardForward(Method):
             else:
                 positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
         return Seen(logits.argmax(1) != labels, need)
+
+    def _neutral_pass(self, images: Images, labels: Tensor, cases: Tensor, weight: Tensor, rate: float) -> Tensor:
+        """The newest logits of the images: a share of them makes the pass, from which the softmax learns."""
+        asked = math.ceil(self.recipe.neutral_share * len(labels))
+        features = self.net.features(self.net.with_neutral_label(images, asked))
+        renewed = self.net.softmax.learn(features, labels[:asked], weight[:asked], rate)
+        self.logits[cases[:asked]] = renewed.to(self.logits.dtype)
+        return self.logits[cases]
 
     def chances(self) -> Tensor:
         """Where layers learn one after the other all images are seen: what taught one layer nothing may teach the

@@ -1,4 +1,4 @@
-"""What a piece of work holds in memory, and how much memory there is."""
+"""What a piece of work holds in memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ from torch._C._profiler import _EventType
 
 from twofold.benchmarks.bench import synchronize
 from twofold.benchmarks.operations import profiler
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that is free for nets on ``device``."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
-    return int(psutil.virtual_memory().available)
 
 
 def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.device) -> int:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-from twofold import canvas, report
+from twofold import canvas, machine, report
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line
-from twofold.benchmarks.held import free_bytes
 from twofold.benchmarks.one_step import CLASSES, SHAPE
 from twofold.errors import RunError, SettingError
 
@@ -32,7 +31,8 @@ CONTENDERS = {
 COUNTED = (
     "Counted is the most that torch's allocator holds at a time during a training step, beyond what it holds between\n"
     "steps: activities, gradients, momentary results. Not counted: weights, smoothed gradients (momentum), copies of\n"
-    "weights in a narrower type. The twin has all its gradients at once, FF those of one layer."
+    "weights in a narrower type. The twin has all its gradients at once, FF those of one layer.\n"
+    "FF's softmax reads the last two layers at every depth; one that reads them all would grow with depth."
 )
 
 
@@ -82,7 +82,7 @@ class Memory(Benchmark):
         return weights * (12 + 2 * narrow) + self.batch * depth * self.width * (2 if narrow else 4)
 
     def _refuse_what_does_not_fit(self, bench: Workbench) -> None:
-        needed, free = self.needed(bench.precision), free_bytes(bench.device)
+        needed, free = self.needed(bench.precision), machine.free_memory(bench.device)
         if needed > free:
             raise SettingError(
                 f"--width {self.width} with --depths up to {max(self.depths)} needs about {needed / 1e9:.1f} GB of "

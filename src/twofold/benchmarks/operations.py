@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,7 +19,10 @@ PRODUCTS = {f"aten::{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "_addm
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Floating point operations of the matrix products that ``work`` executes: 2 for each multiply and add."""
+    """Floating point operations of the matrix products that ``work`` executes: 2 for each multiply and add.
+
+    ``work`` must call nothing compiled: torch would leave the compiled functions away from then on.
+    """
     with FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
@@ -33,7 +37,7 @@ def profiler(device: torch.device, memory: bool = False) -> profile:
 
 
 def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> dict[str, float]:
-    """Where the time of ``work`` goes: ``matrix products``, the ``most`` largest other operators, ``everything else``.
+    """Where the time of ``work`` goes: ``matrix products``, the ``most`` largest other operators, ``the rest``.
 
     Shares of the operators' own time, which on a GPU is that of their kernels. Measured under a profiler, which makes
     small operators look somewhat slower than they are.
@@ -41,16 +45,20 @@ def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> d
     on_device = device.type == "cuda"
     with profiler(device) as seen:
         work()
-    own = {
-        event.key: float(event.self_device_time_total if on_device else event.self_cpu_time_total)
-        for event in seen.key_averages()
-        if event.device_type == DeviceType.CPU  # the operators: on a GPU their kernels stand beside them
-    }
-    total = sum(own.values())
-    found = {"matrix products": sum(own.pop(name, 0.0) for name in PRODUCTS)}
-    for name in sorted(own, key=lambda name: -own[name])[:most]:
-        found[name.removeprefix("aten::")] = own.pop(name)
-    return {kind: time / total for kind, time in {**found, "everything else": sum(own.values())}.items()}
+    own: Counter[str] = Counter()
+    for event in seen.key_averages():
+        if event.device_type == DeviceType.CPU:  # the operators: on a GPU their kernels stand beside them
+            own[_kind(event.key)] += event.self_device_time_total if on_device else event.self_cpu_time_total
+    total = own.total()
+    found = {"matrix products": own.pop("matrix products", 0)}
+    found |= {kind: own.pop(kind) for kind, _ in own.most_common(most)}
+    return {kind: time / total for kind, time in {**found, "the rest": own.total()}.items()}
+
+
+def _kind(operator: str) -> str:
+    if any(name in operator for name in ("Compiled", "TorchDynamo", "AOTDispatcher")):
+        return "compiled"
+    return "matrix products" if operator in PRODUCTS else operator.removeprefix("aten::")
 
 
 def square_products(sizes: Sequence[int], device: torch.device, precision: str) -> dict[int, Callable[[int], float]]:

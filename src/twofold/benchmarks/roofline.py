@@ -14,10 +14,10 @@ from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.operations import operations, shares, square_products
 from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
 from twofold.data import Dataset
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
 
-SQUARES = (1024, 2048, 4096)
-"""Rows of the square matrices whose products show what the machine can do."""
+SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
+"""For each device rows of the square matrices whose products show what it can do."""
 BATCHES, ROUNDS = 20, 9
 """Batches of a burst of training, and how many bursts there are."""
 
@@ -91,21 +91,20 @@ def fractions(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe,
     """
     batches = min(BATCHES, len(data.train_labels) // recipe.batch)
     cases = batches * recipe.batch
-    trainers = {
-        "ff": Trainer(bench, every_case(recipe), data, cases),
-        "twin": Trainer(bench, twin, data, cases),
-    }
-    products = square_products(SQUARES, bench.device, bench.precision)
+    recipes: dict[str, Recipe] = {"ff": every_case(recipe), "twin": twin}
+    trainers = {name: Trainer(bench, one, data, cases) for name, one in recipes.items()}
+    products = square_products(SQUARES[bench.device.type], bench.device, bench.precision)
     contenders: dict[str, Callable[[int], float]] = {name: each.burst for name, each in trainers.items()}
     contenders |= {str(size): rate for size, rate in products.items()}
     interleave(contenders, 1)
     bench.say(f"{ROUNDS} rounds of bursts")
     found = interleave(contenders, ROUNDS)
-    rates = {size: spread([rate / 1e9 for rate in found[str(size)]]) for size in SQUARES}
+    rates = {size: spread([rate / 1e9 for rate in found[str(size)]]) for size in products}
     best = max(rate["median"] for rate in rates.values())
     figures: dict[str, Any] = {"products": {str(size): rate for size, rate in rates.items()}, "best": best}
     for name, trainer in trainers.items():
-        gflop = operations(partial(trainer.burst, 0)) / batches / 1e9
+        counted = Trainer(bench, recipes[name], data, cases, plain=True)
+        gflop = operations(partial(counted.burst, 0)) / batches / 1e9
         gflops = [gflop * batches / seconds for seconds in found[name]]
         figures[name] = {
             "gflop": gflop,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from twofold import recipes, run
+from twofold import fused, recipes, run
 from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
 from twofold.data import Dataset
 from twofold.errors import SettingError
@@ -58,6 +58,7 @@ class Trainer:
         data: the training images.
         cases: how many of them, from the first; all by default.
         precision: of the products; the workbench's by default.
+        plain: without compiled functions; else they are used where the whole training would use them.
 
     Attributes:
         cases: number of images.
@@ -67,7 +68,14 @@ class Trainer:
     """
 
     def __init__(
-        self, bench: Workbench, recipe: Recipe, data: Dataset, cases: int | None = None, precision: str | None = None
+        self,
+        bench: Workbench,
+        recipe: Recipe,
+        data: Dataset,
+        cases: int | None = None,
+        *,
+        precision: str | None = None,
+        plain: bool = False,
     ) -> None:
         self.device = bench.device
         self.images = data.train_images[:cases].to(self.device)
@@ -75,6 +83,8 @@ class Trainer:
         self.cases = len(self.labels)
         self.net = run.build(recipe, data.pixels, data.classes).to(self.device)
         run.set_precision(self.net, precision or bench.precision)
+        if not plain and fused.pays(self.net, recipe.epochs * len(data.train_labels) / recipe.batch, self.device):
+            fused.fuse(self.net)
         self.method = run.method_for(self.net, recipe, self.device, self.cases)
         self.metrics: dict[str, Any] = {}
 
@@ -123,8 +133,8 @@ def compare(
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
     trainers = {
-        "ff": Trainer(bench, every_case(recipe), data, cases, precision),
-        "twin": Trainer(bench, twin, data, cases, precision),
+        "ff": Trainer(bench, every_case(recipe), data, cases, precision=precision),
+        "twin": Trainer(bench, twin, data, cases, precision=precision),
     }
     contenders = {name: trainer.burst for name, trainer in trainers.items()}
     interleave(contenders, 1)

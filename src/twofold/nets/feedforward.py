@@ -123,8 +123,8 @@ class FeedForward(nn.Module):
 
     def features(self, below: Below) -> Tensor:
         """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""
-        hidden = [normalize(activity).flatten(1) for _, activity in self.activities(below)]
-        return torch.cat(hidden[self.counted.start :], 1)
+        numbered = enumerate(self.activities(below))
+        return torch.cat([normalize(activity).flatten(1) for n, (_, activity) in numbered if n in self.counted], 1)
 
     # ---- tests -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,125 @@
+"""What each idea of the fast path is worth: training steps with the idea left out, beside steps with all of them.
+
+    python scripts/measure_ideas.py [--recipe mnist] [--data-dir DIR]
+
+Every case goes into every gradient, apart from the line on leaving out. Bursts take turns; a figure is the median, over
+rounds, of the seconds without the idea over the seconds with all. Writes results/speed/ideas-RECIPE.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from twofold import machine
+from twofold.benchmarks.bench import Workbench, interleave, ratios, spread
+from twofold.benchmarks.trainer import Trainer, every_case, pair
+from twofold.files import write_json
+from twofold.inputs import Images, written_out
+from twofold.layers import Dense
+from twofold.learning import Narrow, judge, smooth_and_step
+from twofold.nets.feedforward import FeedForward, Softmax
+from twofold.recipes import FeedForwardRecipe
+
+IMAGES, ROUNDS = 4000, 7
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed"
+
+
+class Forgetful(Narrow):
+    """Makes the narrow copy anew at each use."""
+
+    def of(self, weight: Tensor, kind: torch.dtype | None) -> Tensor:
+        return weight if kind is None else weight.to(kind)
+
+
+def without_sharing(trainer: Trainer) -> None:
+    """Positive, negative and neutral input are written out, and share nothing."""
+    net = trainer.net
+    assert isinstance(net, FeedForward)
+    stated, neutral = net.with_label, net.with_neutral_label
+
+    def with_label(images: Tensor | Images, labels: Tensor) -> Tensor:
+        return written_out(stated(images, labels))
+
+    def with_neutral_label(images: Tensor | Images, count: int | None = None) -> Tensor:
+        return written_out(neutral(images, count))
+
+    net.with_label, net.with_neutral_label = with_label, with_neutral_label  # type: ignore[method-assign, assignment]
+
+
+def without_compiler(trainer: Trainer) -> None:
+    """The functions that are read, not what the compiler makes of them."""
+    for part in trainer.net.modules():
+        if isinstance(part, Dense):
+            part.judge = judge
+        if isinstance(part, Dense | Softmax):
+            part.update = smooth_and_step
+
+
+def without_narrow_copies(trainer: Trainer) -> None:
+    """The bf16 weights are made from the fp32 ones at each use."""
+    for part in trainer.net.modules():
+        if isinstance(part, Dense):
+            part._narrow = Forgetful()
+
+
+def as_it_is(trainer: Trainer) -> None:
+    """Nothing is changed."""
+
+
+@dataclass(frozen=True)
+class Idea:
+    """What is changed to do without it, and what was expected, as a ratio of times, before it was built."""
+
+    predicted: float | None
+    change: Callable[[Trainer], None] = as_it_is
+    recipe: Callable[[FeedForwardRecipe], FeedForwardRecipe] = every_case
+    precision: str | None = None
+
+
+IDEAS = {
+    "all of them": Idea(1.0),
+    "the product with the image is shared by positive, negative and neutral input": Idea(1.2, without_sharing),
+    "smoothing, decay, update and narrow copy in one pass; a judgment in one kernel": Idea(1.25, without_compiler),
+    "a narrow copy of the weights is kept": Idea(1.2, without_narrow_copies),
+    "bf16 products": Idea(2.0, precision="fp32"),
+    "weak signals are left out of the gradient, none of the images": Idea(0.75, recipe=lambda r: replace(r, revisit=1.0)),
+    "batches of 400, not 100": Idea(0.8, recipe=lambda r: replace(every_case(r), batch=400)),
+}
+
+
+def main() -> None:
+    """Measure and write."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    arguments.add_argument("--recipe", default="mnist")
+    arguments.add_argument("--data-dir", type=Path, default=None)
+    asked = arguments.parse_args()
+    device = machine.choose_device("auto")
+    bench = Workbench(device, machine.choose_precision("auto", device), asked.data_dir)
+    recipe, _ = pair(asked.recipe)
+    data = bench.load(recipe.data)
+    contenders = {}
+    for name, idea in IDEAS.items():
+        trainer = Trainer(bench, idea.recipe(recipe), data, IMAGES, idea.precision)
+        idea.change(trainer)
+        contenders[name] = trainer.burst
+    interleave(contenders, 1)
+    seconds = interleave(contenders, ROUNDS)
+    first = seconds["all of them"]
+    found = {
+        name: {"predicted": idea.predicted, "ratio": spread(ratios(seconds[name], first)), "seconds": spread(seconds[name])}
+        for name, idea in IDEAS.items()
+    }
+    record = {"recipe": asked.recipe, "images": IMAGES, "rounds": ROUNDS, "precision": bench.precision, "ideas": found}
+    write_json(RESULTS / f"ideas-{asked.recipe}.json", {**record, "environment": machine.describe(device)})
+    for name, entry in found.items():
+        print(f"{entry['ratio']['median']:.2f}  (expected {entry['predicted']})  {name}")
+
+
+if __name__ == "__main__":
+    main()

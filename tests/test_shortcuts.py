@@ -1,0 +1,441 @@
+"""What is left out to be fast: weak signals, easy images, neutral passes. On average nothing is.
+
+Oracles: means over many batches and visits against what is sampled, hand counts of passes and multiply-adds. Were one
+of these to fail, the speed would be bought with another algorithm than the one that the recipe names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from helpers import SHORTCUTS
+from twofold.data import Dataset
+from twofold.layers import Dense, Learned
+from twofold.learning import sample
+from twofold.negatives import NEGATIVES
+from twofold.nets.feedforward import Softmax
+from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.run import build, method_for
+from twofold.train import Backpropagation, ForwardForward, Method, Seen
+
+CPU = torch.device("cpu")
+TOLERANCES = st.floats(0.01, 0.99)
+
+
+def method_of(recipe: Recipe, data: Dataset) -> Any:
+    return method_for(build(recipe, data.pixels, data.classes), recipe, CPU, len(data.train_labels))
+
+
+def nobody(_: float) -> None:
+    """Is told how far the training is."""
+
+
+def first(data: Dataset, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A batch: images, labels, their numbers, weights of 1."""
+    return data.train_images[:count], data.train_labels[:count], torch.arange(count), torch.ones(count)
+
+
+# Weak signals --------------------------------------------------------------------------------------------------------
+
+
+def some_signals(seed: int, cases: int = 40) -> Tensor:
+    """Of both signs, from nothing to beyond 1, for positive and negative data."""
+    found = 2.4 * torch.rand(2, cases, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 1.2
+    found[:, ::7] = 0
+    return found
+
+
+def sampled(signals: Tensor, tolerance: float, batch: int) -> Tensor:
+    return sample(signals, tolerance, torch.tensor(batch))
+
+
+@given(seed=st.integers(0, 1000), tolerance=TOLERANCES, batch=st.integers(0, 10**6))
+def test_weak_signals_become_nothing_or_as_strong_as_the_tolerance_and_others_stay(
+    seed: int, tolerance: float, batch: int
+) -> None:
+    signals = some_signals(seed)
+    found = sampled(signals, tolerance, batch)
+    strong = signals.abs() >= tolerance
+    assert torch.equal(found[strong], signals[strong])
+    raised = tolerance * signals.sign()
+    assert ((found == 0) | (found == raised))[~strong].all()
+    assert not found[signals == 0].any()
+    assert torch.equal(found, sampled(signals, tolerance, batch)), "a training that is resumed would end otherwise"
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 0.3, 0.9])
+def test_sampled_signals_are_on_average_the_signals(tolerance: float) -> None:
+    """Ten times nearer than drawn numbers would bring them: they are spread evenly over the batches."""
+    signals, batches = some_signals(0), 4000
+    mean = sum(sampled(signals, tolerance, batch) for batch in range(batches)) / batches
+    drawn = tolerance * 0.5 / math.sqrt(batches)
+    torch.testing.assert_close(mean, signals, rtol=0, atol=drawn / 10)
+
+
+@pytest.mark.parametrize("strength", [0.003, 0.1, 0.15, 0.29])
+@pytest.mark.parametrize("batch", [0, 1, 12_345, 10**7])
+def test_of_the_equal_cases_of_one_batch_the_right_share_is_kept(strength: float, batch: int) -> None:
+    kept = sampled(torch.full((2, 1000), strength), 0.3, batch).count_nonzero(dim=1)
+    assert kept[0] == kept[1]
+    assert kept[0].item() == pytest.approx(1000 * strength / 0.3, abs=4)
+
+
+@given(seed=st.integers(0, 1000), tolerance=TOLERANCES, batch=st.integers(0, 10**6))
+def test_a_pair_with_equal_signals_is_kept_or_left_out_together(seed: int, tolerance: float, batch: int) -> None:
+    """One of the two alone would push its layer up or down; and an image left out altogether saves its products."""
+    more = some_signals(seed)[0]
+    found = sampled(torch.stack([more, more]), tolerance, batch)
+    assert torch.equal(found[0], found[1])
+    opposed = sampled(torch.stack([more, -more]), tolerance, batch)
+    assert torch.equal(opposed[0], -opposed[1])
+
+
+def test_other_cases_are_kept_in_other_batches() -> None:
+    signals = torch.full((2, 50), 0.15)
+    chosen = [tuple(sampled(signals, 0.3, batch)[0].nonzero()[:, 0].tolist()) for batch in range(20)]
+    assert len(set(chosen)) == 20
+    seen = {case for cases in chosen for case in cases}
+    assert seen == set(range(50))
+
+
+def test_without_a_tolerance_the_signals_stay_as_they_are() -> None:
+    signals = some_signals(0)
+    assert torch.equal(sampled(signals, 0.0, 3), signals)
+
+
+# Easy images ---------------------------------------------------------------------------------------------------------
+
+NEEDS = (0.0, 0.05, 0.15, 0.3, 1.0)
+"""How much an image of the numbered data has to teach, by its number modulo five."""
+
+
+class Recorder(ForwardForward):
+    """Learns nothing, notes which images it is shown and what they count, and calls every second of them mistaken."""
+
+    def __init__(self, recipe: FeedForwardRecipe, data: Dataset) -> None:
+        net = build(recipe, data.pixels, data.classes)
+        super().__init__(net, recipe, torch.Generator().manual_seed(0), len(data.train_labels))  # type: ignore[arg-type]
+        self.shown: list[int] = []
+        self.sizes: list[int] = []
+        self.counted = torch.zeros(len(data.train_labels))
+
+    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
+        numbers = (images[:, 0, 0, 0] * 1000).round().long()
+        assert torch.equal(numbers, cases), "the weights and logits of other images would be used"
+        self.shown += numbers.tolist()
+        self.sizes.append(len(labels))
+        self.counted[cases] += weight
+        return Seen(cases % 2 == 1, torch.tensor(NEEDS)[cases % 5])
+
+
+@pytest.fixture
+def numbered() -> Dataset:
+    """1000 images that carry their number."""
+    images = torch.zeros(1000, 1, 3, 3)
+    images[:, 0, 0, 0] = torch.arange(1000) / 1000
+    return Dataset("numbered", images, torch.arange(1000) % 2, images[:2], torch.arange(2), 2, official=False)
+
+
+def wanted(recipe: Recipe) -> Tensor:
+    """The chance of each image once it has been seen, from the recipe's own words."""
+    shares = [min(1.0, max(recipe.revisit, need / recipe.tolerance)) for need in NEEDS]
+    return torch.tensor(shares)[torch.arange(1000) % 5]
+
+
+@pytest.mark.parametrize("revisit", [1.0, 0.2, 0.6, 0.01])
+def test_images_are_seen_again_with_the_chance_that_their_need_gives_and_not_rarer_than_revisit(
+    numbered: Dataset, recipe: FeedForwardRecipe, revisit: float
+) -> None:
+    method = Recorder(replace(recipe, tolerance=0.3, revisit=revisit, batch=64), numbered)
+    chances, visits = wanted(method.recipe), torch.zeros(1000)
+    for epoch in range(9):
+        torch.testing.assert_close(method.chances(), chances if epoch else torch.ones(1000))
+        method.shown.clear()
+        method.epoch(numbered.train_images, numbered.train_labels, epoch, nobody)
+        assert len(set(method.shown)) == len(method.shown), "an image was seen twice in an epoch"
+        assert epoch or len(method.shown) == 1000, "what was never seen may have everything to teach"
+        assert method.metrics()["visits"] == len(method.shown) / 1000
+        assert method.metrics()["train_error"] == 0.5
+        if epoch:
+            visits[method.shown] += 1
+    for chance in chances.unique().tolist():
+        group = visits[chances == chance]
+        spread = math.sqrt(8 * chance * (1 - chance) / len(group))
+        assert abs(group.mean().item() - 8 * chance) <= 4 * spread
+        assert chance in (1.0, 0.01) or group.min() < group.max(), "always the same ones were seen again"
+
+
+def test_over_many_epochs_every_image_counts_the_same(numbered: Dataset, recipe: FeedForwardRecipe) -> None:
+    """Importance sampling: seen with chance p, counted 1 / p then. Otherwise easy images would fade away."""
+    method = Recorder(replace(recipe, tolerance=0.3, revisit=0.1, batch=64), numbered)
+    epochs = 400
+    for epoch in range(epochs):
+        method.epoch(numbered.train_images, numbered.train_labels, 0, nobody)
+        if epoch == 0:
+            assert torch.equal(method.counted, torch.ones(1000))
+    chances = wanted(method.recipe)
+    spread = ((1 / chances - 1) / epochs).sqrt()
+    assert ((method.counted / epochs - 1).abs() <= 5 * spread + 1e-5).all()
+    for chance in chances.unique():
+        group = chances == chance
+        mean = (method.counted[group] / epochs).mean()
+        assert abs(mean - 1) <= 4 * spread[group][0] / math.sqrt(int(group.sum())) + 1e-5
+
+
+@pytest.mark.parametrize("kind", ["forward-forward", "twin"])
+def test_without_a_tolerance_every_epoch_sees_every_image(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, kind: str
+) -> None:
+    asked = replace(recipe if kind == "forward-forward" else twin_recipe, tolerance=0.0, revisit=0.1)
+    method = method_of(asked, tiny)
+    method.need[:] = 0
+    assert torch.equal(method.chances(), torch.ones(40))
+    method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
+    assert method.metrics()["visits"] == 1
+
+
+def test_layer_by_layer_sees_every_image_whatever_it_taught_the_layer_before(
+    tiny: Dataset, recipe: FeedForwardRecipe
+) -> None:
+    method = method_of(replace(recipe, layer_by_layer=True, tolerance=0.3, revisit=0.1), tiny)
+    method.need[:] = 0
+    assert torch.equal(method.chances(), torch.ones(40))
+
+
+@pytest.mark.parametrize("kind", ["forward-forward", "twin"])
+def test_the_need_of_an_image_is_that_of_its_last_visit(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, kind: str
+) -> None:
+    asked = replace(recipe if kind == "forward-forward" else twin_recipe, tolerance=0.3, revisit=0.1)
+    method = method_of(asked, tiny)
+    method.need[::2] = 0
+    method.need[1::2] = 2.0
+    told: dict[int, float] = {}
+    inner = method.step
+
+    def watched(images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
+        torch.testing.assert_close(weight, torch.where(cases % 2 == 0, 10.0, 1.0))
+        seen = inner(images, labels, cases, weight, progress)
+        told.update(zip(cases.tolist(), seen.need.tolist(), strict=True))
+        return seen
+
+    method.step = watched
+    method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
+    assert 20 <= len(told) < 40
+    expected = [told.get(case, 2.0 * (case % 2)) for case in range(40)]
+    torch.testing.assert_close(method.need, torch.tensor(expected))
+
+
+def test_the_need_of_an_image_is_the_strongest_that_any_layer_has_of_it(
+    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Tensor] = []
+    learn_layer = Dense.learn
+
+    def spy(self: Dense, *given: Any) -> Learned:
+        told.append(learn_layer(self, *given).need)
+        return learn_layer(self, *given)._replace(need=told[-1])
+
+    monkeypatch.setattr(Dense, "learn", spy)
+    seen = method_of(recipe, tiny).step(*first(tiny, 8), 0.0)
+    assert len(told) == 3
+    torch.testing.assert_close(seen.need, torch.stack(told).amax(0))
+    assert torch.stack(told).argmax(0).unique().numel() > 1
+
+
+def test_an_epoch_without_shortcuts_sees_every_image_once_in_a_new_order(
+    numbered: Dataset, recipe: FeedForwardRecipe
+) -> None:
+    method = Recorder(replace(recipe, batch=300), numbered)
+    orders = []
+    for epoch in range(2):
+        method.epoch(numbered.train_images, numbered.train_labels, epoch, nobody)
+        orders.append(method.shown[-1000:])
+        assert sorted(orders[-1]) == list(range(1000))
+    assert orders[0] != orders[1] != list(range(1000))
+    assert method.sizes == [300, 300, 300, 100] * 2
+
+
+@pytest.mark.parametrize("kind", ["forward-forward", "twin"])
+def test_an_epoch_in_which_no_image_is_worth_a_visit_passes(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, kind: str
+) -> None:
+    """A net that has learned all it can must not stop a long training with an error."""
+    asked = replace(recipe if kind == "forward-forward" else twin_recipe, tolerance=0.3, revisit=1e-9)
+    method = method_of(asked, tiny)
+    method.need[:] = 0
+    before = {name: tensor.clone() for name, tensor in method.net.state_dict().items()}
+    method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in method.net.state_dict().items())
+    assert method.metrics()["visits"] == 0
+
+
+# Neutral passes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The logits from which negative labels were drawn, batch by batch."""
+    given: list[Tensor] = []
+
+    def spy(labels: Tensor, logits: Tensor, generator: torch.Generator) -> Tensor:
+        given.append(logits.clone())
+        return (labels + 1) % 4
+
+    monkeypatch.setitem(NEGATIVES, "hard", spy)
+    return given
+
+
+@pytest.mark.parametrize(("share", "asked"), [(1.0, 8), (0.5, 4), (0.3, 3), (0.25, 2), (0.01, 1)])
+def test_the_first_of_a_batch_pass_neutrally_and_the_others_negatives_come_from_their_last_such_pass(
+    tiny: Dataset, recipe: FeedForwardRecipe, drawn: list[Tensor], share: float, asked: int
+) -> None:
+    method = method_of(replace(recipe, neutral_share=share), tiny)
+    for _ in range(3):
+        method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
+    kept = method.logits.clone()
+    assert kept.any(1).sum() < 40 or share > 0.2, "this case is to leave out some images"
+    images, labels, cases, weight = first(tiny, 8)
+    fresh = method.net.fast(images)
+    seen = method.step(images, labels, cases + 20, weight, 0.5)
+    expected = torch.cat([fresh[:asked], kept[20 + asked : 28]])
+    torch.testing.assert_close(drawn[-1], expected)
+    assert torch.equal(seen.mistaken, expected.argmax(1) != labels)
+    kept[20 : 20 + asked] = fresh[:asked]
+    torch.testing.assert_close(method.logits, kept)
+
+
+def test_before_its_first_neutral_pass_an_image_finds_all_labels_as_likely(
+    tiny: Dataset, recipe: FeedForwardRecipe, drawn: list[Tensor]
+) -> None:
+    method = method_of(replace(recipe, neutral_share=0.25), tiny)
+    torch.nn.init.normal_(method.net.softmax.weight)
+    method.step(*first(tiny, 8), 0.0)
+    assert drawn[-1][:2].any(1).all()
+    assert not drawn[-1][2:].any()
+
+
+@pytest.mark.parametrize(("share", "asked"), [(1.0, 8), (0.25, 2)])
+def test_the_softmax_learns_from_the_neutral_passes_and_from_nothing_else(
+    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch, share: float, asked: int
+) -> None:
+    given: list[tuple[Any, ...]] = []
+    learn_softmax = Softmax.learn
+
+    def spy(self: Softmax, *told: Any) -> Tensor:
+        given.append(told)
+        return learn_softmax(self, *told)
+
+    monkeypatch.setattr(Softmax, "learn", spy)
+    method = method_of(replace(recipe, neutral_share=share), tiny)
+    images, labels, cases, _ = first(tiny, 8)
+    features = method.net.features(method.net.with_neutral_label(images[:asked]))
+    weight = torch.linspace(0.5, 4, 8)
+    method.step(images, labels, cases, weight, 0.0)
+    ((seen, named, counts, rate),) = given
+    torch.testing.assert_close(seen, features)
+    assert torch.equal(named, labels[:asked])
+    assert torch.equal(counts, weight[:asked])
+    assert rate == recipe.softmax_rate
+
+
+# What it saves -------------------------------------------------------------------------------------------------------
+
+
+def multiply_adds(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops()) // 2
+
+
+@pytest.mark.parametrize(("share", "asked"), [(1.0, 8), (0.25, 2)])
+def test_only_its_share_of_a_batch_passes_a_third_time(
+    tiny: Dataset, recipe: FeedForwardRecipe, share: float, asked: int
+) -> None:
+    method, rows = method_of(replace(recipe, neutral_share=share), tiny), []
+    method.net.layers[1].register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    method.step(*first(tiny, 8), 0.0)
+    assert rows == [asked, 16]
+
+
+def test_a_batch_multiplies_with_its_images_once_to_see_and_once_to_learn(recipe: FeedForwardRecipe) -> None:
+    """Hand count of what one more pixel costs, with three passes and both halves of the gradient."""
+    units, batch, pixels = recipe.widths[0], 8, (30, 40)
+
+    def cost(width: int) -> int:
+        images = torch.rand(batch, 1, 1, width, generator=torch.Generator().manual_seed(0))
+        data = Dataset("wide", images, torch.arange(batch) % 4, images, torch.arange(batch) % 4, 4, official=False)
+        method: Method = method_of(recipe, data)
+        return multiply_adds(lambda: method.step(*first(data, batch), 0.0))
+
+    peers = batch + units  # the sum of the inputs, and the pull on it
+    expected = 2 * batch * units + peers
+    assert (cost(pixels[1]) - cost(pixels[0])) / (pixels[1] - pixels[0]) == expected
+
+
+def test_a_batch_with_little_to_teach_costs_less(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    """The stronger the tolerance, the fewer rows go into the gradient; the forward passes stay."""
+    costs = []
+    for tolerance in (0.0, 0.5, 0.99):
+        method = method_of(replace(recipe, tolerance=tolerance, temperature=50.0, objective="symba"), tiny)
+        for layer in method.net.layers:
+            layer.weight *= 0.1
+        costs.append(multiply_adds(lambda method=method: method.step(*first(tiny, 8), 0.0)))
+    assert costs[0] >= costs[1] > costs[2]
+
+
+# The twin ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_twin_learns_from_chosen_images_is_on_average_what_it_learns_from_all(
+    tiny: Dataset, twin_recipe: BackpropRecipe
+) -> None:
+    """The gradient of an epoch in one batch at a rate of nothing: its mean over epochs is that of all images."""
+    quiet = replace(twin_recipe, smoothing=0.0, batch=40, tolerance=0.9, revisit=0.3)
+    method = method_of(quiet, tiny)
+    assert isinstance(method, Backpropagation)
+    torch.nn.init.normal_(method.net.layers[-1].weight, generator=torch.Generator().manual_seed(1))  # type: ignore[arg-type]
+    images, labels = tiny.train_images, tiny.train_labels
+    method.step(images, labels, torch.arange(40), torch.ones(40), 1.0)
+    exact = {name: velocity.clone() for name, velocity in method.velocity.items()}
+    method.need = method.step(images, labels, torch.arange(40), torch.ones(40), 1.0).need
+    chances, epochs = method.chances(), 1000
+    assert ((chances < 1) & (chances > 0.3)).any()
+    total = {name: torch.zeros_like(velocity) for name, velocity in exact.items()}
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(epochs):
+        cases = (torch.rand(40, generator=generator) < chances).nonzero()[:, 0]
+        method.step(images[cases], labels[cases], cases, 1 / chances[cases], 1.0)
+        for name, velocity in method.velocity.items():
+            total[name] += velocity * len(cases) / 40 / epochs
+    for name, expected in exact.items():
+        assert (total[name] - expected).norm() < 0.1 * expected.norm()
+
+
+def test_shortcuts_change_the_way_and_not_what_is_known_at_the_end(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe
+) -> None:
+    twin_shortcuts = {key: value for key, value in SHORTCUTS.items() if key != "neutral_share"}
+    wide = {"objective": "swish_symba", "temperature": 2.0, "rate": 0.05, "epochs": 30}
+    asked: list[Recipe] = [
+        replace(recipe, **SHORTCUTS, **wide),
+        replace(twin_recipe, **twin_shortcuts, rate=0.1, epochs=30),
+    ]
+    for each in asked:
+        method, visits = method_of(each, tiny), []
+        for epoch in range(each.epochs):
+            method.epoch(tiny.train_images, tiny.train_labels, epoch, nobody)
+            visits.append(method.metrics()["visits"])
+        assert min(visits) < 0.8
+        error = (method.net.fast(tiny.test_images).argmax(1) != tiny.test_labels).float().mean()
+        assert error <= 0.05
