@@ -88,7 +88,9 @@ IDEAS = {
     "smoothing, decay, update and narrow copy in one pass; a judgment in one kernel": Idea(1.25, without_compiler),
     "a narrow copy of the weights is kept": Idea(1.2, without_narrow_copies),
     "bf16 products": Idea(2.0, precision="fp32"),
-    "weak signals are left out of the gradient, none of the images": Idea(0.75, recipe=lambda r: replace(r, revisit=1.0)),
+    "weak signals are left out of the gradient, none of the images": Idea(
+        0.75, recipe=lambda r: replace(r, revisit=1.0)
+    ),
     "batches of 400, not 100": Idea(0.8, recipe=lambda r: replace(every_case(r), batch=400)),
 }
 
@@ -112,7 +114,11 @@ def main() -> None:
     seconds = interleave(contenders, ROUNDS)
     first = seconds["all of them"]
     found = {
-        name: {"predicted": idea.predicted, "ratio": spread(ratios(seconds[name], first)), "seconds": spread(seconds[name])}
+        name: {
+            "predicted": idea.predicted,
+            "ratio": spread(ratios(seconds[name], first)),
+            "seconds": spread(seconds[name]),
+        }
         for name, idea in IDEAS.items()
     }
     record = {"recipe": asked.recipe, "images": IMAGES, "rounds": ROUNDS, "precision": bench.precision, "ideas": found}

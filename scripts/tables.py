@@ -19,6 +19,7 @@ from twofold.report import figures
 ROOT = Path(__file__).parent.parent
 RECORDS = read_results(ROOT / "results" / "claims")
 NONE = "No full-size result yet."
+SPEED = ROOT / "results" / "speed"
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:
@@ -105,7 +106,7 @@ def ledger() -> str:
 def choices() -> str:
     """What was tried, on held-out training images unless the row says otherwise."""
     rows = []
-    names = ("objective", "temperature", "decay", "rate", "tolerance", "epochs")
+    names = ("objective", "temperature", "decay", "rate", "tolerance", "neutral_share", "epochs")
     for path in sorted((ROOT / "results" / "choices").glob("*.json")):
         result = read_json(path)
         settings, found = result["settings"], result["validation_error"] or result["test_error"]
@@ -117,28 +118,154 @@ def choices() -> str:
     return markdown(["method", *names, "tested on", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
 
 
-def speed() -> str:
-    """Seconds per epoch, both methods in the same run on the same machine."""
+def bench(name: str, folder: str = "") -> dict[str, Any] | None:
+    """A committed record of `twofold bench`."""
+    path = ROOT / "results" / "bench" / folder / f"{name}.json"
+    found: dict[str, Any] | None = read_json(path) if path.exists() else None
+    return found
+
+
+def told(figure: dict[str, float], digits: int = 2) -> str:
+    """A median with its quartiles."""
+    low, high = figure["low"], figure["high"]
+    return f"{figure['median']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def machines() -> str:
+    """What the benchmarks ran on."""
+    lines = []
+    for name, record in BENCHES.items():
+        where = record["environment"]
+        lines.append(
+            [f"`{name}`", record["precision"], where["processor"], str(where["threads"]), where["commit"] or "-"]
+        )
+    return markdown(["command", "precision", "processor", "threads", "commit"], lines) if lines else NONE
+
+
+def epochs() -> str:
+    """Seconds per epoch, as the recipes train and with nothing left out."""
     rows = []
-    for path in sorted((ROOT / "results" / "speed").glob("*.json")):
-        result = read_json(path)
-        ours, twin = result["seconds_per_epoch"], result["twin"]["seconds_per_epoch"]
-        settings, machine = result["settings"], result["environment"]
+    for command, record in BENCHES.items():
+        if record["benchmark"] != "epoch":
+            continue
+        seconds = record["seconds"]
         rows.append(
             [
-                result["recipe"],
-                str(result["epochs"]),
-                f"{settings['tolerance']:g} / {settings['revisit']:g}",
-                result["precision"],
-                f"{machine['processor']}, {machine['threads']} threads",
-                f"{ours:.1f}",
-                f"{twin:.1f}",
-                f"{ours / twin:.2f}",
+                f"`{command}`",
+                *(told(seconds[name]) for name in ("ff", "twin")),
+                f"**{record['ff_over_bp']:.2f}**",
+                f"{record['ff_over_bp_first']:.2f}",
+                f"{record['ff_over_bp_every_case']:.2f}",
             ]
         )
-    heads = ["recipe", "epochs", "tolerance / revisit", "precision", "machine", "Forward-Forward", "twin", "ratio"]
+    heads = ["command", "FF, s", "twin, s", "`ff_over_bp`", "first epoch", "nothing left out"]
     return markdown(heads, rows) if rows else NONE
 
+
+def sweep() -> str:
+    """FF over twin with nothing left out, for several nets."""
+    record = BENCHES.get("twofold bench epoch")
+    if not record:
+        return NONE
+    rows = [
+        [
+            " x ".join(str(width) for width in entry["widths"]),
+            str(entry["batch"]),
+            entry["precision"],
+            *(told(entry[name], 1) for name in ("ff", "twin")),
+            told(entry["ratio"]),
+        ]
+        for entry in record["sweep"]
+    ]
+    return markdown(["net", "batch", "precision", "FF, s", "twin, s", "FF / twin"], rows)
+
+
+def roofline() -> str:
+    """The share of the best matrix product's rate."""
+    rows = []
+    for command, record in BENCHES.items():
+        if record["benchmark"] == "roofline":
+            for name, title in (("ff", "FF, every case"), ("twin", "twin")):
+                found = record[name]
+                time = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in list(found["time"].items())[:5])
+                figures_of = f"{found['gflop']:.1f}", told(found["gflops"], 0), told(found["fraction"])
+                rows.append([f"`{command}`", title, *figures_of, time])
+    heads = ["command", "", "GFLOP per batch", "GFLOP/s", "of the best product", "where the time goes"]
+    return markdown(heads, rows) if rows else NONE
+
+
+def memory() -> str:
+    """Bytes of a training step beyond weights and optimizer state, against depth."""
+    record = BENCHES.get("twofold bench memory")
+    if not record:
+        return NONE
+    names = {
+        "ff": "FF",
+        "twin": "twin",
+        "twin-checkpoints": "twin, activation checkpoints",
+        "twin-parts": "twin, 8 parts",
+    }
+    growth = {"ff": record["activation_growth"], **record["twin_activation_growth"]}
+    rows = [
+        [names[name], *(f"{held / 1e6:.1f}" for held in each), f"{growth[name]:.2f}"]
+        for name, each in record["bytes"].items()
+    ]
+    return markdown(["MB", *(f"{depth} layers" for depth in record["depths"]), "growth"], rows)
+
+
+def time_to_error() -> str:
+    """Seconds of training until the test error is at most a target."""
+    record = BENCHES.get("twofold bench time-to-error")
+    if not record:
+        return NONE
+    rows = []
+    for target, entry in record["targets"].items():
+        for name, title in (("ff", "FF"), ("twin", "twin")):
+            seconds, runs = entry["seconds"][name], entry["runs"][name]
+            changes = ", ".join(f"{key} {value}" for key, value in entry["schedule"][name].items())
+            reached = f"{sum(each['seconds'] is not None for each in runs)} of {len(runs)}"
+            ratio = "" if name == "twin" or entry["ratio"] is None else f"**{entry['ratio']:.2f}**"
+            rows.append([f"{float(target):g} %", title, changes, told(seconds, 1) if seconds else "-", reached, ratio])
+    return markdown(["test error", "", "schedule", "seconds", "reached", "FF / twin"], rows)
+
+
+def inference() -> str:
+    """What a test costs."""
+    record = BENCHES.get("twofold bench inference")
+    if not record:
+        return NONE
+    rows = []
+    for name, passes in record["passes_per_image"].items():
+        relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
+        rate = f"{record['images_per_second'][name]['median']:,.0f}"
+        rows.append([name, str(passes), rate, f"{relative:.2f}", told(record["latency_ms"][name])])
+    return markdown(["test", "passes per image", "images per second", "time / fast", "one image, ms"], rows)
+
+
+def ideas() -> str:
+    """What each idea of the fast path is worth."""
+    found = {path.stem.removeprefix("ideas-"): read_json(path) for path in sorted(SPEED.glob("ideas-*.json"))}
+    names = list(dict.fromkeys(name for record in found.values() for name in record["ideas"] if name != "all of them"))
+    rows = []
+    for name in names:
+        predicted = next(record["ideas"][name]["predicted"] for record in found.values())
+        rows.append([name, f"{predicted:.2f}", *(told(record["ideas"][name]["ratio"]) for record in found.values())])
+    return markdown(["idea", "predicted", *(f"`{name}`" for name in found)], rows) if rows else NONE
+
+
+BENCHES = {
+    command: record
+    for command, record in (
+        ("twofold bench epoch", bench("epoch")),
+        ("twofold bench epoch --recipe mnist-wide", bench("epoch", "mnist-wide")),
+        ("twofold bench roofline", bench("roofline")),
+        ("twofold bench memory", bench("memory")),
+        ("twofold bench time-to-error", bench("time-to-error")),
+        ("twofold bench inference", bench("inference")),
+    )
+    if record
+}
+"""The committed benchmarks by their commands."""
 
 TABLES: dict[str, Callable[[], str]] = {
     "errors": errors,
@@ -146,7 +273,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "hard-neg": to_an_error,
     "ledger": ledger,
     "choices": choices,
-    "speed": speed,
+    "machines": machines,
+    "epochs": epochs,
+    "sweep": sweep,
+    "roofline": roofline,
+    "memory": memory,
+    "time-to-error": time_to_error,
+    "inference": inference,
+    "ideas": ideas,
 }
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
@@ -57,16 +58,8 @@ def recipe() -> FeedForwardRecipe:
 def twin_recipe(recipe: FeedForwardRecipe) -> BackpropRecipe:
     found = RECIPES["digits-twin"]
     assert isinstance(found, BackpropRecipe)
-    plain = {
-        "rate": 0.02,
-        "smoothing": 0.9,
-        "decay": 0.0,
-        "jitter": 0,
-        "validation": 0,
-        "tolerance": 0.0,
-        "revisit": 1.0,
-    }
-    return replace(found, **plain, data="tiny", widths=recipe.widths, epochs=4, batch=8, seed=0)
+    plain: dict[str, Any] = {"rate": 0.02, "smoothing": 0.9, "decay": 0.0, "tolerance": 0.0, "revisit": 1.0}
+    return replace(found, **plain, data="tiny", widths=recipe.widths, epochs=4, batch=8, jitter=0, validation=0, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
+from twofold.data import Dataset
 from twofold.errors import RunError, TwofoldError
 
 AUTHORS: dict[str, Any] = {
@@ -21,6 +24,15 @@ AUTHORS: dict[str, Any] = {
 
 SHORTCUTS: dict[str, Any] = {"tolerance": 0.3, "revisit": 0.2, "neutral_share": 0.25}
 """What twofold leaves out to be fast."""
+
+
+def first(data: Dataset, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A batch: images, labels, their numbers, weights of 1."""
+    return data.train_images[:count], data.train_labels[:count], torch.arange(count), torch.ones(count)
+
+
+def nobody(_: float) -> None:
+    """Is told how far a training is."""
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -73,7 +73,7 @@ def assert_judged_the_same(kind: torch.dtype, batch: int, units: int, weighted: 
     eager, fast = (judged(judge, kind, batch, units, weighted, rule) for judge in (learning.judge, fused.judge))
     for one, other in zip(eager[0], fast[0], strict=True):
         assert [part.dtype for part in one] == [part.dtype for part in other]
-        close = {"rtol": 1e-4, "atol": 1e-5} if kind == torch.float32 else {"rtol": 0.01, "atol": 1e-4}
+        close: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5} if kind == torch.float32 else {"rtol": 0.01, "atol": 1e-4}
         torch.testing.assert_close([part.float() for part in other], [part.float() for part in one], **close)
     torch.testing.assert_close(fast[1:], eager[1:], rtol=1e-5, atol=1e-6)
 
@@ -202,7 +202,9 @@ def test_a_fused_net_learns_what_another_one_learns(
 
 
 CHANGES: dict[str, Callable[[Dense], object]] = {
-    "learn": lambda layer: layer.learn(*torch.randn(2, 5, 6, generator=seeded(1)).unbind(), 1.0),
+    "learn": lambda layer: layer.learn(
+        torch.randn(5, 6, generator=seeded(1)), torch.randn(5, 6, generator=seeded(2)), 1.0
+    ),
     "edit": lambda layer: layer.weight[0].add_(1.0),
     "load": lambda layer: layer.load_state_dict(Dense(6, 5, Rule(), seeded(7)).state_dict()),
 }

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from twofold import inputs
 from twofold.inputs import Images, Stated, busy, join, linear, outer, written_out
 from twofold.labels import LABEL_IN, neutral, one_of_n
 from twofold.layers import Dense, Layer, LocalModule
@@ -50,6 +49,12 @@ def label_vectors(variants: int, count: int) -> Tensor:
     if variants > 2:
         vectors[2] = neutral(count, CLASSES, 2.5, vectors[2].device)
     return torch.stack(vectors)
+
+
+def a_pair(images: Images) -> tuple[Stated, Stated]:
+    """The images with one label each, and with another."""
+    positive, negative = label_vectors(2, BATCH)
+    return Stated(images, positive[None]), Stated(images, negative[None])
 
 
 def by_hand(way: str, vectors: Tensor) -> Tensor:
@@ -159,14 +164,14 @@ def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
 def products(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
     """The types of the products with images that have been computed so far."""
     computed: list[torch.dtype] = []
-    multiply = inputs.functional.linear
+    multiply = nn.functional.linear
 
     def counted(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if bias is None:
             computed.append(weight.dtype)
         return multiply(rows, weight, bias)
 
-    monkeypatch.setattr(inputs.functional, "linear", counted)
+    monkeypatch.setattr(nn.functional, "linear", counted)
     return computed
 
 
@@ -174,13 +179,13 @@ def test_a_batch_costs_one_product_with_its_images(products: list[torch.dtype]) 
     images, layer = ready("prepend"), Dense(PIXELS + CLASSES, UNITS, Rule(), seeded()).double()
     for vectors in (label_vectors(1, 3), label_vectors(2, BATCH), label_vectors(4, BATCH)):
         layer(Stated(images, vectors))
-    positive, negative = (Stated(images, vector[None]) for vector in label_vectors(2, BATCH))
+    positive, negative = a_pair(images)
     layer.learn(positive, negative, 0.1)
     assert products == [torch.float64]
 
 
 CHANGES: dict[str, Callable[[Dense, Images], object]] = {
-    "learn": lambda layer, images: layer.learn(*(Stated(images, v[None]) for v in label_vectors(2, BATCH)), 0.5),
+    "learn": lambda layer, images: layer.learn(*a_pair(images), 0.5),
     "load": lambda layer, _: layer.load_state_dict(Dense(PIXELS + CLASSES, UNITS, Rule(), seeded(5)).state_dict()),
     "edit": lambda layer, _: layer.weight[0].add_(1.0),
 }
@@ -224,7 +229,7 @@ def test_weights_that_lie_where_others_have_lain_are_not_taken_for_them() -> Non
 
 def dense_layer(rule: Rule) -> Dense:
     layer = Dense(PIXELS + CLASSES, UNITS, rule, seeded()).double()
-    layer.bias += 0.1 * normal(UNITS, seed=1)
+    layer.bias.add_(normal(UNITS, seed=1), alpha=0.1)
     return layer
 
 
@@ -249,7 +254,7 @@ def test_a_layer_learns_the_same_from_it_as_from_the_written_out_matrix(
     weight = torch.linspace(0.5, 2, BATCH, dtype=torch.float64)
     for step in range(6):
         images = ready("prepend", seed=step)
-        positive, negative = (Stated(images, vector[None]) for vector in label_vectors(2, BATCH))
+        positive, negative = a_pair(images)
         learned = short.learn(positive, negative, 0.3, weight)
         expected = long.learn(positive.written_out(), negative.written_out(), 0.3, weight)
         torch.testing.assert_close(learned, expected)
@@ -263,11 +268,11 @@ def test_where_no_case_has_a_signal_the_peers_still_pull(stated: bool) -> None:
     nothing = replace(OBJECTIVES["logistic"], signal=lambda *excess: (0 * excess[0], 0 * excess[1]))
     layer = dense_layer(Rule(objective=nothing, smoothing=0.0, decay=0.0, peer=0.2))
     images = ready("prepend")
-    positive, negative = (Stated(images, vector[None]) for vector in label_vectors(2, BATCH))
+    positive, negative = a_pair(images)
     rows = positive.written_out()
     mean = 0.9 * 0.5 + 0.1 * layer(rows).mean(0)
     below = (positive, negative) if stated else (rows, negative.written_out())
-    assert layer.learn(*below, 0.3).need.tolist() == [0.0] * BATCH
+    assert layer.learn(below[0], below[1], 0.3).need.tolist() == [0.0] * BATCH
     pull = 0.2 * (mean.mean() - mean)
     torch.testing.assert_close(layer.weight_velocity, torch.outer(pull, rows.mean(0)))
     torch.testing.assert_close(layer.bias_velocity, pull)

@@ -288,6 +288,7 @@ def test_what_a_layer_learns_under_a_tolerance_is_on_average_what_it_learns_with
 def test_the_need_of_a_pair_is_the_stronger_of_its_signals_whatever_it_counts(kind: str, objective: str) -> None:
     """By it the next visit is decided: taken from weighted or sampled signals, easy images would be taken for hard."""
     layer = LAYERS[kind](Rule(objective=OBJECTIVES[objective], temperature=2.0, tolerance=0.6))
+    layer.threshold = layer.goodness(layer(batch(0)[0]).detach()).median().item()  # so that either may be stronger
     for step in range(3):
         more, less = signals(layer, *batch(step)).tolist()
         weight = 5 * torch.rand(CASES, generator=seeded(step), dtype=torch.float64)

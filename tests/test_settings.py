@@ -81,7 +81,7 @@ def test_the_twin_takes_the_same_settings_in_the_same_ranges(
 
 @pytest.mark.parametrize("option", [{"device": "gpu"}, {"precision": "fp16"}])
 def test_an_unknown_device_or_precision_is_told(
-    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, option: dict[str, str]
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, option: dict[str, Any]
 ) -> None:
     (kind,) = option
     said = refusal(lambda: train(recipe, tmp_path / "run", tiny, **option), SettingError)

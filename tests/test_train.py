@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import AUTHORS, SHORTCUTS, refusal
+from helpers import AUTHORS, SHORTCUTS, first, nobody, refusal
 from twofold.data import Dataset
 from twofold.errors import Diverged
 from twofold.inputs import Below
@@ -33,15 +33,6 @@ def feedforward(recipe: FeedForwardRecipe, data: Dataset) -> ForwardForward:
     method = method_of(recipe, data)
     assert isinstance(method, ForwardForward)
     return method
-
-
-def first(data: Dataset, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A batch: images, labels, their numbers, weights of 1."""
-    return data.train_images[:count], data.train_labels[:count], torch.arange(count), torch.ones(count)
-
-
-def nobody(_: float) -> None:
-    """Is told how far the training is."""
 
 
 def learn(method: Method, data: Dataset, epochs: int | None = None) -> None:

@@ -93,9 +93,7 @@ class Layer(nn.Module, ABC):
         count, below = len(positive), join(positive, negative)
         activity = self(below)
         with torch.no_grad():
-            seen = self.judge(
-                activity.detach(), self.mean_activity, self.batches, weight, self.threshold, self.rule
-            )
+            seen = self.judge(activity.detach(), self.mean_activity, self.batches, weight, self.threshold, self.rule)
             self.climb(below, activity, seen.signal, seen.pull, rate)
         above, goodness = seen.above, seen.goodness
         return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]), seen.need)
