@@ -107,7 +107,7 @@ def main() -> None:
     data = bench.load(recipe.data)
     contenders = {}
     for name, idea in IDEAS.items():
-        trainer = Trainer(bench, idea.recipe(recipe), data, IMAGES, idea.precision)
+        trainer = Trainer(bench, idea.recipe(recipe), data, IMAGES, precision=idea.precision)
         idea.change(trainer)
         contenders[name] = trainer.burst
     interleave(contenders, 1)
