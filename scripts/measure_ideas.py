@@ -3,7 +3,8 @@
     python scripts/measure_ideas.py [--recipe mnist] [--data-dir DIR]
 
 Every case goes into every gradient, apart from the line on leaving out. Bursts take turns; a figure is the median, over
-rounds, of the seconds without the idea over the seconds with all. Writes results/speed/ideas-RECIPE.json.
+rounds, of the seconds without the idea over the seconds with all. Beside them the rate of a layer's product in several
+ways. Writes results/speed/ideas-RECIPE.json.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from twofold import machine
-from twofold.benchmarks.bench import Workbench, interleave, ratios, spread
+from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
 from twofold.benchmarks.trainer import Trainer, every_case, pair
 from twofold.files import write_json
 from twofold.inputs import Images, written_out
@@ -95,6 +96,28 @@ IDEAS = {
 }
 
 
+def products(units: int, device: torch.device) -> dict[str, Callable[[int], float]]:
+    """A layer's product for 200 rows, in several ways: functions that give multiply-adds per second, doubled."""
+    rows, weight = torch.randn(200, units, device=device), torch.randn(units, units, device=device)
+    narrow, thin = rows.bfloat16(), weight.bfloat16()
+    turned, small = thin.T.contiguous(), (10 * weight).to(torch.int8)
+    ways = {
+        "fp32": lambda: rows @ weight.T,
+        "bf16": lambda: narrow @ thin.T,
+        "bf16, weights stored the other way round": lambda: narrow @ turned,
+        "8 bits": lambda: torch._int_mm((10 * rows).to(torch.int8), small.T),
+    }
+
+    def rate(way: Callable[[], object]) -> Callable[[int], float]:
+        def burst() -> None:
+            for _ in range(50):
+                way()
+
+        return lambda _: 50 * 2 * 200 * units**2 / seconds_of(burst, device) / 1e9
+
+    return {name: rate(way) for name, way in ways.items()}
+
+
 def main() -> None:
     """Measure and write."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -121,10 +144,22 @@ def main() -> None:
         }
         for name, idea in IDEAS.items()
     }
-    record = {"recipe": asked.recipe, "images": IMAGES, "rounds": ROUNDS, "precision": bench.precision, "ideas": found}
+    ways = products(max(recipe.widths), device)
+    interleave(ways, 1)
+    rates = {name: spread(each) for name, each in interleave(ways, ROUNDS).items()}
+    record = {
+        "products": rates,
+        "recipe": asked.recipe,
+        "images": IMAGES,
+        "rounds": ROUNDS,
+        "precision": bench.precision,
+        "ideas": found,
+    }
     write_json(RESULTS / f"ideas-{asked.recipe}.json", {**record, "environment": machine.describe(device)})
     for name, entry in found.items():
         print(f"{entry['ratio']['median']:.2f}  (expected {entry['predicted']})  {name}")
+    for name, rate in rates.items():
+        print(f"{rate['median']:.0f} GFLOP/s  {name}")
 
 
 if __name__ == "__main__":

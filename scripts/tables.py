@@ -253,6 +253,16 @@ def ideas() -> str:
     return markdown(["idea", "predicted", *(f"`{name}`" for name in found)], rows) if rows else NONE
 
 
+def products() -> str:
+    """The rate of a layer's product in several ways."""
+    found = {
+        path.stem.removeprefix("ideas-"): read_json(path)["products"] for path in sorted(SPEED.glob("ideas-*.json"))
+    }
+    names = next(iter(found.values()), {})
+    rows = [[name, *(told(record[name], 0) for record in found.values())] for name in names]
+    return markdown(["GFLOP/s", *(f"`{name}`" for name in found)], rows) if rows else NONE
+
+
 BENCHES = {
     command: record
     for command, record in (
@@ -281,6 +291,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "time-to-error": time_to_error,
     "inference": inference,
     "ideas": ideas,
+    "products": products,
 }
 
 

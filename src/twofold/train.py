@@ -175,7 +175,7 @@ class ForwardForward(Method):
         """The newest logits of the images: a share of them makes the pass, from which the softmax learns."""
         asked = math.ceil(self.recipe.neutral_share * len(labels))
         features = self.net.features(self.net.with_neutral_label(images, asked))
-        renewed = self.net.softmax.learn(features, labels[:asked], weight[:asked], rate)
+        renewed = self.net.softmax.learn(features, labels[:asked], rate, weight[:asked])
         self.logits[cases[:asked]] = renewed.to(self.logits.dtype)
         return self.logits[cases]
 

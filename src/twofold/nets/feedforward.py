@@ -39,13 +39,13 @@ class Softmax(nn.Module):
         """Logits ``(batch, classes)`` for features ``(batch, features)``."""
         return linear(features.to(self.weight.dtype), self.weight)
 
-    def learn(self, features: Tensor, labels: Tensor, weight: Tensor, rate: float) -> Tensor:
-        """One step towards the true labels ``(batch,)``, of which each counts ``weight`` ``(batch,)``; the logits are
-        those from before the step."""
+    def learn(self, features: Tensor, labels: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
+        """One step towards the true labels ``(batch,)``, of which each counts ``weight`` ``(batch,)``, or 1; the logits
+        are those from before the step."""
         logits: Tensor = self(features)
         wanted = -logits.softmax(1)
         wanted[torch.arange(len(labels), device=labels.device), labels] += 1
-        wanted *= weight[:, None].to(wanted.dtype) / len(labels)
+        wanted *= 1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)
         self.update(self.weight, self.weight_velocity, wanted.T @ features.to(wanted.dtype), rate, self.rule, None)
         return logits
 
