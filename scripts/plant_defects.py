@@ -121,8 +121,8 @@ DEFECTS = [
     Defect(
         "a graph leaves the layer",
         "layers.py",
-        "with torch.no_grad():\n            seen = self.judge(\n                activity.detach()",
-        "with torch.enable_grad():\n            seen = self.judge(\n                activity",
+        "with torch.no_grad():\n            seen = self.judge(activity.detach()",
+        "with torch.enable_grad():\n            seen = self.judge(activity",
         "layers::test_no_graph_leaves_a_layer",
     ),
     Defect(
@@ -282,7 +282,7 @@ DEFECTS = [
     Defect(
         "the softmax takes all for equally rare",
         "nets/feedforward.py",
-        "weight[:, None].to(wanted.dtype) / len(labels)",
+        "1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)",
         "1 / len(labels)",
         "feedforward::test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before",
     ),

@@ -226,12 +226,13 @@ def test_permuting_the_units_of_a_layer_changes_no_score() -> None:
 @pytest.mark.parametrize("weight", [None, [0.0, 0.5, 1.0, 5.0]])
 def test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before(weight: list[float] | None) -> None:
     net, labels = net_with(), torch.arange(IMAGES) % CLASSES
-    counts = torch.ones(IMAGES) if weight is None else torch.tensor(weight).repeat(IMAGES)[:IMAGES]
+    counts = None if weight is None else torch.tensor(weight).repeat(IMAGES)[:IMAGES]
     features = net.features(net.with_neutral_label(images()))
     before = net.softmax.weight.detach().clone().requires_grad_()
-    likelihood = -(counts * nn.functional.cross_entropy(features @ before.T, labels, reduction="none")).mean()
+    losses = nn.functional.cross_entropy(features @ before.T, labels, reduction="none")
+    likelihood = -(losses if counts is None else counts * losses).mean()
     (gradient,) = torch.autograd.grad(likelihood, before)
-    logits = net.softmax.learn(features, labels, counts, 0.5)
+    logits = net.softmax.learn(features, labels, 0.5, counts)
     torch.testing.assert_close(logits, (features @ before.T).detach())
     expected = before + 0.5 * (0.1 * gradient - 0.003 * before)  # smoothing 0.9, decay 0.003
     torch.testing.assert_close(net.softmax.weight.data, expected.detach())

@@ -334,7 +334,7 @@ def test_the_softmax_learns_from_the_neutral_passes_and_from_nothing_else(
     features = method.net.features(method.net.with_neutral_label(images[:asked]))
     weight = torch.linspace(0.5, 4, 8)
     method.step(images, labels, cases, weight, 0.0)
-    ((seen, named, counts, rate),) = given
+    ((seen, named, rate, counts),) = given
     torch.testing.assert_close(seen, features)
     assert torch.equal(named, labels[:asked])
     assert torch.equal(counts, weight[:asked])

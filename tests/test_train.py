@@ -184,9 +184,9 @@ def test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero(
         rates["layer"].append(rate)
         return learn_layer(self, positive, negative, rate, weight)
 
-    def softmax(self: Softmax, features: Tensor, labels: Tensor, weight: Tensor, rate: float) -> Tensor:
+    def softmax(self: Softmax, features: Tensor, labels: Tensor, rate: float, weight: Tensor) -> Tensor:
         rates["softmax"].append(rate)
-        return learn_softmax(self, features, labels, weight, rate)
+        return learn_softmax(self, features, labels, rate, weight)
 
     monkeypatch.setattr(Dense, "learn", layer)
     monkeypatch.setattr(Softmax, "learn", softmax)

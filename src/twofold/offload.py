@@ -7,8 +7,10 @@ its pages, and takes them back where memory is short. The next layer's pages are
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
+import sys
 from collections.abc import Iterable
 from io import BufferedRandom
 from pathlib import Path
@@ -76,8 +78,16 @@ def _reserve(file: BufferedRandom, size: int) -> None:
         file.truncate(size)
 
 
+def _free_at_once() -> None:
+    """Let the C library give every larger tensor pages of its own (glibc's M_MMAP_THRESHOLD), which go back to the
+    system when it is freed: in a common heap the holes that layers leave behind are too small for the next ones."""
+    if sys.platform.startswith("linux"):
+        getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(-3, 1 << 16)
+
+
 def keep_on_disk(layers: Iterable[Layer], folder: Path) -> list[Layer]:
     """Let layers that are used in their order rest on disk, each from the moment that it is made."""
+    _free_at_once()
     resting = [OnDisk(layer, folder / f"layer-{number}.bin") for number, layer in enumerate(layers, 1)]
     for index, at_work in enumerate(resting):
         before, after = resting[index - 1], resting[(index + 1) % len(resting)]
