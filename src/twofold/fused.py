@@ -27,7 +27,7 @@ PAYS_FROM = 2e10
 
 @functools.cache
 def _judge_of(threshold: float, rule: Rule) -> Callable[..., Judged]:
-    """The compiled judgment with these numbers written into it: as arguments, torch might take them for variables."""
+    """The compiled judgment for these numbers, which never change, so that torch need not ask for them at each call."""
     return torch.compile(functools.partial(learning.judge, threshold=threshold, rule=rule), dynamic=True)
 
 
@@ -66,7 +66,7 @@ def smooth_and_step(
         learning.smooth_and_step(weight, velocity, gradient, rate, rule, narrow)
         return
     numbers = torch.tensor([rule.smoothing, 1 - rate * rule.decay, rate], dtype=weight.dtype, device=weight.device)
-    flat = [tensor.detach().view(-1) for tensor in (weight, velocity, gradient)]
+    flat = [weight.detach().view(-1), velocity.view(-1), gradient.reshape(-1)]
     copy = narrow.detach().view(-1) if narrow is not None and narrow is not weight else None
     _one_pass()(*flat, copy, numbers)
 

@@ -25,14 +25,13 @@ class Images:
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
         self.squares = rows.square().sum(1, dtype=wide(rows))
-        self._product: tuple[tuple[int, int], Tensor] | None = None
+        self._product: tuple[Tensor, int, Tensor] | None = None
 
     def times(self, weight: Tensor) -> Tensor:
         """``rows · weightᵀ``, ``(batch, units)``: computed once for as long as the weights stay as they are."""
-        state = (weight.data_ptr(), weight._version)
-        if self._product is None or self._product[0] != state:
-            self._product = (state, functional.linear(self.rows.to(weight.dtype), weight))
-        return self._product[1]
+        if self._product is None or self._product[0] is not weight or self._product[1] != weight._version:
+            self._product = weight, weight._version, functional.linear(self.rows.to(weight.dtype), weight)
+        return self._product[2]
 
 
 class Stated:

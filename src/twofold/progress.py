@@ -15,7 +15,7 @@ def describe(metrics: dict[str, Any]) -> str:
     """One epoch in a few words: errors, and the goodness of positive and negative data relative to the threshold."""
     words = [f"train {100 * metrics['train_error']:.2f} %"]
     words += [f"{test} {100 * error:.2f} %" for test, error in metrics.get("validation_error", {}).items()]
-    if "loss" in metrics:
+    if metrics.get("loss") is not None:
         words.append(f"loss {metrics['loss']:.4f}")
     pairs = [f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in metrics.get("layers", []) if layer]
     if pairs:

@@ -283,6 +283,6 @@ class Backpropagation(Method):
             )
 
     def metrics(self) -> dict[str, Any]:
-        loss = torch.stack(self._losses).mean().item()
+        loss = torch.stack(self._losses).mean().item() if self._losses else None
         self._losses.clear()
         return {**super().metrics(), "loss": loss}
