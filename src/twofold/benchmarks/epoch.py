@@ -21,8 +21,6 @@ SLICE, ROUNDS = 6000, 7
 """Images of a burst in which nothing is left out, and how many bursts there are."""
 
 SWEEP_SLICE, SWEEP_ROUNDS = 2000, 5
-RATE = 1e-4
-"""The learning rate of the sweep, with which nets of every size go on for a while. Time does not depend on it."""
 SWEEP: tuple[dict[str, Any], ...] = (
     *({"widths": (width,) * 3, "batch": 100} for width in (500, 1000, 2000)),
     *({"widths": (1000,) * depth, "batch": 100} for depth in (2, 6)),
@@ -138,7 +136,7 @@ def _sweep(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, da
     for changes in SWEEP:
         for precision in ("fp32", "bf16") if machine.has_fast_bf16(bench.device) else ("fp32",):
             bench.say(f"{layers_of(changes['widths'])}, batch {changes['batch']}, {precision}")
-            nets = replace(recipe, **changes, rate=RATE), replace(twin, **changes, rate=RATE)
+            nets = replace(recipe, **changes), replace(twin, **changes)
             found = compare(bench, *nets, data, images=SWEEP_SLICE, rounds=SWEEP_ROUNDS, precision=precision)
             entries.append({**changes, "widths": list(changes["widths"]), "precision": precision, **found})
     return entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from twofold import canvas, report
 from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, three, told
 from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.operations import operations, shares, square_products
-from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
+from twofold.benchmarks.trainer import RATE, Trainer, every_case, layers_of, pair
 from twofold.data import Dataset
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
 
@@ -91,7 +91,7 @@ def fractions(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe,
     """
     batches = min(BATCHES, len(data.train_labels) // recipe.batch)
     cases = batches * recipe.batch
-    recipes: dict[str, Recipe] = {"ff": every_case(recipe), "twin": twin}
+    recipes: dict[str, Recipe] = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
     trainers = {name: Trainer(bench, one, data, cases) for name, one in recipes.items()}
     products = square_products(SQUARES[bench.device.type], bench.device, bench.precision)
     contenders: dict[str, Callable[[int], float]] = {name: each.burst for name, each in trainers.items()}

@@ -14,6 +14,8 @@ from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
 
 IMAGES = 60_000
 """What all times that come from a part of an epoch are scaled to."""
+RATE = 1e-4
+"""The learning rate of bursts, with which nets of every size go on for a while. Time does not depend on it."""
 WARM_UP = 20
 """Batches before time is taken."""
 
@@ -133,8 +135,8 @@ def compare(
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
     trainers = {
-        "ff": Trainer(bench, every_case(recipe), data, cases, precision=precision),
-        "twin": Trainer(bench, twin, data, cases, precision=precision),
+        "ff": Trainer(bench, replace(every_case(recipe), rate=RATE), data, cases, precision=precision),
+        "twin": Trainer(bench, replace(twin, rate=RATE), data, cases, precision=precision),
     }
     contenders = {name: trainer.burst for name, trainer in trainers.items()}
     interleave(contenders, 1)
