@@ -36,7 +36,7 @@ many = replace(
     label_strength=4.0,
     objective="symba",
     temperature=100.0,
-    tolerance=0.01,
+    tolerance=0.0,
     softmax_rate=0.5,
 )
 many_twin = replace(mnist_twin, widths=many.widths, epochs=10, batch=50)
