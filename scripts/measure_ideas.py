@@ -77,7 +77,7 @@ def as_it_is(trainer: Trainer) -> None:
 class Idea:
     """What is changed to do without it, and what was expected, as a ratio of times, before it was measured."""
 
-    predicted: float | None
+    predicted: float
     change: Callable[[Trainer], None] = as_it_is
     recipe: Callable[[FeedForwardRecipe], FeedForwardRecipe] = every_case
     precision: str | None = None

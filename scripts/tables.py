@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twofold.benchmarks.bench import told as with_quartiles
+from twofold.benchmarks.memory import CONTENDERS
+from twofold.benchmarks.trainer import layers_of
 from twofold.claims import listing, read_results
 from twofold.files import read_json
 from twofold.report import figures
@@ -127,8 +130,7 @@ def bench(name: str, folder: str = "") -> dict[str, Any] | None:
 
 def told(figure: dict[str, float], digits: int = 2) -> str:
     """A median with its quartiles."""
-    low, high = figure["low"], figure["high"]
-    return f"{figure['median']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return with_quartiles(figure, lambda value: f"{value:.{digits}f}")
 
 
 def machines() -> str:
@@ -169,7 +171,7 @@ def sweep() -> str:
         return NONE
     rows = [
         [
-            " x ".join(str(width) for width in entry["widths"]),
+            layers_of(entry["widths"]),
             str(entry["batch"]),
             entry["precision"],
             *(told(entry[name], 1) for name in ("ff", "twin")),
@@ -199,15 +201,9 @@ def memory() -> str:
     record = BENCHES.get("twofold bench memory")
     if not record:
         return NONE
-    names = {
-        "ff": "FF",
-        "twin": "twin",
-        "twin-checkpoints": "twin, activation checkpoints",
-        "twin-parts": "twin, 8 parts",
-    }
     growth = {"ff": record["activation_growth"], **record["twin_activation_growth"]}
     rows = [
-        [names[name], *(f"{held / 1e6:.1f}" for held in each), f"{growth[name]:.2f}"]
+        [CONTENDERS[name][0], *(f"{held / 1e6:.1f}" for held in each), f"{growth[name]:.2f}"]
         for name, each in record["bytes"].items()
     ]
     return markdown(["MB", *(f"{depth} layers" for depth in record["depths"]), "growth"], rows)

@@ -58,9 +58,7 @@ def _train(name: str, recipe: Any, options: Training) -> None:
     results = [go(name, recipe, folder)]
     twin_name, twin = recipes.twin_of(name), None
     if options.with_twin and twin_name:
-        shared = ("data", "widths", "batch", "jitter", "validation", "seed")
-        changes = {field: getattr(recipe, field) for field in shared}
-        results.append(go(twin_name, dataclasses.replace(recipes.find(twin_name), **changes), folder / "twin"))
+        results.append(go(twin_name, recipes.as_twin(recipes.find(twin_name), recipe), folder / "twin"))
         twin = run.load(folder / "twin", options.device)
     print(report.comparison(results))
     if options.pictures:

@@ -35,9 +35,10 @@ def pair(name: str) -> tuple[FeedForwardRecipe, BackpropRecipe]:
 
 
 def with_net_of(recipe: FeedForwardRecipe, twin: BackpropRecipe) -> BackpropRecipe:
-    """The twin with the same data, net, batch, jitter and seed, its own rate and schedule."""
-    shared: dict[str, Any] = {name: getattr(recipe, name) for name in ("data", "widths", "batch", "jitter", "seed")}
-    return replace(twin, **shared)
+    """The twin with the net of ``recipe``, as `recipes.as_twin` has it."""
+    matched = recipes.as_twin(twin, recipe)
+    assert isinstance(matched, BackpropRecipe)
+    return matched
 
 
 def every_case(recipe: FeedForwardRecipe) -> FeedForwardRecipe:

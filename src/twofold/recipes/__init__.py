@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twofold.errors import unknown
 from twofold.recipes import digits, mnist, mnist_jitter, mnist_wide
 from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
 
-__all__ = ["RECIPES", "BackpropRecipe", "FeedForwardRecipe", "Recipe", "find", "twin_of"]
+__all__ = ["RECIPES", "BackpropRecipe", "FeedForwardRecipe", "Recipe", "as_twin", "find", "twin_of"]
 
 RECIPES: dict[str, Recipe] = {
     "digits": digits.digits,
@@ -31,6 +33,19 @@ def find(name: str) -> Recipe:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
+
+
+def as_twin(twin: Recipe, recipe: Recipe) -> Recipe:
+    """The twin with the data, net, batch, jitter, held-out images and seed of ``recipe``, its own rate and schedule."""
+    return replace(
+        twin,
+        data=recipe.data,
+        widths=recipe.widths,
+        batch=recipe.batch,
+        jitter=recipe.jitter,
+        validation=recipe.validation,
+        seed=recipe.seed,
+    )
 
 
 def twin_of(name: str) -> str | None:
