@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from twofold.nets.backprop import Backprop
-from twofold.nets.feedforward import FeedForward
+from twofold.nets.taught import TaughtByGoodness
 
 SHORTLIST = 3
 """Labels that the fast test hands to the slow one, where there are about ten."""
@@ -32,8 +32,8 @@ class Tested:
     goodness: Tensor | None
 
 
-def test(net: FeedForward | Backprop, images: Tensor, labels: Tensor, shortlist: int = SHORTLIST) -> Tested:
-    """Slow, fast and shortlist test of a net that is taught by goodness; the one test that the twin has.
+def test(net: TaughtByGoodness | Backprop, images: Tensor, labels: Tensor, shortlist: int = SHORTLIST) -> Tested:
+    """Slow and shortlist test of a net that is taught by goodness, and what its softmaxes read; the twin's only test.
 
     Args:
         net: the network, on the device of the images.
@@ -45,19 +45,20 @@ def test(net: FeedForward | Backprop, images: Tensor, labels: Tensor, shortlist:
     def share_wrong(named: Tensor) -> float:
         return (named != labels).float().mean().item()
 
-    logits = net.fast(images)
-    named = {"fast": logits.argmax(1)}
     if isinstance(net, Backprop):
+        named = {"fast": net.fast(images).argmax(1)}
         return Tested({"fast": share_wrong(named["fast"])}, {"fast": 1}, [], named, None)
 
+    readings = net.readings(images)
     goodness = net.goodness(images, net.every_label(images))
     total = net.total(goodness)
-    candidates = logits.topk(min(shortlist, net.classes), dim=1).indices
+    candidates = readings["fast"].topk(min(shortlist, net.classes), dim=1).indices
     best = total.gather(1, candidates).argmax(1, keepdim=True)
-    named = {"slow": total.argmax(1), **named, "shortlist": candidates.gather(1, best)[:, 0]}
+    read = {name: logits.argmax(1) for name, logits in readings.items()}
+    named = {"slow": total.argmax(1), **read, "shortlist": candidates.gather(1, best)[:, 0]}
     return Tested(
         error={name: share_wrong(answer) for name, answer in named.items()},
-        passes_per_image={"slow": net.classes, "fast": 1, "shortlist": 1 + candidates.shape[1]},
+        passes_per_image=net.passes(shortlist),
         layer_error=[share_wrong(goodness[:, :, index].argmax(1)) for index in range(goodness.shape[2])],
         named=named,
         goodness=goodness,

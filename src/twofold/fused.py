@@ -15,11 +15,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from twofold import learning
-from twofold.layers import Layer
+from twofold import learning, recurrence
+from twofold.layers import Layer, Learner
 from twofold.learning import Judged, Rule
 from twofold.nets.backprop import Backprop
-from twofold.nets.feedforward import Softmax
+from twofold.nets.taught import Softmax
+from twofold.recurrence import RecurrentLayer, Settled
 
 PAYS_FROM = 2e10
 """Weights times updates from which a training is long enough to wait for the compiler."""
@@ -36,6 +37,16 @@ def judge(
 ) -> Judged:
     """``learning.judge``, compiled."""
     return _judge_of(threshold, rule)(activity, mean_activity, batches, weight)
+
+
+@functools.cache
+def _settle_with(damping: float, rule: Rule) -> Callable[..., Settled]:
+    return torch.compile(functools.partial(recurrence.settle, damping=damping, rule=rule), dynamic=True)
+
+
+def settle(total: Tensor | None, drive: Tensor, before: Tensor | None, damping: float, rule: Rule) -> Settled:
+    """``recurrence.settle``, compiled."""
+    return _settle_with(damping, rule)(total, drive, before)
 
 
 @functools.cache
@@ -89,5 +100,7 @@ def fuse(net: nn.Module) -> None:
     for part in net.modules():
         if isinstance(part, Layer):
             part.judge = judge
-        if isinstance(part, Layer | Softmax | Backprop):
+        if isinstance(part, RecurrentLayer):
+            part.settle = settle
+        if isinstance(part, Learner | Softmax | Backprop):
             part.update = smooth_and_step

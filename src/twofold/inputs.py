@@ -14,17 +14,15 @@ from twofold.goodness import wide
 from twofold.normalize import TINY
 
 
-class Images:
-    """A batch of images in the rows of a matrix whose first columns, the place of the label, are zero.
+class Constant:
+    """Rows that stay as they are while they are used several times, and so does their product with the weights.
 
     Attributes:
         rows: ``(batch, inputs)``.
-        squares: sum of the squared pixels of each image, ``(batch,)``.
     """
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
-        self.squares = rows.square().sum(1, dtype=wide(rows))
         self._product: tuple[Tensor, int, Tensor] | None = None
 
     def times(self, weight: Tensor) -> Tensor:
@@ -32,6 +30,18 @@ class Images:
         if self._product is None or self._product[0] is not weight or self._product[1] != weight._version:
             self._product = weight, weight._version, functional.linear(self.rows.to(weight.dtype), weight)
         return self._product[2]
+
+
+class Images(Constant):
+    """A batch of images in the rows of a matrix whose first columns, the place of the label, are zero.
+
+    Attributes:
+        squares: sum of the squared pixels of each image, ``(batch,)``.
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        super().__init__(rows)
+        self.squares = rows.square().sum(1, dtype=wide(rows))
 
 
 class Stated:
@@ -65,7 +75,7 @@ class Stated:
 
     def busy(self, signal: Tensor) -> Tensor:
         """The rows of all images that have a signal under any of their labels."""
-        images = _chosen(signal.view(self.variants, self.count).any(0))
+        images = chosen(signal.view(self.variants, self.count).any(0))
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
     def outer(self, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
@@ -112,10 +122,10 @@ def linear(below: Below, weight: Tensor, bias: Tensor) -> Tensor:
 
 def busy(below: Below, signal: Tensor) -> Tensor:
     """The numbers of the rows that go into the weight gradient: all that have a signal."""
-    return below.busy(signal) if isinstance(below, Stated) else _chosen(signal != 0)
+    return below.busy(signal) if isinstance(below, Stated) else chosen(signal != 0)
 
 
-def _chosen(holds: Tensor) -> Tensor:
+def chosen(holds: Tensor) -> Tensor:
     """Where it holds; on a GPU everywhere: the program would wait for the answer, and rows of zeros add nothing."""
     return torch.arange(len(holds), device=holds.device) if holds.is_cuda else holds.nonzero()[:, 0]
 
@@ -134,6 +144,6 @@ def outer(below: Below, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
     """
     if isinstance(below, Stated):
         return below.outer(wanted, rows, pull)
-    half, chosen = below[: len(below) // 2], below.index_select(0, rows)
+    half, given = below[: len(below) // 2], below.index_select(0, rows)
     total = half.sum(0, keepdim=True, dtype=wide(half))
-    return torch.cat([wanted, pull[None]]).T @ torch.cat([chosen.to(wanted.dtype), total.to(wanted.dtype)])
+    return torch.cat([wanted, pull[None]]).T @ torch.cat([given.to(wanted.dtype), total.to(wanted.dtype)])

@@ -32,8 +32,8 @@ class Learned(NamedTuple):
     need: Tensor
 
 
-class Layer(nn.Module, ABC):
-    """A layer that learns from what it sees, and from nothing that happens above it (talk 07:12).
+class Learner(nn.Module):
+    """What all layers have that learn by themselves: a rule, and the state that it needs.
 
     Parameters are stored as in any module and appear in ``state_dict``. What only learning needs (smoothed gradients,
     mean activities) lies in buffers outside ``state_dict``; ``learning_state`` gives them, for checkpoints.
@@ -43,7 +43,7 @@ class Layer(nn.Module, ABC):
         rule: how the layer learns.
         threshold: the goodness at which p(positive) = ½.
         compute: the type of its products, ``torch.bfloat16`` for instance; ``None`` is the type of its weights.
-        judge, update: ``learning.judge`` and ``learning.smooth_and_step``, or what computes the same faster.
+        update: ``learning.smooth_and_step``, or what computes the same faster.
     """
 
     mean_activity: Tensor
@@ -55,10 +55,29 @@ class Layer(nn.Module, ABC):
         self.rule = rule
         self.threshold = rule.goodness.threshold(units)
         self.compute: torch.dtype | None = None
-        self.judge: Judge = judge
         self.update: Update = smooth_and_step
         self.register_buffer("mean_activity", torch.full((units,), 0.5), persistent=False)
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    def forget(self) -> None:
+        """Give back the memory of what can be made again."""
+
+    def learning_state(self) -> dict[str, Tensor]:
+        """The buffers that learning needs and ``state_dict`` leaves out, by name."""
+        kept = self.state_dict().keys()
+        return {name: buffer for name, buffer in self.named_buffers() if name not in kept}
+
+
+class Layer(Learner, ABC):
+    """A layer that learns from what it sees, and from nothing that happens above it (talk 07:12).
+
+    Attributes:
+        judge: ``learning.judge``, or what computes the same faster.
+    """
+
+    def __init__(self, units: int, rule: Rule) -> None:
+        super().__init__(units, rule)
+        self.judge: Judge = judge
 
     @abstractmethod
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
@@ -97,14 +116,6 @@ class Layer(nn.Module, ABC):
             self.climb(below, activity, seen.signal, seen.pull, rate)
         above, goodness = seen.above, seen.goodness
         return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]), seen.need)
-
-    def forget(self) -> None:
-        """Give back the memory of what can be made again."""
-
-    def learning_state(self) -> dict[str, Tensor]:
-        """The buffers that learning needs and ``state_dict`` leaves out, by name."""
-        kept = self.state_dict().keys()
-        return {name: buffer for name, buffer in self.named_buffers() if name not in kept}
 
 
 class Dense(Layer):

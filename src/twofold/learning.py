@@ -23,7 +23,7 @@ class Rule:
 
     For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the layer climbs
 
-        Δz⁺ = s⁺ · slope(y⁺) + peer · (mean over units of m - m),     Δz⁻ = -s⁻ · slope(y⁻)
+        Δz⁺ = s⁺ · slope(y⁺) + peer · (max(floor, mean over units of m) - m),     Δz⁻ = -s⁻ · slope(y⁻)
 
     on its total inputs z. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch is smoothed over batches,
 
@@ -40,6 +40,8 @@ class Rule:
         decay: weight decay, relative to the rate.
         peer: strength of peer normalization. It pulls each unit's mean activity to that of its layer, and revives
             units that are never active.
+        floor: the least that peers pull to: a layer whose mean activity is below it pulls itself up. Where low activity
+            is wanted of positive data, silence of the whole layer would be an end from which nothing leads back.
         tolerance: a case whose signal is weaker than this goes into the gradient with a probability of signal /
             tolerance, and then with the strength of the tolerance: the same on average, and after the first epochs a
             small part of the work. 0 takes all as they are.
@@ -52,6 +54,7 @@ class Rule:
     smoothing: float = 0.9
     decay: float = 0.001
     peer: float = 0.03
+    floor: float = 0.0
     tolerance: float = 0.0
     normalize: Callable[[Tensor], Tensor] = normalize
 
@@ -92,17 +95,39 @@ def judge(
     flat = activity.flatten(1)
     count = len(flat) // 2
     goodness = rule.goodness.value(flat)
-    excess = goodness - threshold
-    signals = torch.stack(rule.objective.signal(excess[:count], excess[count:], rule.temperature))
+    more, less, need = ask(goodness[:count], goodness[count:], batches, weight, threshold, rule)
+    pull = peers(flat[:count].mean(0, dtype=mean_activity.dtype), mean_activity, rule)
+    return Judged(rule.normalize(activity), goodness, torch.cat([more, less]) / count, need, pull / count)
+
+
+def ask(
+    positive: Tensor, negative: Tensor, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How the goodness of each case is to change, and how much a pair had to teach; each ``(cases,)``.
+
+    Args:
+        positive: goodness of the positive cases, ``(cases,)``.
+        negative: of as many negative ones.
+        batches, weight, threshold, rule: as in ``judge``.
+
+    Returns:
+        The signal of the positive cases, above 0 where more goodness is wanted, that of the negative ones, and the
+        stronger of a pair's two, before any weighting. Signals are 0 where a case is left out.
+    """
+    signals = torch.stack(rule.objective.signal(positive - threshold, negative - threshold, rule.temperature))
     need = signals.abs().amax(0)
     if weight is not None:
         most = signals.abs().clamp(min=1)
         signals = torch.minimum(torch.maximum(signals * weight, -most), most)
     batches.add_(1)
     more, less = sample(signals, rule.tolerance, batches)
-    mean_activity.lerp_(flat[:count].mean(0, dtype=mean_activity.dtype), 0.1)
-    pull = rule.peer * (mean_activity.mean() - mean_activity)
-    return Judged(rule.normalize(activity), goodness, torch.cat([more, -less]) / count, need, pull / count)
+    return more, -less, need
+
+
+def peers(mean: Tensor, mean_activity: Tensor, rule: Rule) -> Tensor:
+    """The pull of the peers on each unit, ``(units,)``, once its running mean has taken in the newest ``mean``."""
+    mean_activity.lerp_(mean, 0.1)
+    return rule.peer * (mean_activity.mean().clamp(min=rule.floor) - mean_activity)
 
 
 def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,13 +24,16 @@ from twofold.layers import dense
 from twofold.learning import Rule
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.taught import TaughtByGoodness
 from twofold.normalize import NORMALIZE
 from twofold.objectives import OBJECTIVES
 from twofold.offload import keep_on_disk
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, GoodnessRecipe, Recipe, RecurrentRecipe
 from twofold.train import Backpropagation, ForwardForward, Method
+from twofold.train_recurrent import Settling
 
-METHODS: dict[str, type[Recipe]] = {kind.method: kind for kind in (FeedForwardRecipe, BackpropRecipe)}
+METHODS: dict[str, type[Recipe]] = {kind.method: kind for kind in (FeedForwardRecipe, RecurrentRecipe, BackpropRecipe)}
 
 
 class Progress(Protocol):
@@ -53,7 +56,11 @@ class Silent:
         """Nothing."""
 
 
-def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None) -> FeedForward | Backprop:
+Net = FeedForward | Recurrent | Backprop
+"""What a recipe builds."""
+
+
+def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None) -> Net:
     """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU.
 
     Args:
@@ -63,23 +70,48 @@ def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None
         at_rest: folder in which layers that are not at work lie; they stay in memory where it is not given.
     """
     generator = torch.Generator().manual_seed(recipe.seed)
-    if not isinstance(recipe, FeedForwardRecipe):
-        return Backprop(pixels, recipe.widths, classes, generator)
-    rule = Rule(
+    if isinstance(recipe, FeedForwardRecipe):
+        return _feedforward(recipe, pixels, classes, at_rest, generator)
+    if isinstance(recipe, RecurrentRecipe):
+        return Recurrent(
+            pixels,
+            recipe.widths,
+            classes,
+            _rule(recipe),
+            damping=recipe.damping,
+            iterations=recipe.iterations,
+            judged=(recipe.judge_from, recipe.judge_to),
+            label_strength=recipe.label_strength,
+            top_down=recipe.top_down,
+            lateral=recipe.lateral,
+            softmax_decay=recipe.softmax_decay,
+            generator=generator,
+        )
+    return Backprop(pixels, recipe.widths, classes, generator)
+
+
+def _rule(recipe: GoodnessRecipe) -> Rule:
+    return Rule(
         goodness=GOODNESS[recipe.goodness],
         objective=OBJECTIVES[recipe.objective],
         temperature=recipe.temperature,
         smoothing=recipe.smoothing,
         decay=recipe.decay,
         peer=recipe.peer,
+        floor=recipe.floor,
         tolerance=recipe.tolerance,
-        normalize=NORMALIZE[recipe.normalize],
     )
+
+
+def _feedforward(
+    recipe: FeedForwardRecipe, pixels: int, classes: int, at_rest: Path | None, generator: torch.Generator
+) -> FeedForward:
     if recipe.label_in == "overlay" and pixels <= classes:
         raise SettingError(
             f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"
         )
     inputs = pixels + (classes if recipe.label_in == "prepend" else 0)
+    rule = replace(_rule(recipe), normalize=NORMALIZE[recipe.normalize])
     layers = dense(inputs, recipe.widths, rule, generator)
     return FeedForward(
         layers if at_rest is None else keep_on_disk(layers, at_rest),
@@ -91,7 +123,7 @@ def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None
     )
 
 
-def set_precision(net: FeedForward | Backprop, precision: str) -> None:
+def set_precision(net: Net, precision: str) -> None:
     """The type in which the net computes its products."""
     for part in (net, *net.layers):
         if hasattr(part, "compute"):
@@ -107,14 +139,19 @@ def needed_memory(recipe: Recipe, data: Dataset, precision: str, offload: bool) 
     if isinstance(recipe, FeedForwardRecipe):
         at_work = max(weights) * (2 + copied) + 8 * rows.max()
         return int(at_work if offload else sum(weights) * (1 + copied) + at_work)
+    if isinstance(recipe, RecurrentRecipe):
+        moments = 4 * min(recipe.window, recipe.iterations) + 8
+        return int(2 * sum(weights) * (1 + 2 * copied) + moments * rows.sum())
     return int(sum(weights) * (1 + 2 * copied) + 2 * rows.sum())
 
 
-def method_for(net: FeedForward | Backprop, recipe: Recipe, device: torch.device, cases: int) -> Method:
+def method_for(net: Net, recipe: Recipe, device: torch.device, cases: int) -> Method:
     """The way of learning that the recipe asks for."""
     generator = torch.Generator(device).manual_seed(recipe.seed + 1)
     if isinstance(recipe, FeedForwardRecipe) and isinstance(net, FeedForward):
         return ForwardForward(net, recipe, generator, cases)
+    if isinstance(recipe, RecurrentRecipe) and isinstance(net, Recurrent):
+        return Settling(net, recipe, generator, cases)
     assert isinstance(recipe, BackpropRecipe)
     assert isinstance(net, Backprop)
     return Backpropagation(net, recipe, generator, cases)
@@ -266,7 +303,7 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    net: FeedForward | Backprop
+    net: Net
     result: Result
     history: list[dict[str, Any]]
     shape: tuple[int, int, int]
@@ -311,7 +348,7 @@ def held_out(run: Run, data_dir: Path | None = None) -> Dataset:
     return data.hold_out(run.recipe.validation) if run.recipe.validation else data
 
 
-def name_picture(net: FeedForward | Backprop, image: Tensor) -> dict[str, Any]:
+def name_picture(net: Net, image: Tensor) -> dict[str, Any]:
     """What each test says of one image ``(1, channels, height, width)``, as JSON can hold it.
 
     Returns:
@@ -319,11 +356,11 @@ def name_picture(net: FeedForward | Backprop, image: Tensor) -> dict[str, Any]:
         test, ``None`` for the twin.
     """
     image = image.to(next(net.parameters()).device)
-    logits = net.fast(image)
-    label = {"fast": int(logits.argmax())}
+    readings = net.readings(image) if isinstance(net, TaughtByGoodness) else {"fast": net.fast(image)}
+    label = {test: int(logits.argmax()) for test, logits in readings.items()}
     goodness = None
-    if isinstance(net, FeedForward):
+    if isinstance(net, TaughtByGoodness):
         total = net.slow(image)
         label = {"slow": int(total.argmax()), **label, "shortlist": int(net.shortlist(image, SHORTLIST))}
         goodness = total[0].tolist()
-    return {"label": label, "softmax": logits.softmax(1)[0].tolist(), "goodness": goodness}
+    return {"label": label, "softmax": readings["fast"].softmax(1)[0].tolist(), "goodness": goodness}

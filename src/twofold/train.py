@@ -18,13 +18,14 @@ from twofold.checkpoint import module_tensors
 from twofold.data.transforms import jitter
 from twofold.errors import Diverged
 from twofold.inputs import Below, Images
-from twofold.layers import Layer
+from twofold.layers import Layer, Learner
 from twofold.learning import Rule, half_constant_half_linear
 from twofold.negatives import NEGATIVES
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.taught import TaughtByGoodness
 from twofold.objectives import OBJECTIVES
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, GoodnessRecipe, Recipe
 
 CHECK_EVERY = 50
 """Batches between two looks at whether the numbers are still finite."""
@@ -131,8 +132,74 @@ class Method(ABC):
         }
 
 
-class ForwardForward(Method):
+class GoodnessMethod(Method):
     """Positive data: images with their labels. Negative data: the same images with wrong labels.
+
+    Attributes:
+        logits: of each image, the newest that a softmax read from its hidden activities, ``(cases, classes)``: hard
+            negative labels are drawn from them.
+    """
+
+    net: TaughtByGoodness
+    recipe: GoodnessRecipe
+
+    def __init__(self, net: TaughtByGoodness, recipe: GoodnessRecipe, generator: torch.Generator, cases: int) -> None:
+        super().__init__(net, recipe, generator, cases)
+        self.logits = torch.zeros(cases, net.classes, device=generator.device)
+        self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {**module_tensors(self.net), "logits": self.logits}
+
+    def check(self) -> None:
+        for number, kept in enumerate(self._goodness, 1):
+            if kept and not all(part.isfinite().all() for part in kept[-1]):
+                raise Diverged(
+                    f"layer {number}'s goodness is not a finite number any more after {self.batches_seen} batches: "
+                    f"lower --rate (it is {self.recipe.rate:g}), or raise --decay or --temperature"
+                )
+
+    def metrics(self) -> dict[str, Any]:
+        layers: list[dict[str, float] | None] = []
+        for number, (layer, kept) in enumerate(zip(self.net.layers, self._goodness, strict=True), 1):
+            if not kept:
+                layers.append(None)
+                continue
+            assert isinstance(layer, Learner)
+            positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
+            scale, temperature = layer.threshold, self.recipe.temperature
+            summary = {
+                "positive": (positive.mean() / scale).item(),
+                "negative": (negative.mean() / scale).item(),
+                "p_positive": torch.sigmoid((positive - scale) / temperature).mean().item(),
+                "p_negative": torch.sigmoid((negative - scale) / temperature).mean().item(),
+            }
+            kept.clear()
+            self._raise_if_collapsed(number, summary)
+            layers.append(summary)
+        return {**super().metrics(), "layers": layers}
+
+    def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
+        """A layer that has had time to learn and is silent, or says the same of everything, will not recover."""
+        if self.batches_seen < 500:
+            return
+        where = f"layer {number} has collapsed after {self.batches_seen} batches"
+        if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
+            raise Diverged(
+                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise --peer, "
+                "which revives silent units"
+            )
+        low, high = sorted((summary["p_positive"], summary["p_negative"]))
+        if not OBJECTIVES[self.recipe.objective].paired and (high < 1e-3 or low > 1 - 1e-3):
+            raise Diverged(
+                f"{where}: it takes all data for {'negative' if high < 1e-3 else 'positive'} "
+                f"(p = {summary['p_positive']:.4f} and {summary['p_negative']:.4f}); change --rate (it is "
+                f"{self.recipe.rate:g}), lower --decay, or raise --temperature or --label-strength"
+            )
+
+
+class ForwardForward(GoodnessMethod):
+    """Layer after layer, from the bottom up.
 
     Each layer raises its goodness for the first, lowers it for the second, and passes normalized activity on. No
     derivative crosses a layer. A share of each batch makes a third pass, with a neutral label: from it the softmax of
@@ -141,11 +208,6 @@ class ForwardForward(Method):
 
     net: FeedForward
     recipe: FeedForwardRecipe
-
-    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, generator: torch.Generator, cases: int) -> None:
-        super().__init__(net, recipe, generator, cases)
-        self.logits = torch.zeros(cases, net.classes, device=generator.device)
-        self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
 
     @torch.no_grad()
     def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
@@ -191,55 +253,6 @@ class ForwardForward(Method):
             return range(count), progress
         turn = min(int(progress * count), count - 1)
         return range(turn, turn + 1), progress * count - turn
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {**module_tensors(self.net), "logits": self.logits}
-
-    def check(self) -> None:
-        for number, kept in enumerate(self._goodness, 1):
-            if kept and not all(part.isfinite().all() for part in kept[-1]):
-                raise Diverged(
-                    f"layer {number}'s goodness is not a finite number any more after {self.batches_seen} batches: "
-                    f"lower --rate (it is {self.recipe.rate:g}), or raise --decay or --temperature"
-                )
-
-    def metrics(self) -> dict[str, Any]:
-        layers: list[dict[str, float] | None] = []
-        for number, (layer, kept) in enumerate(zip(self.net.layers, self._goodness, strict=True), 1):
-            if not kept:
-                layers.append(None)
-                continue
-            assert isinstance(layer, Layer)
-            positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
-            scale, temperature = layer.threshold, self.recipe.temperature
-            summary = {
-                "positive": (positive.mean() / scale).item(),
-                "negative": (negative.mean() / scale).item(),
-                "p_positive": torch.sigmoid((positive - scale) / temperature).mean().item(),
-                "p_negative": torch.sigmoid((negative - scale) / temperature).mean().item(),
-            }
-            kept.clear()
-            self._raise_if_collapsed(number, summary)
-            layers.append(summary)
-        return {**super().metrics(), "layers": layers}
-
-    def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
-        """A layer that has had time to learn and is silent, or says the same of everything, will not recover."""
-        if self.batches_seen < 500:
-            return
-        where = f"layer {number} has collapsed after {self.batches_seen} batches"
-        if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
-            raise Diverged(
-                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise --peer, "
-                "which revives silent units"
-            )
-        low, high = sorted((summary["p_positive"], summary["p_negative"]))
-        if not OBJECTIVES[self.recipe.objective].paired and (high < 1e-3 or low > 1 - 1e-3):
-            raise Diverged(
-                f"{where}: it takes all data for {'negative' if high < 1e-3 else 'positive'} "
-                f"(p = {summary['p_positive']:.4f} and {summary['p_negative']:.4f}); change --rate (it is "
-                f"{self.recipe.rate:g}), lower --decay, or raise --temperature or --label-strength"
-            )
 
 
 class Backpropagation(Method):

@@ -6,51 +6,16 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from twofold.errors import SettingError, unknown
-from twofold.inputs import Below, Images, Stated
+from twofold.inputs import Below, Constant, Images, Stated
 from twofold.labels import LABEL_IN, neutral, one_of_n
 from twofold.layers import Layer
-from twofold.learning import Rule, Update, smooth_and_step
+from twofold.nets.taught import ROWS, Softmax, TaughtByGoodness
 from twofold.normalize import normalize
 
-ROWS = 2000
-"""Cases that go through the net at once in a test: large enough to be fast, small enough for any memory."""
 
-
-class Softmax(nn.Module):
-    """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
-
-    Logits = features · Wᵀ; W starts at 0, without bias. The gradient in closed form is (one-of-N - softmax)ᵀ features.
-    """
-
-    weight: nn.Parameter
-    weight_velocity: Tensor
-
-    def __init__(self, features: int, classes: int, decay: float = 0.003) -> None:
-        super().__init__()
-        self.rule = Rule(decay=decay)
-        self.update: Update = smooth_and_step
-        self.weight = nn.Parameter(torch.zeros(classes, features), requires_grad=False)
-        self.register_buffer("weight_velocity", torch.zeros(classes, features), persistent=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` for features ``(batch, features)``."""
-        return linear(features.to(self.weight.dtype), self.weight)
-
-    def learn(self, features: Tensor, labels: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
-        """One step towards the true labels ``(batch,)``, of which each counts ``weight`` ``(batch,)``, or 1; the logits
-        are those from before the step."""
-        logits: Tensor = self(features)
-        wanted = -logits.softmax(1)
-        wanted[torch.arange(len(labels), device=labels.device), labels] += 1
-        wanted *= 1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)
-        self.update(self.weight, self.weight_velocity, wanted.T @ features.to(wanted.dtype), rate, self.rule, None)
-        return logits
-
-
-class FeedForward(nn.Module):
+class FeedForward(TaughtByGoodness):
     """A feedforward net that is taught by goodness.
 
     The label is a part of the input: the right one makes positive data, a wrong one negative data. A test asks which
@@ -79,14 +44,13 @@ class FeedForward(nn.Module):
         counted_from: int = 2,
         softmax_decay: float = 0.003,
     ) -> None:
-        super().__init__()
+        super().__init__(classes)
         layers = list(layers)
         if not layers:
             raise SettingError("a net needs at least one layer, got none: give at least one width")
         if label_in not in LABEL_IN:
             raise unknown("way of putting the label in", label_in, LABEL_IN)
         self.layers = nn.ModuleList(layers)
-        self.classes = classes
         self.label_in = label_in
         self.label_strength = label_strength
         self.counted = range(min(counted_from, len(layers)) - 1, len(layers))
@@ -94,10 +58,11 @@ class FeedForward(nn.Module):
 
     # ---- input -------------------------------------------------------------------------------------------------
 
-    def images(self, images: Tensor | Images) -> Images:
+    def images(self, images: Tensor | Constant) -> Images:
         """Images ``(batch, ...)`` made ready for any label; what is ready stays as it is."""
         if isinstance(images, Images):
             return images
+        assert isinstance(images, Tensor)
         no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
         return Images(LABEL_IN[self.label_in](images.flatten(1), no_label))
 
@@ -129,15 +94,16 @@ class FeedForward(nn.Module):
     # ---- tests -------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fast(self, images: Tensor | Images) -> Tensor:
+    def fast(self, images: Tensor | Constant) -> Tensor:
         """Logits ``(batch, classes)`` of the fast test: neutral label, one forward pass, softmax."""
         if isinstance(images, Images):
             logits: Tensor = self.softmax(self.features(self.with_neutral_label(images)))
             return logits
+        assert isinstance(images, Tensor)
         return torch.cat([self.fast(self.images(part)) for part in torch.split(images, ROWS)])
 
     @torch.no_grad()
-    def goodness(self, images: Tensor | Images, labels: Tensor) -> Tensor:
+    def goodness(self, images: Tensor | Constant, labels: Tensor) -> Tensor:
         """Goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
 
         Args:
@@ -151,27 +117,10 @@ class FeedForward(nn.Module):
                 for column in labels.T
             ]
             return torch.stack(columns, 1)
+        assert isinstance(images, Tensor)
         parts = zip(torch.split(images, ROWS), torch.split(labels, ROWS), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
-    def slow(self, images: Tensor) -> Tensor:
-        """Total goodness ``(batch, classes)`` of the counted layers for each label: one forward pass a label."""
-        return self.total(self.goodness(images, self.every_label(images)))
-
-    def shortlist(self, images: Tensor, size: int) -> Tensor:
-        """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
-        named = []
-        for part in torch.split(images, ROWS):
-            ready = self.images(part)
-            candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
-            best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
-            named.append(candidates.gather(1, best)[:, 0])
-        return torch.cat(named)
-
-    def total(self, goodness: Tensor) -> Tensor:
-        """Sum over the counted layers: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
-        return goodness[:, :, self.counted.start :].sum(2)
-
-    def every_label(self, images: Tensor) -> Tensor:
-        """All labels as candidates of each image, ``(batch, classes)``."""
-        return torch.arange(self.classes, device=images.device).expand(len(images), -1)
+    def passes(self, shortlist: int) -> dict[str, int]:
+        """Test -> forward passes that it takes for an image."""
+        return {"slow": self.classes, "fast": 1, "shortlist": 1 + min(shortlist, self.classes)}

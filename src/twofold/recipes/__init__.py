@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twofold.errors import unknown
-from twofold.recipes import digits, mnist, mnist_jitter, mnist_wide
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.recipes import digits, mnist, mnist_jitter, mnist_wide, recurrent
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, GoodnessRecipe, Recipe, RecurrentRecipe
 
-__all__ = ["RECIPES", "BackpropRecipe", "FeedForwardRecipe", "Recipe", "as_twin", "find", "twin_of"]
+__all__ = [
+    "RECIPES",
+    "BackpropRecipe",
+    "FeedForwardRecipe",
+    "GoodnessRecipe",
+    "Recipe",
+    "RecurrentRecipe",
+    "as_twin",
+    "find",
+    "twin_of",
+]
 
 RECIPES: dict[str, Recipe] = {
     "digits": digits.digits,
@@ -21,6 +31,8 @@ RECIPES: dict[str, Recipe] = {
     "mnist-wide-twin": mnist_wide.twin,
     "mnist-jitter": mnist_jitter.mnist_jitter,
     "mnist-jitter-twin": mnist_jitter.twin,
+    "recurrent": recurrent.recurrent,
+    "recurrent-twin": recurrent.twin,
 }
 
 

@@ -32,6 +32,7 @@ mnist = FeedForwardRecipe(
     objective="swish_symba",
     temperature=50.0,
     peer=0.03,
+    floor=0.0,
     neutral_share=1.0,
     counted_from=2,
     softmax_rate=0.1,

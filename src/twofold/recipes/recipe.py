@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -84,37 +85,66 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedForwardRecipe(Recipe):
-    """Forward-Forward on a stack of dense layers.
+class GoodnessRecipe(Recipe):
+    """What all nets share that are taught by goodness.
 
     Attributes:
         negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes) or random.
-        label_in: overlay (the label replaces the first pixels) or prepend (it comes in front of them).
         label_strength: the number at the label's place in the input.
         goodness: the goodness function.
         objective: what is asked of the goodness.
         temperature: of the objective, in units of goodness.
         peer: strength of peer normalization.
-        neutral_share: share of each batch that makes a third pass, with a neutral label, from which the softmax learns
-            and hard negatives are drawn; the others' are drawn from their last one. 1 is the author's.
-        counted_from: first layer, from 1, whose goodness and activities the tests use.
+        floor: mean activity below which the peers of a layer pull it up, so that it cannot fall silent.
+        neutral_share: share of each batch that sees a neutral label, from which a softmax learns.
         softmax_rate: learning rate of the softmax that the fast test reads.
         softmax_decay: its weight decay.
-        layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
-        normalize: what a layer passes on: length (its activity at a fixed length) or none (as it is, an ablation).
     """
 
     negatives: str
-    label_in: str
     label_strength: float
     goodness: str
     objective: str
     temperature: float
     peer: float
+    floor: float
     neutral_share: float
-    counted_from: int
     softmax_rate: float
     softmax_decay: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect_known("negatives", self.negatives, NEGATIVES)
+        self._expect_known("goodness", self.goodness, GOODNESS)
+        self._expect_known("objective", self.objective, OBJECTIVES)
+        self._expect_positive("label_strength", self.label_strength)
+        self._expect_positive("temperature", self.temperature)
+        self._expect_not_negative("peer", self.peer)
+        self._expect_not_negative("floor", self.floor)
+        self._expect(0 < self.neutral_share <= 1, "neutral_share", self.neutral_share, "a share above 0 and at most 1")
+        self._expect_positive("softmax_rate", self.softmax_rate)
+        self._expect_not_negative("softmax_decay", self.softmax_decay)
+
+    @staticmethod
+    def _expect_known(kind: str, name: str, known: Mapping[str, object]) -> None:
+        if name not in known:
+            raise unknown(kind, name, known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForwardRecipe(GoodnessRecipe):
+    """Forward-Forward on a stack of dense layers. Hard negatives are drawn from an image's newest pass with a neutral
+    label; ``neutral_share`` says how many images make one at a visit.
+
+    Attributes:
+        label_in: overlay (the label replaces the first pixels) or prepend (it comes in front of them).
+        counted_from: first layer, from 1, whose goodness and activities the tests use.
+        layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
+        normalize: what a layer passes on: length (its activity at a fixed length) or none (as it is, an ablation).
+    """
+
+    label_in: str
+    counted_from: int
     layer_by_layer: bool
     normalize: str
 
@@ -122,22 +152,47 @@ class FeedForwardRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for kind, name, known in (
-            ("negatives", self.negatives, NEGATIVES),
-            ("label-in", self.label_in, LABEL_IN),
-            ("goodness", self.goodness, GOODNESS),
-            ("objective", self.objective, OBJECTIVES),
-            ("normalize", self.normalize, NORMALIZE),
-        ):
-            if name not in known:
-                raise unknown(kind, name, known)
-        self._expect_positive("label_strength", self.label_strength)
-        self._expect_positive("temperature", self.temperature)
-        self._expect_not_negative("peer", self.peer)
-        self._expect(0 < self.neutral_share <= 1, "neutral_share", self.neutral_share, "a share above 0 and at most 1")
+        self._expect_known("label-in", self.label_in, LABEL_IN)
+        self._expect_known("normalize", self.normalize, NORMALIZE)
         self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
-        self._expect_positive("softmax_rate", self.softmax_rate)
-        self._expect_not_negative("softmax_decay", self.softmax_decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentRecipe(GoodnessRecipe):
+    """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up pass;
+    ``neutral_share`` says how many images settle without a label, for the softmax that reads settled layers.
+
+    Attributes:
+        damping: share of its old state that a layer keeps at an iteration.
+        iterations: how often an image is looked at.
+        learn_from: the iteration, from 1, from which gradients are gathered.
+        judge_from: first iteration whose goodness the slow test averages.
+        judge_to: the last one.
+        window: iterations whose weight gradients are one product. It bounds memory and changes rounding alone.
+        top_down: layers see the layer above. Without it only the top layer sees the label.
+        lateral: layers see themselves.
+    """
+
+    damping: float
+    iterations: int
+    learn_from: int
+    judge_from: int
+    judge_to: int
+    window: int
+    top_down: bool
+    lateral: bool
+
+    method: ClassVar[str] = "recurrent"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect(0 <= self.damping < 1, "damping", self.damping, "a share in [0, 1)")
+        self._expect(self.iterations >= 1, "iterations", self.iterations, "at least 1")
+        held = 1 <= self.learn_from <= self.iterations
+        self._expect(held, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
+        self._expect(self.judge_from >= 1, "judge_from", self.judge_from, "an iteration, 1 or later")
+        self._expect(self.judge_to >= self.judge_from, "judge_to", self.judge_to, f"{self.judge_from} or later")
+        self._expect(self.window >= 1, "window", self.window, "at least 1 iteration")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,109 @@
+"""What nets that are taught by goodness have in common: the softmax that reads them, and the tests."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from twofold.inputs import Constant
+from twofold.learning import Rule, Update, smooth_and_step
+
+ROWS = 2000
+"""Cases that go through the net at once in a test: large enough to be fast, small enough for any memory."""
+
+
+class Softmax(nn.Module):
+    """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
+
+    Logits = features · Wᵀ; W starts at 0, without bias. The gradient in closed form is (one-of-N - softmax)ᵀ features.
+    """
+
+    weight: nn.Parameter
+    weight_velocity: Tensor
+
+    def __init__(self, features: int, classes: int, decay: float = 0.003) -> None:
+        super().__init__()
+        self.rule = Rule(decay=decay)
+        self.update: Update = smooth_and_step
+        self.weight = nn.Parameter(torch.zeros(classes, features), requires_grad=False)
+        self.register_buffer("weight_velocity", torch.zeros(classes, features), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` for features ``(batch, features)``."""
+        return linear(features.to(self.weight.dtype), self.weight)
+
+    def learn(self, features: Tensor, labels: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
+        """One step towards the true labels ``(batch,)``, of which each counts ``weight`` ``(batch,)``, or 1; the logits
+        are those from before the step."""
+        logits: Tensor = self(features)
+        wanted = -logits.softmax(1)
+        wanted[torch.arange(len(labels), device=labels.device), labels] += 1
+        wanted *= 1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)
+        self.update(self.weight, self.weight_velocity, wanted.T @ features.to(wanted.dtype), rate, self.rule, None)
+        return logits
+
+
+class TaughtByGoodness(nn.Module, ABC):
+    """A net whose layers say how much they like an image with a label.
+
+    Attributes:
+        layers: from the input upwards.
+        classes: number of labels.
+        counted: numbers, from 0, of the layers whose goodness and activities the tests use.
+        softmax: reads the label from the hidden activities.
+
+    Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
+    """
+
+    layers: nn.ModuleList
+    counted: range
+    softmax: Softmax
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    @abstractmethod
+    def images(self, images: Tensor) -> Constant:
+        """Images made ready for any label, which all tests take as well, and share the work on them."""
+
+    @abstractmethod
+    def fast(self, images: Tensor | Constant) -> Tensor:
+        """Logits ``(batch, classes)`` of one forward pass that knows no label."""
+
+    @abstractmethod
+    def goodness(self, images: Tensor | Constant, labels: Tensor) -> Tensor:
+        """Goodness ``(batch, candidates, layers)`` for each of the labels ``(batch, candidates)``."""
+
+    @abstractmethod
+    def passes(self, shortlist: int) -> dict[str, int]:
+        """Test -> forward passes that it takes for an image."""
+
+    def readings(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits ``(batch, classes)`` of every test that reads them from hidden activities, the fast one first."""
+        return {"fast": self.fast(images)}
+
+    def slow(self, images: Tensor) -> Tensor:
+        """Total goodness ``(batch, classes)`` of the counted layers for each label: one forward pass a label."""
+        return self.total(self.goodness(images, self.every_label(images)))
+
+    def shortlist(self, images: Tensor, size: int) -> Tensor:
+        """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
+        named = []
+        for part in torch.split(images, ROWS):
+            ready = self.images(part)
+            candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
+            best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
+            named.append(candidates.gather(1, best)[:, 0])
+        return torch.cat(named)
+
+    def total(self, goodness: Tensor) -> Tensor:
+        """Sum over the counted layers: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
+        return goodness[:, :, self.counted.start :].sum(2)
+
+    def every_label(self, images: Tensor) -> Tensor:
+        """All labels as candidates of each image, ``(batch, classes)``."""
+        return torch.arange(self.classes, device=images.device).expand(len(images), -1)

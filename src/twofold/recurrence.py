@@ -1,0 +1,248 @@
+"""Layers that see below, above and beside themselves, and learn from every moment of a video (talk 19:31 to 25:51)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from twofold.goodness import wide
+from twofold.inputs import Constant, chosen
+from twofold.layers import Learner
+from twofold.learning import Narrow, Rule, ask, peers
+
+Source = Tensor | Constant
+"""What a layer sees from one side, ``(rows, inputs)``. A ``Constant`` with fewer rows than the net has stands for as
+many copies of them, one after the other, as make them up."""
+
+
+class Settled(NamedTuple):
+    """A layer after one iteration, for each of its cases, ``(rows, ...)``.
+
+    Attributes:
+        state: damped activity before normalization, ``(rows, units)``.
+        above: the same at fixed length: what other layers see at the next iteration, ``(rows, units)``.
+        active: activity that this iteration computed, undamped, ``(rows, units)``.
+        goodness: of ``active``, ``(rows,)``.
+    """
+
+    state: Tensor
+    above: Tensor
+    active: Tensor
+    goodness: Tensor
+
+    def repeat(self, copies: int) -> Settled:
+        """As many copies of all cases, one after the other."""
+        return Settled(*(part.repeat(copies, *[1] * (part.dim() - 1)) for part in self))
+
+
+class Settle(Protocol):
+    """``settle``, or what computes the same faster."""
+
+    def __call__(
+        self, total: Tensor | None, drive: Tensor, before: Tensor | None, damping: float, rule: Rule
+    ) -> Settled: ...
+
+
+def settle(total: Tensor | None, drive: Tensor, before: Tensor | None, damping: float, rule: Rule) -> Settled:
+    """a = relu(total + drive); s ← damping · s + (1 - damping) · a; what others see is n(s). A pure function.
+
+    Source: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
+
+    Args:
+        total: total input from what has changed, ``(rows, units)``; ``None`` where nothing has.
+        drive: total input from what stays the same, and the biases, ``(rows / copies, units)``.
+        before: the old state s, ``(rows, units)``; ``None`` at the first look, which takes a as it is.
+        damping: share of the old state that is kept, in [0, 1).
+        rule: its goodness and normalization are used.
+    """
+    total = drive if total is None else (total.view(-1, *drive.shape) + drive).view(total.shape)
+    active = total.relu()
+    state = active if before is None else damping * before + (1 - damping) * active
+    return Settled(state, rule.normalize(state), active, rule.goodness.value(active))
+
+
+class Moment(NamedTuple):
+    """What a layer saw at an iteration, and what it made of it. Positive cases come first.
+
+    Attributes:
+        sources: by name, from the iteration before.
+        active: ``(2 batch, units)``.
+        goodness: ``(2 batch,)``.
+    """
+
+    sources: Mapping[str, Source]
+    active: Tensor
+    goodness: Tensor
+
+
+class RecurrentLayer(Learner):
+    """A layer with weights from several sides, which settles over iterations and learns from all of them.
+
+    Its total input is z = Σ over sources of W x + b. The derivative of its state with respect to older states is left
+    out, so that learning is greedy in time, in closed form, and remembers no more than a window of iterations
+    (talk 19:31; paper section 2.3). Weights start as N(0, 1) / √(all inputs), biases at 0.
+
+    Args:
+        sources: name -> number of inputs: ``below``, ``above``, ``beside``.
+        units: number of units.
+        rule: how the layer learns.
+        generator: draws the first weights.
+        fields: source -> which of its inputs each unit sees, ``(units, inputs)``, booleans; all where it is not given.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, int],
+        units: int,
+        rule: Rule,
+        generator: torch.Generator | None = None,
+        fields: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__(units, rule)
+        self.settle: Settle = settle
+        self.weights = nn.ParameterDict()
+        self.bias = nn.Parameter(torch.zeros(units), requires_grad=False)
+        self.register_buffer("bias_velocity", torch.zeros(units), persistent=False)
+        self.fields = dict(fields or {})
+        seen = {name: self.fields[name].sum(1) if name in self.fields else inputs for name, inputs in sources.items()}
+        scale = torch.as_tensor(sum(seen.values())).clamp(min=1).sqrt().view(-1, 1)
+        for name, inputs in sources.items():
+            weight = torch.randn(units, inputs, generator=generator) / scale
+            if name in self.fields:
+                weight *= self.fields[name]
+            self.weights[name] = nn.Parameter(weight, requires_grad=False)
+            self.register_buffer(f"{name}_velocity", torch.zeros_like(weight), persistent=False)
+        self._narrow = {name: Narrow() for name in sources}
+        self._gathered: dict[str, Tensor] = {}
+        self._moments = 0
+
+    def weight(self, name: str) -> Tensor:
+        """The weights from a source in the type of the products, ``(units, inputs)``."""
+        return self._narrow[name].of(self.weights[name], self.compute)
+
+    def respond(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> Settled:
+        """One iteration.
+
+        Args:
+            sources: what is seen, by name; a source that is not given is not seen.
+            before: the layer's state, ``(rows, units)``, or ``None`` at the first look.
+            damping: share of it that is kept.
+        """
+        changing = [(name, source) for name, source in sources.items() if isinstance(source, Tensor)]
+        products = [source.times(self.weight(name)) for name, source in sources.items() if isinstance(source, Constant)]
+        bias = self.bias.to(self.compute or self.bias.dtype)
+        rows = max((len(product) for product in products), default=1)
+        drive = bias.expand(rows, -1)
+        for product in products:
+            drive = (drive.view(-1, *product.shape) + product).view(drive.shape)
+        total = None
+        for name, source in changing:
+            weight = self.weight(name)
+            given = source.to(weight.dtype)
+            total = linear(given, weight) if total is None else torch.addmm(total, given, weight.T)
+        if total is None and before is not None:
+            drive = drive.repeat(len(before) // rows, 1)
+        return self.settle(total, drive, before, damping, self.rule)
+
+    # ---- learning ----------------------------------------------------------------------------------------------
+
+    def gather(self, moments: Sequence[Moment], weight: Tensor | None = None) -> Tensor:
+        """Take in the weight gradient of some iterations, one matrix product for each source.
+
+        Args:
+            moments: the iterations.
+            weight: how much each pair of cases counts, ``(batch,)``.
+
+        Returns:
+            How much each pair had to teach, on average over the moments, ``(batch,)``.
+        """
+        count, batch = len(moments), len(moments[0].active) // 2
+        goodness = torch.stack([moment.goodness for moment in moments])
+        halves = goodness[:, :batch].flatten(), goodness[:, batch:].flatten()
+        counts = None if weight is None else weight.repeat(count)
+        more, less, need = ask(*halves, self.batches, counts, self.threshold, self.rule)
+        signal = torch.cat([more.view(count, batch), less.view(count, batch)], 1) / (count * batch)
+
+        mean = torch.stack([moment.active[:batch].mean(0, dtype=self.bias.dtype) for moment in moments]).mean(0)
+        pull = peers(mean, self.mean_activity, self.rule) / (count * batch)
+        rows = [chosen(one != 0) for one in signal]
+        strength = torch.cat([one[busy] for one, busy in zip(signal, rows, strict=True)])
+        active = _rows_of([moment.active for moment in moments], rows)
+        wanted = self.rule.goodness.slope(active) * strength[:, None].to(active.dtype)
+        gradients = {
+            name: _outer([moment.sources[name] for moment in moments], wanted, rows, pull, batch)
+            for name in self.weights
+        }
+        gradients["bias"] = wanted.sum(0, dtype=wide(wanted)) + count * batch * pull
+        self._moments += count
+        for name, gradient in gradients.items():
+            before = self._gathered.get(name)
+            self._gathered[name] = gradient if before is None else before.lerp(gradient, count / self._moments)
+        return need.view(count, batch).mean(0)
+
+    def climb(self, rate: float) -> None:
+        """One update with the mean gradient of all moments that were gathered since the last one, if there are any."""
+        if not self._moments:
+            return
+        for name, parameter in self.weights.items():
+            gradient = self._gathered[name]
+            if name in self.fields:
+                gradient = gradient * self.fields[name]
+            narrow = self.weight(name)
+            self.update(parameter, self.get_buffer(f"{name}_velocity"), gradient, rate, self.rule, narrow)
+            self._narrow[name].is_of(parameter)
+        self.update(self.bias, self.get_buffer("bias_velocity"), self._gathered["bias"], rate, self.rule, None)
+        self._gathered, self._moments = {}, 0
+
+    def forget(self) -> None:
+        self._narrow = {name: Narrow() for name in self.weights}
+
+
+def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
+    """The chosen rows of each tensor, ``(all chosen, ...)``."""
+    if all(len(busy) == len(tensor) for tensor, busy in zip(each, rows, strict=True)):
+        return torch.cat(list(each))
+    return torch.cat([tensor.index_select(0, busy) for tensor, busy in zip(each, rows, strict=True)])
+
+
+def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], pull: Tensor, batch: int) -> Tensor:
+    """The weight gradient from a source, summed over moments: Σ wanted ⊗ row, plus pull ⊗ the sum of positive rows.
+
+    Args:
+        sources: what was seen at each moment.
+        wanted: of the chosen rows of all moments, ``(all chosen, units)``.
+        rows: the numbers of the chosen rows of each moment.
+        pull: ``(units,)``.
+        batch: how many positive rows there are; they come first.
+
+    Returns:
+        ``(units, inputs)``, in the type of ``wanted``.
+    """
+    seen = [source.rows if isinstance(source, Constant) else source for source in sources]
+    total = torch.stack([each[:batch].sum(0, dtype=wide(each)) for each in seen]).sum(0)
+    rows = [busy % len(each) for each, busy in zip(seen, rows, strict=True)]
+    if 2 * sum(len(each) for each in {id(each): each for each in seen}.values()) <= len(wanted):
+        wanted, given = _together(seen, wanted, rows)
+    else:
+        given = _rows_of(seen, rows)
+    return torch.cat([wanted, pull[None].to(wanted)]).T @ torch.cat([given.to(wanted), total[None].to(wanted)])
+
+
+def _together(seen: Sequence[Tensor], wanted: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """What stays the same for several moments, or under several copies, needs one row in the product: what is wanted
+    of it is added up first, as a product with a matrix of ones and zeros."""
+    start: dict[int, int] = {}
+    distinct: list[Tensor] = []
+    for each in seen:
+        if id(each) not in start:
+            start[id(each)] = sum(len(other) for other in distinct)
+            distinct.append(each)
+    place = torch.cat([start[id(each)] + busy for each, busy in zip(seen, rows, strict=True)])
+    given = torch.cat(distinct)
+    member = torch.zeros(len(given), len(place), dtype=wanted.dtype, device=wanted.device)
+    member[place, torch.arange(len(place), device=place.device)] = 1
+    return member @ wanted, given
