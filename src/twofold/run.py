@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from twofold import checkpoint, fused, machine
 from twofold.data import load as load_data
@@ -20,7 +20,7 @@ from twofold.errors import RunError, SettingError
 from twofold.evaluate import SHORTLIST, test
 from twofold.folder import Result, RunFolder
 from twofold.goodness import GOODNESS
-from twofold.layers import dense
+from twofold.layers import Learner, dense
 from twofold.learning import Rule
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
@@ -123,10 +123,10 @@ def _feedforward(
     )
 
 
-def set_precision(net: Net, precision: str) -> None:
+def set_precision(net: nn.Module, precision: str) -> None:
     """The type in which the net computes its products."""
-    for part in (net, *net.layers):
-        if hasattr(part, "compute"):
+    for part in net.modules():
+        if isinstance(part, Learner | Backprop):
             part.compute = machine.compute_type(precision)
 
 

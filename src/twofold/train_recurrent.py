@@ -20,8 +20,8 @@ class Settling(GoodnessMethod):
     """All layers at the same time, iteration after iteration (talk 19:31, 24:03).
 
     The bottom-up pass that starts the hidden layers also gives the logits from which wrong labels are drawn. No
-    derivative crosses a layer or an iteration. A share of each batch also settles under a neutral label, for the softmax
-    that reads settled layers.
+    derivative crosses a layer or an iteration. A share of each batch also settles under a neutral label, for the
+    softmax that reads settled layers.
     """
 
     net: Recurrent

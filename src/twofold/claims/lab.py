@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
-from twofold import data, machine
+from twofold import checkpoint, data, machine
 from twofold.data import Dataset
 from twofold.errors import unknown
 from twofold.evaluate import Tested, test
@@ -22,8 +24,10 @@ from twofold.recipes.digits import digits
 from twofold.recipes.digits import twin as digits_twin
 from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe
-from twofold.run import Progress, Run, Silent, load, train
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, RecurrentRecipe
+from twofold.recipes.recurrent import recurrent
+from twofold.recipes.recurrent import twin as recurrent_twin
+from twofold.run import Progress, Run, Silent, load, set_precision, train
 
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")
@@ -31,7 +35,13 @@ RUNS = Path("runs/claims")
 small = replace(digits, widths=(100, 100, 100), epochs=15, rate=0.03, temperature=5.0)
 small_twin = replace(digits_twin, widths=small.widths, epochs=10)
 
+small_recurrent = replace(
+    recurrent, data="digits", widths=(100, 100), epochs=10, batch=20, rate=0.03, temperature=5.0, tolerance=0.0
+)
+small_recurrent_twin = replace(digits_twin, widths=small_recurrent.widths, epochs=10)
+
 T = TypeVar("T")
+N = TypeVar("N", bound=nn.Module)
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
 """The face of one training, made of its title and its number of epochs, as `twofold.progress.Bar`."""
 
@@ -69,6 +79,7 @@ class Lab:
         data_dir: where data files are looked for first.
         progress: makes the face of each training; ``None`` shows nothing.
         used: the runs that were asked for so far, each once.
+        taught: the nets that experiments have trained in their own way, with their data and the seconds it took.
     """
 
     size: str = "smoke"
@@ -78,6 +89,7 @@ class Lab:
     data_dir: Path | None = None
     progress: Watch | None = None
     used: dict[Path, Run] = field(default_factory=dict)
+    taught: dict[Path, tuple[Dataset, float]] = field(default_factory=dict)
     _data: dict[str, Dataset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,6 +129,26 @@ class Lab:
         narrow = replace(mnist, widths=(500, 500, 500), temperature=mnist.temperature / 2, epochs=8, validation=10_000)
         return narrow, replace(mnist_twin, widths=narrow.widths, epochs=8, validation=10_000)
 
+    def settling(self, name: str = "recurrent") -> tuple[str, RecurrentRecipe, str, BackpropRecipe]:
+        """The recurrent recipe ``name`` and its twin, each behind its own name, for figures on the test set.
+
+        A smoke training has a small net on the embedded digits in their place.
+        """
+        if self.size == "smoke":
+            return "recurrent-small", small_recurrent, "recurrent-small-twin", small_recurrent_twin
+        recipe, twin = RECIPES[name], RECIPES[f"{name}-twin"]
+        assert isinstance(recipe, RecurrentRecipe)
+        assert isinstance(twin, BackpropRecipe)
+        return name, recipe, f"{name}-twin", twin
+
+    def short_settling(self) -> tuple[RecurrentRecipe, BackpropRecipe]:
+        """The same for comparisons: half the units, fewer epochs, tested on training images that are held out."""
+        if self.size == "smoke":
+            return replace(small_recurrent, validation=300), replace(small_recurrent_twin, validation=300)
+        widths = tuple(units // 2 for units in recurrent.widths)
+        halved = replace(recurrent, widths=widths, temperature=recurrent.temperature / 2, epochs=10, validation=10_000)
+        return halved, replace(recurrent_twin, widths=widths, epochs=8, validation=10_000)
+
     # ---- work --------------------------------------------------------------------------------------------------
 
     def data(self, name: str) -> Dataset:
@@ -140,8 +172,7 @@ class Lab:
         dataset = dataset or self.data(recipe.data)
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
-        identity = [recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision]
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+        digest = _digest([recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision])
         folder = self.runs / f"{name}-seed{recipe.seed}-{digest}"
         if not (folder / "result.json").exists():
             face = (
@@ -161,6 +192,34 @@ class Lab:
         self.used[folder] = load(folder, self.device)
         return self.used[folder]
 
+    def teach(self, net: N, name: str, dataset: Dataset, settings: Mapping[str, Any], learn: Callable[[N], None]) -> N:
+        """A net that an experiment trains in its own way: filled with what is kept of it, else trained, and kept.
+
+        Args:
+            net: as it is before learning; it goes to the device, with the products in the laboratory's precision.
+            name: what its file is called, apart from a hash of settings, data, device and precision.
+            dataset: what it learns from.
+            settings: all that decides what it learns, as JSON can hold it.
+            learn: trains it.
+        """
+        where = machine.choose_device(self.device)
+        precision = machine.choose_precision(self.precision, where)
+        digest = _digest([dict(settings), dataset.fingerprint, where.type, precision])
+        path = self.runs / f"{name}-{digest}.safetensors"
+        net.to(where)
+        set_precision(net, precision)
+        if path.exists():
+            tensors, facts = checkpoint.read(path)
+            checkpoint.fill(net.state_dict(), tensors, path)
+            seconds = float(facts["seconds"])
+        else:
+            start = time.perf_counter()
+            learn(net)
+            seconds = time.perf_counter() - start
+            checkpoint.write(path, net.state_dict(), {"seconds": seconds})
+        self.taught[path] = dataset, seconds
+        return net
+
     def held(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """The images and labels that a run was tested on, on its net's device."""
         dataset = dataset or self.data(run.recipe.data)
@@ -174,7 +233,17 @@ class Lab:
 
     def seconds(self) -> float:
         """Of all trainings that were asked for, also where they had been done before."""
-        return sum(run.result.seconds for run in self.used.values())
+        alone = sum(seconds for _, seconds in self.taught.values())
+        return alone + sum(run.result.seconds for run in self.used.values())
+
+    def sources(self) -> dict[str, bool]:
+        """The data sets that were learned from, and whether each is the official one."""
+        found = {run.result.dataset: run.result.official_data for run in self.used.values()}
+        return found | {dataset.name: dataset.official for dataset, _ in self.taught.values()}
+
+
+def _digest(identity: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def percent(share: float) -> float:

@@ -133,7 +133,7 @@ def run(
         raise SettingError(f"the experiment for claim {name!r} is not built yet: choose one of {built}")
     lab = Lab(size, runs, device, precision, data_dir, progress)
     finding = claim.experiment(lab)
-    results = [run.result for run in lab.used.values()]
+    sources = lab.sources()
     return {
         "id": claim.id,
         "time": claim.time,
@@ -141,8 +141,8 @@ def run(
         "size": size,
         **asdict(finding),
         "seconds": round(lab.seconds(), 3),
-        "dataset": ", ".join(sorted({result.dataset for result in results})),
-        "official_data": all(result.official_data for result in results),
+        "dataset": ", ".join(sorted(sources)),
+        "official_data": all(sources.values()),
         "environment": machine.describe(machine.choose_device(device)),
     }
 

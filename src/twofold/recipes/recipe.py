@@ -159,8 +159,8 @@ class FeedForwardRecipe(GoodnessRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentRecipe(GoodnessRecipe):
-    """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up pass;
-    ``neutral_share`` says how many images settle without a label, for the softmax that reads settled layers.
+    """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up
+    pass; ``neutral_share`` says how many images settle without a label, for the softmax that reads settled layers.
 
     Attributes:
         damping: share of its old state that a layer keeps at an iteration.
