@@ -44,9 +44,9 @@ def _settle_with(damping: float, rule: Rule) -> Callable[..., Settled]:
     return torch.compile(functools.partial(recurrence.settle, damping=damping, rule=rule), dynamic=True)
 
 
-def settle(total: Tensor | None, drive: Tensor, before: Tensor | None, damping: float, rule: Rule) -> Settled:
+def settle(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> Settled:
     """``recurrence.settle``, compiled."""
-    return _settle_with(damping, rule)(total, drive, before)
+    return _settle_with(damping, rule)(total, before)
 
 
 @functools.cache

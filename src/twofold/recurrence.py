@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from twofold.goodness import wide
 from twofold.inputs import Constant, chosen
@@ -39,27 +38,21 @@ class Settled(NamedTuple):
         return Settled(*(part.repeat(copies, *[1] * (part.dim() - 1)) for part in self))
 
 
-class Settle(Protocol):
-    """``settle``, or what computes the same faster."""
-
-    def __call__(
-        self, total: Tensor | None, drive: Tensor, before: Tensor | None, damping: float, rule: Rule
-    ) -> Settled: ...
+Settle = Callable[[Tensor, Tensor | None, float, Rule], Settled]
+"""``settle``, or what computes the same faster."""
 
 
-def settle(total: Tensor | None, drive: Tensor, before: Tensor | None, damping: float, rule: Rule) -> Settled:
-    """a = relu(total + drive); s ← damping · s + (1 - damping) · a; what others see is n(s). A pure function.
+def settle(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> Settled:
+    """a = relu(total); s ← damping · s + (1 - damping) · a; what others see is n(s). A pure function.
 
     Source: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
 
     Args:
-        total: total input from what has changed, ``(rows, units)``; ``None`` where nothing has.
-        drive: total input from what stays the same, and the biases, ``(rows / copies, units)``.
+        total: total inputs, ``(rows, units)``.
         before: the old state s, ``(rows, units)``; ``None`` at the first look, which takes a as it is.
         damping: share of the old state that is kept, in [0, 1).
         rule: its goodness and normalization are used.
     """
-    total = drive if total is None else (total.view(-1, *drive.shape) + drive).view(total.shape)
     active = total.relu()
     state = active if before is None else damping * before + (1 - damping) * active
     return Settled(state, rule.normalize(state), active, rule.goodness.value(active))
@@ -117,6 +110,7 @@ class RecurrentLayer(Learner):
             self.weights[name] = nn.Parameter(weight, requires_grad=False)
             self.register_buffer(f"{name}_velocity", torch.zeros_like(weight), persistent=False)
         self._narrow = {name: Narrow() for name in sources}
+        self._kept: tuple[list[object], list[Constant], Tensor] | None = None
         self._gathered: dict[str, Tensor] = {}
         self._moments = 0
 
@@ -132,21 +126,27 @@ class RecurrentLayer(Learner):
             before: the layer's state, ``(rows, units)``, or ``None`` at the first look.
             damping: share of it that is kept.
         """
-        changing = [(name, source) for name, source in sources.items() if isinstance(source, Tensor)]
-        products = [source.times(self.weight(name)) for name, source in sources.items() if isinstance(source, Constant)]
-        bias = self.bias.to(self.compute or self.bias.dtype)
-        rows = max((len(product) for product in products), default=1)
-        drive = bias.expand(rows, -1)
-        for product in products:
-            drive = (drive.view(-1, *product.shape) + product).view(drive.shape)
-        total = None
-        for name, source in changing:
+        changing = {name: source for name, source in sources.items() if isinstance(source, Tensor)}
+        constant = {name: source for name, source in sources.items() if isinstance(source, Constant)}
+        rows = [len(one) for one in (*changing.values(), *([] if before is None else [before]))]
+        total = self._drive(constant, rows[0] if rows else max(len(source.rows) for source in constant.values()))
+        for name, source in changing.items():
             weight = self.weight(name)
-            given = source.to(weight.dtype)
-            total = linear(given, weight) if total is None else torch.addmm(total, given, weight.T)
-        if total is None and before is not None:
-            drive = drive.repeat(len(before) // rows, 1)
-        return self.settle(total, drive, before, damping, self.rule)
+            total = torch.addmm(total, source.to(weight.dtype), weight.T)
+        return self.settle(total, before, damping, self.rule)
+
+    def _drive(self, constant: Mapping[str, Constant], rows: int) -> Tensor:
+        """Biases, and the total input from what stays the same: computed once for as long as all stay as they are."""
+        bias = self.bias.to(self.compute or self.bias.dtype)
+        if not constant:
+            return bias
+        learned = [self.bias, *(self.weights[name] for name in constant)]
+        state = [rows, bias.dtype, *((each.data_ptr(), each._version) for each in learned)]
+        if self._kept is None or self._kept[0] != state or self._kept[1] != list(constant.values()):
+            products = [source.times(self.weight(name)) for name, source in constant.items()]
+            drive = bias + sum(product.repeat(rows // len(product), 1) for product in products)
+            self._kept = state, list(constant.values()), drive
+        return self._kept[2]
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class RecurrentLayer(Learner):
         self._gathered, self._moments = {}, 0
 
     def forget(self) -> None:
-        self._narrow = {name: Narrow() for name in self.weights}
+        self._narrow, self._kept = {name: Narrow() for name in self.weights}, None
 
 
 def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
