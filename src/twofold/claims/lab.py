@@ -36,7 +36,7 @@ small = replace(digits, widths=(100, 100, 100), epochs=15, rate=0.03, temperatur
 small_twin = replace(digits_twin, widths=small.widths, epochs=10)
 
 small_recurrent = replace(
-    recurrent, data="digits", widths=(100, 100), epochs=10, batch=20, rate=0.03, temperature=5.0, tolerance=0.0
+    recurrent, data="digits", widths=(100, 100), epochs=8, batch=40, rate=0.06, temperature=20.0, tolerance=0.0
 )
 small_recurrent_twin = replace(digits_twin, widths=small_recurrent.widths, epochs=10)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from twofold import machine
 from twofold.claims.cheap import cheap
+from twofold.claims.cost import cost
 from twofold.claims.fast_test import fast_test
 from twofold.claims.fields import fields
+from twofold.claims.from_start import from_start
 from twofold.claims.goodness import goodness
 from twofold.claims.hard_neg import hard_neg
 from twofold.claims.irrelevant import irrelevant
@@ -18,8 +20,10 @@ from twofold.claims.jitter import jitter
 from twofold.claims.lab import RUNS, Finding, Lab, Watch
 from twofold.claims.label_in import label_in
 from twofold.claims.layer import layer
+from twofold.claims.low_activity import low_activity
 from twofold.claims.mnist import mnist
 from twofold.claims.norm import norm
+from twofold.claims.recurrent import recurrent
 from twofold.claims.shortlist import shortlist
 from twofold.claims.slow_test import slow_test
 from twofold.errors import RunError, SettingError, unknown
@@ -62,10 +66,12 @@ _CLAIMS = (
     Claim("glom", "20:09", "Each layer may get bottom-up, top-down and lateral input from the time step before."),
     Claim("agree", "21:51", "Goodness is high where top-down prediction and bottom-up input agree."),
     Claim("moving", "23:29", "It works for videos that move too, if the motion is simple."),
-    Claim("recurrent", "24:03", "A recurrent net, label at the top and pixels at the bottom, reaches 1.31 %."),
-    Claim("low-activity", "25:09", "Low activity for positive data works better than high activity."),
-    Claim("from-start", "25:51", "Learning from the first iteration on works better than from the fourth."),
-    Claim("cost", "26:12", "It takes three to five times as long as backprop, and several iterations."),
+    Claim(
+        "recurrent", "24:03", "A recurrent net, label at the top and pixels at the bottom, reaches 1.31 %.", recurrent
+    ),
+    Claim("low-activity", "25:09", "Low activity for positive data works better than high activity.", low_activity),
+    Claim("from-start", "25:51", "Learning from the first iteration on works better than from the fourth.", from_start),
+    Claim("cost", "26:12", "It takes three to five times as long as backprop, and several iterations.", cost),
     Claim("cifar", "26:55", "On CIFAR-10, local fields, it is slightly worse than backprop, with two layers or three."),
     Claim("relax", "29:14", "Top-down information diffuses to lower layers, thinner at each: through a few."),
     Claim("gan", "32:32", "A generative model can predict from the hidden layers of its own greedy discriminator."),
