@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.goodness import wide
 from twofold.inputs import Constant, chosen
 from twofold.layers import Learner
 from twofold.learning import Narrow, Rule, ask, peers
@@ -167,17 +166,17 @@ class RecurrentLayer(Learner):
         more, less, need = ask(*halves, self.batches, counts, self.threshold, self.rule)
         signal = torch.cat([more.view(count, batch), less.view(count, batch)], 1) / (count * batch)
 
-        mean = torch.stack([moment.active[:batch].mean(0, dtype=self.bias.dtype) for moment in moments]).mean(0)
-        pull = peers(mean, self.mean_activity, self.rule) / (count * batch)
+        total = _sum_of([moment.active[:batch] for moment in moments]).to(self.mean_activity)
+        pull = peers(total / (count * batch), self.mean_activity, self.rule) / (count * batch)
         rows = [chosen(one != 0) for one in signal]
         strength = torch.cat([one[busy] for one, busy in zip(signal, rows, strict=True)])
         active = _rows_of([moment.active for moment in moments], rows)
-        wanted = self.rule.goodness.slope(active) * strength[:, None].to(active.dtype)
+        wanted = self.rule.goodness.slope(active).mul_(strength[:, None])
         gradients = {
             name: _outer([moment.sources[name] for moment in moments], wanted, rows, pull, batch)
             for name in self.weights
         }
-        gradients["bias"] = wanted.sum(0, dtype=wide(wanted)) + count * batch * pull
+        gradients["bias"] = _sum_of([wanted]) + count * batch * pull
         self._moments += count
         for name, gradient in gradients.items():
             before = self._gathered.get(name)
@@ -209,6 +208,12 @@ def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.index_select(0, busy) for tensor, busy in zip(each, rows, strict=True)])
 
 
+def _sum_of(each: Sequence[Tensor]) -> Tensor:
+    """The sum of all rows of some matrices, as products, which sum in a wider type."""
+    ones = each[0].new_ones(1, max(len(rows) for rows in each))
+    return torch.cat([ones[:, : len(rows)] @ rows for rows in each]).sum(0)
+
+
 def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], pull: Tensor, batch: int) -> Tensor:
     """The weight gradient from a source, summed over moments: Σ wanted ⊗ row, plus pull ⊗ the sum of positive rows.
 
@@ -223,13 +228,13 @@ def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], pu
         ``(units, inputs)``, in the type of ``wanted``.
     """
     seen = [source.rows if isinstance(source, Constant) else source for source in sources]
-    total = torch.stack([each[:batch].sum(0, dtype=wide(each)) for each in seen]).sum(0)
+    total = _sum_of([each[:batch] for each in seen])
     rows = [busy % len(each) for each, busy in zip(seen, rows, strict=True)]
     if 2 * sum(len(each) for each in {id(each): each for each in seen}.values()) <= len(wanted):
         wanted, given = _together(seen, wanted, rows)
     else:
         given = _rows_of(seen, rows)
-    return torch.cat([wanted, pull[None].to(wanted)]).T @ torch.cat([given.to(wanted), total[None].to(wanted)])
+    return torch.addmm(torch.outer(pull.to(wanted), total.to(wanted)), wanted.T, given.to(wanted))
 
 
 def _together(seen: Sequence[Tensor], wanted: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from itertools import repeat
 
 import torch
 from torch import Tensor
 
-from twofold.inputs import Constant
 from twofold.learning import half_constant_half_linear
 from twofold.negatives import NEGATIVES
 from twofold.nets.recurrent import Recurrent
@@ -20,8 +18,8 @@ class Settling(GoodnessMethod):
     """All layers at the same time, iteration after iteration (talk 19:31, 24:03).
 
     The bottom-up pass that starts the hidden layers also gives the logits from which wrong labels are drawn. No
-    derivative crosses a layer or an iteration. A share of each batch also settles under a neutral label, for the
-    softmax that reads settled layers.
+    derivative crosses a layer or an iteration. Now and then a batch also settles under a neutral label, for the softmax
+    that reads settled layers.
     """
 
     net: Recurrent
@@ -38,7 +36,9 @@ class Settling(GoodnessMethod):
         logits = net.softmax.learn(net.features(start), labels, recipe.softmax_rate * factor, weight)
         self.logits[cases] = logits.to(self.logits.dtype)
         wrong = NEGATIVES[recipe.negatives](labels, logits, self.generator)
-        self._settle_neutral(frame, labels, weight, recipe.softmax_rate * factor)
+        if self.batches_seen % recipe.neutral_every == 0:
+            *_, settled = net.look(frame, net.neutral_top(len(labels)))
+            net.settled_softmax.learn(net.features(settled), labels, recipe.softmax_rate * factor, weight)
 
         both = tuple(layer.repeat(2) for layer in start)
         lesson = net.learn(
@@ -53,8 +53,3 @@ class Settling(GoodnessMethod):
         for kept, goodness in zip(self._goodness, lesson.goodness, strict=True):
             kept.append(goodness)
         return Seen(logits.argmax(1) != labels, lesson.need)
-
-    def _settle_neutral(self, frame: Constant, labels: Tensor, weight: Tensor, rate: float) -> None:
-        asked = math.ceil(self.recipe.neutral_share * len(labels))
-        *_, state = self.net.look(Constant(frame.rows[:asked]), self.net.neutral_top(asked))
-        self.net.settled_softmax.learn(self.net.features(state), labels[:asked], rate, weight[:asked])

@@ -96,7 +96,6 @@ class GoodnessRecipe(Recipe):
         temperature: of the objective, in units of goodness.
         peer: strength of peer normalization.
         floor: mean activity below which the peers of a layer pull it up, so that it cannot fall silent.
-        neutral_share: share of each batch that sees a neutral label, from which a softmax learns.
         softmax_rate: learning rate of the softmax that the fast test reads.
         softmax_decay: its weight decay.
     """
@@ -108,7 +107,6 @@ class GoodnessRecipe(Recipe):
     temperature: float
     peer: float
     floor: float
-    neutral_share: float
     softmax_rate: float
     softmax_decay: float
 
@@ -121,7 +119,6 @@ class GoodnessRecipe(Recipe):
         self._expect_positive("temperature", self.temperature)
         self._expect_not_negative("peer", self.peer)
         self._expect_not_negative("floor", self.floor)
-        self._expect(0 < self.neutral_share <= 1, "neutral_share", self.neutral_share, "a share above 0 and at most 1")
         self._expect_positive("softmax_rate", self.softmax_rate)
         self._expect_not_negative("softmax_decay", self.softmax_decay)
 
@@ -133,17 +130,19 @@ class GoodnessRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class FeedForwardRecipe(GoodnessRecipe):
-    """Forward-Forward on a stack of dense layers. Hard negatives are drawn from an image's newest pass with a neutral
-    label; ``neutral_share`` says how many images make one at a visit.
+    """Forward-Forward on a stack of dense layers.
 
     Attributes:
         label_in: overlay (the label replaces the first pixels) or prepend (it comes in front of them).
+        neutral_share: share of each batch that makes a third pass, with a neutral label, from which the softmax learns
+            and hard negatives are drawn; the others' are drawn from their last one. 1 is the author's.
         counted_from: first layer, from 1, whose goodness and activities the tests use.
         layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
         normalize: what a layer passes on: length (its activity at a fixed length) or none (as it is, an ablation).
     """
 
     label_in: str
+    neutral_share: float
     counted_from: int
     layer_by_layer: bool
     normalize: str
@@ -154,13 +153,14 @@ class FeedForwardRecipe(GoodnessRecipe):
         super().__post_init__()
         self._expect_known("label-in", self.label_in, LABEL_IN)
         self._expect_known("normalize", self.normalize, NORMALIZE)
+        self._expect(0 < self.neutral_share <= 1, "neutral_share", self.neutral_share, "a share above 0 and at most 1")
         self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentRecipe(GoodnessRecipe):
     """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up
-    pass; ``neutral_share`` says how many images settle without a label, for the softmax that reads settled layers.
+    pass that starts them.
 
     Attributes:
         damping: share of its old state that a layer keeps at an iteration.
@@ -168,6 +168,8 @@ class RecurrentRecipe(GoodnessRecipe):
         learn_from: the iteration, from 1, from which gradients are gathered.
         judge_from: first iteration whose goodness the slow test averages.
         judge_to: the last one.
+        neutral_every: each so many batches, one also settles under a neutral label, for the softmax that reads settled
+            layers.
         window: iterations whose weight gradients are one product. It bounds memory and changes rounding alone.
         top_down: layers see the layer above. Without it only the top layer sees the label.
         lateral: layers see themselves.
@@ -178,6 +180,7 @@ class RecurrentRecipe(GoodnessRecipe):
     learn_from: int
     judge_from: int
     judge_to: int
+    neutral_every: int
     window: int
     top_down: bool
     lateral: bool
@@ -192,6 +195,7 @@ class RecurrentRecipe(GoodnessRecipe):
         self._expect(held, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
         self._expect(self.judge_from >= 1, "judge_from", self.judge_from, "an iteration, 1 or later")
         self._expect(self.judge_to >= self.judge_from, "judge_to", self.judge_to, f"{self.judge_from} or later")
+        self._expect(self.neutral_every >= 1, "neutral_every", self.neutral_every, "at least 1")
         self._expect(self.window >= 1, "window", self.window, "at least 1 iteration")
 
 
