@@ -171,7 +171,7 @@ class RecurrentLayer(Learner):
         rows = [chosen(one != 0) for one in signal]
         strength = torch.cat([one[busy] for one, busy in zip(signal, rows, strict=True)])
         active = _rows_of([moment.active for moment in moments], rows)
-        wanted = self.rule.goodness.slope(active).mul_(strength[:, None])
+        wanted = self.rule.goodness.slope(active).mul_(strength[:, None].to(active.dtype))
         gradients = {
             name: _outer([moment.sources[name] for moment in moments], wanted, rows, pull, batch)
             for name in self.weights
