@@ -50,6 +50,16 @@ def settle(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> 
 
 
 @functools.cache
+def _weigh_with(rule: Rule) -> Callable[..., Tensor]:
+    return torch.compile(functools.partial(recurrence.weigh, rule=rule), dynamic=True)
+
+
+def weigh(active: Tensor, strength: Tensor, rule: Rule) -> Tensor:
+    """``recurrence.weigh``, compiled."""
+    return _weigh_with(rule)(active, strength)
+
+
+@functools.cache
 def _one_pass() -> Callable[..., None]:
     return torch.compile(_smooth_and_step, dynamic=True)
 
@@ -101,6 +111,6 @@ def fuse(net: nn.Module) -> None:
         if isinstance(part, Layer):
             part.judge = judge
         if isinstance(part, RecurrentLayer):
-            part.settle = settle
+            part.settle, part.weigh = settle, weigh
         if isinstance(part, Learner | Softmax | Backprop):
             part.update = smooth_and_step

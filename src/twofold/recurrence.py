@@ -57,6 +57,24 @@ def settle(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> 
     return Settled(state, rule.normalize(state), active, rule.goodness.value(active))
 
 
+Weigh = Callable[[Tensor, Tensor, Rule], Tensor]
+"""``weigh``, or what computes the same faster."""
+
+
+def weigh(active: Tensor, strength: Tensor, rule: Rule) -> Tensor:
+    """How each total input is to change: signal · slope(activity), turned over, since products want it so.
+
+    Args:
+        active: ``(rows, units)``.
+        strength: the signal of each row, ``(rows,)``.
+        rule: its goodness is used.
+
+    Returns:
+        ``(units, rows)``, in the type of ``active``.
+    """
+    return (rule.goodness.slope(active) * strength[:, None].to(active.dtype)).T.contiguous()
+
+
 class Moment(NamedTuple):
     """What a layer saw at an iteration, and what it made of it. Positive cases come first.
 
@@ -96,6 +114,7 @@ class RecurrentLayer(Learner):
     ) -> None:
         super().__init__(units, rule)
         self.settle: Settle = settle
+        self.weigh: Weigh = weigh
         self.weights = nn.ParameterDict()
         self.bias = nn.Parameter(torch.zeros(units), requires_grad=False)
         self.register_buffer("bias_velocity", torch.zeros(units), persistent=False)
@@ -170,13 +189,15 @@ class RecurrentLayer(Learner):
         pull = peers(total / (count * batch), self.mean_activity, self.rule) / (count * batch)
         rows = [chosen(one != 0) for one in signal]
         strength = torch.cat([one[busy] for one, busy in zip(signal, rows, strict=True)])
-        active = _rows_of([moment.active for moment in moments], rows)
-        wanted = self.rule.goodness.slope(active).mul_(strength[:, None].to(active.dtype))
+        active = _rows_of([moment.active for moment in moments], rows, pull[None])
+        wanted = self.weigh(active, torch.cat([strength, strength.new_zeros(1)]), self.rule)
+        wanted[:, -1] = pull
         gradients = {
-            name: _outer([moment.sources[name] for moment in moments], wanted, rows, pull, batch)
-            for name in self.weights
+            name: _outer([moment.sources[name] for moment in moments], wanted, rows, batch) for name in self.weights
         }
-        gradients["bias"] = _sum_of([wanted]) + count * batch * pull
+        counted = wanted.new_ones(wanted.shape[1])
+        counted[-1] = count * batch
+        gradients["bias"] = wanted @ counted
         self._moments += count
         for name, gradient in gradients.items():
             before = self._gathered.get(name)
@@ -201,11 +222,11 @@ class RecurrentLayer(Learner):
         self._narrow, self._kept = {name: Narrow() for name in self.weights}, None
 
 
-def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
-    """The chosen rows of each tensor, ``(all chosen, ...)``."""
-    if all(len(busy) == len(tensor) for tensor, busy in zip(each, rows, strict=True)):
-        return torch.cat(list(each))
-    return torch.cat([tensor.index_select(0, busy) for tensor, busy in zip(each, rows, strict=True)])
+def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor], last: Tensor) -> Tensor:
+    """The chosen rows of each tensor, and a last one, ``(all chosen + 1, ...)``."""
+    if not all(len(busy) == len(tensor) for tensor, busy in zip(each, rows, strict=True)):
+        each = [tensor.index_select(0, busy) for tensor, busy in zip(each, rows, strict=True)]
+    return torch.cat([*each, last.to(each[0])])
 
 
 def _sum_of(each: Sequence[Tensor]) -> Tensor:
@@ -214,40 +235,42 @@ def _sum_of(each: Sequence[Tensor]) -> Tensor:
     return torch.cat([ones[:, : len(rows)] @ rows for rows in each]).sum(0)
 
 
-def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], pull: Tensor, batch: int) -> Tensor:
+def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], batch: int) -> Tensor:
     """The weight gradient from a source, summed over moments: Σ wanted ⊗ row, plus pull ⊗ the sum of positive rows.
 
     Args:
         sources: what was seen at each moment.
-        wanted: of the chosen rows of all moments, ``(all chosen, units)``.
+        wanted: of the chosen rows of all moments, and in the last column the pull, ``(units, all chosen + 1)``.
         rows: the numbers of the chosen rows of each moment.
-        pull: ``(units,)``.
         batch: how many positive rows there are; they come first.
 
     Returns:
         ``(units, inputs)``, in the type of ``wanted``.
     """
     seen = [source.rows if isinstance(source, Constant) else source for source in sources]
-    total = _sum_of([each[:batch] for each in seen])
+    total = _sum_of([each[:batch] for each in seen])[None]
     rows = [busy % len(each) for each, busy in zip(seen, rows, strict=True)]
-    if 2 * sum(len(each) for each in {id(each): each for each in seen}.values()) <= len(wanted):
-        wanted, given = _together(seen, wanted, rows)
+    distinct = {id(each): each for each in seen}.values()
+    alone, chosen, inputs = sum(len(each) for each in distinct), wanted.shape[1], total.shape[1]
+    if alone * (chosen + inputs) < chosen * inputs:
+        wanted = wanted @ _members(seen, rows).to(wanted)
+        given = torch.cat([*distinct, total])
     else:
-        given = _rows_of(seen, rows)
-    return torch.addmm(torch.outer(pull.to(wanted), total.to(wanted)), wanted.T, given.to(wanted))
+        given = _rows_of(seen, rows, total)
+    return wanted @ given.to(wanted)
 
 
-def _together(seen: Sequence[Tensor], wanted: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _members(seen: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
     """What stays the same for several moments, or under several copies, needs one row in the product: what is wanted
-    of it is added up first, as a product with a matrix of ones and zeros."""
+    of it is added up first, as a product with this matrix of ones and zeros, ``(all chosen + 1, distinct + 1)``."""
     start: dict[int, int] = {}
-    distinct: list[Tensor] = []
+    distinct = 0
     for each in seen:
         if id(each) not in start:
-            start[id(each)] = sum(len(other) for other in distinct)
-            distinct.append(each)
+            start[id(each)] = distinct
+            distinct += len(each)
     place = torch.cat([start[id(each)] + busy for each, busy in zip(seen, rows, strict=True)])
-    given = torch.cat(distinct)
-    member = torch.zeros(len(given), len(place), dtype=wanted.dtype, device=wanted.device)
-    member[place, torch.arange(len(place), device=place.device)] = 1
-    return member @ wanted, given
+    member = torch.zeros(len(place) + 1, distinct + 1, device=place.device)
+    member[torch.arange(len(place), device=place.device), place] = 1
+    member[-1, -1] = 1
+    return member

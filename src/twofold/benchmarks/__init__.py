@@ -15,6 +15,7 @@ from twofold.benchmarks.epoch import Epoch
 from twofold.benchmarks.gpu import Gpu
 from twofold.benchmarks.inference import Inference
 from twofold.benchmarks.memory import Memory
+from twofold.benchmarks.recurrent import RecurrentNet
 from twofold.benchmarks.roofline import Roofline
 from twofold.benchmarks.time_to_error import TimeToError
 from twofold.errors import unknown
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "memory": Memory,
     "time-to-error": TimeToError,
     "inference": Inference,
+    "recurrent": RecurrentNet,
     "gpu": Gpu,
 }
 

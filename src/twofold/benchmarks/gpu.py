@@ -11,7 +11,7 @@ from twofold import canvas, report
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
 from twofold.benchmarks.drawing import LOOK, bars
 from twofold.benchmarks.roofline import fractions
-from twofold.benchmarks.trainer import Trainer, layers_of, pair, warm_up
+from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair, warm_up
 from twofold.errors import SettingError
 from twofold.evaluate import test
 
@@ -48,7 +48,7 @@ class Gpu(Benchmark):
             recipe, twin = pair(name)
             data = bench.load(recipe.data)
             bench.say(f"{name}: matrix products")
-            shares = fractions(bench, recipe, twin, data)
+            shares = fractions(bench, {"ff": every_case(recipe), "twin": twin}, data)
             bench.say(f"{name}: {ROUNDS} epochs")
             warm_up(bench, recipe, twin, data)
             trainers = {"ff": Trainer(bench, recipe, data), "twin": Trainer(bench, twin, data)}

@@ -14,7 +14,7 @@ from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.operations import operations, shares, square_products
 from twofold.benchmarks.trainer import RATE, Trainer, every_case, layers_of, pair
 from twofold.data import Dataset
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.recipes import Recipe
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
 """For each device rows of the square matrices whose products show what it can do."""
@@ -38,7 +38,7 @@ class Roofline(Benchmark):
     def measure(self, bench: Workbench) -> dict[str, Any]:
         recipe, twin = pair(self.recipe)
         data = bench.load(recipe.data)
-        found = fractions(bench, recipe, twin, data)
+        found = fractions(bench, {"ff": every_case(recipe), "twin": twin}, data)
         return {
             "roofline_fraction": found["ff"]["fraction"]["median"],
             "twin_roofline_fraction": found["twin"]["fraction"]["median"],
@@ -81,17 +81,17 @@ class Roofline(Benchmark):
         return canvas.write(figure, path)
 
 
-def fractions(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, data: Dataset) -> dict[str, Any]:
-    """The figures of a recipe with nothing left out and of its twin, beside the products they took turns with.
+def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) -> dict[str, Any]:
+    """The figures of trainings of equal batches, beside the products they took turns with.
 
     Returns:
-        ``products`` (size -> spread of GFLOP/s), ``best`` (the largest of their medians), and for ``ff`` and ``twin``
-        each ``gflop`` and ``seconds`` per batch, ``gflops``, ``fraction`` of the best, and ``time`` (kind of operator
-        -> share).
+        ``products`` (size -> spread of GFLOP/s), ``best`` (the largest of their medians), and for each recipe ``gflop``
+        and ``seconds`` per batch, ``gflops``, ``fraction`` of the best, and ``time`` (kind of operator -> share).
     """
-    batches = min(BATCHES, len(data.train_labels) // recipe.batch)
-    cases = batches * recipe.batch
-    recipes: dict[str, Recipe] = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
+    batch = max(recipe.batch for recipe in recipes.values())
+    batches = min(BATCHES, len(data.train_labels) // batch)
+    cases = batches * batch
+    recipes = {name: replace(recipe, rate=RATE) for name, recipe in recipes.items()}
     trainers = {name: Trainer(bench, one, data, cases) for name, one in recipes.items()}
     products = square_products(SQUARES[bench.device.type], bench.device, bench.precision)
     contenders: dict[str, Callable[[int], float]] = {name: each.burst for name, each in trainers.items()}

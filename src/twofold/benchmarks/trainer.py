@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from twofold import fused, recipes, run
 from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
+
+R = TypeVar("R", bound=Recipe)
 
 IMAGES = 60_000
 """What all times that come from a part of an epoch are scaled to."""
@@ -41,7 +43,7 @@ def with_net_of(recipe: FeedForwardRecipe, twin: BackpropRecipe) -> BackpropReci
     return matched
 
 
-def every_case(recipe: FeedForwardRecipe) -> FeedForwardRecipe:
+def every_case(recipe: R) -> R:
     """The recipe with nothing left out: every case counts for every layer, every image in every epoch."""
     return replace(recipe, tolerance=0.0, revisit=1.0)
 

@@ -1,0 +1,147 @@
+"""How fast the recurrent net trains, and that its memory grows neither with iterations nor with frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from twofold import canvas, report
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line, three, told
+from twofold.benchmarks.drawing import LOOK, bars, stack
+from twofold.benchmarks.held import peak
+from twofold.benchmarks.roofline import fractions
+from twofold.benchmarks.trainer import IMAGES, Trainer, every_case, layers_of
+from twofold.data import Dataset
+from twofold.nets.recurrent import Recurrent
+from twofold.normalize import normalize
+from twofold.recipes import Recipe
+from twofold.recipes.mnist import mnist
+from twofold.recipes.recurrent import recurrent, twin
+
+CONTENDERS = {"recurrent": ("recurrent", canvas.POSITIVE), "ff": ("feedforward", canvas.TESTS[2]), "twin": LOOK["twin"]}
+"""What they are called, and their colors."""
+
+COUNTED = (
+    "Held is the most that torch's allocator holds at a time during an update, beyond what it holds between updates.\n"
+    "A video of random frames, each seen once, and a still image; gradients are gathered over windows of 8."
+)
+
+
+@dataclass(frozen=True)
+class RecurrentNet(Benchmark):
+    """Seconds per epoch of the recurrent net, of the feedforward net and of the twin, with nothing left out.
+
+    All have the same hidden layers and take turns; beside them the best matrix product of this machine. Then the memory
+    of an update after few and after many iterations or frames.
+
+    Attributes:
+        width: units of each of two hidden layers.
+        lengths: numbers of iterations and frames between which memory is compared.
+    """
+
+    width: int = 1000
+    lengths: tuple[int, ...] = (8, 64)
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        expect(self.width >= 1, "width", self.width, "at least 1 unit")
+        said = " ".join(str(length) for length in self.lengths) or "empty"
+        expect(len(self.lengths) > 1 and min(self.lengths) >= 1, "lengths", said, "two or more, each at least 1")
+        widths, data = (self.width, self.width), bench.load(recurrent.data)
+        recipe = replace(every_case(recurrent), widths=widths)
+        recipes: dict[str, Recipe] = {
+            "recurrent": recipe,
+            "ff": replace(every_case(mnist), widths=widths),
+            "twin": replace(twin, widths=widths),
+        }
+        found = fractions(bench, recipes, data)
+        lengths = sorted(self.lengths)
+        bench.say("memory")
+        held = {
+            "iterations": [still_peak(bench, replace(recipe, iterations=length), data) for length in lengths],
+            "frames": [video_peak(bench, recipe, data, length) for length in lengths],
+        }
+        growth = {name: each[-1] / each[0] for name, each in held.items()}
+        batches = IMAGES / recipe.batch
+        return {
+            "roofline_fraction": found["recurrent"]["fraction"]["median"],
+            "memory_growth": max(growth.values()),
+            "seconds_per_epoch": {name: batches * found[name]["seconds"]["median"] for name in recipes},
+            **found,
+            "held": held,
+            "growth": growth,
+            "lengths": lengths,
+            "widths": list(widths),
+            "iterations": recipe.iterations,
+            "batch": recipe.batch,
+            "dataset": data.name,
+            "official_data": data.official,
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        rows = [["nothing left out", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
+        for name, (title, _) in CONTENDERS.items():
+            one = record[name]
+            milliseconds = told({key: 1000 * seconds for key, seconds in one["seconds"].items()})
+            epoch = three(record["seconds_per_epoch"][name])
+            rows.append([title, epoch, three(one["gflop"]), milliseconds, told(one["gflops"]), told(one["fraction"])])
+        for size, gflops in record["products"].items():
+            rows.append(
+                [f"product {size} x {size}", "", "", "", told(gflops), three(gflops["median"] / record["best"])]
+            )
+        memory = [["MB held", *(str(length) for length in record["lengths"]), "growth"]]
+        memory += [
+            [name, *(f"{held / 1e6:.1f}" for held in each), f"{record['growth'][name]:.3f}"]
+            for name, each in record["held"].items()
+        ]
+        parts = ", ".join(f"{kind} {report.percent(part)}" for kind, part in record["recurrent"]["time"].items())
+        net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
+        title = f"recurrent: {net}, {record['dataset']}, {machine_line(record)}"
+        return "\n\n".join([title, report.table(rows), f"time: {parts}", report.table(memory), COUNTED])
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        figure, [[left, right]] = canvas.places(1, 2, 5.6, 3.6, 0.15)
+        rows = [*(title for title, _ in CONTENDERS.values()), *(f"product {size}" for size in record["products"])]
+        rates = [*(record[name]["gflops"] for name in CONTENDERS), *record["products"].values()]
+        colors = [*(color for _, color in CONTENDERS.values()), *[canvas.BLANK] * len(record["products"])]
+        bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
+        left.axvline(record["best"], color=canvas.INK, lw=1, ls="--")
+        times = {title: record[name]["time"] for name, (title, _) in CONTENDERS.items()}
+        stack(right, "Where the time goes", "time", times)
+        net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
+        canvas.headline(figure, f"The recurrent net with nothing left out: {net}, {record['precision']}")
+        return canvas.write(figure, path)
+
+
+def still_peak(bench: Workbench, recipe: Recipe, data: Dataset) -> int:
+    """Bytes that an update holds in front of still images."""
+    trainer = Trainer(bench, recipe, data, recipe.batch, plain=True)
+    trainer.burst(0)
+    return peak(partial(trainer.burst, 0), list(trainer.net.parameters()), bench.device)
+
+
+def video_peak(bench: Workbench, recipe: Recipe, data: Dataset, frames: int) -> int:
+    """Bytes that an update holds after a video of so many frames, which are random and made one by one."""
+    net = Trainer(bench, recipe, data, recipe.batch, plain=True).net
+    assert isinstance(net, Recurrent)
+    rows = torch.zeros(2 * recipe.batch, dtype=torch.int64, device=bench.device)
+    generator = torch.Generator(bench.device).manual_seed(0)
+
+    def video() -> Iterator[Tensor]:
+        for _ in range(frames):
+            yield normalize(torch.rand(len(rows), data.pixels, generator=generator, device=bench.device))
+
+    def watch() -> None:
+        with torch.no_grad():
+            start = net.start(torch.zeros(len(rows), data.pixels, device=bench.device))
+            net.learn(video(), net.top(rows), start, 0.0)
+
+    watch()
+    return peak(watch, list(net.parameters()), bench.device)
