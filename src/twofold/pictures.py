@@ -9,13 +9,19 @@ import torch
 from twofold import plots
 from twofold.data.dataset import Dataset
 from twofold.evaluate import test
-from twofold.layers import Dense, Layer
-from twofold.nets.feedforward import FeedForward
+from twofold.layers import Dense, Learner
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.taught import TaughtByGoodness
+from twofold.plots_recurrent import settling
 from twofold.run import Run
+
+SETTLING = 500
+"""Images over which the picture of settling takes its median."""
 
 
 def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
-    """Draw learning curves and, for a net that is taught by goodness, fields, goodness by layer and worst mistakes.
+    """Draw learning curves and, for a net that is taught by goodness, goodness by layer and worst mistakes; of a
+    feedforward net its receptive fields, of a recurrent one how it settles.
 
     Where the objective compares pairs, goodness is drawn relative to that of the other label of the pair.
 
@@ -30,7 +36,7 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     folder = run.folder / "pictures"
     drawn = [plots.learning_curves(run.history, folder / "learning.png", twin.history if twin else None)]
     net = run.net
-    if not isinstance(net, FeedForward):
+    if not isinstance(net, TaughtByGoodness):
         return drawn
 
     device = next(net.parameters()).device
@@ -43,15 +49,19 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     wrong = total.scatter(1, labels[:, None], -torch.inf).argmax(1)
     positive, negative = tested.goodness[rows, labels], tested.goodness[rows, wrong]
     thresholds, across = [float(layer.threshold) for layer in net.layers], "goodness"  # type: ignore[arg-type]
-    if all(isinstance(layer, Layer) and layer.rule.objective.paired for layer in net.layers):
+    if all(isinstance(layer, Learner) and layer.rule.objective.paired for layer in net.layers):
         positive, negative = positive - negative, negative - positive
         thresholds, across = [0.0] * len(thresholds), "goodness, less that of the other label"
     path = folder / "goodness.png"
     drawn.append(plots.goodness_by_layer(list(positive.T), list(negative.T), thresholds, path, across=across))
     margin = total[rows, named] - total[rows, labels]
     drawn.append(plots.worst_mistakes(images, labels, named, margin, folder / "mistakes.png"))
-    first = net.layers[0]
-    if isinstance(first, Dense):
+    if isinstance(net, Recurrent):
+        some = slice(SETTLING)
+        pairs = torch.stack([labels[some], wrong[some]], 1)
+        activity = net.mean_squares(net.images(images[some]), pairs, net.iterations)
+        drawn.append(settling(activity[:, 0], activity[:, 1], net.judged, folder / "settling.png"))
+    elif isinstance(first := net.layers[0], Dense):
         fields = folder / "fields.png"
         drawn.append(plots.receptive_fields(first.weight, run.shape, torch.arange(net.classes), fields, net.classes))
     return drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import NamedTuple
 
@@ -299,11 +299,19 @@ class Recurrent(TaughtByGoodness):
     @torch.no_grad()
     def trace(self, frame: Constant, labels: Tensor, iterations: int) -> Tensor:
         """Goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
+        return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
+
+    @torch.no_grad()
+    def mean_squares(self, frame: Constant, labels: Tensor, iterations: int) -> Tensor:
+        """Mean squared activity of a unit at every iteration, ``(batch, candidates, iterations, layers)``."""
+        return self._trace(frame, labels, iterations, lambda settled: settled.active.float().square().mean(1))
+
+    def _trace(self, frame: Constant, labels: Tensor, iterations: int, read: Callable[[Settled], Tensor]) -> Tensor:
         start = self.start(frame)
         columns = []
         for column in labels.T:
             states = self.watch(repeat(frame, iterations), self.top(column), start)
-            each = [torch.stack([settled.goodness for settled in state], 1) for state in states]
+            each = [torch.stack([read(settled) for settled in state], 1) for state in states]
             columns.append(torch.stack(each, 1))
         return torch.stack(columns, 1)
 
