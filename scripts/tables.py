@@ -58,6 +58,7 @@ def errors() -> str:
 
     row("MNIST, 3 x 1000", "mnist", None, "1.3-1.4", len(RECORDS.get("mnist", {}).get("seeds", [])))
     row("MNIST, 4 x 2000", "mnist", "wide", "1.36", 1)
+    row("MNIST, recurrent, 2 x 2000", "recurrent", None, "1.31", len(RECORDS.get("recurrent", {}).get("seeds", [])))
     row("MNIST with jitter, 3 x 1000", "jitter", None, "0.64", len(RECORDS.get("jitter", {}).get("seeds", [])))
     heads = ["test error in %", "slow test", "fast test", "backprop twin", "talk or paper", "seeds", "command"]
     return markdown(heads, rows) if rows else NONE
@@ -76,10 +77,84 @@ def record(claim: str) -> Callable[[], str]:
             return NONE
         found = RECORDS[claim]
         names = list(dict.fromkeys([*found["measured"], *found["twin"]]))
-        rows = [[name, *(figures(found[side].get(name, "-")) for side in ("measured", "twin"))] for name in names]
+        sides = ("measured", "twin")
+        rows = [[name, *(figures(brief(found[side].get(name, "-"))) for side in sides)] for name in names]
         return markdown(["", "Forward-Forward", "backprop twin"], rows)
 
     return table
+
+
+def brief(value: Any) -> Any:
+    """A measured value without its maps, which pictures show better than tables."""
+    if isinstance(value, dict):
+        return {name: brief(each) for name, each in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return f"{len(value)} x {len(value[0])} map"
+    return value
+
+
+def compared(*claims: str) -> Callable[[], str]:
+    """The contenders of some claims, one row each, with the errors of every test."""
+
+    def table() -> str:
+        tests = ("slow", "fast", "settled", "shortlist")
+        rows = []
+        for claim in claims:
+            for name, found in RECORDS.get(claim, {}).get("measured", {}).items():
+                if isinstance(found, dict) and "slow error %" in found:
+                    cells = [figures(found.get(f"{test} error %", "-")) for test in tests]
+                    rows.append([name, *cells, f"`{record_command(claim)}`"])
+        return markdown(["error in %", *tests, "command"], rows) if rows else NONE
+
+    return table
+
+
+def recurrent_choices() -> str:
+    """What was tried for the recurrent net on held-out training images, the best slow test first."""
+    path = ROOT / "results" / "recurrent" / "choices.json"
+    if not path.exists():
+        return NONE
+    tried = sorted(read_json(path)["tried"], key=lambda one: one["validation error %"]["slow"])
+    rows = [
+        [
+            ", ".join(f"{name} {value}" for name, value in one["changed"].items()) or "as the base",
+            *(f"{one['validation error %'][test]:.2f}" for test in ("slow", "fast", "settled")),
+            f"{one['visits in the last epoch']:.2f}",
+        ]
+        for one in tried
+    ]
+    return markdown(["changed", "slow %", "fast %", "settled %", "share of images in the last epoch"], rows)
+
+
+def recurrent_speed() -> str:
+    """The recurrent net's rate of products and seconds per epoch."""
+    record = BENCHES.get("twofold bench recurrent")
+    if not record:
+        return NONE
+    rows = [
+        [
+            name,
+            f"{record['seconds_per_epoch'][name]:.2f}",
+            f"{record[name]['gflop']:.2f}",
+            told({key: 1000 * seconds for key, seconds in record[name]["seconds"].items()}, 1),
+            told(record[name]["gflops"], 0),
+            told(record[name]["fraction"]),
+        ]
+        for name in ("recurrent", "ff", "twin")
+    ]
+    return markdown(["", "s per epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best product"], rows)
+
+
+def recurrent_memory() -> str:
+    """What an update of the recurrent net holds, by iterations and frames."""
+    record = BENCHES.get("twofold bench recurrent")
+    if not record:
+        return NONE
+    rows = [
+        [name, *(f"{held / 1e6:.1f}" for held in each), f"{record['growth'][name]:.3f}"]
+        for name, each in record["held"].items()
+    ]
+    return markdown(["MB held", *(str(length) for length in record["lengths"]), "growth"], rows)
 
 
 def to_an_error() -> str:
@@ -100,8 +175,7 @@ def ledger() -> str:
     rows = []
     for entry in listing(ROOT / "results" / "claims"):
         verdict = {True: "holds", False: "**does not hold**", None: "-"}[entry["holds"]]
-        measured = figures(entry["measured"]) if entry["measured"] else "-"
-        twin = figures(entry["twin"]) if entry["twin"] else "-"
+        measured, twin = (figures(brief(entry[side])) if entry[side] else "-" for side in ("measured", "twin"))
         rows.append([f"`{entry['id']}`", entry["time"], entry["says"], verdict, measured, twin])
     return markdown(["id", "talk", "says", "", "measured", "twin"], rows)
 
@@ -268,6 +342,7 @@ BENCHES = {
         ("twofold bench memory", bench("memory")),
         ("twofold bench time-to-error", bench("time-to-error")),
         ("twofold bench inference", bench("inference")),
+        ("twofold bench recurrent", bench("recurrent")),
     )
     if record
 }
@@ -278,6 +353,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "tests": record("shortlist"),
     "hard-neg": to_an_error,
     "ledger": ledger,
+    "recurrent": record("recurrent"),
+    "recurrent-compared": compared("low-activity", "from-start", "glom"),
+    "recurrent-choices": recurrent_choices,
+    "recurrent-speed": recurrent_speed,
+    "recurrent-memory": recurrent_memory,
+    **{name: record(name) for name in ("cost", "moving", "agree", "top-down", "relax", "no-later", "video", "glom")},
     "choices": choices,
     "machines": machines,
     "epochs": epochs,

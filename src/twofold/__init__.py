@@ -7,7 +7,9 @@ from twofold.learning import Rule
 from twofold.negatives import hard_wrong_labels, random_wrong_labels
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.recurrent import Recurrent
 from twofold.recipes import RECIPES
+from twofold.recurrence import RecurrentLayer
 from twofold.run import Run
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "FeedForward",
     "Layer",
     "LocalModule",
+    "Recurrent",
+    "RecurrentLayer",
     "Result",
     "Rule",
     "Run",

@@ -1,0 +1,146 @@
+"""Claim (talk 21:51): goodness is high where the top-down prediction and the bottom-up input agree.
+
+The net, the videos and the breaks of the claim ``moving``. Low activity is the goodness, so agreement means that what
+comes from above and from beside cancels what comes from below. For predicted frames and for surprising ones (reversed,
+swapped, jumped; at the trained speeds), at the first layer, which sees the frames:
+
+* ``activity``: per unit, under the right label;
+* ``cancellation``: minus the cosine between W_below · frame and the sum of the inputs from above and from beside;
+* ``separation``: how surely activity tells surprising from predicted frames (see ``moving``), as it is; with top-down
+  and lateral input of another video, which shows another digit elsewhere; with neither; and with one of both alone.
+  What the layer hears is changed at that one frame only.
+
+The twin tells from three frames in a row whether the last is broken, as in ``moving``; it, too, gets the first two of
+another video.
+
+Rule: activity is lower and cancellation stronger for predicted frames than for each kind of surprising ones; and
+without top-down and lateral input, or with another video's, the separation is at most 0.6, while with them it is at
+least 0.9 (smoke: at least 0.65).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from twofold.claims.film import FULL, SEED, SMOKE, Film, film_data, see, taught, twins
+from twofold.claims.lab import Finding, Lab
+from twofold.claims.moving import KINDS, before_break, breaks, doubt, parts_of, separation
+from twofold.data import Dataset
+from twofold.data.moving import Broken, Moving, launch
+from twofold.nets.backprop import Backprop
+from twofold.nets.recurrent import Recurrent
+from twofold.recurrence import Source
+
+HEARD = ("as it is", "of another video", "neither", "top-down alone", "lateral alone")
+"""What the first layer gets from above and from beside at the frame in question."""
+
+
+def agree(lab: Lab) -> Finding:
+    """Measure the claim ``agree``."""
+    film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
+    net, (_, judge) = taught(lab), twins(lab)
+    found = listen(net, film, dataset)
+    activity = {kind: float(found[kind, HEARD[0]].mean()) for kind in ("predicted", *KINDS)}
+    cancellation = {kind: float(found[kind, "cancellation"].mean()) for kind in ("predicted", *KINDS)}
+    apart = {heard: _apart(found, heard) for heard in HEARD}
+    least = lab.pick(smoke=0.65, full=0.9)
+    return Finding(
+        holds=all(activity["predicted"] < activity[kind] for kind in KINDS)
+        and all(cancellation["predicted"] > cancellation[kind] for kind in KINDS)
+        and max(apart["of another video"], apart["neither"]) <= 0.6
+        and apart["as it is"] >= least,
+        rule="predicted frames cause less activity and more cancellation than each kind of surprising ones, and "
+        f"separation >= {least:g} falls to <= 0.6 with another video's top-down and lateral input, or with neither",
+        talk="goodness is high where top-down and bottom-up agree",
+        measured={
+            "activity": {kind: round(value, 4) for kind, value in activity.items()},
+            "cancellation": {kind: round(value, 4) for kind, value in cancellation.items()},
+            "separation": apart,
+        },
+        twin={"separation": twin_apart(judge, film, dataset)},
+        seeds=[SEED],
+    )
+
+
+@torch.no_grad()
+def listen(net: Recurrent, film: Film, dataset: Dataset) -> dict[tuple[str, str], Tensor]:
+    """Activity per unit of the first layer at the break, and how much its inputs cancel.
+
+    Returns:
+        (kind of frame, what is heard, or ``cancellation``) -> of each test video, ``(videos,)``.
+    """
+    layer, parts = net.stack[0], dict[tuple[str, str], list[Tensor]]()
+    for video, labels in _videos(film, dataset):
+        top = net.top(labels)
+        state = before_break(net, film, video, top)
+        for kind, shown in _shown(film, video).items():
+            frame = see(net, shown.frame(film.since))
+            sources = net.sources(frame, top, state)[0]
+            for heard, seen in _ways(sources).items():
+                settled = layer.respond(seen, state[0].state, net.damping)
+                parts.setdefault((kind, heard), []).append(-settled.goodness / layer.bias.numel())
+            below, above, beside = (_product(net, sources, name) for name in ("below", "above", "beside"))
+            parts.setdefault((kind, "cancellation"), []).append(-cosine_similarity(below, above + beside))
+    return {key: torch.cat(values) for key, values in parts.items()}
+
+
+def _ways(sources: dict[str, Source]) -> dict[str, dict[str, Source]]:
+    """What the layer sees, by what it hears from above and from beside."""
+    below, above, beside = (_tensor(sources, name) for name in ("below", "above", "beside"))
+    each: Sequence[dict[str, Source]] = (
+        {"below": below, "above": above, "beside": beside},
+        {"below": below, "above": above.roll(1, 0), "beside": beside.roll(1, 0)},
+        {"below": below},
+        {"below": below, "above": above},
+        {"below": below, "beside": beside},
+    )
+    return dict(zip(HEARD, each, strict=True))
+
+
+def _tensor(sources: dict[str, Source], name: str) -> Tensor:
+    source = sources[name]
+    assert isinstance(source, Tensor)
+    return source
+
+
+def _product(net: Recurrent, sources: dict[str, Source], name: str) -> Tensor:
+    weight = net.stack[0].weight(name)
+    return (_tensor(sources, name).to(weight.dtype) @ weight.T).float()
+
+
+def _videos(film: Film, dataset: Dataset) -> list[tuple[Moving, Tensor]]:
+    """Test videos at the trained speeds, with no wall at the break, and their labels, in parts."""
+    generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 4)
+    return [
+        (launch(images, film.speeds, film.canvas, generator, free=film.since), labels)
+        for images, labels in parts_of(dataset)
+    ]
+
+
+def _shown(film: Film, video: Moving) -> dict[str, Moving | Broken]:
+    generator = torch.Generator(video.images.device).manual_seed(SEED + 5)
+    broken = breaks(film, video, generator)
+    return {"predicted": video, **{kind: broken[kind] for kind in KINDS}}
+
+
+def _apart(found: dict[tuple[str, str], Tensor], heard: str) -> float:
+    startled = torch.cat([found[kind, heard] for kind in KINDS])
+    return round(separation(found["predicted", heard], startled), 4)
+
+
+@torch.no_grad()
+def twin_apart(net: Backprop, film: Film, dataset: Dataset) -> dict[str, Any]:
+    """The twin's separation with the past of the same video, and of another one."""
+    found: dict[tuple[str, str], list[Tensor]] = {}
+    for video, _ in _videos(film, dataset):
+        others = video.of(torch.arange(len(video.start), device=video.start.device).roll(1))
+        for kind, shown in _shown(film, video).items():
+            for heard, past in zip(HEARD[:2], (video, others), strict=True):
+                found.setdefault((kind, heard), []).append(doubt(net, film, shown, past))
+    joined = {key: torch.cat(values) for key, values in found.items()}
+    return {heard: _apart(joined, heard) for heard in HEARD[:2]}
