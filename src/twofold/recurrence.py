@@ -189,7 +189,7 @@ class RecurrentLayer(Learner):
         pull = peers(total / (count * batch), self.mean_activity, self.rule) / (count * batch)
         rows = [chosen(one != 0) for one in signal]
         strength = torch.cat([one[busy] for one, busy in zip(signal, rows, strict=True)])
-        active = _rows_of([moment.active for moment in moments], rows, pull[None])
+        active = _rows_of([moment.active for moment in moments], rows, 2 * batch, pull[None])
         wanted = self.weigh(active, torch.cat([strength, strength.new_zeros(1)]), self.rule)
         wanted[:, -1] = pull
         gradients = {
@@ -203,6 +203,16 @@ class RecurrentLayer(Learner):
             before = self._gathered.get(name)
             self._gathered[name] = gradient if before is None else before.lerp(gradient, count / self._moments)
         return need.view(count, batch).mean(0)
+
+    def memory(self) -> tuple[Tensor, Tensor]:
+        """What gathering changes apart from the gradient, for ``drop``."""
+        return self.mean_activity.clone(), self.batches.clone()
+
+    def drop(self, memory: tuple[Tensor, Tensor]) -> None:
+        """Forget what was gathered since ``memory``: the video turned out to be no video."""
+        self.mean_activity.copy_(memory[0])
+        self.batches.copy_(memory[1])
+        self._gathered, self._moments = {}, 0
 
     def climb(self, rate: float) -> None:
         """One update with the mean gradient of all moments that were gathered since the last one, if there are any."""
@@ -222,11 +232,13 @@ class RecurrentLayer(Learner):
         self._narrow, self._kept = {name: Narrow() for name in self.weights}, None
 
 
-def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor], last: Tensor) -> Tensor:
-    """The chosen rows of each tensor, and a last one, ``(all chosen + 1, ...)``."""
-    if not all(len(busy) == len(tensor) for tensor, busy in zip(each, rows, strict=True)):
-        each = [tensor.index_select(0, busy) for tensor, busy in zip(each, rows, strict=True)]
-    return torch.cat([*each, last.to(each[0])])
+def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: Tensor) -> Tensor:
+    """The chosen rows of each tensor, whose copies make up all cases, and a last row, ``(all chosen + 1, ...)``."""
+    chosen_rows = [
+        tensor if len(busy) == cases == len(tensor) else tensor.index_select(0, busy % len(tensor))
+        for tensor, busy in zip(each, rows, strict=True)
+    ]
+    return torch.cat([*chosen_rows, last.to(each[0])])
 
 
 def _sum_of(each: Sequence[Tensor]) -> Tensor:
@@ -249,14 +261,13 @@ def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], ba
     """
     seen = [source.rows if isinstance(source, Constant) else source for source in sources]
     total = _sum_of([each[:batch] for each in seen])[None]
-    rows = [busy % len(each) for each, busy in zip(seen, rows, strict=True)]
     distinct = {id(each): each for each in seen}.values()
     alone, chosen, inputs = sum(len(each) for each in distinct), wanted.shape[1], total.shape[1]
     if alone * (chosen + inputs) < chosen * inputs:
         wanted = wanted @ _members(seen, rows).to(wanted)
         given = torch.cat([*distinct, total])
     else:
-        given = _rows_of(seen, rows, total)
+        given = _rows_of(seen, rows, 2 * batch, total)
     return wanted @ given.to(wanted)
 
 
@@ -269,7 +280,7 @@ def _members(seen: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
         if id(each) not in start:
             start[id(each)] = distinct
             distinct += len(each)
-    place = torch.cat([start[id(each)] + busy for each, busy in zip(seen, rows, strict=True)])
+    place = torch.cat([start[id(each)] + busy % len(each) for each, busy in zip(seen, rows, strict=True)])
     member = torch.zeros(len(place) + 1, distinct + 1, device=place.device)
     member[torch.arange(len(place), device=place.device), place] = 1
     member[-1, -1] = 1

@@ -218,8 +218,32 @@ class Recurrent(TaughtByGoodness):
         Raises:
             DataError: the video is empty, ends before ``first``, or its frames change their size.
         """
-        kept: list[list[Moment]] = [[] for _ in self.layers]
         lessons = [_Running() for _ in self.layers]
+        memories = [layer.memory() for layer in self.stack]
+        try:
+            state = self._gather_all(video, top, state, weight, lessons, first, window)
+        except BaseException:
+            for layer, memory in zip(self.stack, memories, strict=True):
+                layer.drop(memory)
+            raise
+        for layer in self.stack:
+            layer.climb(rate)
+        halves = [lesson.goodness.chunk(2) for lesson in lessons]
+        need = torch.stack([lesson.need for lesson in lessons]).amax(0)
+        return Lesson([(positive, negative) for positive, negative in halves], need, state)
+
+    def _gather_all(
+        self,
+        video: Iterable[Source],
+        top: Constant,
+        state: State,
+        weight: Tensor | None,
+        lessons: list[_Running],
+        first: int,
+        window: int,
+    ) -> State:
+        """Watch the video and gather gradients, window by window; returns the layers after the last frame."""
+        kept: list[list[Moment]] = [[] for _ in self.layers]
         number = 0
         for number, frame in enumerate(video, 1):
             self._check(number, frame, len(state[0].state))
@@ -235,11 +259,7 @@ class Recurrent(TaughtByGoodness):
             raise DataError(f"the video has {number} frames, expected at least {first}: give frames to learn from")
         if kept[0]:
             self._gather(kept, weight, lessons)
-        for layer in self.stack:
-            layer.climb(rate)
-        halves = [lesson.goodness.chunk(2) for lesson in lessons]
-        need = torch.stack([lesson.need for lesson in lessons]).amax(0)
-        return Lesson([(positive, negative) for positive, negative in halves], need, state)
+        return state
 
     def _gather(self, kept: list[list[Moment]], weight: Tensor | None, lessons: list[_Running]) -> None:
         for layer, moments, lesson in zip(self.stack, kept, lessons, strict=True):
@@ -249,7 +269,8 @@ class Recurrent(TaughtByGoodness):
 
     def _check(self, number: int, frame: Source, rows: int) -> None:
         size = _rows(frame).shape
-        if size[1] != self.inputs or rows % len(_rows(frame)):
+        copies = isinstance(frame, Constant) and size[0] and not rows % size[0]
+        if size[1] != self.inputs or not (copies or size[0] == rows):
             raise DataError(
                 f"frame {number} of the video has the shape {tuple(size)}, expected ({rows}, {self.inputs}): all "
                 "frames must have the size that the net was built for, and as many cases"
