@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import repeat
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
-from helpers import refusal
 from twofold.benchmarks.held import peak
-from twofold.errors import DataError, SettingError
 from twofold.goodness import GOODNESS
 from twofold.inputs import Constant
 from twofold.learning import Rule
@@ -107,7 +102,9 @@ class WrittenOut:
             states.append(self.active(index, frame, None, states)[1].detach())
         return states
 
-    def step(self, frame: Tensor, top: Tensor, states: list[Tensor]) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
+    def step(
+        self, frame: Tensor, top: Tensor, states: list[Tensor]
+    ) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
         """Total inputs and activities of all layers, and their next states, which autograd does not look through."""
         found = [self.active(index, frame, top, states) for index in range(len(self.layers))]
         mixed = [self.damping * old + (1 - self.damping) * new for old, (_, new) in zip(states, found, strict=True)]

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from twofold import machine
+from twofold.claims.agree import agree
 from twofold.claims.cheap import cheap
 from twofold.claims.cost import cost
 from twofold.claims.fast_test import fast_test
 from twofold.claims.fields import fields
 from twofold.claims.from_start import from_start
+from twofold.claims.glom import glom
 from twofold.claims.goodness import goodness
 from twofold.claims.hard_neg import hard_neg
 from twofold.claims.irrelevant import irrelevant
@@ -22,10 +24,15 @@ from twofold.claims.label_in import label_in
 from twofold.claims.layer import layer
 from twofold.claims.low_activity import low_activity
 from twofold.claims.mnist import mnist
+from twofold.claims.moving import moving
+from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
 from twofold.claims.recurrent import recurrent
+from twofold.claims.relax import relax
 from twofold.claims.shortlist import shortlist
 from twofold.claims.slow_test import slow_test
+from twofold.claims.top_down import top_down
+from twofold.claims.video import video
 from twofold.errors import RunError, SettingError, unknown
 from twofold.files import read_json, write_json
 
@@ -60,12 +67,14 @@ _CLAIMS = (
     Claim("hard-neg", "14:05", "Wrong labels that are the net's own mistakes teach faster than random ones.", hard_neg),
     Claim("jitter", "15:26", "On images shifted by up to two pixels the error on MNIST falls to 0.64 %.", jitter),
     Claim("fields", "16:07", "The first layer's receptive fields come to agree with its label weights.", fields),
-    Claim("no-later", "17:24", "In a feedforward net, what later layers learn cannot influence earlier ones."),
-    Claim("top-down", "17:56", "Context decides what an ambiguous shape is taken for."),
-    Claim("video", "19:31", "A still image can be treated as a dull video by a recurrent net, greedy in time."),
-    Claim("glom", "20:09", "Each layer may get bottom-up, top-down and lateral input from the time step before."),
-    Claim("agree", "21:51", "Goodness is high where top-down prediction and bottom-up input agree."),
-    Claim("moving", "23:29", "It works for videos that move too, if the motion is simple."),
+    Claim(
+        "no-later", "17:24", "In a feedforward net, what later layers learn cannot influence earlier ones.", no_later
+    ),
+    Claim("top-down", "17:56", "Context decides what an ambiguous shape is taken for.", top_down),
+    Claim("video", "19:31", "A still image can be treated as a dull video by a recurrent net, greedy in time.", video),
+    Claim("glom", "20:09", "Each layer may get bottom-up, top-down and lateral input from the time step before.", glom),
+    Claim("agree", "21:51", "Goodness is high where top-down prediction and bottom-up input agree.", agree),
+    Claim("moving", "23:29", "It works for videos that move too, if the motion is simple.", moving),
     Claim(
         "recurrent", "24:03", "A recurrent net, label at the top and pixels at the bottom, reaches 1.31 %.", recurrent
     ),
@@ -73,7 +82,7 @@ _CLAIMS = (
     Claim("from-start", "25:51", "Learning from the first iteration on works better than from the fourth.", from_start),
     Claim("cost", "26:12", "It takes three to five times as long as backprop, and several iterations.", cost),
     Claim("cifar", "26:55", "On CIFAR-10, local fields, it is slightly worse than backprop, with two layers or three."),
-    Claim("relax", "29:14", "Top-down information diffuses to lower layers, thinner at each: through a few."),
+    Claim("relax", "29:14", "Top-down information diffuses to lower layers, thinner at each: through a few.", relax),
     Claim("gan", "32:32", "A generative model can predict from the hidden layers of its own greedy discriminator."),
     Claim("no-collapse", "34:18", "Sharing those layers removes the contest of two nets and mode collapse."),
     Claim("own-negatives", "34:55", "Whether a net can learn to supply its own negative data is open."),

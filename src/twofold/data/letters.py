@@ -1,7 +1,8 @@
 """Three-letter words in many fonts, and the shape between H and A of THE CAT (talk 17:56).
 
 A word is three cells of 16 x 16 pixels side by side, each letter drawn by Pillow with one of the fonts that come with
-matplotlib, and then shifted, scaled, turned and slanted a little by chance, each letter for itself.
+matplotlib, and then shifted, scaled, turned and slanted a little by chance, each letter for itself. In the training
+part the middle letter is often faint, and all is noisy: whoever wants to know the word has to use the other letters.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
@@ -38,6 +40,7 @@ CELL = 16
 FINE = 4  # glyphs are drawn this many times as large, distorted, and averaged down
 SIDE = FINE * CELL
 CAPITAL = 0.66  # height of an H, as a share of its cell
+FAINTEST, NOISE = 0.05, 0.2
 CHUNK = 2000  # glyphs that are distorted at once, which bounds memory
 
 
@@ -59,10 +62,8 @@ def glyph(letter: str, font: str) -> Tensor:
     _, top, _, bottom = ImageFont.truetype(file, 1000).getbbox("H", anchor="ms")
     size = CAPITAL * SIDE * 1000 / (bottom - top)
     picture = Image.new("L", (SIDE, SIDE))
-    baseline = round(SIDE * (1 + CAPITAL) / 2)
-    ImageDraw.Draw(picture).text(
-        (SIDE / 2, baseline), letter, fill=255, font=ImageFont.truetype(file, size), anchor="ms"
-    )
+    foot = SIDE / 2, round(SIDE * (1 + CAPITAL) / 2)
+    ImageDraw.Draw(picture).text(foot, letter, fill=255, font=ImageFont.truetype(file, size), anchor="ms")
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)
 
 
@@ -98,44 +99,39 @@ def between(font: str, opening: float) -> Tensor:
     return torch.from_numpy(shape).float()
 
 
-def _stem(fine: np.ndarray, middle: float, row: int) -> float:
+def _stem(fine: NDArray[np.float64], middle: float, row: int) -> float:
     """How far from the middle the ink of a row lies on average."""
     return float((fine[row] * np.abs(np.arange(SIDE) - middle)).sum() / fine[row].sum())
 
 
-def render(
-    texts: Sequence[str], seed: int, openings: Sequence[float] | None = None, middle: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Pictures of texts of three letters, ``(texts, 1, 16, 48)``, values in [0, 1], and their fonts' numbers, ``(texts,)``.
+def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
+    """Pictures of texts of three letters, ``(texts, 1, 16, 48)``, values in [0, 1], and which of `FONTS`, ``(texts,)``.
 
     Each text gets a font, and each of its letters a shift of up to 1 pixel each way, a size of 0.9 to 1.1, a turn of up
     to 6 degrees and a slant of up to 0.1, all drawn evenly. What is drawn does not depend on the texts: with the same
-    seed, what two lists have in common looks the same in both.
+    seed, a letter that two lists have at the same place looks the same in both.
 
     Args:
         texts: capitals, or ``?`` for the shape between H and A.
         seed: of fonts and distortions.
         openings: of the shape between H and A, one for each of `FONTS`.
-        middle: least strength of the ink of the middle letter, in (0, 1]: each text's is drawn between it and 1.
 
     Raises:
-        DataError: a text has not three letters, there is none, or a ``?`` comes without openings.
-        SettingError: an opening or the strength is outside its range.
+        DataError: there is no text, one has not three letters, or a ``?`` comes without openings.
+        SettingError: an opening is outside [0, 1], or there is not one for each font.
     """
-    wrong = [text for text in texts if len(text) != 3]
-    if wrong or not texts:
-        raise DataError(f"{wrong[0]!r} has not three letters" if wrong else "no text to draw: give at least one")
-    if openings is None and any(BETWEEN in text for text in texts):
-        raise DataError(f"a text has a {BETWEEN!r}, but no openings are given: give one for each font")
+    if not texts:
+        raise DataError("no text to draw: give at least one")
+    for text in texts:
+        if len(text) != 3:
+            raise DataError(f"{text!r} has {len(text)} letters, expected 3: a picture has three cells")
+        if BETWEEN in text and openings is None:
+            raise DataError(f"{text!r} has a {BETWEEN!r}, but no openings are given: give one for each font")
     if openings is not None and len(openings) != len(FONTS):
         raise SettingError(f"{len(openings)} openings for {len(FONTS)} fonts, expected one for each")
-    if not 0 < middle <= 1:
-        raise SettingError(f"middle is {middle}, expected a strength above 0 and at most 1")
     generator = torch.Generator().manual_seed(seed)
     fonts = torch.randint(len(FONTS), (len(texts),), generator=generator)
     chance = 2 * torch.rand(len(texts), 3, 5, generator=generator) - 1
-    ink = torch.ones(len(texts), 3)
-    ink[:, 1] = middle + (1 - middle) * torch.rand(len(texts), generator=generator)
 
     kinds = sorted({letter for text in texts for letter in text})
     fine = torch.stack(
@@ -145,10 +141,10 @@ def render(
             for letter in kinds
         ]
     )
-    which = torch.tensor([[kinds.index(letter) for letter in text] for text in texts]) + fonts[:, None] * len(kinds)
-    parts = zip(which.flatten().split(CHUNK), chance.flatten(0, 1).split(CHUNK), strict=True)
+    places = torch.tensor([[kinds.index(letter) for letter in text] for text in texts])
+    which = (places + fonts[:, None] * len(kinds)).flatten()
+    parts = zip(torch.split(which, CHUNK), torch.split(chance.flatten(0, 1), CHUNK), strict=True)
     cells = torch.cat([distort(fine[some], each) for some, each in parts]).view(len(texts), 3, CELL, CELL)
-    cells = cells * ink[:, :, None, None]
     return cells.transpose(1, 2).reshape(len(texts), 1, CELL, 3 * CELL), fonts
 
 
@@ -169,20 +165,41 @@ def distort(fine: Tensor, chance: Tensor) -> Tensor:
     return avg_pool2d(moved, FINE)[:, 0].clamp(0, 1)
 
 
-def load(train: int, test: int, seed: int = 0, middle: float = 1.0) -> Dataset:
-    """`WORDS` in chance renderings: images ``(cases, 1, 16, 48)``, labels are places in `WORDS`.
+def weaken(images: Tensor, seed: int) -> Tensor:
+    """Words with less ink in the middle letter, 0.05 to 1 times as much, and noise of standard deviation 0.2 on all.
 
     Args:
-        train, test: renderings of each word.
-        seed: of the training part; the test part has the next one.
-        middle: as in `render`, for the training part.
+        images: ``(cases, 1, 16, 48)``.
+        seed: of both.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    ink = torch.ones(len(images), 1, 1, 3, 1)
+    ink[..., 1, 0] = FAINTEST + (1 - FAINTEST) * torch.rand(len(images), 1, 1, generator=generator)
+    weak = (images.view(-1, 1, CELL, 3, CELL) * ink).view_as(images)
+    return (weak + NOISE * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+
+
+def load(train: int, test: int, seed: int = 0) -> Dataset:
+    """`WORDS` in chance renderings: images ``(cases, 1, 16, 48)``; labels are places in `WORDS`.
+
+    Args:
+        train: renderings of each word that are then weakened; the order is shuffled.
+        test: renderings of each word as they are, with the next seed.
+        seed: of all chance.
 
     Raises:
         SettingError: not even one rendering of each word.
     """
     if min(train, test) < 1:
         raise SettingError(f"{train} training and {test} test renderings of each word, expected at least 1 of both")
-    images = [render(WORDS * count, at, middle=least)[0] for count, at, least in ((train, seed, middle), (test, seed + 1, 1.0))]
-    labels = [torch.arange(len(WORDS)).repeat(count) for count in (train, test)]
-    order = torch.randperm(len(labels[0]), generator=torch.Generator().manual_seed(seed))
-    return Dataset("letters", images[0][order], labels[0][order], images[1], labels[1], classes=len(WORDS), official=True)
+    order = torch.randperm(train * len(WORDS), generator=torch.Generator().manual_seed(seed))
+    labels = torch.arange(len(WORDS))
+    return Dataset(
+        "letters",
+        weaken(render(WORDS * train, seed)[0], seed)[order],
+        labels.repeat(train)[order],
+        render(WORDS * test, seed + 1)[0],
+        labels.repeat(test),
+        classes=len(WORDS),
+        official=True,
+    )

@@ -1,0 +1,109 @@
+"""Claim (talk 17:24): in a plain feedforward net what later layers learn cannot influence what earlier ones learn; in
+the recurrent net, which has top-down weights, it does.
+
+Both nets, and the backprop twin of the first, have the same layers. Each is trained twice, for two epochs, alike in all
+but the first weights of its top hidden layer, which are drawn from another seed. The change of the first layer is how
+far its weights to the layer below end from each other, relative to how far they went in learning; 0 means bitwise
+equal. What else carries information down in the recipes is the choice of data, so here no image is left out (tolerance
+0, revisit 1) and negatives are random (hard ones are drawn from a softmax that reads all layers).
+
+Whether it helps: the error on held-out images of the recurrent net with and without top-down weights, where without
+them the label reaches the top layer alone and the first learns from images only; and of the feedforward net beside
+them. This is reported and not in the rule: the sentence does not say by how much.
+
+smoke: digits, 2 x 100. full: MNIST, 2 x 1000, ten epochs, the last 10,000 training images held out; the first layers
+are compared after two epochs of 10,000 images.
+
+Rule: the first layer of the feedforward net is bitwise the same whatever the layer above starts from, that of the
+recurrent net is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from twofold.claims.lab import Finding, Lab, error, errors
+from twofold.data import Dataset
+from twofold.nets.recurrent import Recurrent
+from twofold.recipes import Recipe
+from twofold.recipes.recipe import GoodnessRecipe
+from twofold.run import Net, build, method_for
+
+OTHER_SEED = 1000
+
+
+def no_later(lab: Lab) -> Finding:
+    """Measure the claim ``no-later``."""
+    recurrent, twin = lab.short_settling()
+    plain, _ = lab.short()
+    temperature = plain.temperature * recurrent.widths[0] / plain.widths[0]
+    plain = replace(plain, widths=recurrent.widths, epochs=recurrent.epochs, temperature=temperature)
+    alone = replace(recurrent, top_down=False)
+    changes = {
+        name: change(lab, recipe, name)
+        for name, recipe in (("feedforward", plain), ("recurrent", recurrent), ("alone", alone), ("twin", twin))
+    }
+    both, images_only = lab.train(recurrent, "settling"), lab.train(alone, "settling-alone")
+    beside, backprop = lab.train(plain, "no-later-plain"), lab.train(twin, "settling-twin")
+    name = "change of the first layer"
+    return Finding(
+        holds=changes["feedforward"] == 0 < changes["recurrent"],
+        rule="with another top layer the first is bitwise the same in the feedforward net, not in the recurrent one",
+        talk="what later layers learn does not influence earlier ones, without top-down weights",
+        measured={
+            "feedforward": {name: changes["feedforward"], **errors(beside)},
+            "recurrent": {name: round(changes["recurrent"], 4), **errors(both)},
+            "recurrent, no top-down": {name: changes["alone"], **errors(images_only)},
+            "top-down better by (points)": round(error(images_only) - error(both), 3),
+        },
+        twin={name: round(changes["twin"], 4), **errors(backprop)},
+        seeds=[recurrent.seed],
+    )
+
+
+def change(lab: Lab, recipe: Recipe, name: str) -> float:
+    """How far the weights of the first layer end from where they would, had the top hidden layer started from others.
+
+    Relative to how far they went in learning, ‖W other - W‖ / ‖W - W first‖; 0 if and only if all bits are the same.
+    """
+    recipe = replace(recipe, tolerance=0.0, revisit=1.0, epochs=2, validation=0)
+    if isinstance(recipe, GoodnessRecipe):
+        recipe = replace(recipe, negatives="random")
+    whole = lab.data(recipe.data)
+    count = lab.pick(smoke=500, full=10_000)
+    part = replace(whole, train_images=whole.train_images[:count], train_labels=whole.train_labels[:count])
+    first = bottom_up(build(recipe, part.pixels, part.classes))
+    weights = []
+    for other in (False, True):
+        net = build(recipe, part.pixels, part.classes)
+        if other:
+            redraw(net, len(recipe.widths) - 1)
+        settings = {"method": recipe.method, **recipe.fields(), "other top layer": other}
+        learn = partial(_learn, recipe=recipe, part=part)
+        weights.append(bottom_up(lab.teach(net, f"no-later-{name}", part, settings, learn)))
+    return float((weights[1] - weights[0]).norm() / (weights[0] - first).norm())
+
+
+def redraw(net: Net, index: int) -> None:
+    """Draw a layer's first weights anew, as large as they were."""
+    generator = torch.Generator().manual_seed(OTHER_SEED)
+    for parameter in net.layers[index].parameters():
+        if parameter.dim() == 2:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * parameter.data.square().mean().sqrt()
+
+
+def bottom_up(net: Net) -> Tensor:
+    """The weights of the first layer to what lies below it, ``(units, inputs)``, in double."""
+    name = "weights.below" if isinstance(net, Recurrent) else "weight"
+    return net.layers[0].get_parameter(name).detach().cpu().double()
+
+
+def _learn(net: Net, recipe: Recipe, part: Dataset) -> None:
+    device = next(net.parameters()).device
+    method = method_for(net, recipe, device, len(part.train_labels))
+    for epoch in range(recipe.epochs):
+        method.epoch(part.train_images.to(device), part.train_labels.to(device), epoch, lambda _: None)

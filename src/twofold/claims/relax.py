@@ -1,0 +1,430 @@
+"""Claim (talk 29:14): top-down information relaxes into lower layers, diluted in each by what comes from below. So it
+gets through a few layers and not through a hundred; seeing the same image again carries it further (back-relaxation).
+
+Nets of several depths learn for a few epochs from a part of the data (full: MNIST, 10,000 images, 300 units a layer,
+depths 2 to 10; smoke: digits, depths 2 to 5). All is then measured on held-out images, in double precision:
+
+* influence: a net settles under the right label, which then becomes a wrong one. The influence on a layer after t more
+  iterations is how far its state has moved from where it would have been, relative to its length, mean over images:
+  ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, a map of layer by time. Once it has settled, the ratio of a layer's to that
+  of the layer above is fitted as one number for a net (a line through the logarithms), and so is the speed of the
+  front: layers per iteration at which half of the influence that a layer ends with arrives. A net that has learned
+  nothing is measured too.
+* presentations: a copy of the deepest net learns from one image again and again, positive with its label, negative with
+  the wrong one; then the same influence, on this image. Mean over several images, each with a copy of its own. Each
+  presentation is one plain step of the recipe's rate: no smoothing and no decay, and no peers, who speak for many
+  images.
+* trace: the same with presentations of 3 iterations, in which activity alone cannot get lower than three layers. Two
+  copies learn, one with the label right and another wrong, one with the two exchanged; each then looks at the image
+  once more, for 3 iterations, under what it takes for right. How far apart their states end, relative to their length.
+  A pair of cases teaches a layer by the difference between them, which comes down three layers in each presentation;
+  the weights that it changes then act on three more. So six is the most that any number of them can reach.
+* twin: nets of the same layers, trained by backprop. By how much the loss changes with a relative change of a layer's
+  activity, ‖∂loss/∂a‖ ‖a‖, mean over images, the top hidden layer's being 1: what reaches each layer at once.
+
+A layer is reached where the influence is at least 1 % of its state's length.
+
+Rule: the settled influence falls from every layer to the one below, in every net; the first layer of nets of up to four
+layers is reached, and that of the deepest is not; nor is, by its fit, a layer a hundred below the label; and after the
+last presentation more layers of the deepest are reached than before the first.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
+
+from twofold.claims.lab import Finding, Lab, errors, percent
+from twofold.data import Dataset
+from twofold.nets.backprop import Backprop
+from twofold.nets.recurrent import Recurrent, State
+from twofold.normalize import normalize
+from twofold.recipes.recipe import BackpropRecipe, RecurrentRecipe
+from twofold.run import build, set_precision
+
+THRESHOLD = 0.01
+"""Influence from which a layer counts as reached, as a share of its state's length."""
+
+BRIEF = 3
+"""Iterations of a brief presentation."""
+
+
+class Decay(NamedTuple):
+    """A line through the logarithms of the layers' settled influence.
+
+    Attributes:
+        ratio: a layer's influence over that of the layer above it.
+        fit: R² of the line; two layers always have 1.
+        hundredth: influence that the line gives the hundredth layer below the label.
+    """
+
+    ratio: float
+    fit: float
+    hundredth: float
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What was measured of the nets of one depth; layers from the lowest upwards.
+
+    Attributes:
+        influence: of the label on each layer at each iteration, ``(layers, iterations)``.
+        untrained: the same before learning.
+        gradient: of the twin by hidden layer, the top one's being 1.
+        errors: of the trained net and of its twin, in percent.
+    """
+
+    influence: Tensor
+    untrained: Tensor
+    gradient: list[float]
+    errors: tuple[dict[str, float], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that the claim and its picture need.
+
+    Attributes:
+        depths: by number of hidden layers.
+        presented: numbers of presentations.
+        influence: settled, of the deepest net, after each of them, ``(numbers, layers)``.
+        trace: of the label in the deepest net, after as many brief ones, ``(numbers, layers)``.
+    """
+
+    depths: dict[int, Depth]
+    presented: list[int]
+    influence: Tensor
+    trace: Tensor
+
+
+def relax(lab: Lab) -> Finding:
+    """Measure the claim ``relax``."""
+    study = examine(lab)
+    deepest = max(study.depths)
+    settled = {depth: found.influence[:, -1] for depth, found in study.depths.items()}
+    reach = [reached(influence) for influence in study.influence]
+    far = decay(settled[deepest]).hundredth
+    falls = all(bool((influence.diff() > 0).all()) for influence in settled.values())
+    few = all(influence[0] >= THRESHOLD for depth, influence in settled.items() if depth <= 4)
+    many = float(settled[deepest][0]) < THRESHOLD and far < THRESHOLD
+    return Finding(
+        holds=falls and few and many and reach[-1] > reach[0],
+        rule="the influence falls from layer to layer; it reaches (1 %) the first of up to four layers, not that of "
+        "the deepest net, nor by the fit a hundredth layer; presentations carry it to more layers",
+        talk="diluted at each layer: a few layers, not a hundred; repeated presentations carry it further",
+        measured={
+            "falls everywhere": falls,
+            "by depth": {str(depth): _describe(found) for depth, found in study.depths.items()},
+            f"influence % by iteration and layer, {deepest} layers": [
+                _percents(moment) for moment in study.depths[deepest].influence.T
+            ],
+            f"after presentations, {deepest} layers": {
+                str(count): {"layers reached": layers, "settled influence %": _percents(influence)}
+                for count, layers, influence in zip(study.presented, reach, study.influence, strict=True)
+            },
+            "presentations to reach, by layer": first_reached(study.presented, study.influence),
+            f"trace % after presentations of {BRIEF} iterations": {
+                str(count): _percents(trace) for count, trace in zip(study.presented, study.trace, strict=True)
+            },
+            "brief presentations to reach, by layer": first_reached(study.presented, study.trace),
+        },
+        twin={
+            str(depth): {"gradient by layer": [round(one, 4) for one in found.gradient], **found.errors[1]}
+            for depth, found in study.depths.items()
+        },
+        seeds=[0],
+    )
+
+
+def examine(lab: Lab) -> Study:
+    """Train the nets of all depths and their twins, and measure them."""
+    dataset, images, labels = _data(lab)
+    depths = {}
+    for depth in lab.pick(smoke=(2, 3, 5), full=(2, 4, 6, 8, 10)):
+        recipe, twin_recipe = settings(lab, depth)
+        run = lab.train(recipe, f"relax-{depth}", dataset)
+        twin = lab.train(twin_recipe, f"relax-{depth}-twin", dataset)
+        assert isinstance(twin.net, Backprop)
+        net, fresh = _double(run.net), _double(build(recipe, dataset.pixels, dataset.classes))
+        other = (labels + 1) % net.classes
+        depths[depth] = Depth(
+            influence(net, images, labels, other, watched(depth)),
+            influence(fresh, images, labels, other, watched(depth)),
+            sensitivity(twin.net, images, labels),
+            (errors(run), errors(twin)),
+        )
+    presented = [0, *(2**power for power in range(lab.pick(smoke=4, full=6)))]
+    few = lab.pick(smoke=3, full=10)
+    cases = [(image[None], label[None]) for image, label in zip(images[:few], labels[:few], strict=True)]
+    influences = [presentations(net, recipe, image, label, presented) for image, label in cases]
+    traces = [brief(net, recipe.rate, image, label, presented) for image, label in cases]
+    return Study(depths, presented, torch.stack(influences).mean(0), torch.stack(traces).mean(0))
+
+
+def settings(lab: Lab, depth: int) -> tuple[RecurrentRecipe, BackpropRecipe]:
+    """The recipes of a depth. There are more iterations than layers, so that the label can get to the first one; the
+    slow test judges by the first three at which it can have."""
+    recipe, twin = lab.short_settling()
+    units, epochs = lab.pick(smoke=(50, 2), full=(300, 3))
+    narrow = replace(
+        recipe,
+        widths=(units,) * depth,
+        temperature=recipe.temperature * units / recipe.widths[0],
+        epochs=epochs,
+        validation=lab.pick(smoke=300, full=1000),
+        iterations=depth + 4,
+        judge_from=depth + 1,
+        judge_to=depth + 3,
+    )
+    rate = lab.pick(smoke=twin.rate, full=0.02)  # at the twin's own rate eight layers diverge
+    return narrow, replace(twin, widths=narrow.widths, epochs=epochs, validation=narrow.validation, rate=rate)
+
+
+def watched(depth: int) -> int:
+    """Iterations in which a net of that depth settles, and for which it is then watched."""
+    return 3 * depth + 10
+
+
+def _data(lab: Lab) -> tuple[Dataset, Tensor, Tensor]:
+    """What the nets learn from, with the images that the recipes hold out; and those, in double, that measure."""
+    recipe, _ = settings(lab, 2)
+    whole = lab.data(recipe.data)
+    count, measured = lab.pick(smoke=(1000, 30), full=(11_000, 200))
+    part = replace(whole, train_images=whole.train_images[:count], train_labels=whole.train_labels[:count])
+    held = part.hold_out(recipe.validation)
+    return part, held.test_images[:measured].double(), held.test_labels[:measured]
+
+
+def _double(net: object) -> Recurrent:
+    """A copy of a net on the CPU, with products in double: the influence gets smaller than rounding in any other."""
+    assert isinstance(net, Recurrent)
+    copied = copy.deepcopy(net).cpu().double()
+    set_precision(copied, "fp32")
+    return copied
+
+
+# ---- influence -----------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def influence(net: Recurrent, images: Tensor, labels: Tensor, other: Tensor, iterations: int) -> Tensor:
+    """How far each layer is from where it would be, had the label at the top not changed from ``labels`` to ``other``.
+
+    ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, mean over images, at each iteration after the change. Before it the net
+    has settled for as many.
+
+    Args:
+        net: the net.
+        images: ``(batch, ...)``.
+        labels, other: ``(batch,)``.
+        iterations: to settle, and to watch.
+
+    Returns:
+        ``(layers, iterations)``.
+    """
+    frame = net.images(images)
+    *_, state = net.look(frame, net.top(labels), iterations)
+    kept = net.watch(repeat(frame, iterations), net.top(labels), state)
+    changed = net.watch(repeat(frame, iterations), net.top(other), state)
+    return torch.stack([_apart(before, after) for before, after in zip(kept, changed, strict=True)], 1)
+
+
+def _apart(one: State, other: State) -> Tensor:
+    """How far apart two states of a net are by layer, relative to their length, mean over cases, ``(layers,)``.
+
+    What a layer shows has the length √units, or 0 where it is silent.
+    """
+    both = zip(one, other, strict=True)
+    return torch.stack([(b.above - a.above).norm(dim=1).mean() / math.sqrt(a.above.shape[1]) for a, b in both])
+
+
+def reached(settled: Tensor) -> int:
+    """How many layers the label reaches, from the top downwards and without a gap, by their influence ``(layers,)``."""
+    return int((settled.flip(0) >= THRESHOLD).long().cumprod(0).sum())
+
+
+def first_reached(presented: Sequence[int], settled: Tensor) -> list[int | None]:
+    """The number of presentations after which each layer was first reached; ``None`` where it never was.
+
+    Args:
+        presented: numbers of presentations, ascending.
+        settled: influence after each of them, ``(numbers, layers)``.
+    """
+    columns = (settled >= THRESHOLD).T.tolist()
+    return [next((count for count, there in zip(presented, column, strict=True) if there), None) for column in columns]
+
+
+def decay(settled: Tensor) -> Decay:
+    """log(influence of a layer) = a + b · (layers between it and the label), by least squares; the ratio is e^b.
+
+    Args:
+        settled: influence by layer, from the lowest upwards, ``(layers,)``; a layer without any is left out.
+    """
+    below = np.arange(len(settled))[::-1]
+    there = settled.numpy() > 0
+    if there.sum() < 2:
+        return Decay(0.0, 0.0, 0.0)
+    slope, start, fit = _line(below[there], np.log(settled.numpy()[there]))
+    return Decay(math.exp(slope), fit, math.exp(start + 99 * slope))
+
+
+def front(influence: Tensor) -> tuple[list[int], float, float]:
+    """When half of what a layer's influence ends with has arrived, and how fast that front moves.
+
+    Args:
+        influence: ``(layers, iterations)``.
+
+    Returns:
+        The iteration, from 1, by layer; layers per iteration, by a line through arrival against layers from the top,
+        infinite where all arrive at once; and R² of that line.
+    """
+    arrived = (influence >= 0.5 * influence[:, -1:]).long().argmax(1) + 1
+    below = np.arange(len(arrived))[::-1]
+    slope, _, fit = _line(below, arrived.double().numpy())
+    return arrived.tolist(), 1 / slope if slope else math.inf, fit
+
+
+def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+    """Slope, start and R² of the line of least squares; R² is 1 where y does not vary."""
+    slope, start = np.polyfit(x, y, 1)
+    rest, all_of_it = ((y - start - slope * x) ** 2).sum(), ((y - y.mean()) ** 2).sum()
+    return float(slope), float(start), float(1 - rest / all_of_it) if all_of_it else 1.0
+
+
+# ---- presentations -------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def presentations(
+    net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]
+) -> Tensor:
+    """Settled influence of the label on each layer for one image, after it was learned from so many times.
+
+    Args:
+        net: stays as it is; a copy learns.
+        recipe: its rate and iterations are used.
+        image: ``(1, ...)``.
+        label: ``(1,)``, right; the next one is the wrong one of the negative case, and of the influence.
+        presented: numbers of presentations, ascending.
+
+    Returns:
+        ``(numbers, layers)``.
+    """
+    net, other = _learner(net), (label + 1) % net.classes
+    found, done = [], 0
+    for count in presented:
+        _present(net, image, label, other, recipe.rate, recipe.iterations, count - done)
+        done = count
+        found.append(influence(net, image, label, other, watched(len(net.layers)))[:, -1])
+    return torch.stack(found)
+
+
+@torch.no_grad()
+def brief(net: Recurrent, rate: float, image: Tensor, label: Tensor, presented: Sequence[int]) -> Tensor:
+    """How far apart two copies of a net end at a brief look, which learned as often from the image with two labels.
+
+    One learned that ``label`` is right and the next one wrong, the other the reverse; each looks under its right one.
+    What differs in a layer that a look is too brief to reach has come down through learning. Where signals go by the
+    difference of a pair alone, as in the recipe, that is 2 · ``BRIEF`` layers at most.
+
+    Args:
+        net: stays as it is.
+        rate: the learning rate.
+        image: ``(1, ...)``.
+        label: ``(1,)``.
+        presented: numbers of presentations, ascending.
+
+    Returns:
+        ‖n(s one) - n(s other)‖ / ‖n(s one)‖ of each layer, ``(numbers, layers)``.
+    """
+    believers = [(_learner(net), label, (label + 1) % net.classes), (_learner(net), (label + 1) % net.classes, label)]
+    found, done = [], 0
+    for count in presented:
+        states = []
+        for learner, right, wrong in believers:
+            _present(learner, image, right, wrong, rate, BRIEF, count - done)
+            *_, state = learner.look(learner.images(image), learner.top(right), BRIEF)
+            states.append(state)
+        done = count
+        found.append(_apart(*states))
+    return torch.stack(found)
+
+
+def _learner(net: Recurrent) -> Recurrent:
+    """A copy that learns from one image: one plain step of the rate at a time."""
+    net = copy.deepcopy(net)
+    for layer in net.stack:
+        layer.rule = replace(layer.rule, smoothing=0.0, decay=0.0, peer=0.0, tolerance=0.0)
+    return net
+
+
+def _present(
+    net: Recurrent, image: Tensor, right: Tensor, wrong: Tensor, rate: float, iterations: int, times: int
+) -> None:
+    """Learn ``times`` times from one image, positive with the label ``right`` and negative with ``wrong``."""
+    frame, top = net.images(image), net.top(torch.cat([right, wrong]))
+    for _ in range(times):
+        start = tuple(layer.repeat(2) for layer in net.start(frame))
+        net.learn(repeat(frame, iterations), top, start, rate)
+
+
+# ---- the twin ------------------------------------------------------------------------------------------------------
+
+
+def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
+    """‖∂loss/∂a‖ ‖a‖ of each hidden layer's activity a, mean over images, the top one's being 1.
+
+    Args:
+        twin: the net.
+        images: ``(batch, ...)``.
+        labels: ``(batch,)``.
+
+    Returns:
+        By layer, from the lowest upwards.
+    """
+    weights = [(layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()) for layer in _linear(twin)]
+    activities = [normalize(images.double().flatten(1))]
+    for weight, bias in weights[:-1]:
+        activities.append(linear(activities[-1], weight, bias).relu().requires_grad_())
+    loss = cross_entropy(linear(activities[-1], *weights[-1]), labels, reduction="sum")
+    hidden = activities[1:]
+    gradients = torch.autograd.grad(loss, hidden)
+    each = [(one.norm(dim=1) * a.detach().norm(dim=1)).mean() for one, a in zip(gradients, hidden, strict=True)]
+    return [float(one / each[-1]) for one in each]
+
+
+def _linear(twin: Backprop) -> list[torch.nn.Linear]:
+    return [layer for layer in twin.layers if isinstance(layer, torch.nn.Linear)]
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------
+
+
+def _describe(found: Depth) -> dict[str, Any]:
+    arrived, speed, straight = front(found.influence)
+    trained, untrained = (decay(influence[:, -1]) for influence in (found.influence, found.untrained))
+    return {
+        "settled influence %": _percents(found.influence[:, -1]),
+        "ratio of a layer to the one above": round(trained.ratio, 4),
+        "R2": round(trained.fit, 3),
+        "hundredth layer": float(f"{trained.hundredth:.1e}"),
+        "iterations to half": arrived,
+        "layers per iteration": round(speed, 3) if math.isfinite(speed) else None,
+        "R2 of the speed": round(straight, 3),
+        "untrained influence %": _percents(found.untrained[:, -1]),
+        "untrained ratio": round(untrained.ratio, 4),
+        **found.errors[0],
+    }
+
+
+def _percents(shares: Tensor) -> list[float]:
+    return [percent(float(share)) for share in shares]

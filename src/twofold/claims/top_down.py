@@ -1,0 +1,280 @@
+"""Claim (talk 17:56): what an ambiguous shape is taken for depends on its context, by way of top-down input.
+
+A recurrent net learns three-letter words with Forward-Forward: pixels at the bottom, the word at the top, right in
+positive data, wrong in negative. A third of its first layer sees one letter each, and nothing of the others except by
+what comes down from the second layer, which sees all; no layer sees itself. The middle letter of a training word is
+often faint, so that context is of use. High activity is the goodness: top-down input then adds to what it foresees.
+With low activity (reported beside it) it takes away from it, and what is left says less about the letter.
+
+Then T?E and C?T are shown, with pixel for pixel the same shape between H and A in both. A logistic regression reads H
+or A from the first-layer units that see the middle letter, at fixed length among themselves. It was fitted once, to
+their states after the bottom-up pass alone, over renderings of the 18 words apart from THE and CAT with an H or an A
+in the middle; the same one reads settled states. How far the shape's stems lean is set for each font on renderings with
+the training seed, so that the median bottom-up reading is neither; the test renderings are fresh, and shown clearly.
+
+No word is given at the test: what the net itself believes is fed to the top, softmax · strength, after the bottom-up
+pass and after every iteration. Reported beside it are a neutral top, a read-out fitted to settled states, and what
+becomes of a clear A in T.E and a clear H in C.T. The twins: the same net without top-down input, which trains and
+settles in the same way, and a feedforward net of the same layers and fields, trained by backprop, which has no after.
+
+Rule: after 8 iterations, H is read in T?E and A in C?T, each in at least 90 % of the renderings, and each in 35 to 65 %
+before; without top-down input both stay in 35 to 65 %.
+
+smoke: 30 words, 60 renderings of each, 3 x 60 + 180 units, 8 epochs. full: 600 renderings, 3 x 100 + 300 units, 20
+epochs; 300 test renderings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from twofold.claims.lab import Finding, Lab, percent
+from twofold.data import Dataset, letters
+from twofold.goodness import GOODNESS
+from twofold.inputs import Constant
+from twofold.learning import Rule
+from twofold.nets.backprop import Backprop
+from twofold.nets.recurrent import Recurrent, State
+from twofold.normalize import normalize
+from twofold.objectives import OBJECTIVES
+from twofold.recipes.mnist import twin as mnist_twin
+from twofold.recipes.recipe import BackpropRecipe, RecurrentRecipe
+from twofold.recipes.recurrent import recurrent
+from twofold.run import set_precision
+from twofold.train import Backpropagation, Seen
+from twofold.train_recurrent import Settling
+
+WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
+"""What the read-out is fitted to."""
+
+READ_SEED, TEST_SEED = 1000, 2000
+
+words = replace(
+    recurrent,
+    data="letters",
+    widths=(300, 300),
+    epochs=20,
+    batch=50,
+    tolerance=0.0,
+    goodness="sum_of_squares",
+    temperature=15.0,
+    neutral_every=1,
+    floor=0.0,
+    softmax_rate=0.3,
+    softmax_decay=0.0003,
+)
+words_twin = replace(mnist_twin, data="letters", widths=words.widths, epochs=10, batch=50, tolerance=0.0)
+
+
+def top_down(lab: Lab) -> Finding:
+    """Measure the claim ``top-down``."""
+    recipe, dataset = settings(lab)
+    renderings = lab.pick(smoke=100, full=300)
+    measured = look(taught(lab, recipe, dataset), renderings)
+    found, before = measured["settled"].values(), measured["before"].values()
+    alone = look(taught(lab, replace(recipe, top_down=False), dataset), renderings)
+    unsure = [*before, *alone["settled"].values()]
+    return Finding(
+        holds=min(found) >= 90 and all(35 <= share <= 65 for share in unsure),
+        rule="H in T?E and A in C?T >= 90 % once settled, 35 to 65 % before; without top-down input 35 to 65 % always",
+        talk="context decides whether the shape in the middle is an H or an A",
+        measured={
+            **measured,
+            "low activity": look(taught(lab, replace(recipe, goodness="minus_sum_of_squares"), dataset), renderings),
+        },
+        twin={"without top-down": alone, "backprop": _look_at_twin(lab, recipe, dataset, renderings)},
+        seeds=[recipe.seed],
+    )
+
+
+# ---- nets ----------------------------------------------------------------------------------------------------------
+
+
+def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
+    """The recipe of this size, and what it learns from."""
+    small = replace(words, widths=(180, 180), epochs=8, temperature=9.0)
+    recipe, renderings = lab.pick(smoke=(small, 60), full=(words, 600))
+    return recipe, letters.load(renderings, 20, recipe.seed)
+
+
+def fields(units: int) -> Tensor:
+    """Which pixels each first-layer unit sees, ``(units, pixels)``: a third of the units sees one cell each."""
+    cell = torch.arange(3 * letters.CELL).div(letters.CELL, rounding_mode="floor").repeat(letters.CELL)
+    return (3 * torch.arange(units).div(units, rounding_mode="floor"))[:, None] == cell
+
+
+def middle(activity: Tensor) -> Tensor:
+    """Of a first layer's units ``(rows, units)``, those that see the middle letter, at fixed length."""
+    return normalize(activity.float().chunk(3, 1)[1])
+
+
+def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
+    """The trained net of a recipe, with products in float32."""
+    net = Recurrent(
+        dataset.pixels,
+        recipe.widths,
+        dataset.classes,
+        Rule(
+            goodness=GOODNESS[recipe.goodness],
+            objective=OBJECTIVES[recipe.objective],
+            temperature=recipe.temperature,
+            decay=recipe.decay,
+            peer=recipe.peer,
+        ),
+        damping=recipe.damping,
+        iterations=recipe.iterations,
+        label_strength=recipe.label_strength,
+        top_down=recipe.top_down,
+        fields=fields(recipe.widths[0]),
+        softmax_decay=recipe.softmax_decay,
+        generator=torch.Generator().manual_seed(recipe.seed),
+    )
+
+    def learn(net: Recurrent) -> None:
+        device = net.stack[0].bias.device
+        generator = torch.Generator(device).manual_seed(recipe.seed + 1)
+        images, labels = dataset.train_images.to(device), dataset.train_labels.to(device)
+        method = Settling(net, recipe, generator, len(labels))
+        for epoch in range(recipe.epochs):
+            method.epoch(images, labels, epoch, lambda done: None)
+
+    lab.teach(net, "letters", dataset, {"method": recipe.method, **recipe.fields()}, learn)
+    set_precision(net, "fp32")
+    return net
+
+
+# ---- reading -------------------------------------------------------------------------------------------------------
+
+
+def look(net: Recurrent, renderings: int) -> dict[str, Any]:
+    """What is read from the units that see the middle letter, in percent of the test renderings."""
+
+    def states(images: Tensor, belief: bool = True) -> list[Tensor]:
+        return list(settle(net, images, belief))
+
+    images, truth = _clear()
+    bottom_up, *_, settled = states(images)
+    readout = _fit(bottom_up, truth)
+    openings = calibrate(lambda some: next(settle(net, some)), readout)
+    shown = [letters.render([text] * renderings, TEST_SEED, openings)[0] for text in ("T?E", "C?T")]
+    believed, neutral = ([states(some, belief) for some in shown] for belief in (True, False))
+    clear = [letters.render([text] * renderings, TEST_SEED)[0] for text in ("TAE", "CHT")]
+    return {
+        "before": _shares(readout, believed, 0),
+        "settled": _shares(readout, believed, -1),
+        "settled under a neutral top": _shares(readout, neutral, -1),
+        "settled, read-out of settled states": _shares(_fit(settled, truth), believed, -1),
+        "settled, clear A in T.E and clear H in C.T": _shares(readout, [states(some) for some in clear], -1),
+    }
+
+
+@torch.no_grad()
+def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tensor]:
+    """The units that see the middle letter after the bottom-up pass and after each iteration, ``(cases, units)``.
+
+    Args:
+        net: the net.
+        images: ``(cases, 1, 16, 48)``.
+        belief: what the net believes is fed to the top; else no word is.
+    """
+    frame = net.images(images.to(net.stack[0].bias.device))
+    state: State = net.start(frame)
+    yield middle(state[0].state).cpu()
+    logits: Tensor = net.softmax(net.features(state))
+    for _ in range(net.iterations):
+        top = Constant(logits.softmax(1) * net.label_strength) if belief else net.neutral_top(len(images))
+        state = net.step(frame, top, state)
+        yield middle(state[0].state).cpu()
+        logits = net.settled_softmax(net.features(state))
+
+
+def _clear() -> tuple[Tensor, NDArray[np.int64]]:
+    """Renderings for the read-out, and whether their middle letter is an H."""
+    texts = WORDS * 30
+    return letters.render(texts, READ_SEED)[0], np.array([text in letters.H_WORDS for text in texts], dtype=np.int64)
+
+
+def _fit(activity: Tensor, truth: NDArray[np.int64]) -> LogisticRegression:
+    return LogisticRegression(C=0.1, max_iter=2000).fit(activity.numpy(), truth)
+
+
+def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -> list[float]:
+    """For each font the opening at which the median bottom-up reading is neither H nor A, on training renderings.
+
+    Args:
+        states: images -> the units that see the middle letter after the bottom-up pass.
+        readout: tells H (above 0) from A.
+    """
+    tried = np.linspace(0, 1, 21)
+    medians = []
+    for opening in tried:
+        images, fonts = letters.render(["T?E", "C?T"] * 120, READ_SEED + 1, [float(opening)] * len(letters.FONTS))
+        read = readout.decision_function(states(images).numpy())
+        medians.append([np.median(read[fonts.numpy() == font]) for font in range(len(letters.FONTS))])
+    found = []
+    for font in np.array(medians).T:
+        crossed = font[0] < 0 < font[-1]
+        found.append(float(np.interp(0, font, tried)) if crossed else float(tried[np.abs(font).argmin()]))
+    return found
+
+
+def _shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], at: int) -> dict[str, float]:
+    """Percent of the renderings of T?E that are read H, and of C?T that are read A, at an iteration."""
+    first, second = (readout.decision_function(each[at].numpy()) > 0 for each in states)
+    return {"H in T?E %": percent(float(first.mean())), "A in C?T %": percent(1 - float(second.mean()))}
+
+
+# ---- the backprop twin ---------------------------------------------------------------------------------------------
+
+
+class _Fielded(Backpropagation):
+    """Backpropagation in a net whose first layer sees its fields alone."""
+
+    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
+        seen = super().step(images, labels, cases, weight, progress)
+        _keep_fields(self.net)
+        return seen
+
+
+@torch.no_grad()
+def _keep_fields(net: Backprop) -> None:
+    weight = net.layers[0].get_parameter("weight")
+    weight.mul_(fields(len(weight)).to(weight))
+
+
+def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, renderings: int) -> dict[str, float]:
+    """What is read from the twin's units that see the middle letter. It has no top-down input, and so no after."""
+    twin: BackpropRecipe = replace(words_twin, widths=recipe.widths, epochs=min(words_twin.epochs, recipe.epochs))
+    net = Backprop(dataset.pixels, twin.widths, dataset.classes, torch.Generator().manual_seed(twin.seed))
+    _keep_fields(net)
+
+    def learn(net: Backprop) -> None:
+        device = next(net.parameters()).device
+        generator = torch.Generator(device).manual_seed(twin.seed + 1)
+        images, labels = dataset.train_images.to(device), dataset.train_labels.to(device)
+        method = _Fielded(net, twin, generator, len(labels))
+        for epoch in range(twin.epochs):
+            method.epoch(images, labels, epoch, lambda done: None)
+
+    lab.teach(net, "letters-twin", dataset, {"method": twin.method, **twin.fields()}, learn)
+    set_precision(net, "fp32")
+    first = net.layers[0]
+
+    @torch.no_grad()
+    def states(images: Tensor) -> Tensor:
+        total: Tensor = first(normalize(images.flatten(1).to(first.get_parameter("weight"))))
+        return middle(total.relu()).cpu()
+
+    images, truth = _clear()
+    readout = _fit(states(images), truth)
+    openings = calibrate(states, readout)
+    shown = [[states(letters.render([text] * renderings, TEST_SEED, openings)[0])] for text in ("T?E", "C?T")]
+    return _shares(readout, shown, 0)

@@ -1,0 +1,281 @@
+"""Claim (talk 19:31): a still image can be treated as a dull video by a recurrent net that is greedy in time: it learns
+from every frame, and no derivative goes through time.
+
+First the error of such a net on held-out images (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten epochs, the last
+10,000 training images held out).
+
+Then what greediness costs: small nets (full: 2 x 200, 10,000 images, four epochs; smoke: 2 x 50, two epochs; two seeds)
+learn with the greedy rule and with the derivative of the same objective,
+
+    ½ · mean over pairs and iterations of Σ over layers of loss(goodness⁺ - θ, goodness⁻ - θ),
+
+carried through all iterations by autograd, from the bottom-up pass on. It crosses layers as well, since a layer's state
+is its neighbors' input an iteration later. All else is alike: first weights, order of the images, negatives, peers,
+rate and updates, products in float32. For both: slow error, seconds of the training, and the memory that a batch needs
+in order to learn: what autograd keeps of all iterations, and what the greedy rule keeps of one (it can learn from one
+at a time; the recipe's ``window`` takes several together, which is faster). For a trained net, the cosine between the
+two gradients of a layer's weights, for the loss of each iteration alone.
+
+Rule: the slow error of the greedy net is at most 4 % (smoke: 8 %).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from itertools import repeat
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from twofold.claims.lab import Finding, Lab, error, errors, mean_and_std, percent
+from twofold.data import Dataset
+from twofold.evaluate import test
+from twofold.inputs import Constant
+from twofold.learning import Rule, peers
+from twofold.nets.recurrent import Lesson, Recurrent, State
+from twofold.recipes.recipe import RecurrentRecipe
+from twofold.recurrence import Moment, RecurrentLayer, Settled, Source, settle
+from twofold.run import build, method_for
+
+SEEDS = [0, 1]
+
+
+def video(lab: Lab) -> Finding:
+    """Measure the claim ``video``."""
+    recipe, twin_recipe = lab.short_settling()
+    run, twin = lab.train(recipe, "settling"), lab.train(twin_recipe, "settling-twin")
+    limit = lab.pick(smoke=8.0, full=4.0)
+    small, part = settings(lab)
+    trained = {
+        name: [taught(lab, kind, replace(small, seed=seed), part) for seed in SEEDS]
+        for name, kind in (("greedy", Recurrent), ("through time", ThroughTime))
+    }
+    net = trained["greedy"][0][0]
+    return Finding(
+        holds=error(run) <= limit,
+        rule=f"with no derivative through time the slow error is at most {limit:g} %",
+        talk="a still image as a dull video, greedy in time",
+        measured={
+            **errors(run),
+            "seconds": round(run.result.seconds, 1),
+            **{f"small net, {name}": _describe(each, part, small) for name, each in trained.items()},
+            "memory of a batch (MB) by iterations": {
+                str(count): {
+                    "greedy": round(memory(net, part, small, count, through_time=False) / 1e6, 3),
+                    "through time": round(memory(net, part, small, count, through_time=True) / 1e6, 3),
+                }
+                for count in (small.iterations, 4 * small.iterations)
+            },
+            "cosine of the gradients by layer and iteration": [
+                [round(value, 3) for value in row] for row in cosines(net, part, small).tolist()
+            ],
+        },
+        twin=errors(twin),
+        seeds=[recipe.seed],
+    )
+
+
+def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
+    """The recipe of the small nets, and what they learn from and are tested on: all images at every epoch."""
+    recipe, _ = lab.short_settling()
+    units, count, epochs = lab.pick(smoke=(50, 800, 2), full=(200, 10_000, 4))
+    temperature = recipe.temperature * units / recipe.widths[0]
+    small = replace(recipe, widths=(units, units), temperature=temperature, epochs=epochs, tolerance=0.0, revisit=1.0)
+    held = lab.data(recipe.data).hold_out(recipe.validation)
+    return small, replace(held, train_images=held.train_images[:count], train_labels=held.train_labels[:count])
+
+
+def taught(lab: Lab, kind: type[Recurrent], recipe: RecurrentRecipe, part: Dataset) -> tuple[Recurrent, float]:
+    """A trained small net, and the seconds that it took."""
+    plain = build(recipe, part.pixels, part.classes)
+    assert isinstance(plain, Recurrent)
+    net = kind(part.pixels, recipe.widths, part.classes, plain.stack[0].rule, **_options(recipe))
+    net.load_state_dict(plain.state_dict())
+    name = f"video-{kind.__name__.lower()}"
+    exact, before = replace(lab, precision="fp32"), lab.seconds()
+    net = exact.teach(net, name, part, {"name": name, **recipe.fields()}, partial(_learn, recipe=recipe, part=part))
+    return net, lab.seconds() - before
+
+
+def _options(recipe: RecurrentRecipe) -> dict[str, Any]:
+    names = ("damping", "iterations", "label_strength", "top_down", "lateral", "softmax_decay")
+    return {"judged": (recipe.judge_from, recipe.judge_to), **{name: getattr(recipe, name) for name in names}}
+
+
+def _learn(net: Recurrent, recipe: RecurrentRecipe, part: Dataset) -> None:
+    device = net.stack[0].bias.device
+    method = method_for(net, recipe, device, len(part.train_labels))
+    for epoch in range(recipe.epochs):
+        method.epoch(part.train_images.to(device), part.train_labels.to(device), epoch, lambda _: None)
+
+
+# ---- the derivative through time -----------------------------------------------------------------------------------
+
+
+class Unrolled(NamedTuple):
+    """A net in front of a video, with the graph of all that autograd is to know.
+
+    Attributes:
+        losses: ½ · mean over pairs of Σ over layers of the loss, ``(iterations,)``.
+        moments: by iteration and layer.
+        state: after the last frame.
+    """
+
+    losses: Tensor
+    moments: list[list[Moment]]
+    state: State
+
+
+def unroll(net: Recurrent, video: Iterable[Source], top: Constant, *, through_time: bool) -> Unrolled:
+    """Watch a video with weights that ask for their gradient.
+
+    Args:
+        net: the net; its layers' parameters must require gradients.
+        video: frame after frame; the first one starts the layers, bottom-up.
+        top: labels of all cases, ``(2 batch, classes)``, positive ones first.
+        through_time: whether states carry derivatives to the next iteration. Without, the derivatives of the losses are
+            those of the greedy rule.
+    """
+    cases = len(top.rows)
+    frames = [_rows(frame).repeat(cases // len(_rows(frame)), 1) for frame in video]
+    state: list[Settled] = []
+    for layer in net.stack:
+        state.append(_respond(layer, {"below": state[-1].above if state else frames[0]}, None, net.damping))
+    losses, moments = [], []
+    for frame in frames:
+        if not through_time:
+            state = [Settled(*(part.detach() for part in settled)) for settled in state]
+        seen = net.sources(frame, top, tuple(state))
+        state = [
+            _respond(layer, sources, before.state, net.damping)
+            for layer, sources, before in zip(net.stack, seen, state, strict=True)
+        ]
+        losses.append(torch.stack([_loss(layer, one) for layer, one in zip(net.stack, state, strict=True)]).sum())
+        moments.append([Moment(sources, one.active, one.goodness) for sources, one in zip(seen, state, strict=True)])
+    return Unrolled(torch.stack(losses), moments, tuple(state))
+
+
+def _respond(layer: RecurrentLayer, sources: dict[str, Source], before: Tensor | None, damping: float) -> Settled:
+    """As ``layer.respond``, without the products that it keeps from call to call: those have no graph."""
+    products = [_rows(source).to(layer.bias.dtype) @ layer.weights[name].T for name, source in sources.items()]
+    return settle(torch.stack(products).sum(0) + layer.bias, before, damping, layer.rule)
+
+
+def _loss(layer: RecurrentLayer, settled: Settled) -> Tensor:
+    """½ · mean over pairs of loss(g⁺ - θ, g⁻ - θ); the half belongs to the slope of goodness."""
+    positive, negative = (settled.goodness - layer.threshold).chunk(2)
+    return 0.5 * layer.rule.objective.loss(positive, negative, layer.rule.temperature).mean()
+
+
+def _rows(source: Source) -> Tensor:
+    return source.rows if isinstance(source, Constant) else source
+
+
+class ThroughTime(Recurrent):
+    """The same net, but learning with the derivative through all iterations, and so through all layers."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], classes: int, rule: Rule, **options: Any) -> None:
+        super().__init__(inputs, widths, classes, rule, **options)
+        self.layers.requires_grad_()
+
+    @torch.no_grad()
+    def learn(
+        self,
+        video: Iterable[Source],
+        top: Constant,
+        state: State,
+        rate: float,
+        weight: Tensor | None = None,
+        *,
+        first: int = 1,
+        window: int = 8,
+    ) -> Lesson:
+        """As ``Recurrent.learn`` from the first frame on, with pairs that all count the same. The bottom-up pass is
+        done again, since derivatives go through it as well; memory grows with the video."""
+        with torch.enable_grad():
+            unrolled = unroll(self, video, top, through_time=True)
+            gradients = torch.autograd.grad(-unrolled.losses.mean(), list(self.layers.parameters()))
+        found = dict(zip(self.layers.parameters(), gradients, strict=True))
+        batch = len(top.rows) // 2
+        for index, layer in enumerate(self.stack):
+            moments = [each[index] for each in unrolled.moments]
+            mean = torch.stack([moment.active.detach()[:batch].mean(0) for moment in moments]).mean(0)
+            pull = peers(mean, layer.mean_activity, layer.rule)
+            for name, parameter in layer.weights.items():
+                seen = torch.stack([_rows(moment.sources[name]).detach()[:batch].mean(0) for moment in moments]).mean(0)
+                gradient = found[parameter] + torch.outer(pull, seen)
+                layer.update(parameter, layer.get_buffer(f"{name}_velocity"), gradient, rate, layer.rule, None)
+            velocity = layer.get_buffer("bias_velocity")
+            layer.update(layer.bias, velocity, found[layer.bias] + pull, rate, layer.rule, None)
+        each = [
+            torch.stack([moments[index].goodness for moments in unrolled.moments]) for index in range(len(self.layers))
+        ]
+        halves = [goodness.detach().mean(0).chunk(2) for goodness in each]
+        # No image is left out by how much it taught, so that this need not be known.
+        return Lesson([(one, other) for one, other in halves], torch.ones(batch), unrolled.state)
+
+
+# ---- what it costs -------------------------------------------------------------------------------------------------
+
+
+def memory(net: Recurrent, part: Dataset, recipe: RecurrentRecipe, iterations: int, *, through_time: bool) -> int:
+    """Bytes that autograd keeps of a batch, beside the weights: of all iterations, or of one where time is left out."""
+    net.layers.requires_grad_()
+    frame, top = _batch(net, part, recipe.batch)
+    known = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        if through_time:
+            unroll(net, repeat(frame, iterations), top, through_time=True)
+        else:
+            unroll(net, [frame], top, through_time=False)
+    return sum(kept.values())
+
+
+def cosines(net: Recurrent, part: Dataset, recipe: RecurrentRecipe) -> Tensor:
+    """Between a layer's weight gradient by the greedy rule and through time, ``(layers, iterations)``, each for the
+    loss of one iteration alone, over a batch of held-out images."""
+    net.layers.requires_grad_()
+    frame, top = _batch(net, part, recipe.batch)
+    each = []
+    for through_time in (False, True):
+        losses = unroll(net, repeat(frame, recipe.iterations), top, through_time=through_time).losses
+        each.append([[_gradient(loss, layer) for layer in net.stack] for loss in losses])
+    rows = zip(*each, strict=True)
+    cosine = torch.nn.functional.cosine_similarity
+    return torch.tensor([[cosine(a, b, dim=0) for a, b in zip(*row, strict=True)] for row in rows]).T
+
+
+def _gradient(loss: Tensor, layer: RecurrentLayer) -> Tensor:
+    gradients = torch.autograd.grad(loss, list(layer.parameters()), retain_graph=True)
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def _batch(net: Recurrent, part: Dataset, size: int) -> tuple[Constant, Constant]:
+    """Held-out images, and at the top their labels, then as many wrong ones, each the next class."""
+    device = net.stack[0].bias.device
+    images, labels = part.test_images[:size].to(device), part.test_labels[:size].to(device)
+    return net.images(images), net.top(torch.cat([labels, (labels + 1) % net.classes]))
+
+
+def _describe(each: list[tuple[Recurrent, float]], part: Dataset, recipe: RecurrentRecipe) -> dict[str, Any]:
+    device = each[0][0].stack[0].bias.device
+    images, labels = part.test_images.to(device), part.test_labels.to(device)
+    found = [test(net, images, labels).error for net, _ in each]
+    return {
+        "slow error %": mean_and_std(percent(one["slow"]) for one in found),
+        "fast error %": mean_and_std(percent(one["fast"]) for one in found),
+        "seconds": round(fmean(seconds for _, seconds in each), 2),
+    }
