@@ -32,7 +32,7 @@ TALK = [
     "black-box", "cancel", "mortal", "digital", "power", "regime", "cheap",
 ]  # fmt: skip
 PAPER = ["hybrid", "local", "aesop", "sleep"]
-BUILT = [*TALK[:12], "cheap"]
+BUILT = [*TALK[:22], "relax", "cheap"]
 
 FIELDS = {
     *("id", "time", "says", "size", "holds", "rule", "talk", "measured", "twin", "seconds", "seeds"),
@@ -82,7 +82,7 @@ def test_every_claim_is_one_sentence() -> None:
         assert "\n" not in claim.says
 
 
-def test_thirteen_experiments_are_built() -> None:
+def test_these_experiments_are_built() -> None:
     assert [name for name, claim in claims.LEDGER.items() if claim.experiment] == BUILT
 
 
@@ -150,7 +150,7 @@ def test_an_unknown_claim_or_size_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_claim_that_is_not_built_is_refused_in_one_line() -> None:
-    assert "not built yet" in refusal("recurrent")
+    assert "not built yet" in refusal("gan")
 
 
 def test_a_listing_without_results_has_every_claim_and_no_figures(tmp_path: Path) -> None:

@@ -321,8 +321,8 @@ def test_a_floor_wakes_a_silent_net_and_nothing_else_does(tiny: Dataset, floor: 
     method = silenced(replace(RECIPE, floor=floor, peer=0.5, rate=0.3, epochs=20), tiny)
     for epoch in range(20):
         method.epoch(tiny.train_images, tiny.train_labels, epoch, nobody)
-    active = [bool(each.active.any()) for each in method.net.start(method.net.images(tiny.train_images))]
-    assert active == [revived] * 2
+    *_, state = method.net.look(method.net.images(tiny.train_images), method.net.top(tiny.train_labels))
+    assert [bool(each.active.any()) for each in state] == [revived] * 2
 
 
 def test_numbers_that_are_not_finite_are_told(tiny: Dataset) -> None:
