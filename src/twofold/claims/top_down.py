@@ -107,8 +107,8 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
 
 def fields(units: int) -> Tensor:
     """Which pixels each first-layer unit sees, ``(units, pixels)``: a third of the units sees one cell each."""
-    cell = torch.arange(3 * letters.CELL).div(letters.CELL, rounding_mode="floor").repeat(letters.CELL)
-    return (3 * torch.arange(units).div(units, rounding_mode="floor"))[:, None] == cell
+    cell = (torch.arange(3 * letters.CELL) // letters.CELL).repeat(letters.CELL)
+    return (3 * torch.arange(units) // units)[:, None] == cell
 
 
 def middle(activity: Tensor) -> Tensor:
