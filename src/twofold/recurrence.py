@@ -168,6 +168,15 @@ class RecurrentLayer(Learner):
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
+    def prepare(self) -> None:
+        """Make room for the gradients. Before the first frame, so that a longer video needs no more than a short one."""
+        if not self._gathered:
+            kind = self.compute or self.bias.dtype
+            self._gathered = {
+                name: torch.empty_like(parameter, dtype=kind)
+                for name, parameter in (*self.weights.items(), ("bias", self.bias))
+            }
+
     def gather(self, moments: Sequence[Moment], weight: Tensor | None = None) -> Tensor:
         """Take in the weight gradient of some iterations, one matrix product for each source.
 
@@ -189,19 +198,21 @@ class RecurrentLayer(Learner):
         pull = peers(total / (count * batch), self.mean_activity, self.rule) / (count * batch)
         rows = [chosen(one != 0) for one in signal]
         strength = torch.cat([one[busy] for one, busy in zip(signal, rows, strict=True)])
-        active = _rows_of([moment.active for moment in moments], rows, 2 * batch, pull[None])
-        wanted = self.weigh(active, torch.cat([strength, strength.new_zeros(1)]), self.rule)
+        wanted = self.weigh(
+            _rows_of([moment.active for moment in moments], rows, 2 * batch, pull[None]),
+            torch.cat([strength, strength.new_zeros(1)]),
+            self.rule,
+        )
         wanted[:, -1] = pull
-        gradients = {
-            name: _outer([moment.sources[name] for moment in moments], wanted, rows, batch) for name in self.weights
-        }
+        self.prepare()
+        self._moments += count
+        share = count / self._moments
+        for name in self.weights:
+            seen = [moment.sources[name] for moment in moments]
+            self._gathered[name].addmm_(*_factors(seen, wanted, rows, batch), beta=1 - share, alpha=share)
         counted = wanted.new_ones(wanted.shape[1])
         counted[-1] = count * batch
-        gradients["bias"] = wanted @ counted
-        self._moments += count
-        for name, gradient in gradients.items():
-            before = self._gathered.get(name)
-            self._gathered[name] = gradient if before is None else before.lerp(gradient, count / self._moments)
+        self._gathered["bias"].addmv_(wanted, counted, beta=1 - share, alpha=share)
         return need.view(count, batch).mean(0)
 
     def memory(self) -> tuple[Tensor, Tensor]:
@@ -247,8 +258,9 @@ def _sum_of(each: Sequence[Tensor]) -> Tensor:
     return torch.cat([ones[:, : len(rows)] @ rows for rows in each]).sum(0)
 
 
-def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], batch: int) -> Tensor:
-    """The weight gradient from a source, summed over moments: Σ wanted ⊗ row, plus pull ⊗ the sum of positive rows.
+def _factors(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], batch: int) -> tuple[Tensor, Tensor]:
+    """Two matrices whose product is the weight gradient from a source, summed over moments: Σ wanted ⊗ row, plus
+    pull ⊗ the sum of positive rows.
 
     Args:
         sources: what was seen at each moment.
@@ -257,18 +269,15 @@ def _outer(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], ba
         batch: how many positive rows there are; they come first.
 
     Returns:
-        ``(units, inputs)``, in the type of ``wanted``.
+        ``(units, some)`` and ``(some, inputs)``, in the type of ``wanted``.
     """
     seen = [source.rows if isinstance(source, Constant) else source for source in sources]
     total = _sum_of([each[:batch] for each in seen])[None]
     distinct = {id(each): each for each in seen}.values()
     alone, chosen, inputs = sum(len(each) for each in distinct), wanted.shape[1], total.shape[1]
     if alone * (chosen + inputs) < chosen * inputs:
-        wanted = wanted @ _members(seen, rows).to(wanted)
-        given = torch.cat([*distinct, total])
-    else:
-        given = _rows_of(seen, rows, 2 * batch, total)
-    return wanted @ given.to(wanted)
+        return wanted @ _members(seen, rows).to(wanted), torch.cat([*distinct, total]).to(wanted)
+    return wanted, _rows_of(seen, rows, 2 * batch, total).to(wanted)
 
 
 def _members(seen: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:

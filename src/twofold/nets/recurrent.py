@@ -220,6 +220,8 @@ class Recurrent(TaughtByGoodness):
         """
         lessons = [_Running() for _ in self.layers]
         memories = [layer.memory() for layer in self.stack]
+        for layer in self.stack:
+            layer.prepare()
         try:
             state = self._gather_all(video, top, state, weight, lessons, first, window)
         except BaseException:
