@@ -169,7 +169,7 @@ class RecurrentLayer(Learner):
     # ---- learning ----------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Make room for the gradients. Before the first frame, so that a longer video needs no more than a short one."""
+        """Make room for the gradients: before the first frame, so that a long video holds no more than a short one."""
         if not self._gathered:
             kind = self.compute or self.bias.dtype
             self._gathered = {
@@ -253,9 +253,8 @@ def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: T
 
 
 def _sum_of(each: Sequence[Tensor]) -> Tensor:
-    """The sum of all rows of some matrices, as products, which sum in a wider type."""
-    ones = each[0].new_ones(1, max(len(rows) for rows in each))
-    return torch.cat([ones[:, : len(rows)] @ rows for rows in each]).sum(0)
+    """The sum of all rows of some matrices, ``(columns,)``; torch adds them up in a wider type."""
+    return torch.stack([rows.sum(0) for rows in each]).sum(0)
 
 
 def _factors(sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], batch: int) -> tuple[Tensor, Tensor]:
