@@ -129,6 +129,8 @@ def test_nets_are_named_by_depth_and_width() -> None:
 
 def test_a_product_has_two_operations_for_each_multiply_and_add() -> None:
     assert operations(lambda: torch.ones(3, 4) @ torch.ones(4, 5)) == 2 * 3 * 4 * 5
+    left, right, into = torch.ones(3, 4), torch.ones(4, 5), torch.ones(3, 5)
+    assert operations(lambda: torch.addmm(into, left, right, out=into)) == 2 * 3 * 4 * 5
 
 
 def test_the_twin_executes_the_products_that_are_counted_by_hand(tiny: Dataset, twin_recipe: BackpropRecipe) -> None:

@@ -209,7 +209,8 @@ class RecurrentLayer(Learner):
         share = count / self._moments
         for name in self.weights:
             seen = [moment.sources[name] for moment in moments]
-            self._gathered[name].addmm_(*_factors(seen, wanted, rows, batch), beta=1 - share, alpha=share)
+            place = self._gathered[name]
+            torch.addmm(place, *_factors(seen, wanted, rows, batch), beta=1 - share, alpha=share, out=place)
         counted = wanted.new_ones(wanted.shape[1])
         counted[-1] = count * batch
         self._gathered["bias"].addmv_(wanted, counted, beta=1 - share, alpha=share)
