@@ -55,6 +55,9 @@ from twofold.train_recurrent import Settling
 WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
 """What the read-out is fitted to."""
 
+CONTEXTS = ("T?E", "C?T")
+"""In the first the shape in the middle should be read as an H, in the second as an A."""
+
 READ_SEED, TEST_SEED = 1000, 2000
 
 words = replace(
@@ -163,8 +166,7 @@ def look(net: Recurrent, renderings: int) -> dict[str, Any]:
     images, truth = _clear()
     bottom_up, *_, settled = states(images)
     readout = _fit(bottom_up, truth)
-    openings = calibrate(lambda some: next(settle(net, some)), readout)
-    shown = [letters.render([text] * renderings, TEST_SEED, openings)[0] for text in ("T?E", "C?T")]
+    shown = ambiguous(net, readout, renderings)
     believed, neutral = ([states(some, belief) for some in shown] for belief in (True, False))
     clear = [letters.render([text] * renderings, TEST_SEED)[0] for text in ("TAE", "CHT")]
     return {
@@ -174,6 +176,18 @@ def look(net: Recurrent, renderings: int) -> dict[str, Any]:
         "settled, read-out of settled states": _shares(_fit(settled, truth), believed, -1),
         "settled, clear A in T.E and clear H in C.T": _shares(readout, [states(some) for some in clear], -1),
     }
+
+
+def reader(net: Recurrent) -> LogisticRegression:
+    """What tells H (above 0) from A in the units that see the middle letter, fitted after the bottom-up pass alone."""
+    images, truth = _clear()
+    return _fit(next(settle(net, images)), truth)
+
+
+def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> list[Tensor]:
+    """T?E and C?T, each ``(renderings, 1, 16, 48)``: in the middle, pixel for pixel, the same calibrated shapes."""
+    openings = calibrate(lambda images: next(settle(net, images)), readout)
+    return [letters.render([text] * renderings, TEST_SEED, openings)[0] for text in CONTEXTS]
 
 
 @torch.no_grad()
@@ -216,7 +230,7 @@ def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -
     tried = np.linspace(0, 1, 21)
     medians = []
     for opening in tried:
-        images, fonts = letters.render(["T?E", "C?T"] * 120, READ_SEED + 1, [float(opening)] * len(letters.FONTS))
+        images, fonts = letters.render(CONTEXTS * 120, READ_SEED + 1, [float(opening)] * len(letters.FONTS))
         read = readout.decision_function(states(images).numpy())
         medians.append([np.median(read[fonts.numpy() == font]) for font in range(len(letters.FONTS))])
     found = []
@@ -276,5 +290,5 @@ def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, rendering
     images, truth = _clear()
     readout = _fit(states(images), truth)
     openings = calibrate(states, readout)
-    shown = [[states(letters.render([text] * renderings, TEST_SEED, openings)[0])] for text in ("T?E", "C?T")]
+    shown = [[states(letters.render([text] * renderings, TEST_SEED, openings)[0])] for text in CONTEXTS]
     return _shares(readout, shown, 0)
