@@ -109,6 +109,79 @@ def compared(*claims: str) -> Callable[[], str]:
     return table
 
 
+def separations() -> str:
+    """How well surprise tells each kind of broken video from unbroken ones, by speed, and the twin's figure."""
+    if "moving" not in RECORDS:
+        return NONE
+    ours, twin = (RECORDS["moving"][side] for side in ("measured", "twin"))
+    speeds = list(next(each for each in ours["separation"].values() if isinstance(each, dict)))
+    rows = []
+    for kind, each in ours["separation"].items():
+        cells = (
+            [each.get(speed, "-") for speed in speeds] if isinstance(each, dict) else [each, *["-"] * (len(speeds) - 1)]
+        )
+        theirs = twin["separation"][kind]
+        rows.append([kind, *map(figures, cells), figures(theirs["all"] if isinstance(theirs, dict) else theirs)])
+    named = [f"naming error % {figures(ours['naming error %'])}; twin: "]
+    named += [", ".join(f"{name} {figures(value)}" for name, value in twin.items() if name.startswith("naming"))]
+    return markdown(["separation", *speeds, "twin, all"], rows) + "\n\n" + "".join(named)
+
+
+def contexts() -> str:
+    """In what share of the renderings each net reads the shape as its context asks for."""
+    if "top-down" not in RECORDS:
+        return NONE
+    ours, twin = (dict(RECORDS["top-down"][side]) for side in ("measured", "twin"))
+    low, alone, backprop = ours.pop("low activity"), twin["without top-down"], twin["backprop"]
+    nets = {"high activity": ours, "low activity": low, "without top-down": alone, "backprop": {"before": backprop}}
+    heads = list(backprop)
+    rows = [
+        [net, reading, *(figures(shares[head]) for head in heads)]
+        for net, readings in nets.items()
+        for reading, shares in readings.items()
+    ]
+    return markdown(["net", "read", *heads], rows)
+
+
+def relaxation() -> str:
+    """How far the label's influence gets in nets of each depth, beside the twin's gradient and error."""
+    if "relax" not in RECORDS:
+        return NONE
+    ours, twin = (RECORDS["relax"][side] for side in ("measured", "twin"))
+    heads = [
+        "ratio of a layer to the one above",
+        "untrained ratio",
+        "layers per iteration",
+        "slow error %",
+        "fast error %",
+    ]
+    rows = [
+        [
+            depth,
+            *(figures(found[name][0]) for name in ("settled influence %", "untrained influence %")),
+            *(figures(found[head]) for head in heads),
+            figures(twin[depth]["gradient by layer"][0]),
+            figures(twin[depth]["fast error %"]),
+        ]
+        for depth, found in ours["by depth"].items()
+    ]
+    first = ["layers", "influence on the first %", "the same untrained %"]
+    return markdown([*first, *heads, "twin's gradient, first / last", "twin's error %"], rows)
+
+
+def presentations() -> str:
+    """What the label moves in each layer of the deepest net after presentations of one image."""
+    if "relax" not in RECORDS:
+        return NONE
+    found = RECORDS["relax"]["measured"]
+    key = next(name for name in found if name.startswith("after presentations"))
+    brief = next(name for name in found if name.startswith("trace"))
+    rows = [["long", count, *map(figures, each["settled influence %"])] for count, each in found[key].items()]
+    rows += [["of 3 iterations", count, *map(figures, each)] for count, each in found[brief].items()]
+    layers = len(rows[0]) - 2
+    return markdown(["presentations", "number", *(f"layer {layer + 1}" for layer in range(layers))], rows)
+
+
 def recurrent_choices() -> str:
     """What was tried for the recurrent net on held-out training images, the best slow test first."""
     path = ROOT / "results" / "recurrent" / "choices.json"
@@ -128,21 +201,21 @@ def recurrent_choices() -> str:
 
 def recurrent_speed() -> str:
     """The recurrent net's rate of products and seconds per epoch."""
-    record = BENCHES.get("twofold bench recurrent")
-    if not record:
-        return NONE
+    records = [record for name, record in BENCHES.items() if name.startswith("twofold bench recurrent")]
     rows = [
         [
-            name,
+            f"{name}, {record['precision']}",
             f"{record['seconds_per_epoch'][name]:.2f}",
             f"{record[name]['gflop']:.2f}",
             told({key: 1000 * seconds for key, seconds in record[name]["seconds"].items()}, 1),
             told(record[name]["gflops"], 0),
             told(record[name]["fraction"]),
         ]
+        for record in records
         for name in ("recurrent", "ff", "twin")
     ]
-    return markdown(["", "s per epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best product"], rows)
+    heads = ["", "s per epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best product"]
+    return markdown(heads, rows) if rows else NONE
 
 
 def recurrent_memory() -> str:
@@ -343,6 +416,7 @@ BENCHES = {
         ("twofold bench time-to-error", bench("time-to-error")),
         ("twofold bench inference", bench("inference")),
         ("twofold bench recurrent", bench("recurrent")),
+        ("twofold bench recurrent --precision fp32", bench("recurrent", "fp32")),
     )
     if record
 }
@@ -358,7 +432,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "recurrent-choices": recurrent_choices,
     "recurrent-speed": recurrent_speed,
     "recurrent-memory": recurrent_memory,
-    **{name: record(name) for name in ("cost", "moving", "agree", "top-down", "relax", "no-later", "video", "glom")},
+    "moving": separations,
+    "top-down": contexts,
+    "relax": relaxation,
+    "presentations": presentations,
+    **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom")},
     "choices": choices,
     "machines": machines,
     "epochs": epochs,
