@@ -44,6 +44,16 @@ def test_the_python_of_the_readme_trains_a_net_that_knows_the_digits() -> None:
     assert float(errors["fast"]) < 0.1
 
 
+def test_the_python_of_the_recurrent_page_learns_from_a_stream_what_is_positive() -> None:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "recurrent.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code) == 1
+    done = subprocess.run([sys.executable, "-c", code[0]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    goodness = [float(value) for value in re.findall(r"tensor\((-?[\d.]+)\)", done.stdout)]
+    assert goodness[0] > goodness[1]
+    assert goodness[2] > goodness[3]
+
+
 def test_every_figure_in_the_documents_comes_from_a_committed_record() -> None:
     """Otherwise a table may show what no command has measured."""
     script = [sys.executable, str(ROOT / "scripts" / "tables.py"), "--check"]

@@ -71,8 +71,8 @@ def between(font: str, opening: float) -> Tensor:
     """The H of a font with its stems leaning together at the top, ``(64, 64)``.
 
     The left and the right half of the H are slanted against each other: at the top the stems stand ``opening`` times as
-    far apart as in the H; at the foot they move by the share ``1 - opening`` of the way from the ink of the H to that of
-    the font's A, as it is on average a fifth above the foot.
+    far apart as in the H; at the foot they move by the share ``1 - opening`` of the way from the ink of the H to that
+    of the font's A, as it is on average a fifth above the foot.
 
     Args:
         font: one of `FONTS`.
