@@ -77,7 +77,7 @@ def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None
             pixels,
             recipe.widths,
             classes,
-            _rule(recipe),
+            rule_of(recipe),
             damping=recipe.damping,
             iterations=recipe.iterations,
             judged=(recipe.judge_from, recipe.judge_to),
@@ -90,7 +90,8 @@ def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None
     return Backprop(pixels, recipe.widths, classes, generator)
 
 
-def _rule(recipe: GoodnessRecipe) -> Rule:
+def rule_of(recipe: GoodnessRecipe) -> Rule:
+    """How the layers of a recipe learn; what they pass on is left as it is by default."""
     return Rule(
         goodness=GOODNESS[recipe.goodness],
         objective=OBJECTIVES[recipe.objective],
@@ -111,7 +112,7 @@ def _feedforward(
             f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"
         )
     inputs = pixels + (classes if recipe.label_in == "prepend" else 0)
-    rule = replace(_rule(recipe), normalize=NORMALIZE[recipe.normalize])
+    rule = replace(rule_of(recipe), normalize=NORMALIZE[recipe.normalize])
     layers = dense(inputs, recipe.widths, rule, generator)
     return FeedForward(
         layers if at_rest is None else keep_on_disk(layers, at_rest),

@@ -38,17 +38,14 @@ from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, percent
 from twofold.data import Dataset, letters
-from twofold.goodness import GOODNESS
 from twofold.inputs import Constant
-from twofold.learning import Rule
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent, State
 from twofold.normalize import normalize
-from twofold.objectives import OBJECTIVES
 from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recipe import BackpropRecipe, RecurrentRecipe
 from twofold.recipes.recurrent import recurrent
-from twofold.run import set_precision
+from twofold.run import rule_of, set_precision
 from twofold.train import Backpropagation, Seen
 from twofold.train_recurrent import Settling
 
@@ -125,13 +122,7 @@ def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
         dataset.pixels,
         recipe.widths,
         dataset.classes,
-        Rule(
-            goodness=GOODNESS[recipe.goodness],
-            objective=OBJECTIVES[recipe.objective],
-            temperature=recipe.temperature,
-            decay=recipe.decay,
-            peer=recipe.peer,
-        ),
+        rule_of(recipe),
         damping=recipe.damping,
         iterations=recipe.iterations,
         label_strength=recipe.label_strength,
