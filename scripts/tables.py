@@ -9,26 +9,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.bench import told as with_quartiles
-from twofold.benchmarks.memory import CONTENDERS
-from twofold.benchmarks.trainer import layers_of
+import speed_tables
+from markdown_table import NONE, ROOT, markdown
+
 from twofold.claims import listing, read_results
 from twofold.files import read_json
 from twofold.report import figures
 
-ROOT = Path(__file__).parent.parent
 RECORDS = read_results(ROOT / "results" / "claims")
-NONE = "No full-size result yet."
-SPEED = ROOT / "results" / "speed"
-
-
-def markdown(heads: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
-    return "\n".join(lines)
 
 
 def spread(value: Any) -> str:
@@ -199,37 +189,6 @@ def recurrent_choices() -> str:
     return markdown(["changed", "slow %", "fast %", "settled %", "share of images in the last epoch"], rows)
 
 
-def recurrent_speed() -> str:
-    """The recurrent net's rate of products and seconds per epoch."""
-    records = [record for name, record in BENCHES.items() if name.startswith("twofold bench recurrent")]
-    rows = [
-        [
-            f"{name}, {record['precision']}",
-            f"{record['seconds_per_epoch'][name]:.2f}",
-            f"{record[name]['gflop']:.2f}",
-            told({key: 1000 * seconds for key, seconds in record[name]["seconds"].items()}, 1),
-            told(record[name]["gflops"], 0),
-            told(record[name]["fraction"]),
-        ]
-        for record in records
-        for name in ("recurrent", "ff", "twin")
-    ]
-    heads = ["", "s per epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best product"]
-    return markdown(heads, rows) if rows else NONE
-
-
-def recurrent_memory() -> str:
-    """What an update of the recurrent net holds, by iterations and frames."""
-    record = BENCHES.get("twofold bench recurrent")
-    if not record:
-        return NONE
-    rows = [
-        [name, *(f"{held / 1e6:.1f}" for held in each), f"{record['growth'][name]:.3f}"]
-        for name, each in record["held"].items()
-    ]
-    return markdown(["MB held", *(str(length) for length in record["lengths"]), "growth"], rows)
-
-
 def to_an_error() -> str:
     """How soon hard negatives, random negatives and the twin get to an error."""
     if "hard-neg" not in RECORDS:
@@ -243,12 +202,19 @@ def to_an_error() -> str:
     return markdown(["", *(f"{name} to 2 %" for name in names[:3]), *names[3:]], rows)
 
 
+def shortened(text: str, most: int = 400) -> str:
+    """As much of a long list as fits; all of it stands in the record."""
+    return text if len(text) <= most else text[:most].rsplit(", ", 1)[0] + ", ..."
+
+
 def ledger() -> str:
     """Every claim: what was said, what was measured, whether it holds."""
     rows = []
     for entry in listing(ROOT / "results" / "claims"):
         verdict = {True: "holds", False: "**does not hold**", None: "-"}[entry["holds"]]
-        measured, twin = (figures(brief(entry[side])) if entry[side] else "-" for side in ("measured", "twin"))
+        measured, twin = (
+            shortened(figures(brief(entry[side]))) if entry[side] else "-" for side in ("measured", "twin")
+        )
         rows.append([f"`{entry['id']}`", entry["time"], entry["says"], verdict, measured, twin])
     return markdown(["id", "talk", "says", "", "measured", "twin"], rows)
 
@@ -268,160 +234,6 @@ def choices() -> str:
     return markdown(["method", *names, "tested on", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
 
 
-def bench(name: str, folder: str = "") -> dict[str, Any] | None:
-    """A committed record of `twofold bench`."""
-    path = ROOT / "results" / "bench" / folder / f"{name}.json"
-    found: dict[str, Any] | None = read_json(path) if path.exists() else None
-    return found
-
-
-def told(figure: dict[str, float], digits: int = 2) -> str:
-    """A median with its quartiles."""
-    return with_quartiles(figure, lambda value: f"{value:.{digits}f}")
-
-
-def machines() -> str:
-    """What the benchmarks ran on."""
-    lines = []
-    for name, record in BENCHES.items():
-        where = record["environment"]
-        lines.append(
-            [f"`{name}`", record["precision"], where["processor"], str(where["threads"]), where["commit"] or "-"]
-        )
-    return markdown(["command", "precision", "processor", "threads", "commit"], lines) if lines else NONE
-
-
-def epochs() -> str:
-    """Seconds per epoch, as the recipes train and with nothing left out."""
-    rows = []
-    for command, record in BENCHES.items():
-        if record["benchmark"] != "epoch":
-            continue
-        seconds = record["seconds"]
-        rows.append(
-            [
-                f"`{command}`",
-                *(told(seconds[name]) for name in ("ff", "twin")),
-                f"**{record['ff_over_bp']:.2f}**",
-                f"{record['ff_over_bp_first']:.2f}",
-                f"{record['ff_over_bp_every_case']:.2f}",
-            ]
-        )
-    heads = ["command", "FF, s", "twin, s", "`ff_over_bp`", "first epoch", "nothing left out"]
-    return markdown(heads, rows) if rows else NONE
-
-
-def sweep() -> str:
-    """FF over twin with nothing left out, for several nets."""
-    record = BENCHES.get("twofold bench epoch")
-    if not record:
-        return NONE
-    rows = [
-        [
-            layers_of(entry["widths"]),
-            str(entry["batch"]),
-            entry["precision"],
-            *(told(entry[name], 1) for name in ("ff", "twin")),
-            told(entry["ratio"]),
-        ]
-        for entry in record["sweep"]
-    ]
-    return markdown(["net", "batch", "precision", "FF, s", "twin, s", "FF / twin"], rows)
-
-
-def roofline() -> str:
-    """The share of the best matrix product's rate."""
-    rows = []
-    for command, record in BENCHES.items():
-        if record["benchmark"] == "roofline":
-            for name, title in (("ff", "FF, every case"), ("twin", "twin")):
-                found = record[name]
-                time = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in list(found["time"].items())[:5])
-                figures_of = f"{found['gflop']:.1f}", told(found["gflops"], 0), told(found["fraction"])
-                rows.append([f"`{command}`", title, *figures_of, time])
-    heads = ["command", "", "GFLOP per batch", "GFLOP/s", "of the best product", "where the time goes"]
-    return markdown(heads, rows) if rows else NONE
-
-
-def memory() -> str:
-    """Bytes of a training step beyond weights and optimizer state, against depth."""
-    record = BENCHES.get("twofold bench memory")
-    if not record:
-        return NONE
-    growth = {"ff": record["activation_growth"], **record["twin_activation_growth"]}
-    rows = [
-        [CONTENDERS[name][0], *(f"{held / 1e6:.1f}" for held in each), f"{growth[name]:.2f}"]
-        for name, each in record["bytes"].items()
-    ]
-    return markdown(["MB", *(f"{depth} layers" for depth in record["depths"]), "growth"], rows)
-
-
-def time_to_error() -> str:
-    """Seconds of training until the test error is at most a target."""
-    record = BENCHES.get("twofold bench time-to-error")
-    if not record:
-        return NONE
-    rows = []
-    for target, entry in record["targets"].items():
-        for name, title in (("ff", "FF"), ("twin", "twin")):
-            seconds, runs = entry["seconds"][name], entry["runs"][name]
-            changes = ", ".join(f"{key} {value}" for key, value in entry["schedule"][name].items())
-            reached = f"{sum(each['seconds'] is not None for each in runs)} of {len(runs)}"
-            ratio = "" if name == "twin" or entry["ratio"] is None else f"**{entry['ratio']:.2f}**"
-            rows.append([f"{float(target):g} %", title, changes, told(seconds, 1) if seconds else "-", reached, ratio])
-    return markdown(["test error", "", "schedule", "seconds", "reached", "FF / twin"], rows)
-
-
-def inference() -> str:
-    """What a test costs."""
-    record = BENCHES.get("twofold bench inference")
-    if not record:
-        return NONE
-    rows = []
-    for name, passes in record["passes_per_image"].items():
-        relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
-        rate = f"{record['images_per_second'][name]['median']:,.0f}"
-        rows.append([name, str(passes), rate, f"{relative:.2f}", told(record["latency_ms"][name])])
-    return markdown(["test", "passes per image", "images per second", "time / fast", "one image, ms"], rows)
-
-
-def ideas() -> str:
-    """What each idea of the fast path is worth."""
-    found = {path.stem.removeprefix("ideas-"): read_json(path) for path in sorted(SPEED.glob("ideas-*.json"))}
-    names = list(dict.fromkeys(name for record in found.values() for name in record["ideas"] if name != "all of them"))
-    rows = []
-    for name in names:
-        predicted = next(record["ideas"][name]["predicted"] for record in found.values())
-        rows.append([name, f"{predicted:.2f}", *(told(record["ideas"][name]["ratio"]) for record in found.values())])
-    return markdown(["idea", "predicted", *(f"`{name}`" for name in found)], rows) if rows else NONE
-
-
-def products() -> str:
-    """The rate of a layer's product in several ways."""
-    found = {
-        path.stem.removeprefix("ideas-"): read_json(path)["products"] for path in sorted(SPEED.glob("ideas-*.json"))
-    }
-    names = next(iter(found.values()), {})
-    rows = [[name, *(told(record[name], 0) for record in found.values())] for name in names]
-    return markdown(["GFLOP/s", *(f"`{name}`" for name in found)], rows) if rows else NONE
-
-
-BENCHES = {
-    command: record
-    for command, record in (
-        ("twofold bench epoch", bench("epoch")),
-        ("twofold bench epoch --recipe mnist-wide", bench("epoch", "mnist-wide")),
-        ("twofold bench roofline", bench("roofline")),
-        ("twofold bench memory", bench("memory")),
-        ("twofold bench time-to-error", bench("time-to-error")),
-        ("twofold bench inference", bench("inference")),
-        ("twofold bench recurrent", bench("recurrent")),
-        ("twofold bench recurrent --precision fp32", bench("recurrent", "fp32")),
-    )
-    if record
-}
-"""The committed benchmarks by their commands."""
-
 TABLES: dict[str, Callable[[], str]] = {
     "errors": errors,
     "tests": record("shortlist"),
@@ -430,23 +242,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "recurrent": record("recurrent"),
     "recurrent-compared": compared("low-activity", "from-start", "glom"),
     "recurrent-choices": recurrent_choices,
-    "recurrent-speed": recurrent_speed,
-    "recurrent-memory": recurrent_memory,
     "moving": separations,
     "top-down": contexts,
     "relax": relaxation,
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom")},
     "choices": choices,
-    "machines": machines,
-    "epochs": epochs,
-    "sweep": sweep,
-    "roofline": roofline,
-    "memory": memory,
-    "time-to-error": time_to_error,
-    "inference": inference,
-    "ideas": ideas,
-    "products": products,
+    **speed_tables.TABLES,
 }
 
 
