@@ -241,7 +241,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("eval RUN --tets fast", ["did you mean '--test'?"]),
     ("eval RUN --shortlist 0", ["--shortlist is 0"]),
     ("eval RUN --shortlist -2", ["--shortlist is -2"]),
-    ("eval RUN/twin --test slow", ["backprop net", "only: fast"]),
+    ("eval RUN/twin --test slow", ["--test is slow", "only: fast"]),
     ("predict RUN", ["IMAGE"]),
     ("predict RUN nowhere.png", ["nowhere.png does not exist"]),
     ("predict RUN other", ["other cannot be read as a picture"]),

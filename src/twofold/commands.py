@@ -51,7 +51,7 @@ def _train(name: str, recipe: Any, options: Training) -> None:
                 device=options.device,
                 precision=options.precision,
                 resume=options.resume,
-                offload=options.offload and recipe.method == "forward-forward",
+                offload=options.offload and recipe.method in ("forward-forward", "unsupervised"),
                 progress=bar,
             )
 
@@ -90,7 +90,8 @@ def evaluate(words: Sequence[str]) -> None:
     device = next(loaded.net.parameters()).device
     tested = test(loaded.net, dataset.test_images.to(device), dataset.test_labels.to(device), options.shortlist)
     if options.test not in (*tested.error, "all"):
-        raise SettingError(f"--test is {options.test}, but {options.run} is a backprop net, which has only: fast")
+        had = ", ".join(tested.error)
+        raise SettingError(f"--test is {options.test}, but the net of {options.run} has only: {had}")
     chosen = {name: error for name, error in tested.error.items() if options.test in (name, "all")}
     print(report.tests(chosen, tested.passes_per_image, tested.layer_error))
     if options.json:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from twofold.nets.backprop import Backprop
-from twofold.nets.taught import TaughtByGoodness
+from twofold.nets.taught import ReadBySoftmax, TaughtByGoodness
 
 SHORTLIST = 3
 """Labels that the fast test hands to the slow one, where there are about ten."""
@@ -22,7 +22,7 @@ class Tested:
         passes_per_image: test -> forward passes for one image.
         layer_error: the error of each single layer's goodness, from the first layer upwards.
         named: test -> the label that it names, ``(images,)``.
-        goodness: of each label and layer, ``(images, classes, layers)``; ``None`` for the twin.
+        goodness: of each label and layer, ``(images, classes, layers)``; ``None`` where no label has one.
     """
 
     error: dict[str, float]
@@ -32,8 +32,8 @@ class Tested:
     goodness: Tensor | None
 
 
-def test(net: TaughtByGoodness | Backprop, images: Tensor, labels: Tensor, shortlist: int = SHORTLIST) -> Tested:
-    """Slow and shortlist test of a net that is taught by goodness, and what its softmaxes read; the twin's only test.
+def test(net: ReadBySoftmax | Backprop, images: Tensor, labels: Tensor, shortlist: int = SHORTLIST) -> Tested:
+    """What the softmaxes of a net read, and where goodness judges labels, the slow and the shortlist test.
 
     Args:
         net: the network, on the device of the images.
@@ -45,16 +45,15 @@ def test(net: TaughtByGoodness | Backprop, images: Tensor, labels: Tensor, short
     def share_wrong(named: Tensor) -> float:
         return (named != labels).float().mean().item()
 
-    if isinstance(net, Backprop):
-        named = {"fast": net.fast(images).argmax(1)}
-        return Tested({"fast": share_wrong(named["fast"])}, {"fast": 1}, [], named, None)
+    readings = {"fast": net.fast(images)} if isinstance(net, Backprop) else net.readings(images)
+    read = {name: logits.argmax(1) for name, logits in readings.items()}
+    if not isinstance(net, TaughtByGoodness):
+        return Tested({name: share_wrong(answer) for name, answer in read.items()}, {"fast": 1}, [], read, None)
 
-    readings = net.readings(images)
     goodness = net.goodness(images, net.every_label(images))
     total = net.total(goodness)
     candidates = readings["fast"].topk(min(shortlist, net.classes), dim=1).indices
     best = total.gather(1, candidates).argmax(1, keepdim=True)
-    read = {name: logits.argmax(1) for name, logits in readings.items()}
     named = {"slow": total.argmax(1), **read, "shortlist": candidates.gather(1, best)[:, 0]}
     return Tested(
         error={name: share_wrong(answer) for name, answer in named.items()},

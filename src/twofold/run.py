@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,20 +21,30 @@ from twofold.errors import RunError, SettingError
 from twofold.evaluate import SHORTLIST, test
 from twofold.folder import Result, RunFolder
 from twofold.goodness import GOODNESS
-from twofold.layers import Learner, dense
+from twofold.layers import Layer, Learner, dense
 from twofold.learning import Rule
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.recurrent import Recurrent
-from twofold.nets.taught import TaughtByGoodness
+from twofold.nets.taught import ReadBySoftmax, TaughtByGoodness
+from twofold.nets.unsupervised import Unsupervised
 from twofold.normalize import NORMALIZE
 from twofold.objectives import OBJECTIVES
 from twofold.offload import keep_on_disk
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, GoodnessRecipe, Recipe, RecurrentRecipe
-from twofold.train import Backpropagation, ForwardForward, Method
+from twofold.recipes.recipe import (
+    BackpropRecipe,
+    FeedForwardRecipe,
+    GoodnessRecipe,
+    Recipe,
+    RecurrentRecipe,
+    UnsupervisedRecipe,
+)
+from twofold.train import Backpropagation, ForwardForward, Hybrids, Method
 from twofold.train_recurrent import Settling
 
-METHODS: dict[str, type[Recipe]] = {kind.method: kind for kind in (FeedForwardRecipe, RecurrentRecipe, BackpropRecipe)}
+METHODS: dict[str, type[Recipe]] = {
+    kind.method: kind for kind in (FeedForwardRecipe, RecurrentRecipe, UnsupervisedRecipe, BackpropRecipe)
+}
 
 
 class Progress(Protocol):
@@ -56,7 +67,7 @@ class Silent:
         """Nothing."""
 
 
-Net = FeedForward | Recurrent | Backprop
+Net = FeedForward | Recurrent | Unsupervised | Backprop
 """What a recipe builds."""
 
 
@@ -87,7 +98,19 @@ def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None
             softmax_decay=recipe.softmax_decay,
             generator=generator,
         )
+    if isinstance(recipe, UnsupervisedRecipe):
+        return Unsupervised(
+            _stack(dense(pixels, recipe.widths, rule_of(recipe), generator), at_rest),
+            classes,
+            counted_from=recipe.counted_from,
+            softmax_decay=recipe.softmax_decay,
+        )
     return Backprop(pixels, recipe.widths, classes, generator)
+
+
+def _stack(layers: Iterator[Layer], at_rest: Path | None) -> Iterable[Layer]:
+    """The layers, which lie in a folder while they are not at work where there is one."""
+    return layers if at_rest is None else keep_on_disk(layers, at_rest)
 
 
 def rule_of(recipe: GoodnessRecipe) -> Rule:
@@ -113,9 +136,8 @@ def _feedforward(
         )
     inputs = pixels + (classes if recipe.label_in == "prepend" else 0)
     rule = replace(rule_of(recipe), normalize=NORMALIZE[recipe.normalize])
-    layers = dense(inputs, recipe.widths, rule, generator)
     return FeedForward(
-        layers if at_rest is None else keep_on_disk(layers, at_rest),
+        _stack(dense(inputs, recipe.widths, rule, generator), at_rest),
         classes,
         label_in=recipe.label_in,
         label_strength=recipe.label_strength,
@@ -137,7 +159,7 @@ def needed_memory(recipe: Recipe, data: Dataset, precision: str, offload: bool) 
     weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
     copied = 1.5 if precision == "bf16" else 1.0  # a narrow copy and a narrow gradient, or a wide gradient
     rows = 4 * recipe.batch * np.array(sizes)
-    if isinstance(recipe, FeedForwardRecipe):
+    if isinstance(recipe, FeedForwardRecipe | UnsupervisedRecipe):
         at_work = max(weights) * (2 + copied) + 8 * rows.max()
         return int(at_work if offload else sum(weights) * (1 + copied) + at_work)
     if isinstance(recipe, RecurrentRecipe):
@@ -153,6 +175,8 @@ def method_for(net: Net, recipe: Recipe, device: torch.device, cases: int) -> Me
         return ForwardForward(net, recipe, generator, cases)
     if isinstance(recipe, RecurrentRecipe) and isinstance(net, Recurrent):
         return Settling(net, recipe, generator, cases)
+    if isinstance(recipe, UnsupervisedRecipe) and isinstance(net, Unsupervised):
+        return Hybrids(net, recipe, generator, cases)
     assert isinstance(recipe, BackpropRecipe)
     assert isinstance(net, Backprop)
     return Backpropagation(net, recipe, generator, cases)
@@ -209,7 +233,7 @@ def train(
             f"--batch is {recipe.batch}, more than the {len(data.train_labels)} training images: lower it"
         )
 
-    if offload and (where.type != "cpu" or not isinstance(recipe, FeedForwardRecipe)):
+    if offload and (where.type != "cpu" or not isinstance(recipe, FeedForwardRecipe | UnsupervisedRecipe)):
         raise SettingError("--offload is for layers that learn by themselves, on the CPU: leave it away for others")
     home = RunFolder(folder)
     home.open(identity, resume)
@@ -357,7 +381,7 @@ def name_picture(net: Net, image: Tensor) -> dict[str, Any]:
         test, ``None`` for the twin.
     """
     image = image.to(next(net.parameters()).device)
-    readings = net.readings(image) if isinstance(net, TaughtByGoodness) else {"fast": net.fast(image)}
+    readings = net.readings(image) if isinstance(net, ReadBySoftmax) else {"fast": net.fast(image)}
     label = {test: int(logits.argmax()) for test, logits in readings.items()}
     goodness = None
     if isinstance(net, TaughtByGoodness):

@@ -17,15 +17,24 @@ from torch.nn.functional import cross_entropy
 from twofold.checkpoint import module_tensors
 from twofold.data.transforms import jitter
 from twofold.errors import Diverged
+from twofold.hybrids import hybrids
 from twofold.inputs import Below, Images
 from twofold.layers import Layer, Learner
 from twofold.learning import Rule, half_constant_half_linear
 from twofold.negatives import NEGATIVES
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
-from twofold.nets.taught import TaughtByGoodness
+from twofold.nets.taught import ReadBySoftmax, TaughtByGoodness
+from twofold.nets.unsupervised import Unsupervised
+from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, GoodnessRecipe, Recipe
+from twofold.recipes.recipe import (
+    BackpropRecipe,
+    FeedForwardRecipe,
+    GoodnessRecipe,
+    Recipe,
+    UnsupervisedRecipe,
+)
 
 CHECK_EVERY = 50
 """Batches between two looks at whether the numbers are still finite."""
@@ -133,23 +142,17 @@ class Method(ABC):
 
 
 class GoodnessMethod(Method):
-    """Positive data: images with their labels. Negative data: the same images with wrong labels.
+    """Every layer raises its goodness for positive data and lowers it for negative data."""
 
-    Attributes:
-        logits: of each image, the newest that a softmax read from its hidden activities, ``(cases, classes)``: hard
-            negative labels are drawn from them.
-    """
-
-    net: TaughtByGoodness
+    net: ReadBySoftmax
     recipe: GoodnessRecipe
 
-    def __init__(self, net: TaughtByGoodness, recipe: GoodnessRecipe, generator: torch.Generator, cases: int) -> None:
+    def __init__(self, net: ReadBySoftmax, recipe: GoodnessRecipe, generator: torch.Generator, cases: int) -> None:
         super().__init__(net, recipe, generator, cases)
-        self.logits = torch.zeros(cases, net.classes, device=generator.device)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
 
     def tensors(self) -> dict[str, Tensor]:
-        return {**module_tensors(self.net), "logits": self.logits}
+        return module_tensors(self.net)
 
     def check(self) -> None:
         for number, kept in enumerate(self._goodness, 1):
@@ -198,7 +201,25 @@ class GoodnessMethod(Method):
             )
 
 
-class ForwardForward(GoodnessMethod):
+class LabelMethod(GoodnessMethod):
+    """Positive data: images with their labels. Negative data: the same images with wrong labels.
+
+    Attributes:
+        logits: of each image, the newest that a softmax read from its hidden activities, ``(cases, classes)``: hard
+            negative labels are drawn from them.
+    """
+
+    net: TaughtByGoodness
+
+    def __init__(self, net: TaughtByGoodness, recipe: GoodnessRecipe, generator: torch.Generator, cases: int) -> None:
+        super().__init__(net, recipe, generator, cases)
+        self.logits = torch.zeros(cases, net.classes, device=generator.device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {**super().tensors(), "logits": self.logits}
+
+
+class ForwardForward(LabelMethod):
     """Layer after layer, from the bottom up.
 
     Each layer raises its goodness for the first, lowers it for the second, and passes normalized activity on. No
@@ -253,6 +274,36 @@ class ForwardForward(GoodnessMethod):
             return range(count), progress
         turn = min(int(progress * count), count - 1)
         return range(turn, turn + 1), progress * count - turn
+
+
+class Hybrids(GoodnessMethod):
+    """Positive data: images. Negative data: hybrids of two of them (paper section 3.1).
+
+    No label teaches a layer. A softmax learns labels from what the layers make of the images, as they are before their
+    update.
+    """
+
+    net: Unsupervised
+    recipe: UnsupervisedRecipe
+
+    @torch.no_grad()
+    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
+        net, recipe = self.net, self.recipe
+        factor = half_constant_half_linear(progress)
+        self.rate = recipe.rate * factor
+
+        positive: Below = net.images(images).rows
+        negative: Below = net.images(hybrids(images, recipe.blurs, self.generator)).rows
+        need, features = torch.zeros_like(weight), []
+        for index, layer in enumerate(net.layers):
+            assert isinstance(layer, Layer)
+            positive, negative, goodness, taught = layer.learn(positive, negative, self.rate, weight)
+            self._goodness[index].append(goodness)
+            need = torch.maximum(need, taught.to(need.dtype))
+            if index in net.counted:
+                features.append(normalize(positive))
+        logits = net.softmax.learn(torch.cat(features, 1), labels, recipe.softmax_rate * factor, weight)
+        return Seen(logits.argmax(1) != labels, need)
 
 
 class Backpropagation(Method):

@@ -11,10 +11,10 @@ from twofold.learning import half_constant_half_linear
 from twofold.negatives import NEGATIVES
 from twofold.nets.recurrent import Recurrent
 from twofold.recipes.recipe import RecurrentRecipe
-from twofold.train import GoodnessMethod, Seen
+from twofold.train import LabelMethod, Seen
 
 
-class Settling(GoodnessMethod):
+class Settling(LabelMethod):
     """All layers at the same time, iteration after iteration (talk 19:31, 24:03).
 
     The bottom-up pass that starts the hidden layers also gives the logits from which wrong labels are drawn. No

@@ -30,7 +30,7 @@ from twofold.claims.lab import Finding, Lab, error, errors
 from twofold.data import Dataset
 from twofold.nets.recurrent import Recurrent
 from twofold.recipes import Recipe
-from twofold.recipes.recipe import GoodnessRecipe
+from twofold.recipes.recipe import LabelRecipe
 from twofold.run import Net, build, method_for
 
 OTHER_SEED = 1000
@@ -71,7 +71,7 @@ def change(lab: Lab, recipe: Recipe, name: str) -> float:
     Relative to how far they went in learning, ‖W other - W‖ / ‖W - W first‖; 0 if and only if all bits are the same.
     """
     recipe = replace(recipe, tolerance=0.0, revisit=1.0, epochs=2, validation=0)
-    if isinstance(recipe, GoodnessRecipe):
+    if isinstance(recipe, LabelRecipe):
         recipe = replace(recipe, negatives="random")
     whole = lab.data(recipe.data)
     count = lab.pick(smoke=500, full=10_000)

@@ -11,8 +11,7 @@ from twofold.errors import SettingError, unknown
 from twofold.inputs import Below, Constant, Images, Stated
 from twofold.labels import LABEL_IN, neutral, one_of_n
 from twofold.layers import Layer
-from twofold.nets.taught import ROWS, Softmax, TaughtByGoodness
-from twofold.normalize import normalize
+from twofold.nets.taught import ROWS, Softmax, TaughtByGoodness, activities, side_by_side
 
 
 class FeedForward(TaughtByGoodness):
@@ -80,16 +79,11 @@ class FeedForward(TaughtByGoodness):
 
     def activities(self, below: Below) -> Iterator[tuple[Layer, Tensor]]:
         """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
-        for layer in self.layers:
-            assert isinstance(layer, Layer)
-            activity = layer(below)
-            yield layer, activity
-            below = layer.rule.normalize(activity)
+        return activities(self.layers, below)
 
     def features(self, below: Below) -> Tensor:
         """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""
-        numbered = enumerate(self.activities(below))
-        return torch.cat([normalize(activity).flatten(1) for n, (_, activity) in numbered if n in self.counted], 1)
+        return side_by_side(self.layers, below, self.counted)
 
     # ---- tests -------------------------------------------------------------------------------------------------
 

@@ -1,18 +1,36 @@
-"""What nets that are taught by goodness have in common: the softmax that reads them, and the tests."""
+"""What nets have in common whose layers learn by themselves: the softmax that reads them, and the tests."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from twofold.inputs import Constant
+from twofold.inputs import Below, Constant
+from twofold.layers import Layer
 from twofold.learning import Rule, Update, smooth_and_step
+from twofold.normalize import normalize
 
 ROWS = 2000
 """Cases that go through the net at once in a test: large enough to be fast, small enough for any memory."""
+
+
+def activities(layers: Iterable[nn.Module], below: Below) -> Iterator[tuple[Layer, Tensor]]:
+    """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
+    for layer in layers:
+        assert isinstance(layer, Layer)
+        activity = layer(below)
+        yield layer, activity
+        below = layer.rule.normalize(activity)
+
+
+def side_by_side(layers: Iterable[nn.Module], below: Below, counted: range) -> Tensor:
+    """Normalized activities of the counted layers, ``(batch, features)``: what a softmax sees."""
+    numbered = enumerate(activities(layers, below))
+    return torch.cat([normalize(activity).flatten(1) for n, (_, activity) in numbered if n in counted], 1)
 
 
 class Softmax(nn.Module):
@@ -46,13 +64,13 @@ class Softmax(nn.Module):
         return logits
 
 
-class TaughtByGoodness(nn.Module, ABC):
-    """A net whose layers say how much they like an image with a label.
+class ReadBySoftmax(nn.Module, ABC):
+    """A net whose layers learn by themselves, and whose hidden activities a softmax reads.
 
     Attributes:
         layers: from the input upwards.
         classes: number of labels.
-        counted: numbers, from 0, of the layers whose goodness and activities the tests use.
+        counted: numbers, from 0, of the layers that the tests use.
         softmax: reads the label from the hidden activities.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
@@ -68,23 +86,27 @@ class TaughtByGoodness(nn.Module, ABC):
 
     @abstractmethod
     def images(self, images: Tensor) -> Constant:
-        """Images made ready for any label, which all tests take as well, and share the work on them."""
+        """Images made ready, which all tests take as well, and share the work on them."""
 
     @abstractmethod
     def fast(self, images: Tensor | Constant) -> Tensor:
         """Logits ``(batch, classes)`` of one forward pass that knows no label."""
 
-    @abstractmethod
-    def goodness(self, images: Tensor | Constant, labels: Tensor) -> Tensor:
-        """Goodness ``(batch, candidates, layers)`` for each of the labels ``(batch, candidates)``."""
-
-    @abstractmethod
-    def passes(self, shortlist: int) -> dict[str, int]:
-        """Test -> forward passes that it takes for an image."""
-
     def readings(self, images: Tensor) -> dict[str, Tensor]:
         """Logits ``(batch, classes)`` of every test that reads them from hidden activities, the fast one first."""
         return {"fast": self.fast(images)}
+
+
+class TaughtByGoodness(ReadBySoftmax):
+    """A net whose layers say how much they like an image with a label."""
+
+    @abstractmethod
+    def passes(self, shortlist: int) -> dict[str, int]:
+        """Test -> passes that it takes for an image."""
+
+    @abstractmethod
+    def goodness(self, images: Tensor | Constant, labels: Tensor) -> Tensor:
+        """Goodness ``(batch, candidates, layers)`` for each of the labels ``(batch, candidates)``."""
 
     def slow(self, images: Tensor) -> Tensor:
         """Total goodness ``(batch, classes)`` of the counted layers for each label: one forward pass a label."""

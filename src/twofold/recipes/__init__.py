@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twofold.errors import unknown
-from twofold.recipes import digits, mnist, mnist_jitter, mnist_wide, recurrent
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, GoodnessRecipe, Recipe, RecurrentRecipe
+from twofold.recipes import digits, mnist, mnist_hybrid, mnist_jitter, mnist_wide, recurrent
+from twofold.recipes.recipe import (
+    BackpropRecipe,
+    FeedForwardRecipe,
+    GoodnessRecipe,
+    Recipe,
+    RecurrentRecipe,
+    UnsupervisedRecipe,
+)
 
 __all__ = [
     "RECIPES",
@@ -15,6 +22,7 @@ __all__ = [
     "GoodnessRecipe",
     "Recipe",
     "RecurrentRecipe",
+    "UnsupervisedRecipe",
     "as_twin",
     "find",
     "twin_of",
@@ -31,6 +39,8 @@ RECIPES: dict[str, Recipe] = {
     "mnist-wide-twin": mnist_wide.twin,
     "mnist-jitter": mnist_jitter.mnist_jitter,
     "mnist-jitter-twin": mnist_jitter.twin,
+    "mnist-hybrid": mnist_hybrid.mnist_hybrid,
+    "mnist-hybrid-twin": mnist_hybrid.twin,
     "recurrent": recurrent.recurrent,
     "recurrent-twin": recurrent.twin,
 }

@@ -89,8 +89,6 @@ class GoodnessRecipe(Recipe):
     """What all nets share that are taught by goodness.
 
     Attributes:
-        negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes) or random.
-        label_strength: the number at the label's place in the input.
         goodness: the goodness function.
         objective: what is asked of the goodness.
         temperature: of the objective, in units of goodness.
@@ -100,8 +98,6 @@ class GoodnessRecipe(Recipe):
         softmax_decay: its weight decay.
     """
 
-    negatives: str
-    label_strength: float
     goodness: str
     objective: str
     temperature: float
@@ -112,10 +108,8 @@ class GoodnessRecipe(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect_known("negatives", self.negatives, NEGATIVES)
         self._expect_known("goodness", self.goodness, GOODNESS)
         self._expect_known("objective", self.objective, OBJECTIVES)
-        self._expect_positive("label_strength", self.label_strength)
         self._expect_positive("temperature", self.temperature)
         self._expect_not_negative("peer", self.peer)
         self._expect_not_negative("floor", self.floor)
@@ -129,7 +123,46 @@ class GoodnessRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedForwardRecipe(GoodnessRecipe):
+class LabelRecipe(GoodnessRecipe):
+    """What all nets share whose negative data are images with wrong labels.
+
+    Attributes:
+        negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes) or random.
+        label_strength: the number at the label's place in the input.
+    """
+
+    negatives: str
+    label_strength: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect_known("negatives", self.negatives, NEGATIVES)
+        self._expect_positive("label_strength", self.label_strength)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsupervisedRecipe(GoodnessRecipe):
+    """Forward-Forward without labels, on hybrids of two images as negative data.
+
+    Attributes:
+        blurs: how often the masks of hybrids are blurred.
+        counted_from: first layer, from 1, that the softmax reads.
+    """
+
+    blurs: int
+    counted_from: int
+
+    method: ClassVar[str] = "unsupervised"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect(self.batch >= 2, "batch", self.batch, "at least 2: a hybrid is made of two images")
+        self._expect(self.blurs >= 0, "blurs", self.blurs, "0 or more")
+        self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForwardRecipe(LabelRecipe):
     """Forward-Forward on a stack of dense layers.
 
     Attributes:
@@ -158,7 +191,7 @@ class FeedForwardRecipe(GoodnessRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecurrentRecipe(GoodnessRecipe):
+class RecurrentRecipe(LabelRecipe):
     """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up
     pass that starts them.
 

@@ -1,0 +1,164 @@
+"""Hybrid images against a blur that goes pixel by pixel, and a net that learns from them without a label.
+
+Were one of these to fail, negative data would keep the long-range structure of a digit, or a label have got in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers import nobody, refusal
+from twofold import evaluate
+from twofold.data import Dataset
+from twofold.errors import SettingError
+from twofold.hybrids import hybrids, masks
+from twofold.nets.unsupervised import Unsupervised
+from twofold.recipes import RECIPES, UnsupervisedRecipe
+from twofold.run import build, load, method_for, name_picture, train
+from twofold.train import Hybrids
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def on_digits(**changes: Any) -> UnsupervisedRecipe:
+    recipe = RECIPES["mnist-hybrid"]
+    assert isinstance(recipe, UnsupervisedRecipe)
+    small = {"data": "digits", "widths": (150, 150, 150), "epochs": 20, "batch": 40, "blurs": 2, "rate": 0.03}
+    return replace(recipe, **{**small, **changes})
+
+
+def method_of(recipe: UnsupervisedRecipe, data: Dataset) -> Hybrids:
+    method = method_for(build(recipe, data.pixels, data.classes), recipe, torch.device("cpu"), len(data.train_labels))
+    assert isinstance(method, Hybrids)
+    return method
+
+
+# Masks and hybrids --------------------------------------------------------------------------------------------------
+
+
+def blurred(bits: Tensor, times: int) -> Tensor:
+    """[¼, ½, ¼] down, then across, pixel by pixel; beyond an edge lies the pixel at the edge."""
+    found = bits.double()
+    for _ in range(times):
+        for transpose in (False, True):
+            old = found.T if transpose else found
+            new = torch.zeros_like(old)
+            for row in range(len(old)):
+                above, below = old[max(row - 1, 0)], old[min(row + 1, len(old) - 1)]
+                new[row] = 0.25 * above + 0.5 * old[row] + 0.25 * below
+            found = new.T if transpose else new
+    return found
+
+
+@pytest.mark.parametrize("blurs", [0, 1, 6])
+def test_a_mask_is_where_blurred_bits_are_above_a_half(blurs: int) -> None:
+    found = masks(3, 9, 12, blurs, seeded())
+    bits = torch.randint(2, (3, 1, 9, 12), generator=seeded())
+    assert found.shape == (3, 1, 9, 12)
+    for mask, one in zip(found[:, 0], bits[:, 0], strict=True):
+        smooth = blurred(one, blurs)
+        sure = (smooth - 0.5).abs() > 1e-6
+        assert torch.equal(mask.bool()[sure], (smooth > 0.5)[sure])
+
+
+def test_blurring_makes_patches_of_both_kinds() -> None:
+    def alike(blurs: int) -> float:
+        """How often neighbors are alike."""
+        found = masks(200, 28, 28, blurs, seeded())
+        return float((found[..., 1:] == found[..., :-1]).float().mean())
+
+    assert abs(alike(0) - 0.5) < 0.02
+    assert 0.7 < alike(2) < alike(8) < 0.98
+    assert abs(float(masks(500, 28, 28, 8, seeded()).mean()) - 0.5) < 0.03
+
+
+def test_a_hybrid_has_each_pixel_from_one_of_two_images() -> None:
+    images = torch.rand(5, 2, 8, 8, generator=seeded(1))
+    found = hybrids(images, 2, seeded())
+    mask = masks(5, 8, 8, 2, seeded()).bool().expand_as(images)
+    others = torch.stack([images[number - 1] for number in range(5)])
+    assert torch.equal(found[mask], images[mask])
+    assert torch.equal(found[~mask], others[~mask])
+    assert 0.1 < float(mask.float().mean()) < 0.9
+    assert torch.equal(hybrids(images, 2, seeded()), found)
+    assert torch.equal(hybrids(images[:1], 2, seeded()), images[:1])
+
+
+# Learning -----------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_told_apart_by_a_net_that_has_seen_no_label(digits: Dataset, tmp_path: Path) -> None:
+    result = train(on_digits(), tmp_path / "run", digits, device="cpu", precision="fp32")
+    assert list(result.test_error) == ["fast"]
+    assert result.test_error["fast"] < 0.05
+    assert result.passes_per_image == {"fast": 1}
+    run = load(tmp_path / "run")
+    assert isinstance(run.net, Unsupervised)
+    assert evaluate.test(run.net, digits.test_images, digits.test_labels).error == result.test_error
+    last = run.history[-1]["layers"]
+    assert all(layer["positive"] > layer["negative"] for layer in last)
+    answer = name_picture(run.net, digits.test_images[:1])
+    assert list(answer["label"]) == ["fast"]
+    assert answer["goodness"] is None
+
+
+def test_labels_teach_the_softmax_and_no_layer(digits: Dataset) -> None:
+    methods = [method_of(on_digits(epochs=1), digits) for _ in range(2)]
+    labels = digits.train_labels
+    methods[0].epoch(digits.train_images, labels, 0, nobody)
+    methods[1].epoch(digits.train_images, (labels + 3) % 10, 0, nobody)
+    one, other = (method.net.state_dict() for method in methods)
+    for name in one:
+        assert torch.equal(one[name], other[name]) == (not name.startswith("softmax")), name
+
+
+def test_the_softmax_reads_the_counted_layers_at_fixed_length(digits: Dataset) -> None:
+    method = method_of(on_digits(counted_from=3), digits)
+    net = method.net
+    features = net.features(net.images(digits.test_images[:50]))
+    assert features.shape == (50, 150)
+    assert torch.allclose(features.square().mean(1), torch.ones(50), atol=1e-3)
+    assert build(on_digits(counted_from=9), 64, 10).counted == range(2, 3)  # type: ignore[union-attr]
+
+
+def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(digits: Dataset, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    class Impatient:
+        def batch(self, done: float) -> None:
+            pass
+
+        def epoch(self, metrics: dict[str, Any]) -> None:
+            if metrics["epoch"] == 1:
+                raise Stop
+
+    recipe = on_digits(epochs=3)
+    train(recipe, tmp_path / "whole", digits, device="cpu")
+    with pytest.raises(Stop):
+        train(recipe, tmp_path / "parts", digits, device="cpu", progress=Impatient())
+    train(recipe, tmp_path / "parts", digits, device="cpu", resume=True)
+    whole, parts = (load(tmp_path / name).net.state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (lambda: masks(1, 8, 8, -1, seeded()), "blurs is -1"),
+        (lambda: on_digits(blurs=-1), "--blurs is -1"),
+        (lambda: on_digits(batch=1), "--batch is 1, expected at least 2"),
+        (lambda: on_digits(counted_from=0), "--counted-from is 0"),
+        (lambda: Unsupervised([], 10), "at least one layer"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(action: Any, told: str) -> None:
+    assert told in refusal(action, SettingError)
