@@ -93,6 +93,12 @@ class Layer(Learner, ABC):
             rate: the learning rate.
         """
 
+    def wanted(self, activity: Tensor, signal: Tensor, pull: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """How the total inputs of the chosen rows are to change, ``(chosen, units)``, and the gradient of the biases,
+        ``(units,)``, which the pull of the peers is a part of."""
+        change = self.rule.goodness.slope(activity.index_select(0, rows)) * signal[rows, None].to(activity.dtype)
+        return change, change.sum(0, dtype=wide(change)) + len(signal) // 2 * pull
+
     def goodness(self, activity: Tensor) -> Tensor:
         """Goodness of activities ``(batch, ...)``, ``(batch,)``."""
         return self.rule.goodness.value(activity.flatten(1))
@@ -151,9 +157,8 @@ class Dense(Layer):
 
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
         rows = busy(below, signal)
-        wanted = self.rule.goodness.slope(activity.index_select(0, rows)) * signal[rows, None].to(activity.dtype)
+        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
         gradient = outer(below, wanted, rows, pull.to(wanted.dtype))
-        bias_gradient = wanted.sum(0, dtype=wide(wanted)) + len(signal) // 2 * pull
         narrow = self._narrow.of(self.weight, self.compute)
         self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
         self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)

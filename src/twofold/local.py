@@ -1,0 +1,309 @@
+"""Layers whose units see a square of the map below, each with its own weights (talk 26:55; paper sections 3.2, 3.4)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from twofold.errors import SettingError
+from twofold.inputs import Below, busy, written_out
+from twofold.layers import Layer
+from twofold.learning import Narrow, Rule
+
+WIDE = 96
+"""Units that the blocks of a local layer should have at least: narrower products are slow."""
+SPARE = 2.0
+"""How many times as many weights may be stored as there are."""
+
+Map = tuple[int, int, int]
+"""Channels, height, width."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Where the units of a layer lie, and what they see: a square around each point of a grid, in all channels.
+
+    Units and inputs are numbered as in an image: channel by channel, row by row.
+
+    Attributes:
+        below: the map below.
+        channels: units at each grid point, which all see the same square.
+        field: side of the square.
+        stride: distance of neighboring grid points.
+        margin: how far the squares of the outermost grid points reach beyond the edge, where they are cut off.
+
+    Raises:
+        SettingError: a number that is not positive, a square larger than the map, a grid point that sees nothing.
+    """
+
+    below: Map
+    channels: int
+    field: int
+    stride: int = 1
+    margin: int = 0
+
+    def __post_init__(self) -> None:
+        _, height, width = self.below
+        least = {"channels": self.channels, "field": self.field, "stride": self.stride, "map": min(self.below)}
+        for name, number in least.items():
+            if number < 1:
+                raise SettingError(f"a local layer has {name} {number}, expected at least 1")
+        if not 0 <= self.margin < self.field:
+            raise SettingError(
+                f"fields of {self.field} x {self.field} reach {self.margin} beyond the edge, expected 0 to "
+                f"{self.field - 1}: further out they see nothing"
+            )
+        side = min(height, width) + 2 * self.margin
+        if self.field > side:
+            raise SettingError(
+                f"fields of {self.field} x {self.field} do not fit into a map of {height} x {width} with a margin of "
+                f"{self.margin}: make them smaller"
+            )
+        for size in (height, width):
+            rest = (size + 2 * self.margin - self.field) % self.stride
+            if rest:
+                raise SettingError(
+                    f"a stride of {self.stride} leaves {rest} of {size} pixels unseen by fields of {self.field} with a "
+                    f"margin of {self.margin}: choose one that divides {size + 2 * self.margin - self.field}"
+                )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of grid points."""
+        _, height, width = self.below
+        rows, columns = ((size + 2 * self.margin - self.field) // self.stride + 1 for size in (height, width))
+        return rows, columns
+
+    @property
+    def above(self) -> Map:
+        """The map that the units make."""
+        return self.channels, *self.grid
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs."""
+        channels, height, width = self.below
+        return channels * height * width
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        rows, columns = self.grid
+        return self.channels * rows * columns
+
+    def seen(self, point: int, size: int) -> range:
+        """The rows that a row of grid points sees of a map with ``size`` rows; the same for columns."""
+        first = point * self.stride - self.margin
+        return range(max(first, 0), min(first + self.field, size))
+
+    @property
+    def weights(self) -> int:
+        """Number of weights that exist."""
+        _, height, width = self.below
+        down, across = (
+            sum(len(self.seen(point, size)) for point in range(points))
+            for points, size in zip(self.grid, (height, width), strict=True)
+        )
+        return self.channels * self.below[0] * down * across
+
+    def mask(self) -> Tensor:
+        """What each unit sees, ``(units, inputs)``, booleans."""
+        channels, height, width = self.below
+        found = torch.zeros(*self.grid, channels, height, width, dtype=torch.bool)
+        for row, column in itertools.product(*map(range, self.grid)):
+            down, across = self.seen(row, height), self.seen(column, width)
+            found[row, column, :, down.start : down.stop, across.start : across.stop] = True
+        return found.flatten(2).flatten(0, 1).repeat(self.channels, 1).view(self.units, self.inputs)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Tiles of equal shape: in each the same number of units sees, among others, the same number of inputs.
+
+    Attributes:
+        units: their numbers, ``(tiles, units)``.
+        inputs: the numbers of all that any of them sees, ``(tiles, inputs)``.
+        mask: which of the inputs each unit sees, ``(units, inputs)``, the same in all tiles.
+    """
+
+    units: Tensor
+    inputs: Tensor
+    mask: Tensor
+
+
+def tile_of(fields: Fields) -> tuple[int, int]:
+    """Rows and columns of the grid points that make a tile.
+
+    Of the tiles with which no more than `SPARE` times the weights are stored that exist, the smallest that has at
+    least `WIDE` units, or the largest where all are narrower.
+    """
+    _, height, width = fields.below
+    fitting = []
+    for rows, columns in itertools.product(*(range(1, points + 1) for points in fields.grid)):
+        down = sum(len(_union(fields, part, height)) * len(part) for part in _parts(fields.grid[0], rows))
+        across = sum(len(_union(fields, part, width)) * len(part) for part in _parts(fields.grid[1], columns))
+        if down * across * fields.channels * fields.below[0] <= SPARE * fields.weights:
+            fitting.append((rows, columns, down * across))
+    wide = [tile for tile in fitting if tile[0] * tile[1] * fields.channels >= WIDE]
+    if not wide:
+        return max(fitting, key=lambda tile: tile[0] * tile[1])[:2]
+    return min(wide, key=lambda tile: (tile[0] * tile[1], tile[2], tile[1]))[:2]
+
+
+def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
+    """The tiles of a layer, those of equal shape together."""
+    channels, height, width = fields.below
+    rows, columns = fields.grid
+    found: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
+    for down, across in itertools.product(_parts(rows, tile[0]), _parts(columns, tile[1])):
+        seen_down, seen_across = _union(fields, down, height), _union(fields, across, width)
+        units = _numbers(fields.channels, down, across, rows, columns)
+        inputs = _numbers(channels, seen_down, seen_across, height, width)
+        part = [
+            [[place in fields.seen(point, size) for place in seen] for point in points]
+            for points, seen, size in ((down, seen_down, height), (across, seen_across, width))
+        ]
+        shape = (*(tuple(itertools.chain.from_iterable(one)) for one in part), (len(down), len(across)))
+        near = torch.einsum("ik,jl->ijkl", *(torch.tensor(one, dtype=torch.uint8) for one in part)).bool()
+        near = near.flatten(2).flatten(0, 1)  # (grid points, pixels)
+        mask = near.repeat(fields.channels, channels)
+        found.setdefault(shape, []).append((units, inputs, mask))
+    return [
+        Block(torch.stack([each[0] for each in tiles]), torch.stack([each[1] for each in tiles]), tiles[0][2])
+        for tiles in found.values()
+    ]
+
+
+def _parts(points: int, most: int) -> list[range]:
+    """So many grid points in a row, in parts of equal length apart from the last."""
+    return [range(first, min(first + most, points)) for first in range(0, points, most)]
+
+
+def _union(fields: Fields, points: range, size: int) -> range:
+    """What any of some neighboring grid points sees in one direction."""
+    return range(fields.seen(points[0], size).start, fields.seen(points[-1], size).stop)
+
+
+def _numbers(channels: int, down: range, across: range, height: int, width: int) -> Tensor:
+    """The numbers of a rectangle of a map, channel by channel, row by row."""
+    channel, row, column = torch.arange(channels), torch.tensor(list(down)), torch.tensor(list(across))
+    return ((channel[:, None, None] * height + row[:, None]) * width + column).flatten()
+
+
+class Local(Layer):
+    """y = relu(x Wᵀ + b), where each unit has weights to its own field alone, with the update in closed form.
+
+    Neighboring grid points make a tile; the units of a tile and all that any of them sees are a block of a batched
+    matrix product, in which the weights that do not exist are zero. Activities are turned over for it, so that what a
+    block needs of them are whole rows.
+
+    Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
+
+    Args:
+        fields: where the units lie and what they see.
+        rule: how the layer learns.
+        generator: draws the first weights.
+        tile: rows and columns of the grid points of a tile; chosen by shape where it is not given.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    weight_velocity: Tensor
+    bias_velocity: Tensor
+    _units: Tensor
+    _places: Tensor
+    _inputs: Tensor
+    _mask: Tensor
+
+    def __init__(
+        self,
+        fields: Fields,
+        rule: Rule,
+        generator: torch.Generator | None = None,
+        tile: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(fields.units, rule)
+        self.fields = fields
+        made = blocks_of(fields, tile or tile_of(fields))
+        self.shapes = [(len(block.units), *block.mask.shape) for block in made]
+        masks = [block.mask.expand(shape) for block, shape in zip(made, self.shapes, strict=True)]
+        first = [
+            torch.randn(mask.shape, generator=generator) * mask / mask.sum(2, keepdim=True).sqrt() for mask in masks
+        ]
+        weight = torch.cat([each.flatten() for each in first])[None]
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(fields.units), requires_grad=False)
+        self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
+        self.register_buffer("bias_velocity", torch.zeros(fields.units), persistent=False)
+        units, inputs = (torch.cat([getattr(block, name).flatten() for block in made]) for name in ("units", "inputs"))
+        self.register_buffer("_units", units, persistent=False)
+        self.register_buffer("_places", units.argsort(), persistent=False)
+        self.register_buffer("_inputs", inputs, persistent=False)
+        self.register_buffer("_mask", torch.cat([mask.flatten() for mask in masks])[None], persistent=False)
+        self._narrow = Narrow()
+
+    def _blocks(self, weight: Tensor) -> Iterator[Tensor]:
+        """Of all stored weights those of each block, ``(tiles, units, inputs)``."""
+        sizes = [tiles * units * inputs for tiles, units, inputs in self.shapes]
+        parts = torch.split(weight.view(-1), sizes)
+        return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
+
+    def _tiles(self, rows: Tensor, side: int) -> Iterator[Tensor]:
+        """Of all rows, tile after tile, those of each block, ``(tiles, units or inputs, batch)``; side 1 or 2."""
+        parts = torch.split(rows, [shape[0] * shape[side] for shape in self.shapes])
+        return (part.view(shape[0], shape[side], -1) for part, shape in zip(parts, self.shapes, strict=True))
+
+    def forward(self, below: Below) -> Tensor:
+        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
+        weight = self._narrow.of(self.weight, self.compute)
+        seen = written_out(below).to(weight.dtype).T.contiguous().index_select(0, self._inputs)
+        total = seen.new_empty(self.units, seen.shape[1])
+        blocks = zip(self._blocks(weight.detach()), self._tiles(seen, 2), self._tiles(total, 1), strict=True)
+        for block, inputs, units in blocks:
+            torch.bmm(block, inputs, out=units)
+        total = total.index_select(0, self._places).add_(self.bias.to(total.dtype)[:, None])
+        return total.relu_().T.contiguous()
+
+    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+        below, rows = written_out(below), busy(below, signal)
+        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
+        total = below[: len(signal) // 2].sum(0, keepdim=True)
+        seen = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype).T.contiguous()
+        asked = torch.cat([wanted, pull[None].to(wanted.dtype)]).T.contiguous()
+        seen, asked = seen.index_select(0, self._inputs), asked.index_select(0, self._units)
+        gradient = torch.empty_like(self.weight, dtype=wanted.dtype)
+        blocks = zip(self._blocks(gradient), self._tiles(asked, 1), self._tiles(seen, 2), strict=True)
+        for block, units, inputs in blocks:
+            torch.bmm(units, inputs.transpose(1, 2), out=block)
+        gradient *= self._mask
+        narrow = self._narrow.of(self.weight, self.compute)
+        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
+        self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)
+        self._narrow.is_of(self.weight)
+
+    def forget(self) -> None:
+        self._narrow = Narrow()
+
+    def written_out(self) -> Tensor:
+        """The weights as those of a dense layer, ``(units, inputs)``, zero where there are none."""
+        whole = self.weight.new_zeros(self.units, self.fields.inputs)
+        sides = self._tiles(self._units[:, None], 1), self._tiles(self._inputs[:, None], 2)
+        for block, units, inputs in zip(self._blocks(self.weight.detach()), *sides, strict=True):
+            whole[units, inputs.transpose(1, 2)] = block
+        return whole
+
+
+def local(maps: Sequence[Fields], rule: Rule, generator: torch.Generator | None = None) -> Iterator[Layer]:
+    """A stack of `Local` layers, made one after the other.
+
+    Raises:
+        SettingError: a layer does not see the map that the one below makes.
+    """
+    for below, fields in zip((None, *maps[:-1]), maps, strict=True):
+        if below is not None and below.above != fields.below:
+            raise SettingError(f"a local layer sees a map {fields.below}, but the one below it makes {below.above}")
+        yield Local(fields, rule, generator)
