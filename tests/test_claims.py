@@ -181,7 +181,7 @@ def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_fields_agree_fully_with_labels_that_excite_as_their_images_do() -> None:
     digits = load("digits")
-    net = build(small, digits.pixels, digits.classes)
+    net = build(small, digits.shape, digits.classes)
     assert isinstance(net, FeedForward)
     pixels = net.with_neutral_label(digits.test_images).written_out()[:, 10:]
     means = torch.stack([pixels[digits.test_labels == label].mean(0) for label in range(10)])

@@ -157,7 +157,7 @@ def test_new_rates_and_shapes_compile_nothing_anew() -> None:
 
 
 def test_every_part_that_learns_is_fused(recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe) -> None:
-    net, twin = build(recipe, 25, 4), build(twin_recipe, 25, 4)
+    net, twin = build(recipe, (1, 5, 5), 4), build(twin_recipe, (1, 5, 5), 4)
     learning_parts = [
         part for part in (*net.modules(), *twin.modules()) if isinstance(part, Layer | Softmax | Backprop)
     ]
@@ -170,7 +170,7 @@ def test_every_part_that_learns_is_fused(recipe: FeedForwardRecipe, twin_recipe:
 
 
 def trained(recipe: Recipe, data: Dataset, precision: str, fuse: bool) -> tuple[nn.Module, dict[str, Tensor]]:
-    net = build(recipe, data.pixels, data.classes)
+    net = build(recipe, data.shape, data.classes)
     set_precision(net, precision)
     if fuse:
         fused.fuse(net)
@@ -193,7 +193,7 @@ def test_a_fused_net_learns_what_another_one_learns(
         if kind != "twin"
         else replace(twin_recipe, **easy)
     )
-    untrained = build(asked, tiny.pixels, tiny.classes).state_dict()
+    untrained = build(asked, tiny.shape, tiny.classes).state_dict()
     (_, eager), (_, fast) = (trained(asked, tiny, precision, fuse) for fuse in (False, True))
     assert eager.keys() == fast.keys()
     for name, first in untrained.items():

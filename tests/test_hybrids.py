@@ -36,7 +36,7 @@ def on_digits(**changes: Any) -> UnsupervisedRecipe:
 
 
 def method_of(recipe: UnsupervisedRecipe, data: Dataset) -> Hybrids:
-    method = method_for(build(recipe, data.pixels, data.classes), recipe, torch.device("cpu"), len(data.train_labels))
+    method = method_for(build(recipe, data.shape, data.classes), recipe, torch.device("cpu"), len(data.train_labels))
     assert isinstance(method, Hybrids)
     return method
 
@@ -126,7 +126,7 @@ def test_the_softmax_reads_the_counted_layers_at_fixed_length(digits: Dataset) -
     features = net.features(net.images(digits.test_images[:50]))
     assert features.shape == (50, 150)
     assert torch.allclose(features.square().mean(1), torch.ones(50), atol=1e-3)
-    assert build(on_digits(counted_from=9), 64, 10).counted == range(2, 3)  # type: ignore[union-attr]
+    assert build(on_digits(counted_from=9), (1, 8, 8), 10).counted == range(2, 3)  # type: ignore[union-attr]
 
 
 def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(digits: Dataset, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_a_video_that_was_refused_leaves_nothing_behind() -> None:
 
 
 def settling(recipe: RecurrentRecipe, data: Dataset) -> Settling:
-    method = method_for(build(recipe, PIXELS, CLASSES), recipe, CPU, len(data.train_labels))
+    method = method_for(build(recipe, (1, 1, PIXELS), CLASSES), recipe, CPU, len(data.train_labels))
     assert isinstance(method, Settling)
     return method
 
@@ -336,7 +336,7 @@ def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodnes
     settings = {"widths": (100, 100), "batch": 40, "rate": 0.06, "temperature": 20.0, "decay": 0.002, "epochs": 8}
     more = {"learn_from": 1, "iterations": 8, "judge_from": 3, "judge_to": 5, "window": 8, "lateral": False}
     recipe = replace(RECIPE, **settings, **more, goodness=goodness, neutral_every=10, floor=0.1)
-    net = build(recipe, digits.pixels, digits.classes)
+    net = build(recipe, digits.shape, digits.classes)
     method = method_for(net, recipe, CPU, len(digits.train_labels))
     for epoch in range(8):
         method.epoch(digits.train_images, digits.train_labels, epoch, nobody)

@@ -108,7 +108,7 @@ def test_thirty_batches_leave_the_weights_that_the_authors_recipe_leaves(monkeyp
     monkeypatch.setitem(NEGATIVES, "hard", lambda labels, logits, generator: torch.from_numpy(drawn[-1]))
 
     recipe = the_recipe()
-    net = build(recipe, PIXELS, CLASSES).double()
+    net = build(recipe, (1, 1, PIXELS), CLASSES).double()
     method = ForwardForward(net, recipe, torch.Generator(), CASES)  # type: ignore[arg-type]
     first = [layer.weight.numpy().copy() for layer in net.layers]
     author = Author(first)

@@ -34,7 +34,7 @@ TOLERANCES = st.floats(0.01, 0.99)
 
 
 def method_of(recipe: Recipe, data: Dataset) -> Any:
-    return method_for(build(recipe, data.pixels, data.classes), recipe, CPU, len(data.train_labels))
+    return method_for(build(recipe, data.shape, data.classes), recipe, CPU, len(data.train_labels))
 
 
 # Weak signals --------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Recorder(ForwardForward):
     """Learns nothing, notes which images it is shown and what they count, and calls every second of them mistaken."""
 
     def __init__(self, recipe: FeedForwardRecipe, data: Dataset) -> None:
-        net = build(recipe, data.pixels, data.classes)
+        net = build(recipe, data.shape, data.classes)
         super().__init__(net, recipe, torch.Generator().manual_seed(0), len(data.train_labels))  # type: ignore[arg-type]
         self.shown: list[int] = []
         self.sizes: list[int] = []

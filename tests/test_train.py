@@ -25,7 +25,7 @@ from twofold.train import ForwardForward, Method, Seen
 
 
 def method_of(recipe: Recipe, data: Dataset) -> Method:
-    net = build(recipe, data.pixels, data.classes)
+    net = build(recipe, data.shape, data.classes)
     return method_for(net, recipe, torch.device("cpu"), len(data.train_labels))
 
 

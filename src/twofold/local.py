@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +118,22 @@ class Fields:
             down, across = self.seen(row, height), self.seen(column, width)
             found[row, column, :, down.start : down.stop, across.start : across.stop] = True
         return found.flatten(2).flatten(0, 1).repeat(self.channels, 1).view(self.units, self.inputs)
+
+
+def of_units(units: int, below: Map, field: int, stride: int = 1, margin: int = 0) -> Fields:
+    """Fields with as many units in all, evenly shared out to the grid points.
+
+    Raises:
+        SettingError: they cannot be, or see `Fields`.
+    """
+    fields = Fields(below, 1, field, stride, margin)
+    rows, columns = fields.grid
+    if units % (rows * columns):
+        raise SettingError(
+            f"{units} units do not divide by the {rows} x {columns} grid points that fields of {field} with a stride "
+            f"of {stride} make of a map of {below[1]} x {below[2]}: choose a multiple of {rows * columns}"
+        )
+    return replace(fields, channels=units // (rows * columns))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ from twofold.folder import Result, RunFolder
 from twofold.goodness import GOODNESS
 from twofold.layers import Layer, Learner, dense
 from twofold.learning import Rule
+from twofold.local import Fields, Map, local, of_units
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.recurrent import Recurrent
@@ -71,16 +73,16 @@ Net = FeedForward | Recurrent | Unsupervised | Backprop
 """What a recipe builds."""
 
 
-def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None) -> Net:
+def build(recipe: Recipe, shape: Map, classes: int, at_rest: Path | None = None) -> Net:
     """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU.
 
     Args:
         recipe: the settings.
-        pixels: of an image.
+        shape: channels, height and width of an image.
         classes: number of labels.
         at_rest: folder in which layers that are not at work lie; they stay in memory where it is not given.
     """
-    generator = torch.Generator().manual_seed(recipe.seed)
+    generator, pixels = torch.Generator().manual_seed(recipe.seed), math.prod(shape)
     if isinstance(recipe, FeedForwardRecipe):
         return _feedforward(recipe, pixels, classes, at_rest, generator)
     if isinstance(recipe, RecurrentRecipe):
@@ -100,12 +102,22 @@ def build(recipe: Recipe, pixels: int, classes: int, at_rest: Path | None = None
         )
     if isinstance(recipe, UnsupervisedRecipe):
         return Unsupervised(
-            _stack(dense(pixels, recipe.widths, rule_of(recipe), generator), at_rest),
+            _stack(_seeing(recipe, shape, generator), at_rest),
             classes,
             counted_from=recipe.counted_from,
             softmax_decay=recipe.softmax_decay,
         )
     return Backprop(pixels, recipe.widths, classes, generator)
+
+
+def _seeing(recipe: UnsupervisedRecipe, shape: Map, generator: torch.Generator) -> Iterator[Layer]:
+    """Layers that see all of what is below them, or their fields alone."""
+    if not recipe.field_sizes:
+        return dense(math.prod(shape), recipe.widths, rule_of(recipe), generator)
+    maps: list[Fields] = []
+    for width, field, stride in zip(recipe.widths, recipe.field_sizes, recipe.strides, strict=True):
+        maps.append(of_units(width, maps[-1].above if maps else shape, field, stride))
+    return local(maps, rule_of(recipe), generator)
 
 
 def _stack(layers: Iterator[Layer], at_rest: Path | None) -> Iterable[Layer]:
@@ -256,7 +268,7 @@ def _train(
     at_rest: Path | None,
     progress: Progress,
 ) -> Result:
-    net = build(recipe, data.pixels, data.classes, at_rest).to(where)
+    net = build(recipe, data.shape, data.classes, at_rest).to(where)
     set_precision(net, identity["precision"])
     if fused.pays(net, recipe.epochs * len(data.train_labels) / recipe.batch, where):
         fused.fuse(net)
@@ -345,7 +357,7 @@ def load(folder: Path, device: str = "auto", precision: str | None = None) -> Ru
     recipe = recipe_from(config["method"], config["settings"], folder)
     channels, height, width = config["shape"]
     where = machine.choose_device(device)
-    net = build(recipe, channels * height * width, config["classes"])
+    net = build(recipe, (channels, height, width), config["classes"])
     weights, _ = checkpoint.read(home.weights)
     checkpoint.fill(net.state_dict(), weights, home.weights)
     net.to(where).eval()
@@ -355,8 +367,11 @@ def load(folder: Path, device: str = "auto", precision: str | None = None) -> Ru
 
 def recipe_from(method: str, settings: dict[str, Any], folder: Path) -> Recipe:
     """The recipe whose fields were written to a run folder."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
     try:
-        return METHODS[method](**{**settings, "widths": tuple(settings["widths"])})
+        return METHODS[method](**values)
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder}/config.json does not describe a recipe ({error}): it is damaged") from error
 

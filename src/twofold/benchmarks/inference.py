@@ -42,7 +42,7 @@ class Inference(Benchmark):
         recipe, twin_recipe = pair(self.recipe)
         shape = SHAPES[recipe.data]
         images = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(bench.device)
-        nets = [run.build(one, images[0].numel(), CLASSES).to(bench.device) for one in (recipe, twin_recipe)]
+        nets = [run.build(one, shape, CLASSES).to(bench.device) for one in (recipe, twin_recipe)]
         for net in nets:
             run.set_precision(net, bench.precision)
         ff, twin = nets

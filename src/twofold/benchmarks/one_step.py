@@ -54,7 +54,7 @@ def build(case: Case) -> tuple[list[Tensor], Callable[[Tensor, Tensor], object]]
     changes: dict[str, Any] = {"widths": (case.width,) * case.depth, "counted_from": max(1, case.depth - 1)}
     recipe = replace(every_case(recipe), **changes, batch=case.batch)
     chosen, device = recipe if case.contender == "ff" else with_net_of(recipe, twin), torch.device(case.device)
-    net = run.build(chosen, math.prod(SHAPE), CLASSES).to(device)
+    net = run.build(chosen, SHAPE, CLASSES).to(device)
     if case.contender not in ("ff", "twin"):
         weights = [parameter.detach() for parameter in net.parameters()]
         return weights, sparing_step(weights, twin, case.contender, compute_type(case.precision) or torch.float32)

@@ -86,7 +86,7 @@ class Trainer:
         self.images = data.train_images[:cases].to(self.device)
         self.labels = data.train_labels[:cases].to(self.device)
         self.cases = len(self.labels)
-        self.net = run.build(recipe, data.pixels, data.classes).to(self.device)
+        self.net = run.build(recipe, data.shape, data.classes).to(self.device)
         run.set_precision(self.net, precision or bench.precision)
         if not plain and fused.pays(self.net, recipe.epochs * len(data.train_labels) / recipe.batch, self.device):
             fused.fuse(self.net)

@@ -24,7 +24,7 @@ def fields(lab: Lab) -> Finding:
     run = lab.train(recipe, name)
     images, labels = lab.held(run)
     assert isinstance(run.net, FeedForward)
-    untrained = build(recipe, images[0].numel(), run.net.classes).to(images.device)
+    untrained = build(recipe, run.shape, run.net.classes).to(images.device)
     assert isinstance(untrained, FeedForward)
     learned, before = agreement(run.net, images, labels), agreement(untrained, images, labels)
 

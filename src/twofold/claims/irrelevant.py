@@ -87,7 +87,7 @@ def _measure(lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset
 
     first, last = (
         net.layers[0].get_parameter("weight").detach().cpu()
-        for net in (build(run.recipe, noisy.pixels, noisy.classes), run.net)
+        for net in (build(run.recipe, noisy.shape, noisy.classes), run.net)
     )
     return {
         "weights at first, noise / rest": ratio(first),

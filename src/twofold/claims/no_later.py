@@ -76,10 +76,10 @@ def change(lab: Lab, recipe: Recipe, name: str) -> float:
     whole = lab.data(recipe.data)
     count = lab.pick(smoke=500, full=10_000)
     part = replace(whole, train_images=whole.train_images[:count], train_labels=whole.train_labels[:count])
-    first = bottom_up(build(recipe, part.pixels, part.classes))
+    first = bottom_up(build(recipe, part.shape, part.classes))
     weights = []
     for other in (False, True):
-        net = build(recipe, part.pixels, part.classes)
+        net = build(recipe, part.shape, part.classes)
         if other:
             redraw(net, len(recipe.widths) - 1)
         settings = {"method": recipe.method, **recipe.fields(), "other top layer": other}

@@ -154,7 +154,7 @@ def examine(lab: Lab) -> Study:
         run = lab.train(recipe, f"relax-{depth}", dataset)
         twin = lab.train(twin_recipe, f"relax-{depth}-twin", dataset)
         assert isinstance(twin.net, Backprop)
-        net, fresh = _double(run.net), _double(build(recipe, dataset.pixels, dataset.classes))
+        net, fresh = _double(run.net), _double(build(recipe, dataset.shape, dataset.classes))
         other = (labels + 1) % net.classes
         depths[depth] = Depth(
             influence(net, images, labels, other, watched(depth)),

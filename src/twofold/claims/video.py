@@ -92,7 +92,7 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
 
 def taught(lab: Lab, kind: type[Recurrent], recipe: RecurrentRecipe, part: Dataset) -> tuple[Recurrent, float]:
     """A trained small net, and the seconds that it took."""
-    plain = build(recipe, part.pixels, part.classes)
+    plain = build(recipe, part.shape, part.classes)
     assert isinstance(plain, Recurrent)
     net = kind(part.pixels, recipe.widths, part.classes, plain.stack[0].rule, **_options(recipe))
     net.load_state_dict(plain.state_dict())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twofold.errors import unknown
-from twofold.recipes import digits, mnist, mnist_hybrid, mnist_jitter, mnist_wide, recurrent
+from twofold.recipes import digits, mnist, mnist_hybrid, mnist_hybrid_local, mnist_jitter, mnist_wide, recurrent
 from twofold.recipes.recipe import (
     BackpropRecipe,
     FeedForwardRecipe,
@@ -41,6 +41,8 @@ RECIPES: dict[str, Recipe] = {
     "mnist-jitter-twin": mnist_jitter.twin,
     "mnist-hybrid": mnist_hybrid.mnist_hybrid,
     "mnist-hybrid-twin": mnist_hybrid.twin,
+    "mnist-hybrid-local": mnist_hybrid_local.mnist_hybrid_local,
+    "mnist-hybrid-local-twin": mnist_hybrid_local.twin,
     "recurrent": recurrent.recurrent,
     "recurrent-twin": recurrent.twin,
 }

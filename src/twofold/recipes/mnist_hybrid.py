@@ -32,6 +32,8 @@ mnist_hybrid = UnsupervisedRecipe(
     softmax_decay=0.003,
     blurs=8,
     counted_from=2,
+    field_sizes=(),
+    strides=(),
 )
 
 twin = replace(mnist.twin, widths=mnist_hybrid.widths)

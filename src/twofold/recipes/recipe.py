@@ -147,16 +147,25 @@ class UnsupervisedRecipe(GoodnessRecipe):
     Attributes:
         blurs: how often the masks of hybrids are blurred.
         counted_from: first layer, from 1, that the softmax reads.
+        field_sizes: side of the square that each unit of a layer sees, for each layer; where none is given all units
+            see all. Units share no weights; those of a layer lie on a grid, as many at each point.
+        strides: distance of neighboring grid points in the map below, for each layer with fields.
     """
 
     blurs: int
     counted_from: int
+    field_sizes: tuple[int, ...]
+    strides: tuple[int, ...]
 
     method: ClassVar[str] = "unsupervised"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._expect(self.batch >= 2, "batch", self.batch, "at least 2: a hybrid is made of two images")
+        for name, each in (("field_sizes", self.field_sizes), ("strides", self.strides)):
+            said, expected = " ".join(map(str, each)), f"none or one for each of {len(self.widths)} layers"
+            fit = len(each) == (len(self.widths) if self.field_sizes else 0)
+            self._expect(fit, name, said or "empty", expected)
         self._expect(self.blurs >= 0, "blurs", self.blurs, "0 or more")
         self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
 
