@@ -40,7 +40,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def sees(fields: Fields) -> Tensor:
     """What each unit sees, unit by unit and pixel by pixel."""
-    channels, height, width = fields.below
+    _, height, width = fields.below
     rows, columns = fields.grid
     found = torch.zeros(fields.units, fields.inputs, dtype=torch.bool)
     for unit in range(fields.units):
