@@ -17,6 +17,7 @@ from twofold.claims.from_start import from_start
 from twofold.claims.glom import glom
 from twofold.claims.goodness import goodness
 from twofold.claims.hard_neg import hard_neg
+from twofold.claims.hybrid import hybrid
 from twofold.claims.irrelevant import irrelevant
 from twofold.claims.jitter import jitter
 from twofold.claims.lab import RUNS, Finding, Lab, Watch
@@ -94,7 +95,9 @@ _CLAIMS = (
     Claim("power", "41:38", "A hundred trillion connections can run on thirty watts."),
     Claim("regime", "06:03", "Cortex has many weights and little data, the opposite of what backprop is used for."),
     Claim("cheap", "48:34", "Basic research of this kind needs little computing.", cheap),
-    Claim("hybrid", "paper section 3.2", "Without labels, hybrid images as negatives, it reaches 1.37 % on MNIST."),
+    Claim(
+        "hybrid", "paper section 3.2", "Without labels, hybrid images as negatives, it reaches 1.37 % on MNIST.", hybrid
+    ),
     Claim("local", "paper section 3.2", "The same with local receptive fields and peer normalization reaches 1.16 %."),
     Claim("aesop", "paper, draft only", "The next character can be learned from negatives that the net makes."),
     Claim("sleep", "paper, on sleep", "Positive and negative phases can be separated (claimed, then withdrawn)."),

@@ -1,6 +1,8 @@
-"""MNIST without labels, 4 x 2000: hybrid images as negative data, a softmax on the last three layers.
+"""MNIST without labels, 4 x 2000: hybrid images as negative data, a softmax on all layers.
 
-Claim: 1.37 % test error after 100 epochs (paper section 3.2).
+Claim: 1.37 % test error after 100 epochs, by a softmax on the last three layers (paper section 3.2).
+
+Blurs, decay and the layers that are read were chosen on the last 10,000 training images.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from twofold.recipes.recipe import UnsupervisedRecipe
 mnist_hybrid = UnsupervisedRecipe(
     data="mnist",
     widths=(2000, 2000, 2000, 2000),
-    epochs=100,
+    epochs=60,
     batch=100,
     rate=0.01,
     smoothing=0.9,
-    decay=0.001,
+    decay=0.003,
     jitter=0,
     validation=0,
-    tolerance=0.01,
+    tolerance=0.03,
     revisit=1.0,
     seed=0,
     goodness="sum_of_squares",
@@ -30,8 +32,8 @@ mnist_hybrid = UnsupervisedRecipe(
     floor=0.0,
     softmax_rate=0.1,
     softmax_decay=0.003,
-    blurs=8,
-    counted_from=2,
+    blurs=4,
+    counted_from=1,
     field_sizes=(),
     strides=(),
 )

@@ -18,7 +18,6 @@ mnist_hybrid_local = replace(
     field_sizes=(10, 2, 2),
     strides=(6, 1, 1),
     epochs=60,
-    counted_from=1,
 )
 
 twin = replace(mnist.twin, widths=mnist_hybrid_local.widths)
