@@ -21,7 +21,7 @@ Train and look
   twofold train RECIPE [--field value ...]   train a net, test it, draw its pictures; all into a run folder
       --with-twin                            train the backprop twin too and print both side by side
       --resume                               go on with an interrupted run, to bitwise the same weights
-  twofold eval RUN --test slow|fast|shortlist|all   test a trained net again
+  twofold eval RUN --test slow|fast|...      test a trained net again
   twofold predict RUN IMAGE.png              which label each test gives to a picture of your own
   twofold plot RUN                           draw the pictures again
 

@@ -189,8 +189,8 @@ class GoodnessMethod(Method):
         where = f"layer {number} has collapsed after {self.batches_seen} batches"
         if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
             raise Diverged(
-                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise --peer, "
-                "which revives silent units"
+                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise "
+                "--peer, which revives silent units, or --floor, below which it pulls up a whole layer"
             )
         low, high = sorted((summary["p_positive"], summary["p_negative"]))
         if not OBJECTIVES[self.recipe.objective].paired and (high < 1e-3 or low > 1 - 1e-3):

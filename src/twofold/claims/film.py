@@ -18,8 +18,7 @@ The twins have the same hidden layers and learn from the same kind of videos, bu
 row whether the last one is broken.
 
 Chosen on training images that were held out: the sizes, rate, temperature and label strength. A larger temperature and
-a smaller rate than for still images (50 % of the pairs with wrong labels, 700 batches of MNIST videos: naming error 7 %
-with temperature 0.2 and label strength 5, 5 % with 1 and 15) keep activity from dying out.
+a smaller rate than for still images keep activity from dying out.
 """
 
 from __future__ import annotations

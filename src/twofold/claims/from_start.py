@@ -1,7 +1,7 @@
 """Claim (talk 25:51): collecting gradients from the first iteration on works better than from the fourth.
 
 The same recurrent net with gradients of iterations 1 to 8 and of 4 to 8 (smoke: a small net on digits; full: MNIST,
-half of the recipe's units, ten epochs, the last 10,000 training images held out), three seeds.
+half of the recipe's units, ten epochs, the twin's eight, the last 10,000 training images held out), three seeds.
 
 Rule: the mean slow error with all iterations is the smaller one.
 """

@@ -2,7 +2,7 @@
 from above cancels what comes from below, than to want high activity.
 
 The same recurrent net with either goodness, -Σ y² and Σ y² (smoke: a small net on digits; full: MNIST, half of the
-recipe's units, ten epochs, the last 10,000 training images held out), three seeds.
+recipe's units, ten epochs, the twin's eight, the last 10,000 training images held out), three seeds.
 
 Rule: the mean slow error with low activity is the smaller one.
 """

@@ -11,8 +11,8 @@ Whether it helps: the error on held-out images of the recurrent net with and wit
 them the label reaches the top layer alone and the first learns from images only; and of the feedforward net beside
 them. This is reported and not in the rule: the sentence does not say by how much.
 
-smoke: digits, 2 x 100. full: MNIST, 2 x 1000, ten epochs, the last 10,000 training images held out; the first layers
-are compared after two epochs of 10,000 images.
+smoke: digits, 2 x 100. full: MNIST, 2 x 1000, ten epochs, the twin's eight, the last 10,000 training images held out;
+the first layers are compared after two epochs of 10,000 images.
 
 Rule: the first layer of the feedforward net is bitwise the same whatever the layer above starts from, that of the
 recurrent net is not.

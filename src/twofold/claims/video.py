@@ -1,8 +1,8 @@
 """Claim (talk 19:31): a still image can be treated as a dull video by a recurrent net that is greedy in time: it learns
 from every frame, and no derivative goes through time.
 
-First the error of such a net on held-out images (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten epochs, the last
-10,000 training images held out).
+First the error of such a net on held-out images (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten epochs, the twin's
+eight, the last 10,000 training images held out).
 
 Then what greediness costs: small nets (full: 2 x 200, 10,000 images, four epochs; smoke: 2 x 50, two epochs; two seeds)
 learn with the greedy rule and with the derivative of the same objective,

@@ -93,7 +93,7 @@ class GoodnessRecipe(Recipe):
         objective: what is asked of the goodness.
         temperature: of the objective, in units of goodness.
         peer: strength of peer normalization.
-        floor: mean activity below which the peers of a layer pull it up, so that it cannot fall silent.
+        floor: mean activity below which the peers of a layer pull it up, against silence.
         softmax_rate: learning rate of the softmax that the fast test reads.
         softmax_decay: its weight decay.
     """
