@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from helpers import refusal
+from twofold.benchmarks.local import LocalLayer, Masked, Unfolded
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.layers import Dense
@@ -134,6 +135,36 @@ def test_copies_in_the_type_of_the_products_are_renewed() -> None:
     fresh.load_state_dict(layer.state_dict())
     assert layer(positive).dtype == torch.bfloat16
     assert torch.equal(layer(positive), fresh(positive))
+
+
+def test_all_ways_of_the_benchmark_learn_the_same() -> None:
+    fields = Fields((2, 6, 6), 2, 3, margin=1)
+    layers = LocalLayer.layers(fields)
+    ours = layers["tiles"].double()
+    assert isinstance(ours, Local)
+    whole = ours.written_out()
+    other, masked, unfolded = (layers[name].double() for name in ("gather", "masked", "unfold"))
+    assert isinstance(other, Local)
+    assert isinstance(masked, Masked)
+    assert isinstance(unfolded, Unfolded)
+    masked.weight.copy_(whole)
+    for block, rows, columns in zip(
+        other._blocks(other.weight),
+        other._tiles(other._units[:, None], 1),
+        other._tiles(other._inputs[:, None], 2),
+        strict=True,
+    ):
+        block.copy_(whole[rows, columns.transpose(1, 2)])
+    eye = unfolded._seen(torch.eye(fields.inputs, dtype=torch.float64))
+    # Each grid point's products with single pixels are its weights.
+    unfolded.weight.copy_(eye.transpose(1, 2) @ whole.view(2, 36, -1).permute(1, 2, 0))
+    positive, negative = torch.rand(2, 6, fields.inputs, generator=seeded(1), dtype=torch.float64)
+    for _ in range(2):
+        found = [layer.learn(positive, negative, 0.3).positive for layer in (ours, other, masked, unfolded)]
+        for each in found[1:]:
+            assert torch.allclose(each, found[0], atol=1e-12)
+    assert torch.allclose(masked.weight, ours.written_out(), atol=1e-12)
+    assert torch.equal(other.written_out() != 0, fields.mask())
 
 
 def test_local_layers_learn_digits_without_a_label(digits: Dataset, tmp_path: Path) -> None:

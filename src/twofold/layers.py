@@ -158,11 +158,15 @@ class Dense(Layer):
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
         rows = busy(below, signal)
         wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
-        gradient = outer(below, wanted, rows, pull.to(wanted.dtype))
+        gradient = self.gradient(below, wanted, rows, pull.to(wanted.dtype))
         narrow = self._narrow.of(self.weight, self.compute)
         self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
         self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)
         self._narrow.is_of(self.weight)
+
+    def gradient(self, below: Below, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
+        """Of the weights, ``(units, inputs)``; see ``inputs.outer``."""
+        return outer(below, wanted, rows, pull)
 
     def forget(self) -> None:
         self._narrow = Narrow()

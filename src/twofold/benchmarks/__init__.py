@@ -14,6 +14,7 @@ from twofold.benchmarks.bench import Benchmark, Workbench
 from twofold.benchmarks.epoch import Epoch
 from twofold.benchmarks.gpu import Gpu
 from twofold.benchmarks.inference import Inference
+from twofold.benchmarks.local import LocalLayer
 from twofold.benchmarks.memory import Memory
 from twofold.benchmarks.recurrent import RecurrentNet
 from twofold.benchmarks.roofline import Roofline
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "time-to-error": TimeToError,
     "inference": Inference,
     "recurrent": RecurrentNet,
+    "local": LocalLayer,
     "gpu": Gpu,
 }
 
