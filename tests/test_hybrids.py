@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from helpers import nobody, refusal
 from twofold import evaluate
 from twofold.data import Dataset
-from twofold.errors import SettingError
+from twofold.errors import DataError, SettingError
 from twofold.hybrids import hybrids, masks
 from twofold.nets.unsupervised import Unsupervised
+from twofold.pictures import draw
+from twofold.plots_hybrids import hybrids_shown
 from twofold.recipes import RECIPES, UnsupervisedRecipe
 from twofold.run import build, load, method_for, name_picture, train
 from twofold.train import Hybrids
@@ -148,6 +151,19 @@ def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(digits: Datase
     train(recipe, tmp_path / "parts", digits, device="cpu", resume=True)
     whole, parts = (load(tmp_path / name).net.state_dict() for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_run_draws_its_negative_data(digits: Dataset, tmp_path: Path) -> None:
+    train(on_digits(epochs=1), tmp_path / "run", digits, device="cpu")
+    drawn = draw(load(tmp_path / "run"), digits)
+    assert [path.name for path in drawn] == ["learning.png", "hybrids.png"]
+    for path in drawn:
+        with Image.open(path) as picture:
+            picture.verify()
+    images = digits.test_images[:4]
+    told = refusal(lambda: hybrids_shown(images, images[:3], images, images, tmp_path / "no.png"), DataError)
+    assert "expected three times the same" in told
+    assert not (tmp_path / "no.png").exists()
 
 
 @pytest.mark.parametrize(

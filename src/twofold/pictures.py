@@ -9,19 +9,24 @@ import torch
 from twofold import plots
 from twofold.data.dataset import Dataset
 from twofold.evaluate import test
+from twofold.hybrids import hybrids, masks
 from twofold.layers import Dense, Learner
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.taught import TaughtByGoodness
+from twofold.plots_hybrids import hybrids_shown
 from twofold.plots_recurrent import settling
+from twofold.recipes import UnsupervisedRecipe
 from twofold.run import Run
 
+HYBRIDS = 8
+"""Hybrids that are drawn."""
 SETTLING = 500
 """Images over which the picture of settling takes its median."""
 
 
 def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     """Draw learning curves and, for a net that is taught by goodness, goodness by layer and worst mistakes; of a
-    feedforward net its receptive fields, of a recurrent one how it settles.
+    feedforward net its receptive fields, of a recurrent one how it settles; of one without labels its negative data.
 
     Where the objective compares pairs, goodness is drawn relative to that of the other label of the pair.
 
@@ -36,6 +41,8 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     folder = run.folder / "pictures"
     drawn = [plots.learning_curves(run.history, folder / "learning.png", twin.history if twin else None)]
     net = run.net
+    if isinstance(run.recipe, UnsupervisedRecipe):
+        drawn.append(_hybrids(run.recipe, data.test_images[:HYBRIDS], folder / "hybrids.png"))
     if not isinstance(net, TaughtByGoodness):
         return drawn
 
@@ -65,3 +72,14 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
         fields = folder / "fields.png"
         drawn.append(plots.receptive_fields(first.weight, run.shape, torch.arange(net.classes), fields, net.classes))
     return drawn
+
+
+def _hybrids(recipe: UnsupervisedRecipe, images: torch.Tensor, path: Path) -> Path:
+    """Some images and their hybrids, as the recipe makes them."""
+
+    def drawn() -> torch.Generator:
+        return torch.Generator(images.device).manual_seed(recipe.seed)
+
+    height, width = images.shape[-2:]
+    patches = masks(len(images), height, width, recipe.blurs, drawn())
+    return hybrids_shown(images, images.roll(1, 0), patches, hybrids(images, recipe.blurs, drawn()), path)

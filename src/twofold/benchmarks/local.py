@@ -51,7 +51,7 @@ class Masked(Dense):
     def __init__(self, fields: Fields, rule: Rule) -> None:
         super().__init__(fields.inputs, fields.units, rule)
         self.register_buffer("mask", fields.mask(), persistent=False)
-        self.weight *= self.mask
+        self.weight.mul_(self.mask)
 
     def gradient(self, below: Below, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
         return super().gradient(below, wanted, rows, pull).mul_(self.mask)
