@@ -7,6 +7,7 @@ from typing import Any
 from markdown_table import NONE, ROOT, markdown
 
 from twofold.benchmarks.bench import told as with_quartiles
+from twofold.benchmarks.local import TITLES
 from twofold.benchmarks.memory import CONTENDERS
 from twofold.benchmarks.trainer import layers_of
 from twofold.files import read_json
@@ -35,6 +36,8 @@ BENCHES = {
         ("twofold bench memory", bench("memory")),
         ("twofold bench time-to-error", bench("time-to-error")),
         ("twofold bench inference", bench("inference")),
+        ("twofold bench local", bench("local")),
+        ("twofold bench local --precision fp32", bench("local", "fp32")),
         ("twofold bench recurrent", bench("recurrent")),
         ("twofold bench recurrent --precision fp32", bench("recurrent", "fp32")),
     )
@@ -169,6 +172,22 @@ def products() -> str:
     return markdown(["GFLOP/s", *(f"`{name}`" for name in found)], rows) if rows else NONE
 
 
+def local_speed() -> str:
+    """A batch of learning of a local layer, in several ways of computing the same."""
+    rows = []
+    for name, record in BENCHES.items():
+        if name.startswith("twofold bench local"):
+            for way, title in TITLES.items():
+                times = [
+                    {key: 1000 * value for key, value in record[kind][way].items()} for kind in ("learn", "forward")
+                ]
+                stored = f"{record['stored'][way] / record['weights']:.2f}"
+                ratio = told(record["ratio"][way])
+                rows.append([f"{title}, {record['precision']}", *(told(each, 1) for each in times), ratio, stored])
+    heads = ["", "learning, ms", "forward, ms", "times the tiles", "stored / existing weights"]
+    return markdown(heads, rows) if rows else NONE
+
+
 def recurrent_speed() -> str:
     """The recurrent net's rate of products and seconds per epoch."""
     records = [record for name, record in BENCHES.items() if name.startswith("twofold bench recurrent")]
@@ -210,6 +229,7 @@ TABLES = {
     "inference": inference,
     "ideas": ideas,
     "products": products,
+    "local-speed": local_speed,
     "recurrent-speed": recurrent_speed,
     "recurrent-memory": recurrent_memory,
 }

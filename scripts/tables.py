@@ -23,7 +23,7 @@ RECORDS = read_results(ROOT / "results" / "claims")
 
 def spread(value: Any) -> str:
     """A figure, or a mean with its standard deviation."""
-    return figures(value) if isinstance(value, dict) else f"{value:.2f}"
+    return f"{value:.2f}" if isinstance(value, float) else figures(value)
 
 
 def errors() -> str:
@@ -38,7 +38,7 @@ def errors() -> str:
         rows.append(
             [
                 title,
-                *(spread(ours[f"{test} error %"]) for test in ("slow", "fast")),
+                *(spread(ours.get(f"{test} error %", "-")) for test in ("slow", "fast")),
                 spread(twin["fast error %"]),
                 talk,
                 str(seeds),
@@ -49,6 +49,8 @@ def errors() -> str:
     row("MNIST, 3 x 1000", "mnist", None, "1.3-1.4", len(RECORDS.get("mnist", {}).get("seeds", [])))
     row("MNIST, 4 x 2000", "mnist", "wide", "1.36", 1)
     row("MNIST, recurrent, 2 x 2000", "recurrent", None, "1.31", len(RECORDS.get("recurrent", {}).get("seeds", [])))
+    row("MNIST without labels, 4 x 2000", "hybrid", None, "1.37", len(RECORDS.get("hybrid", {}).get("seeds", [])))
+    row("MNIST without labels, local fields", "local", None, "1.16", len(RECORDS.get("local", {}).get("seeds", [])))
     row("MNIST with jitter, 3 x 1000", "jitter", None, "0.64", len(RECORDS.get("jitter", {}).get("seeds", [])))
     heads = ["test error in %", "slow test", "fast test", "backprop twin", "talk or paper", "seeds", "command"]
     return markdown(heads, rows) if rows else NONE
@@ -172,6 +174,23 @@ def presentations() -> str:
     return markdown(["presentations", "number", *(f"layer {layer + 1}" for layer in range(layers))], rows)
 
 
+def unsupervised_choices() -> str:
+    """What was tried for nets without labels on held-out training images, the best first."""
+    path = ROOT / "results" / "unsupervised" / "choices.json"
+    if not path.exists():
+        return NONE
+    tried = sorted(read_json(path)["tried"], key=lambda one: one["validation error %"])
+    rows = [
+        [
+            ", ".join(f"{name} {value}" for name, value in one["changed"].items()) or "as the base",
+            f"{one['validation error %']:.2f}",
+            f"{one['train error %']:.2f}",
+        ]
+        for one in tried
+    ]
+    return markdown(["changed", "held-out error %", "training error %"], rows)
+
+
 def recurrent_choices() -> str:
     """What was tried for the recurrent net on held-out training images, the best slow test first."""
     path = ROOT / "results" / "recurrent" / "choices.json"
@@ -242,11 +261,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "recurrent": record("recurrent"),
     "recurrent-compared": compared("low-activity", "from-start", "glom"),
     "recurrent-choices": recurrent_choices,
+    "unsupervised-choices": unsupervised_choices,
     "moving": separations,
     "top-down": contexts,
     "relax": relaxation,
     "presentations": presentations,
-    **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom")},
+    **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
     **speed_tables.TABLES,
 }

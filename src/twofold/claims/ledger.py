@@ -23,6 +23,7 @@ from twofold.claims.jitter import jitter
 from twofold.claims.lab import RUNS, Finding, Lab, Watch
 from twofold.claims.label_in import label_in
 from twofold.claims.layer import layer
+from twofold.claims.local import local
 from twofold.claims.low_activity import low_activity
 from twofold.claims.mnist import mnist
 from twofold.claims.moving import moving
@@ -98,7 +99,12 @@ _CLAIMS = (
     Claim(
         "hybrid", "paper section 3.2", "Without labels, hybrid images as negatives, it reaches 1.37 % on MNIST.", hybrid
     ),
-    Claim("local", "paper section 3.2", "The same with local receptive fields and peer normalization reaches 1.16 %."),
+    Claim(
+        "local",
+        "paper section 3.2",
+        "The same with local receptive fields and peer normalization reaches 1.16 %.",
+        local,
+    ),
     Claim("aesop", "paper, draft only", "The next character can be learned from negatives that the net makes."),
     Claim("sleep", "paper, on sleep", "Positive and negative phases can be separated (claimed, then withdrawn)."),
 )

@@ -1,0 +1,65 @@
+"""Claim (paper section 3.2): with local receptive fields and no weight sharing the error without labels is 1.16 %.
+
+Layers whose units see a square of the map below, each with weights of its own, learn from hybrid images as in the claim
+``hybrid`` (smoke: digits, two layers; full: the recipe mnist-hybrid-local, one seed). The paper says that peer
+normalization helps; beside the net stands the same without it, with the share of units that are silent for all held-out
+images. The twin has the same number of units in dense layers, and the labels.
+
+Rule: the error is at most 1.40 % (smoke: 8 %), and no larger than without peer normalization.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from twofold.claims.hybrid import settings as hybrid_settings
+from twofold.claims.lab import Finding, Lab, errors, percent
+from twofold.nets.taught import activities
+from twofold.nets.unsupervised import Unsupervised
+from twofold.recipes import RECIPES, BackpropRecipe, UnsupervisedRecipe
+from twofold.run import Run
+
+
+def local(lab: Lab) -> Finding:
+    """Measure the claim ``local``."""
+    recipe, twin = settings(lab)
+    run = lab.train(recipe, "mnist-hybrid-local")
+    alone = lab.train(replace(recipe, peer=0.0), "hybrid-local-no-peers")
+    limit = lab.pick(smoke=8.0, full=1.4)
+    error, without = (errors(each)["fast error %"] for each in (run, alone))
+    return Finding(
+        holds=error <= limit and error <= without,
+        rule=f"the error is at most {limit:.2f} %, and no larger than without peer normalization",
+        talk={"fast error %": 1.16},
+        measured={
+            **errors(run),
+            "silent units % by layer": silent(lab, run),
+            "without peers": {**errors(alone), "silent units % by layer": silent(lab, alone)},
+        },
+        twin=errors(lab.train(twin, "mnist-hybrid-local-twin")),
+        seeds=[recipe.seed],
+    )
+
+
+def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
+    """The recipe of this size and its twin."""
+    recipe, twin = RECIPES["mnist-hybrid-local"], RECIPES["mnist-hybrid-local-twin"]
+    assert isinstance(recipe, UnsupervisedRecipe)
+    assert isinstance(twin, BackpropRecipe)
+    if lab.size == "full":
+        return recipe, twin
+    small, small_twin = hybrid_settings(lab)
+    fields: dict[str, Any] = {"widths": (25 * 12, 16 * 16), "field_sizes": (4, 2), "strides": (1, 1)}
+    return replace(small, **fields), replace(small_twin, widths=fields["widths"])
+
+
+@torch.no_grad()
+def silent(lab: Lab, run: Run) -> list[float]:
+    """The share of each layer's units that no held-out image wakes, in percent."""
+    net, (images, _) = run.net, lab.held(run)
+    assert isinstance(net, Unsupervised)
+    found = activities(net.layers, net.images(images).rows)
+    return [percent(float((activity <= 0).all(0).float().mean())) for _, activity in found]
