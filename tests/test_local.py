@@ -99,7 +99,7 @@ def test_first_weights_are_as_large_as_a_units_own_field_asks_for() -> None:
     assert abs(float(length[[0, 31, 992, 1023]].mean()) - 1) < 0.2
 
 
-@pytest.mark.parametrize("fields", [CIFAR, *MNIST, *SMALL])
+@pytest.mark.parametrize("fields", [CIFAR, *MNIST, *SMALL, Fields((1, 16, 16), 1, 3, margin=1)])
 def test_no_more_than_twice_the_weights_are_stored(fields: Fields) -> None:
     layer = Local(fields, Rule())
     existing = int(fields.mask().sum())
