@@ -24,7 +24,7 @@ from twofold.folder import Result, RunFolder
 from twofold.goodness import GOODNESS
 from twofold.layers import Layer, Learner, dense
 from twofold.learning import Rule
-from twofold.local import Fields, Map, local, of_units
+from twofold.local import SPARE, Fields, Map, local, of_units
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.recurrent import Recurrent
@@ -114,10 +114,15 @@ def _seeing(recipe: UnsupervisedRecipe, shape: Map, generator: torch.Generator) 
     """Layers that see all of what is below them, or their fields alone."""
     if not recipe.field_sizes:
         return dense(math.prod(shape), recipe.widths, rule_of(recipe), generator)
+    return local(_fields(recipe, shape), rule_of(recipe), generator)
+
+
+def _fields(recipe: UnsupervisedRecipe, shape: Map) -> list[Fields]:
+    """What the units of each layer see, where they do not see all."""
     maps: list[Fields] = []
     for width, field, stride in zip(recipe.widths, recipe.field_sizes, recipe.strides, strict=True):
         maps.append(of_units(width, maps[-1].above if maps else shape, field, stride))
-    return local(maps, rule_of(recipe), generator)
+    return maps
 
 
 def _stack(layers: Iterator[Layer], at_rest: Path | None) -> Iterable[Layer]:
@@ -169,6 +174,8 @@ def needed_memory(recipe: Recipe, data: Dataset, precision: str, offload: bool) 
     """About how many bytes a training takes beside its data: weights, smoothed gradients, copies, activities."""
     sizes = (data.pixels + data.classes, *recipe.widths)
     weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
+    if isinstance(recipe, UnsupervisedRecipe) and recipe.field_sizes:
+        weights = [4 * int(SPARE * fields.weights) for fields in _fields(recipe, data.shape)]
     copied = 1.5 if precision == "bf16" else 1.0  # a narrow copy and a narrow gradient, or a wide gradient
     rows = 4 * recipe.batch * np.array(sizes)
     if isinstance(recipe, FeedForwardRecipe | UnsupervisedRecipe):
