@@ -34,22 +34,25 @@ def test_every_command_that_a_page_shows_exists_with_its_fields(
     assert "twofold" in capsys.readouterr().out
 
 
-def test_the_python_of_the_readme_trains_a_net_that_knows_the_digits() -> None:
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def run_the_python_of(page: Path) -> str:
+    """What the one Python example of a page prints."""
+    code = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert len(code) == 1
     done = subprocess.run([sys.executable, "-c", code[0]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    errors = dict(re.findall(r"'(\w+)': ([\d.e-]+)", done.stdout))
+    return done.stdout
+
+
+def test_the_python_of_the_readme_trains_a_net_that_knows_the_digits() -> None:
+    said = run_the_python_of(ROOT / "README.md")
+    errors = dict(re.findall(r"'(\w+)': ([\d.e-]+)", said))
     assert float(errors["slow"]) < 0.1
     assert float(errors["fast"]) < 0.1
 
 
 def test_the_python_of_the_recurrent_page_learns_from_a_stream_what_is_positive() -> None:
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "recurrent.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(code) == 1
-    done = subprocess.run([sys.executable, "-c", code[0]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    goodness = [float(value) for value in re.findall(r"tensor\((-?[\d.]+)\)", done.stdout)]
+    said = run_the_python_of(ROOT / "docs" / "recurrent.md")
+    goodness = [float(value) for value in re.findall(r"tensor\((-?[\d.]+)\)", said)]
     assert goodness[0] > goodness[1]
     assert goodness[2] > goodness[3]
 
@@ -61,7 +64,7 @@ def test_the_python_of_the_page_on_local_layers_makes_one() -> None:
     assert len(code) == 1
     done = subprocess.run([sys.executable, "-c", code[0]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "(3, 32, 32) 3072 933156\n"
+    assert said == "(3, 32, 32) 3072 933156\n"
 
 
 def test_every_figure_in_the_documents_comes_from_a_committed_record() -> None:
