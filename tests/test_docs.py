@@ -58,13 +58,7 @@ def test_the_python_of_the_recurrent_page_learns_from_a_stream_what_is_positive(
 
 
 def test_the_python_of_the_page_on_local_layers_makes_one() -> None:
-    code = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "unsupervised.md").read_text(encoding="utf-8"), re.DOTALL
-    )
-    assert len(code) == 1
-    done = subprocess.run([sys.executable, "-c", code[0]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert said == "(3, 32, 32) 3072 933156\n"
+    assert run_the_python_of(ROOT / "docs" / "unsupervised.md") == "(3, 32, 32) 3072 933156\n"
 
 
 def test_every_figure_in_the_documents_comes_from_a_committed_record() -> None:
