@@ -14,9 +14,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from twofold.claims.lab import Finding, Lab, errors, mean_errors
+import torch
+
+from twofold.claims.lab import Finding, Lab, mean_errors, percent
+from twofold.evaluate import test
+from twofold.learning import half_constant_half_linear
+from twofold.nets.unsupervised import Unsupervised
 from twofold.recipes import RECIPES, BackpropRecipe, UnsupervisedRecipe
 from twofold.recipes.digits import twin as digits_twin
+from twofold.run import build
 
 
 def hybrid(lab: Lab) -> Finding:
@@ -24,7 +30,7 @@ def hybrid(lab: Lab) -> Finding:
     recipe, twin = settings(lab)
     seeds = lab.pick(smoke=[0, 1], full=[0])
     found = mean_errors(lab.train(replace(recipe, seed=seed), "mnist-hybrid") for seed in seeds)
-    drawn = errors(lab.train(untaught(recipe), "hybrid-untaught"))
+    drawn = untaught(lab, recipe)
     limit = lab.pick(smoke=6.0, full=1.4)
     mean = found["fast error %"]["mean"]
     return Finding(
@@ -48,6 +54,24 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
     return replace(recipe, **small, blurs=2, rate=0.03), replace(digits_twin, widths=small["widths"], epochs=10)
 
 
-def untaught(recipe: UnsupervisedRecipe) -> UnsupervisedRecipe:
-    """The same with layers that hardly move, so that the softmax learns alone, for a sixth of the epochs."""
-    return replace(recipe, rate=1e-9, decay=0.0, peer=0.0, epochs=max(2, recipe.epochs // 6))
+def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
+    """The error of a softmax that reads the same layers as they were drawn, after a sixth of the epochs."""
+    dataset, epochs = lab.data(recipe.data), max(2, recipe.epochs // 6)
+    drawn = build(recipe, dataset.shape, dataset.classes)
+    assert isinstance(drawn, Unsupervised)
+
+    @torch.no_grad()
+    def learn(net: Unsupervised) -> None:
+        device = net.softmax.weight.device
+        images, labels = dataset.train_images.to(device), dataset.train_labels.to(device)
+        generator = torch.Generator(device).manual_seed(recipe.seed + 1)
+        for epoch in range(epochs):
+            order = torch.randperm(len(labels), generator=generator, device=device)
+            rate = recipe.softmax_rate * half_constant_half_linear(epoch / epochs)
+            for cases in torch.split(order, recipe.batch):
+                net.softmax.learn(net.features(net.images(images[cases])), labels[cases], rate)
+
+    net = lab.teach(drawn, "hybrid-untaught", dataset, {**recipe.fields(), "softmax alone": epochs}, learn)
+    device = net.softmax.weight.device
+    found = test(net, dataset.test_images.to(device), dataset.test_labels.to(device)).error
+    return {f"{name} error %": percent(error) for name, error in found.items()}
