@@ -2,8 +2,8 @@
 
 Claim: 1.37 % test error after 100 epochs, by a softmax on the last three layers (paper section 3.2).
 
-Blurs, decay and the layers that are read were chosen on the last 10,000 training images. The twin of 3 x 1000 units learns
-as well at half its rate, at which one of this size is safe from divergence.
+Blurs, decay and the layers that are read were chosen on the last 10,000 training images. The twin has half the rate of
+that of 3 x 1000 units, at which one of this size may diverge.
 """
 
 from __future__ import annotations
