@@ -3,6 +3,8 @@
 Claim: 1.16 % test error after 60 epochs, with peer normalization (paper section 3.2). Layer 1 is a grid of 4 x 4 points
 with 128 units each, which see 10 x 10 pixels; layer 2 one of 3 x 3 with 220, layer 3 one of 2 x 2 with 512, which see
 all units of four neighboring points below.
+
+Peer normalization is left out: on the last 10,000 training images, after twelve epochs, it made the error larger.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ mnist_hybrid_local = replace(
     field_sizes=(10, 2, 2),
     strides=(6, 1, 1),
     epochs=60,
+    peer=0.0,
 )
 
 twin = replace(mnist.twin, widths=mnist_hybrid_local.widths)
