@@ -528,8 +528,8 @@ DEFECTS = [
     Defect(
         "weights grow outside the fields",
         "local.py",
-        "        gradient *= self._mask\n",
-        "",
+        "return gradient.mul_(self._mask)",
+        "return gradient",
         "local::test_it_learns_what_a_dense_layer_learns_that_sees_no_more",
     ),
     Defect(
@@ -549,15 +549,15 @@ DEFECTS = [
     Defect(
         "units are put where their tile is",
         "local.py",
-        "total.index_select(0, self._places)",
-        "total",
+        "made.index_select(0, self._places)",
+        "made",
         "local::test_it_learns_what_a_dense_layer_learns_that_sees_no_more",
     ),
     Defect(
         "the narrow copy of a local layer is stale",
         "local.py",
-        "        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)",
-        "        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, None)",
+        "self.seen.mask(gradient), rate, self.rule, narrow)",
+        "self.seen.mask(gradient), rate, self.rule, None)",
         "local::test_copies_in_the_type_of_the_products_are_renewed",
     ),
 ]

@@ -149,9 +149,9 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
     assert isinstance(unfolded, Unfolded)
     masked.weight.copy_(whole)
     for block, rows, columns in zip(
-        other._blocks(other.weight),
-        other._tiles(other._units[:, None], 1),
-        other._tiles(other._inputs[:, None], 2),
+        other.seen._blocks(other.weight),
+        other.seen._tiles(other.seen._units[:, None], 1),
+        other.seen._tiles(other.seen._inputs[:, None], 2),
         strict=True,
     ):
         block.copy_(whole[rows, columns.transpose(1, 2)])
@@ -170,7 +170,8 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
 def test_local_layers_learn_digits_without_a_label(digits: Dataset, tmp_path: Path) -> None:
     recipe = RECIPES["mnist-hybrid-local"]
     assert isinstance(recipe, UnsupervisedRecipe)
-    changes: dict[str, Any] = {"data": "digits", "widths": (25 * 12, 16 * 16), "field_sizes": (4, 2), "strides": (1, 1)}
+    changes: dict[str, Any] = {"data": "digits", "widths": (25 * 12, 16 * 16), "field_sizes": (4, 2)}
+    changes |= {"strides": (1, 1), "margins": (0, 0)}
     recipe = replace(recipe, **changes, epochs=15, batch=40, blurs=2, rate=0.03)
     result = train(recipe, tmp_path / "run", digits, device="cpu", precision="fp32")
     assert result.test_error["fast"] < 0.06

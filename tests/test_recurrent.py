@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from twofold.benchmarks.held import peak
+from twofold.connectivity import Masked
 from twofold.goodness import GOODNESS
 from twofold.inputs import Constant
 from twofold.learning import Rule
@@ -333,9 +334,9 @@ def test_without_top_down_weights_the_layers_below_the_top_know_nothing_of_the_l
     for _ in range(3):
         lesson = learn(net, VIDEOS["a still image that both share"](INPUTS, 6))
     for state, (positive, negative) in zip(lesson.state[:2], lesson.goodness[:2], strict=True):
-        assert torch.equal(state.state[:CASES], state.state[CASES:])
-        assert torch.equal(positive, negative)
-    assert not torch.equal(lesson.state[2].state[:CASES], lesson.state[2].state[CASES:])
+        torch.testing.assert_close(state.state[:CASES], state.state[CASES:])  # a product may round each row its own way
+        torch.testing.assert_close(positive, negative)
+    assert not torch.allclose(lesson.state[2].state[:CASES], lesson.state[2].state[CASES:])
 
 
 # Weights -------------------------------------------------------------------------------------------------------------
@@ -351,7 +352,8 @@ def test_the_first_weights_are_as_large_as_all_that_a_unit_sees_asks_for() -> No
 def test_units_see_their_fields_alone_before_and_after_learning() -> None:
     fields = torch.zeros(400, 300, dtype=torch.bool)
     fields[:200, :39] = fields[200:, 20:215] = True
-    net = Recurrent(300, (400, 61), CLASSES, RULE, fields=fields, label_strength=STRENGTH, generator=seeded())
+    seen = [{"below": Masked(fields)}]
+    net = Recurrent(300, (400, 61), CLASSES, RULE, seen=seen, label_strength=STRENGTH, generator=seeded())
     first = {name: weight.clone() for name, weight in net.stack[0].weights.items()}
     for rows, columns, seen in ((slice(0, 200), slice(0, 39), 39 + 61), (slice(200, 400), slice(20, 215), 195 + 61)):
         assert first["below"][rows, columns].std().item() == pytest.approx(seen**-0.5, rel=0.03)

@@ -45,6 +45,7 @@ RECIPE = RecurrentRecipe(
     **{"temperature": 5.0, "softmax_rate": 0.1, "softmax_decay": 0.003, "damping": 0.3, "iterations": 5},
     **{"learn_from": 2, "judge_from": 2, "judge_to": 4, "neutral_every": 3, "window": 3},
     **{"top_down": True, "lateral": True},
+    **{"mirror": False, "center": False, "field_sizes": (), "strides": (), "margins": ()},
 )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from twofold.connectivity import Connectivity
 from twofold.goodness import wide
 from twofold.normalize import TINY
 
@@ -25,10 +26,19 @@ class Constant:
         self.rows = rows
         self._product: tuple[Tensor, int, Tensor] | None = None
 
-    def times(self, weight: Tensor) -> Tensor:
-        """``rows · weightᵀ``, ``(batch, units)``: computed once for as long as the weights stay as they are."""
+    def times(self, weight: Tensor, seen: Connectivity | None = None) -> Tensor:
+        """``rows · weightᵀ``, ``(batch, units)``: computed once for as long as the weights stay as they are.
+
+        Args:
+            weight: as they are stored.
+            seen: which units see which inputs; all see all where it is not given.
+        """
         if self._product is None or self._product[0] is not weight or self._product[1] != weight._version:
-            self._product = weight, weight._version, functional.linear(self.rows.to(weight.dtype), weight)
+            if seen is None:
+                product = functional.linear(self.rows.to(weight.dtype), weight)
+            else:
+                product = seen.times(weight, self.rows, weight.new_zeros(seen.units))
+            self._product = weight, weight._version, product
         return self._product[2]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from twofold.connectivity import Connectivity, Masked
 from twofold.errors import SettingError
 from twofold.inputs import Below, busy, written_out
 from twofold.layers import Layer
@@ -210,12 +211,94 @@ def _numbers(channels: int, down: range, across: range, height: int, width: int)
     return ((channel[:, None, None] * height + row[:, None]) * width + column).flatten()
 
 
-class Local(Layer):
-    """y = relu(x Wᵀ + b), where each unit has weights to its own field alone, with the update in closed form.
+class Tiled(Connectivity):
+    """Each unit sees its own field alone.
 
     Neighboring grid points make a tile; the units of a tile and all that any of them sees are a block of a batched
     matrix product, in which the weights that do not exist are zero. Activities are turned over for it, so that what a
-    block needs of them are whole rows.
+    block needs of them are whole rows. Weights are stored block after block, ``(1, stored)``.
+
+    Args:
+        fields: where the units lie and what they see.
+        tile: rows and columns of the grid points of a tile; chosen by shape where it is not given.
+    """
+
+    _units: Tensor
+    _places: Tensor
+    _inputs: Tensor
+    _mask: Tensor
+
+    def __init__(self, fields: Fields, tile: tuple[int, int] | None = None) -> None:
+        super().__init__(fields.units, fields.inputs)
+        self.fields = fields
+        made = blocks_of(fields, tile or tile_of(fields))
+        self.shapes = [(len(block.units), *block.mask.shape) for block in made]
+        units, inputs = (torch.cat([getattr(block, name).flatten() for block in made]) for name in ("units", "inputs"))
+        masks = [block.mask.expand(shape).flatten() for block, shape in zip(made, self.shapes, strict=True)]
+        self.register_buffer("_units", units, persistent=False)
+        self.register_buffer("_places", units.argsort(), persistent=False)
+        self.register_buffer("_inputs", inputs, persistent=False)
+        self.register_buffer("_mask", torch.cat(masks)[None], persistent=False)
+
+    def seen(self) -> Tensor:
+        each = torch.cat([mask.sum(2).flatten() for mask in self._blocks(self._mask)])
+        return each[self._places]
+
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        scales = self._tiles(scale[self._units, None], 1)
+        masks = self._blocks(self._mask)
+        first = [
+            torch.randn(mask.shape, generator=generator) * mask * scale
+            for mask, scale in zip(masks, scales, strict=True)
+        ]
+        return torch.cat([each.flatten() for each in first])[None]
+
+    def _blocks(self, weight: Tensor) -> Iterator[Tensor]:
+        """Of all that is stored what belongs to each block, ``(tiles, units, inputs)``."""
+        sizes = [tiles * units * inputs for tiles, units, inputs in self.shapes]
+        parts = torch.split(weight.view(-1), sizes)
+        return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
+
+    def _tiles(self, rows: Tensor, side: int) -> Iterator[Tensor]:
+        """Of all rows, tile after tile, those of each block, ``(tiles, units or inputs, batch)``; side 1 or 2."""
+        parts = torch.split(rows, [shape[0] * shape[side] for shape in self.shapes])
+        return (part.view(shape[0], shape[side], -1) for part, shape in zip(parts, self.shapes, strict=True))
+
+    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        seen = rows.to(weight.dtype).T.contiguous().index_select(0, self._inputs)
+        pairs = zip(self._blocks(weight), self._tiles(seen, 2), strict=True)
+        made = torch.cat([torch.bmm(block, inputs).flatten(0, 1) for block, inputs in pairs])
+        return total + made.index_select(0, self._places).T
+
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, share: float) -> None:
+        asked, shown = wanted.index_select(0, self._units), seen.T.contiguous()
+        tiles = itertools.chain.from_iterable(self._blocks(gradient))
+        sides = self._tiles(asked, 1), self._tiles(self._inputs[:, None], 2)
+        each = zip(tiles, *(itertools.chain.from_iterable(side) for side in sides), strict=True)
+        for tile, units, inputs in each:  # one after the other, so that what a tile sees fits into a cache
+            given = shown.index_select(0, inputs[:, 0])
+            torch.addmm(tile, units, given.T, beta=1 - share, alpha=share, out=tile)
+
+    def mask(self, gradient: Tensor) -> Tensor:
+        return gradient.mul_(self._mask)
+
+    def written_out(self, weight: Tensor) -> Tensor:
+        whole = weight.new_zeros(self.units, self.inputs)
+        sides = self._tiles(self._units[:, None], 1), self._tiles(self._inputs[:, None], 2)
+        for block, units, inputs in zip(self._blocks(weight.detach()), *sides, strict=True):
+            whole[units, inputs.transpose(1, 2)] = block
+        return whole
+
+
+def seen_from(above: Fields) -> Connectivity:
+    """Top-down: what each unit of a map sees of the layer above it, namely those units that see it."""
+    if above.stride > 1:
+        return Masked(above.mask().T.contiguous())
+    return Tiled(Fields(above.above, above.below[0], above.field, 1, above.field - 1 - above.margin))
+
+
+class Local(Layer):
+    """y = relu(x Wᵀ + b), where each unit has weights to its own field alone, with the update in closed form.
 
     Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 
@@ -230,10 +313,6 @@ class Local(Layer):
     bias: nn.Parameter
     weight_velocity: Tensor
     bias_velocity: Tensor
-    _units: Tensor
-    _places: Tensor
-    _inputs: Tensor
-    _mask: Tensor
 
     def __init__(
         self,
@@ -244,60 +323,29 @@ class Local(Layer):
     ) -> None:
         super().__init__(fields.units, rule)
         self.fields = fields
-        made = blocks_of(fields, tile or tile_of(fields))
-        self.shapes = [(len(block.units), *block.mask.shape) for block in made]
-        masks = [block.mask.expand(shape) for block, shape in zip(made, self.shapes, strict=True)]
-        first = [
-            torch.randn(mask.shape, generator=generator) * mask / mask.sum(2, keepdim=True).sqrt() for mask in masks
-        ]
-        weight = torch.cat([each.flatten() for each in first])[None]
+        self.seen = Tiled(fields, tile)
+        weight = self.seen.draw(self.seen.seen().rsqrt(), generator)
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(torch.zeros(fields.units), requires_grad=False)
         self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
         self.register_buffer("bias_velocity", torch.zeros(fields.units), persistent=False)
-        units, inputs = (torch.cat([getattr(block, name).flatten() for block in made]) for name in ("units", "inputs"))
-        self.register_buffer("_units", units, persistent=False)
-        self.register_buffer("_places", units.argsort(), persistent=False)
-        self.register_buffer("_inputs", inputs, persistent=False)
-        self.register_buffer("_mask", torch.cat([mask.flatten() for mask in masks])[None], persistent=False)
         self._narrow = Narrow()
-
-    def _blocks(self, weight: Tensor) -> Iterator[Tensor]:
-        """Of all stored weights those of each block, ``(tiles, units, inputs)``."""
-        sizes = [tiles * units * inputs for tiles, units, inputs in self.shapes]
-        parts = torch.split(weight.view(-1), sizes)
-        return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
-
-    def _tiles(self, rows: Tensor, side: int) -> Iterator[Tensor]:
-        """Of all rows, tile after tile, those of each block, ``(tiles, units or inputs, batch)``; side 1 or 2."""
-        parts = torch.split(rows, [shape[0] * shape[side] for shape in self.shapes])
-        return (part.view(shape[0], shape[side], -1) for part, shape in zip(parts, self.shapes, strict=True))
 
     def forward(self, below: Below) -> Tensor:
         """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
         weight = self._narrow.of(self.weight, self.compute)
-        seen = written_out(below).to(weight.dtype).T.contiguous().index_select(0, self._inputs)
-        total = seen.new_empty(self.units, seen.shape[1])
-        blocks = zip(self._blocks(weight.detach()), self._tiles(seen, 2), self._tiles(total, 1), strict=True)
-        for block, inputs, units in blocks:
-            torch.bmm(block, inputs, out=units)
-        total = total.index_select(0, self._places).add_(self.bias.to(total.dtype)[:, None])
-        return total.relu_().T.contiguous()
+        return self.seen.times(weight, written_out(below), self.bias.to(weight.dtype)).relu_()
 
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
         below, rows = written_out(below), busy(below, signal)
         wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
         total = below[: len(signal) // 2].sum(0, keepdim=True)
-        seen = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype).T.contiguous()
+        seen = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype)
         asked = torch.cat([wanted, pull[None].to(wanted.dtype)]).T.contiguous()
-        seen, asked = seen.index_select(0, self._inputs), asked.index_select(0, self._units)
         gradient = torch.empty_like(self.weight, dtype=wanted.dtype)
-        blocks = zip(self._blocks(gradient), self._tiles(asked, 1), self._tiles(seen, 2), strict=True)
-        for block, units, inputs in blocks:
-            torch.bmm(units, inputs.transpose(1, 2), out=block)
-        gradient *= self._mask
+        self.seen.gather(gradient, asked, seen, 1.0)
         narrow = self._narrow.of(self.weight, self.compute)
-        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
+        self.update(self.weight, self.weight_velocity, self.seen.mask(gradient), rate, self.rule, narrow)
         self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)
         self._narrow.is_of(self.weight)
 
@@ -306,11 +354,7 @@ class Local(Layer):
 
     def written_out(self) -> Tensor:
         """The weights as those of a dense layer, ``(units, inputs)``, zero where there are none."""
-        whole = self.weight.new_zeros(self.units, self.fields.inputs)
-        sides = self._tiles(self._units[:, None], 1), self._tiles(self._inputs[:, None], 2)
-        for block, units, inputs in zip(self._blocks(self.weight.detach()), *sides, strict=True):
-            whole[units, inputs.transpose(1, 2)] = block
-        return whole
+        return self.seen.written_out(self.weight)
 
 
 def local(maps: Sequence[Fields], rule: Rule, generator: torch.Generator | None = None) -> Iterator[Layer]:

@@ -28,6 +28,16 @@ def normalize(activity: Tensor) -> Tensor:
     return (flat * scale.to(activity.dtype)).view_as(activity)
 
 
+def centered(images: Tensor) -> Tensor:
+    """The same of images less the mean of all their numbers: how bright an image is does not matter.
+
+    Args:
+        images: ``(batch, ...)``; all dimensions but the first are one vector.
+    """
+    flat = images.flatten(1)
+    return normalize(flat - flat.mean(1, keepdim=True)).view_as(images)
+
+
 def identity(activity: Tensor) -> Tensor:
     """What is passed on without normalization: length and direction. An ablation."""
     return activity

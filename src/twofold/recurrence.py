@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from twofold.connectivity import Connectivity, Full
+from twofold.errors import SettingError
 from twofold.inputs import Constant, chosen
 from twofold.layers import Learner
 from twofold.learning import Narrow, Rule, ask, peers
@@ -101,7 +103,13 @@ class RecurrentLayer(Learner):
         units: number of units.
         rule: how the layer learns.
         generator: draws the first weights.
-        fields: source -> which of its inputs each unit sees, ``(units, inputs)``, booleans; all where it is not given.
+        seen: source -> which of its inputs each unit sees; all where it is not given.
+
+    Attributes:
+        weights: source -> its weights, as its connectivity stores them; ``(units, inputs)`` where all is seen.
+
+    Raises:
+        SettingError: a connectivity is that of another layer or source.
     """
 
     def __init__(
@@ -110,7 +118,7 @@ class RecurrentLayer(Learner):
         units: int,
         rule: Rule,
         generator: torch.Generator | None = None,
-        fields: Mapping[str, Tensor] | None = None,
+        seen: Mapping[str, Connectivity] | None = None,
     ) -> None:
         super().__init__(units, rule)
         self.settle: Settle = settle
@@ -118,13 +126,16 @@ class RecurrentLayer(Learner):
         self.weights = nn.ParameterDict()
         self.bias = nn.Parameter(torch.zeros(units), requires_grad=False)
         self.register_buffer("bias_velocity", torch.zeros(units), persistent=False)
-        self.fields = dict(fields or {})
-        seen = {name: self.fields[name].sum(1) if name in self.fields else inputs for name, inputs in sources.items()}
-        scale = torch.as_tensor(sum(seen.values())).clamp(min=1).sqrt().view(-1, 1)
-        for name, inputs in sources.items():
-            weight = torch.randn(units, inputs, generator=generator) / scale
-            if name in self.fields:
-                weight *= self.fields[name]
+        self.seen = {name: (seen or {}).get(name) or Full(units, inputs) for name, inputs in sources.items()}
+        scale = torch.stack([one.seen() for one in self.seen.values()]).sum(0).clamp(min=1).rsqrt()
+        for name, one in self.seen.items():
+            if (one.units, one.inputs) != (units, sources[name]):
+                raise SettingError(
+                    f"a connectivity of {one.units} units with {one.inputs} inputs for a layer of {units} units that "
+                    f"sees {sources[name]} {name}: make it for this layer"
+                )
+            weight = one.draw(scale, generator)
+            self.add_module(f"{name}_seen", one)
             self.weights[name] = nn.Parameter(weight, requires_grad=False)
             self.register_buffer(f"{name}_velocity", torch.zeros_like(weight), persistent=False)
         self._narrow = {name: Narrow() for name in sources}
@@ -133,7 +144,7 @@ class RecurrentLayer(Learner):
         self._moments = 0
 
     def weight(self, name: str) -> Tensor:
-        """The weights from a source in the type of the products, ``(units, inputs)``."""
+        """The weights from a source in the type of the products, as they are stored."""
         return self._narrow[name].of(self.weights[name], self.compute)
 
     def respond(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> Settled:
@@ -149,8 +160,7 @@ class RecurrentLayer(Learner):
         rows = [len(one) for one in (*changing.values(), *([] if before is None else [before]))]
         total = self._drive(constant, rows[0] if rows else max(len(source.rows) for source in constant.values()))
         for name, source in changing.items():
-            weight = self.weight(name)
-            total = torch.addmm(total, source.to(weight.dtype), weight.T)
+            total = self.seen[name].times(self.weight(name), source, total)
         return self.settle(total, before, damping, self.rule)
 
     def _drive(self, constant: Mapping[str, Constant], rows: int) -> Tensor:
@@ -161,7 +171,7 @@ class RecurrentLayer(Learner):
         learned = [self.bias, *(self.weights[name] for name in constant)]
         state = [rows, bias.dtype, *((each.data_ptr(), each._version) for each in learned)]
         if self._kept is None or self._kept[0] != state or self._kept[1] != list(constant.values()):
-            products = [source.times(self.weight(name)) for name, source in constant.items()]
+            products = [source.times(self.weight(name), self.seen[name]) for name, source in constant.items()]
             drive = bias + sum(product.repeat(rows // len(product), 1) for product in products)
             self._kept = state, list(constant.values()), drive
         return self._kept[2]
@@ -209,8 +219,7 @@ class RecurrentLayer(Learner):
         share = count / self._moments
         for name in self.weights:
             seen = [moment.sources[name] for moment in moments]
-            place = self._gathered[name]
-            torch.addmm(place, *_factors(seen, wanted, rows, batch), beta=1 - share, alpha=share, out=place)
+            self.seen[name].gather(self._gathered[name], *_factors(seen, wanted, rows, batch), share)
         counted = wanted.new_ones(wanted.shape[1])
         counted[-1] = count * batch
         self._gathered["bias"].addmv_(wanted, counted, beta=1 - share, alpha=share)
@@ -231,9 +240,7 @@ class RecurrentLayer(Learner):
         if not self._moments:
             return
         for name, parameter in self.weights.items():
-            gradient = self._gathered[name]
-            if name in self.fields:
-                gradient = gradient * self.fields[name]
+            gradient = self.seen[name].mask(self._gathered[name])
             narrow = self.weight(name)
             self.update(parameter, self.get_buffer(f"{name}_velocity"), gradient, rate, self.rule, narrow)
             self._narrow[name].is_of(parameter)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import checkpoint, fused, machine
+from twofold.connectivity import Connectivity
 from twofold.data import load as load_data
 from twofold.data.dataset import Dataset
 from twofold.errors import RunError, SettingError
@@ -24,7 +25,7 @@ from twofold.folder import Result, RunFolder
 from twofold.goodness import GOODNESS
 from twofold.layers import Layer, Learner, dense
 from twofold.learning import Rule
-from twofold.local import SPARE, Fields, Map, local, of_units
+from twofold.local import SPARE, Fields, Map, Tiled, local, of_units, seen_from
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.recurrent import Recurrent
@@ -37,6 +38,7 @@ from twofold.recipes.recipe import (
     BackpropRecipe,
     FeedForwardRecipe,
     GoodnessRecipe,
+    PictureRecipe,
     Recipe,
     RecurrentRecipe,
     UnsupervisedRecipe,
@@ -85,6 +87,8 @@ def build(recipe: Recipe, shape: Map, classes: int, at_rest: Path | None = None)
     generator, pixels = torch.Generator().manual_seed(recipe.seed), math.prod(shape)
     if isinstance(recipe, FeedForwardRecipe):
         return _feedforward(recipe, pixels, classes, at_rest, generator)
+    assert isinstance(recipe, PictureRecipe)
+    maps = _fields(recipe, shape)
     if isinstance(recipe, RecurrentRecipe):
         return Recurrent(
             pixels,
@@ -97,6 +101,8 @@ def build(recipe: Recipe, shape: Map, classes: int, at_rest: Path | None = None)
             label_strength=recipe.label_strength,
             top_down=recipe.top_down,
             lateral=recipe.lateral,
+            center=recipe.center,
+            seen=_both_ways(maps),
             softmax_decay=recipe.softmax_decay,
             generator=generator,
         )
@@ -105,9 +111,11 @@ def build(recipe: Recipe, shape: Map, classes: int, at_rest: Path | None = None)
             _stack(_seeing(recipe, shape, generator), at_rest),
             classes,
             counted_from=recipe.counted_from,
+            center=recipe.center,
             softmax_decay=recipe.softmax_decay,
         )
-    return Backprop(pixels, recipe.widths, classes, generator)
+    seen = [Tiled(fields) for fields in maps]
+    return Backprop(pixels, recipe.widths, classes, generator, seen=seen, center=recipe.center)
 
 
 def _seeing(recipe: UnsupervisedRecipe, shape: Map, generator: torch.Generator) -> Iterator[Layer]:
@@ -117,12 +125,20 @@ def _seeing(recipe: UnsupervisedRecipe, shape: Map, generator: torch.Generator) 
     return local(_fields(recipe, shape), rule_of(recipe), generator)
 
 
-def _fields(recipe: UnsupervisedRecipe, shape: Map) -> list[Fields]:
-    """What the units of each layer see, where they do not see all."""
+def _fields(recipe: PictureRecipe, shape: Map) -> list[Fields]:
+    """What the units of each layer see of the map below; nothing where they see all."""
     maps: list[Fields] = []
-    for width, field, stride in zip(recipe.widths, recipe.field_sizes, recipe.strides, strict=True):
-        maps.append(of_units(width, maps[-1].above if maps else shape, field, stride))
+    if recipe.field_sizes:
+        for width, *field in zip(recipe.widths, recipe.field_sizes, recipe.strides, recipe.margins, strict=True):
+            maps.append(of_units(width, maps[-1].above if maps else shape, *field))
     return maps
+
+
+def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:
+    """What the units of each layer see of its neighbors: below their fields, above the units whose fields they are
+    in."""
+    above = [{"above": seen_from(fields)} for fields in maps[1:]]
+    return [{"below": Tiled(fields), **other} for fields, other in zip(maps, [*above, {}], strict=False)]
 
 
 def _stack(layers: Iterator[Layer], at_rest: Path | None) -> Iterable[Layer]:
@@ -174,7 +190,7 @@ def needed_memory(recipe: Recipe, data: Dataset, precision: str, offload: bool) 
     """About how many bytes a training takes beside its data: weights, smoothed gradients, copies, activities."""
     sizes = (data.pixels + data.classes, *recipe.widths)
     weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
-    if isinstance(recipe, UnsupervisedRecipe) and recipe.field_sizes:
+    if isinstance(recipe, PictureRecipe) and recipe.field_sizes:
         weights = [4 * int(SPARE * fields.weights) for fields in _fields(recipe, data.shape)]
     copied = 1.5 if precision == "bf16" else 1.0  # a narrow copy and a narrow gradient, or a wide gradient
     rows = 4 * recipe.batch * np.array(sizes)

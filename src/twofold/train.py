@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from twofold.checkpoint import module_tensors
-from twofold.data.transforms import jitter
+from twofold.data.transforms import jitter, mirror
 from twofold.errors import Diverged
 from twofold.hybrids import hybrids
 from twofold.inputs import Below, Images
@@ -123,6 +123,8 @@ class Method(ABC):
         for number, cases in enumerate(torch.split(order, self.recipe.batch)):
             progress = (epoch + number * self.recipe.batch / len(order)) / self.recipe.epochs
             images_seen = jitter(images[cases], self.recipe.jitter, self.generator)
+            if self.recipe.mirror:
+                images_seen = mirror(images_seen, self.generator)
             seen = self.step(images_seen, labels[cases], cases, 1 / chances[cases], progress)
             self.mistaken[cases], self.need[cases] = seen
             self.batches_seen += 1

@@ -279,10 +279,15 @@ def twins(lab: Lab) -> tuple[Backprop, Backprop]:
         smoothing=0.9,
         decay=0.0002,
         jitter=0,
+        mirror=False,
         validation=0,
         tolerance=0.0,
         revisit=1.0,
         seed=SEED,
+        center=False,
+        field_sizes=(),
+        strides=(),
+        margins=(),
     )
 
     def name(net: Backprop) -> None:

@@ -391,7 +391,7 @@ def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
     Returns:
         By layer, from the lowest upwards.
     """
-    weights = [(layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()) for layer in _linear(twin)]
+    weights = [(layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()) for layer in twin.stack]
     activities = [normalize(images.double().flatten(1))]
     for weight, bias in weights[:-1]:
         activities.append(linear(activities[-1], weight, bias).relu().requires_grad_())
@@ -400,10 +400,6 @@ def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
     gradients = torch.autograd.grad(loss, hidden)
     each = [(one.norm(dim=1) * a.detach().norm(dim=1)).mean() for one, a in zip(gradients, hidden, strict=True)]
     return [float(one / each[-1]) for one in each]
-
-
-def _linear(twin: Backprop) -> list[torch.nn.Linear]:
-    return [layer for layer in twin.layers if isinstance(layer, torch.nn.Linear)]
 
 
 # ---- figures -------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ epochs; 300 test renderings.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, percent
+from twofold.connectivity import Full, Masked
 from twofold.data import Dataset, letters
 from twofold.inputs import Constant
 from twofold.nets.backprop import Backprop
@@ -46,7 +48,7 @@ from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recipe import BackpropRecipe, RecurrentRecipe
 from twofold.recipes.recurrent import recurrent
 from twofold.run import rule_of, set_precision
-from twofold.train import Backpropagation, Seen
+from twofold.train import Backpropagation
 from twofold.train_recurrent import Settling
 
 WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
@@ -127,7 +129,7 @@ def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
         iterations=recipe.iterations,
         label_strength=recipe.label_strength,
         top_down=recipe.top_down,
-        fields=fields(recipe.widths[0]),
+        seen=[{"below": Masked(fields(recipe.widths[0]))}],
         softmax_decay=recipe.softmax_decay,
         generator=torch.Generator().manual_seed(recipe.seed),
     )
@@ -240,32 +242,19 @@ def _shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], at:
 # ---- the backprop twin ---------------------------------------------------------------------------------------------
 
 
-class _Fielded(Backpropagation):
-    """Backpropagation in a net whose first layer sees its fields alone."""
-
-    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
-        seen = super().step(images, labels, cases, weight, progress)
-        _keep_fields(self.net)
-        return seen
-
-
-@torch.no_grad()
-def _keep_fields(net: Backprop) -> None:
-    weight = net.layers[0].get_parameter("weight")
-    weight.mul_(fields(len(weight)).to(weight))
-
-
 def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, renderings: int) -> dict[str, float]:
     """What is read from the twin's units that see the middle letter. It has no top-down input, and so no after."""
     twin: BackpropRecipe = replace(words_twin, widths=recipe.widths, epochs=min(words_twin.epochs, recipe.epochs))
-    net = Backprop(dataset.pixels, twin.widths, dataset.classes, torch.Generator().manual_seed(twin.seed))
-    _keep_fields(net)
+    above = [Full(upper, lower) for lower, upper in itertools.pairwise(twin.widths)]
+    seen = [Masked(fields(twin.widths[0])), *above]
+    generator = torch.Generator().manual_seed(twin.seed)
+    net = Backprop(dataset.pixels, twin.widths, dataset.classes, generator, seen=seen)
 
     def learn(net: Backprop) -> None:
         device = next(net.parameters()).device
         generator = torch.Generator(device).manual_seed(twin.seed + 1)
         images, labels = dataset.train_images.to(device), dataset.train_labels.to(device)
-        method = _Fielded(net, twin, generator, len(labels))
+        method = Backpropagation(net, twin, generator, len(labels))
         for epoch in range(twin.epochs):
             method.epoch(images, labels, epoch, lambda done: None)
 

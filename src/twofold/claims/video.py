@@ -162,8 +162,10 @@ def unroll(net: Recurrent, video: Iterable[Source], top: Constant, *, through_ti
 
 def _respond(layer: RecurrentLayer, sources: dict[str, Source], before: Tensor | None, damping: float) -> Settled:
     """As ``layer.respond``, without the products that it keeps from call to call: those have no graph."""
-    products = [_rows(source).to(layer.bias.dtype) @ layer.weights[name].T for name, source in sources.items()]
-    return settle(torch.stack(products).sum(0) + layer.bias, before, damping, layer.rule)
+    total: Tensor = layer.bias
+    for name, source in sources.items():
+        total = layer.seen[name].times(layer.weights[name], _rows(source), total)
+    return settle(total, before, damping, layer.rule)
 
 
 def _loss(layer: RecurrentLayer, settled: Settled) -> Tensor:

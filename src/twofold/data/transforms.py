@@ -32,3 +32,14 @@ def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (batch, channels, down, right, height, width), a view
     down, right = torch.randint(2 * reach + 1, (2, batch), generator=generator, device=images.device)
     return windows[torch.arange(batch, device=images.device), :, down, right]
+
+
+def mirror(images: Tensor, generator: Generator) -> Tensor:
+    """Turn every image over, left to right, with a probability of one half.
+
+    Args:
+        images: ``(batch, channels, height, width)``.
+        generator: on the device of ``images``.
+    """
+    turned = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    return torch.where(turned[:, None, None, None], images.flip(3), images)

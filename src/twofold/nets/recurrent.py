@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from twofold.connectivity import Connectivity
 from twofold.errors import DataError, SettingError
 from twofold.inputs import Constant
 from twofold.labels import neutral, one_of_n
 from twofold.learning import Rule
 from twofold.nets.taught import Softmax, TaughtByGoodness
-from twofold.normalize import normalize
+from twofold.normalize import centered, normalize
 from twofold.recurrence import Moment, RecurrentLayer, Settled, Source
 
 ROWS = 500
@@ -58,7 +59,8 @@ class Recurrent(TaughtByGoodness):
         label_strength: the number at the label's place at the top.
         top_down: whether layers see the layer above; without it the top layer still sees the label.
         lateral: whether layers see themselves.
-        fields: which inputs each unit of the first layer sees, ``(units, inputs)``, booleans; all if not given.
+        center: the mean of a frame's numbers is taken off.
+        seen: for each layer, by source, which of its inputs each unit sees; all where it is not given.
         softmax_decay: weight decay of the two softmaxes, which read the normalized states of all layers: after the
             bottom-up pass (fast test), and after settling under a neutral label.
         generator: draws the first weights.
@@ -80,7 +82,8 @@ class Recurrent(TaughtByGoodness):
         label_strength: float = 5.0,
         top_down: bool = True,
         lateral: bool = False,
-        fields: Tensor | None = None,
+        center: bool = False,
+        seen: Sequence[Mapping[str, Connectivity]] = (),
         softmax_decay: float = 0.003,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -101,11 +104,11 @@ class Recurrent(TaughtByGoodness):
                 sources["above"] = sizes[index + 2]
             if lateral:
                 sources["beside"] = units
-            seen = {"below": fields} if fields is not None and index == 0 else None
-            layers.append(RecurrentLayer(sources, units, rule, generator, seen))
+            layers.append(RecurrentLayer(sources, units, rule, generator, seen[index] if index < len(seen) else None))
         self.inputs = inputs
         self.layers = nn.ModuleList(layers)
         self.counted = range(len(layers))
+        self.prepare = centered if center else normalize
         self.damping = damping
         self.iterations = iterations
         self.judged = judged
@@ -134,7 +137,7 @@ class Recurrent(TaughtByGoodness):
                 f"a frame has the shape {tuple(images.shape[1:])}, {flat.shape[1]} numbers, and the net sees "
                 f"{self.inputs}: all frames must have the size that it was built for"
             )
-        return Constant(normalize(flat).to(self.stack[0].compute or flat.dtype))
+        return Constant(self.prepare(flat).to(self.stack[0].compute or flat.dtype))
 
     def top(self, labels: Tensor) -> Constant:
         """Labels ``(batch,)`` clamped at the top: one-of-N times the strength.

@@ -11,7 +11,7 @@ from twofold.errors import SettingError
 from twofold.inputs import Constant
 from twofold.layers import Layer
 from twofold.nets.taught import ROWS, ReadBySoftmax, Softmax, side_by_side
-from twofold.normalize import normalize
+from twofold.normalize import centered, normalize
 
 
 class Unsupervised(ReadBySoftmax):
@@ -24,6 +24,7 @@ class Unsupervised(ReadBySoftmax):
         classes: number of labels.
         counted_from: the first layer, counted from 1, that the softmax reads. A net with fewer layers uses its last.
         softmax_decay: weight decay of the softmax.
+        center: the mean of an image's pixels is taken off.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
@@ -32,19 +33,26 @@ class Unsupervised(ReadBySoftmax):
     """
 
     def __init__(
-        self, layers: Iterable[Layer], classes: int, *, counted_from: int = 2, softmax_decay: float = 0.003
+        self,
+        layers: Iterable[Layer],
+        classes: int,
+        *,
+        counted_from: int = 2,
+        softmax_decay: float = 0.003,
+        center: bool = False,
     ) -> None:
         super().__init__(classes)
         layers = list(layers)
         if not layers:
             raise SettingError("a net needs at least one layer, got none: give at least one width")
         self.layers = nn.ModuleList(layers)
+        self.prepare = centered if center else normalize
         self.counted = range(min(counted_from, len(layers)) - 1, len(layers))
         self.softmax = Softmax(sum(layers[index].units for index in self.counted), classes, softmax_decay)
 
     def images(self, images: Tensor | Constant) -> Constant:
         """Images ``(batch, ...)`` flat and at fixed length; what is ready stays as it is."""
-        return images if isinstance(images, Constant) else Constant(normalize(images.flatten(1)))
+        return images if isinstance(images, Constant) else Constant(self.prepare(images.flatten(1)))
 
     def features(self, images: Constant) -> Tensor:
         """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twofold.errors import unknown
-from twofold.recipes import digits, mnist, mnist_hybrid, mnist_hybrid_local, mnist_jitter, mnist_wide, recurrent
+from twofold.recipes import cifar_local, digits, mnist, mnist_hybrid, mnist_hybrid_local, mnist_jitter, mnist_wide, recurrent
 from twofold.recipes.recipe import (
     BackpropRecipe,
     FeedForwardRecipe,
     GoodnessRecipe,
+    PictureRecipe,
     Recipe,
     RecurrentRecipe,
     UnsupervisedRecipe,
@@ -20,6 +21,7 @@ __all__ = [
     "BackpropRecipe",
     "FeedForwardRecipe",
     "GoodnessRecipe",
+    "PictureRecipe",
     "Recipe",
     "RecurrentRecipe",
     "UnsupervisedRecipe",
@@ -29,6 +31,8 @@ __all__ = [
 ]
 
 RECIPES: dict[str, Recipe] = {
+    "cifar-local": cifar_local.cifar_local,
+    "cifar-local-twin": cifar_local.twin,
     "digits": digits.digits,
     "digits-twin": digits.twin,
     "mnist": mnist.mnist,
@@ -61,12 +65,15 @@ def find(name: str) -> Recipe:
 
 def as_twin(twin: Recipe, recipe: Recipe) -> Recipe:
     """The twin with the data, net, batch, jitter, held-out images and seed of ``recipe``, its own rate and schedule."""
+    seen = ("center", "field_sizes", "strides", "margins")
     return replace(
         twin,
+        **{name: getattr(recipe, name) for name in seen if isinstance(recipe, PictureRecipe)},
         data=recipe.data,
         widths=recipe.widths,
         batch=recipe.batch,
         jitter=recipe.jitter,
+        mirror=recipe.mirror,
         validation=recipe.validation,
         seed=recipe.seed,
     )

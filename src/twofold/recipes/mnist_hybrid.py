@@ -22,6 +22,7 @@ mnist_hybrid = UnsupervisedRecipe(
     smoothing=0.9,
     decay=0.003,
     jitter=0,
+    mirror=False,
     validation=0,
     tolerance=0.03,
     revisit=1.0,
@@ -35,8 +36,10 @@ mnist_hybrid = UnsupervisedRecipe(
     softmax_decay=0.003,
     blurs=4,
     counted_from=1,
+    center=False,
     field_sizes=(),
     strides=(),
+    margins=(),
 )
 
 twin = replace(mnist.twin, widths=mnist_hybrid.widths, rate=0.05)

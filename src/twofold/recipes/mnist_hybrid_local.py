@@ -19,8 +19,15 @@ mnist_hybrid_local = replace(
     widths=(4 * 4 * 128, 3 * 3 * 220, 2 * 2 * 512),
     field_sizes=(10, 2, 2),
     strides=(6, 1, 1),
+    margins=(0, 0, 0),
     epochs=60,
     peer=0.0,
 )
 
-twin = replace(mnist.twin, widths=mnist_hybrid_local.widths)
+twin = replace(
+    mnist.twin,
+    widths=mnist_hybrid_local.widths,
+    field_sizes=mnist_hybrid_local.field_sizes,
+    strides=mnist_hybrid_local.strides,
+    margins=mnist_hybrid_local.margins,
+)

@@ -28,6 +28,7 @@ class Recipe:
         smoothing: share of the old gradient kept at each batch.
         decay: weight decay.
         jitter: images are shifted by up to this many pixels each way, anew at every visit.
+        mirror: images are turned over, left to right, at every other visit, by chance.
         validation: the last so many training images are held out and tested after each epoch; the test set is then
             not touched. 0 trains on all and tests once, at the end.
         tolerance: a signal weaker than this goes into the gradient only with a probability, and is then as strong as
@@ -47,6 +48,7 @@ class Recipe:
     smoothing: float
     decay: float
     jitter: int
+    mirror: bool
     validation: int
     tolerance: float
     revisit: float
@@ -82,6 +84,31 @@ class Recipe:
     def fields(self) -> dict[str, Any]:
         """The fields as JSON can hold them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureRecipe(Recipe):
+    """What all nets share that see images as they are, with no label among the pixels.
+
+    Attributes:
+        center: the mean of an image's numbers is taken off before it is brought to its length.
+        field_sizes: side of the square that each unit of a layer sees, for each layer; where none is given all units
+            see all. Units share no weights; those of a layer lie on a grid, as many at each point.
+        strides: distance of neighboring grid points in the map below, for each layer with fields.
+        margins: how far the outermost squares reach beyond the edge, where they are cut off, likewise.
+    """
+
+    center: bool
+    field_sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    margins: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, each in (("field_sizes", self.field_sizes), ("strides", self.strides), ("margins", self.margins)):
+            said, expected = " ".join(map(str, each)), f"none or one for each of {len(self.widths)} layers"
+            fit = len(each) == (len(self.widths) if self.field_sizes else 0)
+            self._expect(fit, name, said or "empty", expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,31 +168,22 @@ class LabelRecipe(GoodnessRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnsupervisedRecipe(GoodnessRecipe):
+class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
     """Forward-Forward without labels, on hybrids of two images as negative data.
 
     Attributes:
         blurs: how often the masks of hybrids are blurred.
         counted_from: first layer, from 1, that the softmax reads.
-        field_sizes: side of the square that each unit of a layer sees, for each layer; where none is given all units
-            see all. Units share no weights; those of a layer lie on a grid, as many at each point.
-        strides: distance of neighboring grid points in the map below, for each layer with fields.
     """
 
     blurs: int
     counted_from: int
-    field_sizes: tuple[int, ...]
-    strides: tuple[int, ...]
 
     method: ClassVar[str] = "unsupervised"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._expect(self.batch >= 2, "batch", self.batch, "at least 2: a hybrid is made of two images")
-        for name, each in (("field_sizes", self.field_sizes), ("strides", self.strides)):
-            said, expected = " ".join(map(str, each)), f"none or one for each of {len(self.widths)} layers"
-            fit = len(each) == (len(self.widths) if self.field_sizes else 0)
-            self._expect(fit, name, said or "empty", expected)
         self._expect(self.blurs >= 0, "blurs", self.blurs, "0 or more")
         self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
 
@@ -200,7 +218,7 @@ class FeedForwardRecipe(LabelRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecurrentRecipe(LabelRecipe):
+class RecurrentRecipe(LabelRecipe, PictureRecipe):
     """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up
     pass that starts them.
 
@@ -213,7 +231,8 @@ class RecurrentRecipe(LabelRecipe):
         neutral_every: each so many batches, one also settles under a neutral label, for the softmax that reads settled
             layers.
         window: iterations whose weight gradients are one product. It bounds memory and changes rounding alone.
-        top_down: layers see the layer above. Without it only the top layer sees the label.
+        top_down: layers see the layer above, where units have fields those units that see them. Without it only the
+            top layer sees the label.
         lateral: layers see themselves.
     """
 
@@ -242,7 +261,7 @@ class RecurrentRecipe(LabelRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackpropRecipe(Recipe):
+class BackpropRecipe(PictureRecipe):
     """The twin: the same layers and a softmax on top, trained by backpropagation."""
 
     method: ClassVar[str] = "backprop"

@@ -21,6 +21,7 @@ recurrent = RecurrentRecipe(
     smoothing=0.9,
     decay=0.002,
     jitter=0,
+    mirror=False,
     validation=0,
     tolerance=0.3,
     revisit=0.2,
@@ -43,6 +44,10 @@ recurrent = RecurrentRecipe(
     window=8,
     top_down=True,
     lateral=False,
+    center=False,
+    field_sizes=(),
+    strides=(),
+    margins=(),
 )
 
 twin = replace(mnist.twin, widths=recurrent.widths)

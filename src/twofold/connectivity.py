@@ -1,0 +1,111 @@
+"""Which units see which inputs, and the products of the weights that there are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from twofold.errors import SettingError
+
+
+class Connectivity(nn.Module, ABC):
+    """Between a source and a layer: which of its inputs each unit sees, and how their weights are stored.
+
+    It holds no weights, so that whoever has some decides how they learn and in which type they are used.
+
+    Attributes:
+        units: units of the layer.
+        inputs: numbers that the source shows.
+    """
+
+    def __init__(self, units: int, inputs: int) -> None:
+        super().__init__()
+        self.units = units
+        self.inputs = inputs
+
+    @abstractmethod
+    def seen(self) -> Tensor:
+        """How many inputs each unit sees, ``(units,)``."""
+
+    @abstractmethod
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """First weights, N(0, 1) times the scale of each unit, ``(units,)``, as they are stored."""
+
+    @abstractmethod
+    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        """``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the weights.
+
+        Args:
+            weight: as they are stored.
+            rows: ``(rows, inputs)``.
+            total: ``(rows, units)`` or ``(units,)``, in the type of the weights.
+        """
+
+    @abstractmethod
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, share: float) -> None:
+        """gradient ← (1 - share) · gradient + share · wanted · seen, in place. A share of 1 does not read the old one.
+
+        Args:
+            gradient: of the weights, as they are stored.
+            wanted: ``(units, some)``.
+            seen: ``(some, inputs)``, in the type of ``wanted``.
+        """
+
+    def mask(self, gradient: Tensor) -> Tensor:
+        """The gradient, in place, with zeros where there are no weights."""
+        return gradient
+
+    @abstractmethod
+    def written_out(self, weight: Tensor) -> Tensor:
+        """The weights as a matrix, ``(units, inputs)``, zero where there are none."""
+
+
+class Full(Connectivity):
+    """Every unit sees all inputs."""
+
+    def seen(self) -> Tensor:
+        return torch.full((self.units,), self.inputs)
+
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(self.units, self.inputs, generator=generator) * scale[:, None]
+
+    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        return torch.addmm(total, rows.to(weight.dtype), weight.T)
+
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, share: float) -> None:
+        torch.addmm(gradient, wanted, seen, beta=1 - share, alpha=share, out=gradient)
+
+    def written_out(self, weight: Tensor) -> Tensor:
+        return weight.detach()
+
+
+class Masked(Full):
+    """Each unit sees what a mask says. All weights are stored; those that do not exist are zero, and stay so.
+
+    Args:
+        mask: ``(units, inputs)``, booleans.
+
+    Raises:
+        SettingError: the mask is no such matrix.
+    """
+
+    _mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        if mask.dim() != 2 or mask.dtype != torch.bool:
+            raise SettingError(
+                f"a mask of {mask.dtype} with the shape {tuple(mask.shape)}, expected booleans, (units, inputs)"
+            )
+        super().__init__(*mask.shape)
+        self.register_buffer("_mask", mask, persistent=False)
+
+    def seen(self) -> Tensor:
+        return self._mask.sum(1)
+
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return super().draw(scale, generator) * self._mask
+
+    def mask(self, gradient: Tensor) -> Tensor:
+        return gradient.mul_(self._mask)
