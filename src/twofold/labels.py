@@ -50,3 +50,6 @@ def prepend(images: Tensor, labels: Tensor) -> Tensor:
 
 
 LABEL_IN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "prepend": prepend}
+
+LABEL_TO = {"top": "the last hidden layer", "all": "every hidden layer"}
+"""Who sees the label that is clamped at the top of a recurrent net."""

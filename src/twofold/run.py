@@ -101,6 +101,7 @@ def build(recipe: Recipe, shape: Map, classes: int, at_rest: Path | None = None)
             label_strength=recipe.label_strength,
             top_down=recipe.top_down,
             lateral=recipe.lateral,
+            label_to=recipe.label_to,
             center=recipe.center,
             seen=_both_ways(maps),
             softmax_decay=recipe.softmax_decay,

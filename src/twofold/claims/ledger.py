@@ -30,6 +30,7 @@ from twofold.claims.moving import moving
 from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
 from twofold.claims.recurrent import recurrent
+from twofold.claims.regime import regime
 from twofold.claims.relax import relax
 from twofold.claims.shortlist import shortlist
 from twofold.claims.slow_test import slow_test
@@ -94,7 +95,7 @@ _CLAIMS = (
     Claim("mortal", "38:42", "Weights that fit one piece of hardware cannot be copied; what they know can be taught."),
     Claim("digital", "41:55", "Digital computers can share one model, each learning a part and averaging weights."),
     Claim("power", "41:38", "A hundred trillion connections can run on thirty watts."),
-    Claim("regime", "06:03", "Cortex has many weights and little data, the opposite of what backprop is used for."),
+    Claim("regime", "06:03", "Cortex has many weights and little data, the opposite of backprop's use.", regime),
     Claim("cheap", "48:34", "Basic research of this kind needs little computing.", cheap),
     Claim(
         "hybrid", "paper section 3.2", "Without labels, hybrid images as negatives, it reaches 1.37 % on MNIST.", hybrid

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from twofold.connectivity import Connectivity
-from twofold.errors import DataError, SettingError
+from twofold.errors import DataError, SettingError, unknown
 from twofold.inputs import Constant
-from twofold.labels import neutral, one_of_n
+from twofold.labels import LABEL_TO, neutral, one_of_n
 from twofold.learning import Rule
 from twofold.nets.taught import Softmax, TaughtByGoodness
 from twofold.normalize import centered, normalize
@@ -57,6 +57,7 @@ class Recurrent(TaughtByGoodness):
         iterations: how often a still image is looked at.
         judged: first and last iteration, from 1, whose goodness the slow test averages.
         label_strength: the number at the label's place at the top.
+        label_to: top (the last hidden layer alone sees the label, which is the layer above it) or all (all see it).
         top_down: whether layers see the layer above; without it the top layer still sees the label.
         lateral: whether layers see themselves.
         center: the mean of a frame's numbers is taken off.
@@ -66,7 +67,8 @@ class Recurrent(TaughtByGoodness):
         generator: draws the first weights.
 
     Raises:
-        SettingError: no layer, no iteration, damping outside [0, 1), or no such iterations to judge by.
+        SettingError: no layer, no iteration, damping outside [0, 1), no such place for the label, or no such iterations
+            to judge by.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Recurrent(TaughtByGoodness):
         iterations: int = 8,
         judged: tuple[int, int] = (3, 5),
         label_strength: float = 5.0,
+        label_to: str = "top",
         top_down: bool = True,
         lateral: bool = False,
         center: bool = False,
@@ -94,6 +97,8 @@ class Recurrent(TaughtByGoodness):
             raise SettingError(f"damping is {damping}, expected a share in [0, 1): 0 keeps nothing of the old state")
         if iterations < 1:
             raise SettingError(f"iterations is {iterations}, expected at least 1")
+        if label_to not in LABEL_TO:
+            raise unknown("label-to", label_to, LABEL_TO)
         if not 1 <= judged[0] <= judged[1]:
             raise SettingError(f"the slow test is to judge by iterations {judged}, expected 1 <= first <= last")
         sizes = (inputs, *widths, classes)
@@ -102,6 +107,8 @@ class Recurrent(TaughtByGoodness):
             sources = {"below": sizes[index]}
             if top_down or index == len(widths) - 1:
                 sources["above"] = sizes[index + 2]
+            if label_to == "all" and index < len(widths) - 1:
+                sources["label"] = classes
             if lateral:
                 sources["beside"] = units
             layers.append(RecurrentLayer(sources, units, rule, generator, seen[index] if index < len(seen) else None))
@@ -168,8 +175,11 @@ class Recurrent(TaughtByGoodness):
     def sources(self, frame: Source, top: Constant, state: State) -> list[dict[str, Source]]:
         """What each layer sees at an iteration: its neighbors and itself as they were at the one before."""
         known: list[Source] = [frame, *(each.above for each in state), top]
-        places = {"below": 0, "beside": 1, "above": 2}
-        return [{name: known[index + places[name]] for name in layer.weights} for index, layer in enumerate(self.stack)]
+        found = []
+        for index, layer in enumerate(self.stack):
+            around = {"below": known[index], "beside": known[index + 1], "above": known[index + 2], "label": top}
+            found.append({name: around[name] for name in layer.weights})
+        return found
 
     def step(self, frame: Source, top: Constant, state: State) -> State:
         """One iteration of all layers at the same time: a pure function of frame, label and state."""

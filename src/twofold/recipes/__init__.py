@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twofold.errors import unknown
-from twofold.recipes import cifar_local, digits, mnist, mnist_hybrid, mnist_hybrid_local, mnist_jitter, mnist_wide, recurrent
+from twofold.recipes import (
+    cifar_local,
+    digits,
+    mnist,
+    mnist_hybrid,
+    mnist_hybrid_local,
+    mnist_jitter,
+    mnist_wide,
+    recurrent,
+)
 from twofold.recipes.recipe import (
     BackpropRecipe,
     FeedForwardRecipe,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from twofold.errors import SettingError, unknown
 from twofold.goodness import GOODNESS
-from twofold.labels import LABEL_IN
+from twofold.labels import LABEL_IN, LABEL_TO
 from twofold.negatives import NEGATIVES
 from twofold.normalize import NORMALIZE
 from twofold.objectives import OBJECTIVES
@@ -234,6 +234,7 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
         top_down: layers see the layer above, where units have fields those units that see them. Without it only the
             top layer sees the label.
         lateral: layers see themselves.
+        label_to: top (the last hidden layer alone sees the label) or all (all of them see it).
     """
 
     damping: float
@@ -245,11 +246,13 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
     window: int
     top_down: bool
     lateral: bool
+    label_to: str
 
     method: ClassVar[str] = "recurrent"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._expect_known("label-to", self.label_to, LABEL_TO)
         self._expect(0 <= self.damping < 1, "damping", self.damping, "a share in [0, 1)")
         self._expect(self.iterations >= 1, "iterations", self.iterations, "at least 1")
         held = 1 <= self.learn_from <= self.iterations

@@ -44,6 +44,7 @@ recurrent = RecurrentRecipe(
     window=8,
     top_down=True,
     lateral=False,
+    label_to="top",
     center=False,
     field_sizes=(),
     strides=(),
