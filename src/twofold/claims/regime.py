@@ -1,0 +1,123 @@
+"""Claim (talk 06:03): the cortex has many weights and little data, the opposite of what backprop is used for.
+
+If Forward-Forward is what it does, then it should compare best with backprop where images are few and layers wide. The
+map has both: from 10 labeled images of each class to all of them, nets of two hidden layers from narrow to wide (smoke:
+digits). Few images are drawn anew with each seed, and gone through often enough that an epoch has 10,000 visits.
+
+Both sides have the settings of the recipe mnist and its twin with the temperature in proportion to the units and, for
+the twin, a rate that falls with them, since wide ones diverge at that of 1000 units. Weight decay was chosen for each
+number of images and side, with 1000 units, on the last 10,000 training images, of which no image here is one.
+
+Rule: with the fewest images and the widest layers Forward-Forward's mean error is at most the twin's, and its
+disadvantage there (its error divided by the twin's) is smaller than with all images and the narrowest layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from twofold.claims.lab import Finding, Lab, errors, mean_and_std, small, small_twin
+from twofold.data import Dataset
+from twofold.recipes.mnist import mnist
+from twofold.recipes.mnist import twin as mnist_twin
+from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe
+
+VISITS = 10_000
+"""Images of an epoch: fewer are gone through several times."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much there is to learn from, and how.
+
+    Attributes:
+        each: images of each class; ``None`` is all.
+        epochs: of at least `VISITS` images.
+        decay: weight decay of Forward-Forward.
+        twin_decay: of the twin.
+        seeds: how many nets learn, each from its own draw.
+    """
+
+    each: int | None
+    epochs: int
+    decay: float
+    twin_decay: float
+    seeds: int
+
+
+AMOUNTS = (
+    Amount(10, 10, 0.002, 0.0002, 3),
+    Amount(100, 10, 0.002, 0.0002, 3),
+    Amount(1000, 20, 0.002, 0.0002, 1),
+    Amount(None, 10, 0.002, 0.0002, 1),
+)
+SMALL = (Amount(5, 4, 0.002, 0.0002, 2), Amount(None, 8, 0.002, 0.0002, 1))
+WIDTHS, SMALL_WIDTHS = (250, 1000, 4000), (30, 120)
+
+
+def regime(lab: Lab) -> Finding:
+    """Measure the claim ``regime``."""
+    widths = lab.pick(smoke=SMALL_WIDTHS, full=WIDTHS)
+    ours: dict[str, dict[str, dict[str, float]]] = {}
+    twins: dict[str, dict[str, dict[str, float]]] = {}
+    for amount in lab.pick(smoke=SMALL, full=AMOUNTS):
+        rows: list[dict[str, dict[str, float]]] = [{}, {}]
+        for width in widths:
+            found: list[list[float]] = [[], []]
+            for seed in range(amount.seeds):
+                drawn = draw(lab.data(lab.pick(smoke="digits", full="mnist")), amount, seed)
+                for row, recipe in zip(found, settings(lab, amount, width, seed), strict=True):
+                    run = lab.train(recipe, f"regime-{recipe.method}", drawn)
+                    row.append(next(iter(errors(run).values())))
+            for row, values in zip(rows, found, strict=True):
+                row[f"{width} units"] = mean_and_std(values)
+        name = f"{amount.each or 'all'} images a class"
+        ours[name], twins[name] = rows
+    few, much = next(iter(ours)), list(ours)[-1]
+    narrow, wide = (f"{width} units" for width in (widths[0], widths[-1]))
+
+    def against(images: str, units: str) -> float:
+        return ours[images][units]["mean"] / twins[images][units]["mean"]
+
+    ratio = {images: {units: round(against(images, units), 2) for units in row} for images, row in ours.items()}
+    return Finding(
+        holds=against(few, wide) <= min(1.0, against(much, narrow)),
+        rule="with the fewest images and the widest layers the slow error is at most the twin's, and relative to the "
+        "twin's it is smaller than with all images and the narrowest layers",
+        talk="many weights and little data suit the cortex",
+        measured={"slow error %": ours, "slow error / twin's": ratio},
+        twin={"fast error %": twins},
+        seeds=list(range(max(amount.seeds for amount in AMOUNTS))),
+    )
+
+
+def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwardRecipe, BackpropRecipe]:
+    """Both sides, for layers of that width."""
+    recipe, twin = lab.pick(smoke=(small, small_twin), full=(mnist, mnist_twin))
+    shared: dict[str, Any] = {"widths": (width, width), "epochs": amount.epochs, "seed": seed}
+    per_unit = recipe.temperature / recipe.widths[0]
+    return (
+        replace(recipe, **shared, decay=amount.decay, temperature=per_unit * width),
+        replace(twin, **shared, decay=amount.twin_decay, rate=twin.rate * min(1.0, twin.widths[0] / width)),
+    )
+
+
+def draw(dataset: Dataset, amount: Amount, seed: int) -> Dataset:
+    """So many training images of each class, drawn by the seed, again and again until there are enough for an epoch.
+
+    All images are left as they are.
+    """
+    if amount.each is None:
+        return dataset
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(dataset.train_labels), generator=generator)
+    labels = dataset.train_labels[order]
+    cases = torch.cat([order[labels == label][: amount.each] for label in range(dataset.classes)])
+    cases = cases.repeat(max(1, min(VISITS, len(order)) // len(cases)))
+    name = f"{dataset.name}, {amount.each} a class"
+    return replace(
+        dataset, name=name, train_images=dataset.train_images[cases], train_labels=dataset.train_labels[cases]
+    )
