@@ -18,7 +18,15 @@ AUTHORS: dict[str, Any] = {
     **{"goodness": "sum_of_squares", "objective": "logistic", "temperature": 1.0, "normalize": "length"},
     **{"rate": 0.01, "smoothing": 0.9, "decay": 0.001, "peer": 0.03, "softmax_rate": 0.1, "softmax_decay": 0.003},
     **{"negatives": "hard", "label_strength": 1.0, "counted_from": 2, "layer_by_layer": False},
-    **{"tolerance": 0.0, "revisit": 1.0, "neutral_share": 1.0, "jitter": 0, "validation": 0, "seed": 0},
+    **{
+        "tolerance": 0.0,
+        "revisit": 1.0,
+        "neutral_share": 1.0,
+        "jitter": 0,
+        "mirror": False,
+        "validation": 0,
+        "seed": 0,
+    },
 }
 """The author's settings, written out, so that recipes may be tuned without touching a test."""
 

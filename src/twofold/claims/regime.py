@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from twofold.claims.lab import Finding, Lab, errors, mean_and_std, small, small_twin
+from twofold.claims.lab import Finding, Lab, error, mean_and_std, small, small_twin
 from twofold.data import Dataset
 from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
@@ -64,18 +64,17 @@ def regime(lab: Lab) -> Finding:
     ours: dict[str, dict[str, dict[str, float]]] = {}
     twins: dict[str, dict[str, dict[str, float]]] = {}
     for amount in lab.pick(smoke=SMALL, full=AMOUNTS):
-        rows: list[dict[str, dict[str, float]]] = [{}, {}]
+        found: list[dict[str, dict[str, float]]] = [{}, {}]
         for width in widths:
-            found: list[list[float]] = [[], []]
+            each: list[list[float]] = [[], []]
             for seed in range(amount.seeds):
                 drawn = draw(lab.data(lab.pick(smoke="digits", full="mnist")), amount, seed)
-                for row, recipe in zip(found, settings(lab, amount, width, seed), strict=True):
-                    run = lab.train(recipe, f"regime-{recipe.method}", drawn)
-                    row.append(next(iter(errors(run).values())))
-            for row, values in zip(rows, found, strict=True):
+                for side, recipe in zip(each, settings(lab, amount, width, seed), strict=True):
+                    side.append(error(lab.train(recipe, f"regime-{recipe.method}", drawn)))
+            for row, values in zip(found, each, strict=True):
                 row[f"{width} units"] = mean_and_std(values)
         name = f"{amount.each or 'all'} images a class"
-        ours[name], twins[name] = rows
+        ours[name], twins[name] = found
     few, much = next(iter(ours)), list(ours)[-1]
     narrow, wide = (f"{width} units" for width in (widths[0], widths[-1]))
 
