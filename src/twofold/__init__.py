@@ -1,5 +1,6 @@
 """twofold: learning with two forward passes and no backpropagation, the Forward-Forward algorithm."""
 
+from twofold.convolution import Convolution
 from twofold.evaluate import test
 from twofold.folder import Result
 from twofold.layers import Dense, Layer, LocalModule, dense
@@ -17,6 +18,7 @@ from twofold.run import Run
 __all__ = [
     "RECIPES",
     "Backprop",
+    "Convolution",
     "Dense",
     "FeedForward",
     "Fields",

@@ -1,0 +1,67 @@
+"""Layers whose units see a square of the map below through weights that all grid points share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+from torch.nn.grad import conv2d_weight
+
+from twofold.inputs import Below, busy, written_out
+from twofold.layers import Layer
+from twofold.learning import Narrow, Rule
+from twofold.local import Fields
+
+
+class Convolution(Layer):
+    """y = relu(w ∗ x + b): a local layer in which grid points share their weights, with the update in closed form.
+
+    Goodness is that of the whole map. The weight gradient is the mean over grid points of what each would want of
+    weights of its own, so that the rate of a local layer serves a convolution too. Weights start as N(0, 1) / √(inputs
+    of a square) and biases at 0. The brain cannot share weights; the paper's nets do not (paper section 3.2).
+
+    Args:
+        fields: where the units lie and what they see; beyond the edges there is nothing.
+        rule: how the layer learns.
+        generator: draws the first weights.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    weight_velocity: Tensor
+    bias_velocity: Tensor
+
+    def __init__(self, fields: Fields, rule: Rule, generator: torch.Generator | None = None) -> None:
+        super().__init__(fields.units, rule)
+        self.fields = fields
+        shape = (fields.channels, fields.below[0], fields.field, fields.field)
+        weight = torch.randn(shape, generator=generator) / (fields.below[0] * fields.field**2) ** 0.5
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(fields.channels), requires_grad=False)
+        self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
+        self.register_buffer("bias_velocity", torch.zeros(fields.channels), persistent=False)
+        self._narrow = Narrow()
+
+    def forward(self, below: Below) -> Tensor:
+        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
+        weight = self._narrow.of(self.weight, self.compute)
+        images = written_out(below).to(weight.dtype).view(-1, *self.fields.below)
+        total = conv2d(images, weight, self.bias.to(weight.dtype), self.fields.stride, self.fields.margin)
+        return total.relu_().flatten(1)
+
+    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+        below, rows = written_out(below), busy(below, signal)
+        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
+        total = below[: len(signal) // 2].sum(0, keepdim=True)
+        images = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype).view(-1, *self.fields.below)
+        asked = torch.cat([wanted, pull[None].to(wanted.dtype)]).view(-1, *self.fields.above)
+        points = self.fields.units // self.fields.channels
+        shape, stride, margin = self.weight.shape, self.fields.stride, self.fields.margin
+        gradient = conv2d_weight(images, shape, asked / points, stride, margin)  # type: ignore[no-untyped-call]
+        narrow = self._narrow.of(self.weight, self.compute)
+        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
+        self.update(self.bias, self.bias_velocity, bias_gradient.view(-1, points).mean(1), rate, self.rule, None)
+        self._narrow.is_of(self.weight)
+
+    def forget(self) -> None:
+        self._narrow = Narrow()
