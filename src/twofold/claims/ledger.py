@@ -10,6 +10,7 @@ from typing import Any
 from twofold import machine
 from twofold.claims.agree import agree
 from twofold.claims.cheap import cheap
+from twofold.claims.cifar import cifar
 from twofold.claims.cost import cost
 from twofold.claims.fast_test import fast_test
 from twofold.claims.fields import fields
@@ -84,7 +85,12 @@ _CLAIMS = (
     Claim("low-activity", "25:09", "Low activity for positive data works better than high activity.", low_activity),
     Claim("from-start", "25:51", "Learning from the first iteration on works better than from the fourth.", from_start),
     Claim("cost", "26:12", "It takes three to five times as long as backprop, and several iterations.", cost),
-    Claim("cifar", "26:55", "On CIFAR-10, local fields, it is slightly worse than backprop, with two layers or three."),
+    Claim(
+        "cifar",
+        "26:55",
+        "On CIFAR-10, local fields, it is slightly worse than backprop, with two layers or three.",
+        cifar,
+    ),
     Claim("relax", "29:14", "Top-down information diffuses to lower layers, thinner at each: through a few.", relax),
     Claim("gan", "32:32", "A generative model can predict from the hidden layers of its own greedy discriminator."),
     Claim("no-collapse", "34:18", "Sharing those layers removes the contest of two nets and mode collapse."),
