@@ -32,7 +32,7 @@ TALK = [
     "black-box", "cancel", "mortal", "digital", "power", "regime", "cheap",
 ]  # fmt: skip
 PAPER = ["hybrid", "local", "aesop", "sleep"]
-BUILT = [*TALK[:22], "relax", "cheap", "hybrid", "local"]
+BUILT = [*TALK[:24], "regime", "cheap", "hybrid", "local"]
 
 FIELDS = {
     *("id", "time", "says", "size", "holds", "rule", "talk", "measured", "twin", "seconds", "seeds"),

@@ -54,8 +54,8 @@ AMOUNTS = (
     Amount(1000, 20, 0.002, 0.0002, 1),
     Amount(None, 10, 0.002, 0.0002, 1),
 )
-SMALL = (Amount(5, 4, 0.002, 0.0002, 2), Amount(None, 8, 0.002, 0.0002, 1))
-WIDTHS, SMALL_WIDTHS = (250, 1000, 4000), (30, 120)
+SMALL = (Amount(5, 8, 0.002, 0.0002, 2), Amount(None, 12, 0.002, 0.0002, 1))
+WIDTHS, SMALL_WIDTHS = (250, 1000, 4000), (60, 200)
 
 
 def regime(lab: Lab) -> Finding:
@@ -63,7 +63,8 @@ def regime(lab: Lab) -> Finding:
     widths = lab.pick(smoke=SMALL_WIDTHS, full=WIDTHS)
     ours: dict[str, dict[str, dict[str, float]]] = {}
     twins: dict[str, dict[str, dict[str, float]]] = {}
-    for amount in lab.pick(smoke=SMALL, full=AMOUNTS):
+    amounts = lab.pick(smoke=SMALL, full=AMOUNTS)
+    for amount in amounts:
         found: list[dict[str, dict[str, float]]] = [{}, {}]
         for width in widths:
             each: list[list[float]] = [[], []]
@@ -89,7 +90,7 @@ def regime(lab: Lab) -> Finding:
         talk="many weights and little data suit the cortex",
         measured={"slow error %": ours, "slow error / twin's": ratio},
         twin={"fast error %": twins},
-        seeds=list(range(max(amount.seeds for amount in AMOUNTS))),
+        seeds=list(range(max(amount.seeds for amount in amounts))),
     )
 
 
