@@ -11,12 +11,15 @@ from twofold.data.dataset import Dataset
 from twofold.evaluate import test
 from twofold.hybrids import hybrids, masks
 from twofold.layers import Dense, Learner
+from twofold.local import Tiled
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.taught import TaughtByGoodness
 from twofold.plots_hybrids import hybrids_shown
+from twofold.plots_local import local_fields
 from twofold.plots_recurrent import settling
 from twofold.recipes import UnsupervisedRecipe
-from twofold.run import Run
+from twofold.recurrence import RecurrentLayer
+from twofold.run import Net, Run
 
 HYBRIDS = 8
 """Hybrids that are drawn."""
@@ -26,7 +29,8 @@ SETTLING = 500
 
 def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     """Draw learning curves and, for a net that is taught by goodness, goodness by layer and worst mistakes; of a
-    feedforward net its receptive fields, of a recurrent one how it settles; of one without labels its negative data.
+    feedforward net its receptive fields, of a recurrent one how it settles; of one without labels its negative data;
+    of one whose units have local fields some of them.
 
     Where the objective compares pairs, goodness is drawn relative to that of the other label of the pair.
 
@@ -43,6 +47,10 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
     net = run.net
     if isinstance(run.recipe, UnsupervisedRecipe):
         drawn.append(_hybrids(run.recipe, data.test_images[:HYBRIDS], folder / "hybrids.png"))
+    if (tiled := _first_fields(net)) and run.shape[0] in (1, 3):
+        seen, weight = tiled
+        shown = seen.written_out(weight), seen.fields.mask(), run.shape, seen.fields.channels
+        drawn.append(local_fields(*shown, folder / "fields.png"))
     if not isinstance(net, TaughtByGoodness):
         return drawn
 
@@ -72,6 +80,16 @@ def draw(run: Run, data: Dataset, twin: Run | None = None) -> list[Path]:
         fields = folder / "fields.png"
         drawn.append(plots.receptive_fields(first.weight, run.shape, torch.arange(net.classes), fields, net.classes))
     return drawn
+
+
+def _first_fields(net: Net) -> tuple[Tiled, torch.Tensor] | None:
+    """What the units of the first layer see, where they have fields, and their weights."""
+    first = net.layers[0]
+    seen = first.seen["below"] if isinstance(first, RecurrentLayer) else getattr(first, "seen", None)
+    if not isinstance(seen, Tiled):
+        return None
+    weight = first.weights["below"] if isinstance(first, RecurrentLayer) else first.get_parameter("weight")
+    return seen, weight
 
 
 def _hybrids(recipe: UnsupervisedRecipe, images: torch.Tensor, path: Path) -> Path:

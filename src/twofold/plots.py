@@ -96,7 +96,7 @@ def receptive_fields(
     for (row, column), unit in cells.items():
         place = axes[row][column]
         place.set_visible(True)
-        _field(place, images[unit], shape, blank.reshape(shape[1:]))
+        field(place, images[unit], shape, blank.reshape(shape[1:]))
         _label_strip(place, labels[unit])
         if row == 0 or not by_class:
             place.set_title(f"prefer {np.argmax(labels[unit])}", fontsize=12, color=INK, weight="bold", pad=5)
@@ -332,7 +332,7 @@ def _clearest(labels: Floats, each: int) -> list[list[int]]:
     return [[int(unit) for unit in order if favorite[unit] == kind][:each] for kind in range(labels.shape[1])]
 
 
-def _field(place: Axes, weights: Floats, shape: tuple[int, int, int], blank: NDArray[np.bool_]) -> None:
+def field(place: Axes, weights: Floats, shape: tuple[int, int, int], blank: NDArray[np.bool_]) -> None:
     """Draw the picture weights ``(pixels,)`` of one unit, blank where ``blank`` ``(height, width)`` says so."""
     _bare(place)
     picture = weights.reshape(shape).transpose(1, 2, 0)
