@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from twofold import claims
-from twofold.claims import lab, shortlist
+from twofold.claims import cifar, lab, regime, shortlist
 from twofold.claims.fields import agreement
 from twofold.claims.goodness import settings
 from twofold.claims.hard_neg import reached
@@ -207,3 +207,35 @@ def test_glyphs_are_the_same_at_every_call_and_each_class_has_its_own() -> None:
 def test_the_spread_of_seeds_is_the_sample_standard_deviation() -> None:
     assert mean_and_std([1.0, 2.0, 3.0]) == {"mean": 2.0, "std": 1.0}
     assert mean_and_std([1.5]) == {"mean": 1.5, "std": 0.0}
+
+
+def test_few_images_are_drawn_by_the_seed_as_many_of_each_class_and_gone_through_often() -> None:
+    digits = load("digits")
+    amount = regime.Amount(5, 1, 0.1, 0.2, 2)
+    one, again, other = (regime.draw(digits, amount, seed) for seed in (0, 0, 1))
+    assert one.fingerprint == again.fingerprint != other.fingerprint
+    whole = {image.numpy().tobytes() for image in digits.train_images}
+    for drawn in (one, other):
+        found = {image.numpy().tobytes() for image in drawn.train_images}
+        assert len(found) == 50
+        assert found <= whole
+        times = len(drawn.train_labels) // 50
+        assert drawn.train_labels.bincount().tolist() == [5 * times] * 10
+        assert len(digits.train_labels) - 50 < len(drawn.train_labels) <= len(digits.train_labels)
+        assert torch.equal(drawn.test_images, digits.test_images)
+    assert regime.draw(digits, dataclasses.replace(amount, each=None), 0) is digits
+    ours, twin = regime.settings(Lab("full"), amount, 4000, 3)
+    assert (ours.widths, ours.temperature, ours.decay, ours.seed) == ((4000, 4000), 200.0, 0.1, 3)
+    assert (twin.widths, twin.rate, twin.decay, twin.seed) == ((4000, 4000), 0.025, 0.2, 3)
+
+
+def test_the_table_of_cifar_is_made_without_the_test_set() -> None:
+    here = Lab()
+    recipe, twin = cifar.settings(here)
+    made, whole = cifar.part(here, recipe), here.data("digits")
+    assert torch.equal(made.test_images, whole.train_images[-300:])
+    assert torch.equal(made.train_images, whole.train_images[:1000])
+    assert len(whole.train_images) - 300 >= 1000
+    for each in (recipe, twin):
+        deep = cifar.deepened(each, 3)
+        assert (deep.widths, deep.field_sizes, deep.strides, deep.margins) == ((192,) * 3, (5,) * 3, (1,) * 3, (2,) * 3)

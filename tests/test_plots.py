@@ -13,8 +13,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from twofold import canvas, plots
+from twofold import canvas, plots, plots_local, plots_regime
 from twofold.errors import DataError, RunError
+from twofold.local import Fields
 
 
 @pytest.fixture
@@ -397,3 +398,43 @@ def test_drawing_leaves_the_global_state_of_matplotlib_alone(tmp_path: Path) -> 
     plots.learning_curves(run_of(3), tmp_path / "curves.png")
     assert dict(matplotlib.rcParams) == before
     assert not _pylab_helpers.Gcf.figs
+
+
+def test_the_map_of_regimes_has_both_errors_in_each_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(plots_regime, "write", lambda figure, path: (drawn.append(figure), path)[1])
+    ours = {
+        "10": {"a": {"mean": 20.0, "std": 1.0}, "b": {"mean": 19.5, "std": 1.0}},
+        "all": {"a": {"mean": 3.0, "std": 0.0}, "b": {"mean": 1.5, "std": 0.0}},
+    }
+    twins = {
+        "10": {"a": {"mean": 30.0, "std": 1.0}, "b": {"mean": 24.0, "std": 1.0}},
+        "all": {"a": {"mean": 1.5, "std": 0.0}, "b": {"mean": 1.5, "std": 0.0}},
+    }
+    plots_regime.regimes(ours, twins, tmp_path / "map.png")
+    place = drawn[0].axes[0]
+    assert [text.get_text() for text in place.texts] == ["20.00 : 30.00", "19.50 : 24.00", "3.00 : 1.50", "1.50 : 1.50"]
+    np.testing.assert_allclose(place.images[0].get_array(), [[2 / 3, 19.5 / 24], [2, 1]])
+    blue, grey, even = (place.images[0].to_rgba(np.array([[ratio]]))[0, 0, :3] for ratio in (0.4, 2.5, 1.0))
+    assert blue[2] - blue[0] > 0.3
+    assert np.ptp(grey) < 0.02
+    np.testing.assert_allclose(even, 1, atol=0.01)
+    with pytest.raises(DataError, match="both sides for the same numbers"):
+        plots_regime.regimes(ours, {"10": twins["10"]}, tmp_path / "no.png")
+
+
+def test_fields_are_drawn_where_they_are_and_blank_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(plots_local, "write", lambda figure, path: (drawn.append(figure), path)[1])
+    fields = Fields((1, 6, 6), 2, 3)
+    weight = torch.arange(1.0, 1 + fields.units)[:, None] * fields.mask()
+    plots_local.local_fields(weight, fields.mask(), (1, 6, 6), 2, tmp_path / "fields.png")
+    places = shown(drawn[0])
+    assert len(places) == 2 * plots_local.POINTS
+    first, last = (place.images[0].get_array() for place in (places[0], places[-1]))
+    assert (~first.mask).nonzero()[0].tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert (~last.mask).nonzero()[1].tolist() == [3, 4, 5] * 3
+    assert float(first.max()) == 1
+    assert float(last.max()) == fields.units
+    with pytest.raises(DataError, match="whole points"):
+        plots_local.local_fields(weight, fields.mask(), (1, 6, 6), 3, tmp_path / "no.png")
