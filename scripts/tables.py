@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import speed_tables
@@ -49,6 +50,7 @@ def errors() -> str:
     row("MNIST, 3 x 1000", "mnist", None, "1.3-1.4", len(RECORDS.get("mnist", {}).get("seeds", [])))
     row("MNIST, 4 x 2000", "mnist", "wide", "1.36", 1)
     row("MNIST, recurrent, 2 x 2000", "recurrent", None, "1.31", len(RECORDS.get("recurrent", {}).get("seeds", [])))
+    row("CIFAR-10, local fields, 2 x 3072", "cifar", None, "41", len(RECORDS.get("cifar", {}).get("seeds", [])))
     row("MNIST without labels, 4 x 2000", "hybrid", None, "1.37", len(RECORDS.get("hybrid", {}).get("seeds", [])))
     row("MNIST without labels, local fields", "local", None, "1.16", len(RECORDS.get("local", {}).get("seeds", [])))
     row("MNIST with jitter, 3 x 1000", "jitter", None, "0.64", len(RECORDS.get("jitter", {}).get("seeds", [])))
@@ -89,7 +91,7 @@ def compared(*claims: str) -> Callable[[], str]:
     """The contenders of some claims, one row each, with the errors of every test."""
 
     def table() -> str:
-        tests = ("slow", "fast", "settled", "shortlist")
+        tests = ("slow", "fast", "settled", "shortlist", "both")
         rows = []
         for claim in claims:
             for name, found in RECORDS.get(claim, {}).get("measured", {}).items():
@@ -191,9 +193,9 @@ def unsupervised_choices() -> str:
     return markdown(["changed", "held-out error %", "training error %"], rows)
 
 
-def recurrent_choices() -> str:
-    """What was tried for the recurrent net on held-out training images, the best slow test first."""
-    path = ROOT / "results" / "recurrent" / "choices.json"
+def recurrent_choices(net: str) -> str:
+    """What was tried for a recurrent net on held-out training images, the best slow test first."""
+    path = ROOT / "results" / net / "choices.json"
     if not path.exists():
         return NONE
     tried = sorted(read_json(path)["tried"], key=lambda one: one["validation error %"]["slow"])
@@ -206,6 +208,59 @@ def recurrent_choices() -> str:
         for one in tried
     ]
     return markdown(["changed", "slow %", "fast %", "settled %", "share of images in the last epoch"], rows)
+
+
+def twin_choices() -> str:
+    """What was tried for the twin on CIFAR-10, on held-out training images, the best first."""
+    path = ROOT / "results" / "cifar" / "choices.json"
+    if not path.exists():
+        return NONE
+    tried = sorted(read_json(path)["twin"], key=lambda one: one["validation error %"])
+    rows = [
+        [
+            *(str(one[name]) for name in ("images", "epochs", "rate", "decay")),
+            f"{one['validation error %']:.2f}",
+            f"{one['train error %']:.2f}",
+        ]
+        for one in tried
+    ]
+    return markdown(["images", "epochs", "rate", "decay", "held-out error %", "training error %"], rows)
+
+
+def cifar() -> str:
+    """The paper's table of CIFAR-10, training and test errors, beside ours."""
+    if "cifar" not in RECORDS:
+        return NONE
+    record = RECORDS["cifar"]
+    paper, ours, twins = record["talk"]["table"], record["measured"]["table"], record["twin"]["table"]
+
+    def told(found: dict[str, Any] | None) -> str:
+        return "-" if found is None else f"{found['train']:.0f} / {found['test']:.0f}"
+
+    rows = [["backprop", *(cell for depth in twins for cell in (told(twins[depth]), told(paper["backprop"][depth])))]]
+    for activity in ours:
+        for test in ("slow", "fast", "settled", "shortlist", "both"):
+            cells = [
+                cell
+                for depth, found in ours[activity].items()
+                for cell in (told(found[test]), told(paper[activity][depth].get(test)))
+            ]
+            rows.append([f"{activity}, {test} test", *cells])
+    heads = [f"{depth}, {whose}" for depth in twins for whose in ("ours", "paper")]
+    return markdown(["train / test error %", *heads], rows)
+
+
+def regime() -> str:
+    """Errors of both sides by number of images and width."""
+    if "regime" not in RECORDS:
+        return NONE
+    ours, twins = RECORDS["regime"]["measured"]["slow error %"], RECORDS["regime"]["twin"]["fast error %"]
+    widths = list(next(iter(ours.values())))
+    rows = [
+        [images, *(cell for width in widths for cell in (spread(ours[images][width]), spread(twins[images][width])))]
+        for images in ours
+    ]
+    return markdown(["", *(f"{width}, {side}" for width in widths for side in ("FF", "backprop"))], rows)
 
 
 def to_an_error() -> str:
@@ -260,7 +315,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "ledger": ledger,
     "recurrent": record("recurrent"),
     "recurrent-compared": compared("low-activity", "from-start", "glom"),
-    "recurrent-choices": recurrent_choices,
+    "recurrent-choices": partial(recurrent_choices, "recurrent"),
+    "cifar-choices": partial(recurrent_choices, "cifar"),
+    "cifar-twin-choices": twin_choices,
+    "cifar": cifar,
+    "regime": regime,
     "unsupervised-choices": unsupervised_choices,
     "moving": separations,
     "top-down": contexts,

@@ -107,7 +107,7 @@ def test_trainings_without_a_name_do_not_share_a_folder(tmp_path: Path) -> None:
     assert hashes(tmp_path) == before
 
 
-@pytest.mark.parametrize("test", ["slow", "fast", "shortlist", "all"])
+@pytest.mark.parametrize("test", ["slow", "fast", "shortlist", "both", "all"])
 def test_evaluation_repeats_the_errors_of_the_training(folder: Path, test: str) -> None:
     result = run.load(folder).result
     chosen = {name: error for name, error in result.test_error.items() if test in (name, "all")}

@@ -19,6 +19,7 @@ from twofold.layers import Dense, LocalModule, dense
 from twofold.learning import Rule
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.taught import standard
 from twofold.normalize import TINY, identity
 from twofold.recipes import BackpropRecipe
 from twofold.train import Backpropagation
@@ -145,6 +146,15 @@ def test_a_shortlist_is_the_slow_test_among_the_fast_tests_best() -> None:
     assert net.shortlist(images(200), 2).tolist() == best
 
 
+def test_where_both_tests_have_a_say_it_is_the_same() -> None:
+    net = net_with()
+    slow, fast = net.slow(images(200)), net.fast(images(200)).to(net.slow(images(2)).dtype)
+    each = [(one - one.mean(1, keepdim=True)) / one.std(1, keepdim=True) for one in (slow, fast)]
+    torch.testing.assert_close(net.both(images(200)), each[0] + each[1])
+    assert 0 < (net.both(images(200)).argmax(1) == slow.argmax(1)).double().mean() < 1
+    torch.testing.assert_close(standard(torch.full((2, 3), 7.0)), torch.zeros(2, 3))
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, CLASSES, CLASSES + 1])
 def test_evaluation_names_what_the_net_names_and_counts_the_errors(size: int) -> None:
     net, labels = net_with(), torch.arange(200) % CLASSES
@@ -153,6 +163,7 @@ def test_evaluation_names_what_the_net_names_and_counts_the_errors(size: int) ->
         "slow": net.slow(images(200)).argmax(1),
         "fast": net.fast(images(200)).argmax(1),
         "shortlist": net.shortlist(images(200), size),
+        "both": net.both(images(200)).argmax(1),
     }
     for test, answer in named.items():
         assert torch.equal(tested.named[test], answer)
@@ -171,6 +182,7 @@ def test_the_passes_reported_for_a_test_are_the_passes_it_makes() -> None:
         "slow": lambda: net.slow(images()),
         "fast": lambda: net.fast(images()),
         "shortlist": lambda: net.shortlist(images(), 3),
+        "both": lambda: net.both(images()),
     }
     assert passes.keys() == tests.keys()
     for name, run in tests.items():

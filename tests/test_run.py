@@ -141,8 +141,8 @@ def test_a_result_says_what_was_measured_on_what_and_how(
 ) -> None:
     """These fields are read by programs that make tables: a field that lies makes a table that lies."""
     result = train(replace(recipe, seed=3), tmp_path / "run", tiny, name="mine")
-    assert result.test_error.keys() == {"slow", "fast", "shortlist"}
-    assert result.passes_per_image == {"slow": 4, "fast": 1, "shortlist": 4}
+    assert result.test_error.keys() == {"slow", "fast", "shortlist", "both"}
+    assert result.passes_per_image == {"slow": 4, "fast": 1, "shortlist": 4, "both": 5}
     assert (result.recipe, result.method, result.seed, result.epochs) == ("mine", "forward-forward", 3, 4)
     assert (result.dataset, result.official_data, result.fingerprint) == ("tiny", False, tiny.fingerprint)
     assert (result.device, result.precision, result.run) == ("cpu", "fp32", str(tmp_path / "run"))

@@ -74,7 +74,7 @@ def on_digits(digits: Dataset, folder: Path, name: str, precision: str = "fp32",
 def test_digits_are_learned_without_backpropagation(digits: Dataset, tmp_path: Path, changes: dict[str, Any]) -> None:
     """Linear classifiers stay above 5 %; a net whose hidden layers have learned the wrong thing above 10 %."""
     result = on_digits(digits, tmp_path, "digits", **{**AUTHORS, "epochs": 20, **changes})
-    assert set(result.test_error) == {"slow", "fast", "shortlist"}
+    assert set(result.test_error) == {"slow", "fast", "shortlist", "both"}
     assert max(result.test_error.values()) < 0.06
 
 
@@ -247,7 +247,7 @@ def test_with_a_validation_set_the_test_set_changes_nothing(
     )
     assert clean.test_error == other.test_error == {}
     assert clean.validation_error == other.validation_error
-    assert clean.validation_error.keys() == {"slow", "fast", "shortlist"}
+    assert clean.validation_error.keys() == {"slow", "fast", "shortlist", "both"}
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("clean", "poisoned")]
     assert weights[0] == weights[1]
 

@@ -64,12 +64,12 @@ class Eval(Where):
     Attributes:
         run: the run folder.
         test: slow (goodness of every label), fast (one pass, softmax), settled (after settling, softmax), shortlist
-            (slow among the fast test's best), or all that the net has.
+            (slow among the fast test's best), both (slow and fast have the same say), or all that the net has.
         shortlist: labels that the fast test hands to the slow one.
     """
 
     run: RunPath = dataclasses.field(kw_only=True)
-    test: Literal["slow", "fast", "settled", "shortlist", "all"] = "all"
+    test: Literal["slow", "fast", "settled", "shortlist", "both", "all"] = "all"
     shortlist: int = 3
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from twofold.files import write_bytes
 
 POSITIVE, NEGATIVE, TWIN, INK, BLANK = "#0072B2", "#D55E00", "#8A8A8A", "#222222", "#D9D9D9"
-TESTS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # one color per way of testing
+TESTS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5B3A8C")  # one color per way of testing
 DPI = 120
 
 

@@ -359,6 +359,7 @@ class Recurrent(TaughtByGoodness):
             "fast": 1,
             "settled": 1 + self.iterations,
             "shortlist": 1 + min(shortlist, self.classes) * last,
+            "both": 1 + self.classes * last,
         }
 
 

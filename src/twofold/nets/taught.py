@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 from twofold.inputs import Below, Constant
 from twofold.layers import Layer
 from twofold.learning import Rule, Update, smooth_and_step
-from twofold.normalize import normalize
+from twofold.normalize import TINY, normalize
 
 ROWS = 2000
 """Cases that go through the net at once in a test: large enough to be fast, small enough for any memory."""
@@ -31,6 +31,11 @@ def side_by_side(layers: Iterable[nn.Module], below: Below, counted: range) -> T
     """Normalized activities of the counted layers, ``(batch, features)``: what a softmax sees."""
     numbered = enumerate(activities(layers, below))
     return torch.cat([normalize(activity).flatten(1) for n, (_, activity) in numbered if n in counted], 1)
+
+
+def standard(scores: Tensor) -> Tensor:
+    """Scores ``(batch, classes)`` at mean 0 and deviation 1 over the classes."""
+    return (scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True).clamp(min=TINY)
 
 
 class Softmax(nn.Module):
@@ -121,6 +126,11 @@ class TaughtByGoodness(ReadBySoftmax):
             best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
             named.append(candidates.gather(1, best)[:, 0])
         return torch.cat(named)
+
+    def both(self, images: Tensor) -> Tensor:
+        """Scores ``(batch, classes)`` in which the slow and the fast test have the same say: the sum of theirs, each at
+        mean 0 and deviation 1 over the labels."""
+        return standard(self.slow(images)) + standard(self.fast(images))
 
     def total(self, goodness: Tensor) -> Tensor:
         """Sum over the counted layers: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
