@@ -263,6 +263,26 @@ def regime() -> str:
     return markdown(["", *(f"{width}, {side}" for width in widths for side in ("FF", "backprop"))], rows)
 
 
+def regime_choices() -> str:
+    """What was tried for few images, on held-out training images."""
+    path = ROOT / "results" / "regime" / "choices.json"
+    if not path.exists():
+        return NONE
+    rows = [
+        [
+            str(one["images of a class"]),
+            one["method"],
+            str(one["decay"]),
+            *(
+                f"{one['validation error %'][test]:.2f}" if test in one["validation error %"] else "-"
+                for test in ("slow", "fast")
+            ),
+        ]
+        for one in read_json(path)["tried"]
+    ]
+    return markdown(["images of a class", "method", "decay", "slow %", "fast %"], rows)
+
+
 def to_an_error() -> str:
     """How soon hard negatives, random negatives and the twin get to an error."""
     if "hard-neg" not in RECORDS:
@@ -320,6 +340,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cifar-twin-choices": twin_choices,
     "cifar": cifar,
     "regime": regime,
+    "regime-choices": regime_choices,
     "unsupervised-choices": unsupervised_choices,
     "moving": separations,
     "top-down": contexts,
