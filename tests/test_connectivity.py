@@ -88,7 +88,7 @@ def test_each_units_first_weights_are_as_large_as_asked_for(kind: str) -> None:
 
 
 def test_units_see_from_above_what_sees_them() -> None:
-    for fields in (FIRST, SECOND, COARSE):
+    for fields in (FIRST, SECOND, COARSE, Fields((2, 7, 6), 3, 3)):
         seen = seen_from(fields)
         whole = seen.written_out(seen.draw(torch.ones(seen.units), seeded()))
         assert torch.equal(whole != 0, fields.mask().T)

@@ -61,6 +61,10 @@ def test_the_python_of_the_page_on_local_layers_makes_one() -> None:
     assert run_the_python_of(ROOT / "docs" / "unsupervised.md") == "(3, 32, 32) 3072 933156\n"
 
 
+def test_the_python_of_the_page_on_cifar_makes_a_net_with_fields() -> None:
+    assert run_the_python_of(ROOT / "docs" / "cifar.md") == "torch.Size([2, 10])\n"
+
+
 def test_every_figure_in_the_documents_comes_from_a_committed_record() -> None:
     """Otherwise a table may show what no command has measured."""
     script = [sys.executable, str(ROOT / "scripts" / "tables.py"), "--check"]
