@@ -50,9 +50,9 @@ class Amount:
 
 AMOUNTS = (
     Amount(10, 10, 0.002, 0.002, 3),
-    Amount(100, 10, 0.0005, 0.002, 3),
+    Amount(100, 10, 0.0005, 0.002, 2),
     Amount(1000, 10, 0.002, 0.001, 1),
-    Amount(None, 8, 0.002, 0.0002, 1),
+    Amount(None, 5, 0.002, 0.0002, 1),
 )
 SMALL = (Amount(5, 8, 0.002, 0.0002, 2), Amount(None, 12, 0.002, 0.0002, 1))
 WIDTHS, SMALL_WIDTHS = (250, 1000, 4000), (60, 200)
