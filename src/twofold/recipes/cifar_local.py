@@ -37,4 +37,7 @@ twin = replace(
     strides=cifar_local.strides,
     margins=cifar_local.margins,
     center=True,
+    epochs=10,
+    rate=0.05,
+    decay=0.001,
 )
