@@ -295,9 +295,9 @@ DEFECTS = [
     ),
     Defect(
         "the softmax sees the first layer",
-        "nets/feedforward.py",
-        "if n in self.counted]",
-        "if n < len(self.counted)]",
+        "nets/taught.py",
+        "if n in counted]",
+        "if n < len(counted)]",
         "feedforward::test_the_fast_test_reads_the_counted_layers_under_the_neutral_label",
     ),
     Defect(
@@ -345,8 +345,8 @@ DEFECTS = [
     Defect(
         "a resumed run forgets the logits",
         "train.py",
-        '{**module_tensors(self.net), "logits": self.logits}',
-        "module_tensors(self.net)",
+        '{**super().tensors(), "logits": self.logits}',
+        "super().tensors()",
         "run::test_an_interrupted_training_ends_bitwise_as_one_that_was_not",
     ),
     Defect(
@@ -409,8 +409,8 @@ DEFECTS = [
     Defect(
         "a later window replaces the earlier ones",
         "recurrence.py",
-        "beta=1 - share, alpha=share, out=place",
-        "beta=0, alpha=1, out=place",
+        "_factors(seen, wanted, rows, batch), share)",
+        "_factors(seen, wanted, rows, batch), 1.0)",
         "recurrent::test_how_many_iterations_are_one_product_changes_nothing",
     ),
     Defect(
@@ -451,8 +451,8 @@ DEFECTS = [
     Defect(
         "fields are forgotten by the update",
         "recurrence.py",
-        "gradient = gradient * self.fields[name]",
-        "gradient = gradient * 1",
+        "self.seen[name].mask(self._gathered[name])",
+        "self._gathered[name]",
         "recurrent::test_units_see_their_fields_alone_before_and_after_learning",
     ),
     Defect(
@@ -555,9 +555,9 @@ DEFECTS = [
     ),
     Defect(
         "the narrow copy of a local layer is stale",
-        "local.py",
-        "self.seen.mask(gradient), rate, self.rule, narrow)",
-        "self.seen.mask(gradient), rate, self.rule, None)",
+        "layers.py",
+        "self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)",
+        "self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, None)",
         "local::test_copies_in_the_type_of_the_products_are_renewed",
     ),
     Defect(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_weight
 
 from twofold.inputs import Below, busy, written_out
-from twofold.layers import Layer
-from twofold.learning import Narrow, Rule
+from twofold.layers import Weighted
+from twofold.learning import Rule
 from twofold.local import Fields
 
 
-class Convolution(Layer):
+class Convolution(Weighted):
     """y = relu(w ∗ x + b): a local layer in which grid points share their weights, with the update in closed form.
 
     Goodness is that of the whole map. The weight gradient is the mean over grid points of what each would want of
@@ -26,28 +26,17 @@ class Convolution(Layer):
         generator: draws the first weights.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
-    weight_velocity: Tensor
-    bias_velocity: Tensor
-
     def __init__(self, fields: Fields, rule: Rule, generator: torch.Generator | None = None) -> None:
-        super().__init__(fields.units, rule)
-        self.fields = fields
         shape = (fields.channels, fields.below[0], fields.field, fields.field)
         weight = torch.randn(shape, generator=generator) / (fields.below[0] * fields.field**2) ** 0.5
-        self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias = nn.Parameter(torch.zeros(fields.channels), requires_grad=False)
-        self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
-        self.register_buffer("bias_velocity", torch.zeros(fields.channels), persistent=False)
-        self._narrow = Narrow()
+        super().__init__(weight, fields.channels, fields.units, rule)
+        self.fields = fields
 
     def forward(self, below: Below) -> Tensor:
         """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
-        weight = self._narrow.of(self.weight, self.compute)
+        weight, bias = self.in_use()
         images = written_out(below).to(weight.dtype).view(-1, *self.fields.below)
-        total = conv2d(images, weight, self.bias.to(weight.dtype), self.fields.stride, self.fields.margin)
-        return total.relu_().flatten(1)
+        return conv2d(images, weight, bias, self.fields.stride, self.fields.margin).relu_().flatten(1)
 
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
         below, rows = written_out(below), busy(below, signal)
@@ -58,10 +47,4 @@ class Convolution(Layer):
         points = self.fields.units // self.fields.channels
         shape, stride, margin = self.weight.shape, self.fields.stride, self.fields.margin
         gradient = conv2d_weight(images, shape, asked / points, stride, margin)  # type: ignore[no-untyped-call]
-        narrow = self._narrow.of(self.weight, self.compute)
-        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
-        self.update(self.bias, self.bias_velocity, bias_gradient.view(-1, points).mean(1), rate, self.rule, None)
-        self._narrow.is_of(self.weight)
-
-    def forget(self) -> None:
-        self._narrow = Narrow()
+        self.step(gradient, bias_gradient.view(-1, points).mean(1), rate)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from twofold.connectivity import Connectivity
 from twofold.goodness import wide
 from twofold.inputs import Below, busy, join, linear, outer, written_out
 from twofold.learning import Judge, Narrow, Rule, Update, judge, smooth_and_step
@@ -124,8 +125,47 @@ class Layer(Learner, ABC):
         return Learned(above[:count], above[count:], (goodness[:count], goodness[count:]), seen.need)
 
 
-class Dense(Layer):
-    """y = relu(x Wᵀ + b), with the local update in closed form, without autograd.
+class Weighted(Layer, ABC):
+    """A layer with weights and biases whose gradients are known in closed form, without autograd.
+
+    Args:
+        weight: the first weights, with two dimensions or more.
+        biases: their number; they start at 0.
+        units: number of activities per case.
+        rule: how the layer learns.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    weight_velocity: Tensor
+    bias_velocity: Tensor
+
+    def __init__(self, weight: Tensor, biases: int, units: int, rule: Rule) -> None:
+        super().__init__(units, rule)
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(biases), requires_grad=False)
+        self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
+        self.register_buffer("bias_velocity", torch.zeros(biases), persistent=False)
+        self._narrow = Narrow()
+
+    def in_use(self) -> tuple[Tensor, Tensor]:
+        """Weights and biases in the type of the products."""
+        weight = self._narrow.of(self.weight, self.compute)
+        return weight, self.bias.to(weight.dtype)
+
+    def step(self, gradient: Tensor, bias_gradient: Tensor, rate: float) -> None:
+        """One update of weights and biases; the gradients point uphill."""
+        narrow = self._narrow.of(self.weight, self.compute)
+        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
+        self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)
+        self._narrow.is_of(self.weight)
+
+    def forget(self) -> None:
+        self._narrow = Narrow()
+
+
+class Dense(Weighted):
+    """y = relu(x Wᵀ + b), with the local update in closed form.
 
     Weights start as N(0, 1) / √inputs and biases at 0 (the author's code).
 
@@ -136,40 +176,50 @@ class Dense(Layer):
         generator: draws the first weights.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
-    weight_velocity: Tensor
-    bias_velocity: Tensor
-
     def __init__(self, inputs: int, units: int, rule: Rule, generator: torch.Generator | None = None) -> None:
-        super().__init__(units, rule)
-        weight = torch.randn(units, inputs, generator=generator) / math.sqrt(inputs)
-        self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias = nn.Parameter(torch.zeros(units), requires_grad=False)
-        self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
-        self.register_buffer("bias_velocity", torch.zeros(units), persistent=False)
-        self._narrow = Narrow()
+        super().__init__(torch.randn(units, inputs, generator=generator) / math.sqrt(inputs), units, units, rule)
 
     def forward(self, below: Below) -> Tensor:
         """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
-        weight = self._narrow.of(self.weight, self.compute)
-        return linear(below, weight, self.bias.to(weight.dtype)).relu_()
+        return linear(below, *self.in_use()).relu_()
 
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
         rows = busy(below, signal)
         wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
-        gradient = self.gradient(below, wanted, rows, pull.to(wanted.dtype))
-        narrow = self._narrow.of(self.weight, self.compute)
-        self.update(self.weight, self.weight_velocity, gradient, rate, self.rule, narrow)
-        self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)
-        self._narrow.is_of(self.weight)
+        self.step(outer(below, wanted, rows, pull.to(wanted.dtype)), bias_gradient, rate)
 
-    def gradient(self, below: Below, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
-        """Of the weights, ``(units, inputs)``; see ``inputs.outer``."""
-        return outer(below, wanted, rows, pull)
 
-    def forget(self) -> None:
-        self._narrow = Narrow()
+class Connected(Weighted):
+    """The same where a connectivity says which inputs each unit sees. Weights start as N(0, 1) / √(inputs of the unit).
+
+    Args:
+        seen: which inputs each unit sees.
+        rule: how the layer learns.
+        generator: draws the first weights.
+    """
+
+    def __init__(self, seen: Connectivity, rule: Rule, generator: torch.Generator | None = None) -> None:
+        super().__init__(seen.draw(seen.seen().rsqrt(), generator), seen.units, seen.units, rule)
+        self.seen = seen
+
+    def forward(self, below: Below) -> Tensor:
+        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
+        weight, bias = self.in_use()
+        return self.seen.times(weight, written_out(below), bias).relu_()
+
+    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
+        below, rows = written_out(below), busy(below, signal)
+        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
+        total = below[: len(signal) // 2].sum(0, keepdim=True)
+        shown = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype)
+        asked = torch.cat([wanted, pull[None].to(wanted.dtype)]).T.contiguous()
+        gradient = torch.empty_like(self.weight, dtype=wanted.dtype)
+        self.seen.gather(gradient, asked, shown, 1.0)
+        self.step(self.seen.mask(gradient), bias_gradient, rate)
+
+    def written_out(self) -> Tensor:
+        """The weights as those of a dense layer, ``(units, inputs)``, zero where there are none."""
+        return self.seen.written_out(self.weight)
 
 
 class LocalModule(Layer):

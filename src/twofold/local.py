@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from twofold.connectivity import Connectivity, Masked
 from twofold.errors import SettingError
-from twofold.inputs import Below, busy, written_out
-from twofold.layers import Layer
-from twofold.learning import Narrow, Rule
+from twofold.layers import Connected, Layer
+from twofold.learning import Rule
 
 WIDE = 96
 """Units that the blocks of a local layer should have at least: narrower products are slow."""
@@ -297,10 +296,8 @@ def seen_from(above: Fields) -> Connectivity:
     return Tiled(Fields(above.above, above.below[0], above.field, 1, above.field - 1 - above.margin))
 
 
-class Local(Layer):
+class Local(Connected):
     """y = relu(x Wᵀ + b), where each unit has weights to its own field alone, with the update in closed form.
-
-    Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 
     Args:
         fields: where the units lie and what they see.
@@ -309,10 +306,7 @@ class Local(Layer):
         tile: rows and columns of the grid points of a tile; chosen by shape where it is not given.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
-    weight_velocity: Tensor
-    bias_velocity: Tensor
+    seen: Tiled
 
     def __init__(
         self,
@@ -321,40 +315,8 @@ class Local(Layer):
         generator: torch.Generator | None = None,
         tile: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(fields.units, rule)
+        super().__init__(Tiled(fields, tile), rule, generator)
         self.fields = fields
-        self.seen = Tiled(fields, tile)
-        weight = self.seen.draw(self.seen.seen().rsqrt(), generator)
-        self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias = nn.Parameter(torch.zeros(fields.units), requires_grad=False)
-        self.register_buffer("weight_velocity", torch.zeros_like(weight), persistent=False)
-        self.register_buffer("bias_velocity", torch.zeros(fields.units), persistent=False)
-        self._narrow = Narrow()
-
-    def forward(self, below: Below) -> Tensor:
-        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
-        weight = self._narrow.of(self.weight, self.compute)
-        return self.seen.times(weight, written_out(below), self.bias.to(weight.dtype)).relu_()
-
-    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
-        below, rows = written_out(below), busy(below, signal)
-        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
-        total = below[: len(signal) // 2].sum(0, keepdim=True)
-        seen = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype)
-        asked = torch.cat([wanted, pull[None].to(wanted.dtype)]).T.contiguous()
-        gradient = torch.empty_like(self.weight, dtype=wanted.dtype)
-        self.seen.gather(gradient, asked, seen, 1.0)
-        narrow = self._narrow.of(self.weight, self.compute)
-        self.update(self.weight, self.weight_velocity, self.seen.mask(gradient), rate, self.rule, narrow)
-        self.update(self.bias, self.bias_velocity, bias_gradient, rate, self.rule, None)
-        self._narrow.is_of(self.weight)
-
-    def forget(self) -> None:
-        self._narrow = Narrow()
-
-    def written_out(self) -> Tensor:
-        """The weights as those of a dense layer, ``(units, inputs)``, zero where there are none."""
-        return self.seen.written_out(self.weight)
 
 
 def local(maps: Sequence[Fields], rule: Rule, generator: torch.Generator | None = None) -> Iterator[Layer]:

@@ -25,8 +25,9 @@ from twofold.benchmarks.bench import (
     told,
 )
 from twofold.benchmarks.drawing import bars
+from twofold.connectivity import Masked
 from twofold.inputs import Below, busy, written_out
-from twofold.layers import Dense, Layer
+from twofold.layers import Connected, Dense, Layer
 from twofold.learning import Rule
 from twofold.local import Fields, Local, tile_of
 from twofold.machine import compute_type
@@ -41,20 +42,6 @@ TITLES = {
     "masked": "masked dense",
     "dense": "dense, no mask",
 }
-
-
-class Masked(Dense):
-    """A dense layer in which weights that do not exist are zero, and stay so, since their gradient is masked."""
-
-    mask: Tensor
-
-    def __init__(self, fields: Fields, rule: Rule) -> None:
-        super().__init__(fields.inputs, fields.units, rule)
-        self.register_buffer("mask", fields.mask(), persistent=False)
-        self.weight.mul_(self.mask)
-
-    def gradient(self, below: Below, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
-        return super().gradient(below, wanted, rows, pull).mul_(self.mask)
 
 
 class Unfolded(Layer):
@@ -164,7 +151,7 @@ class LocalLayer(Benchmark):
             "tiles": Local(fields, rule),
             "gather": Local(fields, rule, tile=(1, 1)),
             "unfold": Unfolded(fields, rule),
-            "masked": Masked(fields, rule),
+            "masked": Connected(Masked(fields.mask()), rule),
             "dense": Dense(fields.inputs, fields.units, rule),
         }
 
