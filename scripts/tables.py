@@ -23,7 +23,9 @@ RECORDS = read_results(ROOT / "results" / "claims")
 
 
 def spread(value: Any) -> str:
-    """A figure, or a mean with its standard deviation."""
+    """A figure, or a mean with its standard deviation where there are several seeds."""
+    if isinstance(value, dict) and value.get("std") == 0:
+        value = value["mean"]
     return f"{value:.2f}" if isinstance(value, float) else figures(value)
 
 
