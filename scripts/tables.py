@@ -252,6 +252,16 @@ def cifar() -> str:
     return markdown(["train / test error %", *heads], rows)
 
 
+def cifar_tests() -> str:
+    """Every test of the net that learned from all of CIFAR-10, and how far above its twin each is."""
+    if "cifar" not in RECORDS:
+        return NONE
+    ours, twin = RECORDS["cifar"]["measured"], RECORDS["cifar"]["twin"]["fast error %"]
+    names = [name for name in ours if name.endswith("error %")]
+    rows = [[name.removesuffix(" error %"), f"{ours[name]:.2f}", f"{ours[name] - twin:+.2f}"] for name in names]
+    return markdown(["test", "error %", "above the twin's"], [*rows, ["backprop twin", f"{twin:.2f}", "-"]])
+
+
 def regime() -> str:
     """Errors of both sides by number of images and width."""
     if "regime" not in RECORDS:
@@ -341,6 +351,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cifar-choices": partial(recurrent_choices, "cifar"),
     "cifar-twin-choices": twin_choices,
     "cifar": cifar,
+    "cifar-tests": cifar_tests,
     "regime": regime,
     "regime-choices": regime_choices,
     "unsupervised-choices": unsupervised_choices,
