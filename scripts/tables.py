@@ -201,15 +201,18 @@ def recurrent_choices(net: str) -> str:
     if not path.exists():
         return NONE
     tried = sorted(read_json(path)["tried"], key=lambda one: one["validation error %"]["slow"])
+    tests = [
+        test for test in ("slow", "fast", "settled", "both") if any(test in one["validation error %"] for one in tried)
+    ]
     rows = [
         [
             ", ".join(f"{name} {value}" for name, value in one["changed"].items()) or "as the base",
-            *(f"{one['validation error %'][test]:.2f}" for test in ("slow", "fast", "settled")),
+            *(f"{found:.2f}" if (found := one["validation error %"].get(test)) else "-" for test in tests),
             f"{one['visits in the last epoch']:.2f}",
         ]
         for one in tried
     ]
-    return markdown(["changed", "slow %", "fast %", "settled %", "share of images in the last epoch"], rows)
+    return markdown(["changed", *(f"{test} %" for test in tests), "share of images in the last epoch"], rows)
 
 
 def twin_choices() -> str:
