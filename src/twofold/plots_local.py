@@ -46,6 +46,6 @@ def local_fields(weight: torch.Tensor, seen: torch.Tensor, shape: tuple[int, int
     headline(
         figure,
         "Local fields of the first layer, no two units with the same weights",
-        "each column is a grid point, each row another unit there; grey is what the unit does not see",
+        "each column is a grid point, each row another unit there; blank is what the unit does not see",
     )
     return write(figure, path)
