@@ -632,10 +632,10 @@ DEFECTS = [
     ),
     Defect(
         "the test with the larger numbers decides alone",
-        "evaluate.py",
-        '(standard(total) + standard(readings["fast"]))',
-        '(total + readings["fast"])',
-        "feedforward::test_evaluation_names_what_the_net_names_and_counts_the_errors",
+        "nets/taught.py",
+        "return standard(slow) + standard(fast)",
+        "return slow + fast",
+        "feedforward::test_where_both_tests_have_a_say_it_is_the_same",
     ),
 ]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_weight
 
-from twofold.inputs import Below, busy, written_out
+from twofold.inputs import Below, written_out
 from twofold.layers import Weighted
 from twofold.learning import Rule
 from twofold.local import Fields
@@ -39,11 +39,8 @@ class Convolution(Weighted):
         return conv2d(images, weight, bias, self.fields.stride, self.fields.margin).relu_().flatten(1)
 
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
-        below, rows = written_out(below), busy(below, signal)
-        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
-        total = below[: len(signal) // 2].sum(0, keepdim=True)
-        images = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype).view(-1, *self.fields.below)
-        asked = torch.cat([wanted, pull[None].to(wanted.dtype)]).view(-1, *self.fields.above)
+        asked, shown, bias_gradient = self.factors(written_out(below), activity, signal, pull)
+        asked, images = asked.view(-1, *self.fields.above), shown.view(-1, *self.fields.below)
         points = self.fields.units // self.fields.channels
         shape, stride, margin = self.weight.shape, self.fields.stride, self.fields.margin
         gradient = conv2d_weight(images, shape, asked / points, stride, margin)  # type: ignore[no-untyped-call]

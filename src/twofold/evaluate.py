@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from twofold.nets.backprop import Backprop
-from twofold.nets.taught import ReadBySoftmax, TaughtByGoodness, standard
+from twofold.nets.taught import ReadBySoftmax, TaughtByGoodness, joint
 
 SHORTLIST = 3
 """Labels that the fast test hands to the slow one, where there are about ten."""
@@ -55,7 +55,7 @@ def test(net: ReadBySoftmax | Backprop, images: Tensor, labels: Tensor, shortlis
     candidates = readings["fast"].topk(min(shortlist, net.classes), dim=1).indices
     best = total.gather(1, candidates).argmax(1, keepdim=True)
     named = {"slow": total.argmax(1), **read, "shortlist": candidates.gather(1, best)[:, 0]}
-    named["both"] = (standard(total) + standard(readings["fast"])).argmax(1)
+    named["both"] = joint(total, readings["fast"]).argmax(1)
     return Tested(
         error={name: share_wrong(answer) for name, answer in named.items()},
         passes_per_image=net.passes(shortlist),

@@ -153,6 +153,16 @@ class Weighted(Layer, ABC):
         weight = self._narrow.of(self.weight, self.compute)
         return weight, self.bias.to(weight.dtype)
 
+    def factors(self, below: Tensor, activity: Tensor, signal: Tensor, pull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the weight gradient is the product of: what is wanted, ``(chosen + 1, units)``, and what was seen,
+        ``(chosen + 1, inputs)``, of the chosen rows, and in the last row the pull and the sum of the positive rows; and
+        the gradient of a bias for each unit, ``(units,)``. Arguments as in ``climb``."""
+        rows = busy(below, signal)
+        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
+        total = below[: len(signal) // 2].sum(0, keepdim=True)
+        shown = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype)
+        return torch.cat([wanted, pull[None].to(wanted.dtype)]), shown, bias_gradient
+
     def step(self, gradient: Tensor, bias_gradient: Tensor, rate: float) -> None:
         """One update of weights and biases; the gradients point uphill."""
         narrow = self._narrow.of(self.weight, self.compute)
@@ -208,13 +218,9 @@ class Connected(Weighted):
         return self.seen.times(weight, written_out(below), bias).relu_()
 
     def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
-        below, rows = written_out(below), busy(below, signal)
-        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
-        total = below[: len(signal) // 2].sum(0, keepdim=True)
-        shown = torch.cat([below.index_select(0, rows), total]).to(wanted.dtype)
-        asked = torch.cat([wanted, pull[None].to(wanted.dtype)]).T.contiguous()
-        gradient = torch.empty_like(self.weight, dtype=wanted.dtype)
-        self.seen.gather(gradient, asked, shown, 1.0)
+        asked, shown, bias_gradient = self.factors(written_out(below), activity, signal, pull)
+        gradient = torch.empty_like(self.weight, dtype=asked.dtype)
+        self.seen.gather(gradient, asked.T.contiguous(), shown, 1.0)
         self.step(self.seen.mask(gradient), bias_gradient, rate)
 
     def written_out(self) -> Tensor:

@@ -29,7 +29,7 @@ from twofold.local import SPARE, Fields, Map, Tiled, local, of_units, seen_from
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.recurrent import Recurrent
-from twofold.nets.taught import ReadBySoftmax, TaughtByGoodness, standard
+from twofold.nets.taught import ReadBySoftmax, TaughtByGoodness, joint
 from twofold.nets.unsupervised import Unsupervised
 from twofold.normalize import NORMALIZE
 from twofold.objectives import OBJECTIVES
@@ -426,6 +426,6 @@ def name_picture(net: Net, image: Tensor) -> dict[str, Any]:
     if isinstance(net, TaughtByGoodness):
         total = net.slow(image)
         label = {"slow": int(total.argmax()), **label, "shortlist": int(net.shortlist(image, SHORTLIST))}
-        label["both"] = int((standard(total) + standard(readings["fast"])).argmax())
+        label["both"] = int(joint(total, readings["fast"]).argmax())
         goodness = total[0].tolist()
     return {"label": label, "softmax": readings["fast"].softmax(1)[0].tolist(), "goodness": goodness}

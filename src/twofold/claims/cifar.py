@@ -13,13 +13,15 @@ for three layers.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from twofold.claims.lab import Finding, Lab, errors, percent, small_recurrent, small_recurrent_twin
 from twofold.data import Dataset
 from twofold.evaluate import test
-from twofold.recipes import RECIPES, BackpropRecipe, RecurrentRecipe
+from twofold.recipes import RECIPES, BackpropRecipe, PictureRecipe, RecurrentRecipe
 from twofold.run import Run
+
+R = TypeVar("R", bound=PictureRecipe)
 
 LEARNED, HELD, SEEN = 20_000, 5_000, 2_000
 """Images of the table: learned from, held out, and training images that are tested."""
@@ -44,16 +46,16 @@ def cifar(lab: Lab) -> Finding:
     run, twin_run = lab.train(recipe, "cifar-local"), lab.train(twin_recipe, "cifar-local-twin")
     gap = errors(run)["slow error %"] - errors(twin_run)["fast error %"]
 
-    dataset = part(lab, recipe)
+    dataset, (short, short_twin) = part(lab, recipe), shorter(lab)
     measured: dict[str, Any] = {"low activity": {}, "high activity": {}}
     twins, gaps = {}, {}
     for layers in (2, 3):
         name = f"{layers} layers"
-        ours, theirs = (deepened(each, layers) for each in shorter(lab))
+        ours, theirs = deepened(short, layers), deepened(short_twin, layers)
         for title, goodness in (("low activity", "minus_sum_of_squares"), ("high activity", "sum_of_squares")):
             found = lab.train(replace(ours, goodness=goodness), f"cifar-{layers}-layers", dataset)
-            measured[title][name] = both(found, dataset)
-        twins[name] = both(lab.train(theirs, f"cifar-{layers}-layers-twin", dataset), dataset)["fast"]
+            measured[title][name] = seen_and_held(found, dataset)
+        twins[name] = seen_and_held(lab.train(theirs, f"cifar-{layers}-layers-twin", dataset), dataset)["fast"]
         gaps[name] = measured["low activity"][name]["slow"]["test"] - twins[name]["test"]
     return Finding(
         holds=max(gap, *gaps.values()) <= 4,
@@ -89,8 +91,8 @@ def shorter(lab: Lab) -> tuple[RecurrentRecipe, BackpropRecipe]:
     return replace(recipe, epochs=epochs[0]), replace(twin, epochs=epochs[1])
 
 
-def deepened(recipe: Any, layers: int) -> Any:
-    """The recipe with so many layers like its last."""
+def deepened(recipe: R, layers: int) -> R:
+    """The recipe with so many layers like its first."""
     names = ("widths", "field_sizes", "strides", "margins")
     return replace(recipe, **{name: getattr(recipe, name)[:1] * layers for name in names})
 
@@ -107,7 +109,7 @@ def part(lab: Lab, recipe: RecurrentRecipe) -> Dataset:
     )
 
 
-def both(run: Run, dataset: Dataset) -> dict[str, dict[str, float]]:
+def seen_and_held(run: Run, dataset: Dataset) -> dict[str, dict[str, float]]:
     """Test -> its error on training images and on held-out ones, in percent."""
     device = next(run.net.parameters()).device
     seen = test(run.net, dataset.train_images[:SEEN].to(device), dataset.train_labels[:SEEN].to(device)).error

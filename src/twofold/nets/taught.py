@@ -38,6 +38,11 @@ def standard(scores: Tensor) -> Tensor:
     return (scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True).clamp(min=TINY)
 
 
+def joint(slow: Tensor, fast: Tensor) -> Tensor:
+    """Scores ``(batch, classes)`` in which two tests have the same say: the sum of theirs, each standardized."""
+    return standard(slow) + standard(fast)
+
+
 class Softmax(nn.Module):
     """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
 
@@ -128,9 +133,8 @@ class TaughtByGoodness(ReadBySoftmax):
         return torch.cat(named)
 
     def both(self, images: Tensor) -> Tensor:
-        """Scores ``(batch, classes)`` in which the slow and the fast test have the same say: the sum of theirs, each at
-        mean 0 and deviation 1 over the labels."""
-        return standard(self.slow(images)) + standard(self.fast(images))
+        """Scores ``(batch, classes)`` in which the slow and the fast test have the same say."""
+        return joint(self.slow(images), self.fast(images))
 
     def total(self, goodness: Tensor) -> Tensor:
         """Sum over the counted layers: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""

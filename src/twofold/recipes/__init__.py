@@ -74,10 +74,10 @@ def find(name: str) -> Recipe:
 
 def as_twin(twin: Recipe, recipe: Recipe) -> Recipe:
     """The twin with the data, net, batch, jitter, held-out images and seed of ``recipe``, its own rate and schedule."""
-    seen = ("center", "field_sizes", "strides", "margins")
+    seen = ("center", "field_sizes", "strides", "margins") if isinstance(recipe, PictureRecipe) else ()
     return replace(
         twin,
-        **{name: getattr(recipe, name) for name in seen if isinstance(recipe, PictureRecipe)},
+        **{name: getattr(recipe, name) for name in seen},
         data=recipe.data,
         widths=recipe.widths,
         batch=recipe.batch,
