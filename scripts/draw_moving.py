@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twofold.claims.film import FULL, SEED, film_data, see, taught
 from twofold.claims.lab import RUNS, Lab
 from twofold.claims.moving import KINDS, breaks
+from twofold.claims.moving_training import FULL, SEED, film_data, see, taught
+from twofold.claims.plots.moving import surprise
 from twofold.data.moving import Broken, Moving, launch
 from twofold.nets.recurrent import Recurrent
-from twofold.plots_video import surprise
 
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "surprise.png"
 CASES = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twofold.claims.plots.regime import regimes
 from twofold.files import read_json
-from twofold.plots_regime import regimes
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from twofold.claims.lab import RUNS, Lab
+from twofold.claims.plots.relax import relaxation
 from twofold.claims.relax import BRIEF, examine
-from twofold.plots_relax import relaxation
 
 ROOT = Path(__file__).parent.parent
 

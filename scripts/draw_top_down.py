@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from twofold.claims.lab import RUNS, Lab
+from twofold.claims.plots.top_down import in_context
 from twofold.claims.top_down import CONTEXTS, ambiguous, reader, settings, settle, taught
-from twofold.plots_letters import in_context
 
 ROOT = Path(__file__).parent.parent
 

@@ -21,8 +21,8 @@ from twofold import machine
 from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
 from twofold.benchmarks.trainer import Trainer, every_case, pair
 from twofold.files import write_json
-from twofold.inputs import Images, written_out
-from twofold.layers import Dense
+from twofold.layers.inputs import Images, written_out
+from twofold.layers.layer import Dense
 from twofold.learning import Narrow, judge, smooth_and_step
 from twofold.nets.feedforward import FeedForward, Softmax
 from twofold.recipes import FeedForwardRecipe

@@ -16,8 +16,8 @@ import speed_tables
 from markdown_table import NONE, ROOT, markdown
 
 from twofold.claims import listing, read_results
+from twofold.cli.report import figures
 from twofold.files import read_json
-from twofold.report import figures
 
 RECORDS = read_results(ROOT / "results" / "claims")
 

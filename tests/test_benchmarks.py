@@ -22,11 +22,11 @@ from PIL import Image
 from twofold.benchmarks import BENCHMARKS, Workbench, bench, epoch, gpu, inference, memory, one_step, roofline
 from twofold.benchmarks import time_to_error as tte
 from twofold.benchmarks.gpu import Gpu
-from twofold.benchmarks.held import peak, running_peak
 from twofold.benchmarks.one_step import Case
 from twofold.benchmarks.operations import operations, shares
+from twofold.benchmarks.peak_memory import peak, running_peak
 from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
-from twofold.cli import main
+from twofold.cli.main import main
 from twofold.data import Dataset
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe
 

@@ -23,7 +23,7 @@ from twofold.claims.lab import Lab, mean_and_std, small
 from twofold.data import load
 from twofold.errors import RunError, SettingError
 from twofold.nets.feedforward import FeedForward
-from twofold.run import build
+from twofold.training.run import build
 
 TALK = [
     "layer", "goodness", "norm", "label-in", "irrelevant", "fast-test", "slow-test", "shortlist", "mnist",

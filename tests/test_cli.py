@@ -21,17 +21,17 @@ import torch
 from PIL import Image
 
 from helpers import hashes
-from twofold import run
-from twofold.cli import COMMANDS, main
+from twofold.cli.main import COMMANDS, main
 from twofold.data import Dataset, fetch
 from twofold.recipes import RECIPES
+from twofold.training import run
 
 SMALL = ["--widths", "20", "16", "--epochs", "2", "--device", "cpu", "--precision", "fp32"]
 
 PROGRAM = [
     *(sys.executable, "-c"),
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent may have it ignored
-    "from twofold.cli import main; sys.exit(main())",
+    "from twofold.cli.main import main; sys.exit(main())",
 ]
 
 

@@ -17,21 +17,21 @@ import torch
 from torch import Tensor
 
 from helpers import refusal
-from twofold.connectivity import Connectivity, Full, Masked
 from twofold.data import Dataset, mirror
 from twofold.errors import SettingError
 from twofold.goodness import GOODNESS
-from twofold.layers import Dense
+from twofold.layers.connectivity import Connectivity, Full, Masked
+from twofold.layers.layer import Dense
+from twofold.layers.local import Fields, Tiled, of_units, seen_from
 from twofold.learning import Rule
-from twofold.local import Fields, Tiled, of_units, seen_from
+from twofold.methods.method import Backpropagation
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 from twofold.normalize import centered, normalize
 from twofold.objectives import OBJECTIVES
 from twofold.recipes import RECIPES, BackpropRecipe, RecurrentRecipe, as_twin
-from twofold.run import build, load, needed_memory, train
-from twofold.train import Backpropagation
+from twofold.training.run import build, load, needed_memory, train
 
 IMAGE, CASES, CLASSES = (2, 6, 5), 4, 3
 NEARLY = {"rtol": 1e-3, "atol": 1e-5}

@@ -11,8 +11,8 @@ from torch import Tensor
 from twofold import Convolution, Unsupervised
 from twofold.data import Dataset
 from twofold.hybrids import hybrids
+from twofold.layers.local import Fields, Local
 from twofold.learning import Rule
-from twofold.local import Fields, Local
 
 RULE = Rule(temperature=3.0, smoothing=0.0, decay=0.0, tolerance=0.1)
 MAPS = [

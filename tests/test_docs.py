@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.cli import main
+from twofold.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from twofold import evaluate
 from twofold.errors import SettingError
-from twofold.layers import Dense, LocalModule, dense
+from twofold.layers.layer import Dense, LocalModule, dense
 from twofold.learning import Rule
+from twofold.methods.method import Backpropagation
 from twofold.nets.backprop import Backprop
+from twofold.nets.classifier import standard
 from twofold.nets.feedforward import FeedForward
-from twofold.nets.taught import standard
 from twofold.normalize import TINY, identity
 from twofold.recipes import BackpropRecipe
-from twofold.train import Backpropagation
+from twofold.training import evaluate
 
 PIXELS, CLASSES, WIDTHS, IMAGES = 12, 5, (9, 8, 7), 11
 

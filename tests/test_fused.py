@@ -16,16 +16,17 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from helpers import SHORTCUTS
-from twofold import fused, learning
+from twofold import learning
 from twofold.data import Dataset
 from twofold.goodness import GOODNESS
-from twofold.layers import Dense, Layer, LocalModule
+from twofold.layers.layer import Dense, Layer, LocalModule
 from twofold.learning import Rule
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import Softmax
 from twofold.objectives import OBJECTIVES
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.run import build, method_for, set_precision
+from twofold.training import compiled as fused
+from twofold.training.run import build, method_for, set_precision
 
 CPU = torch.device("cpu")
 KINDS = [torch.float32, torch.bfloat16]

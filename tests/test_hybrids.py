@@ -15,16 +15,16 @@ from PIL import Image
 from torch import Tensor
 
 from helpers import nobody, refusal
-from twofold import evaluate
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
 from twofold.hybrids import hybrids, masks
+from twofold.methods.method import Hybrids
 from twofold.nets.unsupervised import Unsupervised
-from twofold.pictures import draw
-from twofold.plots_hybrids import hybrids_shown
+from twofold.plots.hybrids import hybrids_shown
 from twofold.recipes import RECIPES, UnsupervisedRecipe
-from twofold.run import build, load, method_for, name_picture, train
-from twofold.train import Hybrids
+from twofold.training import evaluate
+from twofold.training.pictures import draw
+from twofold.training.run import build, load, method_for, name_picture, train
 
 
 def seeded(seed: int = 0) -> torch.Generator:

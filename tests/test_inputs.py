@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from twofold.inputs import Images, Stated, busy, join, linear, outer, written_out
 from twofold.labels import LABEL_IN, neutral, one_of_n
-from twofold.layers import Dense, Layer, LocalModule
+from twofold.layers.inputs import Images, Stated, busy, join, linear, outer, written_out
+from twofold.layers.layer import Dense, Layer, LocalModule
 from twofold.learning import Rule
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES

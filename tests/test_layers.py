@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.goodness import GOODNESS
-from twofold.layers import Dense, Layer, LocalModule, dense
+from twofold.layers.layer import Dense, Layer, LocalModule, dense
 from twofold.learning import Rule, sample
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES, Objective

@@ -18,9 +18,9 @@ from torch import Tensor
 from helpers import refusal
 from twofold.claims import top_down
 from twofold.claims.lab import Lab
+from twofold.claims.plots.top_down import in_context
 from twofold.data import letters
 from twofold.errors import DataError, SettingError
-from twofold.plots_letters import in_context
 
 HALF = [0.5] * len(letters.FONTS)
 

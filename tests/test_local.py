@@ -17,11 +17,11 @@ from helpers import refusal
 from twofold.benchmarks.local import LocalLayer, Unfolded
 from twofold.data import Dataset
 from twofold.errors import SettingError
-from twofold.layers import Connected, Dense
+from twofold.layers.layer import Connected, Dense
+from twofold.layers.local import SPARE, WIDE, Fields, Local, blocks_of, local, of_units, tile_of
 from twofold.learning import Rule
-from twofold.local import SPARE, WIDE, Fields, Local, blocks_of, local, of_units, tile_of
 from twofold.recipes import RECIPES, UnsupervisedRecipe
-from twofold.run import build, load, train
+from twofold.training.run import build, load, train
 
 CIFAR = Fields((3, 32, 32), 3, 11, margin=5)
 MNIST = (Fields((1, 28, 28), 128, 10, 6), Fields((128, 4, 4), 220, 2), Fields((220, 3, 3), 512, 2))

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from helpers import refusal
-from twofold.claims.film import break_at
 from twofold.claims.moving import separation
+from twofold.claims.moving_training import break_at
+from twofold.claims.plots.moving import surprise
 from twofold.data.moving import Moving, jump, launch, place, reverse, stop, swap, turn
 from twofold.errors import DataError, SettingError
-from twofold.plots_video import surprise
 
 CANVAS = (11, 13)
 SPEEDS = (0.5, 1.0, 2.5)

@@ -16,13 +16,14 @@ import pytest
 import torch
 
 from helpers import SHORTCUTS
-from twofold import machine, run
+from twofold import machine
 from twofold.data import Dataset
 from twofold.errors import Diverged, RunError, SettingError
-from twofold.layers import dense
+from twofold.layers.layer import dense
 from twofold.learning import Rule
-from twofold.offload import keep_on_disk
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+from twofold.training import run
+from twofold.training.offload import keep_on_disk
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -57,7 +58,7 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from twofold import run
+from twofold.training import run
 from twofold.data import load
 from twofold.recipes import RECIPES
 

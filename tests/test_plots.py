@@ -13,9 +13,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from twofold import canvas, plots, plots_local, plots_regime
+from twofold.claims.plots import regime as plots_regime
 from twofold.errors import DataError, RunError
-from twofold.local import Fields
+from twofold.layers.local import Fields
+from twofold.plots import canvas
+from twofold.plots import local_fields as plots_local
+from twofold.plots import panels as plots
 
 
 @pytest.fixture

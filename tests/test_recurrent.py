@@ -16,16 +16,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from twofold.benchmarks.held import peak
-from twofold.connectivity import Masked
+from twofold.benchmarks.peak_memory import peak
 from twofold.goodness import GOODNESS
-from twofold.inputs import Constant
+from twofold.layers.connectivity import Masked
+from twofold.layers.inputs import Constant
+from twofold.layers.recurrent import RecurrentLayer, settle
 from twofold.learning import Rule
 from twofold.nets import recurrent
 from twofold.nets.recurrent import Lesson, Recurrent
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
-from twofold.recurrence import RecurrentLayer, settle
 
 CASES, INPUTS, WIDTHS, CLASSES, STRENGTH, RATE = 3, 40, (6, 5), 4, 2.0, 0.3
 BOTH = [*((goodness, objective) for goodness in GOODNESS if "squares" in goodness for objective in OBJECTIVES)]

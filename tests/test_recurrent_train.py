@@ -20,19 +20,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers import first, nobody, refusal
-from twofold import evaluate, recurrence, run
 from twofold.data import Dataset
 from twofold.errors import DataError, Diverged, SettingError, TwofoldError
 from twofold.goodness import GOODNESS
-from twofold.inputs import Constant
+from twofold.layers import recurrent as recurrence
+from twofold.layers.inputs import Constant
 from twofold.learning import Rule
+from twofold.methods.recurrent import Settling
 from twofold.nets import recurrent
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
 from twofold.recipes import RecurrentRecipe
-from twofold.run import build, method_for
-from twofold.train_recurrent import Settling
+from twofold.training import evaluate, run
+from twofold.training.run import build, method_for
 
 CPU = torch.device("cpu")
 RULE = Rule(GOODNESS["minus_sum_of_squares"], OBJECTIVES["swish_symba"], 5.0, smoothing=0.0, decay=0.0, peer=0.0)

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from helpers import AUTHORS
+from twofold.methods.method import ForwardForward
 from twofold.negatives import NEGATIVES
 from twofold.normalize import TINY
 from twofold.recipes import RECIPES, FeedForwardRecipe
-from twofold.run import build
-from twofold.train import ForwardForward
+from twofold.training.run import build
 
 Array = NDArray[np.float64]
 

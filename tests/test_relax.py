@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from twofold.claims.glom import shares
 from twofold.claims.no_later import redraw
+from twofold.claims.plots.relax import relaxation
 from twofold.claims.relax import (
     BRIEF,
     brief,
@@ -40,7 +41,6 @@ from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
 from twofold.objectives import swish_symba
-from twofold.plots_relax import relaxation
 from twofold.recipes.recurrent import recurrent
 
 RULE = Rule(goodness=minus_sum_of_squares, objective=swish_symba, temperature=2.0)

@@ -18,12 +18,12 @@ import pytest
 import torch
 
 from helpers import SHORTCUTS, hashes, refusal
-from twofold import checkpoint, evaluate, run
-from twofold import folder as run_folder
+from twofold import checkpoint
 from twofold.data import Dataset
+from twofold.methods.method import Method
 from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.run import Result, Silent
-from twofold.train import Method
+from twofold.training import evaluate, run, run_folder
+from twofold.training.run import Result, Silent
 
 
 def train(recipe: Recipe, folder: Path, data: Dataset, **options: Any) -> Result:
@@ -404,7 +404,7 @@ import json, resource, signal, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from twofold import run
+from twofold.training import run
 from twofold.data import load
 from twofold.errors import RunError
 from twofold.recipes import RECIPES

@@ -15,7 +15,7 @@ from helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe
-from twofold.run import train
+from twofold.training.run import train
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import SHORTCUTS, first, nobody
 from twofold.data import Dataset
-from twofold.layers import Dense, Learned
+from twofold.layers.layer import Dense, Learned
 from twofold.learning import sample
+from twofold.methods.method import Backpropagation, ForwardForward, Method, Seen
 from twofold.negatives import NEGATIVES
 from twofold.nets.feedforward import Softmax
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.run import build, method_for
-from twofold.train import Backpropagation, ForwardForward, Method, Seen
+from twofold.training.run import build, method_for
 
 CPU = torch.device("cpu")
 TOLERANCES = st.floats(0.01, 0.99)

@@ -16,12 +16,12 @@ from torch import Tensor
 from helpers import AUTHORS, SHORTCUTS, first, nobody, refusal
 from twofold.data import Dataset
 from twofold.errors import Diverged
-from twofold.inputs import Below
-from twofold.layers import Dense, Learned
+from twofold.layers.inputs import Below
+from twofold.layers.layer import Dense, Learned
+from twofold.methods.method import ForwardForward, Method, Seen
 from twofold.nets.feedforward import Softmax
 from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.run import Result, build, method_for, train
-from twofold.train import ForwardForward, Method, Seen
+from twofold.training.run import Result, build, method_for, train
 
 
 def method_of(recipe: Recipe, data: Dataset) -> Method:

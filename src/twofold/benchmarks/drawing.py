@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from twofold.benchmarks.bench import three
-from twofold.canvas import INK, POSITIVE, TWIN, panel
+from twofold.plots.canvas import INK, POSITIVE, TWIN, panel
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
 """What the two are called in pictures, and their colors."""

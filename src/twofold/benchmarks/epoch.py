@@ -10,11 +10,13 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from twofold import canvas, machine, report
+from twofold import machine
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, three, told
 from twofold.benchmarks.drawing import LOOK, bars
 from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair, warm_up
+from twofold.cli import report
 from twofold.data import Dataset
+from twofold.plots import canvas
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe
 
 SLICE, ROUNDS = 6000, 7

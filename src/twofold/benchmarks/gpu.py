@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twofold import canvas, report
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
 from twofold.benchmarks.drawing import LOOK, bars
 from twofold.benchmarks.roofline import fractions
 from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair, warm_up
+from twofold.cli import report
 from twofold.errors import SettingError
-from twofold.evaluate import test
+from twofold.plots import canvas
+from twofold.training.evaluate import test
 
 RECIPES = ("mnist", "mnist-wide")
 """Those whose epochs are timed; the last one is trained to its end."""

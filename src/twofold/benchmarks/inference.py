@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold import canvas, report, run
 from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, seconds_of, spread, three, told
 from twofold.benchmarks.drawing import bars
 from twofold.benchmarks.trainer import layers_of, pair
-from twofold.evaluate import SHORTLIST
+from twofold.cli import report
 from twofold.nets.feedforward import FeedForward
+from twofold.plots import canvas
+from twofold.training import run
+from twofold.training.evaluate import SHORTLIST
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from twofold import canvas, fused, report
 from twofold.benchmarks.bench import (
     Benchmark,
     Workbench,
@@ -25,12 +24,15 @@ from twofold.benchmarks.bench import (
     told,
 )
 from twofold.benchmarks.drawing import bars
-from twofold.connectivity import Masked
-from twofold.inputs import Below, busy, written_out
-from twofold.layers import Connected, Dense, Layer
+from twofold.cli import report
+from twofold.layers.connectivity import Masked
+from twofold.layers.inputs import Below, busy, written_out
+from twofold.layers.layer import Connected, Dense, Layer
+from twofold.layers.local import Fields, Local, tile_of
 from twofold.learning import Rule
-from twofold.local import Fields, Local, tile_of
 from twofold.machine import compute_type
+from twofold.plots import canvas
+from twofold.training import compiled as fused
 
 UPDATES, ROUNDS = 8, 9
 """Updates of a burst, and how many bursts there are."""

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-from twofold import canvas, machine, report
+from twofold import machine
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line
 from twofold.benchmarks.one_step import CLASSES, SHAPE
+from twofold.cli import report
 from twofold.errors import RunError, SettingError
+from twofold.plots import canvas
 
 CONTENDERS = {
     "ff": ("FF", canvas.POSITIVE),

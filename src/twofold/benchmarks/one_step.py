@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
-from twofold import run
-from twofold.benchmarks.held import peak, process_growth
+from twofold.benchmarks.peak_memory import peak, process_growth
 from twofold.benchmarks.trainer import every_case, pair, with_net_of
 from twofold.machine import compute_type
 from twofold.normalize import normalize
 from twofold.recipes import BackpropRecipe
+from twofold.training import run
 
 SHAPE, CLASSES, PARTS = (1, 28, 28), 10, 8
 

@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold import canvas, report
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line, three, told
 from twofold.benchmarks.drawing import LOOK, bars, stack
-from twofold.benchmarks.held import peak
+from twofold.benchmarks.peak_memory import peak
 from twofold.benchmarks.roofline import fractions
 from twofold.benchmarks.trainer import IMAGES, Trainer, every_case, layers_of
+from twofold.cli import report
 from twofold.data import Dataset
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
+from twofold.plots import canvas
 from twofold.recipes import Recipe
 from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin

@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twofold import canvas, report
 from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, three, told
 from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.operations import operations, shares, square_products
 from twofold.benchmarks.trainer import RATE, Trainer, every_case, layers_of, pair
+from twofold.cli import report
 from twofold.data import Dataset
+from twofold.plots import canvas
 from twofold.recipes import Recipe
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from twofold import canvas, report
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, spread, three, told
 from twofold.benchmarks.drawing import LOOK
 from twofold.benchmarks.trainer import Trainer, layers_of, pair, warm_up
+from twofold.cli import report
 from twofold.data import Dataset
 from twofold.errors import SettingError
-from twofold.evaluate import test
+from twofold.plots import canvas
 from twofold.recipes import Recipe
+from twofold.training.evaluate import test
 
 RECIPE = "mnist"
 COUNTS = {"forward-forward": "slow", "backprop": "fast"}

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from twofold import fused, recipes, run
+from twofold import recipes
 from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.training import compiled as fused
+from twofold.training import run
 
 R = TypeVar("R", bound=Recipe)
 

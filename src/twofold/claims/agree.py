@@ -27,14 +27,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from twofold.claims.film import FULL, SEED, SMOKE, Film, film_data, see, taught, twins
 from twofold.claims.lab import Finding, Lab
 from twofold.claims.moving import KINDS, before_break, breaks, doubt, parts_of, separation
+from twofold.claims.moving_training import FULL, SEED, SMOKE, Film, film_data, see, taught, twins
 from twofold.data import Dataset
 from twofold.data.moving import Broken, Moving, launch
+from twofold.layers.recurrent import Source
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
-from twofold.recurrence import Source
 
 HEARD = ("as it is", "of another video", "neither", "top-down alone", "lateral alone")
 """What the first layer gets from above and from beside at the frame in question."""

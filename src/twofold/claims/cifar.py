@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from twofold.claims.lab import Finding, Lab, errors, percent, small_recurrent, small_recurrent_twin
 from twofold.data import Dataset
-from twofold.evaluate import test
 from twofold.recipes import RECIPES, BackpropRecipe, PictureRecipe, RecurrentRecipe
-from twofold.run import Run
+from twofold.training.evaluate import test
+from twofold.training.run import Run
 
 R = TypeVar("R", bound=PictureRecipe)
 

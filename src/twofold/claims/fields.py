@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, errors
 from twofold.nets.feedforward import FeedForward
-from twofold.run import build
+from twofold.training.run import build
 
 
 def fields(lab: Lab) -> Finding:

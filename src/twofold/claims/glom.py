@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, mean_errors
-from twofold.inputs import Constant
+from twofold.layers.inputs import Constant
+from twofold.layers.recurrent import RecurrentLayer, Source
 from twofold.nets.recurrent import Recurrent
-from twofold.recurrence import RecurrentLayer, Source
-from twofold.run import Run
+from twofold.training.run import Run
 
 NAMES = {"below": "bottom-up", "above": "top-down", "beside": "lateral"}
 

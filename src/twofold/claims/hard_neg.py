@@ -15,7 +15,7 @@ from dataclasses import replace
 from twofold.claims.lab import Finding, Lab, errors
 from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
-from twofold.run import Run
+from twofold.training.run import Run
 
 Reached = dict[str, float | int | None]
 

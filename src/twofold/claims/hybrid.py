@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from twofold.claims.lab import Finding, Lab, mean_errors, percent
-from twofold.evaluate import test
 from twofold.learning import half_constant_half_linear
 from twofold.nets.unsupervised import Unsupervised
 from twofold.recipes import RECIPES, BackpropRecipe, UnsupervisedRecipe
 from twofold.recipes.digits import twin as digits_twin
-from twofold.run import build
+from twofold.training.evaluate import test
+from twofold.training.run import build
 
 
 def hybrid(lab: Lab) -> Finding:

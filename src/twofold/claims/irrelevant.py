@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 from twofold.claims.lab import Finding, Lab, error, percent
 from twofold.data import Dataset
 from twofold.recipes import FeedForwardRecipe, Recipe
-from twofold.run import build
+from twofold.training.run import build
 
 ROWS = 2
 

@@ -18,16 +18,16 @@ from torch import nn
 from twofold import checkpoint, data, machine
 from twofold.data import Dataset
 from twofold.errors import unknown
-from twofold.evaluate import Tested, test
+from twofold.methods.recipe import BackpropRecipe, FeedForwardRecipe, RecurrentRecipe
 from twofold.recipes import RECIPES, Recipe
 from twofold.recipes.digits import digits
 from twofold.recipes.digits import twin as digits_twin
 from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe, RecurrentRecipe
 from twofold.recipes.recurrent import recurrent
 from twofold.recipes.recurrent import twin as recurrent_twin
-from twofold.run import Progress, Run, Silent, load, set_precision, train
+from twofold.training.evaluate import Tested, test
+from twofold.training.run import Progress, Run, Silent, load, set_precision, train
 
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")

@@ -19,7 +19,7 @@ import torch
 from twofold.claims.lab import Finding, Lab, error, errors
 from twofold.data import Dataset
 from twofold.nets.feedforward import FeedForward
-from twofold.run import Run
+from twofold.training.run import Run
 
 
 def label_in(lab: Lab) -> Finding:

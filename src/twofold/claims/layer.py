@@ -22,7 +22,7 @@ from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, percent
 from twofold.recipes import Recipe
-from twofold.run import Run
+from twofold.training.run import Run
 
 
 def layer(lab: Lab) -> Finding:

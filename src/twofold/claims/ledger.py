@@ -12,7 +12,7 @@ from twofold.claims.agree import agree
 from twofold.claims.cheap import cheap
 from twofold.claims.cifar import cifar
 from twofold.claims.cost import cost
-from twofold.claims.fast_test import fast_test
+from twofold.claims.fast import fast_test
 from twofold.claims.fields import fields
 from twofold.claims.from_start import from_start
 from twofold.claims.glom import glom
@@ -34,7 +34,7 @@ from twofold.claims.recurrent import recurrent
 from twofold.claims.regime import regime
 from twofold.claims.relax import relax
 from twofold.claims.shortlist import shortlist
-from twofold.claims.slow_test import slow_test
+from twofold.claims.slow import slow_test
 from twofold.claims.top_down import top_down
 from twofold.claims.video import video
 from twofold.errors import RunError, SettingError, unknown

@@ -17,10 +17,10 @@ import torch
 
 from twofold.claims.hybrid import settings as hybrid_settings
 from twofold.claims.lab import Finding, Lab, errors, percent
-from twofold.nets.taught import activities
+from twofold.nets.classifier import activities
 from twofold.nets.unsupervised import Unsupervised
 from twofold.recipes import RECIPES, BackpropRecipe, UnsupervisedRecipe
-from twofold.run import Run
+from twofold.training.run import Run
 
 PEER = 0.03
 """Strength of peer normalization in the net that has it."""

@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from twofold.claims.film import FULL, SEED, SMOKE, Film, film_data, see, taught, twins
 from twofold.claims.lab import Finding, Lab, percent
+from twofold.claims.moving_training import FULL, SEED, SMOKE, Film, film_data, see, taught, twins
 from twofold.data import Dataset
 from twofold.data.moving import Broken, Moving, jump, launch, reverse, stop, swap, turn
-from twofold.inputs import Constant
+from twofold.layers.inputs import Constant
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent, State
 

@@ -28,10 +28,10 @@ from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, errors
 from twofold.data import Dataset
+from twofold.methods.recipe import LabelRecipe
 from twofold.nets.recurrent import Recurrent
 from twofold.recipes import Recipe
-from twofold.recipes.recipe import LabelRecipe
-from twofold.run import Net, build, method_for
+from twofold.training.run import Net, build, method_for
 
 OTHER_SEED = 1000
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from twofold.claims.lab import Finding, Lab, mean_errors
-from twofold.run import Run
+from twofold.training.run import Run
 
 
 def norm(lab: Lab) -> Finding:

@@ -45,11 +45,11 @@ from torch.nn.functional import cross_entropy, linear
 
 from twofold.claims.lab import Finding, Lab, errors, percent
 from twofold.data import Dataset
+from twofold.methods.recipe import BackpropRecipe, RecurrentRecipe
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent, State
 from twofold.normalize import normalize
-from twofold.recipes.recipe import BackpropRecipe, RecurrentRecipe
-from twofold.run import build, set_precision
+from twofold.training.run import build, set_precision
 
 THRESHOLD = 0.01
 """Influence from which a layer counts as reached, as a share of its state's length."""

@@ -38,18 +38,18 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, percent
-from twofold.connectivity import Full, Masked
 from twofold.data import Dataset, letters
-from twofold.inputs import Constant
+from twofold.layers.connectivity import Full, Masked
+from twofold.layers.inputs import Constant
+from twofold.methods.method import Backpropagation
+from twofold.methods.recipe import BackpropRecipe, RecurrentRecipe
+from twofold.methods.recurrent import Settling
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent, State
 from twofold.normalize import normalize
 from twofold.recipes.mnist import twin as mnist_twin
-from twofold.recipes.recipe import BackpropRecipe, RecurrentRecipe
 from twofold.recipes.recurrent import recurrent
-from twofold.run import rule_of, set_precision
-from twofold.train import Backpropagation
-from twofold.train_recurrent import Settling
+from twofold.training.run import rule_of, set_precision
 
 WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
 """What the read-out is fitted to."""

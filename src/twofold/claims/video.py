@@ -34,13 +34,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from twofold.claims.lab import Finding, Lab, error, errors, mean_and_std, percent
 from twofold.data import Dataset
-from twofold.evaluate import test
-from twofold.inputs import Constant
+from twofold.layers.inputs import Constant
+from twofold.layers.recurrent import Moment, RecurrentLayer, Settled, Source, settle
 from twofold.learning import Rule, peers
+from twofold.methods.recipe import RecurrentRecipe
 from twofold.nets.recurrent import Lesson, Recurrent, State
-from twofold.recipes.recipe import RecurrentRecipe
-from twofold.recurrence import Moment, RecurrentLayer, Settled, Source, settle
-from twofold.run import build, method_for
+from twofold.training.evaluate import test
+from twofold.training.run import build, method_for
 
 SEEDS = [0, 1]
 

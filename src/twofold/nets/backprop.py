@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from twofold.connectivity import Connectivity, Full
 from twofold.errors import SettingError
+from twofold.layers.connectivity import Connectivity, Full
 from twofold.learning import Narrow, Update, smooth_and_step
 from twofold.normalize import centered, normalize
 

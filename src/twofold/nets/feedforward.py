@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from twofold.errors import SettingError, unknown
-from twofold.inputs import Below, Constant, Images, Stated
 from twofold.labels import LABEL_IN, neutral, one_of_n
-from twofold.layers import Layer
-from twofold.nets.taught import ROWS, Softmax, TaughtByGoodness, activities, side_by_side
+from twofold.layers.inputs import Below, Constant, Images, Stated
+from twofold.layers.layer import Layer
+from twofold.nets.classifier import ROWS, Softmax, TaughtByGoodness, activities, side_by_side
 
 
 class FeedForward(TaughtByGoodness):

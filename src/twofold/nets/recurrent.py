@@ -9,14 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.connectivity import Connectivity
 from twofold.errors import DataError, SettingError, unknown
-from twofold.inputs import Constant
 from twofold.labels import LABEL_TO, neutral, one_of_n
+from twofold.layers.connectivity import Connectivity
+from twofold.layers.inputs import Constant
+from twofold.layers.recurrent import Moment, RecurrentLayer, Settled, Source
 from twofold.learning import Rule
-from twofold.nets.taught import Softmax, TaughtByGoodness
+from twofold.nets.classifier import Softmax, TaughtByGoodness
 from twofold.normalize import centered, normalize
-from twofold.recurrence import Moment, RecurrentLayer, Settled, Source
 
 ROWS = 500
 """Images that settle at once in a test."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from twofold.errors import SettingError
-from twofold.inputs import Constant
-from twofold.layers import Layer
-from twofold.nets.taught import ROWS, ReadBySoftmax, Softmax, side_by_side
+from twofold.layers.inputs import Constant
+from twofold.layers.layer import Layer
+from twofold.nets.classifier import ROWS, ReadBySoftmax, Softmax, side_by_side
 from twofold.normalize import centered, normalize
 
 

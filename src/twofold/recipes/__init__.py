@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twofold.errors import unknown
+from twofold.methods.recipe import (
+    BackpropRecipe,
+    FeedForwardRecipe,
+    GoodnessRecipe,
+    PictureRecipe,
+    Recipe,
+    RecurrentRecipe,
+    UnsupervisedRecipe,
+)
 from twofold.recipes import (
     cifar_local,
     digits,
@@ -14,15 +23,6 @@ from twofold.recipes import (
     mnist_jitter,
     mnist_wide,
     recurrent,
-)
-from twofold.recipes.recipe import (
-    BackpropRecipe,
-    FeedForwardRecipe,
-    GoodnessRecipe,
-    PictureRecipe,
-    Recipe,
-    RecurrentRecipe,
-    UnsupervisedRecipe,
 )
 
 __all__ = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twofold.recipes.recipe import BackpropRecipe, FeedForwardRecipe
+from twofold.methods.recipe import BackpropRecipe, FeedForwardRecipe
 
 mnist = FeedForwardRecipe(
     data="mnist",

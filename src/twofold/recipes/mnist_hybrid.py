@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from twofold.methods.recipe import UnsupervisedRecipe
 from twofold.recipes import mnist
-from twofold.recipes.recipe import UnsupervisedRecipe
 
 mnist_hybrid = UnsupervisedRecipe(
     data="mnist",

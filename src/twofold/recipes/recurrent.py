@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from twofold.methods.recipe import RecurrentRecipe
 from twofold.recipes import mnist
-from twofold.recipes.recipe import RecurrentRecipe
 
 recurrent = RecurrentRecipe(
     data="mnist",

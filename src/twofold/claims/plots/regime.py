@@ -1,0 +1,57 @@
+"""The picture of the regimes: who errs less often, by the number of labeled images and the width of the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+from twofold.errors import DataError
+from twofold.plots.canvas import INK, POSITIVE, TWIN, headline, places, write
+
+Errors = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""By number of images and by width: mean and std, in percent."""
+
+SIDES = LinearSegmentedColormap.from_list("sides", [POSITIVE, "#FFFFFF", TWIN])
+MOST = 3.0
+"""Ratio of errors at which the colors end."""
+
+
+def regimes(ours: Errors, twins: Errors, path: Path) -> Path:
+    """Draw a map with the errors of both sides in each cell, blue where Forward-Forward's is the smaller one.
+
+    Args:
+        ours: of Forward-Forward's slow test.
+        twins: of the twin, with the same names.
+        path: the PNG to write.
+
+    Raises:
+        DataError: the names differ, or there are none.
+    """
+    if not ours or {name: list(row) for name, row in ours.items()} != {name: list(row) for name, row in twins.items()}:
+        raise DataError("a map of regimes needs the errors of both sides for the same numbers of images and widths")
+    images, widths = list(ours), list(next(iter(ours.values())))
+    ratio = np.array([[ours[row][column]["mean"] / twins[row][column]["mean"] for column in widths] for row in images])
+    figure, [[place]] = places(1, 1, 7.4, 0.9 * len(images) + 1)
+    place.set_visible(True)
+    drawn = place.imshow(ratio, cmap=SIDES, norm=LogNorm(1 / MOST, MOST), aspect="auto")
+    for (row, column), value in np.ndenumerate(ratio):
+        mine, theirs = (each[images[row]][widths[column]]["mean"] for each in (ours, twins))
+        color = "white" if abs(np.log(value)) > 0.7 * np.log(MOST) else INK
+        place.text(column, row, f"{mine:.2f} : {theirs:.2f}", ha="center", va="center", fontsize=12, color=color)
+    place.set_xticks(range(len(widths)), widths, fontsize=11)
+    place.set_yticks(range(len(images)), images, fontsize=11)
+    place.tick_params(length=0, colors=INK)
+    place.spines[:].set_visible(False)
+    bar = figure.colorbar(drawn, ax=place, ticks=[1 / MOST, 1 / 2, 1, 2, MOST])
+    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in (1 / MOST, 1 / 2, 1, 2, MOST)], fontsize=10.5)
+    bar.ax.minorticks_off()
+    bar.set_label("error / twin's error", fontsize=11, color=INK)
+    headline(
+        figure,
+        "Test error in %, Forward-Forward : backprop",
+        "blue: Forward-Forward errs less often; grey: backprop does",
+    )
+    return write(figure, path)

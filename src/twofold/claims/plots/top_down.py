@@ -1,0 +1,98 @@
+"""Pictures of what an ambiguous letter is taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from twofold.errors import DataError
+from twofold.plots.canvas import INK, NEGATIVE, POSITIVE, TWIN, headline, legend, panel, places, write
+
+
+def in_context(
+    shown: Sequence[torch.Tensor],
+    readings: Mapping[str, NDArray[Any]],
+    texts: Sequence[str],
+    answers: Sequence[str],
+    path: Path,
+) -> Path:
+    """Draw how context decides what a shape is read as (talk 17:56).
+
+    Left: what was shown, one context above the other, with the same shapes. Middle: the share of renderings that is
+    read as each context asks for, at each iteration, for the first net in full and for the others pale. Right: what
+    the first net's read-out says of each rendering, before settling and after.
+
+    Args:
+        shown: for each of two contexts, images ``(renderings, 1, height, width)``.
+        readings: net -> what its read-out says, ``(contexts, iterations from 0, renderings)``; above 0 is the first
+            context's answer, below it the second's.
+        texts: what the contexts are called.
+        answers: what each asks for.
+        path: the PNG to write.
+
+    Raises:
+        DataError: there are not two contexts everywhere, or nothing to draw.
+    """
+    fit = len(shown) == len(texts) == len(answers) == 2 and readings
+    if not fit or any(each.ndim != 3 or len(each) != 2 or not each.size for each in readings.values()):
+        shapes = [each.shape for each in readings.values()]
+        raise DataError(
+            f"{len(shown)} contexts and readings of shape {shapes}: expected two contexts, and for each net "
+            "(2, iterations, renderings)"
+        )
+    figure, [[left, middle, right]] = places(1, 3, 4.9, 4.1, 0.12)
+    for place in (left, middle, right):
+        place.set_visible(True)
+
+    columns = [np.concatenate([image[0].numpy() for image in each[:6]], 0) for each in shown]
+    left.imshow(
+        np.concatenate([columns[0], np.ones((len(columns[0]), 3)), columns[1]], 1), cmap="gray_r", vmin=0, vmax=1
+    )
+    left.set_title(f"Shown: {texts[0]} and {texts[1]}, the same shapes", fontsize=13, color=INK)
+    left.set_axis_off()
+
+    colors = (POSITIVE, NEGATIVE)
+    for number, (net, reading) in enumerate(readings.items()):
+        right_way = 100 * np.stack([(reading[0] > 0).mean(-1), (reading[1] <= 0).mean(-1)])
+        for context in range(2):
+            middle.plot(
+                np.arange(right_way.shape[1]),
+                right_way[context],
+                color=colors[context],
+                marker="o",
+                ms=4,
+                lw=2 if not number else 1.2,
+                alpha=1 if not number else 0.4,
+                ls="-" if not number else "--",
+                label=f"{answers[context]} in {texts[context]}" + (f", {net}" if number else ""),
+            )
+    middle.axhspan(35, 65, color="#EEEEEE", zorder=0, label="it does not know")
+    middle.axhline(90, color=TWIN, lw=1, ls=":", label="90 %")
+    panel(middle, "Read from the middle letter's units", "iteration", "% of renderings")
+    middle.set_ylim(0, 103)
+    middle.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(middle, 2)
+
+    first = next(iter(readings.values()))
+    bins = np.linspace(first.min(), first.max(), 41).tolist()
+    for context in range(2):
+        right.hist(
+            first[context, 0], bins, color=colors[context], histtype="step", ls="--", label=f"{texts[context]} before"
+        )
+        right.hist(first[context, -1], bins, color=colors[context], alpha=0.6, label=f"{texts[context]} settled")
+    right.axvline(0, color=INK, lw=1)
+    panel(right, "The two readings of the shape", f"read-out: {answers[1]} below 0, {answers[0]} above", "renderings")
+    legend(right, 2)
+    headline(
+        figure,
+        "Context decides what the shape in the middle is",
+        "the units see the middle letter alone; of its neighbors they know from above. The read-out was fitted on "
+        "other words, before settling",
+    )
+    return write(figure, path)

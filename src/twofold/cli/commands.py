@@ -1,0 +1,213 @@
+"""What each command does: it calls, prints, and computes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twofold import benchmarks, data, machine, recipes
+from twofold import claims as ledger
+from twofold.cli import report
+from twofold.cli.arguments import Bench, Claims, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
+from twofold.cli.image_file import read_picture
+from twofold.cli.progress import Bar
+from twofold.errors import SettingError
+from twofold.training import pictures, run
+from twofold.training.evaluate import test
+from twofold.training.run_folder import Result
+
+
+def train(words: Sequence[str]) -> None:
+    """Train a recipe, test it and draw its pictures."""
+    if not words or words[0].startswith("-"):
+        print(f"usage: twofold train RECIPE [--field value ...]\n\nRecipes\n{recipe_lines()}")
+        if words[:1] in (["--help"], ["-h"]):
+            return
+        raise SettingError("twofold train needs the name of a recipe: try `twofold train digits`")
+    name, words = words[0], words[1:]
+    recipe = recipes.find(name)
+    command = dataclasses.make_dataclass(
+        "Train", [("recipe", type(recipe)), ("options", Training)], frozen=True, namespace={"__doc__": f"Train {name}."}
+    )
+    parsed: Any = parse(command, words, f"train {name}", command(recipe, Training()))
+    _train(name, parsed.recipe, parsed.options)
+
+
+def _train(name: str, recipe: Any, options: Training) -> None:
+    dataset = data.load(recipe.data, options.data_dir)
+    folder = options.run or _free_folder(f"{name}-seed{recipe.seed}", options.resume)
+
+    def go(name: str, recipe: Any, folder: Path) -> Result:
+        with Bar(name, recipe.epochs) as bar:
+            return run.train(
+                recipe,
+                folder,
+                dataset,
+                name=name,
+                device=options.device,
+                precision=options.precision,
+                resume=options.resume,
+                offload=options.offload and recipe.method in ("forward-forward", "unsupervised"),
+                progress=bar,
+            )
+
+    results = [go(name, recipe, folder)]
+    twin_name, twin = recipes.twin_of(name), None
+    if options.with_twin and twin_name:
+        results.append(go(twin_name, recipes.as_twin(recipes.find(twin_name), recipe), folder / "twin"))
+        twin = run.load(folder / "twin", options.device)
+    print(report.comparison(results))
+    if options.pictures:
+        held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
+        print(
+            "pictures: " + ", ".join(str(path) for path in pictures.draw(run.load(folder, options.device), held, twin))
+        )
+    if options.json:
+        answer = asdict(results[0]) | ({"twin": asdict(results[1])} if twin else {})
+        print(json.dumps(answer))
+
+
+def _free_folder(name: str, resume: bool) -> Path:
+    """``runs/name``, or with a number behind it: to resume the last that exists, else the first that does not."""
+    number, folder = 1, Path("runs") / name
+    while (following := folder if number == 1 else Path("runs") / f"{name}-{number}").exists():
+        number += 1
+        last = following
+    return last if resume and number > 1 else following
+
+
+def evaluate(words: Sequence[str]) -> None:
+    """Test a run."""
+    options = parse(Eval, words, "eval")
+    if options.shortlist < 1:
+        raise SettingError(f"--shortlist is {options.shortlist}, expected at least 1")
+    loaded = run.load(options.run, options.device, None if options.precision == "auto" else options.precision)
+    dataset = run.held_out(loaded, options.data_dir)
+    device = next(loaded.net.parameters()).device
+    tested = test(loaded.net, dataset.test_images.to(device), dataset.test_labels.to(device), options.shortlist)
+    if options.test not in (*tested.error, "all"):
+        had = ", ".join(tested.error)
+        raise SettingError(f"--test is {options.test}, but the net of {options.run} has only: {had}")
+    chosen = {name: error for name, error in tested.error.items() if options.test in (name, "all")}
+    print(report.tests(chosen, tested.passes_per_image, tested.layer_error))
+    if options.json:
+        key = "validation_error" if loaded.recipe.validation else "test_error"
+        passes = {name: tested.passes_per_image[name] for name in chosen}
+        facts = {key: chosen, "passes_per_image": passes, "layer_error": tested.layer_error}
+        print(
+            json.dumps({**facts, "dataset": dataset.name, "official_data": dataset.official, "run": str(options.run)})
+        )
+
+
+def predict(words: Sequence[str]) -> None:
+    """Classify one picture with every test."""
+    options = parse(Predict, words, "predict")
+    loaded = run.load(options.run)
+    answer = run.name_picture(loaded.net, read_picture(options.image, loaded.shape))
+    print(report.answer(answer))
+    if options.json:
+        print(json.dumps(answer))
+
+
+def plot(words: Sequence[str]) -> None:
+    """Draw the pictures of a run."""
+    options = parse(Plot, words, "plot")
+    loaded = run.load(options.run)
+    twin = run.load(options.run / "twin") if (options.run / "twin" / "result.json").exists() else None
+    drawn = [str(path) for path in pictures.draw(loaded, run.held_out(loaded, options.data_dir), twin)]
+    print("\n".join(drawn))
+    if options.json:
+        print(json.dumps({"pictures": drawn}))
+
+
+def data_get(words: Sequence[str]) -> None:
+    """Find or download a data set."""
+    if words[:1] != ["get"]:
+        if words[:1] in (["--help"], ["-h"]):
+            print(f"usage: twofold data get NAME [--data-dir DIR] [--json]\n\nnames: {', '.join(data.DATASETS)}")
+            return
+        raise SettingError("twofold data has one command: twofold data get NAME")
+    options = parse(DataGet, words[1:], "data get")
+    dataset = data.load(options.name, options.data_dir)
+    facts = {
+        "dataset": dataset.name,
+        "train": len(dataset.train_labels),
+        "test": len(dataset.test_labels),
+        "shape": list(dataset.shape),
+        "classes": dataset.classes,
+        "official_data": dataset.official,
+        "fingerprint": dataset.fingerprint,
+    }
+    print("\n".join(f"{name:14} {value}" for name, value in facts.items()))
+    if options.json:
+        print(json.dumps(facts))
+
+
+def claims(words: Sequence[str]) -> None:
+    """List the ledger or run a claim."""
+    if words[:1] != ["run"]:
+        options = parse(Claims, words, "claims")
+        listing = ledger.listing(options.results / "claims")
+        print(json.dumps(listing) if options.json else report.ledger(listing))
+        return
+    wanted = parse(ClaimsRun, words[1:], "claims run")
+    record = ledger.run(
+        wanted.id,
+        wanted.size,
+        runs=wanted.runs,
+        device=wanted.device,
+        precision=wanted.precision,
+        data_dir=wanted.data_dir,
+        progress=Bar,
+    )
+    if wanted.size == "full":
+        ledger.write(record, wanted.results / "claims")
+    print(report.claim(record))
+    if wanted.json:
+        print(json.dumps(record))
+
+
+def bench(words: Sequence[str]) -> None:
+    """Run a benchmark, keep its record and draw it."""
+    if not words or words[0].startswith("-"):
+        print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{benchmark_lines()}")
+        if words[:1] in (["--help"], ["-h"]):
+            return
+        raise SettingError("twofold bench needs the name of a benchmark: try `twofold bench epoch`")
+    name, words = words[0], words[1:]
+    kind = benchmarks.find(name)
+    command = dataclasses.make_dataclass(
+        "Bench", [("benchmark", kind), ("options", Bench)], frozen=True, namespace={"__doc__": f"Run {name}."}
+    )
+    parsed: Any = parse(command, words, f"bench {name}", command(kind(), Bench()))
+    options = parsed.options
+    device = machine.choose_device(options.device)
+    precision = machine.choose_precision(options.precision, device)
+    place = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
+    record = benchmarks.run(name, parsed.benchmark, place, options.folder)
+    print(f"{parsed.benchmark.table(record)}\n\nrecord: {options.folder / name}.json, picture: {name}.png")
+    if options.json:
+        print(json.dumps(record))
+
+
+def benchmark_lines() -> str:
+    """The benchmarks, a line each."""
+    said = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in benchmarks.BENCHMARKS.items()}
+    return "\n".join(f"  {name:14} {line}" for name, line in said.items())
+
+
+def recipe_lines() -> str:
+    """The recipes that have a twin, a line each."""
+
+    lines = []
+    for name, recipe in recipes.RECIPES.items():
+        if recipes.twin_of(name):
+            widths = " x ".join(str(width) for width in recipe.widths)
+            lines.append(f"  {name:24} {recipe.data}, layers of {widths}, {recipe.epochs} epochs")
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""Results as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twofold.training.run_folder import Result
+
+
+def percent(share: float) -> str:
+    """An error as people read it."""
+    return f"{100 * share:.2f} %"
+
+
+def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """Rows in columns, the first row being the heads; the columns in ``left`` are set left, the others right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def tests(errors: dict[str, float], passes: dict[str, int], layer_error: Sequence[float]) -> str:
+    """The tests of one net, and each of its layers alone."""
+    rows = [["test", "error", "forward passes per image"]]
+    rows += [[name, percent(error), str(passes[name])] for name, error in errors.items()]
+    rows += [[f"layer {number} alone", percent(error), ""] for number, error in enumerate(layer_error, 1)]
+    return table(rows)
+
+
+def comparison(results: Sequence[Result]) -> str:
+    """Trained nets side by side: a line for each test of each."""
+    held = "validation" if results[0].validation_error else "test"
+    rows = [["", "test", f"{held} error", "passes per image", "epochs", "seconds", "s/epoch"]]
+    for result in results:
+        errors = result.test_error or result.validation_error
+        last = [str(result.epochs), f"{result.seconds:.1f}", f"{result.seconds_per_epoch:.2f}"]
+        for name, error in errors.items():
+            rows.append([result.method, name, percent(error), str(result.passes_per_image[name]), *last])
+            last = ["", "", ""]
+        for number, error in enumerate(result.layer_error, 1):
+            rows.append(["", f"layer {number} alone", percent(error), "", "", "", ""])
+    first = results[0]
+    widths = " x ".join(str(width) for width in first.settings["widths"])
+    official = "official" if first.official_data else "not the official bytes"
+    return (
+        f"\n{first.recipe}: {widths}, {first.dataset} ({official}), seed {first.seed}, {first.precision} on "
+        f"{first.device}\n\n{table(rows)}\n\nrun: {first.run}"
+    )
+
+
+def answer(named: dict[str, Any]) -> str:
+    """What the tests say of one picture."""
+    rows = [["label", "goodness", "softmax"]]
+    goodness = named["goodness"] or [None] * len(named["softmax"])
+    for label, (liked, share) in enumerate(zip(goodness, named["softmax"], strict=True)):
+        rows.append([str(label), "" if liked is None else f"{liked:.1f}", percent(share)])
+    said = ", ".join(f"{test} test: {label}" for test, label in named["label"].items())
+    return f"{said}\n\n{table(rows)}"
+
+
+def nested(value: Any) -> bool:
+    """Whether a value of a record holds figures with names of their own."""
+    return isinstance(value, dict) and value.keys() != {"mean", "std"}
+
+
+def figures(values: Any) -> str:
+    """Figures of a record in one line."""
+    if isinstance(values, dict) and values.keys() == {"mean", "std"}:
+        return f"{values['mean']:.2f} ± {values['std']:.2f}"
+    if isinstance(values, dict):
+        parts = {name: f"({figures(value)})" if nested(value) else figures(value) for name, value in values.items()}
+        return ", ".join(f"{name} {part}" for name, part in parts.items())
+    if isinstance(values, list):
+        return "[" + ", ".join(figures(value) for value in values) + "]"
+    return f"{values:.4g}" if isinstance(values, float) else str(values)
+
+
+def claim(record: dict[str, Any]) -> str:
+    """One claim: what the talk says, what was measured, what the twin does, and whether it holds."""
+    verdict = "holds" if record["holds"] else "DOES NOT HOLD"
+    lines = [
+        f"{record['id']} ({record['time']}): {record['says']}",
+        f"  rule      {record['rule']}",
+        f"  talk      {figures(record['talk'])}",
+        f"  measured  {figures(record['measured'])}",
+        f"  twin      {figures(record['twin']) or 'none: the claim is about Forward-Forward alone'}",
+        f"  {verdict} at size {record['size']}, seeds {figures(record['seeds'])}, {record['seconds']:.0f} s",
+    ]
+    return "\n".join(lines)
+
+
+def ledger(listing: Sequence[dict[str, Any]]) -> str:
+    """All claims, a line each."""
+    rows = [["id", "time", "holds", "command"]]
+    for entry in listing:
+        holds = {True: "yes", False: "no", None: "-"}[entry["holds"]]
+        rows.append([entry["id"], entry["time"], holds, entry["command"] or "not built yet"])
+    return table(rows, left=range(4))

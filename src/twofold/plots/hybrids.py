@@ -1,0 +1,60 @@
+"""Pictures of hybrid images: what negative data without labels look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from twofold.errors import DataError
+from twofold.plots.canvas import INK, NEGATIVE, POSITIVE, headline, places, write
+
+
+def hybrids_shown(
+    images: torch.Tensor, others: torch.Tensor, masks: torch.Tensor, hybrids: torch.Tensor, path: Path
+) -> Path:
+    """Draw images, the masks and the hybrids that they make, one column each (paper section 3.1).
+
+    Args:
+        images: seen where the mask is 1, ``(cases, channels, height, width)``, from 0 to 1, of 1 or 3 channels.
+        others: seen where it is 0.
+        masks: ``(cases, 1, height, width)``.
+        hybrids: of them.
+        path: the PNG to write.
+
+    Raises:
+        DataError: there is nothing to draw, or the shapes differ.
+    """
+    shapes = {tuple(each.shape) for each in (images, others, hybrids)}
+    if len(shapes) > 1 or not images.numel() or masks.shape != (len(images), 1, *images.shape[2:]):
+        raise DataError(
+            f"images of shape {sorted(shapes)} with masks of shape {tuple(masks.shape)}: expected three times the same "
+            "(cases, channels, height, width), and one channel for the masks"
+        )
+    rows: Sequence[tuple[str, str, torch.Tensor]] = (
+        ("image", POSITIVE, images),
+        ("mask", INK, masks),
+        ("another", POSITIVE, others),
+        ("hybrid", NEGATIVE, hybrids),
+    )
+    figure, axes = places(len(rows), len(images), 1.1, 1.15)
+    for (name, color, each), line in zip(rows, axes, strict=True):
+        for column, (place, picture) in enumerate(zip(line, each, strict=True)):
+            place.set_visible(True)
+            shown = np.moveaxis(picture.cpu().numpy(), 0, -1).squeeze()
+            place.imshow(shown, cmap="gray", vmin=0, vmax=1)
+            place.set_xticks([])
+            place.set_yticks([])
+            for spine in place.spines.values():
+                spine.set_color(color)
+                spine.set_linewidth(1.6)
+            if not column:
+                place.set_ylabel(name, fontsize=12, color=color, weight="bold")
+    headline(
+        figure,
+        "Hybrid images: negative data without labels",
+        "a hybrid is the image where the mask is white and the other one where it is black",
+    )
+    return write(figure, path)

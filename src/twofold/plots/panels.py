@@ -1,0 +1,356 @@
+"""Pictures of a run: they draw what was measured elsewhere, as PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from twofold.errors import DataError
+from twofold.plots.canvas import (
+    BLANK,
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    TESTS,
+    TWIN,
+    headline,
+    legend,
+    panel,
+    places,
+    scale_axis,
+    write,
+)
+
+Floats: TypeAlias = NDArray[np.float64]
+Values: TypeAlias = torch.Tensor | NDArray[Any] | Sequence[Any]
+Metrics: TypeAlias = Sequence[Mapping[str, Any]]
+
+WEIGHTS = LinearSegmentedColormap.from_list(
+    "weights", ["#A34700", NEGATIVE, "#FFFFFF", POSITIVE, "#005080"]
+).with_extremes(bad=BLANK)
+
+
+def receptive_fields(
+    weight: Values, shape: tuple[int, int, int], label_columns: Values, path: Path, classes: int, *, units: int = 40
+) -> Path:
+    """Draw what first-layer units look for in the picture, above what they want to hear about the label (talk 16:07).
+
+    Each unit is its picture weights as an image, and below it its ``classes`` label weights as a strip of blocks with
+    the class number in each. Blue is excitation, orange inhibition; image and strip have each their own scale,
+    symmetric about zero. Pictures of three channels are drawn as RGB, where mid-grey is zero. Label pixels inside the
+    picture are left blank in the image (light grey; white among RGB).
+
+    Shown are, for each class, the units that prefer it most clearly: those whose largest label weight is the one for
+    this class, ranked by how far it exceeds the mean of their label weights. So every class is seen, and a place stays
+    empty where too few units prefer a class. Many of the units with the largest weights care for no label at all.
+
+    Args:
+        weight: incoming weights, ``(units, inputs)``.
+        shape: ``(channels, height, width)`` of the picture, with 1 or 3 channels.
+        label_columns: the inputs that carry the label, ``(classes,)``, in the order of the classes: either pixels of
+            the picture (inputs = pixels) or extra inputs (inputs = classes + pixels).
+        path: the PNG to write.
+        classes: number of classes.
+        units: how many units to draw, equally many for each class (one for each, if there are more classes).
+
+    Raises:
+        DataError: the shapes do not fit together.
+    """
+    weights, columns = _array(weight), _array(label_columns).astype(np.int64)
+    pixels = int(np.prod(shape))
+    if columns.shape != (classes,):
+        raise DataError(f"label_columns has shape {columns.shape}: expected one column per class, ({classes},)")
+    fit = weights.ndim == 2 and weights.size and weights.shape[1] in (pixels, pixels + classes)
+    if not fit or shape[0] not in (1, 3):
+        raise DataError(
+            f"weight of shape {weights.shape} does not fit pictures of shape {shape}: expected (units, {pixels}) "
+            f"with the label inside the picture or (units, {pixels + classes}) with the label beside it, "
+            "and 1 or 3 channels"
+        )
+    if len(np.unique(columns)) < classes or columns.min() < 0 or columns.max() >= weights.shape[1]:
+        raise DataError(f"label_columns must be {classes} different inputs from 0 to {weights.shape[1] - 1}")
+
+    labels = weights[:, columns]
+    inside = weights.shape[1] == pixels
+    images = weights if inside else np.delete(weights, columns, axis=1)
+    blank = np.zeros(shape[1] * shape[2], dtype=bool)
+    if inside:
+        blank[columns % blank.size] = True
+    chosen = _clearest(labels, max(1, units // classes))
+    by_class = 8 <= classes <= 12  # then a column of the figure is a class
+    cells = {(row, column): unit for column, mine in enumerate(chosen) for row, unit in enumerate(mine)}
+    if not by_class:
+        cells = {divmod(place, 10): unit for place, unit in enumerate(list(chain(*chosen))[:units])}
+    rows, wide = 1 + max(row for row, _ in cells), classes if by_class else min(10, 1 + max(c for _, c in cells))
+    figure, axes = places(rows, wide, 1.22, 1.22 * shape[1] / shape[2] + (0.3 if by_class else 0.45))
+    for (row, column), unit in cells.items():
+        place = axes[row][column]
+        place.set_visible(True)
+        field(place, images[unit], shape, blank.reshape(shape[1:]))
+        _label_strip(place, labels[unit])
+        if row == 0 or not by_class:
+            place.set_title(f"prefer {np.argmax(labels[unit])}", fontsize=12, color=INK, weight="bold", pad=5)
+    headline(
+        figure,
+        f"What {len(cells)} of {len(weights)} first-layer units respond to, and the label they prefer",
+        f"image: weights from the picture{' (grey is zero)' if shape[0] == 3 else ''}; strip: weights from the label "
+        "(blue excites, orange inhibits); each on its own scale",
+    )
+    return write(figure, path)
+
+
+def goodness_by_layer(
+    positive: Sequence[Values],
+    negative: Sequence[Values],
+    threshold: Sequence[float] | torch.Tensor,
+    path: Path,
+    *,
+    across: str = "goodness",
+) -> Path:
+    """Draw, layer by layer, how far the goodness of positive and of negative cases lies apart (talk 07:12, 08:11).
+
+    A panel per layer holds two overlapping histograms in percent of the cases, the threshold as a line, and the share
+    of the cases on the right side of it: positive above, negative at or below.
+
+    Args:
+        positive: per layer, the goodness of the positive cases, ``(cases,)``.
+        negative: the same for the negative cases; their number may differ.
+        threshold: per layer, the goodness at which p(positive) = 1/2.
+        path: the PNG to write.
+        across: what the numbers are.
+
+    Raises:
+        DataError: no layers, different numbers of them, no cases, or goodness that is not finite.
+    """
+    limits = [float(value) for value in threshold]
+    if not len(limits) == len(positive) == len(negative) or not limits:
+        raise DataError(
+            f"goodness of {len(positive)} positive and {len(negative)} negative layers and {len(limits)} thresholds: "
+            "expected the same number of each, at least one"
+        )
+    wide = 2 if len(limits) == 4 else min(3, len(limits))
+    rows = -(-len(limits) // wide)
+    figure, axes = places(rows, wide, 4.4, 3.5)
+    for layer, (yes, no, limit) in enumerate(zip(positive, negative, limits, strict=True)):
+        place = axes[layer // wide][layer % wide]
+        place.set_visible(True)
+        high, low = _array(yes).ravel(), _array(no).ravel()
+        both = np.concatenate([high, low, [limit]])
+        if not high.size or not low.size or not np.isfinite(both).all():
+            raise DataError(f"layer {layer + 1}: the goodness of positive and negative cases must be finite numbers")
+        first, last = float(both.min()), float(both.max())
+        if last - first <= 1e-9 * max(abs(first), abs(last), 1.0):  # all the same: one bar in the middle
+            first, last = first - 0.5, last + 0.5
+        step = (last - first) / 60  # a bin ends at the threshold, so no bar mixes the two sides of it
+        edges = np.nextafter(limit, np.inf) + step * np.arange(
+            np.floor((first - limit) / step - 0.01), (last - limit) / step + 1.01
+        )
+        share = {True: 100 * np.mean(high > limit), False: 100 * np.mean(low <= limit)}
+        for values, color, name in (
+            (low, NEGATIVE, f"negative: {share[False]:.1f} % below"),
+            (high, POSITIVE, f"positive: {share[True]:.1f} % above"),
+        ):
+            each = np.full(values.size, 100 / values.size)
+            face = (*to_rgb(color), 0.45)
+            place.hist(
+                values, edges.tolist(), weights=each, histtype="stepfilled", fc=face, ec=color, lw=1.5, label=name
+            )
+        place.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
+        panel(place, f"Layer {layer + 1}", across, "cases (%)" if layer % wide == 0 else "")
+        legend(place, 1)
+    headline(figure, "Goodness of positive and negative cases, layer by layer")
+    return write(figure, path)
+
+
+def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -> Path:
+    """Draw how a run went: error, goodness by layer, learning rate, epoch by epoch.
+
+    The error is in percent, on a logarithmic axis when it spans more than a decade (an error of zero then leaves the
+    panel at the bottom). Goodness is in units of each layer's threshold, solid for positive and dashed for negative
+    data, darker for higher layers; a run without layers shows its loss instead. The learning rate is in percent of its
+    peak.
+
+    Args:
+        metrics: one dict per epoch with ``epoch``, ``train_error`` (a fraction) and, where there are any,
+            ``validation_error`` (name of the test -> fraction), ``rate``, ``loss``, and ``layers``: per layer a dict
+            with ``positive`` and ``negative``, mean goodness divided by the threshold.
+        path: the PNG to write.
+        twin: the same of the backprop twin. Its error and rate are drawn in grey, its loss is not comparable.
+
+    Raises:
+        DataError: there is no epoch to draw.
+    """
+    if not metrics:
+        raise DataError("no epoch to draw: the list of metrics is empty")
+    figure, grid = places(1, 3, 4.6, 4.3, 0.15)
+    error, middle, rate = grid[0]
+    spread: list[Floats] = []
+    styles: tuple[Any, ...] = ("-", "-.", (0, (6, 1)), (0, (1, 1)))
+    for run, prefix, ink, colors in ((metrics, "", INK, TESTS), (twin or (), "twin, ", TWIN, (TWIN,))):
+        epochs, errors = _series(run, "train_error")
+        spread.append(_curve(error, epochs, 100 * errors, f"{prefix}training", (ink, ":"), last=": {:.2f} %"))
+        tests = dict.fromkeys(name for epoch in run for name in epoch.get("validation_error") or {})
+        for number, name in enumerate(tests):
+            epochs, errors = _series([{**(e.get("validation_error") or {}), "epoch": e["epoch"]} for e in run], name)
+            look: tuple[Any, Any] = colors[number % len(colors)], styles[number % len(styles)]
+            spread.append(_curve(error, epochs, 100 * errors, f"{prefix}{name}", look, last=": {:.2f} %"))
+    panel(error, "Error, with its last value", "epoch", "error (%)")
+    scale_axis(error, np.concatenate(spread))
+
+    layers = max(len(epoch.get("layers") or ()) for epoch in metrics)
+    for kind, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
+        for layer in range(layers):
+            learned = [e for e in metrics if e.get("layers") and e["layers"][layer]]
+            rows = [{**e["layers"][layer], "epoch": e["epoch"]} for e in learned]
+            look = _tint(color, (layer + 1) / layers), style
+            _curve(middle, *_series(rows, kind), f"layer {layer + 1} {kind}", look)
+    if layers:
+        middle.axhline(1, color=INK, linewidth=1, zorder=1)
+        panel(middle, "Mean goodness by layer (threshold = 1)", "epoch", "goodness / threshold")
+    else:
+        _curve(middle, *_series(metrics, "loss"), "loss", (TWIN, "-"), last=": {:.3g}")
+        panel(middle, "Loss", "epoch", "loss")
+    middle.set_ylim(0, 1.05 * middle.get_ylim()[1])
+
+    for run, name, color in ((metrics, "peak", INK), (twin or (), "twin, peak", TWIN)):
+        epochs, rates = _series(run, "rate")
+        if rates.size and rates.max() > 0:
+            _curve(rate, epochs, 100 * rates / rates.max(), f"{name} {rates.max():.3g}", (color, "-"))
+    rate.set_ylim(0, 108)
+    panel(rate, "Learning rate", "epoch", "rate (% of its peak)")
+    for place in grid[0]:
+        place.set_visible(bool(place.lines))
+        place.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
+        legend(place, 2)
+    return write(figure, path)
+
+
+def worst_mistakes(
+    images: Values, labels: Values, predicted: Values, margin: Values, path: Path, *, most: int = 40
+) -> Path:
+    """Draw the images that the slow test got wrong by the largest margin (talk 13:14), each titled 'true → predicted'.
+
+    Args:
+        images: all cases tested, ``(cases, channels, height, width)`` or ``(cases, height, width)``, 1 or 3 channels;
+            the darkest and the lightest value of all become black and white.
+        labels: true classes, ``(cases,)``.
+        predicted: chosen classes, ``(cases,)``.
+        margin: goodness of the chosen label minus goodness of the true one, ``(cases,)``.
+        path: the PNG to write. Without a mistake it says so in words.
+        most: the largest number of images to draw.
+
+    Raises:
+        DataError: the shapes do not fit together.
+    """
+    pictures, margins = _array(images), _array(margin)
+    truth, guess = _array(labels).astype(np.int64), _array(predicted).astype(np.int64)
+    if pictures.ndim == 3:
+        pictures = pictures[:, None]
+    fit = truth.shape == guess.shape == margins.shape == (len(pictures),)
+    if not fit or pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
+        raise DataError(
+            f"images {pictures.shape}, labels {truth.shape}, predicted {guess.shape}, margin {margins.shape}: expected "
+            "(cases, 1 or 3, height, width) and three times (cases,)"
+        )
+    wrong = np.flatnonzero(truth != guess)
+    if not wrong.size:
+        figure = Figure(figsize=(7, 2.2))
+        figure.text(0.5, 0.5, f"No mistakes in {len(truth)} cases", ha="center", va="center", fontsize=18, color=INK)
+        return write(figure, path)
+    worst = wrong[np.argsort(-margins[wrong], kind="stable")][:most]
+    wide = min(10, len(worst))
+    figure, axes = places(-(-len(worst) // wide), wide, 1.22, 1.22 * pictures.shape[2] / pictures.shape[3] + 0.47)
+    low, high = float(pictures.min()), float(pictures.max())
+    for number, case in enumerate(worst):
+        place = axes[number // wide][number % wide]
+        place.set_visible(True)
+        _bare(place)
+        shown = ((pictures[case] - low) / max(high - low, 1e-12)).transpose(1, 2, 0)
+        place.imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray", vmin=0, vmax=1)
+        place.set_title(f"{truth[case]} → {guess[case]}", fontsize=12, color=INK, pad=4)
+        margin = f"{margins[case]:#.3g}".rstrip(".") if margins[case] < 1000 else f"{margins[case]:.0f}"
+        place.set_xlabel(f"by {margin}", fontsize=10, color=INK, labelpad=3)
+    which = "all of them" if len(worst) == wrong.size else f"the {len(worst)} with the largest margin"
+    count = f"{wrong.size} mistake{'s' if wrong.size > 1 else ''} in {len(truth)} cases"
+    headline(
+        figure,
+        f"{count} ({100 * wrong.size / len(truth):.2f} %), {which}",
+        "true → predicted, and by how much the goodness of the predicted label is larger",
+    )
+    return write(figure, path)
+
+
+def _array(values: Values) -> Floats:
+    tensor = values.detach().cpu() if isinstance(values, torch.Tensor) else torch.as_tensor(np.asarray(values))
+    return np.asarray(tensor.double().numpy(), dtype=np.float64)
+
+
+def _bare(place: Axes) -> None:
+    place.set_xticks([])
+    place.set_yticks([])
+    for spine in place.spines.values():
+        spine.set_color("#BBBBBB")
+        spine.set_linewidth(0.6)
+
+
+def _tint(color: str, strength: float) -> tuple[float, float, float]:
+    """``color`` mixed with white: 40 % of it at strength 0, all of it at 1."""
+    red, green, blue = (1 - (0.4 + 0.6 * strength) * (1 - part) for part in to_rgb(color))
+    return red, green, blue
+
+
+def _series(metrics: Metrics, key: str) -> tuple[Floats, Floats]:
+    """The epochs that have ``key``, and its values there."""
+    points = [(epoch["epoch"], epoch[key]) for epoch in metrics if epoch.get(key) is not None]
+    return _array([epoch for epoch, _ in points]), _array([value for _, value in points])
+
+
+def _curve(place: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any, Any], *, last: str = "") -> Floats:
+    """Draw ``values`` in the color and line style of ``look``; ``last`` formats the last one for the legend."""
+    if values.size:
+        marker = "o" if len(values) <= 15 else None
+        color, style = look
+        label = name + last.format(values[-1])
+        place.plot(epochs, values, color=color, ls=style, marker=marker, ms=3.5, lw=1.9, label=label)
+    return values
+
+
+def _clearest(labels: Floats, each: int) -> list[list[int]]:
+    """For each class at most ``each`` units that prefer it, the clearest first. ``labels`` is ``(units, classes)``."""
+    favorite = labels.argmax(axis=1)
+    order = np.argsort(-(labels.max(axis=1) - labels.mean(axis=1)), kind="stable")
+    return [[int(unit) for unit in order if favorite[unit] == kind][:each] for kind in range(labels.shape[1])]
+
+
+def field(place: Axes, weights: Floats, shape: tuple[int, int, int], blank: NDArray[np.bool_]) -> None:
+    """Draw the picture weights ``(pixels,)`` of one unit, blank where ``blank`` ``(height, width)`` says so."""
+    _bare(place)
+    picture = weights.reshape(shape).transpose(1, 2, 0)
+    scale = float(np.abs(picture[~blank]).max(initial=0)) or 1.0
+    if shape[0] == 3:
+        shown = 0.5 + 0.5 * picture / scale
+        shown[blank] = 1
+        place.imshow(shown, interpolation="nearest")
+    else:
+        place.imshow(np.ma.masked_array(picture[..., 0], blank), cmap=WEIGHTS, vmin=-scale, vmax=scale)
+
+
+def _label_strip(place: Axes, weights: Floats) -> None:
+    """Draw the label weights ``(classes,)`` of one unit as numbered blocks below ``place``."""
+    strip = place.inset_axes((0.0, -0.23, 1.0, 0.19))
+    _bare(strip)
+    scale = float(np.abs(weights).max()) or 1.0
+    strip.imshow(weights[None], cmap=WEIGHTS, vmin=-scale, vmax=scale, aspect="auto")
+    for kind, value in enumerate(weights if len(weights) <= 12 else ()):
+        color = "white" if abs(value) > 0.4 * scale else INK
+        strip.text(kind, 0, str(kind), ha="center", va="center_baseline", fontsize=8.5, color=color)

@@ -1,0 +1,56 @@
+"""Pictures of nets that settle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.ticker import MaxNLocator
+
+from twofold.errors import DataError
+from twofold.plots.canvas import INK, NEGATIVE, POSITIVE, headline, legend, panel, places, write
+
+
+def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], path: Path) -> Path:
+    """Draw how the activity of each layer settles under right and under wrong labels (talk 24:03, 25:09).
+
+    A panel per layer: the median over images of the mean squared activity of its units at each iteration, with a band
+    from the first to the third quartile; the iterations that the slow test averages are marked.
+
+    Args:
+        right: mean squared activity under the right label, ``(images, iterations, layers)``.
+        wrong: the same under a wrong one.
+        judged: first and last iteration, from 1, of the slow test.
+        path: the PNG to write.
+
+    Raises:
+        DataError: the shapes differ, or there is nothing to draw.
+    """
+    if right.shape != wrong.shape or right.dim() != 3 or not right.numel():
+        raise DataError(
+            f"activity of shape {tuple(right.shape)} under right and {tuple(wrong.shape)} under wrong labels: expected "
+            "twice the same (images, iterations, layers)"
+        )
+    layers = right.shape[2]
+    figure, [row] = places(1, layers, 4.6, 3.9, 0.12)
+    across = np.arange(1, right.shape[1] + 1)
+    for layer, place in enumerate(row):
+        place.set_visible(True)
+        for activity, color, name in ((wrong, NEGATIVE, "wrong label"), (right, POSITIVE, "right label")):
+            levels = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+            low, median, high = activity[:, :, layer].double().cpu().quantile(levels, dim=0).numpy()
+            place.fill_between(across, low, high, color=color, alpha=0.2, linewidth=0)
+            place.plot(across, median, color=color, marker="o", ms=4, lw=2, label=name)
+        place.axvspan(judged[0] - 0.4, judged[1] + 0.4, color="#EEEEEE", zorder=0, label="slow test")
+        panel(place, f"Layer {layer + 1}", "iteration", "mean squared activity" if not layer else "")
+        place.set_ylim(bottom=0)
+        place.xaxis.set_major_locator(MaxNLocator(integer=True))
+        place.tick_params(colors=INK)
+        legend(place, 3)
+    headline(
+        figure,
+        "Layers settle in front of a still image",
+        "median over images; band: the middle half; the wrong label is the one that the net likes best",
+    )
+    return write(figure, path)
