@@ -22,10 +22,10 @@ from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, 
 from twofold.benchmarks.trainer import Trainer, every_case, pair
 from twofold.files import write_json
 from twofold.layers.inputs import Images, written_out
-from twofold.layers.layer import Dense
+from twofold.layers.dense import Dense
 from twofold.learning import Narrow, judge, smooth_and_step
 from twofold.nets.feedforward import FeedForward, Softmax
-from twofold.recipes import FeedForwardRecipe
+from twofold.methods import FeedForwardRecipe
 
 IMAGES, ROUNDS = 4000, 7
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed"
@@ -45,10 +45,10 @@ def without_sharing(trainer: Trainer) -> None:
     stated, neutral = net.with_label, net.with_neutral_label
 
     def with_label(images: Tensor | Images, labels: Tensor) -> Tensor:
-        return written_out(stated(images, labels))
+        return to_tensor(stated(images, labels))
 
     def with_neutral_label(images: Tensor | Images, count: int | None = None) -> Tensor:
-        return written_out(neutral(images, count))
+        return to_tensor(neutral(images, count))
 
     net.with_label, net.with_neutral_label = with_label, with_neutral_label  # type: ignore[method-assign, assignment]
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from twofold.hybrids import hybrids
 
 from twofold import Convolution, Unsupervised
 from twofold.data import Dataset
-from twofold.hybrids import hybrids
 from twofold.layers.local import Fields, Local
 from twofold.learning import Rule
 

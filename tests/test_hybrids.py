@@ -13,17 +13,17 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from twofold.hybrids import hybrids, masks
+from twofold.training.pictures import draw
 
 from helpers import nobody, refusal
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
-from twofold.hybrids import hybrids, masks
 from twofold.methods.method import Hybrids
 from twofold.nets.unsupervised import Unsupervised
 from twofold.plots.hybrids import hybrids_shown
 from twofold.recipes import RECIPES, UnsupervisedRecipe
 from twofold.training import evaluate
-from twofold.training.pictures import draw
 from twofold.training.run import build, load, method_for, name_picture, train
 
 

@@ -1,38 +1,52 @@
 """twofold: learning with two forward passes and no backpropagation, the Forward-Forward algorithm."""
 
+from twofold.data import as_dataset
+from twofold.data import load as load_data
+from twofold.goodness import GOODNESS, Goodness
 from twofold.layers.convolution import Convolution
-from twofold.layers.layer import Dense, Layer, LocalModule, dense
-from twofold.layers.local import Fields, Local
+from twofold.layers.dense import Dense
+from twofold.layers.fields import Fields
+from twofold.layers.local import Local
+from twofold.layers.module import LocalModule
 from twofold.layers.recurrent import RecurrentLayer
 from twofold.learning import Rule
-from twofold.negatives import hard_wrong_labels, random_wrong_labels
+from twofold.methods import METHODS
+from twofold.negatives import NEGATIVES, hard_wrong_labels, random_wrong_labels
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.net import evaluate
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
+from twofold.objectives import OBJECTIVES, Objective
 from twofold.recipes import RECIPES
-from twofold.training.evaluate import test
-from twofold.training.run import Run
-from twofold.training.run_folder import Result
+from twofold.training.run import load, train
+from twofold.training.trainer import fit
 
 __all__ = [
+    "GOODNESS",
+    "METHODS",
+    "NEGATIVES",
+    "OBJECTIVES",
     "RECIPES",
     "Backprop",
     "Convolution",
     "Dense",
     "FeedForward",
     "Fields",
-    "Layer",
+    "Goodness",
     "Local",
     "LocalModule",
+    "Objective",
     "Recurrent",
     "RecurrentLayer",
-    "Result",
     "Rule",
-    "Run",
     "Unsupervised",
-    "dense",
+    "as_dataset",
+    "evaluate",
+    "fit",
     "hard_wrong_labels",
+    "load",
+    "load_data",
     "random_wrong_labels",
-    "test",
+    "train",
 ]

@@ -30,38 +30,66 @@ class Goodness:
     threshold: Callable[[int], float]
 
 
-def wide(tensor: Tensor) -> torch.dtype:
+def accumulate_dtype(tensor: Tensor) -> torch.dtype:
     """The type in which sums over units are taken: float32, or the tensor's own where that is wider."""
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def _sum_of_squares(activity: Tensor) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(activity, dim=1, dtype=wide(activity))
+    length: Tensor = torch.linalg.vector_norm(activity, dim=1, dtype=accumulate_dtype(activity))
     return length.square()
 
 
-sum_of_squares = Goodness(_sum_of_squares, lambda activity: activity, float)
+def _mean_of_squares(activity: Tensor) -> Tensor:
+    return _sum_of_squares(activity) / activity.shape[1]
+
+
+def _slope_of_mean(activity: Tensor) -> Tensor:
+    return activity / activity.shape[1]
+
+
+def _sum_of_activities(activity: Tensor) -> Tensor:
+    return activity.sum(1, dtype=accumulate_dtype(activity))
+
+
+def _half_where_active(activity: Tensor) -> Tensor:
+    return 0.5 * (activity != 0).to(activity.dtype)
+
+
+def _minus_sum_of_squares(activity: Tensor) -> Tensor:
+    return -_sum_of_squares(activity)
+
+
+def _itself(activity: Tensor) -> Tensor:
+    return activity
+
+
+def _one(units: int) -> float:
+    return 1.0
+
+
+def _half(units: int) -> float:
+    return 0.5 * units
+
+
+def _minus(units: int) -> float:
+    return -float(units)
+
+
+sum_of_squares = Goodness(_sum_of_squares, _itself, float)
 """g = Σ yⱼ², threshold = number of units (talk 08:11; the author's code)."""
 
 mean_of_squares = Goodness(
-    lambda activity: _sum_of_squares(activity) / activity.shape[1],
-    lambda activity: activity / activity.shape[1],
-    lambda units: 1.0,
+    _mean_of_squares,
+    _slope_of_mean,
+    _one,
 )
 """g = Σ yⱼ² / units, threshold 1. The slope is smaller by the number of units: the rate wants to be larger by it."""
 
-sum_of_activities = Goodness(
-    lambda activity: activity.sum(1, dtype=wide(activity)),
-    lambda activity: 0.5 * (activity != 0).to(activity.dtype),
-    lambda units: 0.5 * units,
-)
+sum_of_activities = Goodness(_sum_of_activities, _half_where_active, _half)
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""
 
-minus_sum_of_squares = Goodness(
-    lambda activity: -_sum_of_squares(activity),
-    lambda activity: -activity,
-    lambda units: -float(units),
-)
+minus_sum_of_squares = Goodness(_minus_sum_of_squares, torch.neg, _minus)
 """g = -Σ yⱼ²: low activity for positive data, high for negative (talk 25:09)."""
 
 GOODNESS = {

@@ -1,6 +1,6 @@
 """How a label gets into a picture (talk 10:57).
 
-A label is a vector with one number per class: one-of-N times a strength for a stated label, the same small number
+A label is a vector with one number per class: one-hot times a strength for a stated label, the same small number
 everywhere for the neutral one. Positive, negative and neutral input differ in it alone.
 """
 
@@ -11,8 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from twofold.errors import SettingError, unknown
 
-def one_of_n(labels: Tensor, classes: int, strength: float) -> Tensor:
+
+def one_hot(labels: Tensor, classes: int, strength: float) -> Tensor:
     """Label numbers ``(batch,)`` -> label vectors ``(batch, classes)``, ``strength`` at the label and 0 elsewhere."""
     vectors = torch.zeros(len(labels), classes, device=labels.device)
     return vectors.scatter_(1, labels[:, None], strength)
@@ -50,6 +52,22 @@ def prepend(images: Tensor, labels: Tensor) -> Tensor:
 
 
 LABEL_IN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "prepend": prepend}
+
+
+def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
+    """How many inputs an image with its label has.
+
+    Raises:
+        SettingError: there is no such way of putting the label in, or the label would cover the whole image.
+    """
+    if label_in not in LABEL_IN:
+        raise unknown("way of putting the label in", label_in, LABEL_IN)
+    if label_in == "overlay" and pixels <= classes:
+        raise SettingError(
+            f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"
+        )
+    return pixels + classes if label_in == "prepend" else pixels
+
 
 LABEL_TO = {"top": "the last hidden layer", "all": "every hidden layer"}
 """Who sees the label that is clamped at the top of a recurrent net."""

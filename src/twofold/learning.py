@@ -1,20 +1,25 @@
-"""The local learning rule: smoothed gradients, weight decay, peer normalization, and the schedule of the rate."""
+"""The local learning rule: signals, peer normalization, sampling, the step, and the schedule of the rate."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from twofold import defaults
+from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
 from twofold.normalize import normalize
-from twofold.objectives import Objective, logistic
+from twofold.objectives import Objective, swish_symba
 
 GOLDEN = (math.sqrt(5) - 1) / 2
+
+Phase = Literal["positive", "negative", "both"]
+"""Which data a layer saw. With both, the first half of the rows is positive, and row i of either half makes a pair."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,14 @@ class Rule:
     Attributes:
         goodness: the goodness function.
         objective: what is asked of the goodness of positive and negative data.
-        temperature: of the objective, in units of goodness.
+        temperature: of the objective, in units of goodness; without one, a share of the threshold's size
+            (`defaults.TEMPERATURE`), so that it grows with the layer as its goodness does.
         smoothing: share of the old gradient that is kept at each batch, in [0, 1).
         decay: weight decay, relative to the rate.
         peer: strength of peer normalization. It pulls each unit's mean activity to that of its layer, and revives
             units that are never active.
-        floor: the least that peers pull to: a layer whose mean activity is below it pulls itself up. Where low activity
-            is wanted of positive data, silence of the whole layer would be an end from which nothing leads back.
+        floor: the smallest mean activity that peers pull to: a layer whose mean activity is below it pulls itself up.
+            Where low activity is wanted of positive data, a layer that falls silent could not recover otherwise.
         tolerance: a case whose signal is weaker than this goes into the gradient with a probability of signal /
             tolerance, and then with the strength of the tolerance: the same on average, and after the first epochs a
             small part of the work. 0 takes all as they are.
@@ -49,96 +55,81 @@ class Rule:
     """
 
     goodness: Goodness = sum_of_squares
-    objective: Objective = logistic
-    temperature: float = 1.0
-    smoothing: float = 0.9
-    decay: float = 0.001
-    peer: float = 0.03
+    objective: Objective = swish_symba
+    temperature: float | None = None
+    smoothing: float = defaults.SMOOTHING
+    decay: float = defaults.DECAY
+    peer: float = defaults.PEER
     floor: float = 0.0
     tolerance: float = 0.0
     normalize: Callable[[Tensor], Tensor] = normalize
 
-
-class Judged(NamedTuple):
-    """What a layer makes of its activity for a batch, positive cases first.
-
-    Attributes:
-        above: normalized activity, ``(2 batch, ...)``.
-        goodness: ``(2 batch,)``.
-        signal: how the goodness of each case is to change, ``(2 batch,)``; divided by the batch, 0 where a case is left
-            out.
-        need: the stronger of a pair's two signals, before any weighting, ``(batch,)``.
-        pull: the pull of the peers on the total input of each unit, ``(units,)``; divided by the batch.
-    """
-
-    above: Tensor
-    goodness: Tensor
-    signal: Tensor
-    need: Tensor
-    pull: Tensor
+    def temperature_for(self, threshold: float) -> float:
+        """The temperature of a layer with this threshold."""
+        return abs(threshold) * defaults.TEMPERATURE if self.temperature is None else self.temperature
 
 
-def judge(
-    activity: Tensor, mean_activity: Tensor, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
-) -> Judged:
-    """Everything about a batch that needs no product with the weights.
+def case_signals(
+    goodness: Tensor, phase: Phase, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
+) -> tuple[Tensor, Tensor]:
+    """How the goodness of each case is to change, and how difficult each case was.
 
     Args:
-        activity: ``(2 batch, ...)``, positive cases first.
-        mean_activity: running mean for positive cases, ``(units,)``; renewed in place.
-        batches: how many there were, ``()``; counted on in place.
-        weight: how much each pair of cases counts, ``(batch,)``, or ``None``: all count 1. None counts more than one
-            that is plainly wrong, whose signal is 1: what has changed much since it was weighed would upset the layer.
+        goodness: ``(2, cases)``, of the positive and of the negative cases; of a phase alone ``(1, cases)``.
+        phase: which of them it is.
+        batches: how many there were, ``()``; counted up in place.
+        weight: how much each case counts, ``(cases,)``, or ``None``: all count 1. No case counts for more than one that
+            is plainly wrong, whose signal is 1: a weight that is out of date would upset the layer.
         threshold: the goodness at which p(positive) = ½.
         rule: how the layer learns.
-    """
-    flat = activity.flatten(1)
-    count = len(flat) // 2
-    goodness = rule.goodness.value(flat)
-    more, less, need = ask(goodness[:count], goodness[count:], batches, weight, threshold, rule)
-    pull = peers(flat[:count].mean(0, dtype=mean_activity.dtype), mean_activity, rule)
-    return Judged(rule.normalize(activity), goodness, torch.cat([more, less]) / count, need, pull / count)
-
-
-def ask(
-    positive: Tensor, negative: Tensor, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
-) -> tuple[Tensor, Tensor, Tensor]:
-    """How the goodness of each case is to change, and how much a pair had to teach; each ``(cases,)``.
-
-    Args:
-        positive: goodness of the positive cases, ``(cases,)``.
-        negative: of as many negative ones.
-        batches, weight, threshold, rule: as in ``judge``.
 
     Returns:
-        The signal of the positive cases, above 0 where more goodness is wanted, that of the negative ones, and the
-        stronger of a pair's two, before any weighting. Signals are 0 where a case is left out.
+        The signals, in the shape of ``goodness``: above 0 where more goodness is wanted, 0 where a case is left out.
+        And the difficulty, ``(cases,)``: the stronger of a pair's two signals before any weighting.
+
+    Raises:
+        SettingError: a phase comes alone, and the objective compares pairs.
     """
-    signals = torch.stack(rule.objective.signal(positive - threshold, negative - threshold, rule.temperature))
-    need = signals.abs().amax(0)
+    excess = goodness - threshold
+    if phase != "both" and rule.objective.paired:
+        raise SettingError(
+            f"the {phase} phase came alone, but the objective compares positive with negative cases: gather from both "
+            "at once, or use an objective that judges each case by itself, as logistic does"
+        )
+    asked = rule.objective.signal(excess[0], excess[-1], rule.temperature_for(threshold))
+    signals = torch.stack(asked) if phase == "both" else asked[phase == "negative"][None]
+    difficulty = signals.abs().amax(0)
     if weight is not None:
         most = signals.abs().clamp(min=1)
         signals = torch.minimum(torch.maximum(signals * weight, -most), most)
     batches.add_(1)
-    more, less = sample(signals, rule.tolerance, batches)
-    return more, -less, need
+    signals = sample(signals, rule.tolerance, batches)
+    if phase != "positive":
+        signals[-1].neg_()
+    return signals, difficulty
 
 
-def peers(mean: Tensor, mean_activity: Tensor, rule: Rule) -> Tensor:
-    """The pull of the peers on each unit, ``(units,)``, once its running mean has taken in the newest ``mean``."""
+def peer_gradient(mean: Tensor, mean_activity: Tensor, rule: Rule) -> Tensor:
+    """How peers want the total input of each unit to change, ``(units,)``; the same for every positive case.
+
+    Args:
+        mean: mean activity on the newest positive cases, ``(units,)``.
+        mean_activity: its running mean, ``(units,)``; takes it in, in place.
+        rule: its ``peer`` and ``floor`` are used.
+    """
     mean_activity.lerp_(mean, 0.1)
     return rule.peer * (mean_activity.mean().clamp(min=rule.floor) - mean_activity)
 
 
 def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
-    """Weak signals become 0 or as strong as the tolerance, and stay the same on average.
+    """Make weak signals 0 or as strong as the tolerance, so that they stay the same on average.
 
-    A signal of strength a < tolerance is kept where a / tolerance is above a number u that the case has got for this
-    batch. Over cases and over batches u is spread evenly over [0, 1) by irrational steps, so that nothing is drawn, and
-    a pair is kept or left out together where its signals are equal.
+    A signal of strength a < tolerance is kept where a / tolerance is above a number u that the case has for this batch.
+    Over cases and over batches u is spread evenly over [0, 1) by irrational steps, so that nothing is drawn, and a pair
+    is kept or left out together where its signals are equal.
 
     Args:
-        signals: of positive and of negative cases, ``(2, batch)``.
+        signals: of positive and of negative cases, ``(2, batch)``, or of one of them, ``(1, batch)``.
         tolerance: 0 keeps all as they are.
         batches: how many there were, ``()``.
     """
@@ -150,52 +141,25 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
     return (signals.sign() * size.clamp(min=tolerance)).where(size > tolerance * u, 0.0)
 
 
-def smooth_and_step(
-    weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule, narrow: Tensor | None = None
+def momentum_step(
+    weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule, copy: Tensor | None = None
 ) -> None:
     """v ← smoothing · v + (1 - smoothing) · gradient; w ← w + rate · (v - decay · w), in place.
 
-    ``gradient`` points uphill. Tensors with one dimension are biases and do not decay. ``narrow`` is a copy of the
-    weights in the type of the products, to be renewed with them; where they have that type, it is themselves.
+    Args:
+        weight: w. A tensor with one dimension holds biases, which do not decay.
+        velocity: v, in the shape and type of w.
+        gradient: points uphill; in the shape of w.
+        rate: the learning rate.
+        rule: its smoothing and decay are used.
+        copy: the weights in another type, renewed with them.
     """
     velocity.lerp_(gradient.to(velocity.dtype), 1 - rule.smoothing)
     if rule.decay and weight.dim() > 1:
         weight.mul_(1 - rate * rule.decay)
     weight.add_(velocity, alpha=rate)
-    if narrow is not None and narrow is not weight:
-        narrow.copy_(weight)
-
-
-Judge = Callable[[Tensor, Tensor, Tensor, Tensor | None, float, Rule], Judged]
-"""``judge``, or what computes the same faster."""
-
-Update = Callable[[Tensor, Tensor, Tensor, float, Rule, Tensor | None], None]
-"""``smooth_and_step``, or what computes the same faster."""
-
-
-class Narrow:
-    """A copy of a weight matrix in the type of the products, made once after each change of the matrix."""
-
-    def __init__(self) -> None:
-        self._copy: Tensor | None = None
-        self._state: tuple[int, int] | None = None
-
-    def of(self, weight: Tensor, kind: torch.dtype | None) -> Tensor:
-        """``weight`` in the type ``kind``: itself where it has that type or ``kind`` is ``None``."""
-        if kind is None or kind == weight.dtype:
-            return weight
-        if self._copy is None or self._copy.dtype != kind or self._state != self._state_of(weight):
-            self._copy = weight.detach().to(kind)
-            self.is_of(weight)
-        return self._copy
-
-    def is_of(self, weight: Tensor) -> None:
-        """Whoever changed the weights has changed the copy, too."""
-        self._state = self._state_of(weight)
-
-    @staticmethod
-    def _state_of(weight: Tensor) -> tuple[int, int]:
-        return weight.data_ptr(), weight._version
+    if copy is not None:
+        copy.copy_(weight)
 
 
 def half_constant_half_linear(progress: float) -> float:

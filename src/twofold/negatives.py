@@ -1,24 +1,29 @@
-"""Where negative data come from when the label is part of the input: the same image with a wrong label.
+"""Where negative data come from: wrong labels, or, without labels, hybrids of two images.
 
-A negative never carries the true label: a label "shuffled" over the batch would be true once in ten cases.
+A wrong label is never the true one: a label "shuffled" over the batch would be true once in ten cases. A hybrid has the
+short-range structure of both images and the long-range structure of neither: large patches of one and of the other,
+divided by a mask of random bits that were blurred and then made bits again (paper section 3.1).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from twofold.errors import SettingError
 
-def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator) -> Tensor:
+
+def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Uniform over the wrong labels: only the number of classes is taken from the logits ``(batch, classes)``."""
     classes = logits.shape[1]
     offset = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)
     return (labels + offset) % classes
 
 
-def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator) -> Tensor:
+def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Drawn from softmax(logits) with the true label excluded: the net's own likeliest mistakes (talk 14:05).
 
     Drawn as the argmax of logits + Gumbel noise, which is exact and also safe where every wrong label has a probability
@@ -33,7 +38,57 @@ def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator
     return (logits.float() + gumbel).scatter(1, labels[:, None], -torch.inf).argmax(1)
 
 
-NEGATIVES: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
+Negatives = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]
+"""True labels ``(batch,)``, logits ``(batch, classes)`` and a generator -> wrong labels ``(batch,)``."""
+
+NEGATIVES: dict[str, Negatives] = {
     "hard": hard_wrong_labels,
     "random": random_wrong_labels,
 }
+
+
+def masks(count: int, height: int, width: int, blurs: int, generator: torch.Generator) -> Tensor:
+    """Patches of zeros and ones, ``(count, 1, height, width)``, on the generator's device.
+
+    Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, their edges being mirrors, and are then 1
+    where the blurred value is above ½. All blurs in one direction are one matrix, so a batch takes two small products.
+
+    Args:
+        count: how many.
+        height, width: of each.
+        blurs: the more, the larger the patches; 0 leaves single pixels.
+        generator: draws the bits.
+
+    Raises:
+        SettingError: a negative number of blurs.
+    """
+    if blurs < 0:
+        raise SettingError(f"blurs is {blurs}, expected 0 or more")
+    device = generator.device
+    bits = torch.randint(2, (count, 1, height, width), generator=generator, device=device).float()
+    blurred = _blur(height, blurs, device) @ bits @ _blur(width, blurs, device).T
+    return (blurred > 0.5).float()
+
+
+@functools.cache
+def _blur(size: int, times: int, device: torch.device) -> Tensor:
+    """So many blurs in one direction, ``(size, size)``."""
+    once = 0.5 * torch.eye(size, dtype=torch.float64)
+    for offset in (-1, 1):
+        for row in range(size):
+            once[row, min(max(row + offset, 0), size - 1)] += 0.25
+    power: Tensor = torch.linalg.matrix_power(once, times)
+    return power.float().to(device)
+
+
+def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
+    """Each image mixed with its neighbor in the batch: image · mask + other · (1 - mask). One alone stays as it is.
+
+    Args:
+        images: ``(batch, channels, height, width)``, in random order.
+        blurs: of the masks.
+        generator: draws the masks; on the device of the images.
+    """
+    height, width = images.shape[-2:]
+    mask = masks(len(images), height, width, blurs, generator).to(images.dtype)
+    return torch.lerp(images.roll(1, 0), images, mask)

@@ -7,14 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from twofold.goodness import wide
+from twofold.goodness import accumulate_dtype
 
-TINY = 1e-5
+EPS = 1e-5
 """Added to the length, so that a vector of zeros stays a vector of zeros."""
 
 
 def normalize(activity: Tensor) -> Tensor:
-    """n(a) = a / (tiny + √(mean over units of a²)): root mean square 1, no mean subtraction.
+    """n(a) = a / (ε + √(mean over units of a²)): root mean square 1, no mean subtraction.
 
     Args:
         activity: ``(batch, ...)``; all dimensions but the first are one vector.
@@ -23,8 +23,8 @@ def normalize(activity: Tensor) -> Tensor:
         The same shape and dtype. Scaling the input changes nothing (talk 09:23; paper section 2.1).
     """
     flat = activity.flatten(1)
-    length: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=wide(flat))
-    scale = 1 / (TINY + length / math.sqrt(flat.shape[1]))
+    length: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=accumulate_dtype(flat))
+    scale = 1 / (EPS + length / math.sqrt(flat.shape[1]))
     return (flat * scale.to(activity.dtype)).view_as(activity)
 
 

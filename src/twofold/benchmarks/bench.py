@@ -15,10 +15,7 @@ import torch
 from twofold import data
 from twofold.data import Dataset
 from twofold.errors import SettingError
-
-
-def silent(text: str) -> None:
-    """Nobody wants to know."""
+from twofold.training.trainer import synchronize
 
 
 @dataclass(frozen=True)
@@ -29,13 +26,18 @@ class Workbench:
         device: of the nets and their data.
         precision: of the matrix products, fp32 or bf16.
         data_dir: where data files are looked for first.
-        say: is told in a line how far the benchmark is.
+        report: called with a line that says how far the benchmark is.
     """
 
     device: torch.device
     precision: str
     data_dir: Path | None = None
-    say: Callable[[str], None] = silent
+    report: Callable[[str], None] | None = None
+
+    def say(self, text: str) -> None:
+        """Report how far the benchmark is, where somebody wants to know."""
+        if self.report is not None:
+            self.report(text)
 
     def load(self, name: str) -> Dataset:
         """A data set by name."""
@@ -74,19 +76,14 @@ def expect(holds: bool, field: str, value: object, expected: str) -> None:
 # ---- time --------------------------------------------------------------------------------------------------------
 
 
-def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """How long ``work`` takes until the device has finished it."""
+def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1) -> float:
+    """How long ``work`` takes until the device has finished it, on average over some times."""
     synchronize(device)
     start = time.perf_counter()
-    work()
+    for _ in range(times):
+        work()
     synchronize(device)
-    return time.perf_counter() - start
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / times
 
 
 def interleave(contenders: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:

@@ -13,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from twofold import machine
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, three, told
 from twofold.benchmarks.drawing import LOOK, bars
-from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair, warm_up
+from twofold.benchmarks.trainer import compare, layers_of, pair, trainer, warm_up
 from twofold.cli import report
 from twofold.data import Dataset
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.plots import canvas
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe
 
 SLICE, ROUNDS = 6000, 7
 """Images of a burst in which nothing is left out, and how many bursts there are."""
@@ -57,12 +57,12 @@ class Epoch(Benchmark):
         bench.say(f"nothing left out, {ROUNDS} rounds of bursts")
         whole = compare(bench, recipe, twin, data, images=SLICE, rounds=ROUNDS)
         warm_up(bench, recipe, twin, data)
-        trainers = {"ff": Trainer(bench, recipe, data), "twin": Trainer(bench, twin, data)}
+        trainers = {"ff": trainer(bench, recipe, data), "twin": trainer(bench, twin, data)}
         seen: dict[str, list[float]] = {name: [] for name in trainers}
 
         def learn(name: str, number: int) -> float:
             seconds = trainers[name].epoch(number)
-            seen[name].append(trainers[name].metrics["visits"])
+            seen[name].append(trainers[name].method.metrics()["visits"])
             bench.say(f"epoch {number + 1}/{self.epochs}, {name}: {seconds:.2f} s")
             return seconds
 

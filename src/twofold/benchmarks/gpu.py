@@ -10,11 +10,11 @@ from typing import Any
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
 from twofold.benchmarks.drawing import LOOK, bars
 from twofold.benchmarks.roofline import fractions
-from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair, warm_up
+from twofold.benchmarks.trainer import every_case, layers_of, pair, trainer, warm_up
 from twofold.cli import report
 from twofold.errors import SettingError
+from twofold.nets.net import evaluate
 from twofold.plots import canvas
-from twofold.training.evaluate import test
 
 RECIPES = ("mnist", "mnist-wide")
 """Those whose epochs are timed; the last one is trained to its end."""
@@ -52,8 +52,8 @@ class Gpu(Benchmark):
             shares = fractions(bench, {"ff": every_case(recipe), "twin": twin}, data)
             bench.say(f"{name}: {ROUNDS} epochs")
             warm_up(bench, recipe, twin, data)
-            trainers = {"ff": Trainer(bench, recipe, data), "twin": Trainer(bench, twin, data)}
-            seconds = interleave({key: trainer.epoch for key, trainer in trainers.items()}, ROUNDS)
+            trainers = {"ff": trainer(bench, recipe, data), "twin": trainer(bench, twin, data)}
+            seconds = interleave({key: each.epoch for key, each in trainers.items()}, ROUNDS)
             found[name] = {
                 "widths": list(recipe.widths),
                 "seconds": {key: spread(each) for key, each in seconds.items()},
@@ -62,9 +62,9 @@ class Gpu(Benchmark):
                 "best_gflops": shares["best"],
             }
         bench.say(f"{name}: {self.epochs} epochs to the end")
-        trainer = Trainer(bench, replace(recipe, epochs=self.epochs), data)
-        seconds_in_all = sum(trainer.epoch(number) for number in range(self.epochs))
-        tested = test(trainer.net, data.test_images.to(bench.device), data.test_labels.to(bench.device))
+        whole = trainer(bench, replace(recipe, epochs=self.epochs), data)
+        seconds_in_all = sum(metrics["seconds"] for metrics in whole.epochs())
+        tested = evaluate(whole.method.net, *data.test)
         return {
             "recipes": found,
             "whole": {

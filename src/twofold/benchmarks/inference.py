@@ -14,10 +14,9 @@ from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_l
 from twofold.benchmarks.drawing import bars
 from twofold.benchmarks.trainer import layers_of, pair
 from twofold.cli import report
-from twofold.nets.feedforward import FeedForward
+from twofold.defaults import SHORTLIST
+from twofold.methods import build
 from twofold.plots import canvas
-from twofold.training import run
-from twofold.training.evaluate import SHORTLIST
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10
@@ -44,11 +43,9 @@ class Inference(Benchmark):
         recipe, twin_recipe = pair(self.recipe)
         shape = SHAPES[recipe.data]
         images = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(bench.device)
-        nets = [run.build(one, shape, CLASSES).to(bench.device) for one in (recipe, twin_recipe)]
-        for net in nets:
-            run.set_precision(net, bench.precision)
-        ff, twin = nets
-        assert isinstance(ff, FeedForward)
+        ff, twin = (build(one, {"shape": shape, "classes": CLASSES}).to(bench.device) for one in (recipe, twin_recipe))
+        for net in (ff, twin):
+            net.set_precision(bench.precision)
         tests: dict[str, Callable[[Tensor], Tensor]] = {
             "fast": ff.fast,
             "shortlist": lambda images: ff.shortlist(images, SHORTLIST),

@@ -25,14 +25,15 @@ from twofold.benchmarks.bench import (
 )
 from twofold.benchmarks.drawing import bars
 from twofold.cli import report
-from twofold.layers.connectivity import Masked
-from twofold.layers.inputs import Below, busy, written_out
-from twofold.layers.layer import Connected, Dense, Layer
-from twofold.layers.local import Fields, Local, tile_of
+from twofold.layers.connectivity import Connectivity, Masked
+from twofold.layers.dense import Dense, SparseLayer
+from twofold.layers.fields import Fields
+from twofold.layers.layer import FeedForwardLayer
+from twofold.layers.local import Local
+from twofold.layers.tiles import tile_of
 from twofold.learning import Rule
 from twofold.machine import compute_type
 from twofold.plots import canvas
-from twofold.training import compiled as fused
 
 UPDATES, ROUNDS = 8, 9
 """Updates of a burst, and how many bursts there are."""
@@ -46,44 +47,43 @@ TITLES = {
 }
 
 
-class Unfolded(Layer):
+class Unfolded(Connectivity):
     """Every grid point's square written out for every case, and a product for each grid point."""
 
-    def __init__(self, fields: Fields, rule: Rule) -> None:
-        super().__init__(fields.units, rule)
+    def __init__(self, fields: Fields) -> None:
+        super().__init__(fields.units, fields.inputs)
         self.fields = fields
         points = fields.grid[0] * fields.grid[1]
-        shape = (points, fields.field**2 * fields.below[0], fields.channels)
-        self.weight = torch.nn.Parameter(torch.randn(shape) / shape[1] ** 0.5, requires_grad=False)
-        self.bias = torch.nn.Parameter(torch.zeros(fields.units), requires_grad=False)
-        self.register_buffer("weight_velocity", torch.zeros(shape), persistent=False)
-        self.register_buffer("bias_velocity", torch.zeros(fields.units), persistent=False)
+        self.shape = (points, fields.field**2 * fields.below[0], fields.channels)
 
-    def _seen(self, rows: Tensor) -> Tensor:
+    def fan_in(self) -> Tensor:
+        return torch.full((self.units,), self.shape[1])
+
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(self.shape, generator=generator) * scale[0]
+
+    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        product = self._squares(rows.to(weight.dtype)) @ weight
+        return product.permute(1, 2, 0).flatten(1) + total
+
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+        asked = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
+        torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), asked, beta=keep, alpha=share, out=gradient)
+
+    def to_matrix(self, weight: Tensor) -> Tensor:
+        impulses = torch.eye(self.inputs, dtype=weight.dtype)
+        return self.times(weight, impulses, weight.new_zeros(self.units)).T
+
+    def _squares(self, rows: Tensor) -> Tensor:
         """``(grid points, rows, inputs)``."""
         fields = self.fields
         images = rows.view(-1, *fields.below)
         return unfold(images, fields.field, padding=fields.margin, stride=fields.stride).permute(2, 0, 1)
 
-    def forward(self, below: Below) -> Tensor:
-        kind = self.compute or self.weight.dtype
-        product = self._seen(written_out(below).to(kind)) @ self.weight.to(kind)
-        return (product.permute(1, 2, 0).flatten(1) + self.bias.to(kind)).relu_()
-
-    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
-        below, rows = written_out(below), busy(below, signal)
-        wanted, bias_gradient = self.wanted(activity, signal, pull, rows)
-        total = below[: len(signal) // 2].sum(0, keepdim=True)
-        seen = self._seen(torch.cat([below.index_select(0, rows), total]).to(wanted.dtype))
-        asked = torch.cat([wanted, pull[None].to(wanted.dtype)])
-        gradient = seen.transpose(1, 2) @ asked.view(len(asked), self.fields.channels, -1).permute(2, 0, 1)
-        self.update(self.weight, self.get_buffer("weight_velocity"), gradient, rate, self.rule, None)
-        self.update(self.bias, self.get_buffer("bias_velocity"), bias_gradient, rate, self.rule, None)
-
 
 @dataclass(frozen=True)
 class LocalLayer(Benchmark):
-    """Milliseconds of a batch of learning (forward, judgment, gradient, update) of one local layer, in several ways.
+    """Milliseconds of a batch of learning (forward, signals, gradient, update) of one local layer, in several ways.
 
     All compute the same. The input is random, and as many positive as negative cases take part.
 
@@ -108,22 +108,12 @@ class LocalLayer(Benchmark):
         positive, negative = torch.rand(2, self.batch, fields.inputs, generator=generator).to(bench.device)
         for layer in layers.values():
             layer.to(bench.device).compute = compute_type(bench.precision)
-            if fused.available(bench.device):
-                fused.fuse(layer)
 
-        def learning(layer: Layer) -> Callable[[int], float]:
-            def burst() -> None:
-                for _ in range(UPDATES):
-                    layer.learn(positive, negative, 1e-4)
+        def learning(layer: FeedForwardLayer) -> Callable[[int], float]:
+            return lambda _: seconds_of(lambda: layer.learn(positive, negative, 1e-4), bench.device, UPDATES)
 
-            return lambda _: seconds_of(burst, bench.device) / UPDATES
-
-        def looking(layer: Layer) -> Callable[[int], float]:
-            def burst() -> None:
-                for _ in range(UPDATES):
-                    layer(positive)
-
-            return lambda _: seconds_of(burst, bench.device) / UPDATES
+        def looking(layer: FeedForwardLayer) -> Callable[[int], float]:
+            return lambda _: seconds_of(lambda: layer(positive), bench.device, UPDATES)
 
         found = {}
         for kind, contender in (("learn", learning), ("forward", looking)):
@@ -146,14 +136,14 @@ class LocalLayer(Benchmark):
         }
 
     @staticmethod
-    def layers(fields: Fields) -> dict[str, Layer]:
+    def layers(fields: Fields) -> dict[str, FeedForwardLayer]:
         """The contenders."""
         rule = Rule()
         return {
             "tiles": Local(fields, rule),
             "gather": Local(fields, rule, tile=(1, 1)),
-            "unfold": Unfolded(fields, rule),
-            "masked": Connected(Masked(fields.mask()), rule),
+            "unfold": SparseLayer(Unfolded(fields), rule),
+            "masked": SparseLayer(Masked(fields.mask()), rule),
             "dense": Dense(fields.inputs, fields.units, rule),
         }
 

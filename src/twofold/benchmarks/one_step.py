@@ -16,9 +16,10 @@ from torch.utils.checkpoint import checkpoint
 from twofold.benchmarks.peak_memory import peak, process_growth
 from twofold.benchmarks.trainer import every_case, pair, with_net_of
 from twofold.machine import compute_type
+from twofold.methods import BackpropRecipe
+from twofold.methods import build as build_net
 from twofold.normalize import normalize
-from twofold.recipes import BackpropRecipe
-from twofold.training import run
+from twofold.training.trainer import Trainer
 
 SHAPE, CLASSES, PARTS = (1, 28, 28), 10, 8
 
@@ -45,8 +46,8 @@ class Case(NamedTuple):
     precision: str
 
 
-def build(case: Case) -> tuple[list[Tensor], Callable[[Tensor, Tensor], object]]:
-    """The weights of a net of the recipe mnist in another size, and its training step for images and labels.
+def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Callable[[], object]]:
+    """The weights of a net of the recipe mnist in another size, and its training step for these images and labels.
 
     The softmax and the slow test read the last two layers: all of them would make a softmax that grows with depth.
     """
@@ -54,13 +55,14 @@ def build(case: Case) -> tuple[list[Tensor], Callable[[Tensor, Tensor], object]]
     changes: dict[str, Any] = {"widths": (case.width,) * case.depth, "counted_from": max(1, case.depth - 1)}
     recipe = replace(every_case(recipe), **changes, batch=case.batch)
     chosen, device = recipe if case.contender == "ff" else with_net_of(recipe, twin), torch.device(case.device)
-    net = run.build(chosen, SHAPE, CLASSES).to(device)
+    net = build_net(chosen, {"shape": SHAPE, "classes": CLASSES}).to(device)
     if case.contender not in ("ff", "twin"):
         weights = [parameter.detach() for parameter in net.parameters()]
-        return weights, sparing_step(weights, twin, case.contender, compute_type(case.precision) or torch.float32)
-    run.set_precision(net, case.precision)
-    method = run.method_for(net, chosen, device, case.batch)
-    return list(net.parameters()), lambda images, labels: method.epoch(images, labels, 0, lambda done: None)
+        step = sparing_step(weights, twin, case.contender, compute_type(case.precision) or torch.float32)
+        return weights, lambda: step(images, labels)
+    net.set_precision(case.precision)
+    trainer = Trainer(net, chosen, (images, labels))
+    return list(net.parameters()), lambda: trainer.epoch(0)
 
 
 def sparing_step(
@@ -113,11 +115,11 @@ def measure(case: Case) -> dict[str, int]:
     device, generator = torch.device(case.device), torch.Generator().manual_seed(0)
     images = torch.rand(case.batch, *SHAPE, generator=generator).to(device)
     labels = torch.randint(CLASSES, (case.batch,), generator=generator).to(device)
-    weights, step = build(case)
-    step(images, labels)
+    weights, step = build(case, images, labels)
+    step()
     with process_growth(device) as process:
-        step(images, labels)
-    return {"peak": peak(lambda: step(images, labels), weights, device), "process": process[0]}
+        step()
+    return {"peak": peak(step, weights, device), "process": process[0]}
 
 
 def main(words: Sequence[str]) -> None:

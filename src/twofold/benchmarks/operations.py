@@ -19,10 +19,7 @@ PRODUCTS = {f"aten::{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "_addm
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Floating point operations of the matrix products that ``work`` executes: 2 for each multiply and add.
-
-    ``work`` must call nothing compiled: torch would leave the compiled functions away from then on.
-    """
+    """Floating point operations of the matrix products that ``work`` executes: 2 for each multiply and add."""
     with FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
@@ -56,8 +53,6 @@ def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> d
 
 
 def _kind(operator: str) -> str:
-    if any(name in operator for name in ("Compiled", "TorchDynamo", "AOTDispatcher")):
-        return "compiled"
     return "matrix products" if operator in PRODUCTS else operator.removeprefix("aten::")
 
 

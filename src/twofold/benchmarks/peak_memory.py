@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch._C._profiler import _EventType
 
-from twofold.benchmarks.bench import synchronize
 from twofold.benchmarks.operations import profiler
+from twofold.training.trainer import synchronize
 
 
 def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.device) -> int:

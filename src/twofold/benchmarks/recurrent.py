@@ -15,13 +15,12 @@ from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line,
 from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.peak_memory import peak
 from twofold.benchmarks.roofline import fractions
-from twofold.benchmarks.trainer import IMAGES, Trainer, every_case, layers_of
+from twofold.benchmarks.trainer import IMAGES, every_case, layers_of, trainer
 from twofold.cli import report
 from twofold.data import Dataset
-from twofold.nets.recurrent import Recurrent
+from twofold.methods import Recipe, RecurrentRecipe, RecurrentTraining
 from twofold.normalize import normalize
 from twofold.plots import canvas
-from twofold.recipes import Recipe
 from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin
 
@@ -123,15 +122,15 @@ class RecurrentNet(Benchmark):
 
 def still_peak(bench: Workbench, recipe: Recipe, data: Dataset) -> int:
     """Bytes that an update holds in front of still images."""
-    trainer = Trainer(bench, recipe, data, recipe.batch, plain=True)
-    trainer.burst(0)
-    return peak(partial(trainer.burst, 0), list(trainer.net.parameters()), bench.device)
+    training = trainer(bench, recipe, data, recipe.batch)
+    training.epoch(0)
+    return peak(partial(training.epoch, 0), list(training.method.net.parameters()), bench.device)
 
 
-def video_peak(bench: Workbench, recipe: Recipe, data: Dataset, frames: int) -> int:
+def video_peak(bench: Workbench, recipe: RecurrentRecipe, data: Dataset, frames: int) -> int:
     """Bytes that an update holds after a video of so many frames, which are random and made one by one."""
-    net = Trainer(bench, recipe, data, recipe.batch, plain=True).net
-    assert isinstance(net, Recurrent)
+    net = RecurrentTraining.build(recipe, data.form).to(bench.device)
+    net.set_precision(bench.precision)
     rows = torch.zeros(2 * recipe.batch, dtype=torch.int64, device=bench.device)
     generator = torch.Generator(bench.device).manual_seed(0)
 
@@ -142,7 +141,7 @@ def video_peak(bench: Workbench, recipe: Recipe, data: Dataset, frames: int) -> 
     def watch() -> None:
         with torch.no_grad():
             start = net.start(torch.zeros(len(rows), data.pixels, device=bench.device))
-            net.learn(video(), net.top(rows), start, 0.0)
+            net.learn_video(video(), net.top(rows), start, 0.0)
 
     watch()
     return peak(watch, list(net.parameters()), bench.device)

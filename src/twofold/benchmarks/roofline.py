@@ -11,11 +11,11 @@ from typing import Any
 from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, three, told
 from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.operations import operations, shares, square_products
-from twofold.benchmarks.trainer import RATE, Trainer, every_case, layers_of, pair
+from twofold.benchmarks.trainer import RATE, burst, every_case, layers_of, pair, trainer
 from twofold.cli import report
 from twofold.data import Dataset
+from twofold.methods import Recipe
 from twofold.plots import canvas
-from twofold.recipes import Recipe
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
 """For each device rows of the square matrices whose products show what it can do."""
@@ -93,9 +93,9 @@ def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) ->
     batches = min(BATCHES, len(data.train_labels) // batch)
     cases = batches * batch
     recipes = {name: replace(recipe, rate=RATE) for name, recipe in recipes.items()}
-    trainers = {name: Trainer(bench, one, data, cases) for name, one in recipes.items()}
+    trainers = {name: trainer(bench, one, data, cases) for name, one in recipes.items()}
     products = square_products(SQUARES[bench.device.type], bench.device, bench.precision)
-    contenders: dict[str, Callable[[int], float]] = {name: each.burst for name, each in trainers.items()}
+    contenders: dict[str, Callable[[int], float]] = {name: burst(each) for name, each in trainers.items()}
     contenders |= {str(size): rate for size, rate in products.items()}
     interleave(contenders, 1)
     bench.say(f"{ROUNDS} rounds of bursts")
@@ -103,15 +103,14 @@ def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) ->
     rates = {size: spread([rate / 1e9 for rate in found[str(size)]]) for size in products}
     best = max(rate["median"] for rate in rates.values())
     figures: dict[str, Any] = {"products": {str(size): rate for size, rate in rates.items()}, "best": best}
-    for name, trainer in trainers.items():
-        counted = Trainer(bench, recipes[name], data, cases, plain=True)
-        gflop = operations(partial(counted.burst, 0)) / batches / 1e9
+    for name, training in trainers.items():
+        gflop = operations(partial(training.epoch, 0)) / batches / 1e9
         gflops = [gflop * batches / seconds for seconds in found[name]]
         figures[name] = {
             "gflop": gflop,
             "seconds": spread([seconds / batches for seconds in found[name]]),
             "gflops": spread(gflops),
             "fraction": spread([rate / best for rate in gflops]),
-            "time": shares(partial(trainer.burst, 0), bench.device),
+            "time": shares(partial(training.epoch, 0), bench.device),
         }
     return figures

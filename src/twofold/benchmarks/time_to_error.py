@@ -11,17 +11,15 @@ import numpy as np
 
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, spread, three, told
 from twofold.benchmarks.drawing import LOOK
-from twofold.benchmarks.trainer import Trainer, layers_of, pair, warm_up
+from twofold.benchmarks.trainer import layers_of, pair, trainer, warm_up
 from twofold.cli import report
 from twofold.data import Dataset
 from twofold.errors import SettingError
+from twofold.methods import Recipe
+from twofold.nets.net import evaluate
 from twofold.plots import canvas
-from twofold.recipes import Recipe
-from twofold.training.evaluate import test
 
 RECIPE = "mnist"
-COUNTS = {"forward-forward": "slow", "backprop": "fast"}
-"""The test whose error counts; the twin has no other."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class TimeToError(Benchmark):
     """Seconds of training on MNIST, 3 x 1000, until the test error after an epoch is at most a target.
 
     Forward-Forward and its backprop twin take turns, each with a schedule of its own for each target. Tests do not
-    count as training. Forward-Forward's error is that of the slow test.
+    count as training. The error that counts is that of a net's main test: the slow one, and the twin's only one.
 
     Attributes:
         targets: errors in percent of the test images, of those that have a schedule.
@@ -147,16 +145,20 @@ def _training(
     bench: Workbench, recipe: Recipe, data: Dataset, target: float, runs: list[dict[str, Any]]
 ) -> Callable[[int], float]:
     """A training with a given seed until the target is reached or the schedule ends, which adds itself to ``runs``."""
-    images, labels = data.test_images.to(bench.device), data.test_labels.to(bench.device)
 
     def train(seed: int) -> float:
-        trainer, counts = Trainer(bench, replace(recipe, seed=seed), data), COUNTS[recipe.method]
+        training = trainer(bench, replace(recipe, seed=seed), data)
         history: list[dict[str, Any]] = []
         seconds = 0.0
-        while len(history) < recipe.epochs and first_at(history, target, counts) is None:
-            seconds += trainer.epoch(len(history))
-            error = {name: round(100 * share, 3) for name, share in test(trainer.net, images, labels).error.items()}
-            history.append({"epoch": len(history) + 1, "seconds": seconds, "error": error})
+        for metrics in training.epochs():
+            seconds += metrics["seconds"]
+            error = {
+                name: round(100 * share, 3) for name, share in evaluate(training.method.net, *data.test).error.items()
+            }
+            counts = next(iter(error))
+            history.append({"epoch": metrics["epoch"], "seconds": seconds, "error": error})
+            if first_at(history, target, counts) is not None:
+                break
         runs.append({"seed": seed, "seconds": first_at(history, target, counts), "history": history})
         bench.say(f"to {target:g} %, {recipe.method}, seed {seed}: {error[counts]:.2f} % after {seconds:.1f} s")
         return seconds

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from twofold import recipes
-from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
+from twofold.benchmarks.bench import Workbench, interleave, ratios, spread
 from twofold.data import Dataset
 from twofold.errors import SettingError
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.training import compiled as fused
-from twofold.training import run
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
+from twofold.training.trainer import Trainer
 
 R = TypeVar("R", bound=Recipe)
 
@@ -56,8 +55,10 @@ def layers_of(widths: Sequence[int]) -> str:
     return f"{len(widths)} x {widths[0]}" if same else " x ".join(str(width) for width in widths)
 
 
-class Trainer:
-    """A net in training.
+def trainer(
+    bench: Workbench, recipe: Recipe, data: Dataset, cases: int | None = None, *, precision: str | None = None
+) -> Trainer:
+    """A training on the workbench, whose epochs can be timed.
 
     Args:
         bench: where.
@@ -65,52 +66,15 @@ class Trainer:
         data: the training images.
         cases: how many of them, from the first; all by default.
         precision: of the products; the workbench's by default.
-        plain: without compiled functions; else they are used where the whole training would use them.
-
-    Attributes:
-        cases: number of images.
-        images: they, on the device, ``(cases, channels, height, width)``.
-        net: the net.
-        metrics: what the newest epoch measured.
     """
-
-    def __init__(
-        self,
-        bench: Workbench,
-        recipe: Recipe,
-        data: Dataset,
-        cases: int | None = None,
-        *,
-        precision: str | None = None,
-        plain: bool = False,
-    ) -> None:
-        self.device = bench.device
-        self.images = data.train_images[:cases].to(self.device)
-        self.labels = data.train_labels[:cases].to(self.device)
-        self.cases = len(self.labels)
-        self.net = run.build(recipe, data.shape, data.classes).to(self.device)
-        run.set_precision(self.net, precision or bench.precision)
-        if not plain and fused.pays(self.net, recipe.epochs * len(data.train_labels) / recipe.batch, self.device):
-            fused.fuse(self.net)
-        self.method = run.method_for(self.net, recipe, self.device, self.cases)
-        self.metrics: dict[str, Any] = {}
-
-    def epoch(self, number: int) -> float:
-        """The seconds of an epoch, counted from 0."""
-        seconds = self._seconds(number)
-        self.metrics = self.method.metrics()
-        return seconds
-
-    def burst(self, turn: int) -> float:
-        """The seconds of an epoch at the beginning of the schedule, at whatever turn, without its metrics."""
-        return self._seconds(0)
-
-    def _seconds(self, epoch: int) -> float:
-        return seconds_of(lambda: self.method.epoch(self.images, self.labels, epoch, _ignore), self.device)
+    net = build(recipe, data.form).to(bench.device)
+    net.set_precision(precision or bench.precision)
+    return Trainer(net, recipe, tuple(part[:cases] for part in data.train))
 
 
-def _ignore(done: float) -> None:
-    """How far an epoch is does not matter here."""
+def burst(training: Trainer) -> Callable[[int], float]:
+    """The seconds of an epoch at the beginning of the schedule, at whatever turn, without its metrics."""
+    return lambda turn: training.epoch(0)
 
 
 def compare(
@@ -139,18 +103,15 @@ def compare(
         ``images`` a burst had.
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
-    trainers = {
-        "ff": Trainer(bench, replace(every_case(recipe), rate=RATE), data, cases, precision=precision),
-        "twin": Trainer(bench, replace(twin, rate=RATE), data, cases, precision=precision),
-    }
-    contenders = {name: trainer.burst for name, trainer in trainers.items()}
+    rivals = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
+    contenders = {name: burst(trainer(bench, one, data, cases, precision=precision)) for name, one in rivals.items()}
     interleave(contenders, 1)
     seconds = interleave(contenders, rounds)
-    figures = {name: spread([IMAGES / trainers[name].cases * one for one in seconds[name]]) for name in seconds}
+    figures = {name: spread([IMAGES / cases * one for one in seconds[name]]) for name in seconds}
     return {**figures, "ratio": spread(ratios(seconds["ff"], seconds["twin"])), "images": cases}
 
 
 def warm_up(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, data: Dataset) -> None:
     """Some steps as the recipes have them, so that what a process does only once is done before time is taken."""
     for one in (recipe, twin):
-        Trainer(bench, one, data, WARM_UP * one.batch).burst(0)
+        trainer(bench, one, data, WARM_UP * one.batch).epoch(0)

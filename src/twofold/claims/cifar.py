@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 
 from twofold.claims.lab import Finding, Lab, errors, percent, small_recurrent, small_recurrent_twin
 from twofold.data import Dataset
-from twofold.recipes import RECIPES, BackpropRecipe, PictureRecipe, RecurrentRecipe
-from twofold.training.evaluate import test
+from twofold.methods import BackpropRecipe, RecurrentRecipe
+from twofold.methods.recipe import PictureRecipe
+from twofold.nets.net import evaluate
+from twofold.recipes.cifar_local import cifar_local, twin
 from twofold.training.run import Run
 
 R = TypeVar("R", bound=PictureRecipe)
@@ -74,13 +76,10 @@ def cifar(lab: Lab) -> Finding:
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, BackpropRecipe]:
     """The recipe of this size and its twin."""
-    recipe, twin = RECIPES["cifar-local"], RECIPES["cifar-local-twin"]
-    assert isinstance(recipe, RecurrentRecipe)
-    assert isinstance(twin, BackpropRecipe)
     if lab.size == "full":
-        return recipe, twin
+        return cifar_local, twin
     fields: dict[str, Any] = {"widths": (192, 192), "field_sizes": (5, 5), "strides": (1, 1), "margins": (2, 2)}
-    small: dict[str, Any] = {**fields, "center": True, "decay": recipe.decay}
+    small: dict[str, Any] = {**fields, "center": True, "decay": cifar_local.decay}
     return replace(small_recurrent, **small), replace(small_recurrent_twin, **small | {"decay": twin.decay})
 
 
@@ -111,8 +110,7 @@ def part(lab: Lab, recipe: RecurrentRecipe) -> Dataset:
 
 def seen_and_held(run: Run, dataset: Dataset) -> dict[str, dict[str, float]]:
     """Test -> its error on training images and on held-out ones, in percent."""
-    device = next(run.net.parameters()).device
-    seen = test(run.net, dataset.train_images[:SEEN].to(device), dataset.train_labels[:SEEN].to(device)).error
+    seen = evaluate(run.net, *(part[:SEEN] for part in dataset.train)).error
     return {
         name: {"train": percent(seen[name]), "test": percent(error)} for name, error in run.result.test_error.items()
     }

@@ -14,7 +14,7 @@ from twofold.claims.mnist import trained
 def fast_test(lab: Lab) -> Finding:
     """Measure the claim ``fast-test``."""
     runs, twins = trained(lab)
-    measured, passes = mean_errors(runs)["fast error %"], runs[0].result.passes_per_image["fast"]
+    measured, passes = mean_errors(runs)["fast error %"], runs[0].result.metrics["passes_per_image"]["fast"]
     limit = lab.pick(smoke=5.0, full=1.6)
     return Finding(
         holds=measured["mean"] <= limit and passes == 1,

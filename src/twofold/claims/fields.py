@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, errors
+from twofold.methods import ForwardForward
 from twofold.nets.feedforward import FeedForward
-from twofold.training.run import build
 
 
 def fields(lab: Lab) -> Finding:
@@ -23,9 +23,7 @@ def fields(lab: Lab) -> Finding:
     name, recipe, twin_name, twin = lab.recipe()
     run = lab.train(recipe, name)
     images, labels = lab.held(run)
-    assert isinstance(run.net, FeedForward)
-    untrained = build(recipe, run.shape, run.net.classes).to(images.device)
-    assert isinstance(untrained, FeedForward)
+    untrained = ForwardForward.build(recipe, run.form).to(images.device)
     learned, before = agreement(run.net, images, labels), agreement(untrained, images, labels)
 
     near = lab.pick(smoke=0.2, full=0.1)
@@ -52,8 +50,8 @@ def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
         images: ``(images, ...)``, some of each class.
         labels: ``(images,)``.
     """
-    weight = net.layers[0].get_parameter("weight")
-    pixels = net.with_neutral_label(images).written_out()
+    weight = net.stack[0].weight
+    pixels = net.with_neutral_label(images).to_tensor()
     pixels[:, : net.classes] = 0
     per_class = torch.stack([pixels[labels == label].mean(0) for label in range(net.classes)])
     field, label = weight @ per_class.T, weight[:, : net.classes]

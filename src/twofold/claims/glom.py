@@ -23,10 +23,9 @@ import torch
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, mean_errors
-from twofold.layers.inputs import Constant
+from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import RecurrentLayer, Source
 from twofold.nets.recurrent import Recurrent
-from twofold.training.run import Run
 
 NAMES = {"below": "bottom-up", "above": "top-down", "beside": "lateral"}
 
@@ -64,16 +63,11 @@ def glom(lab: Lab) -> Finding:
             **{name: mean_errors(trained) for name, trained in runs.items()},
             "lateral better by (points)": round(means["no lateral"] - means["all three"], 3),
             "top-down better by (points)": round(means["no top-down"] - means["all three"], 3),
-            "input by layer": shares(_net(runs["all three"][0]), images[:2000], labels[:2000]),
+            "input by layer": shares(runs["all three"][0].net, images[:2000], labels[:2000]),
         },
         twin=mean_errors(twins),
         seeds=seeds,
     )
-
-
-def _net(run: Run) -> Recurrent:
-    assert isinstance(run.net, Recurrent)
-    return run.net
 
 
 @torch.no_grad()
@@ -109,6 +103,6 @@ def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any
 
 def _input(layer: RecurrentLayer, name: str, source: Source) -> Tensor:
     """What a source brings to each unit, less its mean over cases, ``(batch, units)``, in double."""
-    rows = source.rows if isinstance(source, Constant) else source
+    rows = source.rows if isinstance(source, CachedInput) else source
     brought: Tensor = rows.double() @ layer.weights[name].double().T
     return brought - brought.mean(0)

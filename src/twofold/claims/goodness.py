@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from twofold.claims.lab import Finding, Lab, error, errors
-from twofold.recipes import FeedForwardRecipe
+from twofold.methods import FeedForwardRecipe
 
 
 def goodness(lab: Lab) -> Finding:

@@ -15,19 +15,22 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, mean_errors, percent
 from twofold.learning import half_constant_half_linear
+from twofold.methods import BackpropRecipe, Hybrids, UnsupervisedRecipe
+from twofold.methods.method import Batch
+from twofold.nets.net import evaluate
 from twofold.nets.unsupervised import Unsupervised
-from twofold.recipes import RECIPES, BackpropRecipe, UnsupervisedRecipe
 from twofold.recipes.digits import twin as digits_twin
-from twofold.training.evaluate import test
-from twofold.training.run import build
+from twofold.recipes.mnist_hybrid import mnist_hybrid, twin
+from twofold.training.trainer import Trainer
 
 
 def hybrid(lab: Lab) -> Finding:
     """Measure the claim ``hybrid``."""
-    recipe, twin = settings(lab)
+    recipe, twin_recipe = settings(lab)
     seeds = lab.pick(smoke=[0, 1], full=[0])
     found = mean_errors(lab.train(replace(recipe, seed=seed), "mnist-hybrid") for seed in seeds)
     drawn = untaught(lab, recipe)
@@ -38,40 +41,38 @@ def hybrid(lab: Lab) -> Finding:
         rule=f"the error is at most {limit:.2f} %, and that of untrained layers is larger",
         talk={"fast error %": 1.37},
         measured={**found, "untrained layers": drawn},
-        twin=dict(mean_errors(lab.train(replace(twin, seed=seed), "mnist-hybrid-twin") for seed in seeds)),
+        twin=dict(mean_errors(lab.train(replace(twin_recipe, seed=seed), "mnist-hybrid-twin") for seed in seeds)),
         seeds=seeds,
     )
 
 
 def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
     """The recipe of this size and its twin."""
-    recipe, twin = RECIPES["mnist-hybrid"], RECIPES["mnist-hybrid-twin"]
-    assert isinstance(recipe, UnsupervisedRecipe)
-    assert isinstance(twin, BackpropRecipe)
     if lab.size == "full":
-        return recipe, twin
+        return mnist_hybrid, twin
     small: dict[str, Any] = {"data": "digits", "widths": (150, 150, 150), "epochs": 15, "batch": 40}
-    return replace(recipe, **small, blurs=2, rate=0.03), replace(digits_twin, widths=small["widths"], epochs=10)
+    return replace(mnist_hybrid, **small, blurs=2, rate=0.03), replace(digits_twin, widths=small["widths"], epochs=10)
+
+
+class SoftmaxAlone(Hybrids):
+    """The softmax learns, and the layers stay as they were drawn."""
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        rate = self.recipe.softmax_rate * half_constant_half_linear(progress)
+        features = self.net.features(self.net.images(batch.images))
+        logits = self.net.softmax.learn(features, batch.labels, rate)
+        self._note(batch, logits)
+        return torch.ones_like(batch.weight)
 
 
 def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
     """The error of a softmax that reads the same layers as they were drawn, after a sixth of the epochs."""
     dataset, epochs = lab.data(recipe.data), max(2, recipe.epochs // 6)
-    drawn = build(recipe, dataset.shape, dataset.classes)
-    assert isinstance(drawn, Unsupervised)
+    short = replace(recipe, epochs=epochs, tolerance=0.0, revisit=1.0)
 
-    @torch.no_grad()
     def learn(net: Unsupervised) -> None:
-        device = net.softmax.weight.device
-        images, labels = dataset.train_images.to(device), dataset.train_labels.to(device)
-        generator = torch.Generator(device).manual_seed(recipe.seed + 1)
-        for epoch in range(epochs):
-            order = torch.randperm(len(labels), generator=generator, device=device)
-            rate = recipe.softmax_rate * half_constant_half_linear(epoch / epochs)
-            for cases in torch.split(order, recipe.batch):
-                net.softmax.learn(net.features(net.images(images[cases])), labels[cases], rate)
+        Trainer(net, short, dataset.train, SoftmaxAlone).run()
 
-    net = lab.teach(drawn, "hybrid-untaught", dataset, {**recipe.fields(), "softmax alone": epochs}, learn)
-    device = net.softmax.weight.device
-    found = test(net, dataset.test_images.to(device), dataset.test_labels.to(device)).error
-    return {f"{name} error %": percent(error) for name, error in found.items()}
+    drawn, settings = Hybrids.build(recipe, dataset.form), {**recipe.fields(), "softmax alone": epochs}
+    net = lab.teach(drawn, "hybrid-untaught", dataset, settings, learn)
+    return {f"{name} error %": percent(error) for name, error in evaluate(net, *dataset.test).error.items()}

@@ -20,8 +20,7 @@ from torch.nn.functional import pad
 
 from twofold.claims.lab import Finding, Lab, error, percent
 from twofold.data import Dataset
-from twofold.recipes import FeedForwardRecipe, Recipe
-from twofold.training.run import build
+from twofold.methods import Recipe, build
 
 ROWS = 2
 
@@ -34,7 +33,7 @@ def irrelevant(lab: Lab) -> Finding:
     noisy = _with_margin(lab.data(recipe.data), added, noise=True)
 
     measured, twin = (
-        _measure(lab, recipe, "margin", plain, noisy),
+        _measure(lab, recipe, "margin", plain, noisy, recipe.label_in),
         _measure(lab, twin_recipe, "margin-twin", plain, noisy),
     )
     margin = lab.pick(smoke=2.0, full=0.3)
@@ -67,13 +66,15 @@ def _with_margin(dataset: Dataset, added: int, noise: bool, seed: int = 0) -> Da
     )
 
 
-def _measure(lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset) -> dict[str, float]:
+def _measure(
+    lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset, label_in: str = ""
+) -> dict[str, float]:
     runs = lab.train(recipe, f"{name}-black", plain), lab.train(recipe, f"{name}-noise", noisy)
     run, other = runs[1], _with_margin(noisy, 0, noise=True, seed=1)
-    main = next(iter(run.result.passes_per_image))
+    main = next(iter(run.result.error))
     named, otherwise = (lab.test(run, dataset).named[main] for dataset in (noisy, other))
-    in_front = noisy.classes if isinstance(recipe, FeedForwardRecipe) and recipe.label_in == "prepend" else 0
-    covered = noisy.classes if isinstance(recipe, FeedForwardRecipe) and recipe.label_in == "overlay" else 0
+    in_front = noisy.classes if label_in == "prepend" else 0
+    covered = noisy.classes if label_in == "overlay" else 0
 
     on = noisy.train_images.flatten(1).amax(0) > 0
     on[:covered] = False
@@ -85,10 +86,7 @@ def _measure(lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset
         size = weights[:, in_front:].abs()
         return round((size[:, noise].mean() / size[:, rest].mean()).item(), 4)
 
-    first, last = (
-        net.layers[0].get_parameter("weight").detach().cpu()
-        for net in (build(run.recipe, noisy.shape, noisy.classes), run.net)
-    )
+    first, last = (net.stack[0].bottom_up.value.detach().cpu() for net in (build(run.recipe, noisy.form), run.net))
     return {
         "weights at first, noise / rest": ratio(first),
         "weights at last, noise / rest": ratio(last),

@@ -13,24 +13,30 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
 
 from twofold import checkpoint, data, machine
 from twofold.data import Dataset
 from twofold.errors import unknown
-from twofold.methods.recipe import BackpropRecipe, FeedForwardRecipe, RecurrentRecipe
-from twofold.recipes import RECIPES, Recipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, RecurrentRecipe
+from twofold.nets.net import Evaluation, Net, evaluate
+from twofold.recipes import mnist_jitter, mnist_wide
 from twofold.recipes.digits import digits
 from twofold.recipes.digits import twin as digits_twin
 from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recurrent import recurrent
 from twofold.recipes.recurrent import twin as recurrent_twin
-from twofold.training.evaluate import Tested, test
-from twofold.training.run import Progress, Run, Silent, load, set_precision, train
+from twofold.training.run import Progress, Run, load, train
 
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")
+
+FEEDFORWARD = {
+    "mnist": (mnist, mnist_twin),
+    "mnist-jitter": (mnist_jitter.mnist_jitter, mnist_jitter.twin),
+    "mnist-wide": (mnist_wide.mnist_wide, mnist_wide.twin),
+}
+"""Recipes of feedforward nets for figures on the test set, and their twins."""
 
 small = replace(digits, widths=(100, 100, 100), epochs=15, rate=0.03, temperature=5.0)
 small_twin = replace(digits_twin, widths=small.widths, epochs=10)
@@ -41,7 +47,7 @@ small_recurrent = replace(
 small_recurrent_twin = replace(digits_twin, widths=small_recurrent.widths, epochs=10)
 
 T = TypeVar("T")
-N = TypeVar("N", bound=nn.Module)
+N = TypeVar("N", bound=Net)
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
 """The face of one training, made of its title and its number of epochs, as `twofold.progress.Bar`."""
 
@@ -114,9 +120,7 @@ class Lab:
         """
         if self.size == "smoke":
             return "digits-small", small, "digits-small-twin", small_twin
-        recipe, twin = RECIPES[name], RECIPES[f"{name}-twin"]
-        assert isinstance(recipe, FeedForwardRecipe)
-        assert isinstance(twin, BackpropRecipe)
+        recipe, twin = FEEDFORWARD[name]
         return name, recipe, f"{name}-twin", twin
 
     def short(self) -> tuple[FeedForwardRecipe, BackpropRecipe]:
@@ -129,17 +133,14 @@ class Lab:
         narrow = replace(mnist, widths=(500, 500, 500), temperature=mnist.temperature / 2, epochs=8, validation=10_000)
         return narrow, replace(mnist_twin, widths=narrow.widths, epochs=8, validation=10_000)
 
-    def settling(self, name: str = "recurrent") -> tuple[str, RecurrentRecipe, str, BackpropRecipe]:
-        """The recurrent recipe ``name`` and its twin, each behind its own name, for figures on the test set.
+    def settling(self) -> tuple[str, RecurrentRecipe, str, BackpropRecipe]:
+        """The recurrent recipe and its twin, each behind its own name, for figures on the test set.
 
         A smoke training has a small net on the embedded digits in their place.
         """
         if self.size == "smoke":
             return "recurrent-small", small_recurrent, "recurrent-small-twin", small_recurrent_twin
-        recipe, twin = RECIPES[name], RECIPES[f"{name}-twin"]
-        assert isinstance(recipe, RecurrentRecipe)
-        assert isinstance(twin, BackpropRecipe)
-        return name, recipe, f"{name}-twin", twin
+        return "recurrent", recurrent, "recurrent-twin", recurrent_twin
 
     def short_settling(self) -> tuple[RecurrentRecipe, BackpropRecipe]:
         """The same for comparisons: half the units, fewer epochs, tested on training images that are held out."""
@@ -175,9 +176,7 @@ class Lab:
         digest = _digest([recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision])
         folder = self.runs / f"{name}-seed{recipe.seed}-{digest}"
         if not (folder / "result.json").exists():
-            face = (
-                self.progress(f"{name} seed {recipe.seed}", recipe.epochs) if self.progress else nullcontext(Silent())
-            )
+            face = self.progress(f"{name} seed {recipe.seed}", recipe.epochs) if self.progress else nullcontext(None)
             with face as told:
                 train(
                     recipe,
@@ -207,7 +206,7 @@ class Lab:
         digest = _digest([dict(settings), dataset.fingerprint, where.type, precision])
         path = self.runs / f"{name}-{digest}.safetensors"
         net.to(where)
-        set_precision(net, precision)
+        net.set_precision(precision)
         if path.exists():
             tensors, facts = checkpoint.read(path)
             checkpoint.fill(net.state_dict(), tensors, path)
@@ -224,12 +223,11 @@ class Lab:
         """The images and labels that a run was tested on, on its net's device."""
         dataset = dataset or self.data(run.recipe.data)
         dataset = dataset.hold_out(run.recipe.validation) if run.recipe.validation else dataset
-        device = next(run.net.parameters()).device
-        return dataset.test_images.to(device), dataset.test_labels.to(device)
+        return dataset.test_images.to(run.net.device), dataset.test_labels.to(run.net.device)
 
-    def test(self, run: Run, dataset: Dataset | None = None, shortlist: int = 3) -> Tested:
+    def test(self, run: Run, dataset: Dataset | None = None, shortlist: int = 3) -> Evaluation:
         """All tests of a run on the images that it was not trained on."""
-        return test(run.net, *self.held(run, dataset), shortlist)
+        return evaluate(run.net, *self.held(run, dataset), shortlist=shortlist)
 
     def seconds(self) -> float:
         """Of all trainings that were asked for, also where they had been done before."""
@@ -253,8 +251,7 @@ def percent(share: float) -> float:
 
 def errors(run: Run) -> dict[str, float]:
     """The error of every test of a run, in percent: of the test set, or of the images that were held out."""
-    found = run.result.test_error or run.result.validation_error
-    return {f"{test} error %": percent(share) for test, share in found.items()}
+    return {f"{test} error %": percent(share) for test, share in run.result.error.items()}
 
 
 def error(run: Run) -> float:

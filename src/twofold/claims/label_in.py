@@ -18,7 +18,6 @@ import torch
 
 from twofold.claims.lab import Finding, Lab, error, errors
 from twofold.data import Dataset
-from twofold.nets.feedforward import FeedForward
 from twofold.training.run import Run
 
 
@@ -59,7 +58,6 @@ def _shuffled(dataset: Dataset, held_out: int) -> Dataset:
 def _describe(lab: Lab, run: Run) -> dict[str, Any]:
     found = lab.test(run).goodness
     assert found is not None
-    assert isinstance(run.net, FeedForward)
     total = run.net.total(found)
     share = total.var(1, correction=0).mean() / total.var(correction=0)
     return {**errors(run), "label's share of goodness": round(share.item(), 3)}

@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, percent
-from twofold.recipes import Recipe
+from twofold.methods import Recipe
 from twofold.training.run import Run
 
 
@@ -40,7 +39,7 @@ def layer(lab: Lab) -> Finding:
         rule="layers are bitwise the same without those above, and goodness is higher for positive data in each",
         talk="each layer is trained by itself",
         measured={
-            "layer error %": [percent(share) for share in run.result.layer_error],
+            "layer error %": [percent(share) for share in run.result.metrics["layer_error"]],
             "goodness of positive data": [round(found["positive"], 3) for found in learned],
             "goodness of negative data": [round(found["negative"], 3) for found in learned],
             "change without the layers above": changes,
@@ -63,6 +62,5 @@ def _changes(lab: Lab, recipe: Recipe, name: str) -> list[float]:
 
 
 def _weight(run: Run, index: int) -> Tensor:
-    weight = run.net.layers[index].weight
-    assert isinstance(weight, Tensor)
-    return torch.Tensor(weight.detach())
+    weight: Tensor = run.net.stack[index].weight.detach()
+    return weight

@@ -17,9 +17,9 @@ import torch
 
 from twofold.claims.hybrid import settings as hybrid_settings
 from twofold.claims.lab import Finding, Lab, errors, percent
+from twofold.methods import BackpropRecipe, UnsupervisedRecipe
 from twofold.nets.classifier import activities
-from twofold.nets.unsupervised import Unsupervised
-from twofold.recipes import RECIPES, BackpropRecipe, UnsupervisedRecipe
+from twofold.recipes.mnist_hybrid_local import mnist_hybrid_local, twin
 from twofold.training.run import Run
 
 PEER = 0.03
@@ -28,7 +28,7 @@ PEER = 0.03
 
 def local(lab: Lab) -> Finding:
     """Measure the claim ``local``."""
-    recipe, twin = settings(lab)
+    recipe, twin_recipe = settings(lab)
     run = lab.train(recipe, "mnist-hybrid-local")
     pulled = lab.train(replace(recipe, peer=PEER), "hybrid-local-peers")
     limit = lab.pick(smoke=8.0, full=1.4)
@@ -42,18 +42,15 @@ def local(lab: Lab) -> Finding:
             "silent units % by layer": silent(lab, run),
             "with peers": {**errors(pulled), "silent units % by layer": silent(lab, pulled)},
         },
-        twin=errors(lab.train(twin, "mnist-hybrid-local-twin")),
+        twin=errors(lab.train(twin_recipe, "mnist-hybrid-local-twin")),
         seeds=[recipe.seed],
     )
 
 
 def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
     """The recipe of this size and its twin."""
-    recipe, twin = RECIPES["mnist-hybrid-local"], RECIPES["mnist-hybrid-local-twin"]
-    assert isinstance(recipe, UnsupervisedRecipe)
-    assert isinstance(twin, BackpropRecipe)
     if lab.size == "full":
-        return recipe, twin
+        return mnist_hybrid_local, twin
     small, small_twin = hybrid_settings(lab)
     fields: dict[str, Any] = {"widths": (25 * 12, 16 * 16), "field_sizes": (4, 2), "strides": (1, 1), "margins": (0, 0)}
     return replace(small, **fields), replace(small_twin, **fields)
@@ -63,6 +60,5 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 def silent(lab: Lab, run: Run) -> list[float]:
     """The share of each layer's units that no held-out image wakes, in percent."""
     net, (images, _) = run.net, lab.held(run)
-    assert isinstance(net, Unsupervised)
     found = activities(net.layers, net.images(images).rows)
     return [percent(float((activity <= 0).all(0).float().mean())) for _, activity in found]

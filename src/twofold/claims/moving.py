@@ -27,9 +27,10 @@ from twofold.claims.lab import Finding, Lab, percent
 from twofold.claims.moving_training import FULL, SEED, SMOKE, Film, film_data, see, taught, twins
 from twofold.data import Dataset
 from twofold.data.moving import Broken, Moving, jump, launch, reverse, stop, swap, turn
-from twofold.layers.inputs import Constant
+from twofold.layers.inputs import CachedInput
 from twofold.nets.backprop import Backprop
-from twofold.nets.recurrent import Recurrent, State
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.video import State
 
 KINDS = ("reversed", "swapped", "jumped")
 UNTRAINED = ("turned", "stopped")
@@ -129,7 +130,7 @@ def separations(film: Film, dataset: Dataset, measure: Measure) -> dict[str, Any
 
 
 @torch.no_grad()
-def before_break(net: Recurrent, film: Film, video: Moving | Broken, top: Constant) -> State:
+def before_break(net: Recurrent, film: Film, video: Moving | Broken, top: CachedInput) -> State:
     """The net after the last frame before the break."""
     state = net.start(see(net, video.frame(0)))
     for frame in video.frames(1, film.since - 1):

@@ -23,8 +23,10 @@ a smaller rate than for still images keep activity from dying out.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import accumulate
 
 import torch
@@ -36,15 +38,19 @@ from twofold.data import Dataset
 from twofold.data.moving import Moving, jump, launch, reverse, swap
 from twofold.errors import Diverged
 from twofold.goodness import minus_sum_of_squares
-from twofold.layers.recurrent import Settled
+from twofold.layers.recurrent import LayerState
 from twofold.learning import Rule, half_constant_half_linear
-from twofold.methods.method import Backpropagation
-from twofold.methods.recipe import BackpropRecipe
+from twofold.methods import Backpropagation, BackpropRecipe, RecurrentRecipe, RecurrentTraining
+from twofold.methods.method import Batch
+from twofold.methods.sampler import Drawn, Sampler
 from twofold.negatives import hard_wrong_labels
 from twofold.nets.backprop import Backprop
-from twofold.nets.recurrent import Recurrent, State
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.video import State
 from twofold.objectives import swish_symba
-from twofold.training import compiled as fused
+from twofold.recipes.mnist import twin as mnist_twin
+from twofold.recipes.recurrent import recurrent
+from twofold.training.trainer import Trainer
 
 SEED = 0
 
@@ -144,20 +150,42 @@ def film_data(lab: Lab) -> Dataset:
 def taught(lab: Lab) -> Recurrent:
     """The net that has watched the films: read where it is kept, else trained."""
     film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
+    recipe = replace(recurrent, data=film.data, widths=film.widths, epochs=1, batch=film.batch, seed=SEED)
 
     def learn(net: Recurrent) -> None:
-        generator = _ready(net, film)
-        for images, labels, progress in batches(film.videos, film, dataset, generator):
-            watch_and_learn(net, film, images, labels, half_constant_half_linear(progress), generator)
+        Trainer(net, recipe, dataset.train, partial(Watching, film=film)).run()
 
     return lab.teach(build(film, dataset), "moving", dataset, {**asdict(film), "seed": SEED}, learn)
 
 
-def batches(videos: int, film: Film, dataset: Dataset, generator: Generator) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """The pictures and labels of each batch of training videos, and the share of the training that is done."""
-    for number in range(videos):
-        chosen = torch.randint(len(dataset.train_labels), (film.batch,), generator=generator, device=generator.device)
-        yield dataset.train_images[chosen], dataset.train_labels[chosen], number / videos
+class Draws(Sampler):
+    """So many batches in an epoch, each of cases that are drawn with replacement."""
+
+    def __init__(self, cases: int, generator: Generator, batches: int) -> None:
+        super().__init__(cases, generator)
+        self._batches = batches
+
+    def epoch(self, batch: int) -> Iterator[Drawn]:
+        device = self.difficulty.device
+        for number in range(self._batches):
+            cases = torch.randint(len(self.difficulty), (batch,), generator=self._generator, device=device)
+            yield Drawn(number / self._batches, cases, torch.ones(batch, device=device))
+
+
+class Watching(RecurrentTraining):
+    """Each step is a batch of videos, with an update after each frame."""
+
+    def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], *, film: Film) -> None:
+        self.film = film
+        super().__init__(net, recipe, data)
+
+    def make_sampler(self, cases: int) -> Sampler:
+        return Draws(cases, self.generator, self.film.videos)
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        factor = half_constant_half_linear(progress)
+        watch_and_learn(self.net, self.film, batch.images, batch.labels, factor, self.generator)
+        return torch.ones_like(batch.weight)
 
 
 def build(film: Film, dataset: Dataset) -> Recurrent:
@@ -200,7 +228,7 @@ def watch_and_learn(
     batch = len(labels)
     video = launch(images, film.speeds, film.canvas, generator)
     start = net.start(see(net, video.frame(0)))
-    logits = net.softmax.learn(net.features(start), labels, 0.1 * factor, torch.ones(batch, device=labels.device))
+    logits = net.softmax.learn(net.read_state(start), labels, 0.1 * factor, torch.ones(batch, device=labels.device))
 
     misnamed, *broken = _shares(film.shares, batch, labels.device)
     other = torch.cat([misnamed, torch.cat(broken).roll(1)])  # whose video each negative is
@@ -216,7 +244,7 @@ def watch_and_learn(
             state = net.step(see(net, torch.cat([true, true[other]])), top, state)
             continue
         strange = break_at(number, video, other, broken, generator)
-        lesson = net.learn([see(net, torch.cat([true, true[misnamed], strange]))], top, state, film.rate * factor)
+        lesson = net.learn_video([see(net, torch.cat([true, true[misnamed], strange]))], top, state, film.rate * factor)
         state = _cases(lesson.state, kept)
     if not all(part.isfinite().all() for pair in lesson.goodness for part in pair):
         raise Diverged("a layer's goodness is not a finite number any more: lower the rate of the film")
@@ -253,15 +281,7 @@ def see(net: Recurrent, frame: Tensor) -> Tensor:
 
 
 def _cases(state: State, cases: Tensor) -> State:
-    return tuple(Settled(*(part[cases] for part in layer)) for layer in state)
-
-
-def _ready(net: torch.nn.Module, film: Film) -> Generator:
-    """Compiles where that pays, and gives the generator of the videos."""
-    device = next(net.parameters()).device
-    if fused.pays(net, film.videos * film.frames, device):
-        fused.fuse(net)
-    return torch.Generator(device).manual_seed(SEED + 1)
+    return tuple(LayerState(*(part[cases] for part in layer)) for layer in state)
 
 
 # ---- the twins -----------------------------------------------------------------------------------------------------
@@ -271,56 +291,60 @@ def twins(lab: Lab) -> tuple[Backprop, Backprop]:
     """A net that names the digit from one frame, and one that tells from three in a row whether the last is broken."""
     film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
     pixels = film.canvas[0] * film.canvas[1]
-    recipe = BackpropRecipe(
-        data=film.data,
-        widths=film.widths,
-        epochs=1,
-        batch=film.batch,
-        rate=film.twin_rate,
-        smoothing=0.9,
-        decay=0.0002,
-        jitter=0,
-        mirror=False,
-        validation=0,
-        tolerance=0.0,
-        revisit=1.0,
-        seed=SEED,
-        center=False,
-        field_sizes=(),
-        strides=(),
-        margins=(),
-    )
+    recipe = replace(mnist_twin, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.twin_rate)
 
-    def name(net: Backprop) -> None:
-        generator = _ready(net, film)
-        method, one = Backpropagation(net, recipe, generator, film.batch), torch.ones(film.batch).to(generator.device)
-        for images, labels, progress in batches(film.twin_videos, film, dataset, generator):
-            video = launch(images, film.speeds, film.canvas, generator)
-            for frame in video.frames(film.watched + 1, film.frames):
-                method.step(frame, labels, labels, one, progress)
-        method.check()
-
-    def judge(net: Backprop) -> None:
-        generator = _ready(net, film)
-        method = Backpropagation(net, recipe, generator, 2 * film.batch)
-        one = torch.ones(2 * film.batch, device=generator.device)
-        answer = (one.cumsum(0) > film.batch).long()
-        for images, _, progress in batches(film.twin_videos, film, dataset, generator):
-            video = launch(images, film.speeds, film.canvas, generator)
-            broken = _shares(film.shares[1:], film.batch, generator.device)
-            other = torch.arange(film.batch, device=generator.device).roll(1)
-            for number in range(film.watched + 1, film.frames + 1):
-                past = torch.cat([video.frame(number - 2), video.frame(number - 1)], 1)
-                now = torch.cat([video.frame(number), break_at(number, video, other, broken, generator)])
-                seen = torch.cat([torch.cat([past, past[other]]), now], 1)
-                method.step(seen, answer, answer, one, progress)
-        method.check()
+    def learn(net: Backprop, way: type[TwinWatching]) -> None:
+        Trainer(net, recipe, dataset.train, partial(way, film=film)).run()
 
     settings = {**asdict(film), "twin": recipe.fields()}
     seeded = [torch.Generator().manual_seed(SEED) for _ in range(2)]
     namer = Backprop(pixels, film.widths, dataset.classes, seeded[0])
     judging = Backprop(3 * pixels, film.widths, 2, seeded[1])
     return (
-        lab.teach(namer, "moving-twin-names", dataset, settings, name),
-        lab.teach(judging, "moving-twin-judges", dataset, settings, judge),
+        lab.teach(namer, "moving-twin-names", dataset, settings, partial(learn, way=Naming)),
+        lab.teach(judging, "moving-twin-judges", dataset, settings, partial(learn, way=Judging)),
     )
+
+
+class TwinWatching(Backpropagation):
+    """Each step is a batch of videos, with an update after each frame."""
+
+    def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], *, film: Film) -> None:
+        self.film = film
+        super().__init__(net, recipe, data)
+
+    def make_sampler(self, cases: int) -> Sampler:
+        return Draws(cases, self.generator, self.film.twin_videos)
+
+    @abstractmethod
+    def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the net sees of the videos, frame after frame, and what it should answer."""
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        video = launch(batch.images, self.film.speeds, self.film.canvas, self.generator)
+        for seen, answer in self.frames(video, batch.labels):
+            copies = len(answer) // len(batch.cases)
+            super().step(Batch(seen, answer, batch.cases.repeat(copies), batch.weight.repeat(copies)), progress)
+        return torch.ones_like(batch.weight)
+
+
+class Naming(TwinWatching):
+    """Names the digit from one frame."""
+
+    def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for frame in video.frames(self.film.watched + 1, self.film.frames):
+            yield frame, labels
+
+
+class Judging(TwinWatching):
+    """Tells from three frames in a row whether the last one is broken."""
+
+    def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        film, batch, device = self.film, len(labels), labels.device
+        answer = (torch.arange(2 * batch, device=device) >= batch).long()
+        broken = _shares(film.shares[1:], batch, device)
+        other = torch.arange(batch, device=device).roll(1)
+        for number in range(film.watched + 1, film.frames + 1):
+            past = torch.cat([video.frame(number - 2), video.frame(number - 1)], 1)
+            now = torch.cat([video.frame(number), break_at(number, video, other, broken, self.generator)])
+            yield torch.cat([torch.cat([past, past[other]]), now], 1), answer

@@ -21,17 +21,14 @@ recurrent net is not.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, errors
-from twofold.data import Dataset
-from twofold.methods.recipe import LabelRecipe
-from twofold.nets.recurrent import Recurrent
-from twofold.recipes import Recipe
-from twofold.training.run import Net, build, method_for
+from twofold.methods import Recipe, build
+from twofold.nets.net import Net
+from twofold.training.trainer import Trainer
 
 OTHER_SEED = 1000
 
@@ -45,7 +42,12 @@ def no_later(lab: Lab) -> Finding:
     alone = replace(recurrent, top_down=False)
     changes = {
         name: change(lab, recipe, name)
-        for name, recipe in (("feedforward", plain), ("recurrent", recurrent), ("alone", alone), ("twin", twin))
+        for name, recipe in (
+            ("feedforward", replace(plain, negatives="random")),
+            ("recurrent", replace(recurrent, negatives="random")),
+            ("alone", replace(alone, negatives="random")),
+            ("twin", twin),
+        )
     }
     both, images_only = lab.train(recurrent, "settling"), lab.train(alone, "settling-alone")
     beside, backprop = lab.train(plain, "no-later-plain"), lab.train(twin, "settling-twin")
@@ -71,20 +73,18 @@ def change(lab: Lab, recipe: Recipe, name: str) -> float:
     Relative to how far they went in learning, ‖W other - W‖ / ‖W - W first‖; 0 if and only if all bits are the same.
     """
     recipe = replace(recipe, tolerance=0.0, revisit=1.0, epochs=2, validation=0)
-    if isinstance(recipe, LabelRecipe):
-        recipe = replace(recipe, negatives="random")
     whole = lab.data(recipe.data)
     count = lab.pick(smoke=500, full=10_000)
     part = replace(whole, train_images=whole.train_images[:count], train_labels=whole.train_labels[:count])
-    first = bottom_up(build(recipe, part.shape, part.classes))
+    first = bottom_up(build(recipe, part.form))
     weights = []
     for other in (False, True):
-        net = build(recipe, part.shape, part.classes)
+        net = build(recipe, part.form)
         if other:
             redraw(net, len(recipe.widths) - 1)
         settings = {"method": recipe.method, **recipe.fields(), "other top layer": other}
-        learn = partial(_learn, recipe=recipe, part=part)
-        weights.append(bottom_up(lab.teach(net, f"no-later-{name}", part, settings, learn)))
+        taught = lab.teach(net, f"no-later-{name}", part, settings, lambda net: Trainer(net, recipe, part.train).run())
+        weights.append(bottom_up(taught))
     return float((weights[1] - weights[0]).norm() / (weights[0] - first).norm())
 
 
@@ -97,13 +97,6 @@ def redraw(net: Net, index: int) -> None:
 
 
 def bottom_up(net: Net) -> Tensor:
-    """The weights of the first layer to what lies below it, ``(units, inputs)``, in double."""
-    name = "weights.below" if isinstance(net, Recurrent) else "weight"
-    return net.layers[0].get_parameter(name).detach().cpu().double()
-
-
-def _learn(net: Net, recipe: Recipe, part: Dataset) -> None:
-    device = next(net.parameters()).device
-    method = method_for(net, recipe, device, len(part.train_labels))
-    for epoch in range(recipe.epochs):
-        method.epoch(part.train_images.to(device), part.train_labels.to(device), epoch, lambda _: None)
+    """The weights of the first layer to the pixels, ``(units, inputs)``, in double."""
+    weights: Tensor = net.stack[0].bottom_up.value.detach().cpu().double()
+    return weights

@@ -46,7 +46,10 @@ def norm(lab: Lab) -> Finding:
 
 def _describe(lab: Lab, runs: list[Run]) -> dict[str, Any]:
     layers = [
-        [round(100 * fmean(shares), 3) for shares in zip(*(run.result.layer_error for run in runs), strict=True)],
+        [
+            round(100 * fmean(shares), 3)
+            for shares in zip(*(run.result.metrics["layer_error"] for run in runs), strict=True)
+        ],
         [round(fmean(shares), 4) for shares in zip(*(_shared(lab, run) for run in runs), strict=True)],
     ]
     return {"layer error %": layers[0], "shared with layer 1": layers[1], **mean_errors(runs)}

@@ -20,7 +20,7 @@ def recurrent(lab: Lab) -> Finding:
     limit = lab.pick(smoke=6.0, full=1.4)
     measured: dict[str, Any] = {
         **errors(run),
-        "layer error %": [round(100 * share, 3) for share in run.result.layer_error],
+        "layer error %": [round(100 * share, 3) for share in run.result.metrics["layer_error"]],
         "epochs": run.result.epochs,
         "visits": round(sum(metrics["visits"] for metrics in run.history), 1),
         "seconds": round(run.result.seconds, 1),

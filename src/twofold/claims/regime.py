@@ -21,7 +21,7 @@ import torch
 
 from twofold.claims.lab import Finding, Lab, error, mean_and_std, small, small_twin
 from twofold.data import Dataset
-from twofold.methods.recipe import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
 

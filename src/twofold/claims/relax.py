@@ -12,7 +12,7 @@ depths 2 to 10; smoke: digits, depths 2 to 5). All is then measured on held-out 
   nothing is measured too.
 * presentations: a copy of the deepest net learns from one image again and again, positive with its label, negative with
   the wrong one; then the same influence, on this image. Mean over several images, each with a copy of its own. Each
-  presentation is one plain step of the recipe's rate: no smoothing and no decay, and no peers, who speak for many
+  presentation is one plain step of the recipe's rate: no smoothing and no decay, and no peers, whose term is a mean over many
   images.
 * trace: the same with presentations of 3 iterations, in which activity alone cannot get lower than three layers. Two
   copies learn, one with the label right and another wrong, one with the two exchanged; each then looks at the image
@@ -35,6 +35,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -45,11 +46,13 @@ from torch.nn.functional import cross_entropy, linear
 
 from twofold.claims.lab import Finding, Lab, errors, percent
 from twofold.data import Dataset
-from twofold.methods.recipe import BackpropRecipe, RecurrentRecipe
+from twofold.methods import BackpropRecipe, RecurrentRecipe, RecurrentTraining, build
+from twofold.methods.method import Batch
 from twofold.nets.backprop import Backprop
-from twofold.nets.recurrent import Recurrent, State
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.video import State
 from twofold.normalize import normalize
-from twofold.training.run import build, set_precision
+from twofold.training.trainer import Trainer
 
 THRESHOLD = 0.01
 """Influence from which a layer counts as reached, as a share of its state's length."""
@@ -153,8 +156,7 @@ def examine(lab: Lab) -> Study:
         recipe, twin_recipe = settings(lab, depth)
         run = lab.train(recipe, f"relax-{depth}", dataset)
         twin = lab.train(twin_recipe, f"relax-{depth}-twin", dataset)
-        assert isinstance(twin.net, Backprop)
-        net, fresh = _double(run.net), _double(build(recipe, dataset.shape, dataset.classes))
+        net, fresh = _double(run.net), _double(build(recipe, dataset.form))
         other = (labels + 1) % net.classes
         depths[depth] = Depth(
             influence(net, images, labels, other, watched(depth)),
@@ -166,7 +168,7 @@ def examine(lab: Lab) -> Study:
     few = lab.pick(smoke=3, full=10)
     cases = [(image[None], label[None]) for image, label in zip(images[:few], labels[:few], strict=True)]
     influences = [presentations(net, recipe, image, label, presented) for image, label in cases]
-    traces = [brief(net, recipe.rate, image, label, presented) for image, label in cases]
+    traces = [brief(net, recipe, image, label, presented) for image, label in cases]
     return Study(depths, presented, torch.stack(influences).mean(0), torch.stack(traces).mean(0))
 
 
@@ -204,11 +206,10 @@ def _data(lab: Lab) -> tuple[Dataset, Tensor, Tensor]:
     return part, held.test_images[:measured].double(), held.test_labels[:measured]
 
 
-def _double(net: object) -> Recurrent:
+def _double(net: Recurrent) -> Recurrent:
     """A copy of a net on the CPU, with products in double: the influence gets smaller than rounding in any other."""
-    assert isinstance(net, Recurrent)
     copied = copy.deepcopy(net).cpu().double()
-    set_precision(copied, "fp32")
+    copied.set_precision("fp32")
     return copied
 
 
@@ -244,7 +245,7 @@ def _apart(one: State, other: State) -> Tensor:
     What a layer shows has the length √units, or 0 where it is silent.
     """
     both = zip(one, other, strict=True)
-    return torch.stack([(b.above - a.above).norm(dim=1).mean() / math.sqrt(a.above.shape[1]) for a, b in both])
+    return torch.stack([(b.output - a.output).norm(dim=1).mean() / math.sqrt(a.output.shape[1]) for a, b in both])
 
 
 def reached(settled: Tensor) -> int:
@@ -307,7 +308,7 @@ def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, floa
 def presentations(
     net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]
 ) -> Tensor:
-    """Settled influence of the label on each layer for one image, after it was learned from so many times.
+    """LayerState influence of the label on each layer for one image, after it was learned from so many times.
 
     Args:
         net: stays as it is; a copy learns.
@@ -322,14 +323,14 @@ def presentations(
     net, other = _learner(net), (label + 1) % net.classes
     found, done = [], 0
     for count in presented:
-        _present(net, image, label, other, recipe.rate, recipe.iterations, count - done)
+        _present(net, recipe, image, label, other, count - done)
         done = count
         found.append(influence(net, image, label, other, watched(len(net.layers)))[:, -1])
     return torch.stack(found)
 
 
 @torch.no_grad()
-def brief(net: Recurrent, rate: float, image: Tensor, label: Tensor, presented: Sequence[int]) -> Tensor:
+def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]) -> Tensor:
     """How far apart two copies of a net end at a brief look, which learned as often from the image with two labels.
 
     One learned that ``label`` is right and the next one wrong, the other the reverse; each looks under its right one.
@@ -338,7 +339,7 @@ def brief(net: Recurrent, rate: float, image: Tensor, label: Tensor, presented: 
 
     Args:
         net: stays as it is.
-        rate: the learning rate.
+        recipe: its rate is used.
         image: ``(1, ...)``.
         label: ``(1,)``.
         presented: numbers of presentations, ascending.
@@ -351,7 +352,7 @@ def brief(net: Recurrent, rate: float, image: Tensor, label: Tensor, presented: 
     for count in presented:
         states = []
         for learner, right, wrong in believers:
-            _present(learner, image, right, wrong, rate, BRIEF, count - done)
+            _present(learner, replace(recipe, iterations=BRIEF), image, right, wrong, count - done)
             *_, state = learner.look(learner.images(image), learner.top(right), BRIEF)
             states.append(state)
         done = count
@@ -367,14 +368,25 @@ def _learner(net: Recurrent) -> Recurrent:
     return net
 
 
-def _present(
-    net: Recurrent, image: Tensor, right: Tensor, wrong: Tensor, rate: float, iterations: int, times: int
-) -> None:
-    """Learn ``times`` times from one image, positive with the label ``right`` and negative with ``wrong``."""
-    frame, top = net.images(image), net.top(torch.cat([right, wrong]))
-    for _ in range(times):
-        start = tuple(layer.repeat(2) for layer in net.start(frame))
-        net.learn(repeat(frame, iterations), top, start, rate)
+class Presentation(RecurrentTraining):
+    """Each epoch presents one image once, positive with its label and negative with ``wrong``."""
+
+    def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], *, wrong: Tensor) -> None:
+        super().__init__(net, recipe, data)
+        self.wrong = wrong
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        frame, top = self.net.images(batch.images), self.net.top(torch.cat([batch.labels, self.wrong]))
+        start = tuple(layer.repeat(2) for layer in self.net.start(frame))
+        video = repeat(frame, self.recipe.iterations)
+        return self.net.learn_video(video, top, start, self.recipe.rate).difficulty
+
+
+def _present(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, right: Tensor, wrong: Tensor, times: int) -> None:
+    """Present an image ``times`` times, for the iterations and at the rate of the recipe."""
+    if times:
+        once = replace(recipe, epochs=times, batch=1, tolerance=0.0, revisit=1.0, jitter=0, mirror=False)
+        Trainer(net, once, (image, right), partial(Presentation, wrong=wrong)).run()
 
 
 # ---- the twin ------------------------------------------------------------------------------------------------------

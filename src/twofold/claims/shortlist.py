@@ -53,7 +53,7 @@ def shortlist(lab: Lab) -> Finding:
     run = lab.train(recipe, "glyphs", dataset)
     tested = lab.test(run, dataset, SIZE)
     found = {name: percent(share) for name, share in tested.error.items()}
-    passes = tested.passes_per_image
+    passes = tested.metrics["passes_per_image"]
     share = passes["shortlist"] / passes["slow"]
     return Finding(
         holds=found["shortlist"] <= found["slow"] + 0.3 and share < 0.02 and found["slow"] <= 5,

@@ -19,7 +19,7 @@ def slow_test(lab: Lab) -> Finding:
         holds=measured["slow error %"]["mean"] <= measured["fast error %"]["mean"],
         rule="the mean error of the slow test is at most that of the fast test",
         talk="better than the fast test, one pass for each label",
-        measured={**measured, "passes per image": runs[0].result.passes_per_image},
-        twin={**mean_errors(twins), "passes per image": twins[0].result.passes_per_image},
+        measured={**measured, "passes per image": runs[0].result.metrics["passes_per_image"]},
+        twin={**mean_errors(twins), "passes per image": twins[0].result.metrics["passes_per_image"]},
         seeds=lab.seeds,
     )

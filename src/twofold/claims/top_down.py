@@ -40,16 +40,15 @@ from torch import Tensor
 from twofold.claims.lab import Finding, Lab, percent
 from twofold.data import Dataset, letters
 from twofold.layers.connectivity import Full, Masked
-from twofold.layers.inputs import Constant
-from twofold.methods.method import Backpropagation
-from twofold.methods.recipe import BackpropRecipe, RecurrentRecipe
-from twofold.methods.recurrent import Settling
+from twofold.layers.inputs import CachedInput
+from twofold.methods import BackpropRecipe, RecurrentRecipe
 from twofold.nets.backprop import Backprop
-from twofold.nets.recurrent import Recurrent, State
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.video import State
 from twofold.normalize import normalize
 from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recurrent import recurrent
-from twofold.training.run import rule_of, set_precision
+from twofold.training.trainer import Trainer
 
 WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
 """What the read-out is fitted to."""
@@ -124,26 +123,19 @@ def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
         dataset.pixels,
         recipe.widths,
         dataset.classes,
-        rule_of(recipe),
+        recipe.rule(),
         damping=recipe.damping,
         iterations=recipe.iterations,
         label_strength=recipe.label_strength,
         top_down=recipe.top_down,
-        seen=[{"below": Masked(fields(recipe.widths[0]))}],
+        connectivity=[{"below": Masked(fields(recipe.widths[0]))}],
         softmax_decay=recipe.softmax_decay,
         generator=torch.Generator().manual_seed(recipe.seed),
     )
 
-    def learn(net: Recurrent) -> None:
-        device = net.stack[0].bias.device
-        generator = torch.Generator(device).manual_seed(recipe.seed + 1)
-        images, labels = dataset.train_images.to(device), dataset.train_labels.to(device)
-        method = Settling(net, recipe, generator, len(labels))
-        for epoch in range(recipe.epochs):
-            method.epoch(images, labels, epoch, lambda done: None)
-
-    lab.teach(net, "letters", dataset, {"method": recipe.method, **recipe.fields()}, learn)
-    set_precision(net, "fp32")
+    settings = {"method": recipe.method, **recipe.fields()}
+    lab.teach(net, "letters", dataset, settings, lambda net: Trainer(net, recipe, dataset.train).run())
+    net.set_precision("fp32")
     return net
 
 
@@ -195,12 +187,12 @@ def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tens
     frame = net.images(images.to(net.stack[0].bias.device))
     state: State = net.start(frame)
     yield middle(state[0].state).cpu()
-    logits: Tensor = net.softmax(net.features(state))
+    logits: Tensor = net.softmax(net.read_state(state))
     for _ in range(net.iterations):
-        top = Constant(logits.softmax(1) * net.label_strength) if belief else net.neutral_top(len(images))
+        top = CachedInput(logits.softmax(1) * net.label_strength) if belief else net.neutral_top(len(images))
         state = net.step(frame, top, state)
         yield middle(state[0].state).cpu()
-        logits = net.settled_softmax(net.features(state))
+        logits = net.settled_softmax(net.read_state(state))
 
 
 def _clear() -> tuple[Tensor, NDArray[np.int64]]:
@@ -246,25 +238,17 @@ def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, rendering
     """What is read from the twin's units that see the middle letter. It has no top-down input, and so no after."""
     twin: BackpropRecipe = replace(words_twin, widths=recipe.widths, epochs=min(words_twin.epochs, recipe.epochs))
     above = [Full(upper, lower) for lower, upper in itertools.pairwise(twin.widths)]
-    seen = [Masked(fields(twin.widths[0])), *above]
+    connectivity = [Masked(fields(twin.widths[0])), *above]
     generator = torch.Generator().manual_seed(twin.seed)
-    net = Backprop(dataset.pixels, twin.widths, dataset.classes, generator, seen=seen)
-
-    def learn(net: Backprop) -> None:
-        device = next(net.parameters()).device
-        generator = torch.Generator(device).manual_seed(twin.seed + 1)
-        images, labels = dataset.train_images.to(device), dataset.train_labels.to(device)
-        method = Backpropagation(net, twin, generator, len(labels))
-        for epoch in range(twin.epochs):
-            method.epoch(images, labels, epoch, lambda done: None)
-
-    lab.teach(net, "letters-twin", dataset, {"method": twin.method, **twin.fields()}, learn)
-    set_precision(net, "fp32")
-    first = net.layers[0]
+    net = Backprop(dataset.pixels, twin.widths, dataset.classes, generator, connectivity=connectivity)
+    settings_of_twin = {"method": twin.method, **twin.fields()}
+    lab.teach(net, "letters-twin", dataset, settings_of_twin, lambda net: Trainer(net, twin, dataset.train).run())
+    net.set_precision("fp32")
+    first = net.stack[0]
 
     @torch.no_grad()
     def states(images: Tensor) -> Tensor:
-        total: Tensor = first(normalize(images.flatten(1).to(first.get_parameter("weight"))))
+        total: Tensor = first(normalize(images.flatten(1).to(first.weight)))
         return middle(total.relu()).cpu()
 
     images, truth = _clear()

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from itertools import repeat
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -34,13 +33,14 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from twofold.claims.lab import Finding, Lab, error, errors, mean_and_std, percent
 from twofold.data import Dataset
-from twofold.layers.inputs import Constant
-from twofold.layers.recurrent import Moment, RecurrentLayer, Settled, Source, settle
-from twofold.learning import Rule, peers
-from twofold.methods.recipe import RecurrentRecipe
-from twofold.nets.recurrent import Lesson, Recurrent, State
-from twofold.training.evaluate import test
-from twofold.training.run import build, method_for
+from twofold.layers.inputs import CachedInput
+from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep, recurrent_step
+from twofold.learning import Rule, peer_gradient
+from twofold.methods import RecurrentRecipe, RecurrentTraining
+from twofold.nets.net import evaluate
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.video import State, VideoResult
+from twofold.training.trainer import Trainer
 
 SEEDS = [0, 1]
 
@@ -92,26 +92,20 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
 
 def taught(lab: Lab, kind: type[Recurrent], recipe: RecurrentRecipe, part: Dataset) -> tuple[Recurrent, float]:
     """A trained small net, and the seconds that it took."""
-    plain = build(recipe, part.shape, part.classes)
-    assert isinstance(plain, Recurrent)
+    plain = RecurrentTraining.build(recipe, part.form)
     net = kind(part.pixels, recipe.widths, part.classes, plain.stack[0].rule, **_options(recipe))
     net.load_state_dict(plain.state_dict())
     name = f"video-{kind.__name__.lower()}"
     exact, before = replace(lab, precision="fp32"), lab.seconds()
-    net = exact.teach(net, name, part, {"name": name, **recipe.fields()}, partial(_learn, recipe=recipe, part=part))
+    net = exact.teach(
+        net, name, part, {"name": name, **recipe.fields()}, lambda net: Trainer(net, recipe, part.train).run()
+    )
     return net, lab.seconds() - before
 
 
 def _options(recipe: RecurrentRecipe) -> dict[str, Any]:
     names = ("damping", "iterations", "label_strength", "top_down", "lateral", "softmax_decay")
     return {"judged": (recipe.judge_from, recipe.judge_to), **{name: getattr(recipe, name) for name in names}}
-
-
-def _learn(net: Recurrent, recipe: RecurrentRecipe, part: Dataset) -> None:
-    device = net.stack[0].bias.device
-    method = method_for(net, recipe, device, len(part.train_labels))
-    for epoch in range(recipe.epochs):
-        method.epoch(part.train_images.to(device), part.train_labels.to(device), epoch, lambda _: None)
 
 
 # ---- the derivative through time -----------------------------------------------------------------------------------
@@ -122,16 +116,16 @@ class Unrolled(NamedTuple):
 
     Attributes:
         losses: ½ · mean over pairs of Σ over layers of the loss, ``(iterations,)``.
-        moments: by iteration and layer.
+        steps: by iteration and layer.
         state: after the last frame.
     """
 
     losses: Tensor
-    moments: list[list[Moment]]
+    steps: list[list[TimeStep]]
     state: State
 
 
-def unroll(net: Recurrent, video: Iterable[Source], top: Constant, *, through_time: bool) -> Unrolled:
+def unroll(net: Recurrent, video: Iterable[Source], top: CachedInput, *, through_time: bool) -> Unrolled:
     """Watch a video with weights that ask for their gradient.
 
     Args:
@@ -143,39 +137,39 @@ def unroll(net: Recurrent, video: Iterable[Source], top: Constant, *, through_ti
     """
     cases = len(top.rows)
     frames = [_rows(frame).repeat(cases // len(_rows(frame)), 1) for frame in video]
-    state: list[Settled] = []
+    state: list[LayerState] = []
     for layer in net.stack:
-        state.append(_respond(layer, {"below": state[-1].above if state else frames[0]}, None, net.damping))
-    losses, moments = [], []
+        state.append(_respond(layer, {"below": state[-1].output if state else frames[0]}, None, net.damping))
+    losses, steps = [], []
     for frame in frames:
         if not through_time:
-            state = [Settled(*(part.detach() for part in settled)) for settled in state]
+            state = [LayerState(*(part.detach() for part in settled)) for settled in state]
         seen = net.sources(frame, top, tuple(state))
         state = [
             _respond(layer, sources, before.state, net.damping)
             for layer, sources, before in zip(net.stack, seen, state, strict=True)
         ]
         losses.append(torch.stack([_loss(layer, one) for layer, one in zip(net.stack, state, strict=True)]).sum())
-        moments.append([Moment(sources, one.active, one.goodness) for sources, one in zip(seen, state, strict=True)])
-    return Unrolled(torch.stack(losses), moments, tuple(state))
+        steps.append([TimeStep(sources, one.active, one.goodness) for sources, one in zip(seen, state, strict=True)])
+    return Unrolled(torch.stack(losses), steps, tuple(state))
 
 
-def _respond(layer: RecurrentLayer, sources: dict[str, Source], before: Tensor | None, damping: float) -> Settled:
+def _respond(layer: RecurrentLayer, sources: dict[str, Source], before: Tensor | None, damping: float) -> LayerState:
     """As ``layer.respond``, without the products that it keeps from call to call: those have no graph."""
     total: Tensor = layer.bias
     for name, source in sources.items():
-        total = layer.seen[name].times(layer.weights[name], _rows(source), total)
-    return settle(total, before, damping, layer.rule)
+        total = layer.connectivity[name].times(layer.weights[name], _rows(source), total)
+    return recurrent_step(total, before, damping, layer.rule)
 
 
-def _loss(layer: RecurrentLayer, settled: Settled) -> Tensor:
+def _loss(layer: RecurrentLayer, settled: LayerState) -> Tensor:
     """½ · mean over pairs of loss(g⁺ - θ, g⁻ - θ); the half belongs to the slope of goodness."""
     positive, negative = (settled.goodness - layer.threshold).chunk(2)
-    return 0.5 * layer.rule.objective.loss(positive, negative, layer.rule.temperature).mean()
+    return 0.5 * layer.rule.objective.loss(positive, negative, layer.temperature).mean()
 
 
 def _rows(source: Source) -> Tensor:
-    return source.rows if isinstance(source, Constant) else source
+    return source.rows if isinstance(source, CachedInput) else source
 
 
 class ThroughTime(Recurrent):
@@ -186,18 +180,18 @@ class ThroughTime(Recurrent):
         self.layers.requires_grad_()
 
     @torch.no_grad()
-    def learn(
+    def learn_video(
         self,
         video: Iterable[Source],
-        top: Constant,
+        top: CachedInput,
         state: State,
         rate: float,
         weight: Tensor | None = None,
         *,
         first: int = 1,
         window: int = 8,
-    ) -> Lesson:
-        """As ``Recurrent.learn`` from the first frame on, with pairs that all count the same. The bottom-up pass is
+    ) -> VideoResult:
+        """As ``Recurrent.learn_video`` from the first frame on, with pairs that all count the same. The bottom-up pass is
         done again, since derivatives go through it as well; memory grows with the video."""
         with torch.enable_grad():
             unrolled = unroll(self, video, top, through_time=True)
@@ -205,21 +199,17 @@ class ThroughTime(Recurrent):
         found = dict(zip(self.layers.parameters(), gradients, strict=True))
         batch = len(top.rows) // 2
         for index, layer in enumerate(self.stack):
-            moments = [each[index] for each in unrolled.moments]
-            mean = torch.stack([moment.active.detach()[:batch].mean(0) for moment in moments]).mean(0)
-            pull = peers(mean, layer.mean_activity, layer.rule)
-            for name, parameter in layer.weights.items():
-                seen = torch.stack([_rows(moment.sources[name]).detach()[:batch].mean(0) for moment in moments]).mean(0)
-                gradient = found[parameter] + torch.outer(pull, seen)
-                layer.update(parameter, layer.get_buffer(f"{name}_velocity"), gradient, rate, layer.rule, None)
-            velocity = layer.get_buffer("bias_velocity")
-            layer.update(layer.bias, velocity, found[layer.bias] + pull, rate, layer.rule, None)
-        each = [
-            torch.stack([moments[index].goodness for moments in unrolled.moments]) for index in range(len(self.layers))
-        ]
+            steps = [each[index] for each in unrolled.steps]
+            mean = torch.stack([step.active.detach()[:batch].mean(0) for step in steps]).mean(0)
+            peers = peer_gradient(mean, layer.mean_activity, layer.rule)
+            for name, weights in layer.learned.items():
+                seen = torch.stack([_rows(step.sources[name]).detach()[:batch].mean(0) for step in steps]).mean(0)
+                weights.gather(found[weights.value] + torch.outer(peers, seen))
+            layer.biases.gather(found[layer.bias] + peers)
+            layer.apply_gradient(rate)
+        each = [torch.stack([steps[index].goodness for steps in unrolled.steps]) for index in range(len(self.layers))]
         halves = [goodness.detach().mean(0).chunk(2) for goodness in each]
-        # No image is left out by how much it taught, so that this need not be known.
-        return Lesson([(one, other) for one, other in halves], torch.ones(batch), unrolled.state)
+        return VideoResult([(one, other) for one, other in halves], torch.ones(batch), unrolled.state)
 
 
 # ---- what it costs -------------------------------------------------------------------------------------------------
@@ -265,7 +255,7 @@ def _gradient(loss: Tensor, layer: RecurrentLayer) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients])
 
 
-def _batch(net: Recurrent, part: Dataset, size: int) -> tuple[Constant, Constant]:
+def _batch(net: Recurrent, part: Dataset, size: int) -> tuple[CachedInput, CachedInput]:
     """Held-out images, and at the top their labels, then as many wrong ones, each the next class."""
     device = net.stack[0].bias.device
     images, labels = part.test_images[:size].to(device), part.test_labels[:size].to(device)
@@ -275,7 +265,7 @@ def _batch(net: Recurrent, part: Dataset, size: int) -> tuple[Constant, Constant
 def _describe(each: list[tuple[Recurrent, float]], part: Dataset, recipe: RecurrentRecipe) -> dict[str, Any]:
     device = each[0][0].stack[0].bias.device
     images, labels = part.test_images.to(device), part.test_labels.to(device)
-    found = [test(net, images, labels).error for net, _ in each]
+    found = [evaluate(net, images, labels).error for net, _ in each]
     return {
         "slow error %": mean_and_std(percent(one["slow"]) for one in found),
         "fast error %": mean_and_std(percent(one["fast"]) for one in found),

@@ -69,7 +69,7 @@ class Eval(Where):
     """
 
     run: RunPath = dataclasses.field(kw_only=True)
-    test: Literal["slow", "fast", "settled", "shortlist", "both", "all"] = "all"
+    test: str = "all"
     shortlist: int = 3
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from twofold.cli.arguments import Bench, Claims, ClaimsRun, DataGet, Eval, Plot,
 from twofold.cli.image_file import read_picture
 from twofold.cli.progress import Bar
 from twofold.errors import SettingError
-from twofold.training import pictures, run
-from twofold.training.evaluate import test
-from twofold.training.run_folder import Result
+from twofold.nets.net import evaluate as test
+from twofold.training import run
+from twofold.training.result import Result
 
 
 def train(words: Sequence[str]) -> None:
@@ -42,6 +41,7 @@ def train(words: Sequence[str]) -> None:
 def _train(name: str, recipe: Any, options: Training) -> None:
     dataset = data.load(recipe.data, options.data_dir)
     folder = options.run or _free_folder(f"{name}-seed{recipe.seed}", options.resume)
+    twin_name, twin = recipes.twin_of(name), None
 
     def go(name: str, recipe: Any, folder: Path) -> Result:
         with Bar(name, recipe.epochs) as bar:
@@ -53,23 +53,20 @@ def _train(name: str, recipe: Any, options: Training) -> None:
                 device=options.device,
                 precision=options.precision,
                 resume=options.resume,
-                offload=options.offload and recipe.method in ("forward-forward", "unsupervised"),
+                offload=options.offload and name != twin_name,  # a twin needs all layers at once
                 progress=bar,
             )
 
     results = [go(name, recipe, folder)]
-    twin_name, twin = recipes.twin_of(name), None
     if options.with_twin and twin_name:
         results.append(go(twin_name, recipes.as_twin(recipes.find(twin_name), recipe), folder / "twin"))
         twin = run.load(folder / "twin", options.device)
     print(report.comparison(results))
     if options.pictures:
         held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
-        print(
-            "pictures: " + ", ".join(str(path) for path in pictures.draw(run.load(folder, options.device), held, twin))
-        )
+        print("pictures: " + ", ".join(str(path) for path in run.draw(run.load(folder, options.device), held, twin)))
     if options.json:
-        answer = asdict(results[0]) | ({"twin": asdict(results[1])} if twin else {})
+        answer = results[0].to_json() | ({"twin": results[1].to_json()} if twin else {})
         print(json.dumps(answer))
 
 
@@ -89,27 +86,27 @@ def evaluate(words: Sequence[str]) -> None:
         raise SettingError(f"--shortlist is {options.shortlist}, expected at least 1")
     loaded = run.load(options.run, options.device, None if options.precision == "auto" else options.precision)
     dataset = run.held_out(loaded, options.data_dir)
-    device = next(loaded.net.parameters()).device
-    tested = test(loaded.net, dataset.test_images.to(device), dataset.test_labels.to(device), options.shortlist)
+    tested = test(loaded.net, *dataset.test, shortlist=options.shortlist)
     if options.test not in (*tested.error, "all"):
         had = ", ".join(tested.error)
         raise SettingError(f"--test is {options.test}, but the net of {options.run} has only: {had}")
     chosen = {name: error for name, error in tested.error.items() if options.test in (name, "all")}
-    print(report.tests(chosen, tested.passes_per_image, tested.layer_error))
+    print(report.tests(chosen, tested.metrics))
     if options.json:
         key = "validation_error" if loaded.recipe.validation else "test_error"
-        passes = {name: tested.passes_per_image[name] for name in chosen}
-        facts = {key: chosen, "passes_per_image": passes, "layer_error": tested.layer_error}
-        print(
-            json.dumps({**facts, "dataset": dataset.name, "official_data": dataset.official, "run": str(options.run)})
-        )
+        facts = {key: chosen, **report.of_tests(tested.metrics, chosen), "dataset": dataset.name}
+        print(json.dumps({**facts, "official_data": dataset.official, "run": str(options.run)}))
 
 
 def predict(words: Sequence[str]) -> None:
     """Classify one picture with every test."""
     options = parse(Predict, words, "predict")
     loaded = run.load(options.run)
-    answer = run.name_picture(loaded.net, read_picture(options.image, loaded.shape))
+    if "shape" not in loaded.form:
+        raise SettingError(
+            f"{options.run} was trained on {loaded.result.dataset}, which has no pictures: choose another run"
+        )
+    answer = loaded.net.explain(read_picture(options.image, tuple(loaded.form["shape"])))
     print(report.answer(answer))
     if options.json:
         print(json.dumps(answer))
@@ -120,7 +117,7 @@ def plot(words: Sequence[str]) -> None:
     options = parse(Plot, words, "plot")
     loaded = run.load(options.run)
     twin = run.load(options.run / "twin") if (options.run / "twin" / "result.json").exists() else None
-    drawn = [str(path) for path in pictures.draw(loaded, run.held_out(loaded, options.data_dir), twin)]
+    drawn = [str(path) for path in run.draw(loaded, run.held_out(loaded, options.data_dir), twin)]
     print("\n".join(drawn))
     if options.json:
         print(json.dumps({"pictures": drawn}))
@@ -137,10 +134,9 @@ def data_get(words: Sequence[str]) -> None:
     dataset = data.load(options.name, options.data_dir)
     facts = {
         "dataset": dataset.name,
-        "train": len(dataset.train_labels),
-        "test": len(dataset.test_labels),
-        "shape": list(dataset.shape),
-        "classes": dataset.classes,
+        "train": len(dataset.train[0]),
+        "test": len(dataset.test[0]),
+        **dataset.form,
         "official_data": dataset.official,
         "fingerprint": dataset.fingerprint,
     }

@@ -10,16 +10,24 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+HIDDEN = {"epoch", "seconds", "rate", "visits"}
+"""Metrics that the line of an epoch leaves out."""
+
 
 def describe(metrics: dict[str, Any]) -> str:
     """One epoch in a few words: errors, and the goodness of positive and negative data relative to the threshold."""
-    words = [f"train {100 * metrics['train_error']:.2f} %"]
-    words += [f"{test} {100 * error:.2f} %" for test, error in metrics.get("validation_error", {}).items()]
-    if metrics.get("loss") is not None:
-        words.append(f"loss {metrics['loss']:.4f}")
-    pairs = [f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in metrics.get("layers", []) if layer]
-    if pairs:
-        words.append("goodness +/- " + " ".join(pairs))
+    words = []
+    for name, value in metrics.items():
+        said = name.replace("_", " ")
+        if name == "layers":
+            pairs = [f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in value if layer]
+            words.append("goodness +/- " + " ".join(pairs))
+        elif isinstance(value, dict):
+            words += [f"{test} {100 * error:.2f} %" for test, error in value.items()]
+        elif name.endswith("error"):
+            words.append(f"{said} {100 * value:.2f} %")
+        elif name not in HIDDEN and value is not None:
+            words.append(f"{said} {value:.4g}")
     return ", ".join(words)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twofold.training.run_folder import Result
+from twofold.training.result import Result
 
 
 def percent(share: float) -> str:
@@ -27,12 +27,30 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     return "\n".join(lines)
 
 
-def tests(errors: dict[str, float], passes: dict[str, int], layer_error: Sequence[float]) -> str:
-    """The tests of one net, and each of its layers alone."""
+def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
+    """The tests of one net, and each of its layers alone where it has such errors."""
     rows = [["test", "error", "forward passes per image"]]
-    rows += [[name, percent(error), str(passes[name])] for name, error in errors.items()]
-    rows += [[f"layer {number} alone", percent(error), ""] for number, error in enumerate(layer_error, 1)]
+    rows += [[name, percent(error), _passes(metrics, name)] for name, error in errors.items()]
+    rows += [[name, error, ""] for name, error in _layers(metrics)]
     return table(rows)
+
+
+def of_tests(metrics: Mapping[str, Any], chosen: Mapping[str, float]) -> dict[str, Any]:
+    """The metrics, those that have a value for each test with the chosen tests alone."""
+    return {
+        key: {name: value[name] for name in chosen if name in value} if isinstance(value, Mapping) else value
+        for key, value in metrics.items()
+    }
+
+
+def _passes(metrics: Mapping[str, Any], test: str) -> str:
+    return str(metrics.get("passes_per_image", {}).get(test, ""))
+
+
+def _layers(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The error of each layer alone, in words."""
+    each = enumerate(metrics.get("layer_error", ()), 1)
+    return [(f"layer {number} alone", percent(error)) for number, error in each]
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -40,13 +58,11 @@ def comparison(results: Sequence[Result]) -> str:
     held = "validation" if results[0].validation_error else "test"
     rows = [["", "test", f"{held} error", "passes per image", "epochs", "seconds", "s/epoch"]]
     for result in results:
-        errors = result.test_error or result.validation_error
         last = [str(result.epochs), f"{result.seconds:.1f}", f"{result.seconds_per_epoch:.2f}"]
-        for name, error in errors.items():
-            rows.append([result.method, name, percent(error), str(result.passes_per_image[name]), *last])
+        for name, error in result.error.items():
+            rows.append([result.method, name, percent(error), _passes(result.metrics, name), *last])
             last = ["", "", ""]
-        for number, error in enumerate(result.layer_error, 1):
-            rows.append(["", f"layer {number} alone", percent(error), "", "", "", ""])
+        rows += [["", name, error, "", "", "", ""] for name, error in _layers(result.metrics)]
     first = results[0]
     widths = " x ".join(str(width) for width in first.settings["widths"])
     official = "official" if first.official_data else "not the official bytes"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from twofold.data import cifar10, digits, idx
 from twofold.data.dataset import Dataset, as_dataset
+from twofold.data.protocol import Data
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import unknown
 
-__all__ = ["DATASETS", "Dataset", "as_dataset", "jitter", "load", "mirror"]
+__all__ = ["DATASETS", "Data", "Dataset", "as_dataset", "jitter", "load", "mirror"]
 
 DATASETS: dict[str, Callable[[Path | str | None, bool], Dataset]] = {
     "digits": digits.load,

@@ -59,6 +59,21 @@ class Dataset:
         return channels, height, width
 
     @property
+    def form(self) -> dict[str, Any]:
+        """What a net has to know of the data: ``shape`` and ``classes``, as JSON can hold them."""
+        return {"shape": list(self.shape), "classes": self.classes}
+
+    @property
+    def train(self) -> tuple[Tensor, Tensor]:
+        """Training images and labels."""
+        return self.train_images, self.train_labels
+
+    @property
+    def test(self) -> tuple[Tensor, Tensor]:
+        """Test images and labels."""
+        return self.test_images, self.test_labels
+
+    @property
     def pixels(self) -> int:
         """Numbers in one image: channels × height × width."""
         return self.train_images[0].numel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +14,25 @@ from twofold.errors import SettingError
 class Connectivity(nn.Module, ABC):
     """Between a source and a layer: which of its inputs each unit sees, and how their weights are stored.
 
-    It holds no weights, so that whoever has some decides how they learn and in which type they are used.
+    It holds no weights; `layers.weights.Weights` does.
 
     Attributes:
         units: units of the layer.
-        inputs: numbers that the source shows.
+        inputs: number of inputs.
+        biases: number of biases of the layer.
+        whole: whether the weights are stored as a matrix, ``(units, inputs)``.
     """
+
+    whole: ClassVar[bool] = False
 
     def __init__(self, units: int, inputs: int) -> None:
         super().__init__()
         self.units = units
         self.inputs = inputs
+        self.biases = units
 
     @abstractmethod
-    def seen(self) -> Tensor:
+    def fan_in(self) -> Tensor:
         """How many inputs each unit sees, ``(units,)``."""
 
     @abstractmethod
@@ -38,34 +44,41 @@ class Connectivity(nn.Module, ABC):
         """``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the weights.
 
         Args:
-            weight: as they are stored.
+            weight: as stored.
             rows: ``(rows, inputs)``.
-            total: ``(rows, units)`` or ``(units,)``, in the type of the weights.
+            total: ``(rows, units)`` or, as biases, ``(biases,)``, in the type of the weights.
         """
 
     @abstractmethod
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, share: float) -> None:
-        """gradient ← (1 - share) · gradient + share · wanted · seen, in place. A share of 1 does not read the old one.
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+        """gradient ← keep · gradient + share · wanted · seen, in place. A ``keep`` of 0 does not read the old one.
 
         Args:
-            gradient: of the weights, as they are stored.
+            gradient: of the weights, as stored.
             wanted: ``(units, some)``.
             seen: ``(some, inputs)``, in the type of ``wanted``.
+            keep, share: of the old and of the new gradient.
         """
+
+    def bias_gradient(self, gradient: Tensor) -> Tensor:
+        """The gradient of the biases, ``(biases,)``, from that of the total input of each unit, ``(units,)``."""
+        return gradient
 
     def mask(self, gradient: Tensor) -> Tensor:
         """The gradient, in place, with zeros where there are no weights."""
         return gradient
 
     @abstractmethod
-    def written_out(self, weight: Tensor) -> Tensor:
+    def to_matrix(self, weight: Tensor) -> Tensor:
         """The weights as a matrix, ``(units, inputs)``, zero where there are none."""
 
 
 class Full(Connectivity):
     """Every unit sees all inputs."""
 
-    def seen(self) -> Tensor:
+    whole = True
+
+    def fan_in(self) -> Tensor:
         return torch.full((self.units,), self.inputs)
 
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -74,10 +87,10 @@ class Full(Connectivity):
     def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         return torch.addmm(total, rows.to(weight.dtype), weight.T)
 
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, share: float) -> None:
-        torch.addmm(gradient, wanted, seen, beta=1 - share, alpha=share, out=gradient)
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+        torch.addmm(gradient, wanted, seen, beta=keep, alpha=share, out=gradient)
 
-    def written_out(self, weight: Tensor) -> Tensor:
+    def to_matrix(self, weight: Tensor) -> Tensor:
         return weight.detach()
 
 
@@ -101,7 +114,7 @@ class Masked(Full):
         super().__init__(*mask.shape)
         self.register_buffer("_mask", mask, persistent=False)
 
-    def seen(self) -> Tensor:
+    def fan_in(self) -> Tensor:
         return self._mask.sum(1)
 
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -7,18 +7,61 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_weight
 
-from twofold.layers.inputs import Below, written_out
-from twofold.layers.layer import Weighted
-from twofold.layers.local import Fields
+from twofold.layers.connectivity import Connectivity
+from twofold.layers.dense import WeightedLayer
+from twofold.layers.fields import Fields
 from twofold.learning import Rule
 
 
-class Convolution(Weighted):
+class Convolved(Connectivity):
+    """Each unit sees its own field, through weights that it shares with the same channel at all grid points.
+
+    Weights are stored as ``(channels, channels below, field, field)``; each channel has a bias. The gradient is the
+    mean over grid points of what each would want of weights of its own.
+
+    Args:
+        fields: where the units lie and what they see; beyond the edges there is nothing.
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        super().__init__(fields.units, fields.inputs)
+        self.fields = fields
+        self.biases = fields.channels
+        self._points = fields.units // fields.channels
+        self._shape = (fields.channels, fields.below[0], fields.field, fields.field)
+
+    def fan_in(self) -> Tensor:
+        return torch.full((self.units,), self.fields.below[0] * self.fields.field**2)
+
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(self._shape, generator=generator) * scale[:: self._points, None, None, None]
+
+    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        images = rows.to(weight.dtype).view(-1, *self.fields.below)
+        bias = total if total.shape == (self.biases,) else None
+        product = conv2d(images, weight, bias, self.fields.stride, self.fields.margin).flatten(1)
+        return product if bias is not None else product + total
+
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+        maps, images = wanted.T.reshape(-1, *self.fields.above), seen.view(-1, *self.fields.below)
+        stride, margin = self.fields.stride, self.fields.margin
+        new = conv2d_weight(images, self._shape, maps / self._points, stride, margin)  # type: ignore[no-untyped-call]
+        gradient.copy_(new if not keep and share == 1 else keep * gradient + share * new)
+
+    def bias_gradient(self, gradient: Tensor) -> Tensor:
+        return gradient.view(-1, self._points).mean(1)
+
+    def to_matrix(self, weight: Tensor) -> Tensor:
+        impulses = torch.eye(self.inputs, dtype=weight.dtype, device=weight.device)
+        return self.times(weight.detach(), impulses, weight.new_zeros(self.biases)).T.contiguous()
+
+
+class Convolution(WeightedLayer):
     """y = relu(w ∗ x + b): a local layer in which grid points share their weights, with the update in closed form.
 
-    Goodness is that of the whole map. The weight gradient is the mean over grid points of what each would want of
-    weights of its own, so that the rate of a local layer serves a convolution too. Weights start as N(0, 1) / √(inputs
-    of a square) and biases at 0. The brain cannot share weights; the paper's nets do not (paper section 3.2).
+    Goodness is that of the whole map. The weight gradient is a mean over grid points, so that the rate of a local layer
+    serves a convolution too. Weights start as N(0, 1) / √(inputs of a square) and biases at 0. The brain cannot share
+    weights; the paper's nets do not (paper section 3.2).
 
     Args:
         fields: where the units lie and what they see; beyond the edges there is nothing.
@@ -26,22 +69,7 @@ class Convolution(Weighted):
         generator: draws the first weights.
     """
 
-    def __init__(self, fields: Fields, rule: Rule, generator: torch.Generator | None = None) -> None:
-        shape = (fields.channels, fields.below[0], fields.field, fields.field)
-        weight = torch.randn(shape, generator=generator) / (fields.below[0] * fields.field**2) ** 0.5
-        super().__init__(weight, fields.channels, fields.units, rule)
+    def __init__(self, fields: Fields, rule: Rule | None = None, generator: torch.Generator | None = None) -> None:
+        connectivity = Convolved(fields)
+        super().__init__(connectivity, connectivity.draw(connectivity.fan_in().rsqrt(), generator), rule or Rule())
         self.fields = fields
-
-    def forward(self, below: Below) -> Tensor:
-        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
-        weight, bias = self.in_use()
-        images = written_out(below).to(weight.dtype).view(-1, *self.fields.below)
-        return conv2d(images, weight, bias, self.fields.stride, self.fields.margin).relu_().flatten(1)
-
-    def climb(self, below: Below, activity: Tensor, signal: Tensor, pull: Tensor, rate: float) -> None:
-        asked, shown, bias_gradient = self.factors(written_out(below), activity, signal, pull)
-        asked, images = asked.view(-1, *self.fields.above), shown.view(-1, *self.fields.below)
-        points = self.fields.units // self.fields.channels
-        shape, stride, margin = self.weight.shape, self.fields.stride, self.fields.margin
-        gradient = conv2d_weight(images, shape, asked / points, stride, margin)  # type: ignore[no-untyped-call]
-        self.step(gradient, bias_gradient.view(-1, points).mean(1), rate)

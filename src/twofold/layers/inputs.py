@@ -1,22 +1,21 @@
-"""What a layer gets from below: a matrix with one row a case, written out or in a form that saves work.
+"""What a layer gets as its input: a matrix with one row a case, as a tensor or in a form that saves work.
 
-A layer needs two products with it: the total inputs of its units, and the weight gradient. ``linear`` and ``outer``
-give both for either form, so that a layer need not know which one it has.
+A layer needs two products with it: the total inputs of its units, and the weight gradient. `total_input` and
+`gather_gradient` give both for either form, so that a layer need not know which one it has.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from twofold.goodness import wide
-from twofold.layers.connectivity import Connectivity
-from twofold.normalize import TINY
+from twofold.goodness import accumulate_dtype
+from twofold.layers.weights import Weights
+from twofold.normalize import EPS
 
 
-class Constant:
-    """Rows that stay as they are while they are used several times, and so does their product with the weights.
+class CachedInput:
+    """Rows that stay the same while they are used several times, and so does their product with the weights.
 
     Attributes:
         rows: ``(batch, inputs)``.
@@ -26,23 +25,21 @@ class Constant:
         self.rows = rows
         self._product: tuple[Tensor, int, Tensor] | None = None
 
-    def times(self, weight: Tensor, seen: Connectivity | None = None) -> Tensor:
-        """``rows · weightᵀ``, ``(batch, units)``: computed once for as long as the weights stay as they are.
+    def product(self, weights: Weights) -> Tensor:
+        """``rows · Wᵀ``, ``(batch, units)``: computed once for as long as the weights stay the same.
 
-        Args:
-            weight: as they are stored.
-            seen: which units see which inputs; all see all where it is not given.
+        Weights that do not share products are read anew at every call.
         """
-        if self._product is None or self._product[0] is not weight or self._product[1] != weight._version:
-            if seen is None:
-                product = functional.linear(self.rows.to(weight.dtype), weight)
-            else:
-                product = seen.times(weight, self.rows, weight.new_zeros(seen.units))
-            self._product = weight, weight._version, product
+        used = weights.in_use()
+        if self._product is None or self._product[0] is not used or self._product[1] != used._version:
+            product = weights.product(self.rows, used.new_zeros(weights.connectivity.units))
+            if not weights.shares_products:
+                return product
+            self._product = used, used._version, product
         return self._product[2]
 
 
-class Images(Constant):
+class Images(CachedInput):
     """A batch of images in the rows of a matrix whose first columns, the place of the label, are zero.
 
     Attributes:
@@ -51,109 +48,130 @@ class Images(Constant):
 
     def __init__(self, rows: Tensor) -> None:
         super().__init__(rows)
-        self.squares = rows.square().sum(1, dtype=wide(rows))
+        self.squares = rows.square().sum(1, dtype=accumulate_dtype(rows))
 
 
-class Stated:
-    """Images with labels stated, at fixed length, as a matrix that is never written out (talk 10:57).
+class LabeledImages:
+    """Images with labels, at fixed length, as a matrix that is never written out (talk 10:57).
 
-    Row v · batch + i is image xᵢ under its v-th label vector l: s (x + l) with s = 1 / (tiny + √(mean of squares of
+    Row v · batch + i is image xᵢ under its v-th label vector l: s (x + l) with s = 1 / (ε + √(mean of squares of
     x + l)). Positive, negative and neutral input differ in the label alone, so the product with the images, and the
     images' part of the weight gradient, are shared by all label vectors.
 
     Args:
         images: the images.
-        labels: label vectors, ``(variants, images, classes)``; where there are fewer than the images of the batch, they
-            belong to the first ones.
+        labels: label vectors, ``(variants, batch, classes)``.
     """
 
     def __init__(self, images: Images, labels: Tensor) -> None:
         self.images = images
         self.labels = labels
         self.variants, self.count, self.classes = labels.shape
-        inputs = images.rows.shape[1]
-        squares = images.squares[: self.count] + labels.square().sum(2, dtype=wide(labels))
-        self.scale = 1 / (TINY + (squares / inputs).sqrt())  # (variants, images)
+        squares = images.squares + labels.square().sum(2, dtype=accumulate_dtype(labels))
+        self.scale = 1 / (EPS + (squares / images.rows.shape[1]).sqrt())  # (variants, images)
 
     def __len__(self) -> int:
         return self.variants * self.count
 
-    def linear(self, weight: Tensor, bias: Tensor) -> Tensor:
-        product = self.images.times(weight)[: self.count]
+    def total_input(self, weights: Weights, bias: Tensor) -> Tensor:
+        """Total inputs, ``(rows, units)``, from one product with the images and a small one with the labels."""
+        product, weight = self.images.product(weights), weights.in_use()
         of_labels = self.labels.to(weight.dtype) @ weight[:, : self.classes].T
         return torch.addcmul(bias, of_labels.add_(product), self.scale[:, :, None].to(weight.dtype)).flatten(0, 1)
 
-    def busy(self, signal: Tensor) -> Tensor:
+    def active_rows(self, signal: Tensor) -> Tensor:
         """The rows of all images that have a signal under any of their labels."""
-        images = chosen(signal.view(self.variants, self.count).any(0))
+        images = nonzero_rows(signal.view(self.variants, self.count).any(0))
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
-    def outer(self, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
-        kind, first = wanted.dtype, rows[: len(rows) // self.variants]
-        scaled = wanted * self.scale.flatten()[rows, None].to(kind)
+    def weight_gradient(self, wanted: Tensor, rows: Tensor, positives: int, peers: Tensor) -> Tensor:
+        """Σ over rows of wanted ⊗ row + peers ⊗ sum of positive rows, ``(units, inputs)``; see `gather_gradient`."""
+        dtype, first = wanted.dtype, rows[: len(rows) // self.variants]
+        scaled = wanted * self.scale.flatten()[rows, None].to(dtype)
         shared = scaled.view(self.variants, len(first), wanted.shape[1]).sum(0)
-        pixels = self.images.rows[: self.count].to(kind)
-        half = self.scale[: self.variants // 2].to(kind)
-        gradient = torch.cat([shared, pull[None]]).T @ torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels])
-        labels = self.labels.flatten(0, 1).to(kind)
-        stated = half.flatten()[None] @ labels[: half.numel()]
-        gradient[:, : self.classes] += torch.cat([scaled, pull[None]]).T @ torch.cat([labels[rows], stated])
+        pixels = self.images.rows.to(dtype)
+        half = self.scale[: positives // self.count].to(dtype)
+        gradient = torch.cat([shared, peers[None]]).T @ torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels])
+        labels = self.labels.flatten(0, 1).to(dtype)
+        stated = half.flatten()[None] @ labels[:positives]
+        gradient[:, : self.classes] += torch.cat([scaled, peers[None]]).T @ torch.cat([labels[rows], stated])
         return gradient
 
-    def written_out(self) -> Tensor:
+    def to_tensor(self) -> Tensor:
         """The matrix itself, ``(variants · images, inputs)``."""
-        rows = self.images.rows[: self.count].repeat(self.variants, 1)
+        rows = self.images.rows.repeat(self.variants, 1)
         rows[:, : self.classes] += self.labels.flatten(0, 1).to(rows.dtype)
         return rows * self.scale.flatten()[:, None].to(rows.dtype)
 
 
-Below = Tensor | Stated
-"""What a layer gets from below."""
+LayerInput = Tensor | LabeledImages
+"""What a feedforward layer gets as its input."""
 
 
-def join(positive: Below, negative: Below) -> Below:
-    """Both batches as one, the positive rows first. Two ``Stated`` of the same images share them."""
-    if isinstance(positive, Stated) and isinstance(negative, Stated) and positive.images is negative.images:
-        return Stated(positive.images, torch.cat([positive.labels, negative.labels]))
-    return torch.cat([written_out(positive), written_out(negative)])
+def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
+    """Both batches as one, the positive rows first. Two `LabeledImages` of the same images share them."""
+    if (
+        isinstance(positive, LabeledImages)
+        and isinstance(negative, LabeledImages)
+        and positive.images is negative.images
+    ):
+        return LabeledImages(positive.images, torch.cat([positive.labels, negative.labels]))
+    return torch.cat([to_tensor(positive), to_tensor(negative)])
 
 
-def written_out(below: Below) -> Tensor:
+def to_tensor(below: LayerInput) -> Tensor:
     """As a tensor, ``(rows, ...)``."""
-    return below if isinstance(below, Tensor) else below.written_out()
+    return below if isinstance(below, Tensor) else below.to_tensor()
 
 
-def linear(below: Below, weight: Tensor, bias: Tensor) -> Tensor:
-    """Total inputs ``below · weightᵀ + bias``, ``(rows, units)``, in the type of the weights."""
-    if isinstance(below, Stated):
-        return below.linear(weight, bias)
-    return functional.linear(below.to(weight.dtype), weight, bias)
+def usable_by(weights: Weights, below: LayerInput) -> LayerInput:
+    """The input, as a tensor where the weights are not stored as a whole matrix, ``(units, inputs)``."""
+    return below if weights.connectivity.whole else to_tensor(below)
 
 
-def busy(below: Below, signal: Tensor) -> Tensor:
+def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:
+    """Total inputs ``below · Wᵀ + bias``, ``(rows, units)``, in the type of the products."""
+    if isinstance(below, LabeledImages) and weights.shares_products:
+        return below.total_input(weights, bias)
+    return weights.product(to_tensor(below), bias)
+
+
+def active_rows(below: LayerInput, signal: Tensor) -> Tensor:
     """The numbers of the rows that go into the weight gradient: all that have a signal."""
-    return below.busy(signal) if isinstance(below, Stated) else chosen(signal != 0)
+    return below.active_rows(signal) if isinstance(below, LabeledImages) else nonzero_rows(signal != 0)
 
 
-def chosen(holds: Tensor) -> Tensor:
-    """Where it holds; on a GPU everywhere: the program would wait for the answer, and rows of zeros add nothing."""
-    return torch.arange(len(holds), device=holds.device) if holds.is_cuda else holds.nonzero()[:, 0]
+def nonzero_rows(active: Tensor) -> Tensor:
+    """The numbers of the rows that are active. On a GPU all rows: finding out which ones would mean waiting for it, and
+    rows of zeros add nothing."""
+    return torch.arange(len(active), device=active.device) if active.is_cuda else active.nonzero()[:, 0]
 
 
-def outer(below: Below, wanted: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
-    """The weight gradient, Σ over the chosen rows of wanted ⊗ row, plus pull ⊗ the sum of all positive rows.
+def gather_gradient(
+    weights: Weights,
+    below: LayerInput,
+    wanted: Tensor,
+    rows: Tensor,
+    positives: int,
+    peers: Tensor,
+    keep: float,
+    share: float,
+) -> None:
+    """Gather the weight gradient, Σ over active rows of wanted ⊗ row + peers ⊗ the sum of all positive rows.
 
     Args:
-        below: positive rows first, then as many negative ones.
-        wanted: of the chosen rows, ``(chosen, units)``.
-        rows: their numbers, ``(chosen,)``, as ``busy`` gives them.
-        pull: ``(units,)``, in the type of ``wanted``. The same for all positive rows: one more row for the product.
-
-    Returns:
-        ``(units, inputs)``.
+        weights: gather it.
+        below: the input; its positive rows come first.
+        wanted: how the total inputs of the active rows are to change, ``(active, units)``.
+        rows: their numbers, ``(active,)``, as `active_rows` gives them.
+        positives: how many positive rows there are.
+        peers: ``(units,)``, in the type of ``wanted``. The same for all positive rows: one more row for the product.
+        keep, share: of the old and of the new gradient, as in `Weights.gather_product`.
     """
-    if isinstance(below, Stated):
-        return below.outer(wanted, rows, pull)
-    half, given = below[: len(below) // 2], below.index_select(0, rows)
-    total = half.sum(0, keepdim=True, dtype=wide(half))
-    return torch.cat([wanted, pull[None]]).T @ torch.cat([given.to(wanted.dtype), total.to(wanted.dtype)])
+    if isinstance(below, LabeledImages):
+        weights.gather(below.weight_gradient(wanted, rows, positives, peers), keep, share)
+        return
+    some, positive = below.index_select(0, rows), below[:positives]
+    total = positive.sum(0, keepdim=True, dtype=accumulate_dtype(positive))
+    seen = torch.cat([some.to(wanted.dtype), total.to(wanted.dtype)])
+    weights.gather_product(torch.cat([wanted, peers[None]]).T, seen, keep, share)

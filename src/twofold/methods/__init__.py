@@ -1,0 +1,37 @@
+"""Ways of learning by name: each is one file, with its recipes, its nets, its step and its pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twofold.methods.backprop import Backpropagation, BackpropRecipe
+from twofold.methods.feedforward import FeedForwardRecipe, ForwardForward
+from twofold.methods.method import Form, Method, Place
+from twofold.methods.recipe import Recipe
+from twofold.methods.recurrent import RecurrentRecipe, RecurrentTraining
+from twofold.methods.unsupervised import Hybrids, UnsupervisedRecipe
+
+__all__ = [
+    "METHODS",
+    "BackpropRecipe",
+    "Backpropagation",
+    "FeedForwardRecipe",
+    "ForwardForward",
+    "Hybrids",
+    "Method",
+    "Place",
+    "Recipe",
+    "RecurrentRecipe",
+    "RecurrentTraining",
+    "UnsupervisedRecipe",
+    "build",
+]
+
+METHODS: dict[str, type[Method[Any, Any]]] = {
+    method.recipe_type.method: method for method in (ForwardForward, RecurrentTraining, Hybrids, Backpropagation)
+}
+
+
+def build(recipe: Recipe, form: Form, place: Place = list) -> Any:
+    """The untrained net of a recipe, for data of that form; see `Method.build`."""
+    return METHODS[recipe.method].build(recipe, form, place)

@@ -1,354 +1,223 @@
-"""Learning with two forward passes: the loop, and beside it the same loop for the twin.
-
-The whole algorithm is ``ForwardForward.step``. What surrounds it (folders, checkpoints, tests) is in ``run.py``.
-"""
+"""A way of learning: how it builds a net, what a batch is, what one step does, and what it measures."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 
+from twofold import defaults
 from twofold.checkpoint import module_tensors
 from twofold.data.transforms import jitter, mirror
-from twofold.errors import Diverged
-from twofold.hybrids import hybrids
-from twofold.layers.inputs import Below, Images
-from twofold.layers.layer import Layer, Learner
-from twofold.learning import Rule, half_constant_half_linear
-from twofold.methods.recipe import (
-    BackpropRecipe,
-    FeedForwardRecipe,
-    GoodnessRecipe,
-    Recipe,
-    UnsupervisedRecipe,
-)
-from twofold.negatives import NEGATIVES
-from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import ReadBySoftmax, TaughtByGoodness
-from twofold.nets.feedforward import FeedForward
-from twofold.nets.unsupervised import Unsupervised
-from twofold.normalize import normalize
-from twofold.objectives import OBJECTIVES
+from twofold.errors import SettingError, unknown
+from twofold.layers.fields import Map
+from twofold.methods.recipe import ImageRecipe, Recipe
+from twofold.methods.sampler import Sampler
+from twofold.nets.net import Net
 
-CHECK_EVERY = 50
-"""Batches between two looks at whether the numbers are still finite."""
+R = TypeVar("R", bound=Recipe)
+N = TypeVar("N", bound=Net)
+
+Form = Mapping[str, Any]
+"""What a net has to know of the data to be built, as the data say it: for images their ``shape`` and ``classes``."""
+
+Place = Callable[[Iterable[Any]], Iterable[Any]]
+"""Takes layers as they are made, one after the other, and says where they are kept: in memory, or on disk."""
 
 
-class Seen(NamedTuple):
-    """What a step noticed about each image of its batch, ``(batch,)``.
+class Method(ABC, Generic[R, N]):
+    """What a family of nets is made of. One subclass, and its entry in `METHODS`, is all that the rest asks for.
 
-    Attributes:
-        mistaken: the softmax named it wrongly.
-        need: how much it had to teach, from 0 to 1: the strongest signal that a layer took from it.
-    """
-
-    mistaken: Tensor
-    need: Tensor
-
-
-class Method(ABC):
-    """A way of learning: one step for one batch, and what it measured on the way.
-
-    Images that had little to teach at their last visit are visited less often and count more when they are, so that
-    what is learned stays the same on average (importance sampling).
-
-    Attributes:
-        net: the network.
+    Args:
+        net: learns; on the device that it will learn on.
         recipe: the settings.
-        generator: where order, jitter and negative labels come from; on the net's device.
-        mistaken: whether the softmax named an image wrongly at its last visit, ``(cases,)``.
-        need: how much an image had to teach at its last visit, ``(cases,)``.
+        data: the training part of a data set, tensors whose first dimension are the cases; on the net's device.
+
+    Attributes:
+        recipe_type: the class of the recipes.
+        offloads: whether layers that are not at work may lie on disk.
+        generator: draws order, distortions and negative data; on the net's device.
+        sampler: which cases are seen, and how much each counts.
         batches_seen: since the training began.
         rate: the learning rate of the newest step.
     """
 
-    def __init__(self, net: nn.Module, recipe: Recipe, generator: torch.Generator, cases: int) -> None:
+    recipe_type: ClassVar[type[Recipe]]
+    offloads: ClassVar[bool] = False
+
+    def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         self.net = net
         self.recipe = recipe
-        self.generator = generator
-        self.mistaken = torch.ones(cases, dtype=torch.bool, device=generator.device)
-        self.need = torch.ones(cases, device=generator.device)
+        self.data = data
+        self.generator = torch.Generator(net.device).manual_seed(recipe.seed + 1)
+        self.sampler = self.make_sampler(len(data[0]))
         self.batches_seen = 0
         self.rate = recipe.rate
-        self._visited = 0
+
+    @classmethod
+    @abstractmethod
+    def build(cls, recipe: R, form: Form, place: Place = list) -> N:
+        """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU.
+
+        Args:
+            recipe: the settings.
+            form: of the data.
+            place: where layers are kept.
+
+        Raises:
+            SettingError: such a net cannot learn from data of that form.
+        """
+
+    @classmethod
+    @abstractmethod
+    def needed_memory(cls, recipe: R, form: Form, precision: str, offload: bool) -> int:
+        """About how many bytes a training takes beside its data: weights, smoothed gradients, copies, activities."""
+
+    @classmethod
+    def default_recipe(cls, net: N, settings: dict[str, Any]) -> R:
+        """The recipe of a training with these settings, and with `defaults` for the others.
+
+        Fields that describe a net (its widths, goodness, ...) play no part: the net is there.
+
+        Raises:
+            SettingError: a setting is no field of the recipe.
+        """
+        known = {each.name for each in fields(cls.recipe_type)}
+        for name in settings:
+            if name not in known:
+                raise unknown("setting", name, known)
+        recipe: R = cls.recipe_type(**{**cls.defaults(net), **settings})  # type: ignore[assignment]
+        return recipe
+
+    @classmethod
+    def defaults(cls, net: N) -> dict[str, Any]:
+        """The value of each field of a recipe that nobody states."""
+        return {
+            "data": "custom",
+            "widths": net.widths,
+            "epochs": 1,
+            "batch": defaults.BATCH,
+            "rate": defaults.RATE,
+            "smoothing": defaults.SMOOTHING,
+            "decay": defaults.DECAY,
+            "validation": 0,
+            "tolerance": 0.0,
+            "revisit": 1.0,
+            "seed": 0,
+        }
+
+    @classmethod
+    def draw(cls, net: N, recipe: R, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+        """Draw what is to be seen of a trained net into a folder; ``data`` is what it was tested on."""
+        return []
+
+    def make_sampler(self, cases: int) -> Sampler:
+        """The sampler that the recipe asks for."""
+        return Sampler(cases, self.generator, self.recipe.tolerance, self.recipe.revisit)
 
     @abstractmethod
-    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
+    def batch(self, cases: Tensor, weight: Tensor) -> Any:
+        """What `step` gets for some training cases ``(batch,)``, of which each counts ``weight`` ``(batch,)``."""
+
+    @abstractmethod
+    def step(self, batch: Any, progress: float) -> Tensor:
         """Learn from one batch.
 
         Args:
-            images: ``(batch, channels, height, width)``.
-            labels: ``(batch,)``.
-            cases: which of the training images they are, ``(batch,)``.
-            weight: how much each counts, ``(batch,)``; 1 on average over the training images.
+            batch: as `batch` makes it.
             progress: share of the training done, in [0, 1]: the schedule's argument.
+
+        Returns:
+            How much each case had to teach, from 0 to 1, ``(batch,)``.
         """
 
-    def chances(self) -> Tensor:
-        """The probability of each image to be seen in the next epoch, ``(cases,)``: need / tolerance, at least
-        ``revisit`` and at most 1."""
-        if not self.recipe.tolerance:
-            return torch.ones_like(self.need)
-        return (self.need / self.recipe.tolerance).clamp(self.recipe.revisit, 1.0)
+    def check(self) -> None:
+        """Raise `Diverged` if the newest numbers are not finite."""
 
-    @abstractmethod
+    def metrics(self) -> dict[str, Any]:
+        """What the last epoch measured, as JSON can hold it: ``rate``, the newest; ``visits``, the share of the cases
+        that were seen; and whatever else the method measures."""
+        return {"rate": self.rate, "visits": self.sampler.visits}
+
     def tensors(self) -> dict[str, Tensor]:
         """All that the method needs to go on later, by name, apart from the generator."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """Raise ``Diverged`` if the newest numbers are not finite."""
-
-    def epoch(self, images: Tensor, labels: Tensor, epoch: int, tell: Callable[[float], None]) -> None:
-        """See the images once, in a new order.
-
-        Args:
-            images: ``(cases, channels, height, width)``.
-            labels: ``(cases,)``.
-            epoch: counted from 0.
-            tell: is told now and then how many epochs are done, with a fraction.
-        """
-        chances = self.chances()
-        order = torch.randperm(len(chances), generator=self.generator, device=chances.device)
-        order = order[torch.rand(len(order), generator=self.generator, device=order.device) < chances[order]]
-        self._visited = len(order)
-        if not self._visited:
-            return
-        for number, cases in enumerate(torch.split(order, self.recipe.batch)):
-            progress = (epoch + number * self.recipe.batch / len(order)) / self.recipe.epochs
-            images_seen = jitter(images[cases], self.recipe.jitter, self.generator)
-            if self.recipe.mirror:
-                images_seen = mirror(images_seen, self.generator)
-            seen = self.step(images_seen, labels[cases], cases, 1 / chances[cases], progress)
-            self.mistaken[cases], self.need[cases] = seen
-            self.batches_seen += 1
-            if self.batches_seen % CHECK_EVERY == 0:
-                self.check()
-                tell(epoch + (number + 1) * self.recipe.batch / len(order))
-        self.check()
-
-    def metrics(self) -> dict[str, Any]:
-        """What the last epoch measured, and what the method adds to it: ``rate``, the newest; ``visits``, the share of
-        the images that were seen; ``train_error``, the share that the softmax named wrongly at their last visit."""
-        return {
-            "rate": self.rate,
-            "visits": self._visited / len(self.need),
-            "train_error": self.mistaken.float().mean().item(),
-        }
+        return {**module_tensors(self.net), "need": self.sampler.difficulty}
 
 
-class GoodnessMethod(Method):
-    """Every layer raises its goodness for positive data and lowers it for negative data."""
+def image_form(form: Form) -> tuple[Map, int]:
+    """Shape of an image and number of classes.
 
-    net: ReadBySoftmax
-    recipe: GoodnessRecipe
-
-    def __init__(self, net: ReadBySoftmax, recipe: GoodnessRecipe, generator: torch.Generator, cases: int) -> None:
-        super().__init__(net, recipe, generator, cases)
-        self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
-
-    def tensors(self) -> dict[str, Tensor]:
-        return module_tensors(self.net)
-
-    def check(self) -> None:
-        for number, kept in enumerate(self._goodness, 1):
-            if kept and not all(part.isfinite().all() for part in kept[-1]):
-                raise Diverged(
-                    f"layer {number}'s goodness is not a finite number any more after {self.batches_seen} batches: "
-                    f"lower --rate (it is {self.recipe.rate:g}), or raise --decay or --temperature"
-                )
-
-    def metrics(self) -> dict[str, Any]:
-        layers: list[dict[str, float] | None] = []
-        for number, (layer, kept) in enumerate(zip(self.net.layers, self._goodness, strict=True), 1):
-            if not kept:
-                layers.append(None)
-                continue
-            assert isinstance(layer, Learner)
-            positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
-            scale, temperature = layer.threshold, self.recipe.temperature
-            summary = {
-                "positive": (positive.mean() / scale).item(),
-                "negative": (negative.mean() / scale).item(),
-                "p_positive": torch.sigmoid((positive - scale) / temperature).mean().item(),
-                "p_negative": torch.sigmoid((negative - scale) / temperature).mean().item(),
-            }
-            kept.clear()
-            self._raise_if_collapsed(number, summary)
-            layers.append(summary)
-        return {**super().metrics(), "layers": layers}
-
-    def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
-        """A layer that has had time to learn and is silent, or says the same of everything, will not recover."""
-        if self.batches_seen < 500:
-            return
-        where = f"layer {number} has collapsed after {self.batches_seen} batches"
-        if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
-            raise Diverged(
-                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise "
-                "--peer, which revives silent units, or --floor, below which it pulls up a whole layer"
-            )
-        low, high = sorted((summary["p_positive"], summary["p_negative"]))
-        if not OBJECTIVES[self.recipe.objective].paired and (high < 1e-3 or low > 1 - 1e-3):
-            raise Diverged(
-                f"{where}: it takes all data for {'negative' if high < 1e-3 else 'positive'} "
-                f"(p = {summary['p_positive']:.4f} and {summary['p_negative']:.4f}); change --rate (it is "
-                f"{self.recipe.rate:g}), lower --decay, or raise --temperature or --label-strength"
-            )
+    Raises:
+        SettingError: the data are not labeled images.
+    """
+    if not {"shape", "classes"} <= form.keys():
+        raise SettingError(
+            f"the data are described by {', '.join(form) or 'nothing'}, expected labeled images, which have a shape and "
+            "classes: choose another data set or recipe"
+        )
+    channels, height, width = form["shape"]
+    return (channels, height, width), form["classes"]
 
 
-class LabelMethod(GoodnessMethod):
-    """Positive data: images with their labels. Negative data: the same images with wrong labels.
+def image_shape(images: Tensor) -> Map:
+    """Channels, height and width of images ``(cases, channels, height, width)``."""
+    _, channels, height, width = images.shape
+    return channels, height, width
+
+
+class Batch(NamedTuple):
+    """Labeled images to learn from.
 
     Attributes:
-        logits: of each image, the newest that a softmax read from its hidden activities, ``(cases, classes)``: hard
-            negative labels are drawn from them.
+        images: ``(batch, channels, height, width)``.
+        labels: ``(batch,)``.
+        cases: which of the training images they are, ``(batch,)``.
+        weight: how much each counts, ``(batch,)``.
     """
 
-    net: TaughtByGoodness
-
-    def __init__(self, net: TaughtByGoodness, recipe: GoodnessRecipe, generator: torch.Generator, cases: int) -> None:
-        super().__init__(net, recipe, generator, cases)
-        self.logits = torch.zeros(cases, net.classes, device=generator.device)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {**super().tensors(), "logits": self.logits}
+    images: Tensor
+    labels: Tensor
+    cases: Tensor
+    weight: Tensor
 
 
-class ForwardForward(LabelMethod):
-    """Layer after layer, from the bottom up.
+I = TypeVar("I", bound=ImageRecipe)  # noqa: E741
 
-    Each layer raises its goodness for the first, lowers it for the second, and passes normalized activity on. No
-    derivative crosses a layer. A share of each batch makes a third pass, with a neutral label: from it the softmax of
-    the fast test learns, and the logits are renewed from which an image's hard negative labels are drawn.
+
+class ImageMethod(Method[I, N]):
+    """A way of learning from labeled images ``(cases, channels, height, width)`` and labels ``(cases,)``.
+
+    Attributes:
+        mistaken: whether the softmax named an image wrongly at its last visit, ``(cases,)``.
     """
 
-    net: FeedForward
-    recipe: FeedForwardRecipe
+    def __init__(self, net: N, recipe: I, data: tuple[Tensor, ...]) -> None:
+        super().__init__(net, recipe, data)
+        self.mistaken = torch.ones(len(data[0]), dtype=torch.bool, device=net.device)
 
-    @torch.no_grad()
-    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
-        net, recipe = self.net, self.recipe
-        learners, progress = self._learners(progress)
-        factor = half_constant_half_linear(progress)
-        self.rate = recipe.rate * factor
+    @classmethod
+    def defaults(cls, net: N) -> dict[str, Any]:
+        return {**super().defaults(net), "jitter": 0, "mirror": False}
 
-        ready = net.images(images)
-        logits = self._neutral_pass(ready, labels, cases, weight, recipe.softmax_rate * factor)
-        wrong = NEGATIVES[recipe.negatives](labels, logits, self.generator)
-
-        positive: Below = net.with_label(ready, labels)
-        negative: Below = net.with_label(ready, wrong)
-        need = torch.zeros_like(weight)
-        for index, layer in enumerate(net.layers[: learners.stop]):
-            assert isinstance(layer, Layer)
-            if index in learners:
-                positive, negative, goodness, taught = layer.learn(positive, negative, self.rate, weight)
-                self._goodness[index].append(goodness)
-                need = torch.maximum(need, taught.to(need.dtype))
-            else:
-                positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
-        return Seen(logits.argmax(1) != labels, need)
-
-    def _neutral_pass(self, images: Images, labels: Tensor, cases: Tensor, weight: Tensor, rate: float) -> Tensor:
-        """The newest logits of the images: a share of them makes the pass, from which the softmax learns."""
-        asked = math.ceil(self.recipe.neutral_share * len(labels))
-        features = self.net.features(self.net.with_neutral_label(images, asked))
-        renewed = self.net.softmax.learn(features, labels[:asked], rate, weight[:asked])
-        self.logits[cases[:asked]] = renewed.to(self.logits.dtype)
-        return self.logits[cases]
-
-    def chances(self) -> Tensor:
-        """Where layers learn one after the other all images are seen: what taught one layer nothing may teach the
-        next."""
-        return torch.ones_like(self.need) if self.recipe.layer_by_layer else super().chances()
-
-    def _learners(self, progress: float) -> tuple[range, float]:
-        """The layers that learn now, and the progress of their training."""
-        count = len(self.net.layers)
-        if not self.recipe.layer_by_layer:
-            return range(count), progress
-        turn = min(int(progress * count), count - 1)
-        return range(turn, turn + 1), progress * count - turn
-
-
-class Hybrids(GoodnessMethod):
-    """Positive data: images. Negative data: hybrids of two of them (paper section 3.1).
-
-    No label teaches a layer. A softmax learns labels from what the layers make of the images, as they are before their
-    update.
-    """
-
-    net: Unsupervised
-    recipe: UnsupervisedRecipe
-
-    @torch.no_grad()
-    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
-        net, recipe = self.net, self.recipe
-        factor = half_constant_half_linear(progress)
-        self.rate = recipe.rate * factor
-
-        positive: Below = net.images(images).rows
-        negative: Below = net.images(hybrids(images, recipe.blurs, self.generator)).rows
-        need, features = torch.zeros_like(weight), []
-        for index, layer in enumerate(net.layers):
-            assert isinstance(layer, Layer)
-            positive, negative, goodness, taught = layer.learn(positive, negative, self.rate, weight)
-            self._goodness[index].append(goodness)
-            need = torch.maximum(need, taught.to(need.dtype))
-            if index in net.counted:
-                features.append(normalize(positive))
-        logits = net.softmax.learn(torch.cat(features, 1), labels, recipe.softmax_rate * factor, weight)
-        return Seen(logits.argmax(1) != labels, need)
-
-
-class Backpropagation(Method):
-    """The twin: cross-entropy, stochastic gradient descent with momentum."""
-
-    net: Backprop
-    recipe: BackpropRecipe
-
-    def __init__(self, net: Backprop, recipe: BackpropRecipe, generator: torch.Generator, cases: int) -> None:
-        super().__init__(net, recipe, generator, cases)
-        self._losses: list[Tensor] = []
-        self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
-        self.velocity = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
-
-    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
-        self.rate = self.recipe.rate * half_constant_half_linear(progress)
-        logits = self.net(images)
-        losses = cross_entropy(logits, labels, reduction="none")
-        need = 1 - (-losses.detach()).exp()
-        bounded = torch.minimum(weight, 1 / need)  # as in a layer, none counts more than one that is plainly wrong
-        (-(bounded * losses).mean()).backward()  # type: ignore[no-untyped-call]
-        self._climb(self.rate / (1 - self.recipe.smoothing))
-        self._losses.append(losses.detach().mean())
-        return Seen(logits.argmax(1) != labels, need)
-
-    @torch.no_grad()
-    def _climb(self, rate: float) -> None:
-        for name, parameter, in_use in self.net.learned():
-            assert in_use.grad is not None
-            self.net.update(parameter, self.velocity[name], in_use.grad, rate, self._rule, in_use)
-            in_use.grad = None
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {**module_tensors(self.net), **{f"velocity.{name}": tensor for name, tensor in self.velocity.items()}}
-
-    def check(self) -> None:
-        if self._losses and not self._losses[-1].isfinite():
-            raise Diverged(
-                f"the loss is not a finite number any more after {self.batches_seen} batches: "
-                f"lower --rate (it is {self.recipe.rate:g})"
-            )
+    def batch(self, cases: Tensor, weight: Tensor) -> Batch:
+        images, labels = self.data
+        seen = jitter(images[cases], self.recipe.jitter, self.generator)
+        if self.recipe.mirror:
+            seen = mirror(seen, self.generator)
+        return Batch(seen, labels[cases], cases, weight)
 
     def metrics(self) -> dict[str, Any]:
-        loss = torch.stack(self._losses).mean().item() if self._losses else None
-        self._losses.clear()
-        return {**super().metrics(), "loss": loss}
+        """And ``train_error``: the share of the images that the softmax named wrongly at their last visit."""
+        return {**super().metrics(), "train_error": self.mistaken.float().mean().item()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {**super().tensors(), "mistaken": self.mistaken}
+
+    def _note(self, batch: Batch, logits: Tensor) -> None:
+        """Keep which images of a batch the logits ``(batch, classes)`` name wrongly."""
+        self.mistaken[batch.cases] = logits.argmax(1) != batch.labels

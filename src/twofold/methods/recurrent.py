@@ -1,55 +1,173 @@
-"""Learning of the recurrent net: every layer from every iteration, one update a batch."""
+"""Forward-Forward on layers that settle: every layer learns from every iteration, one update a batch.
+
+The algorithm of one batch is `nets.recurrent.Recurrent.learn`.
+"""
 
 from __future__ import annotations
 
-from itertools import repeat
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from twofold import defaults
+from twofold.labels import LABEL_TO
+from twofold.layers.connectivity import Connectivity
+from twofold.layers.fields import Fields
+from twofold.layers.tiles import Tiled, top_down
 from twofold.learning import half_constant_half_linear
-from twofold.methods.method import LabelMethod, Seen
-from twofold.methods.recipe import RecurrentRecipe
+from twofold.methods.goodness import LabelMethod, LabelRecipe, hardest
+from twofold.methods.local_fields import draw_local_fields
+from twofold.methods.memory import Sizes
+from twofold.methods.method import Batch, Form, Place, image_form, image_shape
+from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.negatives import NEGATIVES
 from twofold.nets.recurrent import Recurrent
 
+SETTLING = 500
+"""Images over which the picture of settling takes its median."""
 
-class Settling(LabelMethod):
-    """All layers at the same time, iteration after iteration (talk 19:31, 24:03).
 
-    The bottom-up pass that starts the hidden layers also gives the logits from which wrong labels are drawn. No
-    derivative crosses a layer or an iteration. Now and then a batch also settles under a neutral label, for the softmax
-    that reads settled layers.
+@dataclass(frozen=True, kw_only=True)
+class RecurrentRecipe(LabelRecipe, PictureRecipe):
+    """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up
+    pass that starts them.
+
+    Attributes:
+        damping: share of its old state that a layer keeps at an iteration.
+        iterations: how often the net looks at an image.
+        learn_from: the iteration, from 1, from which gradients are gathered.
+        judge_from: first iteration whose goodness the slow test averages.
+        judge_to: the last one.
+        neutral_every: one in so many batches also settles under a neutral label, for the softmax that reads settled
+            layers.
+        window: iterations whose weight gradients are one product. It bounds memory and changes rounding alone.
+        top_down: layers see the layer above, where units have fields those units that see them. Without it only the
+            top layer sees the label.
+        lateral: layers see themselves.
+        label_to: top (the last hidden layer alone sees the label) or all (all of them see it).
     """
 
-    net: Recurrent
-    recipe: RecurrentRecipe
+    damping: float
+    iterations: int
+    learn_from: int
+    judge_from: int
+    judge_to: int
+    neutral_every: int
+    window: int
+    top_down: bool
+    lateral: bool
+    label_to: str
 
-    @torch.no_grad()
-    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
-        net, recipe = self.net, self.recipe
-        factor = half_constant_half_linear(progress)
+    method: ClassVar[str] = "recurrent"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect_known("label-to", self.label_to, LABEL_TO)
+        self._expect(0 <= self.damping < 1, "damping", self.damping, "a share in [0, 1)")
+        self._expect(self.iterations >= 1, "iterations", self.iterations, "at least 1")
+        held = 1 <= self.learn_from <= self.iterations
+        self._expect(held, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
+        self._expect(self.judge_from >= 1, "judge_from", self.judge_from, "an iteration, 1 or later")
+        self._expect(self.judge_to >= self.judge_from, "judge_to", self.judge_to, f"{self.judge_from} or later")
+        self._expect(self.neutral_every >= 1, "neutral_every", self.neutral_every, "at least 1")
+        self._expect(self.window >= 1, "window", self.window, "at least 1 iteration")
+
+
+class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
+    """All layers at the same time, iteration after iteration (talk 19:31, 24:03).
+
+    No derivative crosses a layer or an iteration. Now and then a batch also settles under a neutral label, for the
+    softmax that reads settled layers.
+    """
+
+    recipe_type = RecurrentRecipe
+
+    @classmethod
+    def build(cls, recipe: RecurrentRecipe, form: Form, place: Place = list) -> Recurrent:
+        shape, classes = image_form(form)
+        return Recurrent(
+            math.prod(shape),
+            recipe.widths,
+            classes,
+            recipe.rule(),
+            damping=recipe.damping,
+            iterations=recipe.iterations,
+            judged=(recipe.judge_from, recipe.judge_to),
+            label_strength=recipe.label_strength,
+            top_down=recipe.top_down,
+            lateral=recipe.lateral,
+            label_to=recipe.label_to,
+            center=recipe.center,
+            connectivity=_both_ways(recipe.maps(shape)),
+            softmax_decay=recipe.softmax_decay,
+            generator=torch.Generator().manual_seed(recipe.seed),
+        )
+
+    @classmethod
+    def needed_memory(cls, recipe: RecurrentRecipe, form: Form, precision: str, offload: bool) -> int:
+        shape, classes = image_form(form)
+        sizes = Sizes((math.prod(shape) + classes, *recipe.widths), recipe.maps(shape), recipe.batch, precision)
+        steps = 4 * min(recipe.window, recipe.iterations) + 8
+        return int(2 * sum(sizes.weights) * (1 + 2 * sizes.copied) + steps * sum(sizes.rows))
+
+    @classmethod
+    def defaults(cls, net: Recurrent) -> dict[str, Any]:
+        return {
+            **super().defaults(net),
+            **ALL_SEE_ALL,
+            "damping": defaults.DAMPING,
+            "iterations": defaults.ITERATIONS,
+            "learn_from": 1,
+            "judge_from": defaults.JUDGED[0],
+            "judge_to": defaults.JUDGED[1],
+            "neutral_every": 10,
+            "window": defaults.ITERATIONS,
+            "top_down": True,
+            "lateral": False,
+            "label_to": "top",
+        }
+
+    @classmethod
+    def draw(cls, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+        """And how layers settle under right and wrong labels, and local fields of the first layer."""
+        from twofold.plots.settling import settling
+
+        images, labels = (part[:SETTLING] for part in data)
+        pairs = torch.stack([labels, hardest(net.slow(images), labels)], 1)
+        activity = net.mean_squares(net.images(images), pairs, net.iterations)
+        return [
+            *draw_local_fields(net.stack[0].bottom_up, image_shape(images), folder),
+            *super().draw(net, recipe, data, folder),
+            settling(activity[:, 0], activity[:, 1], net.judged, folder / "settling.png"),
+        ]
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        recipe, factor = self.recipe, half_constant_half_linear(progress)
         self.rate = recipe.rate * factor
-
-        frame = net.images(images)
-        start = net.start(frame)
-        logits = net.softmax.learn(net.features(start), labels, recipe.softmax_rate * factor, weight)
-        self.logits[cases] = logits.to(self.logits.dtype)
-        wrong = NEGATIVES[recipe.negatives](labels, logits, self.generator)
-        if self.batches_seen % recipe.neutral_every == 0:
-            *_, settled = net.look(frame, net.neutral_top(len(labels)))
-            net.settled_softmax.learn(net.features(settled), labels, recipe.softmax_rate * factor, weight)
-
-        both = tuple(layer.repeat(2) for layer in start)
-        lesson = net.learn(
-            repeat(frame, recipe.iterations),
-            net.top(torch.cat([labels, wrong])),
-            both,
-            self.rate,
-            weight,
+        found = self.net.learn(
+            batch.images,
+            batch.labels,
+            rate=self.rate,
+            softmax_rate=recipe.softmax_rate * factor,
+            negatives=NEGATIVES[recipe.negatives],
+            weight=batch.weight,
             first=recipe.learn_from,
             window=recipe.window,
+            settle=self.batches_seen % recipe.neutral_every == 0,
+            generator=self.generator,
         )
-        for kept, goodness in zip(self._goodness, lesson.goodness, strict=True):
-            kept.append(goodness)
-        return Seen(logits.argmax(1) != labels, lesson.need)
+        self.logits[batch.cases] = found.logits.to(self.logits.dtype)
+        self._keep(found.goodness)
+        self._note(batch, found.logits)
+        return found.difficulty
+
+
+def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:
+    """What the units of each layer see of its neighbors: their fields below, and above the units in whose fields they
+    are."""
+    above = [{"above": top_down(fields)} for fields in maps[1:]]
+    return [{"below": Tiled(fields), **other} for fields, other in zip(maps, [*above, {}], strict=False)]

@@ -4,32 +4,67 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from twofold import defaults
 from twofold.errors import SettingError
 from twofold.layers.connectivity import Connectivity, Full
-from twofold.learning import Narrow, Update, smooth_and_step
+from twofold.layers.layer import Learner
+from twofold.layers.weights import Learnable, Weights
+from twofold.learning import Rule
+from twofold.nets.classifier import Classifier, NetResult
 from twofold.normalize import centered, normalize
 
+ROWS = 2000
+"""Images that go through the net at once in a test."""
 
-class Affine(nn.Module):
-    """Weights and biases of a layer, as its connectivity stores them."""
 
-    def __init__(self, seen: Connectivity, scale: float, generator: torch.Generator | None = None) -> None:
+class Affine(Learner):
+    """Total inputs z = x Wᵀ + b, whose gradients backpropagation finds.
+
+    Args:
+        connectivity: which inputs each unit sees.
+        scale: weights start as N(0, scale² / inputs of the unit).
+        generator: draws the first weights.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, connectivity: Connectivity, scale: float, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.seen = seen
-        self.weight = nn.Parameter(seen.draw(scale * seen.seen().rsqrt(), generator))
-        self.bias = nn.Parameter(torch.zeros(seen.units))
+        self.connectivity = connectivity
+        value = connectivity.draw(scale * connectivity.fan_in().rsqrt(), generator)
+        self.weights = Weights(self, "weight", value, connectivity)
+        self.biases = Learnable(self, "bias", torch.zeros(connectivity.units))
+
+    @property
+    def bottom_up(self) -> Weights:
+        """The weights to the layer below."""
+        return self.weights
 
     def forward(self, activity: Tensor) -> Tensor:
         """Total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
-        return self.seen.times(self.weight, activity, self.bias)
+        weight, bias = (each.in_use().requires_grad_() for each in (self.weights, self.biases))
+        total: Tensor = self.connectivity.times(weight, activity, bias)
+        return total
+
+    @torch.no_grad()
+    def apply_gradient(self, rate: float, rule: Rule) -> None:
+        """One step with the gradients of the newest backward pass, which are then gone."""
+        for each in self.learnables():
+            leaf = each.in_use()
+            assert leaf.grad is not None
+            each.gather(leaf.grad)
+            each.apply(rate, rule)
+            leaf.grad = None
 
 
-class Backprop(nn.Module):
+class Backprop(Classifier):
     """Rectified layers of the given widths and a linear softmax on top, for a normalized image.
 
     Weights start as N(0, 2 / inputs of the unit), the softmax at 0, biases at 0.
@@ -39,9 +74,11 @@ class Backprop(nn.Module):
         widths: units of the hidden layers.
         classes: number of labels.
         generator: draws the first weights.
-        seen: which units of each hidden layer see what below; all see all where it is not given.
-        center: the mean of an image's pixels is taken off.
+        connectivity: which units of each hidden layer see which inputs; all see all where it is not given.
+        center: whether the mean of an image's pixels is subtracted.
     """
+
+    method = "backprop"
 
     def __init__(
         self,
@@ -50,52 +87,61 @@ class Backprop(nn.Module):
         classes: int,
         generator: torch.Generator | None = None,
         *,
-        seen: Sequence[Connectivity] = (),
+        connectivity: Sequence[Connectivity] = (),
         center: bool = False,
     ) -> None:
         super().__init__()
         if not widths:
             raise SettingError("a net needs at least one layer, got none: give at least one width")
         sizes = (pixels, *widths)
-        hidden = seen or [Full(above, below) for below, above in itertools.pairwise(sizes)]
+        hidden = connectivity or [Full(above, below) for below, above in itertools.pairwise(sizes)]
         self.layers = nn.ModuleList(Affine(each, math.sqrt(2), generator) for each in hidden)
         self.layers.append(Affine(Full(classes, widths[-1]), 0.0))
         self.classes = classes
         self.prepare = centered if center else normalize
-        self.compute: torch.dtype | None = None
-        self.update: Update = smooth_and_step
-        self._narrow = {name: Narrow() for name, _ in self.named_parameters()}
 
     @property
-    def stack(self) -> list[Affine]:
-        """The layers, from the lowest upwards; the softmax is the last."""
-        return [layer for layer in self.layers if isinstance(layer, Affine)]
-
-    def in_use(self, name: str, parameter: Tensor) -> Tensor:
-        """The parameter in the type of the products: a leaf of the graph, which gets the gradient."""
-        return self._narrow[name].of(parameter, self.compute).requires_grad_()
-
-    def learned(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """After a backward pass: the name of each parameter, itself, and the leaf that holds its gradient. Whoever
-        takes one has to change both."""
-        for name, parameter in self.named_parameters():
-            leaf = self.in_use(name, parameter)
-            if name.endswith("weight"):
-                assert leaf.grad is not None
-                self.stack[int(name.split(".")[1])].seen.mask(leaf.grad)
-            yield name, parameter, leaf
-            self._narrow[name].is_of(parameter)
+    def widths(self) -> tuple[int, ...]:
+        return tuple(layer.connectivity.units for layer in self.stack[:-1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
         activity = self.prepare(images.flatten(1))
-        for index, layer in enumerate(self.stack):
-            weight, bias = (self.in_use(f"layers.{index}.{kind}", getattr(layer, kind)) for kind in ("weight", "bias"))
-            total = layer.seen.times(weight, activity, bias)
+        for layer in self.layers:
+            total = layer(activity)
             activity = total.relu()
-        return total.to(images.dtype)
+        logits: Tensor = total.to(images.dtype)
+        return logits
+
+    def learn(
+        self, images: Tensor, labels: Tensor, *, rate: float, weight: Tensor | None = None, rule: Rule | None = None
+    ) -> NetResult:
+        """Learn from one batch: cross-entropy, stochastic gradient descent with momentum.
+
+        Args:
+            images: ``(batch, ...)``.
+            labels: the true ones, ``(batch,)``.
+            rate: the learning rate.
+            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given. As in a layer, none
+                counts for more than one that is plainly wrong.
+            rule: its smoothing and decay are used.
+        """
+        rule = rule or Rule(decay=defaults.TWIN_DECAY)
+        with torch.enable_grad():
+            logits: Tensor = self(images)
+            losses = cross_entropy(logits, labels, reduction="none")
+            difficulty = 1 - (-losses.detach()).exp()
+            counts = torch.ones_like(losses) if weight is None else torch.minimum(weight, 1 / difficulty)
+            (-(counts * losses).mean()).backward()  # type: ignore[no-untyped-call]
+        for layer in self.layers:
+            assert isinstance(layer, Affine)
+            layer.apply_gradient(rate / (1 - rule.smoothing), rule)
+        return NetResult(logits.detach(), [], difficulty)
 
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Logits of all images, in parts that fit any memory."""
-        return torch.cat([self(part) for part in torch.split(images, 2000)])
+        return torch.cat([self(part) for part in torch.split(images, ROWS)])
+
+    def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
+        return {"fast": self.fast(images)}

@@ -1,93 +1,149 @@
-"""What nets have in common whose layers learn by themselves: the softmax that reads them, and the tests."""
+"""Nets that name what they see: the tests that they have in common."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from twofold.layers.inputs import Below, Constant
-from twofold.layers.layer import Layer
-from twofold.learning import Rule, Update, smooth_and_step
-from twofold.normalize import TINY, normalize
-
-ROWS = 2000
-"""Cases that go through the net at once in a test: large enough to be fast, small enough for any memory."""
+from twofold import defaults
+from twofold.layers.inputs import CachedInput, LayerInput
+from twofold.layers.layer import FeedForwardLayer
+from twofold.layers.readout import Softmax
+from twofold.nets.net import Evaluation, Net
+from twofold.normalize import EPS, normalize
 
 
-def activities(layers: Iterable[nn.Module], below: Below) -> Iterator[tuple[Layer, Tensor]]:
+class NetResult(NamedTuple):
+    """What a net measured while it learned from a batch.
+
+    Attributes:
+        logits: of the softmax, before its step, ``(batch, classes)``.
+        goodness: of each layer that learned, for the positive and the negative cases, each ``(batch,)``; ``None`` for a
+            layer that did not.
+        difficulty: how much each case had to teach, from 0 to 1: the strongest signal of any layer, ``(batch,)``.
+    """
+
+    logits: Tensor
+    goodness: list[tuple[Tensor, Tensor] | None]
+    difficulty: Tensor
+
+
+def activities(layers: Iterable[nn.Module], below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor]]:
     """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
     for layer in layers:
-        assert isinstance(layer, Layer)
+        assert isinstance(layer, FeedForwardLayer)
         activity = layer(below)
         yield layer, activity
         below = layer.rule.normalize(activity)
 
 
-def side_by_side(layers: Iterable[nn.Module], below: Below, counted: range) -> Tensor:
-    """Normalized activities of the counted layers, ``(batch, features)``: what a softmax sees."""
+def concatenated(layers: Iterable[nn.Module], below: LayerInput, read: range) -> Tensor:
+    """Normalized activities of the layers that are read, ``(batch, features)``, in float32: what a softmax sees."""
     numbered = enumerate(activities(layers, below))
-    return torch.cat([normalize(activity).flatten(1) for n, (_, activity) in numbered if n in counted], 1)
+    parts = [normalize(activity).flatten(1) for number, (_, activity) in numbered if number in read]
+    return to_features(parts)
 
 
-def standard(scores: Tensor) -> Tensor:
-    """Scores ``(batch, classes)`` at mean 0 and deviation 1 over the classes."""
-    return (scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True).clamp(min=TINY)
+def to_features(parts: list[Tensor]) -> Tensor:
+    """Outputs of layers, each ``(batch, units)``, side by side and in float32 (or wider, where they are)."""
+    together = torch.cat(parts, 1)
+    return together.to(torch.promote_types(together.dtype, torch.float32))
+
+
+def standardized(scores: Tensor) -> Tensor:
+    """Scores ``(batch, classes)`` with mean 0 and standard deviation 1 over the classes."""
+    return (scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True).clamp(min=EPS)
 
 
 def joint(slow: Tensor, fast: Tensor) -> Tensor:
-    """Scores ``(batch, classes)`` in which two tests have the same say: the sum of theirs, each standardized."""
-    return standard(slow) + standard(fast)
+    """Scores ``(batch, classes)`` in which two tests weigh the same: the sum of theirs, each standardized."""
+    return standardized(slow) + standardized(fast)
 
 
-class Softmax(nn.Module):
-    """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
+class Classifier(Net):
+    """A net that gives each label a score in one or several tests, the main one first.
 
-    Logits = features · Wᵀ; W starts at 0, without bias. The gradient in closed form is (one-of-N - softmax)ᵀ features.
+    Attributes:
+        classes: number of labels.
     """
 
-    weight: nn.Parameter
-    weight_velocity: Tensor
+    classes: int
 
-    def __init__(self, features: int, classes: int, decay: float = 0.003) -> None:
-        super().__init__()
-        self.rule = Rule(decay=decay)
-        self.update: Update = smooth_and_step
-        self.weight = nn.Parameter(torch.zeros(classes, features), requires_grad=False)
-        self.register_buffer("weight_velocity", torch.zeros(classes, features), persistent=False)
+    @abstractmethod
+    def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
+        """Test -> its score of each label, ``(images, classes)``; the main test first."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` for features ``(batch, features)``."""
-        return linear(features.to(self.weight.dtype), self.weight)
+    def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
+        """Test -> forward passes that it takes for an image."""
+        return {"fast": 1}
 
-    def learn(self, features: Tensor, labels: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
-        """One step towards the true labels ``(batch,)``, of which each counts ``weight`` ``(batch,)``, or 1; the logits
-        are those from before the step."""
-        logits: Tensor = self(features)
-        wanted = -logits.softmax(1)
-        wanted[torch.arange(len(labels), device=labels.device), labels] += 1
-        wanted *= 1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)
-        self.update(self.weight, self.weight_velocity, wanted.T @ features.to(wanted.dtype), rate, self.rule, None)
-        return logits
+    @torch.no_grad()
+    def predict(self, images: Tensor, test: str | None = None) -> Tensor:
+        """The label that a test names for each image, ``(images,)``: the main test if none is given."""
+        scores = self.scores(images)
+        return scores[test or next(iter(scores))].argmax(1)
+
+    @torch.no_grad()
+    def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
+        """Test the net on images ``(images, ...)`` and their labels ``(images,)``."""
+        images, labels = data
+        return self._evaluation(self.scores(images, shortlist), labels, shortlist)
+
+    def explain(self, case: Tensor) -> dict[str, Any]:
+        """What each test says of one image ``(1, channels, height, width)``.
+
+        Returns:
+            ``label``: test -> label; ``softmax``: of the fast test, per label; ``goodness``: of the slow test, total,
+            per label, ``None`` where the net has none.
+        """
+        scores = {test: score[0].float() for test, score in self.scores(case.to(self.device)).items()}
+        return {
+            "label": {test: int(score.argmax()) for test, score in scores.items()},
+            "softmax": scores["fast"].softmax(0).tolist(),
+            "goodness": scores["slow"].tolist() if "slow" in scores else None,
+        }
+
+    def _evaluation(
+        self, scores: Mapping[str, Tensor], labels: Tensor, shortlist: int, goodness: Tensor | None = None
+    ) -> Evaluation:
+        named = {test: score.argmax(1) for test, score in scores.items()}
+        layers = range(0 if goodness is None else goodness.shape[2])
+        return Evaluation(
+            error={test: _share_wrong(label, labels) for test, label in named.items()},
+            metrics={
+                "passes_per_image": self.passes(shortlist),
+                "layer_error": [_share_wrong(goodness[:, :, index].argmax(1), labels) for index in layers]
+                if goodness is not None
+                else [],
+            },
+            named=named,
+            goodness=goodness,
+        )
 
 
-class ReadBySoftmax(nn.Module, ABC):
+def _share_wrong(named: Tensor, labels: Tensor) -> float:
+    return (named != labels).float().mean().item()
+
+
+class SoftmaxClassifier(Classifier):
     """A net whose layers learn by themselves, and whose hidden activities a softmax reads.
 
     Attributes:
         layers: from the input upwards.
         classes: number of labels.
-        counted: numbers, from 0, of the layers that the tests use.
+        read: numbers, from 0, of the layers that the tests use.
         softmax: reads the label from the hidden activities.
+        at_once: images that go through the net at once in a test: enough to be fast, few enough for any memory.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
     """
 
-    layers: nn.ModuleList
-    counted: range
+    at_once: ClassVar[int] = 2000
+    read: range
     softmax: Softmax
 
     def __init__(self, classes: int) -> None:
@@ -95,37 +151,45 @@ class ReadBySoftmax(nn.Module, ABC):
         self.classes = classes
 
     @abstractmethod
-    def images(self, images: Tensor) -> Constant:
-        """Images made ready, which all tests take as well, and share the work on them."""
+    def images(self, images: Tensor) -> CachedInput:
+        """Images as a batch that all tests take as well, and share the work on."""
 
     @abstractmethod
-    def fast(self, images: Tensor | Constant) -> Tensor:
-        """Logits ``(batch, classes)`` of one forward pass that knows no label."""
+    def features(self, images: Tensor | CachedInput) -> Tensor:
+        """What the softmax reads: normalized activities in one forward pass that knows no label, ``(batch, features)``,
+        float32."""
+
+    @torch.no_grad()
+    def fast(self, images: Tensor | CachedInput) -> Tensor:
+        """Logits ``(batch, classes)`` of the fast test: one forward pass that knows no label, softmax."""
+        if isinstance(images, Tensor):
+            return torch.cat([self.fast(self.images(part)) for part in torch.split(images, self.at_once)])
+        logits: Tensor = self.softmax(self.features(images))
+        return logits
 
     def readings(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits ``(batch, classes)`` of every test that reads them from hidden activities, the fast one first."""
+        """Test -> logits ``(batch, classes)``, for every test that a softmax reads, the fast one first."""
         return {"fast": self.fast(images)}
 
+    def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
+        return self.readings(images)
 
-class TaughtByGoodness(ReadBySoftmax):
+
+class GoodnessClassifier(SoftmaxClassifier):
     """A net whose layers say how much they like an image with a label."""
 
     @abstractmethod
-    def passes(self, shortlist: int) -> dict[str, int]:
-        """Test -> passes that it takes for an image."""
-
-    @abstractmethod
-    def goodness(self, images: Tensor | Constant, labels: Tensor) -> Tensor:
-        """Goodness ``(batch, candidates, layers)`` for each of the labels ``(batch, candidates)``."""
+    def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
+        """Goodness of every layer, ``(batch, candidates, layers)``, for each of the labels ``(batch, candidates)``."""
 
     def slow(self, images: Tensor) -> Tensor:
-        """Total goodness ``(batch, classes)`` of the counted layers for each label: one forward pass a label."""
+        """Total goodness ``(batch, classes)`` of the layers that are read, for each label: one forward pass a label."""
         return self.total(self.goodness(images, self.every_label(images)))
 
-    def shortlist(self, images: Tensor, size: int) -> Tensor:
+    def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
         """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
         named = []
-        for part in torch.split(images, ROWS):
+        for part in torch.split(images, self.at_once):
             ready = self.images(part)
             candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
             best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
@@ -133,13 +197,29 @@ class TaughtByGoodness(ReadBySoftmax):
         return torch.cat(named)
 
     def both(self, images: Tensor) -> Tensor:
-        """Scores ``(batch, classes)`` in which the slow and the fast test have the same say."""
+        """Scores ``(batch, classes)`` in which the slow and the fast test weigh the same."""
         return joint(self.slow(images), self.fast(images))
 
     def total(self, goodness: Tensor) -> Tensor:
-        """Sum over the counted layers: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
-        return goodness[:, :, self.counted.start :].sum(2)
+        """Sum over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
+        return goodness[:, :, self.read.start :].sum(2)
 
     def every_label(self, images: Tensor) -> Tensor:
         """All labels as candidates of each image, ``(batch, classes)``."""
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
+
+    def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
+        return self._with_slow(self.readings(images), self.slow(images), shortlist)
+
+    @torch.no_grad()
+    def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
+        images, labels = data
+        goodness = self.goodness(images, self.every_label(images))
+        scores = self._with_slow(self.readings(images), self.total(goodness), shortlist)
+        return self._evaluation(scores, labels, shortlist, goodness)
+
+    def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:
+        """The scores of all tests, from those that a softmax reads and those of the slow test."""
+        candidates = read["fast"].topk(min(shortlist, self.classes), dim=1).indices
+        listed = torch.full_like(slow, -torch.inf).scatter(1, candidates, slow.gather(1, candidates))
+        return {"slow": slow, **read, "shortlist": listed, "both": joint(slow, read["fast"])}

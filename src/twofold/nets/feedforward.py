@@ -1,21 +1,28 @@
-"""The feedforward net: a stack of layers, the ways of putting a label into its input, and its three tests."""
+"""The feedforward net: a stack of layers, the ways of putting a label into its input, and how it learns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from twofold.errors import SettingError, unknown
-from twofold.labels import LABEL_IN, neutral, one_of_n
-from twofold.layers.inputs import Below, Constant, Images, Stated
-from twofold.layers.layer import Layer
-from twofold.nets.classifier import ROWS, Softmax, TaughtByGoodness, activities, side_by_side
+from twofold import defaults
+from twofold.errors import SettingError
+from twofold.labels import LABEL_IN, inputs_with_label, neutral, one_hot
+from twofold.layers.dense import dense
+from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
+from twofold.layers.layer import FeedForwardLayer
+from twofold.layers.readout import Softmax
+from twofold.learning import Rule
+from twofold.negatives import Negatives, hard_wrong_labels
+from twofold.nets.classifier import GoodnessClassifier, NetResult, activities, concatenated
 
 
-class FeedForward(TaughtByGoodness):
-    """A feedforward net that is taught by goodness.
+class FeedForward(GoodnessClassifier):
+    """A feedforward net that learns from images with right and with wrong labels.
 
     The label is a part of the input: the right one makes positive data, a wrong one negative data. A test asks which
     label the layers like best (slow), or what the softmax reads from the hidden activities under a neutral label
@@ -31,73 +38,139 @@ class FeedForward(TaughtByGoodness):
         softmax_decay: weight decay of the softmax.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
+
+    Raises:
+        SettingError: there is no layer, or no such way of putting the label in.
     """
+
+    method = "forward-forward"
 
     def __init__(
         self,
-        layers: Iterable[Layer],
+        layers: Iterable[FeedForwardLayer],
         classes: int,
         *,
-        label_in: str = "overlay",
-        label_strength: float = 1.0,
-        counted_from: int = 2,
-        softmax_decay: float = 0.003,
+        label_in: str = defaults.LABEL_IN,
+        label_strength: float = defaults.LABEL_STRENGTH,
+        counted_from: int = defaults.READ_FROM,
+        softmax_decay: float = defaults.SOFTMAX_DECAY,
     ) -> None:
         super().__init__(classes)
         layers = list(layers)
         if not layers:
             raise SettingError("a net needs at least one layer, got none: give at least one width")
-        if label_in not in LABEL_IN:
-            raise unknown("way of putting the label in", label_in, LABEL_IN)
+        inputs_with_label(label_in, classes + 1, classes)
         self.layers = nn.ModuleList(layers)
         self.label_in = label_in
         self.label_strength = label_strength
-        self.counted = range(min(counted_from, len(layers)) - 1, len(layers))
-        self.softmax = Softmax(sum(layers[index].units for index in self.counted), classes, softmax_decay)
+        self.read = range(min(counted_from, len(layers)) - 1, len(layers))
+        self.softmax = Softmax(sum(layers[index].units for index in self.read), classes, softmax_decay)
+
+    @classmethod
+    def dense(
+        cls,
+        shape: Sequence[int],
+        widths: tuple[int, ...],
+        classes: int,
+        rule: Rule | None = None,
+        *,
+        label_in: str = defaults.LABEL_IN,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """A net of dense layers.
+
+        Args:
+            shape: of an image, such as (channels, height, width).
+            widths: units of each layer.
+            classes: number of labels.
+            rule: how the layers learn.
+            label_in: as above.
+            generator: draws the first weights.
+        """
+        inputs = inputs_with_label(label_in, math.prod(shape), classes)
+        return cls(dense(inputs, tuple(widths), rule, generator), classes, label_in=label_in)
 
     # ---- input -------------------------------------------------------------------------------------------------
 
-    def images(self, images: Tensor | Constant) -> Images:
-        """Images ``(batch, ...)`` made ready for any label; what is ready stays as it is."""
+    def images(self, images: Tensor | CachedInput) -> Images:
+        """Images ``(batch, ...)`` made ready for any label; what is ready stays the same."""
         if isinstance(images, Images):
             return images
         assert isinstance(images, Tensor)
         no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
         return Images(LABEL_IN[self.label_in](images.flatten(1), no_label))
 
-    def with_label(self, images: Tensor | Images, labels: Tensor) -> Stated:
+    def with_label(self, images: Tensor | Images, labels: Tensor) -> LabeledImages:
         """Normalized input that states the labels ``(batch,)``."""
-        return Stated(self.images(images), one_of_n(labels, self.classes, self.label_strength)[None])
+        return LabeledImages(self.images(images), one_hot(labels, self.classes, self.label_strength)[None])
 
-    def with_neutral_label(self, images: Tensor | Images, count: int | None = None) -> Stated:
-        """Normalized input of the first ``count`` images that states no label: the same small number for each."""
+    def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
+        """Normalized input that states no label: the same small number for each."""
         ready = self.images(images)
-        count = len(ready.rows) if count is None else count
-        return Stated(ready, neutral(count, self.classes, self.label_strength, ready.rows.device)[None])
+        count, device = len(ready.rows), ready.rows.device
+        return LabeledImages(ready, neutral(count, self.classes, self.label_strength, device)[None])
+
+    # ---- learning ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def learn(
+        self,
+        images: Tensor | Images,
+        labels: Tensor,
+        *,
+        rate: float,
+        softmax_rate: float | None = None,
+        negatives: Negatives = hard_wrong_labels,
+        weight: Tensor | None = None,
+        learning: range | None = None,
+        generator: torch.Generator | None = None,
+    ) -> NetResult:
+        """Learn from one batch: the whole algorithm.
+
+        A pass with the neutral label gives hidden activities, from which the softmax of the fast test learns; its
+        logits say which wrong labels are hard. Each layer then raises its goodness for the images with their labels,
+        lowers it for the same images with wrong ones, and passes normalized activity on. No derivative crosses a layer.
+
+        Args:
+            images: ``(batch, ...)``.
+            labels: the true ones, ``(batch,)``.
+            rate: learning rate of the layers.
+            softmax_rate: that of the softmax; by default in the proportion of `defaults` to ``rate``.
+            negatives: draws the wrong labels.
+            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
+            learning: the numbers, from 0, of the layers that learn; all by default. Those above them are not run.
+            generator: draws the wrong labels, on the device of the images.
+        """
+        ready, learning = self.images(images), learning or range(len(self.layers))
+        logits = self.softmax.learn(self.features(ready), labels, default_softmax_rate(softmax_rate, rate), weight)
+        wrong = negatives(labels, logits, generator)
+
+        positive: LayerInput = self.with_label(ready, labels)
+        negative: LayerInput = self.with_label(ready, wrong)
+        goodness: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
+        difficulty = torch.zeros(len(labels), device=labels.device)
+        for index, layer in enumerate(self.stack[: learning.stop]):
+            if index in learning:
+                positive, negative, goodness[index], taught = layer.learn(positive, negative, rate, weight)
+                difficulty = torch.maximum(difficulty, taught.to(difficulty.dtype))
+            else:
+                positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
+        return NetResult(logits, goodness, difficulty)
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
-    def activities(self, below: Below) -> Iterator[tuple[Layer, Tensor]]:
+    def activities(self, below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor]]:
         """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
         return activities(self.layers, below)
 
-    def features(self, below: Below) -> Tensor:
-        """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""
-        return side_by_side(self.layers, below, self.counted)
+    def features(self, images: Tensor | CachedInput) -> Tensor:
+        """Normalized activities of the layers that are read, under a neutral label, ``(batch, features)``, float32."""
+        return concatenated(self.layers, self.with_neutral_label(self.images(images)), self.read)
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fast(self, images: Tensor | Constant) -> Tensor:
-        """Logits ``(batch, classes)`` of the fast test: neutral label, one forward pass, softmax."""
-        if isinstance(images, Images):
-            logits: Tensor = self.softmax(self.features(self.with_neutral_label(images)))
-            return logits
-        assert isinstance(images, Tensor)
-        return torch.cat([self.fast(self.images(part)) for part in torch.split(images, ROWS)])
-
-    @torch.no_grad()
-    def goodness(self, images: Tensor | Constant, labels: Tensor) -> Tensor:
+    def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
         """Goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
 
         Args:
@@ -112,10 +185,14 @@ class FeedForward(TaughtByGoodness):
             ]
             return torch.stack(columns, 1)
         assert isinstance(images, Tensor)
-        parts = zip(torch.split(images, ROWS), torch.split(labels, ROWS), strict=True)
+        parts = zip(torch.split(images, self.at_once), torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
-    def passes(self, shortlist: int) -> dict[str, int]:
-        """Test -> forward passes that it takes for an image."""
+    def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         several = {"shortlist": 1 + min(shortlist, self.classes), "both": 1 + self.classes}
         return {"slow": self.classes, "fast": 1, **several}
+
+
+def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
+    """The learning rate of a softmax: as given, or in the proportion of `defaults` to that of the layers."""
+    return rate * defaults.SOFTMAX_RATE / defaults.RATE if softmax_rate is None else softmax_rate

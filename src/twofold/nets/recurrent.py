@@ -4,44 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from twofold import defaults
 from twofold.errors import DataError, SettingError, unknown
-from twofold.labels import LABEL_TO, neutral, one_of_n
+from twofold.labels import LABEL_TO, neutral, one_hot
 from twofold.layers.connectivity import Connectivity
-from twofold.layers.inputs import Constant
-from twofold.layers.recurrent import Moment, RecurrentLayer, Settled, Source
+from twofold.layers.inputs import CachedInput
+from twofold.layers.readout import Softmax
+from twofold.layers.recurrent import LayerState, RecurrentLayer, Source
 from twofold.learning import Rule
-from twofold.nets.classifier import Softmax, TaughtByGoodness
+from twofold.negatives import Negatives, hard_wrong_labels
+from twofold.nets.classifier import GoodnessClassifier, NetResult, to_features
+from twofold.nets.feedforward import default_softmax_rate
+from twofold.nets.video import State, VideoResult, Watched
 from twofold.normalize import centered, normalize
 
-ROWS = 500
-"""Images that settle at once in a test."""
 
-State = tuple[Settled, ...]
-"""All layers after an iteration, from the lowest upwards."""
-
-
-class Lesson(NamedTuple):
-    """What a net noticed while it learned from a video.
-
-    Attributes:
-        goodness: of each layer, for the positive and the negative cases, on average over what was gathered: each
-            ``(batch,)``.
-        need: how much each pair of cases had to teach, on average over what was gathered; of the layer to which it had
-            most, ``(batch,)``.
-        state: the layers after the last frame.
-    """
-
-    goodness: list[tuple[Tensor, Tensor]]
-    need: Tensor
-    state: State
-
-
-class Recurrent(TaughtByGoodness):
+class Recurrent(GoodnessClassifier):
     """Layers that see the layer below, the layer above and, if asked for, themselves, all of one iteration ago.
 
     A still image is a dull video: the same frame at every iteration. The label, clamped at the top, is right in
@@ -60,8 +42,8 @@ class Recurrent(TaughtByGoodness):
         label_to: top (the last hidden layer alone sees the label, which is the layer above it) or all (all see it).
         top_down: whether layers see the layer above; without it the top layer still sees the label.
         lateral: whether layers see themselves.
-        center: the mean of a frame's numbers is taken off.
-        seen: for each layer, by source, which of its inputs each unit sees; all where it is not given.
+        center: whether the mean of a frame's numbers is subtracted.
+        connectivity: for each layer, by source, which of its inputs each unit sees; all where it is not given.
         softmax_decay: weight decay of the two softmaxes, which read the normalized states of all layers: after the
             bottom-up pass (fast test), and after settling under a neutral label.
         generator: draws the first weights.
@@ -71,23 +53,26 @@ class Recurrent(TaughtByGoodness):
             to judge by.
     """
 
+    method = "recurrent"
+    at_once = 500
+
     def __init__(
         self,
         inputs: int,
         widths: tuple[int, ...],
         classes: int,
-        rule: Rule,
+        rule: Rule | None = None,
         *,
-        damping: float = 0.3,
-        iterations: int = 8,
-        judged: tuple[int, int] = (3, 5),
-        label_strength: float = 5.0,
+        damping: float = defaults.DAMPING,
+        iterations: int = defaults.ITERATIONS,
+        judged: tuple[int, int] = defaults.JUDGED,
+        label_strength: float = defaults.TOP_STRENGTH,
         label_to: str = "top",
         top_down: bool = True,
         lateral: bool = False,
         center: bool = False,
-        seen: Sequence[Mapping[str, Connectivity]] = (),
-        softmax_decay: float = 0.003,
+        connectivity: Sequence[Mapping[str, Connectivity]] = (),
+        softmax_decay: float = defaults.SOFTMAX_DECAY,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(classes)
@@ -111,10 +96,11 @@ class Recurrent(TaughtByGoodness):
                 sources["label"] = classes
             if lateral:
                 sources["beside"] = units
-            layers.append(RecurrentLayer(sources, units, rule, generator, seen[index] if index < len(seen) else None))
+            seen = connectivity[index] if index < len(connectivity) else None
+            layers.append(RecurrentLayer(sources, units, rule, generator, seen))
         self.inputs = inputs
         self.layers = nn.ModuleList(layers)
-        self.counted = range(len(layers))
+        self.read = range(len(layers))
         self.prepare = centered if center else normalize
         self.damping = damping
         self.iterations = iterations
@@ -130,13 +116,13 @@ class Recurrent(TaughtByGoodness):
 
     # ---- what is seen ------------------------------------------------------------------------------------------
 
-    def images(self, images: Tensor | Constant) -> Constant:
-        """Images ``(batch, ...)`` as frames: flat, at fixed length. What is ready stays as it is.
+    def images(self, images: Tensor | CachedInput) -> CachedInput:
+        """Images ``(batch, ...)`` as frames: flat, at fixed length. What is ready stays the same.
 
         Raises:
             DataError: their size is not the net's.
         """
-        if isinstance(images, Constant):
+        if isinstance(images, CachedInput):
             return images
         flat = images.flatten(1)
         if flat.shape[1] != self.inputs:
@@ -144,10 +130,10 @@ class Recurrent(TaughtByGoodness):
                 f"a frame has the shape {tuple(images.shape[1:])}, {flat.shape[1]} numbers, and the net sees "
                 f"{self.inputs}: all frames must have the size that it was built for"
             )
-        return Constant(self.prepare(flat).to(self.stack[0].compute or flat.dtype))
+        return CachedInput(self.prepare(flat).to(self.stack[0].compute or flat.dtype))
 
-    def top(self, labels: Tensor) -> Constant:
-        """Labels ``(batch,)`` clamped at the top: one-of-N times the strength.
+    def top(self, labels: Tensor) -> CachedInput:
+        """Labels ``(batch,)`` clamped at the top: one-hot times the strength.
 
         Raises:
             DataError: a label is beyond the top layer.
@@ -157,31 +143,31 @@ class Recurrent(TaughtByGoodness):
                 f"labels go from {int(labels.min())} to {int(labels.max())}, beyond the top layer, which has "
                 f"{self.classes} classes: number them from 0 to {self.classes - 1}"
             )
-        return Constant(one_of_n(labels, self.classes, self.label_strength))
+        return CachedInput(one_hot(labels, self.classes, self.label_strength))
 
-    def neutral_top(self, count: int) -> Constant:
+    def neutral_top(self, count: int) -> CachedInput:
         """No label at the top of ``count`` cases: the mean of all."""
-        return Constant(neutral(count, self.classes, self.label_strength, self.stack[0].bias.device))
+        return CachedInput(neutral(count, self.classes, self.label_strength, self.stack[0].bias.device))
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
     def start(self, frame: Source) -> State:
         """The bottom-up pass: every layer sees the new activity below it, and nothing else."""
-        state: list[Settled] = []
+        state: list[LayerState] = []
         for layer in self.stack:
-            state.append(layer.respond({"below": state[-1].above if state else frame}, None, self.damping))
+            state.append(layer.respond({"below": state[-1].output if state else frame}, None, self.damping))
         return tuple(state)
 
-    def sources(self, frame: Source, top: Constant, state: State) -> list[dict[str, Source]]:
+    def sources(self, frame: Source, top: CachedInput, state: State) -> list[dict[str, Source]]:
         """What each layer sees at an iteration: its neighbors and itself as they were at the one before."""
-        known: list[Source] = [frame, *(each.above for each in state), top]
+        known: list[Source] = [frame, *(each.output for each in state), top]
         found = []
         for index, layer in enumerate(self.stack):
             around = {"below": known[index], "beside": known[index + 1], "above": known[index + 2], "label": top}
             found.append({name: around[name] for name in layer.weights})
         return found
 
-    def step(self, frame: Source, top: Constant, state: State) -> State:
+    def step(self, frame: Source, top: CachedInput, state: State) -> State:
         """One iteration of all layers at the same time: a pure function of frame, label and state."""
         return self._respond(self.sources(frame, top, state), state)
 
@@ -189,13 +175,13 @@ class Recurrent(TaughtByGoodness):
         each = zip(self.stack, sources, state, strict=True)
         return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in each)
 
-    def watch(self, video: Iterable[Source], top: Constant, state: State) -> Iterator[State]:
+    def watch(self, video: Iterable[Source], top: CachedInput, state: State) -> Iterator[State]:
         """The state after each frame of a video."""
         for frame in video:
             state = self.step(frame, top, state)
             yield state
 
-    def look(self, frame: Source, top: Constant, iterations: int | None = None) -> Iterator[State]:
+    def look(self, frame: Source, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
         """The state after each iteration in front of a still image, after a bottom-up pass."""
         copies = len(top.rows) // len(_rows(frame))
         start = tuple(each.repeat(copies) for each in self.start(frame))
@@ -203,24 +189,74 @@ class Recurrent(TaughtByGoodness):
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def learn(
         self,
+        images: Tensor | CachedInput,
+        labels: Tensor,
+        *,
+        rate: float,
+        softmax_rate: float | None = None,
+        negatives: Negatives = hard_wrong_labels,
+        weight: Tensor | None = None,
+        first: int = 1,
+        window: int = defaults.ITERATIONS,
+        settle: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> NetResult:
+        """Learn from one batch of still images, under their labels and under wrong ones.
+
+        The bottom-up pass that starts the layers also gives the logits from which wrong labels are drawn.
+
+        Args:
+            images: ``(batch, ...)``.
+            labels: the true ones, ``(batch,)``.
+            rate: learning rate of the layers.
+            softmax_rate: that of the softmaxes; by default in the proportion of `defaults` to ``rate``.
+            negatives: draws the wrong labels.
+            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
+            first, window: see `learn_video`.
+            settle: whether the images also settle under a neutral label, for the softmax that reads settled layers.
+            generator: draws the wrong labels, on the device of the images.
+        """
+        frame, reading_rate = self.images(images), default_softmax_rate(softmax_rate, rate)
+        start = self.start(frame)
+        logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
+        wrong = negatives(labels, logits, generator)
+        if settle:
+            *_, settled = self.look(frame, self.neutral_top(len(labels)))
+            self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, weight)
+
+        found = self.learn_video(
+            repeat(frame, self.iterations),
+            self.top(torch.cat([labels, wrong])),
+            tuple(layer.repeat(2) for layer in start),
+            rate,
+            weight,
+            first=first,
+            window=window,
+        )
+        return NetResult(logits, [*found.goodness], found.difficulty)
+
+    @torch.no_grad()
+    def learn_video(
+        self,
         video: Iterable[Source],
-        top: Constant,
+        top: CachedInput,
         state: State,
         rate: float,
         weight: Tensor | None = None,
         *,
         first: int = 1,
-        window: int = 8,
-    ) -> Lesson:
+        window: int = defaults.ITERATIONS,
+    ) -> VideoResult:
         """Watch positive and negative videos and learn from every frame; one update at the end (talk 25:51).
 
         Memory is that of a window of frames, however long the video is.
 
         Args:
-            video: frame after frame, ``(2 batch, inputs)``, positive cases first, at fixed length; or a ``Constant`` of
-                ``batch`` rows that both share.
+            video: frame after frame, ``(2 batch, inputs)``, positive cases first, at fixed length; or a `CachedInput`
+                of ``batch`` rows that both share.
             top: labels of all cases, ``(2 batch, classes)``.
             state: the layers before the first frame.
             rate: the learning rate.
@@ -229,62 +265,39 @@ class Recurrent(TaughtByGoodness):
             window: frames whose weight gradients are one product.
 
         Raises:
-            DataError: the video is empty, ends before ``first``, or its frames change their size.
+            DataError: the video is empty, ends before ``first``, or its frames change their size. Nothing is learned.
         """
-        lessons = [_Running() for _ in self.layers]
+        watched = Watched(self.stack, window, weight)
         memories = [layer.memory() for layer in self.stack]
         for layer in self.stack:
             layer.prepare()
         try:
-            state = self._gather_all(video, top, state, weight, lessons, first, window)
+            state = self._gather(video, top, state, watched, first)
         except BaseException:
             for layer, memory in zip(self.stack, memories, strict=True):
                 layer.drop(memory)
             raise
         for layer in self.stack:
-            layer.climb(rate)
-        halves = [lesson.goodness.chunk(2) for lesson in lessons]
-        need = torch.stack([lesson.need for lesson in lessons]).amax(0)
-        return Lesson([(positive, negative) for positive, negative in halves], need, state)
+            layer.apply_gradient(rate)
+        return VideoResult(*watched.means(), state)
 
-    def _gather_all(
-        self,
-        video: Iterable[Source],
-        top: Constant,
-        state: State,
-        weight: Tensor | None,
-        lessons: list[_Running],
-        first: int,
-        window: int,
-    ) -> State:
+    def _gather(self, video: Iterable[Source], top: CachedInput, state: State, watched: Watched, first: int) -> State:
         """Watch the video and gather gradients, window by window; returns the layers after the last frame."""
-        kept: list[list[Moment]] = [[] for _ in self.layers]
         number = 0
         for number, frame in enumerate(video, 1):
             self._check(number, frame, len(state[0].state))
             sources = self.sources(frame, top, state)
             state = self._respond(sources, state)
-            if number < first:
-                continue
-            for moments, seen, settled in zip(kept, sources, state, strict=True):
-                moments.append(Moment(seen, settled.active, settled.goodness))
-            if len(kept[0]) == window:
-                self._gather(kept, weight, lessons)
+            if number >= first:
+                watched.add(sources, state)
         if number < first:
             raise DataError(f"the video has {number} frames, expected at least {first}: give frames to learn from")
-        if kept[0]:
-            self._gather(kept, weight, lessons)
+        watched.gather()
         return state
-
-    def _gather(self, kept: list[list[Moment]], weight: Tensor | None, lessons: list[_Running]) -> None:
-        for layer, moments, lesson in zip(self.stack, kept, lessons, strict=True):
-            goodness = torch.stack([moment.goodness for moment in moments]).mean(0)
-            lesson.add(goodness, layer.gather(moments, weight), len(moments))
-            moments.clear()
 
     def _check(self, number: int, frame: Source, rows: int) -> None:
         size = _rows(frame).shape
-        copies = isinstance(frame, Constant) and size[0] and not rows % size[0]
+        copies = isinstance(frame, CachedInput) and size[0] and not rows % size[0]
         if size[1] != self.inputs or not (copies or size[0] == rows):
             raise DataError(
                 f"frame {number} of the video has the shape {tuple(size)}, expected ({rows}, {self.inputs}): all "
@@ -293,56 +306,53 @@ class Recurrent(TaughtByGoodness):
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
-    def features(self, state: State) -> Tensor:
-        """Normalized states of all layers side by side, ``(rows, features)``: what the softmaxes see."""
-        return torch.cat([each.above for each in state], 1)
+    def read_state(self, state: State) -> Tensor:
+        """Normalized states of all layers side by side, ``(rows, features)``, float32: what the softmaxes see."""
+        return to_features([each.output for each in state])
+
+    def features(self, images: Tensor | CachedInput) -> Tensor:
+        """Normalized states after the bottom-up pass, ``(batch, features)``: what the softmax of the fast test reads."""
+        return self.read_state(self.start(self.images(images)))
 
     @torch.no_grad()
-    def fast(self, images: Tensor | Constant) -> Tensor:
-        """Logits ``(batch, classes)`` after the bottom-up pass."""
-        if isinstance(images, Constant):
-            logits: Tensor = self.softmax(self.features(self.start(images)))
-            return logits
-        return torch.cat([self.fast(self.images(part)) for part in torch.split(images, ROWS)])
-
-    @torch.no_grad()
-    def settled(self, images: Tensor | Constant) -> Tensor:
+    def settled(self, images: Tensor | CachedInput) -> Tensor:
         """Logits ``(batch, classes)`` after all iterations under a neutral label."""
-        if isinstance(images, Constant):
-            *_, state = self.look(images, self.neutral_top(len(images.rows)))
-            logits: Tensor = self.settled_softmax(self.features(state))
-            return logits
-        return torch.cat([self.settled(self.images(part)) for part in torch.split(images, ROWS)])
+        if isinstance(images, Tensor):
+            return torch.cat([self.settled(self.images(part)) for part in torch.split(images, self.at_once)])
+        *_, state = self.look(images, self.neutral_top(len(images.rows)))
+        logits: Tensor = self.settled_softmax(self.read_state(state))
+        return logits
 
     def readings(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits of the fast test, and of the same after settling."""
-        return {"fast": self.fast(images), "settled": self.settled(images)}
+        return {**super().readings(images), "settled": self.settled(images)}
 
     @torch.no_grad()
-    def goodness(self, images: Tensor | Constant, labels: Tensor) -> Tensor:
+    def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
         """Goodness of every layer, averaged over the judged iterations, ``(batch, candidates, layers)``.
 
         Args:
             images: ``(batch, ...)``.
             labels: candidates of each image, ``(batch, candidates)``, which share the bottom-up pass.
         """
-        if isinstance(images, Constant):
+        if isinstance(images, CachedInput):
             first, last = self.judged
             return self.trace(images, labels, last)[..., first - 1 :, :].mean(2)
-        parts = zip(torch.split(images, ROWS), torch.split(labels, ROWS), strict=True)
+        parts = zip(torch.split(images, self.at_once), torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
     @torch.no_grad()
-    def trace(self, frame: Constant, labels: Tensor, iterations: int) -> Tensor:
+    def trace(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
         return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
 
     @torch.no_grad()
-    def mean_squares(self, frame: Constant, labels: Tensor, iterations: int) -> Tensor:
+    def mean_squares(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Mean squared activity of a unit at every iteration, ``(batch, candidates, iterations, layers)``."""
         return self._trace(frame, labels, iterations, lambda settled: settled.active.float().square().mean(1))
 
-    def _trace(self, frame: Constant, labels: Tensor, iterations: int, read: Callable[[Settled], Tensor]) -> Tensor:
+    def _trace(
+        self, frame: CachedInput, labels: Tensor, iterations: int, read: Callable[[LayerState], Tensor]
+    ) -> Tensor:
         start = self.start(frame)
         columns = []
         for column in labels.T:
@@ -351,7 +361,7 @@ class Recurrent(TaughtByGoodness):
             columns.append(torch.stack(each, 1))
         return torch.stack(columns, 1)
 
-    def passes(self, shortlist: int) -> dict[str, int]:
+    def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Test -> passes for an image: the bottom-up one, and one for each iteration under each label."""
         last = self.judged[1]
         return {
@@ -363,19 +373,5 @@ class Recurrent(TaughtByGoodness):
         }
 
 
-class _Running:
-    """Means over the moments of a video."""
-
-    def __init__(self) -> None:
-        self.moments = 0
-        self.goodness = self.need = torch.zeros(())
-
-    def add(self, goodness: Tensor, need: Tensor, moments: int) -> None:
-        self.moments += moments
-        share = moments / self.moments
-        self.goodness = self.goodness * (1 - share) + goodness * share
-        self.need = self.need * (1 - share) + need * share
-
-
 def _rows(source: Source) -> Tensor:
-    return source.rows if isinstance(source, Constant) else source
+    return source.rows if isinstance(source, CachedInput) else source

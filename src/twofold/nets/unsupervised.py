@@ -7,15 +7,19 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from twofold import defaults
 from twofold.errors import SettingError
-from twofold.layers.inputs import Constant
-from twofold.layers.layer import Layer
-from twofold.nets.classifier import ROWS, ReadBySoftmax, Softmax, side_by_side
+from twofold.layers.inputs import CachedInput
+from twofold.layers.layer import FeedForwardLayer
+from twofold.layers.readout import Softmax
+from twofold.negatives import hybrids
+from twofold.nets.classifier import NetResult, SoftmaxClassifier, concatenated, to_features
+from twofold.nets.feedforward import default_softmax_rate
 from twofold.normalize import centered, normalize
 
 
-class Unsupervised(ReadBySoftmax):
-    """A stack of layers that tell images from what only looks like them nearby.
+class Unsupervised(SoftmaxClassifier):
+    """A stack of layers that tell images from hybrids, which only look like images within a small patch.
 
     No label gets into the layers. A linear softmax learns it from their normalized activities and teaches them nothing.
 
@@ -24,7 +28,7 @@ class Unsupervised(ReadBySoftmax):
         classes: number of labels.
         counted_from: the first layer, counted from 1, that the softmax reads. A net with fewer layers uses its last.
         softmax_decay: weight decay of the softmax.
-        center: the mean of an image's pixels is taken off.
+        center: whether the mean of an image's pixels is subtracted.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
@@ -32,13 +36,15 @@ class Unsupervised(ReadBySoftmax):
         SettingError: no layer.
     """
 
+    method = "unsupervised"
+
     def __init__(
         self,
-        layers: Iterable[Layer],
+        layers: Iterable[FeedForwardLayer],
         classes: int,
         *,
-        counted_from: int = 2,
-        softmax_decay: float = 0.003,
+        counted_from: int = defaults.READ_FROM,
+        softmax_decay: float = defaults.SOFTMAX_DECAY,
         center: bool = False,
     ) -> None:
         super().__init__(classes)
@@ -47,21 +53,53 @@ class Unsupervised(ReadBySoftmax):
             raise SettingError("a net needs at least one layer, got none: give at least one width")
         self.layers = nn.ModuleList(layers)
         self.prepare = centered if center else normalize
-        self.counted = range(min(counted_from, len(layers)) - 1, len(layers))
-        self.softmax = Softmax(sum(layers[index].units for index in self.counted), classes, softmax_decay)
+        self.read = range(min(counted_from, len(layers)) - 1, len(layers))
+        self.softmax = Softmax(sum(layers[index].units for index in self.read), classes, softmax_decay)
 
-    def images(self, images: Tensor | Constant) -> Constant:
-        """Images ``(batch, ...)`` flat and at fixed length; what is ready stays as it is."""
-        return images if isinstance(images, Constant) else Constant(self.prepare(images.flatten(1)))
-
-    def features(self, images: Constant) -> Tensor:
-        """Normalized activities of the counted layers side by side, ``(batch, features)``: what the softmax sees."""
-        return side_by_side(self.layers, images.rows, self.counted)
+    def images(self, images: Tensor | CachedInput) -> CachedInput:
+        """Images ``(batch, ...)`` flat and at fixed length; what is ready stays the same."""
+        return images if isinstance(images, CachedInput) else CachedInput(self.prepare(images.flatten(1)))
 
     @torch.no_grad()
-    def fast(self, images: Tensor | Constant) -> Tensor:
-        """Logits ``(batch, classes)``: one forward pass, softmax."""
-        if isinstance(images, Constant):
-            logits: Tensor = self.softmax(self.features(images))
-            return logits
-        return torch.cat([self.fast(self.images(part)) for part in torch.split(images, ROWS)])
+    def learn(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        rate: float,
+        softmax_rate: float | None = None,
+        blurs: int = defaults.BLURS,
+        weight: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> NetResult:
+        """Learn from one batch: images are positive data, hybrids of two of them negative data.
+
+        The softmax learns labels from the activities of the images, as they are before the layers' update.
+
+        Args:
+            images: ``(batch, channels, height, width)``.
+            labels: the true ones, ``(batch,)``; only the softmax sees them.
+            rate: learning rate of the layers.
+            softmax_rate: that of the softmax; by default in the proportion of `defaults` to ``rate``.
+            blurs: of the masks of hybrids, see `negatives.masks`.
+            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
+            generator: draws the masks, on the device of the images.
+        """
+        generator = generator or torch.default_generator
+        positive = self.images(images).rows
+        negative = self.images(hybrids(images, blurs, generator)).rows
+        goodness: list[tuple[Tensor, Tensor] | None] = []
+        features, difficulty = [], torch.zeros(len(labels), device=labels.device)
+        for index, layer in enumerate(self.stack):
+            positive, negative, liked, taught = layer.learn(positive, negative, rate, weight)
+            goodness.append(liked)
+            difficulty = torch.maximum(difficulty, taught.to(difficulty.dtype))
+            if index in self.read:
+                features.append(normalize(positive).flatten(1))
+        reading_rate = default_softmax_rate(softmax_rate, rate)
+        logits = self.softmax.learn(to_features(features), labels, reading_rate, weight)
+        return NetResult(logits, goodness, difficulty)
+
+    def features(self, images: Tensor | CachedInput) -> Tensor:
+        """Normalized activities of the layers that are read, ``(batch, features)``, float32: what the softmax sees."""
+        return concatenated(self.layers, self.images(images).rows, self.read)

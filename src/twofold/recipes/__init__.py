@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from twofold.errors import unknown
-from twofold.methods.recipe import (
-    BackpropRecipe,
-    FeedForwardRecipe,
-    GoodnessRecipe,
-    PictureRecipe,
-    Recipe,
-    RecurrentRecipe,
-    UnsupervisedRecipe,
-)
+from twofold.methods import Recipe
 from twofold.recipes import (
     cifar_local,
     digits,
@@ -25,19 +17,7 @@ from twofold.recipes import (
     recurrent,
 )
 
-__all__ = [
-    "RECIPES",
-    "BackpropRecipe",
-    "FeedForwardRecipe",
-    "GoodnessRecipe",
-    "PictureRecipe",
-    "Recipe",
-    "RecurrentRecipe",
-    "UnsupervisedRecipe",
-    "as_twin",
-    "find",
-    "twin_of",
-]
+__all__ = ["RECIPES", "as_twin", "find", "twin_of"]
 
 RECIPES: dict[str, Recipe] = {
     "cifar-local": cifar_local.cifar_local,
@@ -72,22 +52,17 @@ def find(name: str) -> Recipe:
     return RECIPES[name]
 
 
+TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit"}
+"""What a twin has of its own: its rate and schedule, chosen for it."""
+
+
 def as_twin(twin: Recipe, recipe: Recipe) -> Recipe:
-    """The twin with the data, net, batch, jitter, held-out images and seed of ``recipe``, its own rate and schedule."""
-    seen = ("center", "field_sizes", "strides", "margins") if isinstance(recipe, PictureRecipe) else ()
-    return replace(
-        twin,
-        **{name: getattr(recipe, name) for name in seen},
-        data=recipe.data,
-        widths=recipe.widths,
-        batch=recipe.batch,
-        jitter=recipe.jitter,
-        mirror=recipe.mirror,
-        validation=recipe.validation,
-        seed=recipe.seed,
-    )
+    """The twin with the data, net, batch, distortions, held-out images and seed of ``recipe``, but its own schedule."""
+    shared = {each.name for each in fields(twin)} & {each.name for each in fields(recipe)} - TWINS_OWN
+    return replace(twin, **{name: getattr(recipe, name) for name in shared})
 
 
 def twin_of(name: str) -> str | None:
-    """The name of a recipe's backprop twin; ``None`` for a twin."""
-    return None if name.endswith("-twin") else f"{name}-twin"
+    """The name of a recipe's backprop twin; ``None`` where it has none, as a twin itself."""
+    twin = f"{name}-twin"
+    return twin if twin in RECIPES else None

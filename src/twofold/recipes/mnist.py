@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twofold.methods.recipe import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
 
 mnist = FeedForwardRecipe(
     data="mnist",
@@ -34,7 +34,6 @@ mnist = FeedForwardRecipe(
     temperature=50.0,
     peer=0.03,
     floor=0.0,
-    neutral_share=1.0,
     counted_from=2,
     softmax_rate=0.1,
     softmax_decay=0.003,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twofold.methods.recipe import UnsupervisedRecipe
+from twofold.methods import UnsupervisedRecipe
 from twofold.recipes import mnist
 
 mnist_hybrid = UnsupervisedRecipe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twofold.methods.recipe import RecurrentRecipe
+from twofold.methods import RecurrentRecipe
 from twofold.recipes import mnist
 
 recurrent = RecurrentRecipe(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.errors import RunError
-from twofold.layers.layer import Layer
+from twofold.layers.layer import FeedForwardLayer
 
 ADVICE = hasattr(mmap.mmap, "madvise")
 """Whether the system takes advice on what will be needed and what will not."""
@@ -36,7 +36,7 @@ class OnDisk:
         RunError: the file cannot be written, for instance because the disk is full.
     """
 
-    def __init__(self, layer: Layer, path: Path) -> None:
+    def __init__(self, layer: FeedForwardLayer, path: Path) -> None:
         tensors = [*layer.parameters(), *(buffer for buffer in layer.buffers() if buffer.dim())]
         sizes = [-(-tensor.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE for tensor in tensors]
         self.layer = layer
@@ -85,7 +85,7 @@ def _free_at_once() -> None:
         getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(-3, 1 << 16)
 
 
-def keep_on_disk(layers: Iterable[Layer], folder: Path) -> list[Layer]:
+def keep_on_disk(layers: Iterable[FeedForwardLayer], folder: Path) -> list[FeedForwardLayer]:
     """Let layers that are used in their order rest on disk, each from the moment that it is made."""
     _free_at_once()
     resting = [OnDisk(layer, folder / f"layer-{number}.bin") for number, layer in enumerate(layers, 1)]

@@ -1,59 +1,26 @@
-"""Trainings from beginning to end, and trained nets read back."""
+"""Trainings from beginning to end in a run folder, and trained nets read back."""
 
 from __future__ import annotations
 
-import itertools
-import math
 import tempfile
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
 from twofold import checkpoint, machine
+from twofold.data import Data
 from twofold.data import load as load_data
-from twofold.data.dataset import Dataset
 from twofold.errors import RunError, SettingError
-from twofold.goodness import GOODNESS
-from twofold.layers.connectivity import Connectivity
-from twofold.layers.layer import Layer, Learner, dense
-from twofold.layers.local import SPARE, Fields, Map, Tiled, local, of_units, seen_from
-from twofold.learning import Rule
-from twofold.methods.method import Backpropagation, ForwardForward, Hybrids, Method
-from twofold.methods.recipe import (
-    BackpropRecipe,
-    FeedForwardRecipe,
-    GoodnessRecipe,
-    PictureRecipe,
-    Recipe,
-    RecurrentRecipe,
-    UnsupervisedRecipe,
-)
-from twofold.methods.recurrent import Settling
-from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import ReadBySoftmax, TaughtByGoodness, joint
-from twofold.nets.feedforward import FeedForward
-from twofold.nets.recurrent import Recurrent
-from twofold.nets.unsupervised import Unsupervised
-from twofold.normalize import NORMALIZE
-from twofold.objectives import OBJECTIVES
-from twofold.training import compiled as fused
-from twofold.training.evaluate import SHORTLIST, test
+from twofold.methods import METHODS, Place, Recipe, build
+from twofold.nets.net import Net
 from twofold.training.offload import keep_on_disk
-from twofold.training.run_folder import Result, RunFolder
-
-METHODS: dict[str, type[Recipe]] = {
-    kind.method: kind for kind in (FeedForwardRecipe, RecurrentRecipe, UnsupervisedRecipe, BackpropRecipe)
-}
+from twofold.training.result import Result
+from twofold.training.run_folder import RunFolder
+from twofold.training.trainer import Trainer
 
 
 class Progress(Protocol):
-    """Who wants to know how far a training is."""
+    """What is called while a training goes on."""
 
     def batch(self, done: float) -> None:
         """``done`` epochs are finished, with a fraction for the one at work."""
@@ -62,167 +29,10 @@ class Progress(Protocol):
         """An epoch is finished and saved."""
 
 
-class Silent:
-    """Nobody wants to know."""
-
-    def batch(self, done: float) -> None:
-        """Nothing."""
-
-    def epoch(self, metrics: dict[str, Any]) -> None:
-        """Nothing."""
-
-
-Net = FeedForward | Recurrent | Unsupervised | Backprop
-"""What a recipe builds."""
-
-
-def build(recipe: Recipe, shape: Map, classes: int, at_rest: Path | None = None) -> Net:
-    """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU.
-
-    Args:
-        recipe: the settings.
-        shape: channels, height and width of an image.
-        classes: number of labels.
-        at_rest: folder in which layers that are not at work lie; they stay in memory where it is not given.
-    """
-    generator, pixels = torch.Generator().manual_seed(recipe.seed), math.prod(shape)
-    if isinstance(recipe, FeedForwardRecipe):
-        return _feedforward(recipe, pixels, classes, at_rest, generator)
-    assert isinstance(recipe, PictureRecipe)
-    maps = _fields(recipe, shape)
-    if isinstance(recipe, RecurrentRecipe):
-        return Recurrent(
-            pixels,
-            recipe.widths,
-            classes,
-            rule_of(recipe),
-            damping=recipe.damping,
-            iterations=recipe.iterations,
-            judged=(recipe.judge_from, recipe.judge_to),
-            label_strength=recipe.label_strength,
-            top_down=recipe.top_down,
-            lateral=recipe.lateral,
-            label_to=recipe.label_to,
-            center=recipe.center,
-            seen=_both_ways(maps),
-            softmax_decay=recipe.softmax_decay,
-            generator=generator,
-        )
-    if isinstance(recipe, UnsupervisedRecipe):
-        return Unsupervised(
-            _stack(_seeing(recipe, shape, generator), at_rest),
-            classes,
-            counted_from=recipe.counted_from,
-            center=recipe.center,
-            softmax_decay=recipe.softmax_decay,
-        )
-    seen = [Tiled(fields) for fields in maps]
-    return Backprop(pixels, recipe.widths, classes, generator, seen=seen, center=recipe.center)
-
-
-def _seeing(recipe: UnsupervisedRecipe, shape: Map, generator: torch.Generator) -> Iterator[Layer]:
-    """Layers that see all of what is below them, or their fields alone."""
-    if not recipe.field_sizes:
-        return dense(math.prod(shape), recipe.widths, rule_of(recipe), generator)
-    return local(_fields(recipe, shape), rule_of(recipe), generator)
-
-
-def _fields(recipe: PictureRecipe, shape: Map) -> list[Fields]:
-    """What the units of each layer see of the map below; nothing where they see all."""
-    maps: list[Fields] = []
-    if recipe.field_sizes:
-        for width, *field in zip(recipe.widths, recipe.field_sizes, recipe.strides, recipe.margins, strict=True):
-            maps.append(of_units(width, maps[-1].above if maps else shape, *field))
-    return maps
-
-
-def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:
-    """What the units of each layer see of its neighbors: below their fields, above the units whose fields they are
-    in."""
-    above = [{"above": seen_from(fields)} for fields in maps[1:]]
-    return [{"below": Tiled(fields), **other} for fields, other in zip(maps, [*above, {}], strict=False)]
-
-
-def _stack(layers: Iterator[Layer], at_rest: Path | None) -> Iterable[Layer]:
-    """The layers, which lie in a folder while they are not at work where there is one."""
-    return layers if at_rest is None else keep_on_disk(layers, at_rest)
-
-
-def rule_of(recipe: GoodnessRecipe) -> Rule:
-    """How the layers of a recipe learn; what they pass on is left as it is by default."""
-    return Rule(
-        goodness=GOODNESS[recipe.goodness],
-        objective=OBJECTIVES[recipe.objective],
-        temperature=recipe.temperature,
-        smoothing=recipe.smoothing,
-        decay=recipe.decay,
-        peer=recipe.peer,
-        floor=recipe.floor,
-        tolerance=recipe.tolerance,
-    )
-
-
-def _feedforward(
-    recipe: FeedForwardRecipe, pixels: int, classes: int, at_rest: Path | None, generator: torch.Generator
-) -> FeedForward:
-    if recipe.label_in == "overlay" and pixels <= classes:
-        raise SettingError(
-            f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"
-        )
-    inputs = pixels + (classes if recipe.label_in == "prepend" else 0)
-    rule = replace(rule_of(recipe), normalize=NORMALIZE[recipe.normalize])
-    return FeedForward(
-        _stack(dense(inputs, recipe.widths, rule, generator), at_rest),
-        classes,
-        label_in=recipe.label_in,
-        label_strength=recipe.label_strength,
-        counted_from=recipe.counted_from,
-        softmax_decay=recipe.softmax_decay,
-    )
-
-
-def set_precision(net: nn.Module, precision: str) -> None:
-    """The type in which the net computes its products."""
-    for part in net.modules():
-        if isinstance(part, Learner | Backprop):
-            part.compute = machine.compute_type(precision)
-
-
-def needed_memory(recipe: Recipe, data: Dataset, precision: str, offload: bool) -> int:
-    """About how many bytes a training takes beside its data: weights, smoothed gradients, copies, activities."""
-    sizes = (data.pixels + data.classes, *recipe.widths)
-    weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
-    if isinstance(recipe, PictureRecipe) and recipe.field_sizes:
-        weights = [4 * int(SPARE * fields.weights) for fields in _fields(recipe, data.shape)]
-    copied = 1.5 if precision == "bf16" else 1.0  # a narrow copy and a narrow gradient, or a wide gradient
-    rows = 4 * recipe.batch * np.array(sizes)
-    if isinstance(recipe, FeedForwardRecipe | UnsupervisedRecipe):
-        at_work = max(weights) * (2 + copied) + 8 * rows.max()
-        return int(at_work if offload else sum(weights) * (1 + copied) + at_work)
-    if isinstance(recipe, RecurrentRecipe):
-        moments = 4 * min(recipe.window, recipe.iterations) + 8
-        return int(2 * sum(weights) * (1 + 2 * copied) + moments * rows.sum())
-    return int(sum(weights) * (1 + 2 * copied) + 2 * rows.sum())
-
-
-def method_for(net: Net, recipe: Recipe, device: torch.device, cases: int) -> Method:
-    """The way of learning that the recipe asks for."""
-    generator = torch.Generator(device).manual_seed(recipe.seed + 1)
-    if isinstance(recipe, FeedForwardRecipe) and isinstance(net, FeedForward):
-        return ForwardForward(net, recipe, generator, cases)
-    if isinstance(recipe, RecurrentRecipe) and isinstance(net, Recurrent):
-        return Settling(net, recipe, generator, cases)
-    if isinstance(recipe, UnsupervisedRecipe) and isinstance(net, Unsupervised):
-        return Hybrids(net, recipe, generator, cases)
-    assert isinstance(recipe, BackpropRecipe)
-    assert isinstance(net, Backprop)
-    return Backpropagation(net, recipe, generator, cases)
-
-
 def train(
     recipe: Recipe,
-    folder: Path,
-    data: Dataset,
+    folder: Path | str,
+    data: Data | None = None,
     *,
     name: str = "custom",
     device: str = "auto",
@@ -239,13 +49,13 @@ def train(
     Args:
         recipe: the settings.
         folder: the run folder, new or, to resume, an older one.
-        data: the data set.
+        data: the data set; by default the one that the recipe names.
         name: the recipe's name.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         resume: go on from the folder's checkpoint where it has one.
         offload: layers at rest lie on disk, beside the run folder: one layer has to fit into memory and not the net.
-        progress: who is told.
+        progress: called while the training goes on.
 
     Raises:
         RunError: the folder is in use or belongs to another training, or the disk is full.
@@ -254,80 +64,66 @@ def train(
     """
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision, where)
-    progress = progress or Silent()
+    home, data = RunFolder(Path(folder)), data or load_data(recipe.data)
     identity: dict[str, Any] = {
         "name": name,
         "method": recipe.method,
         "settings": recipe.fields(),
         "fingerprint": data.fingerprint,
+        "device": where.type,
+        "precision": precision,
     }
-    identity |= {"device": where.type, "precision": precision}
     if recipe.validation:
         data = data.hold_out(recipe.validation)
-
-    if recipe.batch > len(data.train_labels):
-        raise SettingError(
-            f"--batch is {recipe.batch}, more than the {len(data.train_labels)} training images: lower it"
-        )
-
-    if offload and (where.type != "cpu" or not isinstance(recipe, FeedForwardRecipe | UnsupervisedRecipe)):
+    cases = len(data.train[0])
+    if recipe.batch > cases:
+        raise SettingError(f"--batch is {recipe.batch}, more than the {cases} training images: lower it")
+    method = METHODS[recipe.method]
+    if offload and (where.type != "cpu" or not method.offloads):
         raise SettingError("--offload is for layers that learn by themselves, on the CPU: leave it away for others")
-    home = RunFolder(folder)
     home.open(identity, resume)
     if home.complete:
         return home.result()
-    machine.require_memory(needed_memory(recipe, data, precision, offload), where, offload)
+    machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), where, offload)
     if not offload:
-        return _train(recipe, home, identity, data, where, None, progress)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-at-rest-", dir=folder.parent) as at_rest:
-        return _train(recipe, home, identity, data, where, Path(at_rest), progress)
+        return _train(recipe, home, identity, data, list, progress)
+    home.path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{home.path.name}-at-rest-", dir=home.path.parent) as at_rest:
+        return _train(recipe, home, identity, data, lambda layers: keep_on_disk(layers, Path(at_rest)), progress)
 
 
 def _train(
     recipe: Recipe,
     home: RunFolder,
     identity: dict[str, Any],
-    data: Dataset,
-    where: torch.device,
-    at_rest: Path | None,
-    progress: Progress,
+    data: Data,
+    place: Place,
+    progress: Progress | None,
 ) -> Result:
-    net = build(recipe, data.shape, data.classes, at_rest).to(where)
-    set_precision(net, identity["precision"])
-    if fused.pays(net, recipe.epochs * len(data.train_labels) / recipe.batch, where):
-        fused.fuse(net)
-    method = method_for(net, recipe, where, len(data.train_labels))
-    history = home.restore(method)
-    if not history:
-        described = {"dataset": data.name, "shape": list(data.shape), "classes": data.classes}
-        home.begin({**identity, **described, "environment": machine.describe(where)})
+    net: Net = build(recipe, data.form, place).to(identity["device"])
+    net.set_precision(identity["precision"])
+    environment = machine.describe(net.device)
+    trainer = Trainer(net, recipe, data.train)
+    if not home.restore(trainer):
+        home.begin({**identity, "dataset": data.name, **data.form, "environment": environment})
 
-    images, labels = data.train_images.to(where), data.train_labels.to(where)
-    held_images, held_labels = data.test_images.to(where), data.test_labels.to(where)
-    for epoch in range(len(history), recipe.epochs):
-        start = time.perf_counter()
-        method.epoch(images, labels, epoch, progress.batch)
-        _synchronize(where)
-        seconds = time.perf_counter() - start
-        metrics = {"epoch": epoch + 1, "seconds": seconds, **method.metrics()}
+    held = tuple(part.to(net.device) for part in data.test)
+    for metrics in trainer.epochs(progress.batch if progress else None):
         if recipe.validation:
-            metrics["validation_error"] = test(net, held_images, held_labels).error
-        history.append(metrics)
-        home.save(method, history)
-        progress.epoch(metrics)
+            metrics["validation_error"] = net.evaluate(*held).error
+        home.save(trainer)
+        if progress:
+            progress.epoch(metrics)
 
-    tested = test(net, held_images, held_labels)
+    found, history = net.evaluate(*held), trainer.history
     seconds = sum(metrics["seconds"] for metrics in history)
+    measured = {key: value for key, value in history[-1].items() if key.startswith("train_")}
     result = Result(
         recipe=identity["name"],
         method=recipe.method,
         settings=recipe.fields(),
-        test_error={} if recipe.validation else tested.error,
-        validation_error=tested.error if recipe.validation else {},
-        layer_error=tested.layer_error,
-        passes_per_image=tested.passes_per_image,
-        train_error=history[-1]["train_error"],
+        test_error={} if recipe.validation else found.error,
+        validation_error=found.error if recipe.validation else {},
         epochs=recipe.epochs,
         seconds=seconds,
         seconds_per_epoch=seconds / recipe.epochs,
@@ -336,18 +132,14 @@ def _train(
         official_data=data.official,
         fingerprint=identity["fingerprint"],
         seed=recipe.seed,
-        device=where.type,
+        device=net.device.type,
         precision=identity["precision"],
-        environment=machine.describe(where),
+        environment=environment,
         run=str(home.path),
+        metrics={**found.metrics, **measured},
     )
     home.finish(result, net.state_dict())
     return result
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True)
@@ -360,48 +152,61 @@ class Run:
         net: the trained net.
         result: what was measured.
         history: the metrics of each epoch.
-        shape: (channels, height, width) of its images.
+        form: of its data, such as ``shape`` and ``classes``.
     """
 
     folder: Path
-    recipe: Recipe
-    net: Net
+    recipe: Any
+    net: Any
     result: Result
     history: list[dict[str, Any]]
-    shape: tuple[int, int, int]
+    form: dict[str, Any]
 
 
-def load(folder: Path, device: str = "auto", precision: str | None = None) -> Run:
+def load(folder: Path | str, device: str = "auto", precision: str | None = None) -> Run:
     """Read a complete run.
 
     Raises:
         RunError: the folder is no run, is not complete, or a file in it is damaged or belongs to another net.
     """
-    home = RunFolder(folder)
+    home = RunFolder(Path(folder))
     config, result, history = home.config(), home.result(), home.history()
-    recipe = recipe_from(config["method"], config["settings"], folder)
-    channels, height, width = config["shape"]
+    recipe, form = recipe_from(config["method"], config["settings"], home.path), home.form()
     where = machine.choose_device(device)
-    net = build(recipe, (channels, height, width), config["classes"])
+    net = build(recipe, form)
     weights, _ = checkpoint.read(home.weights)
     checkpoint.fill(net.state_dict(), weights, home.weights)
     net.to(where).eval()
-    set_precision(net, machine.choose_precision(precision or config["precision"], where))
-    return Run(folder, recipe, net, result, history, (channels, height, width))
+    net.set_precision(machine.choose_precision(precision or config["precision"], where))
+    return Run(home.path, recipe, net, result, history, form)
 
 
 def recipe_from(method: str, settings: dict[str, Any], folder: Path) -> Recipe:
-    """The recipe whose fields were written to a run folder."""
+    """The recipe whose fields were written to a run folder.
+
+    Raises:
+        RunError: they are no recipe, or hold a setting that is gone and was not at the value that changes nothing.
+    """
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
+    for name, neutral in REMOVED.items():
+        if values.pop(name, neutral) != neutral:
+            raise RunError(
+                f"{folder}/config.json has {name} = {settings[name]}, which this version of twofold no longer has: "
+                "read the run with the version that trained it"
+            )
     try:
-        return METHODS[method](**values)
+        return METHODS[method].recipe_type(**values)
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder}/config.json does not describe a recipe ({error}): it is damaged") from error
 
 
-def held_out(run: Run, data_dir: Path | None = None) -> Dataset:
+REMOVED = {"neutral_share": 1.0}
+"""Fields that recipes of older runs have, and the value at which they changed nothing."""
+
+
+def held_out(run: Run, data_dir: Path | None = None) -> Data:
     """The data a run was trained on, its test part being what the run was tested on.
 
     Raises:
@@ -413,20 +218,19 @@ def held_out(run: Run, data_dir: Path | None = None) -> Dataset:
     return data.hold_out(run.recipe.validation) if run.recipe.validation else data
 
 
-def name_picture(net: Net, image: Tensor) -> dict[str, Any]:
-    """What each test says of one image ``(1, channels, height, width)``, as JSON can hold it.
+def draw(run: Run, data: Data, twin: Run | None = None) -> list[Path]:
+    """Draw the pictures of a run into its folder: learning curves, and what its method has to show.
+
+    Args:
+        run: the run.
+        data: the data it was trained on, its test part being what the run was tested on.
+        twin: the backprop twin's run, drawn beside the learning curves.
 
     Returns:
-        ``label``: test -> label; ``softmax``: of the fast test, per label; ``goodness``: total, per label, of the slow
-        test, ``None`` for the twin.
+        The files, in ``pictures/`` of the run folder.
     """
-    image = image.to(next(net.parameters()).device)
-    readings = net.readings(image) if isinstance(net, ReadBySoftmax) else {"fast": net.fast(image)}
-    label = {test: int(logits.argmax()) for test, logits in readings.items()}
-    goodness = None
-    if isinstance(net, TaughtByGoodness):
-        total = net.slow(image)
-        label = {"slow": int(total.argmax()), **label, "shortlist": int(net.shortlist(image, SHORTLIST))}
-        label["both"] = int(joint(total, readings["fast"]).argmax())
-        goodness = total[0].tolist()
-    return {"label": label, "softmax": readings["fast"].softmax(1)[0].tolist(), "goodness": goodness}
+    from twofold.plots.panels import learning_curves
+
+    folder, test = run.folder / "pictures", tuple(part.to(run.net.device) for part in data.test)
+    curves = learning_curves(run.history, folder / "learning.png", twin.history if twin else None)
+    return [curves, *METHODS[run.recipe.method].draw(run.net, run.recipe, test, folder)]

@@ -10,7 +10,7 @@ result.json              what was measured
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,59 +19,12 @@ from torch import Tensor
 from twofold import checkpoint
 from twofold.errors import RunError
 from twofold.files import read_json, write_bytes, write_json
-from twofold.methods.method import Method
+from twofold.training.result import Result
+from twofold.training.trainer import Trainer
 
-CONFIG = ("name", "method", "settings", "fingerprint", "device", "precision", "dataset", "shape", "classes")
-"""What every config.json holds; the first six say which training it is."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training measured. Errors are shares of the images, times are in seconds.
-
-    Attributes:
-        recipe: its name.
-        method: forward-forward or backprop.
-        settings: every field of the recipe.
-        test_error: test -> error on the test set; empty where a validation set was held out.
-        validation_error: the same on held-out training images; empty where none were held out.
-        layer_error: the error of each layer's goodness alone.
-        passes_per_image: test -> forward passes for one image.
-        train_error: of the softmax, on the training images of the last epoch as it saw them.
-        epochs: number of epochs.
-        seconds: of the whole training, without tests.
-        seconds_per_epoch: the mean.
-        parameters: number of weights and biases.
-        dataset: name of the data set.
-        official_data: whether its bytes are the official ones.
-        fingerprint: sha256 of the data.
-        seed: of everything random.
-        device: cpu or cuda.
-        precision: of the products.
-        environment: versions, commit, machine.
-        run: the folder.
-    """
-
-    recipe: str
-    method: str
-    settings: dict[str, Any]
-    test_error: dict[str, float]
-    validation_error: dict[str, float]
-    layer_error: list[float]
-    passes_per_image: dict[str, int]
-    train_error: float
-    epochs: int
-    seconds: float
-    seconds_per_epoch: float
-    parameters: int
-    dataset: str
-    official_data: bool
-    fingerprint: str
-    seed: int
-    device: str
-    precision: str
-    environment: dict[str, Any]
-    run: str
+CONFIG = ("name", "method", "settings", "fingerprint", "device", "precision", "dataset", "environment")
+"""What every config.json holds; the first six say which training it is. Whatever else it holds is the form of the data
+that the net was built for, such as ``shape`` and ``classes``."""
 
 
 @dataclass(frozen=True)
@@ -125,35 +78,36 @@ class RunFolder:
         """Write the settings of a new training."""
         write_json(self.path / "config.json", config)
 
-    def save(self, method: Method, history: list[dict[str, Any]]) -> None:
+    def save(self, trainer: Trainer) -> None:
         """Write a checkpoint. It holds the history of metrics too, so that the two can never disagree."""
-        tensors = {**_resumable(method), "generator": method.generator.get_state()}
-        checkpoint.write(self.checkpoint, tensors, {"history": history, "batches_seen": method.batches_seen})
-        self._write_metrics(history)
+        method = trainer.method
+        tensors = {**method.tensors(), "generator": method.generator.get_state()}
+        checkpoint.write(self.checkpoint, tensors, {"history": trainer.history, "batches_seen": method.batches_seen})
+        self._write_metrics(trainer.history)
 
-    def restore(self, method: Method) -> list[dict[str, Any]]:
-        """Bring a method back to the last checkpoint, where there is one; returns the history up to it.
+    def restore(self, trainer: Trainer) -> bool:
+        """Bring a training back to the last checkpoint; whether there is one.
 
         Raises:
             RunError: the checkpoint is damaged, or belongs to another architecture.
         """
         if not self.checkpoint.exists():
-            return []
+            return False
         tensors, facts = checkpoint.read(self.checkpoint)
         if not {"history", "batches_seen"} <= facts.keys() or "generator" not in tensors:
             raise RunError(f"{self.checkpoint} is no checkpoint: delete it and train again")
-        generator = tensors.pop("generator")
-        checkpoint.fill(_resumable(method), tensors, self.checkpoint)
+        generator, method = tensors.pop("generator"), trainer.method
+        checkpoint.fill(method.tensors(), tensors, self.checkpoint)
         method.generator.set_state(generator)
         method.batches_seen = facts["batches_seen"]
-        history: list[dict[str, Any]] = facts["history"]
-        self._write_metrics(history)
-        return history
+        trainer.history = facts["history"]
+        self._write_metrics(trainer.history)
+        return True
 
     def finish(self, result: Result, weights: dict[str, Tensor]) -> None:
         """Write the net and what was measured; from now on the run is complete."""
         checkpoint.write(self.weights, weights, {"name": result.recipe})
-        write_json(self.path / "result.json", asdict(result))
+        write_json(self.path / "result.json", result.to_json())
         self.checkpoint.unlink(missing_ok=True)
 
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
@@ -185,6 +139,10 @@ class RunFolder:
             raise RunError(f"{path} does not describe a run: it is damaged; train again")
         return config
 
+    def form(self) -> dict[str, Any]:
+        """The form of the data that the net was built for, such as ``shape`` and ``classes``."""
+        return {name: value for name, value in self.config().items() if name not in CONFIG}
+
     def result(self) -> Result:
         """What was measured.
 
@@ -196,8 +154,8 @@ class RunFolder:
             raise RunError(f"{self.path} is not complete: go on with `twofold train {name} --run {self.path} --resume`")
         path = self.path / "result.json"
         try:
-            return Result(**read_json(path))
-        except TypeError as error:
+            return Result.from_json(read_json(path))
+        except (AttributeError, TypeError) as error:
             raise RunError(f"{path} is no result of a run: it is damaged; train again") from error
 
     def history(self) -> list[dict[str, Any]]:
@@ -211,7 +169,3 @@ class RunFolder:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, ValueError) as error:
             raise RunError(f"{path} is missing or damaged: train again") from error
-
-
-def _resumable(method: Method) -> dict[str, Tensor]:
-    return {**method.tensors(), "mistaken": method.mistaken, "need": method.need}

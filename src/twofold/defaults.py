@@ -1,0 +1,43 @@
+"""What the library uses where nobody states a value: one number for each hyper-parameter, and no second one anywhere.
+
+They train the embedded digits and MNIST well at any width. Recipes state every value themselves.
+"""
+
+RATE = 0.02
+"""Learning rate of the layers, at first; see `learning.half_constant_half_linear`."""
+SOFTMAX_RATE = 0.1
+"""Learning rate of a softmax that reads the layers; it falls like the other."""
+TWIN_RATE = 0.1
+"""Learning rate of the backprop twin."""
+BATCH = 50
+"""Cases per update."""
+SMOOTHING = 0.9
+"""Share of the old gradient that is kept at each batch."""
+DECAY = 0.002
+"""Weight decay of the layers, relative to the rate."""
+TWIN_DECAY = 0.0002
+"""Weight decay of the backprop twin."""
+SOFTMAX_DECAY = 0.003
+"""Weight decay of a softmax that reads the layers."""
+TEMPERATURE = 0.05
+"""Temperature of the objective, as a share of the size of a layer's threshold."""
+PEER = 0.03
+"""Strength of peer normalization."""
+LABEL_STRENGTH = 1.0
+"""The number at a label's place in the input of a feedforward net."""
+TOP_STRENGTH = 5.0
+"""The number at a label's place at the top of a recurrent net."""
+READ_FROM = 2
+"""The first layer, counted from 1, that the tests of a feedforward net use."""
+DAMPING = 0.3
+"""Share of its old state that a recurrent layer keeps."""
+ITERATIONS = 8
+"""How often a recurrent net looks at a still image."""
+JUDGED = (3, 5)
+"""First and last iteration whose goodness the slow test of a recurrent net averages."""
+BLURS = 4
+"""How often the masks of hybrid images are blurred."""
+LABEL_IN = "prepend"
+"""How the label gets into the input of a feedforward net: in front of the pixels, which suits every picture."""
+SHORTLIST = 3
+"""Labels that the fast test hands to the slow one, where there are about ten."""

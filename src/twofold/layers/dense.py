@@ -1,0 +1,110 @@
+"""Layers of weights and biases whose gradients are known in closed form, without autograd."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from twofold.goodness import accumulate_dtype
+from twofold.layers.connectivity import Connectivity, Full
+from twofold.layers.inputs import LayerInput, active_rows, gather_gradient, total_input, usable_by
+from twofold.layers.layer import FeedForwardLayer, Response
+from twofold.layers.weights import Learnable, Weights
+from twofold.learning import Phase, Rule
+
+
+class WeightedLayer(FeedForwardLayer):
+    """y = relu(x Wᵀ + b), with the local update in closed form.
+
+    With the objective's signal s for each case, the total inputs are to change by s · slope(y), and the weight gradient
+    is one product of that with the inputs. Biases start at 0.
+
+    Args:
+        connectivity: which inputs each unit sees.
+        weight: first weights, as the connectivity stores them.
+        rule: how the layer learns.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    weight_velocity: Tensor
+    bias_velocity: Tensor
+
+    def __init__(self, connectivity: Connectivity, weight: Tensor, rule: Rule) -> None:
+        super().__init__(connectivity.units, rule)
+        self.connectivity = connectivity
+        self.weights = Weights(self, "weight", weight, connectivity)
+        self.biases = Learnable(self, "bias", torch.zeros(connectivity.biases))
+
+    @property
+    def bottom_up(self) -> Weights:
+        """The weights to the layer below."""
+        return self.weights
+
+    def forward(self, below: LayerInput) -> Tensor:
+        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
+        bias = self.bias.to(self.weights.in_use().dtype)
+        return total_input(usable_by(self.weights, below), self.weights, bias).relu_()
+
+    def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
+        signal, peers, difficulty, positives = self._asked(seen, phase, weight)
+        keep, share = self._shares(phase)
+        below = usable_by(self.weights, seen.below)
+        rows = active_rows(below, signal)
+        wanted = self.rule.goodness.slope(seen.activity.index_select(0, rows)) * signal[rows, None].to(
+            seen.activity.dtype
+        )
+        bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positives * peers
+        gather_gradient(self.weights, below, wanted, rows, positives, peers.to(wanted.dtype), keep, share)
+        self.biases.gather(self.connectivity.bias_gradient(bias_gradient), keep, share)
+        return difficulty
+
+
+class Dense(WeightedLayer):
+    """y = relu(x Wᵀ + b), where every unit sees all inputs.
+
+    Weights start as N(0, 1) / √inputs and biases at 0 (the author's code).
+
+    Args:
+        inputs: number of inputs per case.
+        units: number of units.
+        rule: how the layer learns.
+        generator: draws the first weights.
+    """
+
+    def __init__(
+        self, inputs: int, units: int, rule: Rule | None = None, generator: torch.Generator | None = None
+    ) -> None:
+        weight = torch.randn(units, inputs, generator=generator) / math.sqrt(inputs)
+        super().__init__(Full(units, inputs), weight, rule or Rule())
+
+
+class SparseLayer(WeightedLayer):
+    """The same where a connectivity says which inputs each unit sees. Weights start as N(0, 1) / √(inputs of the unit).
+
+    Args:
+        connectivity: which inputs each unit sees.
+        rule: how the layer learns.
+        generator: draws the first weights.
+    """
+
+    def __init__(
+        self, connectivity: Connectivity, rule: Rule | None = None, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__(connectivity, connectivity.draw(connectivity.fan_in().rsqrt(), generator), rule or Rule())
+
+    def to_matrix(self) -> Tensor:
+        """The weights as those of a dense layer, ``(units, inputs)``, zero where there are none."""
+        return self.weights.to_matrix()
+
+
+def dense(
+    inputs: int, widths: tuple[int, ...], rule: Rule | None = None, generator: torch.Generator | None = None
+) -> Iterator[Dense]:
+    """A stack of `Dense` layers, made one after the other: ``inputs``, then one layer for each width."""
+    for below, units in itertools.pairwise((inputs, *widths)):
+        yield Dense(below, units, rule, generator)

@@ -1,0 +1,58 @@
+"""The linear softmax that reads the layers of a net and teaches them nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from twofold import defaults
+from twofold.layers.connectivity import Full
+from twofold.layers.layer import Learner
+from twofold.layers.weights import Weights
+from twofold.learning import Rule
+
+
+class Softmax(Learner):
+    """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
+
+    Logits = features · Wᵀ, in the type of the weights; W starts at 0, without bias. The gradient in closed form is
+    (one-hot - softmax)ᵀ features.
+
+    Args:
+        features: numbers that it reads.
+        classes: number of labels.
+        decay: weight decay, relative to the rate.
+    """
+
+    weight: nn.Parameter
+    weight_velocity: Tensor
+
+    def __init__(self, features: int, classes: int, decay: float = defaults.SOFTMAX_DECAY) -> None:
+        super().__init__()
+        self.rule = Rule(decay=decay)
+        self.weights = Weights(self, "weight", torch.zeros(classes, features), Full(classes, features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` for features ``(batch, features)``."""
+        return self.weights.product(features, self.weight.new_zeros(len(self.weight)))
+
+    def learn(self, features: Tensor, labels: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
+        """Make one step towards the true labels.
+
+        Args:
+            features: ``(batch, features)``.
+            labels: the true ones, ``(batch,)``.
+            rate: the learning rate.
+            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
+
+        Returns:
+            The logits from before the step, ``(batch, classes)``.
+        """
+        with torch.no_grad():
+            logits: Tensor = self(features)
+            wanted = -logits.softmax(1)
+            wanted[torch.arange(len(labels), device=labels.device), labels] += 1
+            wanted *= 1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)
+            self.weights.gather_product(wanted.T, features.to(wanted.dtype))
+            self.weights.apply(rate, self.rule)
+        return logits

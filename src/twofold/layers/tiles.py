@@ -1,0 +1,178 @@
+"""Connectivity of local fields: neighboring units as blocks of a batched matrix product."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from twofold.layers.connectivity import Connectivity, Masked
+from twofold.layers.fields import Fields
+
+MIN_UNITS = 96
+"""Units that the blocks of a local layer should have at least: narrower products are slow."""
+MAX_STORED = 2.0
+"""How many times as many weights may be stored as there are."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Tiles of equal shape: in each the same number of units sees, among others, the same number of inputs.
+
+    Attributes:
+        units: their numbers, ``(tiles, units)``.
+        inputs: the numbers of all that any of them sees, ``(tiles, inputs)``.
+        mask: which of the inputs each unit sees, ``(units, inputs)``, the same in all tiles.
+    """
+
+    units: Tensor
+    inputs: Tensor
+    mask: Tensor
+
+
+def tile_of(fields: Fields) -> tuple[int, int]:
+    """Rows and columns of the grid points that make a tile.
+
+    Of the tiles with which no more than `MAX_STORED` times the weights are stored that exist, the smallest that has at
+    least `MIN_UNITS` units, or the largest where all are narrower.
+    """
+    _, height, width = fields.below
+    fitting = []
+    for rows, columns in itertools.product(*(range(1, points + 1) for points in fields.grid)):
+        down = sum(len(_union(fields, part, height)) * len(part) for part in _parts(fields.grid[0], rows))
+        across = sum(len(_union(fields, part, width)) * len(part) for part in _parts(fields.grid[1], columns))
+        if down * across * fields.channels * fields.below[0] <= MAX_STORED * fields.weights:
+            fitting.append((rows, columns, down * across))
+    wide = [tile for tile in fitting if tile[0] * tile[1] * fields.channels >= MIN_UNITS]
+    if not wide:
+        return max(fitting, key=lambda tile: tile[0] * tile[1])[:2]
+    return min(wide, key=lambda tile: (tile[0] * tile[1], tile[2], tile[1]))[:2]
+
+
+def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
+    """The tiles of a layer, those of equal shape together."""
+    channels, height, width = fields.below
+    rows, columns = fields.grid
+    found: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
+    for down, across in itertools.product(_parts(rows, tile[0]), _parts(columns, tile[1])):
+        rows_seen, columns_seen = _union(fields, down, height), _union(fields, across, width)
+        units = _numbers(fields.channels, down, across, rows, columns)
+        inputs = _numbers(channels, rows_seen, columns_seen, height, width)
+        part = [
+            [[place in fields.span(point, size) for place in seen] for point in points]
+            for points, seen, size in ((down, rows_seen, height), (across, columns_seen, width))
+        ]
+        shape = (*(tuple(itertools.chain.from_iterable(one)) for one in part), (len(down), len(across)))
+        near = torch.einsum("ik,jl->ijkl", *(torch.tensor(one, dtype=torch.uint8) for one in part)).bool()
+        near = near.flatten(2).flatten(0, 1)  # (grid points, pixels)
+        mask = near.repeat(fields.channels, channels)
+        found.setdefault(shape, []).append((units, inputs, mask))
+    return [
+        Block(torch.stack([each[0] for each in tiles]), torch.stack([each[1] for each in tiles]), tiles[0][2])
+        for tiles in found.values()
+    ]
+
+
+def _parts(points: int, most: int) -> list[range]:
+    """So many grid points in a row, in parts of equal length apart from the last."""
+    return [range(first, min(first + most, points)) for first in range(0, points, most)]
+
+
+def _union(fields: Fields, points: range, size: int) -> range:
+    """What any of some neighboring grid points sees in one direction."""
+    return range(fields.span(points[0], size).start, fields.span(points[-1], size).stop)
+
+
+def _numbers(channels: int, down: range, across: range, height: int, width: int) -> Tensor:
+    """The numbers of a rectangle of a map, channel by channel, row by row."""
+    channel, row, column = torch.arange(channels), torch.tensor(list(down)), torch.tensor(list(across))
+    return ((channel[:, None, None] * height + row[:, None]) * width + column).flatten()
+
+
+class Tiled(Connectivity):
+    """Each unit sees its own field alone.
+
+    Neighboring grid points make a tile; the units of a tile and all that any of them sees are a block of a batched
+    matrix product, in which the weights that do not exist are zero. Activities are transposed for it, so that a block
+    reads whole rows of them. Weights are stored block after block, ``(1, stored)``.
+
+    Args:
+        fields: where the units lie and what they see.
+        tile: rows and columns of the grid points of a tile; chosen by shape where it is not given.
+    """
+
+    _units: Tensor
+    _places: Tensor
+    _inputs: Tensor
+    _mask: Tensor
+
+    def __init__(self, fields: Fields, tile: tuple[int, int] | None = None) -> None:
+        super().__init__(fields.units, fields.inputs)
+        self.fields = fields
+        made = blocks_of(fields, tile or tile_of(fields))
+        self.shapes = [(len(block.units), *block.mask.shape) for block in made]
+        units, inputs = (torch.cat([getattr(block, name).flatten() for block in made]) for name in ("units", "inputs"))
+        masks = [block.mask.expand(shape).flatten() for block, shape in zip(made, self.shapes, strict=True)]
+        self.register_buffer("_units", units, persistent=False)
+        self.register_buffer("_places", units.argsort(), persistent=False)
+        self.register_buffer("_inputs", inputs, persistent=False)
+        self.register_buffer("_mask", torch.cat(masks)[None], persistent=False)
+
+    def fan_in(self) -> Tensor:
+        each = torch.cat([mask.sum(2).flatten() for mask in self._blocks(self._mask)])
+        return each[self._places]
+
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        scales = self._tiles(scale[self._units, None], 1)
+        masks = self._blocks(self._mask)
+        first = [
+            torch.randn(mask.shape, generator=generator) * mask * scale
+            for mask, scale in zip(masks, scales, strict=True)
+        ]
+        return torch.cat([each.flatten() for each in first])[None]
+
+    def _blocks(self, weight: Tensor) -> Iterator[Tensor]:
+        """Of all that is stored what belongs to each block, ``(tiles, units, inputs)``."""
+        sizes = [tiles * units * inputs for tiles, units, inputs in self.shapes]
+        parts = torch.split(weight.view(-1), sizes)
+        return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
+
+    def _tiles(self, rows: Tensor, side: int) -> Iterator[Tensor]:
+        """Of all rows, tile after tile, those of each block, ``(tiles, units or inputs, batch)``; side 1 or 2."""
+        parts = torch.split(rows, [shape[0] * shape[side] for shape in self.shapes])
+        return (part.view(shape[0], shape[side], -1) for part, shape in zip(parts, self.shapes, strict=True))
+
+    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        seen = rows.to(weight.dtype).T.contiguous().index_select(0, self._inputs)
+        pairs = zip(self._blocks(weight), self._tiles(seen, 2), strict=True)
+        made = torch.cat([torch.bmm(block, inputs).flatten(0, 1) for block, inputs in pairs])
+        return total + made.index_select(0, self._places).T
+
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+        asked, shown = wanted.index_select(0, self._units), seen.T.contiguous()
+        tiles = itertools.chain.from_iterable(self._blocks(gradient))
+        sides = self._tiles(asked, 1), self._tiles(self._inputs[:, None], 2)
+        each = zip(tiles, *(itertools.chain.from_iterable(side) for side in sides), strict=True)
+        for tile, units, inputs in each:  # one after the other, so that what a tile sees fits into a cache
+            given = shown.index_select(0, inputs[:, 0])
+            torch.addmm(tile, units, given.T, beta=keep, alpha=share, out=tile)
+
+    def mask(self, gradient: Tensor) -> Tensor:
+        return gradient.mul_(self._mask)
+
+    def to_matrix(self, weight: Tensor) -> Tensor:
+        whole = weight.new_zeros(self.units, self.inputs)
+        sides = self._tiles(self._units[:, None], 1), self._tiles(self._inputs[:, None], 2)
+        for block, units, inputs in zip(self._blocks(weight.detach()), *sides, strict=True):
+            whole[units, inputs.transpose(1, 2)] = block
+        return whole
+
+
+def top_down(above: Fields) -> Connectivity:
+    """Top-down: what each unit of a map sees of the layer above it, namely those units that see it."""
+    if above.stride > 1:
+        return Masked(above.mask().T.contiguous())
+    return Tiled(Fields(above.above, above.below[0], above.field, 1, above.field - 1 - above.margin))

@@ -1,0 +1,84 @@
+"""The twin: the same layers and a softmax on top, trained by backpropagation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from twofold import defaults
+from twofold.errors import Diverged
+from twofold.layers.tiles import Tiled
+from twofold.learning import Rule, half_constant_half_linear
+from twofold.methods.local_fields import draw_local_fields
+from twofold.methods.memory import Sizes
+from twofold.methods.method import Batch, Form, ImageMethod, Place, image_form, image_shape
+from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
+from twofold.nets.backprop import Backprop
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackpropRecipe(PictureRecipe):
+    """The twin: the same layers and a softmax on top, trained by backpropagation."""
+
+    method: ClassVar[str] = "backprop"
+
+
+class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
+    """Cross-entropy, stochastic gradient descent with momentum."""
+
+    recipe_type = BackpropRecipe
+
+    def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...]) -> None:
+        super().__init__(net, recipe, data)
+        self._losses: list[Tensor] = []
+        self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
+
+    @classmethod
+    def build(cls, recipe: BackpropRecipe, form: Form, place: Place = list) -> Backprop:
+        shape, classes = image_form(form)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        connectivity = [Tiled(fields) for fields in recipe.maps(shape)]
+        pixels, center = math.prod(shape), recipe.center
+        return Backprop(pixels, recipe.widths, classes, generator, connectivity=connectivity, center=center)
+
+    @classmethod
+    def needed_memory(cls, recipe: BackpropRecipe, form: Form, precision: str, offload: bool) -> int:
+        shape, classes = image_form(form)
+        sizes = Sizes((math.prod(shape) + classes, *recipe.widths), recipe.maps(shape), recipe.batch, precision)
+        return int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
+
+    @classmethod
+    def defaults(cls, net: Backprop) -> dict[str, Any]:
+        own = {"rate": defaults.TWIN_RATE, "decay": defaults.TWIN_DECAY}
+        return {**super().defaults(net), **ALL_SEE_ALL, **own}
+
+    @classmethod
+    def draw(cls, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+        """Local fields of the first layer, where there are some."""
+        return draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder)
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        self.rate = self.recipe.rate * half_constant_half_linear(progress)
+        found = self.net.learn(batch.images, batch.labels, rate=self.rate, weight=batch.weight, rule=self._rule)
+        self._losses.append(cross_entropy(found.logits, batch.labels))
+        self._note(batch, found.logits)
+        return found.difficulty
+
+    def check(self) -> None:
+        if self._losses and not self._losses[-1].isfinite():
+            raise Diverged(
+                f"the loss is not a finite number any more after {self.batches_seen} batches: "
+                f"lower --rate (it is {self.recipe.rate:g})"
+            )
+
+    def metrics(self) -> dict[str, Any]:
+        """And ``loss``: the mean cross-entropy."""
+        loss = torch.stack(self._losses).mean().item() if self._losses else None
+        self._losses.clear()
+        return {**super().metrics(), "loss": loss}

@@ -1,0 +1,134 @@
+"""Forward-Forward on a stack of dense layers, with labels in the input.
+
+The algorithm of one batch is `nets.feedforward.FeedForward.learn`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from twofold import defaults
+from twofold.labels import LABEL_IN, inputs_with_label
+from twofold.layers.dense import dense
+from twofold.learning import half_constant_half_linear
+from twofold.methods.goodness import LabelMethod, LabelRecipe
+from twofold.methods.memory import Sizes
+from twofold.methods.method import Batch, Form, Place, image_form, image_shape
+from twofold.methods.sampler import Sampler
+from twofold.negatives import NEGATIVES
+from twofold.nets.feedforward import FeedForward
+from twofold.normalize import NORMALIZE
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForwardRecipe(LabelRecipe):
+    """Forward-Forward on a stack of dense layers.
+
+    Attributes:
+        label_in: overlay (the label replaces the first pixels) or prepend (it comes in front of them).
+        counted_from: first layer, from 1, whose goodness and activities the tests use.
+        layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
+        normalize: what a layer passes on: length (activity at a fixed length) or none (raw activity, an ablation).
+    """
+
+    label_in: str
+    counted_from: int
+    layer_by_layer: bool
+    normalize: str
+
+    method: ClassVar[str] = "forward-forward"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect_known("label-in", self.label_in, LABEL_IN)
+        self._expect_known("normalize", self.normalize, NORMALIZE)
+        self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
+
+
+class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
+    """Layer after layer, from the bottom up."""
+
+    recipe_type = FeedForwardRecipe
+    offloads = True
+
+    @classmethod
+    def build(cls, recipe: FeedForwardRecipe, form: Form, place: Place = list) -> FeedForward:
+        shape, classes = image_form(form)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
+        rule = replace(recipe.rule(), normalize=NORMALIZE[recipe.normalize])
+        return FeedForward(
+            place(dense(inputs, recipe.widths, rule, generator)),
+            classes,
+            label_in=recipe.label_in,
+            label_strength=recipe.label_strength,
+            counted_from=recipe.counted_from,
+            softmax_decay=recipe.softmax_decay,
+        )
+
+    @classmethod
+    def needed_memory(cls, recipe: FeedForwardRecipe, form: Form, precision: str, offload: bool) -> int:
+        shape, classes = image_form(form)
+        sizes = (math.prod(shape) + classes, *recipe.widths)
+        return Sizes(sizes, (), recipe.batch, precision).of_a_stack(offload)
+
+    @classmethod
+    def defaults(cls, net: FeedForward) -> dict[str, Any]:
+        return {
+            **super().defaults(net),
+            "label_in": defaults.LABEL_IN,
+            "counted_from": defaults.READ_FROM,
+            "layer_by_layer": False,
+            "normalize": "length",
+        }
+
+    @classmethod
+    def draw(cls, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+        """And the receptive fields of the first layer."""
+        from twofold.plots.panels import receptive_fields
+
+        shape, path = image_shape(data[0]), folder / "fields.png"
+        labels = torch.arange(net.classes)
+        return [
+            *super().draw(net, recipe, data, folder),
+            receptive_fields(net.stack[0].weight, shape, labels, path, net.classes),
+        ]
+
+    def make_sampler(self, cases: int) -> Sampler:
+        """Where layers learn one after the other all images are seen: one that taught a layer nothing may teach the
+        next."""
+        return Sampler(cases, self.generator) if self.recipe.layer_by_layer else super().make_sampler(cases)
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        recipe = self.recipe
+        learning, progress = self._turn(progress)
+        factor = half_constant_half_linear(progress)
+        self.rate = recipe.rate * factor
+        found = self.net.learn(
+            batch.images,
+            batch.labels,
+            rate=self.rate,
+            softmax_rate=recipe.softmax_rate * factor,
+            negatives=NEGATIVES[recipe.negatives],
+            weight=batch.weight,
+            learning=learning,
+            generator=self.generator,
+        )
+        self.logits[batch.cases] = found.logits.to(self.logits.dtype)
+        self._keep(found.goodness)
+        self._note(batch, found.logits)
+        return found.difficulty
+
+    def _turn(self, progress: float) -> tuple[range, float]:
+        """The layers that learn now, and the progress of their training."""
+        count = len(self.net.layers)
+        if not self.recipe.layer_by_layer:
+            return range(count), progress
+        turn = min(int(progress * count), count - 1)
+        return range(turn, turn + 1), progress * count - turn

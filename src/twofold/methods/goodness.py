@@ -1,0 +1,224 @@
+"""What the ways of learning by goodness have in common: recipes, metrics, and when a training has gone wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from twofold import defaults
+from twofold.errors import Diverged
+from twofold.goodness import GOODNESS
+from twofold.layers.layer import Layer
+from twofold.learning import Rule
+from twofold.methods.method import ImageMethod
+from twofold.methods.recipe import ImageRecipe
+from twofold.negatives import NEGATIVES
+from twofold.nets.classifier import GoodnessClassifier, SoftmaxClassifier
+from twofold.objectives import OBJECTIVES
+
+TIME_TO_LEARN = 500
+"""Batches after which a layer that says the same of everything counts as collapsed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoodnessRecipe(ImageRecipe):
+    """What all ways of learning by goodness share.
+
+    Attributes:
+        goodness: the goodness function.
+        objective: what is asked of the goodness of positive and negative data.
+        temperature: of the objective, in units of goodness.
+        peer: strength of peer normalization.
+        floor: mean activity below which the peers of a layer pull it up, so that it does not fall silent.
+        softmax_rate: learning rate of the softmax that the fast test reads.
+        softmax_decay: its weight decay.
+    """
+
+    goodness: str
+    objective: str
+    temperature: float
+    peer: float
+    floor: float
+    softmax_rate: float
+    softmax_decay: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect_known("goodness", self.goodness, GOODNESS)
+        self._expect_known("objective", self.objective, OBJECTIVES)
+        self._expect_positive("temperature", self.temperature)
+        self._expect_not_negative("peer", self.peer)
+        self._expect_not_negative("floor", self.floor)
+        self._expect_positive("softmax_rate", self.softmax_rate)
+        self._expect_not_negative("softmax_decay", self.softmax_decay)
+
+    def rule(self) -> Rule:
+        """How the layers learn."""
+        return Rule(
+            goodness=GOODNESS[self.goodness],
+            objective=OBJECTIVES[self.objective],
+            temperature=self.temperature,
+            smoothing=self.smoothing,
+            decay=self.decay,
+            peer=self.peer,
+            floor=self.floor,
+            tolerance=self.tolerance,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRecipe(GoodnessRecipe):
+    """What all ways of learning share whose negative data are images with wrong labels.
+
+    Attributes:
+        negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes) or random.
+        label_strength: the number at the label's place in the input.
+    """
+
+    negatives: str
+    label_strength: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect_known("negatives", self.negatives, NEGATIVES)
+        self._expect_positive("label_strength", self.label_strength)
+
+
+R = TypeVar("R", bound=GoodnessRecipe)
+N = TypeVar("N", bound=SoftmaxClassifier)
+L = TypeVar("L", bound=LabelRecipe)
+G = TypeVar("G", bound=GoodnessClassifier)
+
+
+class GoodnessMethod(ImageMethod[R, N]):
+    """Every layer raises its goodness for positive data and lowers it for negative data."""
+
+    def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
+        super().__init__(net, recipe, data)
+        self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
+
+    @classmethod
+    def defaults(cls, net: N) -> dict[str, Any]:
+        return {
+            **super().defaults(net),
+            "goodness": "sum_of_squares",
+            "objective": "swish_symba",
+            "temperature": 1.0,
+            "peer": defaults.PEER,
+            "floor": 0.0,
+            "softmax_rate": defaults.SOFTMAX_RATE,
+            "softmax_decay": defaults.SOFTMAX_DECAY,
+        }
+
+    def _keep(self, goodness: Sequence[tuple[Tensor, Tensor] | None]) -> None:
+        """Keep the goodness of each layer that learned, for the metrics."""
+        for kept, newest in zip(self._goodness, goodness, strict=True):
+            if newest is not None:
+                kept.append(newest)
+
+    def check(self) -> None:
+        for number, kept in enumerate(self._goodness, 1):
+            if kept and not all(part.isfinite().all() for part in kept[-1]):
+                raise Diverged(
+                    f"layer {number}'s goodness is not a finite number any more after {self.batches_seen} batches: "
+                    f"lower --rate (it is {self.recipe.rate:g}), or raise --decay or --temperature"
+                )
+
+    def metrics(self) -> dict[str, Any]:
+        """And ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
+        the threshold, and the mean probability that they are positive, ``p_positive`` and ``p_negative``."""
+        layers: list[dict[str, float] | None] = []
+        for number, (layer, kept) in enumerate(zip(self.net.stack, self._goodness, strict=True), 1):
+            layers.append(self._summary(number, layer, kept) if kept else None)
+            kept.clear()
+        return {**super().metrics(), "layers": layers}
+
+    def _summary(self, number: int, layer: Layer[Any], kept: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
+        scale, temperature = layer.threshold, layer.temperature
+        summary = {
+            "positive": (positive.mean() / scale).item(),
+            "negative": (negative.mean() / scale).item(),
+            "p_positive": torch.sigmoid((positive - scale) / temperature).mean().item(),
+            "p_negative": torch.sigmoid((negative - scale) / temperature).mean().item(),
+        }
+        self._raise_if_collapsed(number, summary)
+        return summary
+
+    def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
+        """A layer that has had time to learn and is silent, or says the same of everything, will not recover."""
+        if self.batches_seen < TIME_TO_LEARN:
+            return
+        where = f"layer {number} has collapsed after {self.batches_seen} batches"
+        if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
+            raise Diverged(
+                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise "
+                "--peer, which revives silent units, or --floor, below which it pulls up a whole layer"
+            )
+        low, high = sorted((summary["p_positive"], summary["p_negative"]))
+        if not self.net.stack[number - 1].rule.objective.paired and (high < 1e-3 or low > 1 - 1e-3):
+            raise Diverged(
+                f"{where}: it takes all data for {'negative' if high < 1e-3 else 'positive'} "
+                f"(p = {summary['p_positive']:.4f} and {summary['p_negative']:.4f}); change --rate (it is "
+                f"{self.recipe.rate:g}), lower --decay, or raise --temperature or --label-strength"
+            )
+
+
+class LabelMethod(GoodnessMethod[L, G]):
+    """Positive data: images with their labels. Negative data: the same images with wrong labels.
+
+    Attributes:
+        logits: of each image, the newest that a softmax read from its hidden activities, ``(cases, classes)``: hard
+            negative labels are drawn from them.
+    """
+
+    def __init__(self, net: G, recipe: L, data: tuple[Tensor, ...]) -> None:
+        super().__init__(net, recipe, data)
+        self.logits = torch.zeros(len(data[0]), net.classes, device=net.device)
+
+    @classmethod
+    def defaults(cls, net: G) -> dict[str, Any]:
+        return {**super().defaults(net), "negatives": "hard", "label_strength": defaults.LABEL_STRENGTH}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {**super().tensors(), "logits": self.logits}
+
+    @classmethod
+    def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+        """Goodness by layer and the worst mistakes.
+
+        Where the objective compares pairs, goodness is drawn relative to that of the other label of the pair.
+        """
+        from twofold.plots.panels import goodness_by_layer, worst_mistakes
+
+        images, labels = data
+        found = net.evaluate(images, labels).goodness
+        assert found is not None
+        total, rows = net.total(found), torch.arange(len(labels), device=labels.device)
+        named, wrong = total.argmax(1), hardest(total, labels)
+        positive, negative = found[rows, labels], found[rows, wrong]
+        thresholds, across = [float(layer.threshold) for layer in net.stack], "goodness"
+        if all(layer.rule.objective.paired for layer in net.stack):
+            positive, negative = positive - negative, negative - positive
+            thresholds, across = [0.0] * len(thresholds), "goodness, less that of the other label"
+        margin = total[rows, named] - total[rows, labels]
+        path = folder / "goodness.png"
+        return [
+            goodness_by_layer(list(positive.T), list(negative.T), thresholds, path, across=across),
+            worst_mistakes(images, labels, named, margin, folder / "mistakes.png"),
+        ]
+
+
+def hardest(total: Tensor, labels: Tensor) -> Tensor:
+    """The wrong label that a net likes best, ``(cases,)``: the hardest negative there is.
+
+    Args:
+        total: goodness of each label, ``(cases, classes)``.
+        labels: the true ones, ``(cases,)``.
+    """
+    return total.scatter(1, labels[:, None], -torch.inf).argmax(1)

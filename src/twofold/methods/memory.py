@@ -1,0 +1,37 @@
+"""About how much memory a training takes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from twofold.layers.fields import Fields
+from twofold.layers.tiles import MAX_STORED
+
+
+class Sizes:
+    """Bytes that the parts of a net take.
+
+    Args:
+        sizes: numbers of inputs and of the units of each layer.
+        fields: what the units of each layer see, where they do not see all.
+        batch: cases of an update.
+        precision: of the products.
+
+    Attributes:
+        weights: of each layer, in float32.
+        copied: how many times as much the copies and gradients of weights take as the weights.
+        rows: of a batch of activities of each size, in float32.
+    """
+
+    def __init__(self, sizes: Sequence[int], fields: Sequence[Fields], batch: int, precision: str) -> None:
+        self.weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
+        if fields:
+            self.weights = [4 * int(MAX_STORED * each.weights) for each in fields]
+        self.copied = 1.5 if precision == "bf16" else 1.0  # a narrow copy and a narrow gradient, or a wide gradient
+        self.rows = [4 * batch * size for size in sizes]
+
+    def of_a_stack(self, offload: bool) -> int:
+        """What layers need that learn one after the other, all in memory or one at a time."""
+        at_work = max(self.weights) * (2 + self.copied) + 8 * max(self.rows)
+        return int(at_work if offload else sum(self.weights) * (1 + self.copied) + at_work)

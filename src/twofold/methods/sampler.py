@@ -1,0 +1,70 @@
+"""Which cases a training sees in an epoch, and how much each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+
+class Drawn(NamedTuple):
+    """A batch as numbers.
+
+    Attributes:
+        done: share of the epoch that was done before it, in [0, 1).
+        cases: which of the training cases, ``(batch,)``.
+        weight: how much each counts, ``(batch,)``; 1 on average over the training cases.
+    """
+
+    done: float
+    cases: Tensor
+    weight: Tensor
+
+
+class Sampler:
+    """Each case once in an epoch, in a new order; those that had little to teach less often (importance sampling).
+
+    A case is seen with a probability of its difficulty / tolerance, at least ``revisit`` and at most 1, and counts so
+    many times more when it is, so that what is learned stays the same on average.
+
+    Args:
+        cases: how many there are.
+        generator: draws the order, on the device of the cases.
+        tolerance: 0 sees all cases in every epoch.
+        revisit: the smallest probability.
+
+    Attributes:
+        difficulty: how much each case had to teach at its last visit, ``(cases,)``.
+        visits: share of the cases that the newest epoch saw.
+    """
+
+    def __init__(self, cases: int, generator: Generator, tolerance: float = 0.0, revisit: float = 1.0) -> None:
+        self.difficulty = torch.ones(cases, device=generator.device)
+        self.visits = 0.0
+        self._generator = generator
+        self._tolerance = tolerance
+        self._revisit = revisit
+
+    def chances(self) -> Tensor:
+        """The probability of each case to be seen in the next epoch, ``(cases,)``."""
+        if not self._tolerance:
+            return torch.ones_like(self.difficulty)
+        return (self.difficulty / self._tolerance).clamp(self._revisit, 1.0)
+
+    def epoch(self, batch: int) -> Iterator[Drawn]:
+        """The batches of an epoch, of ``batch`` cases each but for the last; none where chance leaves all cases out."""
+        chances = self.chances()
+        order = torch.randperm(len(chances), generator=self._generator, device=chances.device)
+        drawn = torch.rand(len(order), generator=self._generator, device=order.device)
+        order = order[drawn < chances[order]]
+        self.visits = len(order) / len(chances)
+        if not len(order):
+            return
+        for number, cases in enumerate(torch.split(order, batch)):
+            yield Drawn(number * batch / len(order), cases, 1 / chances[cases])
+
+    def learned(self, cases: Tensor, difficulty: Tensor) -> None:
+        """Note how much the cases ``(batch,)`` had to teach."""
+        self.difficulty[cases] = difficulty

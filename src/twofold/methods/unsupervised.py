@@ -1,0 +1,121 @@
+"""Forward-Forward without labels: images against hybrids of two of them (paper section 3.1).
+
+The algorithm of one batch is `nets.unsupervised.Unsupervised.learn`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from twofold import defaults
+from twofold.layers.dense import dense
+from twofold.layers.local import local
+from twofold.learning import half_constant_half_linear
+from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
+from twofold.methods.local_fields import draw_local_fields
+from twofold.methods.memory import Sizes
+from twofold.methods.method import Batch, Form, Place, image_form, image_shape
+from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
+from twofold.negatives import hybrids, masks
+from twofold.nets.unsupervised import Unsupervised
+
+HYBRIDS = 8
+"""Hybrids that are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
+    """Forward-Forward without labels, on hybrids of two images as negative data.
+
+    Attributes:
+        blurs: how often the masks of hybrids are blurred.
+        counted_from: first layer, from 1, that the softmax reads.
+    """
+
+    blurs: int
+    counted_from: int
+
+    method: ClassVar[str] = "unsupervised"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect(self.batch >= 2, "batch", self.batch, "at least 2: a hybrid is made of two images")
+        self._expect(self.blurs >= 0, "blurs", self.blurs, "0 or more")
+        self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
+
+
+class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
+    """Positive data: images. Negative data: hybrids of two of them. No label teaches a layer."""
+
+    recipe_type = UnsupervisedRecipe
+    offloads = True
+
+    @classmethod
+    def build(cls, recipe: UnsupervisedRecipe, form: Form, place: Place = list) -> Unsupervised:
+        shape, classes = image_form(form)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        maps = recipe.maps(shape)
+        layers = (
+            local(maps, recipe.rule(), generator)
+            if maps
+            else dense(math.prod(shape), recipe.widths, recipe.rule(), generator)
+        )
+        return Unsupervised(
+            place(layers),
+            classes,
+            counted_from=recipe.counted_from,
+            center=recipe.center,
+            softmax_decay=recipe.softmax_decay,
+        )
+
+    @classmethod
+    def needed_memory(cls, recipe: UnsupervisedRecipe, form: Form, precision: str, offload: bool) -> int:
+        shape, classes = image_form(form)
+        sizes = (math.prod(shape) + classes, *recipe.widths)
+        return Sizes(sizes, recipe.maps(shape), recipe.batch, precision).of_a_stack(offload)
+
+    @classmethod
+    def defaults(cls, net: Unsupervised) -> dict[str, Any]:
+        return {
+            **super().defaults(net),
+            **ALL_SEE_ALL,
+            "blurs": defaults.BLURS,
+            "counted_from": defaults.READ_FROM,
+        }
+
+    @classmethod
+    def draw(cls, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+        """Some images and their hybrids, as the recipe makes them, and local fields of the first layer."""
+        from twofold.plots.hybrids import hybrids_shown
+
+        images = data[0][:HYBRIDS]
+        seeds = (torch.Generator(images.device).manual_seed(recipe.seed) for _ in range(2))
+        _, height, width = image_shape(images)
+        patches = masks(len(images), height, width, recipe.blurs, next(seeds))
+        shown = images, images.roll(1, 0), patches, hybrids(images, recipe.blurs, next(seeds))
+        return [
+            hybrids_shown(*shown, folder / "hybrids.png"),
+            *draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder),
+        ]
+
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        recipe, factor = self.recipe, half_constant_half_linear(progress)
+        self.rate = recipe.rate * factor
+        found = self.net.learn(
+            batch.images,
+            batch.labels,
+            rate=self.rate,
+            softmax_rate=recipe.softmax_rate * factor,
+            blurs=recipe.blurs,
+            weight=batch.weight,
+            generator=self.generator,
+        )
+        self._keep(found.goodness)
+        self._note(batch, found.logits)
+        return found.difficulty

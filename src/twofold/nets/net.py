@@ -1,0 +1,89 @@
+"""What every net can do, whatever it learned from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from twofold import defaults, machine
+from twofold.layers.layer import Learner
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the tests of a net say, and how often they are wrong.
+
+    Attributes:
+        error: test -> its error, the main test first; for classifiers the share of cases named wrongly.
+        metrics: what else was measured, as JSON can hold it: for classifiers ``passes_per_image`` (test -> forward
+            passes for one image) and ``layer_error`` (of each layer's goodness alone, from the first layer upwards).
+        named: test -> the label that it names, ``(cases,)``; empty where nothing is named.
+        goodness: of each label and layer, ``(cases, classes, layers)``; ``None`` where no label has one.
+    """
+
+    error: dict[str, float]
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    named: Mapping[str, Tensor] = field(default_factory=dict)
+    goodness: Tensor | None = None
+
+
+class Net(nn.Module, ABC):
+    """A stack of layers that knows how it is tested.
+
+    Attributes:
+        method: the name of the method that trains it.
+        layers: from the input upwards.
+    """
+
+    method: ClassVar[str]
+    layers: nn.ModuleList
+
+    @abstractmethod
+    def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
+        """Test the net.
+
+        Args:
+            data: the parts of a data set, such as images and labels, on the net's device.
+            shortlist: labels that a fast test passes on to a slow one, where the net has such tests.
+        """
+
+    @abstractmethod
+    def explain(self, case: Tensor) -> dict[str, Any]:
+        """What each test says of one case ``(1, ...)``, as JSON can hold it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return tuple(layer.units for layer in self.stack)
+
+    @property
+    def stack(self) -> list[Any]:
+        """The layers, from the input upwards, as a list."""
+        return list(self.layers)
+
+    def set_precision(self, precision: str) -> None:
+        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32."""
+        for layer in self.layers:
+            assert isinstance(layer, Learner)
+            layer.compute = machine.compute_type(precision)
+
+
+def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
+    """Test a net.
+
+    Args:
+        net: the net.
+        data: images ``(cases, ...)`` and labels ``(cases,)``, or whatever the net was trained on, on any device.
+        shortlist: labels that the fast test hands to the slow one, where the net has these tests.
+    """
+    return net.evaluate(*(part.to(net.device) for part in data), shortlist=shortlist)

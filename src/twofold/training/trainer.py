@@ -1,0 +1,120 @@
+"""Training without a folder: a net, a method and data, and metrics after each epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from twofold import defaults
+from twofold.methods import METHODS, Method, Recipe
+from twofold.nets.net import Net
+
+CHECK_EVERY = 50
+"""Batches between two looks at whether the numbers are still finite."""
+
+Progress = Callable[[float], None]
+"""Called now and then with how many epochs are done, with a fraction."""
+
+
+class Trainer:
+    """Trains a net, epoch by epoch. Nothing is written anywhere.
+
+    Args:
+        net: learns, on the device that it is on.
+        recipe: how.
+        data: the training part of a data set, tensors whose first dimension are the cases, on any device.
+        method: makes the method of net, recipe and data, if it is not that of the recipe.
+
+    Attributes:
+        method: with all that it needs to go on later.
+        history: the metrics of each epoch so far.
+    """
+
+    def __init__(
+        self, net: Net, recipe: Recipe, data: tuple[Tensor, ...], method: Callable[..., Method[Any, Any]] | None = None
+    ) -> None:
+        on_device = tuple(part.to(net.device) for part in data)
+        self.method: Method[Any, Any] = (method or METHODS[recipe.method])(net, recipe, on_device)
+        self.history: list[dict[str, Any]] = []
+
+    def epochs(self, progress: Progress | None = None) -> Iterator[dict[str, Any]]:
+        """Train from where the history ends to the recipe's last epoch, and give the metrics of each epoch.
+
+        Args:
+            progress: called during an epoch.
+
+        Raises:
+            Diverged: a layer's numbers are not finite, or it has collapsed.
+        """
+        while len(self.history) < self.method.recipe.epochs:
+            seconds = self.epoch(len(self.history), progress)
+            metrics = {"epoch": len(self.history) + 1, "seconds": seconds, **self.method.metrics()}
+            self.history.append(metrics)
+            yield metrics
+
+    def run(self) -> None:
+        """Train to the last epoch."""
+        for _ in self.epochs():
+            pass
+
+    def epoch(self, number: int, progress: Progress | None = None) -> float:
+        """Learn for one epoch of the schedule, counted from 0; the seconds that it took."""
+        method, recipe = self.method, self.method.recipe
+        synchronize(method.net.device)
+        start = time.perf_counter()
+        for drawn in method.sampler.epoch(recipe.batch):
+            batch = method.batch(drawn.cases, drawn.weight)
+            difficulty = method.step(batch, (number + drawn.done) / recipe.epochs)
+            method.sampler.learned(drawn.cases, difficulty)
+            method.batches_seen += 1
+            if method.batches_seen % CHECK_EVERY == 0:
+                method.check()
+                if progress is not None:
+                    progress(number + drawn.done)
+        method.check()
+        synchronize(method.net.device)
+        return time.perf_counter() - start
+
+
+def fit(
+    net: Net,
+    *data: Tensor,
+    epochs: int,
+    batch: int = defaults.BATCH,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Iterator[dict[str, Any]]:
+    """Train a net on your own tensors.
+
+    Args:
+        net: learns, on the device that it is on.
+        data: images ``(cases, ...)`` with pixels in [0, 1] and labels ``(cases,)``, or whatever the net learns from.
+        epochs: how often every case is seen.
+        batch: cases per update.
+        seed: of the order of the cases and of negative data.
+        progress: called during an epoch with how many epochs are done.
+        settings: other fields of the method's recipe, such as ``rate``, in place of `defaults`.
+
+    Returns:
+        An iterator over the metrics of each epoch: ``epoch``, ``seconds``, and what the method measures. The net
+        learns while it is gone through.
+
+    Raises:
+        SettingError: a setting that the recipe does not have, or a value outside its range.
+        DataError: data that the net cannot learn from.
+        Diverged: a layer's numbers are not finite, or it has collapsed.
+    """
+    method = METHODS[net.method]
+    recipe = method.default_recipe(net, {**settings, "epochs": epochs, "batch": batch, "seed": seed})
+    return Trainer(net, recipe, data).epochs(progress)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
