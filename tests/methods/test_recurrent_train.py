@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers import first, nobody, refusal
+from runs import CtrlC
 from twofold.data import Dataset
 from twofold.errors import DataError, Diverged, SettingError, TwofoldError
 from twofold.goodness import GOODNESS
@@ -351,21 +352,6 @@ def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodnes
 # Run folders and the command line ------------------------------------------------------------------------------------
 
 
-class CtrlC(run.Silent):
-    """Stops the training after so many epochs; with a fraction, in the middle of one."""
-
-    def __init__(self, after: float) -> None:
-        self.after = after
-
-    def batch(self, done: float) -> None:
-        if done >= self.after and self.after % 1:
-            raise KeyboardInterrupt
-
-    def epoch(self, metrics: dict[str, Any]) -> None:
-        if metrics["epoch"] >= self.after:
-            raise KeyboardInterrupt
-
-
 def train(folder: Path, data: Dataset, recipe: RecurrentRecipe = RECIPE, **options: Any) -> bytes:
     run.train(recipe, folder, data, device="cpu", precision="fp32", **options)
     return (folder / "weights.safetensors").read_bytes()
@@ -375,7 +361,7 @@ def train(folder: Path, data: Dataset, recipe: RecurrentRecipe = RECIPE, **optio
 def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(
     tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("twofold.train.CHECK_EVERY", 1)
+    monkeypatch.setattr("twofold.methods.method.CHECK_EVERY", 1)
     recipe = replace(RECIPE, **options)
     whole = train(tmp_path / "whole", tiny, recipe)
     for moment in (1, 2.5):
