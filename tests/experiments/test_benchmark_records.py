@@ -75,6 +75,7 @@ PROMISED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISED)
 @pytest.mark.usefixtures("small")
 def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(name: str, tmp_path: Path) -> None:
@@ -96,6 +97,7 @@ def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(name: str,
     assert "fp32 on cpu" in out[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_fractions_and_ratios_of_a_record_follow_from_its_figures(tmp_path: Path) -> None:
     def record(name: str) -> Any:
@@ -129,6 +131,7 @@ def test_a_target_that_was_missed_is_a_dash_in_the_table() -> None:
     assert ff.endswith("-")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_what_runs_on_a_gpu_gives_a_whole_record(tmp_path: Path) -> None:
     """Run on the CPU, since most machines that test this have no GPU."""

@@ -208,6 +208,7 @@ def test_a_twin_that_saves_memory_learns_the_same(name: str, monkeypatch: pytest
         torch.testing.assert_close(other, own, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_finds_the_same_as_this_one() -> None:
     """Else the figure would depend on what ran before."""
     case = Case("twin", 2, 16, 64, "cpu", "fp32")

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_every_figure_in_the_documents_comes_from_a_committed_record() -> None:
     """Otherwise a table may show what no command has measured."""
     script = [sys.executable, str(ROOT / "scripts" / "tables.py"), "--check"]

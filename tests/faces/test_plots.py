@@ -63,6 +63,7 @@ def test_goodness_that_is_the_same_for_all_cases_is_drawn(tmp_path: Path, figure
     assert legend(shown(figures[0])[0])[:2] == ["negative: 100.0 % below", "positive: 0.0 % above"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5, 7])
 def test_there_is_a_panel_for_each_layer(tmp_path: Path, figures: list[Figure], layers: int) -> None:
     plots.goodness_by_layer([[2.0, 3.0]] * layers, [[0.0]] * layers, torch.ones(layers), tmp_path / "goodness.png")
@@ -175,6 +176,7 @@ def test_only_mistakes_are_drawn_and_the_largest_margin_comes_first(tmp_path: Pa
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(8, 8), (1, 28, 28), (3, 32, 32)])
 def test_at_most_forty_mistakes_are_drawn(tmp_path: Path, figures: list[Figure], shape: tuple[int, ...]) -> None:
     images = torch.rand(50, *shape, generator=torch.Generator().manual_seed(0))

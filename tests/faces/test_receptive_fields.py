@@ -19,6 +19,7 @@ from twofold.plots import local_fields as plots_local
 from twofold.plots import panels as plots
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)])
 @pytest.mark.parametrize("beside", [False, True])
 def test_receptive_fields_of_every_data_set_are_a_png_of_the_size_of_the_figure(
@@ -99,6 +100,7 @@ def test_the_units_with_the_clearest_preference_come_first_in_the_column_of_thei
     assert drawn == [4, 1, 3, 2], "first row: the clearest of class 2 and of class 7; second row: the next ones"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 5, 10, 12, 54])
 def test_no_more_units_are_drawn_than_asked_for(tmp_path: Path, figures: list[Figure], classes: int) -> None:
     weight = digits_weight(100, classes + 64)

@@ -283,6 +283,7 @@ def test_a_step_is_a_bottom_up_pass_and_one_lesson_under_right_and_wrong_labels(
     assert (method.rate, seen.mistaken.tolist()) == (0.01, (logits.argmax(1) != labels).tolist())
 
 
+@pytest.mark.slow
 def test_what_is_learned_under_a_tolerance_is_on_average_what_is_learned_without() -> None:
     """Over iterations as over cases: a weak moment that was simply left out would end in other weights."""
     frame = Constant(normalize(pictures(3).flatten(1)))
@@ -334,6 +335,7 @@ def test_numbers_that_are_not_finite_are_told(tiny: Dataset) -> None:
     assert "goodness is not a finite number any more after 5 batches" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goodness", ["minus_sum_of_squares", "sum_of_squares"])
 def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodness: str) -> None:
     settings = {"widths": (100, 100), "batch": 40, "rate": 0.06, "temperature": 20.0, "decay": 0.002, "epochs": 8}

@@ -259,6 +259,7 @@ except RunError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_line_and_costs_no_checkpoint(digits: Dataset, tmp_path: Path) -> None:
     """A night of training is worth more than the file that did not fit."""
     folder = tmp_path / "run"
