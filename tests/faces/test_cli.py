@@ -138,6 +138,7 @@ def test_a_picture_of_ones_own_gets_the_label_that_the_net_gives_its_pixels(
     assert twin["goodness"] is None
 
 
+@pytest.mark.slow
 def test_plot_draws_what_training_draws(folder: Path) -> None:
     before = hashes(folder)
     for path in (folder / "pictures").iterdir():
@@ -326,6 +327,7 @@ def test_data_that_cannot_be_downloaded_are_told(tmp_path: Path, monkeypatch: py
 # Real processes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_a_process_with_one_line_and_without_a_traceback(tmp_path: Path) -> None:
     ended = subprocess.run([*PROGRAM, "train", "digits", "--epochs", "x"], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
@@ -335,6 +337,7 @@ def test_a_mistake_ends_a_process_with_one_line_and_without_a_traceback(tmp_path
     assert hashes(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_cleanly_and_resume_completes_it(tmp_path: Path) -> None:
     """The child cannot get to its end before it is interrupted: its small pipe is full long before that."""
     words = ["train", "digits", *SMALL, "--epochs", "70", "--batch", "200", "--run", "run", "--no-pictures"]

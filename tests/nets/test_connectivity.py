@@ -219,6 +219,7 @@ def small(**changes: Any) -> RecurrentRecipe:
     return replace(recipe, **small | changes)
 
 
+@pytest.mark.slow
 def test_a_recurrent_net_with_fields_learns_digits_and_is_read_back(digits: Dataset, tmp_path: Path) -> None:
     result = train(small(), tmp_path / "run", digits, device="cpu", precision="fp32")
     assert result.test_error["slow"] < 0.08

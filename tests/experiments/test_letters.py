@@ -197,6 +197,7 @@ class Width:
         return states[:, 0] - 0.5
 
 
+@pytest.mark.slow
 def test_the_openings_are_where_half_is_read_as_an_h() -> None:
     """The state is the opening itself, shifted: the crossing is known."""
     asked: list[float] = []

@@ -84,6 +84,7 @@ def test_copies_in_the_type_of_the_products_are_renewed() -> None:
     assert torch.equal(layer(positive), fresh(positive))
 
 
+@pytest.mark.slow
 def test_convolutions_learn_digits_without_a_label(digits: Dataset) -> None:
     """Were the gradient's sign or scale wrong, the layers would learn nothing that a softmax can use."""
     first = Fields((1, 8, 8), 16, 3, margin=1)

@@ -168,6 +168,7 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
     assert torch.equal(other.written_out() != 0, fields.mask())
 
 
+@pytest.mark.slow
 def test_local_layers_learn_digits_without_a_label(digits: Dataset, tmp_path: Path) -> None:
     recipe = RECIPES["mnist-hybrid-local"]
     assert isinstance(recipe, UnsupervisedRecipe)

@@ -63,11 +63,11 @@ def on_digits(digits: Dataset, folder: Path, name: str, precision: str = "fp32",
     "changes",
     [
         {},
-        {"negatives": "random"},
-        {"layer_by_layer": True},
+        pytest.param({"negatives": "random"}, marks=pytest.mark.slow),
+        pytest.param({"layer_by_layer": True}, marks=pytest.mark.slow),
         {**SHORTCUTS, "objective": "swish_symba", "temperature": 25.0},
-        {**SHORTCUTS, "negatives": "random", "temperature": 10.0},
-        {**SHORTCUTS, "layer_by_layer": True},
+        pytest.param({**SHORTCUTS, "negatives": "random", "temperature": 10.0}, marks=pytest.mark.slow),
+        pytest.param({**SHORTCUTS, "layer_by_layer": True}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -78,6 +78,7 @@ def test_digits_are_learned_without_backpropagation(digits: Dataset, tmp_path: P
     assert max(result.test_error.values()) < 0.06
 
 
+@pytest.mark.slow
 def test_digits_are_learned_in_narrow_products_as_in_wide_ones(digits: Dataset, tmp_path: Path) -> None:
     result = on_digits(digits, tmp_path, "digits", precision="bf16", **AUTHORS, epochs=20)
     assert max(result.test_error.values()) < 0.06

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers import first, nobody, refusal
+from runs import CtrlC
 from twofold.data import Dataset
 from twofold.errors import DataError, Diverged, SettingError, TwofoldError
 from twofold.goodness import GOODNESS
@@ -282,6 +283,7 @@ def test_a_step_is_a_bottom_up_pass_and_one_lesson_under_right_and_wrong_labels(
     assert (method.rate, seen.mistaken.tolist()) == (0.01, (logits.argmax(1) != labels).tolist())
 
 
+@pytest.mark.slow
 def test_what_is_learned_under_a_tolerance_is_on_average_what_is_learned_without() -> None:
     """Over iterations as over cases: a weak moment that was simply left out would end in other weights."""
     frame = Constant(normalize(pictures(3).flatten(1)))
@@ -333,6 +335,7 @@ def test_numbers_that_are_not_finite_are_told(tiny: Dataset) -> None:
     assert "goodness is not a finite number any more after 5 batches" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goodness", ["minus_sum_of_squares", "sum_of_squares"])
 def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodness: str) -> None:
     settings = {"widths": (100, 100), "batch": 40, "rate": 0.06, "temperature": 20.0, "decay": 0.002, "epochs": 8}
@@ -351,21 +354,6 @@ def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodnes
 # Run folders and the command line ------------------------------------------------------------------------------------
 
 
-class CtrlC(run.Silent):
-    """Stops the training after so many epochs; with a fraction, in the middle of one."""
-
-    def __init__(self, after: float) -> None:
-        self.after = after
-
-    def batch(self, done: float) -> None:
-        if done >= self.after and self.after % 1:
-            raise KeyboardInterrupt
-
-    def epoch(self, metrics: dict[str, Any]) -> None:
-        if metrics["epoch"] >= self.after:
-            raise KeyboardInterrupt
-
-
 def train(folder: Path, data: Dataset, recipe: RecurrentRecipe = RECIPE, **options: Any) -> bytes:
     run.train(recipe, folder, data, device="cpu", precision="fp32", **options)
     return (folder / "weights.safetensors").read_bytes()
@@ -375,7 +363,7 @@ def train(folder: Path, data: Dataset, recipe: RecurrentRecipe = RECIPE, **optio
 def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(
     tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("twofold.train.CHECK_EVERY", 1)
+    monkeypatch.setattr("twofold.methods.method.CHECK_EVERY", 1)
     recipe = replace(RECIPE, **options)
     whole = train(tmp_path / "whole", tiny, recipe)
     for moment in (1, 2.5):

@@ -1,194 +1,29 @@
-"""Run folders: an interrupted training ends as one that was not, and nothing that goes wrong costs what was there.
+"""Run folders: what goes wrong is told in one line, and costs nothing that was there.
 
-Oracles: bitwise equality with an undisturbed run, hashes of every file before and after, a disk that is really full.
+Oracles: hashes of every file before and after, a disk that is really full.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from helpers import SHORTCUTS, hashes, refusal
+from helpers import hashes, refusal
+from runs import CtrlC, outcome, train
 from twofold import checkpoint
 from twofold.data import Dataset
-from twofold.methods.method import Method
-from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.training import evaluate, run, run_folder
-from twofold.training.run import Result, Silent
+from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe
+from twofold.training import run
 
-
-def train(recipe: Recipe, folder: Path, data: Dataset, **options: Any) -> Result:
-    return run.train(recipe, folder, data, **{"device": "cpu", "precision": "fp32", **options})
-
-
-class CtrlC(Silent):
-    """Stops the training after ``after`` epochs; with a fraction, in the middle of one."""
-
-    def __init__(self, after: float) -> None:
-        self.after = after
-
-    def batch(self, done: float) -> None:
-        if done >= self.after and self.after % 1:
-            raise KeyboardInterrupt
-
-    def epoch(self, metrics: dict[str, Any]) -> None:
-        if metrics["epoch"] >= self.after:
-            raise KeyboardInterrupt
-
-
-@pytest.fixture(autouse=True)
-def _progress_is_told_at_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[Method.__module__], "CHECK_EVERY", 1)
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    """The epochs, without what depends on the clock."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
-
-
-def outcome(result: Result) -> dict[str, Any]:
-    """A result, without what depends on the clock and the folder."""
-    return {key: value for key, value in asdict(result).items() if key not in ("seconds", "seconds_per_epoch", "run")}
-
-
-# Interrupted and resumed ---------------------------------------------------------------------------------------------
-
-WIDE = {**SHORTCUTS, "tolerance": 0.9, "objective": "swish_symba", "rate": 0.1}
-"""All that twofold leaves out, and so that on tiny data some is."""
-
-KINDS: dict[str, dict[str, Any]] = {
-    "forward-forward": {},
-    "random negatives": {"negatives": "random", "revisit": 1.0},
-    "layer by layer": {"layer_by_layer": True},
-    "jitter": {"jitter": 1},
-    "validation": {"validation": 8},
-    "shortcuts": WIDE,
-    "shortcuts, jitter": {**WIDE, "jitter": 1},
-    "twin": {"twin": True},
-    "twin, jitter": {"twin": True, "jitter": 1},
-    "twin, shortcuts": {"twin": True, "rate": 0.5, "tolerance": 0.6, "revisit": 0.2},
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(
-    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, tmp_path: Path, kind: str
-) -> None:
-    """Otherwise a figure depends on how often somebody's machine was switched off, and cannot be repeated."""
-    changes = dict(KINDS[kind])
-    asked = replace(twin_recipe if changes.pop("twin", False) else recipe, **changes)
-    whole = train(asked, tmp_path / "whole", tiny)
-    for moments in ([1], [2.5], [0.5], [3, 3.3], [1, 2, 3]):
-        folder = tmp_path / "-".join(map(str, moments))
-        for number, moment in enumerate(moments):
-            with pytest.raises(KeyboardInterrupt):
-                train(asked, folder, tiny, resume=number > 0, progress=CtrlC(moment))
-        resumed = train(asked, folder, tiny, resume=True)
-        assert outcome(resumed) == outcome(whole)
-        assert metrics(folder) == metrics(tmp_path / "whole")
-        assert [line["epoch"] for line in metrics(folder)] == [1, 2, 3, 4]
-        name = "weights.safetensors"
-        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-        assert not (folder / "checkpoint.safetensors").exists()
-    if "shortcuts" in kind:
-        assert metrics(tmp_path / "whole")[-1]["visits"] < 1, "this case is to leave out some images"
-
-
-def test_a_training_interrupted_while_it_saves_loses_no_epoch(
-    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The checkpoint of the last epoch is written, its line in metrics.jsonl is not yet."""
-    whole = train(recipe, tmp_path / "whole", tiny)
-    write = run_folder.write_bytes
-
-    def stopped(path: Path, content: bytes) -> None:
-        if path.name == "metrics.jsonl" and len(content.splitlines()) == recipe.epochs:
-            raise KeyboardInterrupt
-        write(path, content)
-
-    monkeypatch.setattr(run_folder, "write_bytes", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "stopped", tiny)
-    monkeypatch.setattr(run_folder, "write_bytes", write)
-    assert outcome(train(recipe, tmp_path / "stopped", tiny, resume=True)) == outcome(whole)
-    assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
-
-
-def test_resuming_a_complete_run_returns_its_result_and_changes_nothing(
-    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
-) -> None:
-    result = train(recipe, tmp_path, tiny)
-    before = hashes(tmp_path)
-    assert train(recipe, tmp_path, tiny, resume=True) == result
-    assert hashes(tmp_path) == before
-
-
-# What a run leaves behind --------------------------------------------------------------------------------------------
-
-
-def test_a_result_says_what_was_measured_on_what_and_how(
-    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
-) -> None:
-    """These fields are read by programs that make tables: a field that lies makes a table that lies."""
-    result = train(replace(recipe, seed=3), tmp_path / "run", tiny, name="mine")
-    assert result.test_error.keys() == {"slow", "fast", "shortlist", "both"}
-    assert result.passes_per_image == {"slow": 4, "fast": 1, "shortlist": 4, "both": 5}
-    assert (result.recipe, result.method, result.seed, result.epochs) == ("mine", "forward-forward", 3, 4)
-    assert (result.dataset, result.official_data, result.fingerprint) == ("tiny", False, tiny.fingerprint)
-    assert (result.device, result.precision, result.run) == ("cpu", "fp32", str(tmp_path / "run"))
-    assert result.settings == replace(recipe, seed=3).fields()
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert result.seconds == pytest.approx(sum(line["seconds"] for line in lines))
-    assert result.seconds_per_epoch == pytest.approx(result.seconds / 4)
-    assert result.train_error == lines[-1]["train_error"]
-    sizes = zip((25 + 4, 14, 12), (14, 12, 10), strict=True)
-    assert result.parameters == sum(below * above + above for below, above in sizes) + 4 * (12 + 10)
-    assert len(result.layer_error) == 3
-    assert json.loads((tmp_path / "run" / "result.json").read_text()) == asdict(result)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        *("config.json", "metrics.jsonl", "weights.safetensors", "result.json")
-    }
-
-
-@pytest.mark.parametrize(("kind", "validation"), [("digits", 0), ("digits", 8), ("digits-twin", 0), ("digits-twin", 8)])
-def test_a_run_that_is_loaded_makes_the_errors_that_its_result_says(
-    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, kind: str, validation: int
-) -> None:
-    asked = replace(RECIPES[kind], data="tiny", widths=recipe.widths, batch=8, validation=validation, epochs=1)
-    result = train(asked, tmp_path, tiny)
-    loaded = run.load(tmp_path, "cpu")
-    held = tiny.hold_out(validation) if validation else tiny
-    tested = evaluate.test(loaded.net, held.test_images, held.test_labels)
-    assert tested.error == (result.validation_error or result.test_error)
-    assert tested.layer_error == result.layer_error
-    assert (loaded.result, loaded.recipe, loaded.shape) == (result, asked, (1, 5, 5))
-    assert len(loaded.history) == 1
-    assert not loaded.net.training
-    assert sum(result.test_error.values()) > 0 or validation, "an untrained net that errs is the better witness"
-
-
-def test_a_picture_is_named_as_every_test_names_it(tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path) -> None:
-    train(recipe, tmp_path, tiny)
-    net = run.load(tmp_path, "cpu").net
-    tested = evaluate.test(net, tiny.test_images, tiny.test_labels)
-    for index, image in enumerate(tiny.test_images):
-        answer = run.name_picture(net, image[None])
-        assert answer["label"] == {name: int(named[index]) for name, named in tested.named.items()}
-        assert sum(answer["softmax"]) == pytest.approx(1)
-        assert int(torch.tensor(answer["goodness"]).argmax()) == answer["label"]["slow"]
-
-
-# What goes wrong is told in one line, and costs nothing that was there -----------------------------------------------
+pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
 
 
 @pytest.fixture(scope="module")
@@ -424,6 +259,7 @@ except RunError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_line_and_costs_no_checkpoint(digits: Dataset, tmp_path: Path) -> None:
     """A night of training is worth more than the file that did not fit."""
     folder = tmp_path / "run"

@@ -86,6 +86,7 @@ def test_these_experiments_are_built() -> None:
     assert [name for name, claim in claims.LEDGER.items() if claim.experiment] == BUILT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT)
 def test_a_built_claim_runs_at_smoke_size_and_gives_a_whole_record(name: str, runs: Path) -> None:
     start = time.perf_counter()
@@ -101,6 +102,7 @@ def test_a_built_claim_runs_at_smoke_size_and_gives_a_whole_record(name: str, ru
     assert record["dataset"]
 
 
+@pytest.mark.slow
 def test_no_layer_depends_on_the_layers_above_it_but_the_twin_does(runs: Path) -> None:
     record = claims.run("layer", "smoke", runs=runs)
     assert record["measured"]["change without the layers above"] == [0.0, 0.0]
@@ -116,6 +118,7 @@ def test_the_mean_of_squares_moves_weights_as_the_sum_does_with_scaled_settings(
         torch.testing.assert_close(other.net.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_second_call_trains_nothing(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = claims.run("mnist", "smoke", runs=runs)
 
@@ -163,6 +166,7 @@ def test_a_listing_without_results_has_every_claim_and_no_figures(tmp_path: Path
         assert entry["command"] == wanted
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_and_listed(tmp_path: Path, runs: Path) -> None:
     record = claims.run("fast-test", "smoke", runs=runs)
     claims.write(record, tmp_path)

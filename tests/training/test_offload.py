@@ -77,6 +77,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit on memory is Linux's")
 def test_a_net_deeper_than_memory_trains_where_its_layers_rest_on_disk(tmp_path: Path) -> None:
     """40 layers of 600 units, 114 MB of weights and smoothed gradients, in 80 MB: the claim itself."""
