@@ -18,7 +18,7 @@ from twofold.errors import SettingError
 
 
 def silent(text: str) -> None:
-    """Nobody wants to know."""
+    """Ignore a line of progress."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Workbench:
         device: of the nets and their data.
         precision: of the matrix products, fp32 or bf16.
         data_dir: where data files are looked for first.
-        say: is told in a line how far the benchmark is.
+        say: called with a line whenever the benchmark has got further.
     """
 
     device: torch.device
@@ -120,19 +120,3 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
     """Round by round, how many times as long the first took."""
     return [one / other for one, other in zip(times, others, strict=True)]
-
-
-def three(value: float) -> str:
-    """A number to three digits, or to the unit where it has more in front of the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
-
-
-def told(figure: Mapping[str, float], write: Callable[[float], str] = three) -> str:
-    """A spread in words."""
-    return f"{write(figure['median'])} ({write(figure['low'])} to {write(figure['high'])})"
-
-
-def machine_line(record: Mapping[str, Any]) -> str:
-    """Where a record was measured."""
-    where = record["environment"]
-    return f"{record['precision']} on {record['device']} ({where['processor']}, {where['threads']} threads)"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from twofold.benchmarks.bench import three
+from twofold.benchmarks.report import format_3
 from twofold.plots.canvas import INK, POSITIVE, TWIN, panel
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
@@ -43,7 +43,7 @@ def bars(
         place.errorbar(medians, heights, xerr=[below, above], fmt="none", ecolor=INK, elinewidth=1.2, capsize=2.5)
         for height, (_, figure) in zip(heights, some, strict=True):
             at = (figure["high"], height)
-            text = three(figure["median"])
+            text = format_3(figure["median"])
             place.annotate(text, at, (5, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
     place.set_yticks(range(len(rows)), rows)
     place.invert_yaxis()

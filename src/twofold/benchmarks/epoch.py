@@ -11,10 +11,10 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from twofold import machine
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, three, told
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, spread
 from twofold.benchmarks.drawing import LOOK, bars
+from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import Trainer, compare, layers_of, pair, warm_up
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.plots import canvas
 from twofold.recipes import BackpropRecipe, FeedForwardRecipe
@@ -90,25 +90,25 @@ class Epoch(Benchmark):
         seconds, each = record["seconds"], record["seconds_by_epoch"]
         rows = [["epoch", "FF s", "twin s", "FF / twin", "images: FF", "twin"]]
         for number, ratio in enumerate(record["ratios"]):
-            times = [three(each[name][number]) for name in ("ff", "twin")]
-            images = [report.percent(record["images_seen"][name][number]) for name in ("ff", "twin")]
-            rows.append([str(number + 1), *times, three(ratio), *images])
-        spreads = [told(seconds["ff"]), told(seconds["twin"]), told(record["ratio"]), "", ""]
+            times = [format_3(each[name][number]) for name in ("ff", "twin")]
+            images = [format_percent(record["images_seen"][name][number]) for name in ("ff", "twin")]
+            rows.append([str(number + 1), *times, format_3(ratio), *images])
+        spreads = [format_spread(seconds["ff"]), format_spread(seconds["twin"]), format_spread(record["ratio"]), "", ""]
         rows.append(["median (quartiles)", *spreads])
-        whole = [told(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
-        rows.append(["every case *", *whole, *[report.percent(1)] * 2])
+        whole = [format_spread(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
+        rows.append(["every case *", *whole, *[format_percent(1)] * 2])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
         parts = [
             f"epoch: {record['settings']['recipe']} ({net}), {machine_line(record)}",
-            report.table(rows),
+            format_table(rows),
             "* nothing left out: seconds for 60,000 images, from bursts",
         ]
         if record["sweep"]:
             rows = [["every case *", "batch", "precision", "FF s", "twin s", "FF / twin"]]
             for entry in record["sweep"]:
-                times = [told(entry[name]) for name in ("ff", "twin", "ratio")]
+                times = [format_spread(entry[name]) for name in ("ff", "twin", "ratio")]
                 rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
-            parts.append(report.table(rows))
+            parts.append(format_table(rows))
         return "\n\n".join(parts)
 
     @staticmethod

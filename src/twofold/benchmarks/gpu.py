@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, spread
 from twofold.benchmarks.drawing import LOOK, bars
+from twofold.benchmarks.report import format_spread, format_table, machine_line
 from twofold.benchmarks.roofline import fractions
 from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair, warm_up
-from twofold.cli import report
 from twofold.errors import SettingError
 from twofold.plots import canvas
 from twofold.training.evaluate import test
@@ -81,13 +81,13 @@ class Gpu(Benchmark):
     def table(record: Mapping[str, Any]) -> str:
         rows = [["recipe", "FF s/epoch", "twin s/epoch", "FF / twin", "FF of the best product", "twin"]]
         for name, one in record["recipes"].items():
-            times = [told(one["seconds"][key]) for key in ("ff", "twin")]
-            parts = [told(one["fraction"][key]) for key in ("ff", "twin")]
-            rows.append([f"{name} ({layers_of(one['widths'])})", *times, told(one["ratio"]), *parts])
+            times = [format_spread(one["seconds"][key]) for key in ("ff", "twin")]
+            parts = [format_spread(one["fraction"][key]) for key in ("ff", "twin")]
+            rows.append([f"{name} ({layers_of(one['widths'])})", *times, format_spread(one["ratio"]), *parts])
         whole = record["whole"]
         errors = ", ".join(f"{test} {error:.2f} %" for test, error in whole["test_error"].items())
         said = f"{whole['recipe']}, FF, {whole['epochs']} epochs: {whole['seconds']:.1f} s, test error {errors}"
-        return f"gpu: {machine_line(record)}\n\n{report.table(rows)}\n\n{said}"
+        return f"gpu: {machine_line(record)}\n\n{format_table(rows)}\n\n{said}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:

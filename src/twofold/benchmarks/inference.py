@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, seconds_of, spread, three, told
+from twofold.benchmarks.bench import Benchmark, Workbench, interleave, seconds_of, spread
 from twofold.benchmarks.drawing import bars
+from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import layers_of, pair
-from twofold.cli import report
 from twofold.nets.feedforward import FeedForward
 from twofold.plots import canvas
 from twofold.training import run
@@ -90,10 +90,10 @@ class Inference(Benchmark):
         rows = [["test", "passes per image", "images/s", "time / fast", "one image, ms"]]
         for name, passes in record["passes_per_image"].items():
             relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
-            many, one = told(record["images_per_second"][name]), told(record["latency_ms"][name])
-            rows.append([TITLES[name], str(passes), many, three(relative), one])
+            many, one = format_spread(record["images_per_second"][name]), format_spread(record["latency_ms"][name])
+            rows.append([TITLES[name], str(passes), many, format_3(relative), one])
         net = f"{record['settings']['recipe']}: {layers_of(record['widths'])}, untrained, random images"
-        return f"inference: {net}, {machine_line(record)}\n\n{report.table(rows)}"
+        return f"inference: {net}, {machine_line(record)}\n\n{format_table(rows)}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:

@@ -11,20 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from twofold.benchmarks.bench import (
-    Benchmark,
-    Workbench,
-    expect,
-    interleave,
-    machine_line,
-    ratios,
-    seconds_of,
-    spread,
-    three,
-    told,
-)
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, seconds_of, spread
 from twofold.benchmarks.drawing import bars
-from twofold.cli import report
+from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.layers.connectivity import Masked
 from twofold.layers.inputs import Below, busy, written_out
 from twofold.layers.layer import Connected, Dense, Layer
@@ -162,14 +151,14 @@ class LocalLayer(Benchmark):
         rows = [["", "learn, ms", "forward, ms", "times the tiles", "stored / existing weights"]]
         for name, title in TITLES.items():
             learn, forward = (
-                told({k: 1000 * v for k, v in record[kind][name].items()}) for kind in ("learn", "forward")
+                format_spread({k: 1000 * v for k, v in record[kind][name].items()}) for kind in ("learn", "forward")
             )
-            stored = three(record["stored"][name] / record["weights"])
-            rows.append([title, learn, forward, told(record["ratio"][name]), stored])
+            stored = format_3(record["stored"][name] / record["weights"])
+            rows.append([title, learn, forward, format_spread(record["ratio"][name]), stored])
         settings = record["settings"]
         net = f"{record['units']} units, fields {settings['field']} x {settings['field']}, batch {settings['batch']}"
         tile = " x ".join(map(str, record["tile"]))
-        return f"local: {net}, tiles of {tile} grid points, {machine_line(record)}\n\n{report.table(rows)}"
+        return f"local: {net}, tiles of {tile} grid points, {machine_line(record)}\n\n{format_table(rows)}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:

@@ -16,9 +16,9 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 
 from twofold import machine
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line
+from twofold.benchmarks.bench import Benchmark, Workbench, expect
 from twofold.benchmarks.one_step import CLASSES, SHAPE
-from twofold.cli import report
+from twofold.benchmarks.report import format_table, machine_line
 from twofold.errors import RunError, SettingError
 from twofold.plots import canvas
 
@@ -115,7 +115,7 @@ class Memory(Benchmark):
             checks.append([CONTENDERS[name][0], *(f"{held / 1e6:.1f}" for held in each)])
         sizes = f"width {record['settings']['width']}, batch {record['settings']['batch']}"
         title = f"memory: {sizes}, {machine_line(record)}"
-        return "\n\n".join([title, report.table(rows), record["counted"], report.table(checks)])
+        return "\n\n".join([title, format_table(rows), record["counted"], format_table(checks)])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line, three, told
+from twofold.benchmarks.bench import Benchmark, Workbench, expect
 from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.peak_memory import peak
+from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.roofline import fractions
 from twofold.benchmarks.trainer import IMAGES, Trainer, every_case, layers_of
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
@@ -89,22 +89,22 @@ class RecurrentNet(Benchmark):
         rows = [["nothing left out", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
         for name, (title, _) in CONTENDERS.items():
             one = record[name]
-            milliseconds = told({key: 1000 * seconds for key, seconds in one["seconds"].items()})
-            epoch = three(record["seconds_per_epoch"][name])
-            rows.append([title, epoch, three(one["gflop"]), milliseconds, told(one["gflops"]), told(one["fraction"])])
+            milliseconds = format_spread({key: 1000 * seconds for key, seconds in one["seconds"].items()})
+            epoch = format_3(record["seconds_per_epoch"][name])
+            rates = format_spread(one["gflops"]), format_spread(one["fraction"])
+            rows.append([title, epoch, format_3(one["gflop"]), milliseconds, *rates])
         for size, gflops in record["products"].items():
-            rows.append(
-                [f"product {size} x {size}", "", "", "", told(gflops), three(gflops["median"] / record["best"])]
-            )
+            rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
+            rows.append([f"product {size} x {size}", "", "", "", *rates])
         memory = [["MB held", *(str(length) for length in record["lengths"]), "growth"]]
         memory += [
             [name, *(f"{held / 1e6:.1f}" for held in each), f"{record['growth'][name]:.3f}"]
             for name, each in record["held"].items()
         ]
-        parts = ", ".join(f"{kind} {report.percent(part)}" for kind, part in record["recurrent"]["time"].items())
+        parts = ", ".join(f"{kind} {format_percent(part)}" for kind, part in record["recurrent"]["time"].items())
         net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
         title = f"recurrent: {net}, {record['dataset']}, {machine_line(record)}"
-        return "\n\n".join([title, report.table(rows), f"time: {parts}", report.table(memory), COUNTED])
+        return "\n\n".join([title, format_table(rows), f"time: {parts}", format_table(memory), COUNTED])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:

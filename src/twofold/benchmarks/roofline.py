@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, three, told
+from twofold.benchmarks.bench import Benchmark, Workbench, interleave, spread
 from twofold.benchmarks.drawing import LOOK, bars, stack
 from twofold.benchmarks.operations import operations, shares, square_products
+from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import RATE, Trainer, every_case, layers_of, pair
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.plots import canvas
 from twofold.recipes import Recipe
@@ -55,18 +55,20 @@ class Roofline(Benchmark):
         rows = [["", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
         for name, title in (("ff", "FF, every case"), ("twin", "twin")):
             one = record[name]
-            milliseconds = told({key: 1000 * seconds for key, seconds in one["seconds"].items()})
-            rows.append([title, three(one["gflop"]), milliseconds, told(one["gflops"]), told(one["fraction"])])
+            milliseconds = format_spread({key: 1000 * seconds for key, seconds in one["seconds"].items()})
+            rates = format_spread(one["gflops"]), format_spread(one["fraction"])
+            rows.append([title, format_3(one["gflop"]), milliseconds, *rates])
         for size, gflops in record["products"].items():
-            rows.append([f"product {size} x {size}", "", "", told(gflops), three(gflops["median"] / record["best"])])
+            rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
+            rows.append([f"product {size} x {size}", "", "", *rates])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
         where = [
             f"time of {title:5}"
-            + ", ".join(f"{kind} {report.percent(part)}" for kind, part in record[name]["time"].items())
+            + ", ".join(f"{kind} {format_percent(part)}" for kind, part in record[name]["time"].items())
             for name, title in (("ff", "FF"), ("twin", "twin"))
         ]
         title = f"roofline: {record['settings']['recipe']} ({net}), {machine_line(record)}"
-        return "\n\n".join([title, report.table(rows), "\n".join(where)])
+        return "\n\n".join([title, format_table(rows), "\n".join(where)])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:

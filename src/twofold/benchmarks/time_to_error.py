@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, spread, three, told
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, spread
 from twofold.benchmarks.drawing import LOOK
+from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import Trainer, layers_of, pair, warm_up
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.plots import canvas
@@ -91,19 +91,19 @@ class TimeToError(Benchmark):
     def table(record: Mapping[str, Any]) -> str:
         rows = [["test error", "", "seconds", "reached", "epochs", "slow test", "fast test", "FF / twin"]]
         for target, entry in record["targets"].items():
-            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else three(entry["ratio"])
+            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else format_3(entry["ratio"])
             for name, title, (what, relative) in (("ff", "FF", first), ("twin", "twin", ("", ""))):
                 runs = entry["runs"][name]
                 last = [run["history"][-1] for run in runs]
                 tests = ("slow", "fast")
                 errors = [[epoch["error"][test] for epoch in last if test in epoch["error"]] for test in tests]
                 medians = [f"{spread(each)['median']:.2f} %" if each else "" for each in errors]
-                seconds = told(entry["seconds"][name]) if entry["seconds"][name] else "-"
+                seconds = format_spread(entry["seconds"][name]) if entry["seconds"][name] else "-"
                 reached = f"{sum(run['seconds'] is not None for run in runs)} of {len(runs)}"
                 epochs = " ".join(str(epoch["epoch"]) for epoch in last)
                 rows.append([what, title, seconds, reached, epochs, *medians, relative])
         net = f"{layers_of(record['widths'])}, {record['dataset']}"
-        return f"time-to-error: {net}, {machine_line(record)}\n\n{report.table(rows, left=(0, 1))}"
+        return f"time-to-error: {net}, {machine_line(record)}\n\n{format_table(rows, left=(0, 1))}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
