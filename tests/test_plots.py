@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from twofold.layers.local import Fields
 from twofold.plots import canvas
 from twofold.plots import local_fields as plots_local
 from twofold.plots import panels as plots
+from twofold.plots.colors import BLANK, POSITIVE, TWIN
 
 
 @pytest.fixture
@@ -30,16 +32,29 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return drawn
 
 
+ROOM = Path(canvas.__file__).parent
+
+
+@pytest.mark.parametrize("module", sorted(path.name for path in ROOM.glob("*.py")))
+def test_pictures_know_no_nets(module: str) -> None:
+    """They draw tensors; only errors and files are imported beside them."""
+    tree = ast.parse((ROOM / module).read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    ours = {name for name in imported if name.startswith("twofold") and not name.startswith("twofold.plots.")}
+    assert ours <= {"twofold.errors", "twofold.files"}
+
+
 def shown(figure: Figure) -> list[Any]:
-    return [place for place in figure.axes if place.get_visible()]
+    return [ax for ax in figure.axes if ax.get_visible()]
 
 
 def captions(figure: Figure) -> list[str]:
-    return [place.get_title() for place in shown(figure)]
+    return [ax.get_title() for ax in shown(figure)]
 
 
-def legend(place: Any) -> list[str]:
-    return [text.get_text() for text in place.get_legend().get_texts()]
+def legend(ax: Any) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -85,12 +100,12 @@ def test_label_pixels_are_blank_in_the_field_and_nothing_else_is(tmp_path: Path,
     weight = digits_weight()
     weight[:, :10] *= 1000
     path = plots.receptive_fields(weight, (1, 8, 8), range(10), tmp_path / "fields.png", 10, units=10)
-    for place in shown(figures[0]):
-        image = place.images[0]
+    for ax in shown(figures[0]):
+        image = ax.images[0]
         field = image.get_array()
         assert field.mask.ravel().tolist() == [True] * 10 + [False] * 54
         assert image.get_clim()[1] == pytest.approx(np.abs(field.compressed()).max()), "the label sets the scale"
-    blank = np.round(255 * np.array(to_rgb(plots.BLANK)))
+    blank = np.round(255 * np.array(to_rgb(BLANK)))
     seen = (pixels(path) == blank).all(axis=-1).sum()
     whole = len(shown(figures[0])) * (1.0 * canvas.DPI) ** 2  # a field is larger than an inch
     assert seen > whole * 10 / 64, "the label pixels are not seen as blank in the PNG"
@@ -108,8 +123,8 @@ def test_extra_label_inputs_leave_the_whole_picture_to_be_drawn(tmp_path: Path, 
     weight = digits_weight(10, 10 + 64)
     weight[:, :10] = torch.eye(10)
     plots.receptive_fields(weight, (1, 8, 8), torch.arange(10), tmp_path / "fields.png", 10)
-    for unit, place in enumerate(shown(figures[0])):
-        field = place.images[0].get_array()
+    for unit, ax in enumerate(shown(figures[0])):
+        field = ax.images[0].get_array()
         assert not np.ma.getmaskarray(field).any()
         np.testing.assert_allclose(field.ravel(), weight[unit, 10:].numpy(), rtol=1e-6)
 
@@ -119,10 +134,10 @@ def test_the_strip_has_the_label_weights_in_the_order_of_the_classes(tmp_path: P
     columns = torch.arange(63, 53, -1)  # not in the order of the pixels
     weight[:, columns] = torch.eye(10)[torch.randperm(10, generator=torch.Generator().manual_seed(1))]
     plots.receptive_fields(weight, (1, 8, 8), columns, tmp_path / "fields.png", 10)
-    places = shown(figures[0])
+    axes = shown(figures[0])
     assert captions(figures[0]) == [f"prefer {digit}" for digit in range(10)]
-    for digit, place in enumerate(places):
-        strip = place.child_axes[0]
+    for digit, ax in enumerate(axes):
+        strip = ax.child_axes[0]
         np.testing.assert_array_equal(strip.images[0].get_array()[0], np.eye(10)[digit])
         assert [text.get_text() for text in strip.texts] == [str(number) for number in range(10)]
         assert [number for number, text in enumerate(strip.texts) if text.get_color() == "white"] == [digit]
@@ -130,8 +145,8 @@ def test_the_strip_has_the_label_weights_in_the_order_of_the_classes(tmp_path: P
 
 def test_scales_are_symmetric_so_that_white_is_zero(tmp_path: Path, figures: list[Figure]) -> None:
     plots.receptive_fields(digits_weight() + 3, (1, 8, 8), range(10), tmp_path / "fields.png", 10, units=10)
-    for place in shown(figures[0]):
-        for image in (place.images[0], place.child_axes[0].images[0]):
+    for ax in shown(figures[0]):
+        for image in (ax.images[0], ax.child_axes[0].images[0]):
             low, high = image.get_clim()
             assert low == -high < 0
 
@@ -144,7 +159,7 @@ def test_the_units_with_the_clearest_preference_come_first_in_the_column_of_thei
     weight[[0, 1, 2], 7] = torch.tensor([1.0, 3.0, 2.0])
     weight[[3, 4], 2] = torch.tensor([1.0, 5.0])
     plots.receptive_fields(weight, (1, 8, 8), range(10), tmp_path / "fields.png", 10, units=20)
-    drawn = [float(place.images[0].get_array()[0, 0]) - 1 for place in shown(figures[0])]
+    drawn = [float(ax.images[0].get_array()[0, 0]) - 1 for ax in shown(figures[0])]
     assert drawn == [4, 1, 3, 2], "first row: the clearest of class 2 and of class 7; second row: the next ones"
 
 
@@ -262,7 +277,7 @@ def test_goodness_is_solid_for_positive_and_dashed_for_negative_data(tmp_path: P
     assert lines["layer 2 negative"].get_linestyle() == "--"
     np.testing.assert_allclose(lines["layer 2 positive"].get_ydata(), [1.2] * 4)
     np.testing.assert_allclose(lines["layer 1 negative"].get_ydata(), [0.9] * 4)
-    assert lines["layer 2 positive"].get_color() == pytest.approx(to_rgb(plots.POSITIVE))
+    assert lines["layer 2 positive"].get_color() == pytest.approx(to_rgb(POSITIVE))
     assert any(np.allclose(line.get_ydata(), 1) and line.get_label().startswith("_") for line in lines.values())
 
 
@@ -278,8 +293,8 @@ def test_the_twin_is_grey_and_only_in_the_panels_where_it_compares(tmp_path: Pat
     plots.learning_curves(run_of(4), tmp_path / "curves.png", twin=twin)
     error, goodness, rate = shown(figures[0])
     assert legend(error)[-1] == "twin, training: 5.00 %"
-    assert error.lines[-1].get_color() == rate.lines[-1].get_color() == plots.TWIN
-    assert plots.TWIN not in [line.get_color() for line in goodness.lines]
+    assert error.lines[-1].get_color() == rate.lines[-1].get_color() == TWIN
+    assert TWIN not in [line.get_color() for line in goodness.lines]
     assert legend(rate) == ["peak 0.001", "twin, peak 0.02"]
     np.testing.assert_allclose(rate.lines[-1].get_ydata(), [100, 50])
 
@@ -313,8 +328,8 @@ def test_only_mistakes_are_drawn_and_the_largest_margin_comes_first(tmp_path: Pa
     images = torch.arange(4.0)[:, None, None, None].expand(4, 1, 8, 8)
     plots.worst_mistakes(images, labels, predicted, margin, tmp_path / "mistakes.png", most=2)
     assert captions(figures[0]) == ["5 → 6", "6 → 0"]
-    assert [place.get_xlabel() for place in shown(figures[0])] == ["by 2.00", "by 1.00"]
-    assert [float(place.images[0].get_array()[0, 0]) for place in shown(figures[0])] == pytest.approx([2 / 3, 1])
+    assert [ax.get_xlabel() for ax in shown(figures[0])] == ["by 2.00", "by 1.00"]
+    assert [float(ax.images[0].get_array()[0, 0]) for ax in shown(figures[0])] == pytest.approx([2 / 3, 1])
     assert (
         figures[0].get_suptitle().replace("\n", " ") == "3 mistakes in 4 cases (75.00 %), the 2 with the largest margin"
     )
@@ -415,10 +430,10 @@ def test_the_map_of_regimes_has_both_errors_in_each_cell(tmp_path: Path, monkeyp
         "all": {"a": {"mean": 1.5, "std": 0.0}, "b": {"mean": 1.5, "std": 0.0}},
     }
     plots_regime.regimes(ours, twins, tmp_path / "map.png")
-    place = drawn[0].axes[0]
-    assert [text.get_text() for text in place.texts] == ["20.00 : 30.00", "19.50 : 24.00", "3.00 : 1.50", "1.50 : 1.50"]
-    np.testing.assert_allclose(place.images[0].get_array(), [[2 / 3, 19.5 / 24], [2, 1]])
-    blue, grey, even = (place.images[0].to_rgba(np.array([[ratio]]))[0, 0, :3] for ratio in (0.4, 2.5, 1.0))
+    ax = drawn[0].axes[0]
+    assert [text.get_text() for text in ax.texts] == ["20.00 : 30.00", "19.50 : 24.00", "3.00 : 1.50", "1.50 : 1.50"]
+    np.testing.assert_allclose(ax.images[0].get_array(), [[2 / 3, 19.5 / 24], [2, 1]])
+    blue, grey, even = (ax.images[0].to_rgba(np.array([[ratio]]))[0, 0, :3] for ratio in (0.4, 2.5, 1.0))
     assert blue[2] - blue[0] > 0.3
     assert np.ptp(grey) < 0.02
     np.testing.assert_allclose(even, 1, atol=0.01)
@@ -432,9 +447,9 @@ def test_fields_are_drawn_where_they_are_and_blank_elsewhere(tmp_path: Path, mon
     fields = Fields((1, 6, 6), 2, 3)
     weight = torch.arange(1.0, 1 + fields.units)[:, None] * fields.mask()
     plots_local.local_fields(weight, fields.mask(), (1, 6, 6), 2, tmp_path / "fields.png")
-    places = shown(drawn[0])
-    assert len(places) == 2 * plots_local.POINTS
-    first, last = (place.images[0].get_array() for place in (places[0], places[-1]))
+    axes = shown(drawn[0])
+    assert len(axes) == 2 * plots_local.POINTS
+    first, last = (ax.images[0].get_array() for ax in (axes[0], axes[-1]))
     assert (~first.mask).nonzero()[0].tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert (~last.mask).nonzero()[1].tolist() == [3, 4, 5] * 3
     assert float(first.max()) == 1

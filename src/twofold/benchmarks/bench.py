@@ -15,6 +15,10 @@ import torch
 from twofold import data
 from twofold.data import Dataset
 from twofold.errors import SettingError
+from twofold.plots.colors import POSITIVE, TWIN
+
+LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
+"""What the two sides of a comparison are called in pictures, and their colors."""
 
 
 def silent(text: str) -> None:

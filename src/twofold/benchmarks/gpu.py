@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, spread
-from twofold.benchmarks.drawing import LOOK, bars
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, ratios, spread
 from twofold.benchmarks.report import format_spread, format_table, machine_line
 from twofold.benchmarks.roofline import fractions
 from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair, warm_up
 from twofold.errors import SettingError
-from twofold.plots import canvas
 from twofold.training.evaluate import test
 
 RECIPES = ("mnist", "mnist-wide")
@@ -91,7 +89,10 @@ class Gpu(Benchmark):
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.2, 3.4, 0.15)
+        from twofold.benchmarks.drawing import bars
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.2, 3.4, 0.15)
         found = record["recipes"]
 
         def series(key: str) -> dict[str, Any]:
@@ -99,7 +100,7 @@ class Gpu(Benchmark):
 
         bars(left, "As they train", "seconds per epoch", list(found), series("seconds"))
         bars(right, "Nothing left out", "share of the best matrix product", list(found), series("fraction"))
-        for place in (left, right):
-            canvas.legend(place, 2)
-        canvas.headline(figure, f"On {record['environment']['processor']}, {record['precision']}")
+        for ax in (left, right):
+            canvas.legend(ax, 2)
+        canvas.suptitle(figure, f"On {record['environment']['processor']}, {record['precision']}")
         return canvas.write(figure, path)

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from twofold.benchmarks.bench import Benchmark, Workbench, interleave, seconds_of, spread
-from twofold.benchmarks.drawing import bars
 from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import layers_of, pair
 from twofold.nets.feedforward import FeedForward
-from twofold.plots import canvas
+from twofold.plots.colors import TESTS, TWIN
 from twofold.training import run
 from twofold.training.evaluate import SHORTLIST
 
@@ -97,15 +96,18 @@ class Inference(Benchmark):
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.4, 3.4, 0.15)
+        from twofold.benchmarks.drawing import bars
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.4, 3.4, 0.15)
         names = list(record["passes_per_image"])
-        rows, colors = [TITLES[name] for name in names], [*canvas.TESTS[:3], canvas.TWIN]
+        rows, colors = [TITLES[name] for name in names], [*TESTS[:3], TWIN]
         rates = [{key: rate / 1000 for key, rate in record["images_per_second"][name].items()} for name in names]
         bars(left, "10,000 images at a time", "thousand images per second", rows, {"": (colors, rates)})
         bars(
             right, "One image at a time", "milliseconds", rows, {"": (colors, [record["latency_ms"][n] for n in names])}
         )
-        canvas.headline(figure, f"What a test costs: {layers_of(record['widths'])}, {record['precision']}")
+        canvas.suptitle(figure, f"What a test costs: {layers_of(record['widths'])}, {record['precision']}")
         return canvas.write(figure, path)
 
 

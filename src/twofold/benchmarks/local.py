@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import unfold
 
 from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, seconds_of, spread
-from twofold.benchmarks.drawing import bars
 from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.layers.connectivity import Masked
 from twofold.layers.inputs import Below, busy, written_out
@@ -20,7 +19,7 @@ from twofold.layers.layer import Connected, Dense, Layer
 from twofold.layers.local import Fields, Local, tile_of
 from twofold.learning import Rule
 from twofold.machine import compute_type
-from twofold.plots import canvas
+from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training import compiled as fused
 
 UPDATES, ROUNDS = 8, 9
@@ -162,12 +161,15 @@ class LocalLayer(Benchmark):
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.8, 3.4, 0.15)
-        colors = [canvas.POSITIVE, *[canvas.TWIN] * (len(TITLES) - 1)]
-        for place, kind, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
+        from twofold.benchmarks.drawing import bars
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.8, 3.4, 0.15)
+        colors = [POSITIVE, *[TWIN] * (len(TITLES) - 1)]
+        for ax, kind, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
             times = [{key: 1000 * value for key, value in record[kind][name].items()} for name in TITLES]
-            bars(place, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
+            bars(ax, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
         settings = record["settings"]
         field = f"{settings['field']} x {settings['field']}"
-        canvas.headline(figure, f"{record['units']} units with fields of {field}, {record['precision']}")
+        canvas.suptitle(figure, f"{record['units']} units with fields of {field}, {record['precision']}")
         return canvas.write(figure, path)

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect
-from twofold.benchmarks.drawing import LOOK, bars, stack
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect
 from twofold.benchmarks.peak_memory import peak
 from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.roofline import fractions
@@ -20,12 +19,12 @@ from twofold.benchmarks.trainer import IMAGES, Trainer, every_case, layers_of
 from twofold.data import Dataset
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
-from twofold.plots import canvas
+from twofold.plots.colors import BLANK, INK, POSITIVE, TESTS
 from twofold.recipes import Recipe
 from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin
 
-CONTENDERS = {"recurrent": ("recurrent", canvas.POSITIVE), "ff": ("feedforward", canvas.TESTS[2]), "twin": LOOK["twin"]}
+CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
 """What they are called, and their colors."""
 
 COUNTED = (
@@ -108,16 +107,19 @@ class RecurrentNet(Benchmark):
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.6, 3.6, 0.15)
+        from twofold.benchmarks.drawing import bars, stack
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
         rows = [*(title for title, _ in CONTENDERS.values()), *(f"product {size}" for size in record["products"])]
         rates = [*(record[name]["gflops"] for name in CONTENDERS), *record["products"].values()]
-        colors = [*(color for _, color in CONTENDERS.values()), *[canvas.BLANK] * len(record["products"])]
+        colors = [*(color for _, color in CONTENDERS.values()), *[BLANK] * len(record["products"])]
         bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
-        left.axvline(record["best"], color=canvas.INK, lw=1, ls="--")
+        left.axvline(record["best"], color=INK, lw=1, ls="--")
         times = {title: record[name]["time"] for name, (title, _) in CONTENDERS.items()}
         stack(right, "Where the time goes", "time", times)
         net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
-        canvas.headline(figure, f"The recurrent net with nothing left out: {net}, {record['precision']}")
+        canvas.suptitle(figure, f"The recurrent net with nothing left out: {net}, {record['precision']}")
         return canvas.write(figure, path)
 
 

@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.bench import Benchmark, Workbench, interleave, spread
-from twofold.benchmarks.drawing import LOOK, bars, stack
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, interleave, spread
 from twofold.benchmarks.operations import operations, shares, square_products
 from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import RATE, Trainer, every_case, layers_of, pair
 from twofold.data import Dataset
-from twofold.plots import canvas
+from twofold.plots.colors import BLANK, INK
 from twofold.recipes import Recipe
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
@@ -72,15 +71,18 @@ class Roofline(Benchmark):
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.6, 3.6, 0.15)
+        from twofold.benchmarks.drawing import bars, stack
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
         rows = [*(LOOK[name][0] for name in ("ff", "twin")), *(f"product {size}" for size in record["products"])]
         rates = [record["ff"]["gflops"], record["twin"]["gflops"], *record["products"].values()]
-        colors = [LOOK["ff"][1], LOOK["twin"][1], *[canvas.BLANK] * len(record["products"])]
+        colors = [LOOK["ff"][1], LOOK["twin"][1], *[BLANK] * len(record["products"])]
         bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
-        left.axvline(record["best"], color=canvas.INK, lw=1, ls="--")
+        left.axvline(record["best"], color=INK, lw=1, ls="--")
         stack(right, "Where the time goes", "time", {LOOK[name][0]: record[name]["time"] for name in ("ff", "twin")})
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['precision']}"
-        canvas.headline(figure, f"Forward-Forward with nothing left out and its twin: {net}")
+        canvas.suptitle(figure, f"Forward-Forward with nothing left out and its twin: {net}")
         return canvas.write(figure, path)
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, spread
-from twofold.benchmarks.drawing import LOOK
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, spread
 from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import Trainer, layers_of, pair, warm_up
 from twofold.data import Dataset
 from twofold.errors import SettingError
-from twofold.plots import canvas
+from twofold.plots.colors import INK
 from twofold.recipes import Recipe
 from twofold.training.evaluate import test
 
@@ -107,23 +106,24 @@ class TimeToError(Benchmark):
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [panels] = canvas.places(1, len(record["targets"]), 5.2, 4.2, 0.15)
-        for place, (target, entry) in zip(panels, record["targets"].items(), strict=True):
-            place.set_visible(True)
+        from twofold.plots import canvas
+
+        figure, [panels] = canvas.subplots(1, len(record["targets"]), 5.2, 4.2, 0.15)
+        for ax, (target, entry) in zip(panels, record["targets"].items(), strict=True):
             errors = [float(target)]
             for name, (title, color) in LOOK.items():
                 for run in entry["runs"][name]:
                     each = [epoch["error"]["slow" if name == "ff" else "fast"] for epoch in run["history"]]
                     seconds = [epoch["seconds"] for epoch in run["history"]]
                     label = title if run["seed"] == 0 else None
-                    place.plot(seconds, each, "o-", color=color, ms=3.5, lw=1.5, label=label)
+                    ax.plot(seconds, each, "o-", color=color, ms=3.5, lw=1.5, label=label)
                     errors += each
-            place.axhline(float(target), color=canvas.INK, lw=1, ls="--", label="target")
-            canvas.panel(place, f"To {float(target):g} %", "seconds of training", "test error (%)")
-            canvas.scale_axis(place, np.array(errors))
-            place.set_xlim(left=0)
-            canvas.legend(place, 3)
-        canvas.headline(figure, f"Error against training time, {layers_of(record['widths'])}, {record['dataset']}")
+            ax.axhline(float(target), color=INK, lw=1, ls="--", label="target")
+            canvas.label_axes(ax, f"To {float(target):g} %", "seconds of training", "test error (%)")
+            canvas.scale_axis(ax, np.array(errors))
+            ax.set_xlim(left=0)
+            canvas.legend(ax, 3)
+        canvas.suptitle(figure, f"Error against training time, {layers_of(record['widths'])}, {record['dataset']}")
         return canvas.write(figure, path)
 
 
