@@ -6,9 +6,9 @@ from typing import Any
 
 from markdown_table import NONE, ROOT, markdown
 
-from twofold.benchmarks.bench import told as with_quartiles
 from twofold.benchmarks.local import TITLES
 from twofold.benchmarks.memory import CONTENDERS
+from twofold.benchmarks.report import format_spread
 from twofold.benchmarks.trainer import layers_of
 from twofold.files import read_json
 
@@ -22,9 +22,9 @@ def bench(name: str, folder: str = "") -> dict[str, Any] | None:
     return found
 
 
-def told(figure: dict[str, float], digits: int = 2) -> str:
-    """A median with its quartiles."""
-    return with_quartiles(figure, lambda value: f"{value:.{digits}f}")
+def quartiles(figure: dict[str, float], digits: int = 2) -> str:
+    """A median with its quartiles, each with so many decimals."""
+    return format_spread(figure, lambda value: f"{value:.{digits}f}")
 
 
 BENCHES = {
@@ -67,7 +67,7 @@ def epochs() -> str:
         rows.append(
             [
                 f"`{command}`",
-                *(told(seconds[name]) for name in ("ff", "twin")),
+                *(quartiles(seconds[name]) for name in ("ff", "twin")),
                 f"**{record['ff_over_bp']:.2f}**",
                 f"{record['ff_over_bp_first']:.2f}",
                 f"{record['ff_over_bp_every_case']:.2f}",
@@ -87,8 +87,8 @@ def sweep() -> str:
             layers_of(entry["widths"]),
             str(entry["batch"]),
             entry["precision"],
-            *(told(entry[name], 1) for name in ("ff", "twin")),
-            told(entry["ratio"]),
+            *(quartiles(entry[name], 1) for name in ("ff", "twin")),
+            quartiles(entry["ratio"]),
         ]
         for entry in record["sweep"]
     ]
@@ -103,7 +103,7 @@ def roofline() -> str:
             for name, title in (("ff", "FF, every case"), ("twin", "twin")):
                 found = record[name]
                 time = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in list(found["time"].items())[:5])
-                figures_of = f"{found['gflop']:.1f}", told(found["gflops"], 0), told(found["fraction"])
+                figures_of = f"{found['gflop']:.1f}", quartiles(found["gflops"], 0), quartiles(found["fraction"])
                 rows.append([f"`{command}`", title, *figures_of, time])
     heads = ["command", "", "GFLOP per batch", "GFLOP/s", "of the best product", "where the time goes"]
     return markdown(heads, rows) if rows else NONE
@@ -134,7 +134,9 @@ def time_to_error() -> str:
             changes = ", ".join(f"{key} {value}" for key, value in entry["schedule"][name].items())
             reached = f"{sum(each['seconds'] is not None for each in runs)} of {len(runs)}"
             ratio = "" if name == "twin" or entry["ratio"] is None else f"**{entry['ratio']:.2f}**"
-            rows.append([f"{float(target):g} %", title, changes, told(seconds, 1) if seconds else "-", reached, ratio])
+            rows.append(
+                [f"{float(target):g} %", title, changes, quartiles(seconds, 1) if seconds else "-", reached, ratio]
+            )
     return markdown(["test error", "", "schedule", "seconds", "reached", "FF / twin"], rows)
 
 
@@ -147,7 +149,7 @@ def inference() -> str:
     for name, passes in record["passes_per_image"].items():
         relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
         rate = f"{record['images_per_second'][name]['median']:,.0f}"
-        rows.append([name, str(passes), rate, f"{relative:.2f}", told(record["latency_ms"][name])])
+        rows.append([name, str(passes), rate, f"{relative:.2f}", quartiles(record["latency_ms"][name])])
     return markdown(["test", "passes per image", "images per second", "time / fast", "one image, ms"], rows)
 
 
@@ -158,7 +160,9 @@ def ideas() -> str:
     rows = []
     for name in names:
         predicted = next(record["ideas"][name]["predicted"] for record in found.values())
-        rows.append([name, f"{predicted:.2f}", *(told(record["ideas"][name]["ratio"]) for record in found.values())])
+        rows.append(
+            [name, f"{predicted:.2f}", *(quartiles(record["ideas"][name]["ratio"]) for record in found.values())]
+        )
     return markdown(["idea", "predicted", *(f"`{name}`" for name in found)], rows) if rows else NONE
 
 
@@ -168,7 +172,7 @@ def products() -> str:
         path.stem.removeprefix("ideas-"): read_json(path)["products"] for path in sorted(SPEED.glob("ideas-*.json"))
     }
     names = next(iter(found.values()), {})
-    rows = [[name, *(told(record[name], 0) for record in found.values())] for name in names]
+    rows = [[name, *(quartiles(record[name], 0) for record in found.values())] for name in names]
     return markdown(["GFLOP/s", *(f"`{name}`" for name in found)], rows) if rows else NONE
 
 
@@ -182,8 +186,8 @@ def local_speed() -> str:
                     {key: 1000 * value for key, value in record[kind][way].items()} for kind in ("learn", "forward")
                 ]
                 stored = f"{record['stored'][way] / record['weights']:.2f}"
-                ratio = told(record["ratio"][way])
-                rows.append([f"{title}, {record['precision']}", *(told(each, 1) for each in times), ratio, stored])
+                ratio = quartiles(record["ratio"][way])
+                rows.append([f"{title}, {record['precision']}", *(quartiles(each, 1) for each in times), ratio, stored])
     heads = ["", "learning, ms", "forward, ms", "times the tiles", "stored / existing weights"]
     return markdown(heads, rows) if rows else NONE
 
@@ -196,9 +200,9 @@ def recurrent_speed() -> str:
             f"{name}, {record['precision']}",
             f"{record['seconds_per_epoch'][name]:.2f}",
             f"{record[name]['gflop']:.2f}",
-            told({key: 1000 * seconds for key, seconds in record[name]["seconds"].items()}, 1),
-            told(record[name]["gflops"], 0),
-            told(record[name]["fraction"]),
+            quartiles({key: 1000 * seconds for key, seconds in record[name]["seconds"].items()}, 1),
+            quartiles(record[name]["gflops"], 0),
+            quartiles(record[name]["fraction"]),
         ]
         for record in records
         for name in ("recurrent", "ff", "twin")

@@ -47,6 +47,29 @@ def test_a_spread_is_the_median_between_the_quartiles() -> None:
     assert bench.spread([7]) == {"median": 7, "low": 7, "high": 7}
 
 
+@pytest.mark.parametrize(("value", "text"), [(0.012345, "0.0123"), (4.5, "4.50"), (99.96, "100"), (1234.5, "1,234")])
+def test_a_figure_has_three_digits_or_all_before_the_point(value: float, text: str) -> None:
+    assert report.format_3(value) == text
+
+
+def test_a_spread_is_told_with_its_quartiles() -> None:
+    figure = {"median": 2.0, "low": 1.5, "high": 1234.0}
+    assert report.format_spread(figure) == "2.00 (1.50 to 1,234)"
+    assert report.format_spread(figure, report.format_percent) == "200.00 % (150.00 % to 123400.00 %)"
+
+
+def test_columns_are_as_wide_as_their_widest_cell_and_the_first_is_set_left() -> None:
+    rows = [["name", "s"], ["a", "10.5"], ["longer", "2"]]
+    assert report.format_table(rows).splitlines() == ["name       s", "------  ----", "a       10.5", "longer     2"]
+
+
+@pytest.mark.parametrize("package", ["benchmarks", "claims", "plots"])
+def test_a_package_can_be_imported_first(package: str) -> None:
+    """Imports in a circle would fail, or not, by what was imported before."""
+    done = subprocess.run([sys.executable, "-c", f"import twofold.{package}"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 class MadeUp:
     """A trainer whose epochs take what was made up."""
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from twofold import claims
 from twofold.claims import cifar, lab, regime, shortlist
@@ -20,6 +23,8 @@ from twofold.claims.fields import agreement
 from twofold.claims.goodness import settings
 from twofold.claims.hard_neg import reached
 from twofold.claims.lab import Lab, mean_and_std, small
+from twofold.claims.plots.regime import regimes
+from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load
 from twofold.errors import RunError, SettingError
 from twofold.nets.feedforward import FeedForward
@@ -32,6 +37,7 @@ TALK = [
     "black-box", "cancel", "mortal", "digital", "power", "regime", "cheap",
 ]  # fmt: skip
 PAPER = ["hybrid", "local", "aesop", "sleep"]
+DRAWN = ["top-down", "moving", "relax", "regime"]
 BUILT = [*TALK[:24], "regime", "cheap", "hybrid", "local"]
 
 FIELDS = {
@@ -145,6 +151,60 @@ def test_trainings_that_differ_in_anything_have_folders_of_their_own(tmp_path: P
     assert here.seconds() == pytest.approx(sum(run.result.seconds for run in trained))
     here.train(quick, "quick")
     assert len(here.used) == 4
+
+
+# Pictures ------------------------------------------------------------------------------------------------------------
+
+
+def test_these_claims_have_a_picture_and_the_help_names_them() -> None:
+    assert [name for name, claim in claims.LEDGER.items() if claim.draw] == DRAWN
+    for options in (Claims, ClaimsDraw):
+        said = " ".join(str(options.__doc__).split())
+        assert f"{', '.join(DRAWN[:-1])} or {DRAWN[-1]}" in said
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_picture_of_a_claim_is_drawn_at_smoke_size(name: str, runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new" / f"{name}.png"
+    assert claims.draw(name, "smoke", path, runs=runs, results=tmp_path) == path
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 10
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_map_of_regimes_is_drawn_from_the_record_of_its_size_and_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = {"10 images a class": {"60 units": {"mean": 3.0, "std": 0.1}}}
+    record = {
+        "id": "regime",
+        "size": "full",
+        "measured": {"slow error %": errors},
+        "twin": {"fast error %": errors},
+    }
+    claims.write(record, tmp_path)
+    expected = regimes(errors, errors, tmp_path / "expected.png")
+    monkeypatch.setattr(lab, "train", lambda *_, **__: pytest.fail("a net was trained"))
+    path = claims.draw("regime", "full", tmp_path / "drawn.png", runs=tmp_path / "runs", results=tmp_path)
+    assert path.read_bytes() == expected.read_bytes()
+    with pytest.raises(pytest.fail.Exception, match="a net was trained"):
+        claims.draw("regime", "smoke", tmp_path / "other.png", runs=tmp_path / "runs", results=tmp_path)
+
+
+def test_a_claim_without_a_picture_is_refused_with_those_that_have_one(tmp_path: Path) -> None:
+    for name, says in (("mnist", ", ".join(DRAWN)), ("gan", ", ".join(DRAWN)), ("relaks", "did you mean 'relax'?")):
+        with pytest.raises(SettingError) as caught:
+            claims.draw(name, "smoke", tmp_path / "no.png", runs=tmp_path)
+        assert says in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_laboratory_loads_nothing_that_draws() -> None:
+    """Else every command would wait for it. (Where its fonts lie, `data.letters` asks matplotlib itself.)"""
+    code = "import sys, twofold.claims; sys.exit(bool({'matplotlib.figure', 'twofold.plots'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_unknown_claim_or_size_is_refused_with_the_nearest_name() -> None:

@@ -173,6 +173,24 @@ def test_the_ledger_lists_every_claim_once(tmp_path: Path) -> None:
         assert any(line.startswith(claim["id"]) for line in out)
 
 
+def test_a_picture_of_a_claim_goes_where_the_pictures_are_and_a_small_one_never_does(tmp_path: Path) -> None:
+    """A picture of small nets in the place of a documented one would tell a reader of the documents what is not so."""
+    errors = {"10": {"60 units": {"mean": 3.0, "std": 0.1}}}
+    sides = {"measured": {"slow error %": errors}, "twin": {"fast error %": errors}}
+    for results, size in (("results", "full"), ("small", "smoke")):
+        folder = tmp_path / results / "claims"
+        folder.mkdir(parents=True)
+        (folder / "regime.json").write_text(json.dumps({"id": "regime", "size": size, **sides}))
+    draw = ["claims", "draw", "regime"]
+    assert facts([*draw, "--size", "full"]) == {"id": "regime", "size": "full", "picture": "runs/claims/regime.png"}
+    (tmp_path / "docs" / "pictures").mkdir(parents=True)
+    assert facts([*draw, "--size", "full"])["picture"] == "docs/pictures/regime.png"
+    assert facts([*draw, "--results", "small", "--runs", "other"])["picture"] == "other/regime.png"
+    assert facts([*draw, "--results", "small", "--out", "own.png"])["picture"] == "own.png"
+    drawn = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")}
+    assert drawn == {"runs/claims/regime.png", "docs/pictures/regime.png", "other/regime.png", "own.png"}
+
+
 def test_help_names_every_command_recipe_and_data_set() -> None:
     _, out, _ = answer(["--help"])
     said = "\n".join(out)
@@ -193,8 +211,12 @@ def test_help_names_every_command_recipe_and_data_set() -> None:
         ("plot", ["RUN", "--data-dir", "--json"]),
         ("data", ["get NAME", "--data-dir", "--json"]),
         ("data get", ["NAME", "--data-dir", "--json"]),
-        ("claims", ["--results", "--json"]),
+        ("claims", ["--results", "--json", "twofold claims run ID", "twofold claims draw ID"]),
         ("claims run", ["ID", "--size", "--runs", "--results", "--device", "--json"]),
+        (
+            "claims draw",
+            ["ID", "--size", "--runs", "--results", "--out", "--device", "--precision", "--data-dir", "--json"],
+        ),
     ],
 )
 def test_the_help_of_a_command_names_its_arguments(command: str, named: list[str]) -> None:
@@ -261,6 +283,10 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("claims run mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
     ("claims run", ["ID"]),
     ("claims run layer --size huge", ["--size", "huge"]),
+    ("claims draw", ["ID"]),
+    ("claims draw mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
+    ("claims draw mnist", ["claim 'mnist' has no picture: choose one of top-down, moving, relax, regime"]),
+    ("claims draw relax --size huge", ["--size", "huge"]),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from drawn import captions, digits_weight, legend, pixels, shown
 from twofold.claims.plots import regime as plots_regime
 from twofold.errors import DataError, RunError
 from twofold.plots import panels as plots
+from twofold.plots.colors import BLANK, POSITIVE, TWIN
 
 
 def run_of(epochs: int, layers: int = 2) -> list[dict[str, Any]]:
@@ -118,7 +120,7 @@ def test_goodness_is_solid_for_positive_and_dashed_for_negative_data(tmp_path: P
     assert lines["layer 2 negative"].get_linestyle() == "--"
     np.testing.assert_allclose(lines["layer 2 positive"].get_ydata(), [1.2] * 4)
     np.testing.assert_allclose(lines["layer 1 negative"].get_ydata(), [0.9] * 4)
-    assert lines["layer 2 positive"].get_color() == pytest.approx(to_rgb(plots.POSITIVE))
+    assert lines["layer 2 positive"].get_color() == pytest.approx(to_rgb(POSITIVE))
     assert any(np.allclose(line.get_ydata(), 1) and line.get_label().startswith("_") for line in lines.values())
 
 
@@ -134,8 +136,8 @@ def test_the_twin_is_grey_and_only_in_the_panels_where_it_compares(tmp_path: Pat
     plots.learning_curves(run_of(4), tmp_path / "curves.png", twin=twin)
     error, goodness, rate = shown(figures[0])
     assert legend(error)[-1] == "twin, training: 5.00 %"
-    assert error.lines[-1].get_color() == rate.lines[-1].get_color() == plots.TWIN
-    assert plots.TWIN not in [line.get_color() for line in goodness.lines]
+    assert error.lines[-1].get_color() == rate.lines[-1].get_color() == TWIN
+    assert TWIN not in [line.get_color() for line in goodness.lines]
     assert legend(rate) == ["peak 0.001", "twin, peak 0.02"]
     np.testing.assert_allclose(rate.lines[-1].get_ydata(), [100, 50])
 
@@ -169,8 +171,8 @@ def test_only_mistakes_are_drawn_and_the_largest_margin_comes_first(tmp_path: Pa
     images = torch.arange(4.0)[:, None, None, None].expand(4, 1, 8, 8)
     plots.worst_mistakes(images, labels, predicted, margin, tmp_path / "mistakes.png", most=2)
     assert captions(figures[0]) == ["5 → 6", "6 → 0"]
-    assert [place.get_xlabel() for place in shown(figures[0])] == ["by 2.00", "by 1.00"]
-    assert [float(place.images[0].get_array()[0, 0]) for place in shown(figures[0])] == pytest.approx([2 / 3, 1])
+    assert [ax.get_xlabel() for ax in shown(figures[0])] == ["by 2.00", "by 1.00"]
+    assert [float(ax.images[0].get_array()[0, 0]) for ax in shown(figures[0])] == pytest.approx([2 / 3, 1])
     assert (
         figures[0].get_suptitle().replace("\n", " ") == "3 mistakes in 4 cases (75.00 %), the 2 with the largest margin"
     )
@@ -272,10 +274,10 @@ def test_the_map_of_regimes_has_both_errors_in_each_cell(tmp_path: Path, monkeyp
         "all": {"a": {"mean": 1.5, "std": 0.0}, "b": {"mean": 1.5, "std": 0.0}},
     }
     plots_regime.regimes(ours, twins, tmp_path / "map.png")
-    place = drawn[0].axes[0]
-    assert [text.get_text() for text in place.texts] == ["20.00 : 30.00", "19.50 : 24.00", "3.00 : 1.50", "1.50 : 1.50"]
-    np.testing.assert_allclose(place.images[0].get_array(), [[2 / 3, 19.5 / 24], [2, 1]])
-    blue, grey, even = (place.images[0].to_rgba(np.array([[ratio]]))[0, 0, :3] for ratio in (0.4, 2.5, 1.0))
+    ax = drawn[0].axes[0]
+    assert [text.get_text() for text in ax.texts] == ["20.00 : 30.00", "19.50 : 24.00", "3.00 : 1.50", "1.50 : 1.50"]
+    np.testing.assert_allclose(ax.images[0].get_array(), [[2 / 3, 19.5 / 24], [2, 1]])
+    blue, grey, even = (ax.images[0].to_rgba(np.array([[ratio]]))[0, 0, :3] for ratio in (0.4, 2.5, 1.0))
     assert blue[2] - blue[0] > 0.3
     assert np.ptp(grey) < 0.02
     np.testing.assert_allclose(even, 1, atol=0.01)

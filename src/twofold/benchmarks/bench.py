@@ -15,7 +15,11 @@ import torch
 from twofold import data
 from twofold.data import Dataset
 from twofold.errors import SettingError
+from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.trainer import synchronize
+
+LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
+"""What the two sides of a comparison are called in pictures, and their colors."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Workbench:
         device: of the nets and their data.
         precision: of the matrix products, fp32 or bf16.
         data_dir: where data files are looked for first.
-        report: called with a line that says how far the benchmark is.
+        report: called with a line whenever the benchmark has got further.
     """
 
     device: torch.device
@@ -117,19 +121,3 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
     """Round by round, how many times as long the first took."""
     return [one / other for one, other in zip(times, others, strict=True)]
-
-
-def three(value: float) -> str:
-    """A number to three digits, or to the unit where it has more in front of the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
-
-
-def told(figure: Mapping[str, float], write: Callable[[float], str] = three) -> str:
-    """A spread in words."""
-    return f"{write(figure['median'])} ({write(figure['low'])} to {write(figure['high'])})"
-
-
-def machine_line(record: Mapping[str, Any]) -> str:
-    """Where a record was measured."""
-    where = record["environment"]
-    return f"{record['precision']} on {record['device']} ({where['processor']}, {where['threads']} threads)"

@@ -6,32 +6,32 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from twofold.benchmarks.bench import three
-from twofold.plots.canvas import INK, POSITIVE, TWIN, panel
+from twofold.benchmarks.report import format_3
+from twofold.plots.canvas import label_axes
+from twofold.plots.colors import INK, POSITIVE
 
-LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
-"""What the two are called in pictures, and their colors."""
 GREYS = ("#777777", "#9C9C9C", "#BDBDBD", "#D3D3D3", "#E8E8E8")
 
 
 def bars(
-    place: Axes,
+    ax: Axes,
     title: str,
-    across: str,
+    xlabel: str,
     rows: Sequence[str],
     series: Mapping[str, tuple[str | list[str], Sequence[Mapping[str, float] | None]]],
 ) -> None:
-    """A group of bars for each row, from the top, with the median behind each; a series without a figure leaves a gap.
+    """Draw a group of bars for each row, from the top, with the median behind each.
+
+    A series without a figure leaves a gap.
 
     Args:
-        place: the panel.
-        title: of the panel.
-        across: what the length of a bar is, with its unit.
+        ax: the subplot.
+        title: of the subplot.
+        xlabel: what the length of a bar is, with its unit.
         rows: names of the groups.
         series: name -> color (one, or one for each row) and the figures, one for each row.
     """
-    place.set_visible(True)
-    panel(place, title, across, "")
+    label_axes(ax, title, xlabel, "")
     thick = 0.8 / len(series)
     for number, (name, (color, figures)) in enumerate(series.items()):
         some = [(row, figure) for row, figure in enumerate(figures) if figure is not None]
@@ -39,44 +39,43 @@ def bars(
         medians = [figure["median"] for _, figure in some]
         below = [figure["median"] - figure["low"] for _, figure in some]
         above = [figure["high"] - figure["median"] for _, figure in some]
-        place.barh(heights, medians, 0.9 * thick, color=color, label=name)
-        place.errorbar(medians, heights, xerr=[below, above], fmt="none", ecolor=INK, elinewidth=1.2, capsize=2.5)
+        ax.barh(heights, medians, 0.9 * thick, color=color, label=name)
+        ax.errorbar(medians, heights, xerr=[below, above], fmt="none", ecolor=INK, elinewidth=1.2, capsize=2.5)
         for height, (_, figure) in zip(heights, some, strict=True):
             at = (figure["high"], height)
-            text = three(figure["median"])
-            place.annotate(text, at, (5, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
-    place.set_yticks(range(len(rows)), rows)
-    place.invert_yaxis()
-    place.margins(x=0.16)
-    place.set_xlim(left=0)
-    place.grid(visible=False, axis="y")
-    place.grid(axis="x", color="#E6E6E6", linewidth=0.8)
-    place.tick_params(axis="y", length=0)
+            text = format_3(figure["median"])
+            ax.annotate(text, at, (5, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.invert_yaxis()
+    ax.margins(x=0.16)
+    ax.set_xlim(left=0)
+    ax.grid(visible=False, axis="y")
+    ax.grid(axis="x", color="#E6E6E6", linewidth=0.8)
+    ax.tick_params(axis="y", length=0)
 
 
-def stack(place: Axes, title: str, across: str, parts: Mapping[str, Mapping[str, float]]) -> None:
-    """A bar for each name, cut into shares of the whole, from dark to light; the largest carry their names.
+def stack(ax: Axes, title: str, across: str, parts: Mapping[str, Mapping[str, float]]) -> None:
+    """Draw a bar for each name, cut into shares of the whole, from dark to light; the largest carry their names.
 
     Args:
-        place: the panel.
-        title: of the panel.
+        ax: the subplot.
+        title: of the subplot.
         across: what is shared.
         parts: name of the bar -> name of the part -> share.
     """
-    place.set_visible(True)
-    panel(place, title, f"share of {across} (%)", "")
+    label_axes(ax, title, f"share of {across} (%)", "")
     for row, shares in enumerate(parts.values()):
         start = 0.0
         for number, (kind, share) in enumerate(shares.items()):
             color = (POSITIVE, *GREYS)[min(number, len(GREYS))]
-            place.barh(row, 100 * share, 0.62, left=start, color=color, edgecolor="white")
+            ax.barh(row, 100 * share, 0.62, left=start, color=color, edgecolor="white")
             if share >= 0.1:
                 ink = INK if number > 1 else "white"
                 text = "\n".join([*kind.split(), f"{100 * share:.0f} %"])
-                place.text(start + 50 * share, row, text, ha="center", va="center", fontsize=9.5, color=ink)
+                ax.text(start + 50 * share, row, text, ha="center", va="center", fontsize=9.5, color=ink)
             start += 100 * share
-    place.set_yticks(range(len(parts)), list(parts))
-    place.invert_yaxis()
-    place.set_xlim(0, 100)
-    place.grid(visible=False)
-    place.tick_params(axis="y", length=0)
+    ax.set_yticks(range(len(parts)), list(parts))
+    ax.invert_yaxis()
+    ax.set_xlim(0, 100)
+    ax.grid(visible=False)
+    ax.tick_params(axis="y", length=0)

@@ -8,16 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator
-
 from twofold import machine
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, three, told
-from twofold.benchmarks.drawing import LOOK, bars
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, ratios, spread
+from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import compare, layers_of, pair, trainer, warm_up
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
-from twofold.plots import canvas
+from twofold.plots.colors import INK, TESTS
 
 SLICE, ROUNDS = 6000, 7
 """Images of a burst in which nothing is left out, and how many bursts there are."""
@@ -90,45 +87,49 @@ class Epoch(Benchmark):
         seconds, each = record["seconds"], record["seconds_by_epoch"]
         rows = [["epoch", "FF s", "twin s", "FF / twin", "images: FF", "twin"]]
         for number, ratio in enumerate(record["ratios"]):
-            times = [three(each[name][number]) for name in ("ff", "twin")]
-            images = [report.percent(record["images_seen"][name][number]) for name in ("ff", "twin")]
-            rows.append([str(number + 1), *times, three(ratio), *images])
-        spreads = [told(seconds["ff"]), told(seconds["twin"]), told(record["ratio"]), "", ""]
+            times = [format_3(each[name][number]) for name in ("ff", "twin")]
+            images = [format_percent(record["images_seen"][name][number]) for name in ("ff", "twin")]
+            rows.append([str(number + 1), *times, format_3(ratio), *images])
+        spreads = [format_spread(seconds["ff"]), format_spread(seconds["twin"]), format_spread(record["ratio"]), "", ""]
         rows.append(["median (quartiles)", *spreads])
-        whole = [told(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
-        rows.append(["every case *", *whole, *[report.percent(1)] * 2])
+        whole = [format_spread(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
+        rows.append(["every case *", *whole, *[format_percent(1)] * 2])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
         parts = [
             f"epoch: {record['settings']['recipe']} ({net}), {machine_line(record)}",
-            report.table(rows),
+            format_table(rows),
             "* nothing left out: seconds for 60,000 images, from bursts",
         ]
         if record["sweep"]:
             rows = [["every case *", "batch", "precision", "FF s", "twin s", "FF / twin"]]
             for entry in record["sweep"]:
-                times = [told(entry[name]) for name in ("ff", "twin", "ratio")]
+                times = [format_spread(entry[name]) for name in ("ff", "twin", "ratio")]
                 rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
-            parts.append(report.table(rows))
+            parts.append(format_table(rows))
         return "\n\n".join(parts)
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [panels] = canvas.places(1, 2 if record["sweep"] else 1, 5.6, 4.4, 0.15)
+        from matplotlib.ticker import MaxNLocator
+
+        from twofold.benchmarks.drawing import bars
+        from twofold.plots import canvas
+
+        figure, [panels] = canvas.subplots(1, 2 if record["sweep"] else 1, 5.6, 4.4, 0.15)
         each = record["seconds_by_epoch"]
         for name, (title, color) in LOOK.items():
             panels[0].plot(range(1, 1 + len(each[name])), each[name], "o-", color=color, ms=4, lw=1.9, label=title)
-        panels[0].set_visible(True)
         panels[0].set_ylim(0, 1.1 * max(each["ff"] + each["twin"]))
         panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-        canvas.panel(panels[0], f"{record['settings']['recipe']}, as it trains", "epoch", "seconds")
+        canvas.label_axes(panels[0], f"{record['settings']['recipe']}, as it trains", "epoch", "seconds")
         if record["sweep"]:
             rows, series = _by_precision(record["sweep"])
             bars(panels[1], "Nothing left out", "seconds, Forward-Forward / twin", rows, series)
-            panels[1].axvline(1, color=canvas.INK, lw=1, ls="--")
-        for place in panels:
-            canvas.legend(place, 2)
+            panels[1].axvline(1, color=INK, lw=1, ls="--")
+        for ax in panels:
+            canvas.legend(ax, 2)
         net = f"{layers_of(record['widths'])}, batch {record['batch']}"
-        canvas.headline(figure, f"Seconds per epoch: {net}, {record['precision']} on {record['device']}")
+        canvas.suptitle(figure, f"Seconds per epoch: {net}, {record['precision']} on {record['device']}")
         return canvas.write(figure, path)
 
 
@@ -151,4 +152,4 @@ def _by_precision(sweep: list[dict[str, Any]]) -> tuple[list[str], dict[str, Any
     ratio = {
         precision: [entry["ratio"] for entry in sweep if entry["precision"] == precision] for precision in precisions
     }
-    return nets, {name: (color, ratio[name]) for name, color in zip(precisions, canvas.TESTS, strict=False)}
+    return nets, {name: (color, ratio[name]) for name, color in zip(precisions, TESTS, strict=False)}

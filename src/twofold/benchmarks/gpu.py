@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, ratios, spread, told
-from twofold.benchmarks.drawing import LOOK, bars
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, ratios, spread
+from twofold.benchmarks.report import format_spread, format_table, machine_line
 from twofold.benchmarks.roofline import fractions
 from twofold.benchmarks.trainer import every_case, layers_of, pair, trainer, warm_up
-from twofold.cli import report
 from twofold.errors import SettingError
 from twofold.nets.net import evaluate
-from twofold.plots import canvas
 
 RECIPES = ("mnist", "mnist-wide")
 """Those whose epochs are timed; the last one is trained to its end."""
@@ -81,17 +79,20 @@ class Gpu(Benchmark):
     def table(record: Mapping[str, Any]) -> str:
         rows = [["recipe", "FF s/epoch", "twin s/epoch", "FF / twin", "FF of the best product", "twin"]]
         for name, one in record["recipes"].items():
-            times = [told(one["seconds"][key]) for key in ("ff", "twin")]
-            parts = [told(one["fraction"][key]) for key in ("ff", "twin")]
-            rows.append([f"{name} ({layers_of(one['widths'])})", *times, told(one["ratio"]), *parts])
+            times = [format_spread(one["seconds"][key]) for key in ("ff", "twin")]
+            parts = [format_spread(one["fraction"][key]) for key in ("ff", "twin")]
+            rows.append([f"{name} ({layers_of(one['widths'])})", *times, format_spread(one["ratio"]), *parts])
         whole = record["whole"]
         errors = ", ".join(f"{test} {error:.2f} %" for test, error in whole["test_error"].items())
         said = f"{whole['recipe']}, FF, {whole['epochs']} epochs: {whole['seconds']:.1f} s, test error {errors}"
-        return f"gpu: {machine_line(record)}\n\n{report.table(rows)}\n\n{said}"
+        return f"gpu: {machine_line(record)}\n\n{format_table(rows)}\n\n{said}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.2, 3.4, 0.15)
+        from twofold.benchmarks.drawing import bars
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.2, 3.4, 0.15)
         found = record["recipes"]
 
         def series(key: str) -> dict[str, Any]:
@@ -99,7 +100,7 @@ class Gpu(Benchmark):
 
         bars(left, "As they train", "seconds per epoch", list(found), series("seconds"))
         bars(right, "Nothing left out", "share of the best matrix product", list(found), series("fraction"))
-        for place in (left, right):
-            canvas.legend(place, 2)
-        canvas.headline(figure, f"On {record['environment']['processor']}, {record['precision']}")
+        for ax in (left, right):
+            canvas.legend(ax, 2)
+        canvas.suptitle(figure, f"On {record['environment']['processor']}, {record['precision']}")
         return canvas.write(figure, path)

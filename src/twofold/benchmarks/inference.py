@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, seconds_of, spread, three, told
-from twofold.benchmarks.drawing import bars
+from twofold.benchmarks.bench import Benchmark, Workbench, interleave, seconds_of, spread
+from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import layers_of, pair
-from twofold.cli import report
 from twofold.defaults import SHORTLIST
 from twofold.methods import build
-from twofold.plots import canvas
+from twofold.plots.colors import TESTS, TWIN
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10
@@ -87,22 +86,25 @@ class Inference(Benchmark):
         rows = [["test", "passes per image", "images/s", "time / fast", "one image, ms"]]
         for name, passes in record["passes_per_image"].items():
             relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
-            many, one = told(record["images_per_second"][name]), told(record["latency_ms"][name])
-            rows.append([TITLES[name], str(passes), many, three(relative), one])
+            many, one = format_spread(record["images_per_second"][name]), format_spread(record["latency_ms"][name])
+            rows.append([TITLES[name], str(passes), many, format_3(relative), one])
         net = f"{record['settings']['recipe']}: {layers_of(record['widths'])}, untrained, random images"
-        return f"inference: {net}, {machine_line(record)}\n\n{report.table(rows)}"
+        return f"inference: {net}, {machine_line(record)}\n\n{format_table(rows)}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.4, 3.4, 0.15)
+        from twofold.benchmarks.drawing import bars
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.4, 3.4, 0.15)
         names = list(record["passes_per_image"])
-        rows, colors = [TITLES[name] for name in names], [*canvas.TESTS[:3], canvas.TWIN]
+        rows, colors = [TITLES[name] for name in names], [*TESTS[:3], TWIN]
         rates = [{key: rate / 1000 for key, rate in record["images_per_second"][name].items()} for name in names]
         bars(left, "10,000 images at a time", "thousand images per second", rows, {"": (colors, rates)})
         bars(
             right, "One image at a time", "milliseconds", rows, {"": (colors, [record["latency_ms"][n] for n in names])}
         )
-        canvas.headline(figure, f"What a test costs: {layers_of(record['widths'])}, {record['precision']}")
+        canvas.suptitle(figure, f"What a test costs: {layers_of(record['widths'])}, {record['precision']}")
         return canvas.write(figure, path)
 
 

@@ -11,20 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from twofold.benchmarks.bench import (
-    Benchmark,
-    Workbench,
-    expect,
-    interleave,
-    machine_line,
-    ratios,
-    seconds_of,
-    spread,
-    three,
-    told,
-)
-from twofold.benchmarks.drawing import bars
-from twofold.cli import report
+from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, seconds_of, spread
+from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.layers.connectivity import Connectivity, Masked
 from twofold.layers.dense import Dense, SparseLayer
 from twofold.layers.fields import Fields
@@ -33,7 +21,7 @@ from twofold.layers.local import Local
 from twofold.layers.tiles import tile_of
 from twofold.learning import Rule
 from twofold.machine import compute_type
-from twofold.plots import canvas
+from twofold.plots.colors import POSITIVE, TWIN
 
 UPDATES, ROUNDS = 8, 9
 """Updates of a burst, and how many bursts there are."""
@@ -152,23 +140,26 @@ class LocalLayer(Benchmark):
         rows = [["", "learn, ms", "forward, ms", "times the tiles", "stored / existing weights"]]
         for name, title in TITLES.items():
             learn, forward = (
-                told({k: 1000 * v for k, v in record[kind][name].items()}) for kind in ("learn", "forward")
+                format_spread({k: 1000 * v for k, v in record[kind][name].items()}) for kind in ("learn", "forward")
             )
-            stored = three(record["stored"][name] / record["weights"])
-            rows.append([title, learn, forward, told(record["ratio"][name]), stored])
+            stored = format_3(record["stored"][name] / record["weights"])
+            rows.append([title, learn, forward, format_spread(record["ratio"][name]), stored])
         settings = record["settings"]
         net = f"{record['units']} units, fields {settings['field']} x {settings['field']}, batch {settings['batch']}"
         tile = " x ".join(map(str, record["tile"]))
-        return f"local: {net}, tiles of {tile} grid points, {machine_line(record)}\n\n{report.table(rows)}"
+        return f"local: {net}, tiles of {tile} grid points, {machine_line(record)}\n\n{format_table(rows)}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.8, 3.4, 0.15)
-        colors = [canvas.POSITIVE, *[canvas.TWIN] * (len(TITLES) - 1)]
-        for place, kind, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
+        from twofold.benchmarks.drawing import bars
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.8, 3.4, 0.15)
+        colors = [POSITIVE, *[TWIN] * (len(TITLES) - 1)]
+        for ax, kind, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
             times = [{key: 1000 * value for key, value in record[kind][name].items()} for name in TITLES]
-            bars(place, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
+            bars(ax, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
         settings = record["settings"]
         field = f"{settings['field']} x {settings['field']}"
-        canvas.headline(figure, f"{record['units']} units with fields of {field}, {record['precision']}")
+        canvas.suptitle(figure, f"{record['units']} units with fields of {field}, {record['precision']}")
         return canvas.write(figure, path)

@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import NullLocator
 
 from twofold import machine
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line
+from twofold.benchmarks.bench import Benchmark, Workbench, expect
 from twofold.benchmarks.one_step import CLASSES, SHAPE
-from twofold.cli import report
+from twofold.benchmarks.report import format_table, machine_line
 from twofold.errors import RunError, SettingError
-from twofold.plots import canvas
+from twofold.plots.colors import POSITIVE, TESTS, TWIN
 
 CONTENDERS = {
-    "ff": ("FF", canvas.POSITIVE),
-    "twin": ("twin", canvas.TWIN),
-    "twin-checkpoints": ("twin, checkpoints", canvas.TESTS[3]),
-    "twin-parts": ("twin, 8 parts of the batch", canvas.TESTS[1]),
+    "ff": ("FF", POSITIVE),
+    "twin": ("twin", TWIN),
+    "twin-checkpoints": ("twin, checkpoints", TESTS[3]),
+    "twin-parts": ("twin, 8 parts of the batch", TESTS[1]),
 }
 """Their names in tables and pictures, and their colors."""
 
@@ -115,25 +114,26 @@ class Memory(Benchmark):
             checks.append([CONTENDERS[name][0], *(f"{held / 1e6:.1f}" for held in each)])
         sizes = f"width {record['settings']['width']}, batch {record['settings']['batch']}"
         title = f"memory: {sizes}, {machine_line(record)}"
-        return "\n\n".join([title, report.table(rows), record["counted"], report.table(checks)])
+        return "\n\n".join([title, format_table(rows), record["counted"], format_table(checks)])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [panels] = canvas.places(1, 2, 5, 4.2, 0.15)
+        from matplotlib.ticker import NullLocator
+
+        from twofold.plots import canvas
+
+        figure, [panels] = canvas.subplots(1, 2, 5, 4.2, 0.15)
         kinds = (("What torch holds during a step", "bytes"), ("What the process takes (a check)", "process_bytes"))
-        for place, (title, key) in zip(panels, kinds, strict=True):
-            place.set_visible(True)
+        for ax, (title, key) in zip(panels, kinds, strict=True):
             for name, each in record[key].items():
                 label, color = CONTENDERS[name]
-                place.plot(
-                    record["depths"], [held / 1e6 for held in each], "o-", color=color, ms=5, lw=1.9, label=label
-                )
-            canvas.panel(place, title, "hidden layers", "MB beyond the weights")
-            canvas.scale_axis(place, np.array([held / 1e6 for each in record[key].values() for held in each]))
-            place.set_xscale("log")
-            place.set_xticks(record["depths"], [str(depth) for depth in record["depths"]])
-            place.xaxis.set_minor_locator(NullLocator())
-            canvas.legend(place, 2)
+                ax.plot(record["depths"], [held / 1e6 for held in each], "o-", color=color, ms=5, lw=1.9, label=label)
+            canvas.label_axes(ax, title, "hidden layers", "MB beyond the weights")
+            canvas.scale_axis(ax, np.array([held / 1e6 for each in record[key].values() for held in each]))
+            ax.set_xscale("log")
+            ax.set_xticks(record["depths"], [str(depth) for depth in record["depths"]])
+            ax.xaxis.set_minor_locator(NullLocator())
+            canvas.legend(ax, 2)
         sizes = f"{record['settings']['width']} units a layer, {record['settings']['batch']} images a step"
-        canvas.headline(figure, f"Memory of a training step: {sizes}, {record['precision']}")
+        canvas.suptitle(figure, f"Memory of a training step: {sizes}, {record['precision']}")
         return canvas.write(figure, path)

@@ -11,20 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, machine_line, three, told
-from twofold.benchmarks.drawing import LOOK, bars, stack
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect
 from twofold.benchmarks.peak_memory import peak
+from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.roofline import fractions
 from twofold.benchmarks.trainer import IMAGES, every_case, layers_of, trainer
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.methods import Recipe, RecurrentRecipe, RecurrentTraining
 from twofold.normalize import normalize
-from twofold.plots import canvas
+from twofold.plots.colors import BLANK, INK, POSITIVE, TESTS
 from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin
 
-CONTENDERS = {"recurrent": ("recurrent", canvas.POSITIVE), "ff": ("feedforward", canvas.TESTS[2]), "twin": LOOK["twin"]}
+CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
 """What they are called, and their colors."""
 
 COUNTED = (
@@ -88,35 +87,38 @@ class RecurrentNet(Benchmark):
         rows = [["nothing left out", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
         for name, (title, _) in CONTENDERS.items():
             one = record[name]
-            milliseconds = told({key: 1000 * seconds for key, seconds in one["seconds"].items()})
-            epoch = three(record["seconds_per_epoch"][name])
-            rows.append([title, epoch, three(one["gflop"]), milliseconds, told(one["gflops"]), told(one["fraction"])])
+            milliseconds = format_spread({key: 1000 * seconds for key, seconds in one["seconds"].items()})
+            epoch = format_3(record["seconds_per_epoch"][name])
+            rates = format_spread(one["gflops"]), format_spread(one["fraction"])
+            rows.append([title, epoch, format_3(one["gflop"]), milliseconds, *rates])
         for size, gflops in record["products"].items():
-            rows.append(
-                [f"product {size} x {size}", "", "", "", told(gflops), three(gflops["median"] / record["best"])]
-            )
+            rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
+            rows.append([f"product {size} x {size}", "", "", "", *rates])
         memory = [["MB held", *(str(length) for length in record["lengths"]), "growth"]]
         memory += [
             [name, *(f"{held / 1e6:.1f}" for held in each), f"{record['growth'][name]:.3f}"]
             for name, each in record["held"].items()
         ]
-        parts = ", ".join(f"{kind} {report.percent(part)}" for kind, part in record["recurrent"]["time"].items())
+        parts = ", ".join(f"{kind} {format_percent(part)}" for kind, part in record["recurrent"]["time"].items())
         net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
         title = f"recurrent: {net}, {record['dataset']}, {machine_line(record)}"
-        return "\n\n".join([title, report.table(rows), f"time: {parts}", report.table(memory), COUNTED])
+        return "\n\n".join([title, format_table(rows), f"time: {parts}", format_table(memory), COUNTED])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.6, 3.6, 0.15)
+        from twofold.benchmarks.drawing import bars, stack
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
         rows = [*(title for title, _ in CONTENDERS.values()), *(f"product {size}" for size in record["products"])]
         rates = [*(record[name]["gflops"] for name in CONTENDERS), *record["products"].values()]
-        colors = [*(color for _, color in CONTENDERS.values()), *[canvas.BLANK] * len(record["products"])]
+        colors = [*(color for _, color in CONTENDERS.values()), *[BLANK] * len(record["products"])]
         bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
-        left.axvline(record["best"], color=canvas.INK, lw=1, ls="--")
+        left.axvline(record["best"], color=INK, lw=1, ls="--")
         times = {title: record[name]["time"] for name, (title, _) in CONTENDERS.items()}
         stack(right, "Where the time goes", "time", times)
         net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
-        canvas.headline(figure, f"The recurrent net with nothing left out: {net}, {record['precision']}")
+        canvas.suptitle(figure, f"The recurrent net with nothing left out: {net}, {record['precision']}")
         return canvas.write(figure, path)
 
 

@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.bench import Benchmark, Workbench, interleave, machine_line, spread, three, told
-from twofold.benchmarks.drawing import LOOK, bars, stack
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, interleave, spread
 from twofold.benchmarks.operations import operations, shares, square_products
+from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import RATE, burst, every_case, layers_of, pair, trainer
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.methods import Recipe
-from twofold.plots import canvas
+from twofold.plots.colors import BLANK, INK
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
 """For each device rows of the square matrices whose products show what it can do."""
@@ -55,30 +54,35 @@ class Roofline(Benchmark):
         rows = [["", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
         for name, title in (("ff", "FF, every case"), ("twin", "twin")):
             one = record[name]
-            milliseconds = told({key: 1000 * seconds for key, seconds in one["seconds"].items()})
-            rows.append([title, three(one["gflop"]), milliseconds, told(one["gflops"]), told(one["fraction"])])
+            milliseconds = format_spread({key: 1000 * seconds for key, seconds in one["seconds"].items()})
+            rates = format_spread(one["gflops"]), format_spread(one["fraction"])
+            rows.append([title, format_3(one["gflop"]), milliseconds, *rates])
         for size, gflops in record["products"].items():
-            rows.append([f"product {size} x {size}", "", "", told(gflops), three(gflops["median"] / record["best"])])
+            rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
+            rows.append([f"product {size} x {size}", "", "", *rates])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
         where = [
             f"time of {title:5}"
-            + ", ".join(f"{kind} {report.percent(part)}" for kind, part in record[name]["time"].items())
+            + ", ".join(f"{kind} {format_percent(part)}" for kind, part in record[name]["time"].items())
             for name, title in (("ff", "FF"), ("twin", "twin"))
         ]
         title = f"roofline: {record['settings']['recipe']} ({net}), {machine_line(record)}"
-        return "\n\n".join([title, report.table(rows), "\n".join(where)])
+        return "\n\n".join([title, format_table(rows), "\n".join(where)])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [[left, right]] = canvas.places(1, 2, 5.6, 3.6, 0.15)
+        from twofold.benchmarks.drawing import bars, stack
+        from twofold.plots import canvas
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
         rows = [*(LOOK[name][0] for name in ("ff", "twin")), *(f"product {size}" for size in record["products"])]
         rates = [record["ff"]["gflops"], record["twin"]["gflops"], *record["products"].values()]
-        colors = [LOOK["ff"][1], LOOK["twin"][1], *[canvas.BLANK] * len(record["products"])]
+        colors = [LOOK["ff"][1], LOOK["twin"][1], *[BLANK] * len(record["products"])]
         bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
-        left.axvline(record["best"], color=canvas.INK, lw=1, ls="--")
+        left.axvline(record["best"], color=INK, lw=1, ls="--")
         stack(right, "Where the time goes", "time", {LOOK[name][0]: record[name]["time"] for name in ("ff", "twin")})
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['precision']}"
-        canvas.headline(figure, f"Forward-Forward with nothing left out and its twin: {net}")
+        canvas.suptitle(figure, f"Forward-Forward with nothing left out and its twin: {net}")
         return canvas.write(figure, path)
 
 

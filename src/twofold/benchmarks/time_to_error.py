@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from twofold.benchmarks.bench import Benchmark, Workbench, expect, interleave, machine_line, spread, three, told
-from twofold.benchmarks.drawing import LOOK
+from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, spread
+from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import layers_of, pair, trainer, warm_up
-from twofold.cli import report
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import Recipe
 from twofold.nets.net import evaluate
-from twofold.plots import canvas
+from twofold.plots.colors import INK
 
 RECIPE = "mnist"
 
@@ -89,39 +88,40 @@ class TimeToError(Benchmark):
     def table(record: Mapping[str, Any]) -> str:
         rows = [["test error", "", "seconds", "reached", "epochs", "slow test", "fast test", "FF / twin"]]
         for target, entry in record["targets"].items():
-            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else three(entry["ratio"])
+            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else format_3(entry["ratio"])
             for name, title, (what, relative) in (("ff", "FF", first), ("twin", "twin", ("", ""))):
                 runs = entry["runs"][name]
                 last = [run["history"][-1] for run in runs]
                 tests = ("slow", "fast")
                 errors = [[epoch["error"][test] for epoch in last if test in epoch["error"]] for test in tests]
                 medians = [f"{spread(each)['median']:.2f} %" if each else "" for each in errors]
-                seconds = told(entry["seconds"][name]) if entry["seconds"][name] else "-"
+                seconds = format_spread(entry["seconds"][name]) if entry["seconds"][name] else "-"
                 reached = f"{sum(run['seconds'] is not None for run in runs)} of {len(runs)}"
                 epochs = " ".join(str(epoch["epoch"]) for epoch in last)
                 rows.append([what, title, seconds, reached, epochs, *medians, relative])
         net = f"{layers_of(record['widths'])}, {record['dataset']}"
-        return f"time-to-error: {net}, {machine_line(record)}\n\n{report.table(rows, left=(0, 1))}"
+        return f"time-to-error: {net}, {machine_line(record)}\n\n{format_table(rows, left=(0, 1))}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        figure, [panels] = canvas.places(1, len(record["targets"]), 5.2, 4.2, 0.15)
-        for place, (target, entry) in zip(panels, record["targets"].items(), strict=True):
-            place.set_visible(True)
+        from twofold.plots import canvas
+
+        figure, [panels] = canvas.subplots(1, len(record["targets"]), 5.2, 4.2, 0.15)
+        for ax, (target, entry) in zip(panels, record["targets"].items(), strict=True):
             errors = [float(target)]
             for name, (title, color) in LOOK.items():
                 for run in entry["runs"][name]:
                     each = [epoch["error"]["slow" if name == "ff" else "fast"] for epoch in run["history"]]
                     seconds = [epoch["seconds"] for epoch in run["history"]]
                     label = title if run["seed"] == 0 else None
-                    place.plot(seconds, each, "o-", color=color, ms=3.5, lw=1.5, label=label)
+                    ax.plot(seconds, each, "o-", color=color, ms=3.5, lw=1.5, label=label)
                     errors += each
-            place.axhline(float(target), color=canvas.INK, lw=1, ls="--", label="target")
-            canvas.panel(place, f"To {float(target):g} %", "seconds of training", "test error (%)")
-            canvas.scale_axis(place, np.array(errors))
-            place.set_xlim(left=0)
-            canvas.legend(place, 3)
-        canvas.headline(figure, f"Error against training time, {layers_of(record['widths'])}, {record['dataset']}")
+            ax.axhline(float(target), color=INK, lw=1, ls="--", label="target")
+            canvas.label_axes(ax, f"To {float(target):g} %", "seconds of training", "test error (%)")
+            canvas.scale_axis(ax, np.array(errors))
+            ax.set_xlim(left=0)
+            canvas.legend(ax, 3)
+        canvas.suptitle(figure, f"Error against training time, {layers_of(record['widths'])}, {record['dataset']}")
         return canvas.write(figure, path)
 
 

@@ -2,10 +2,11 @@
 
 record = claims.run("hard-neg", "smoke")
 claims.write(record, Path("results/claims"))
+claims.draw("relax", "smoke", Path("relax.png"))
 claims.listing(Path("results/claims"))
 """
 
 from twofold.claims.lab import Finding, Lab
-from twofold.claims.ledger import LEDGER, Claim, find, listing, read_results, run, write
+from twofold.claims.ledger import LEDGER, Claim, draw, find, listing, read_results, run, write
 
-__all__ = ["LEDGER", "Claim", "Finding", "Lab", "find", "listing", "read_results", "run", "write"]
+__all__ = ["LEDGER", "Claim", "Finding", "Lab", "draw", "find", "listing", "read_results", "run", "write"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,24 @@ from twofold.claims.layer import layer
 from twofold.claims.local import local
 from twofold.claims.low_activity import low_activity
 from twofold.claims.mnist import mnist
-from twofold.claims.moving import moving
+from twofold.claims.moving import draw_moving, moving
 from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
 from twofold.claims.recurrent import recurrent
-from twofold.claims.regime import regime
-from twofold.claims.relax import relax
+from twofold.claims.regime import draw_regime, regime
+from twofold.claims.relax import draw_relax, relax
 from twofold.claims.shortlist import shortlist
 from twofold.claims.slow import slow_test
-from twofold.claims.top_down import top_down
+from twofold.claims.top_down import draw_top_down, top_down
 from twofold.claims.video import video
 from twofold.errors import RunError, SettingError, unknown
 from twofold.files import read_json, write_json
+
+RESULTS = Path("results/claims")
+"""Where records are kept."""
+
+Draw = Callable[[Lab, Path, Mapping[str, Any] | None], Path]
+"""Draws a claim's picture, of the laboratory's size, to a PNG; gets the kept record of that size, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,14 @@ class Claim:
         time: where the talk says it (mm:ss), or the place in the paper for what stands there alone.
         says: the claim.
         experiment: what measures it; ``None`` where that is not built.
+        draw: what draws its picture; ``None`` where it has none.
     """
 
     id: str
     time: str
     says: str
     experiment: Callable[[Lab], Finding] | None = None
+    draw: Draw | None = None
 
 
 _CLAIMS = (
@@ -74,11 +82,11 @@ _CLAIMS = (
     Claim(
         "no-later", "17:24", "In a feedforward net, what later layers learn cannot influence earlier ones.", no_later
     ),
-    Claim("top-down", "17:56", "Context decides what an ambiguous shape is taken for.", top_down),
+    Claim("top-down", "17:56", "Context decides what an ambiguous shape is taken for.", top_down, draw_top_down),
     Claim("video", "19:31", "A still image can be treated as a dull video by a recurrent net, greedy in time.", video),
     Claim("glom", "20:09", "Each layer may get bottom-up, top-down and lateral input from the time step before.", glom),
     Claim("agree", "21:51", "Goodness is high where top-down prediction and bottom-up input agree.", agree),
-    Claim("moving", "23:29", "It works for videos that move too, if the motion is simple.", moving),
+    Claim("moving", "23:29", "It works for videos that move too, if the motion is simple.", moving, draw_moving),
     Claim(
         "recurrent", "24:03", "A recurrent net, label at the top and pixels at the bottom, reaches 1.31 %.", recurrent
     ),
@@ -91,7 +99,13 @@ _CLAIMS = (
         "On CIFAR-10, local fields, it is slightly worse than backprop, with two layers or three.",
         cifar,
     ),
-    Claim("relax", "29:14", "Top-down information diffuses to lower layers, thinner at each: through a few.", relax),
+    Claim(
+        "relax",
+        "29:14",
+        "Top-down information diffuses to lower layers, thinner at each: through a few.",
+        relax,
+        draw_relax,
+    ),
     Claim("gan", "32:32", "A generative model can predict from the hidden layers of its own greedy discriminator."),
     Claim("no-collapse", "34:18", "Sharing those layers removes the contest of two nets and mode collapse."),
     Claim("own-negatives", "34:55", "Whether a net can learn to supply its own negative data is open."),
@@ -101,7 +115,13 @@ _CLAIMS = (
     Claim("mortal", "38:42", "Weights that fit one piece of hardware cannot be copied; what they know can be taught."),
     Claim("digital", "41:55", "Digital computers can share one model, each learning a part and averaging weights."),
     Claim("power", "41:38", "A hundred trillion connections can run on thirty watts."),
-    Claim("regime", "06:03", "Cortex has many weights and little data, the opposite of backprop's use.", regime),
+    Claim(
+        "regime",
+        "06:03",
+        "Cortex has many weights and little data, the opposite of backprop's use.",
+        regime,
+        draw_regime,
+    ),
     Claim("cheap", "48:34", "Basic research of this kind needs little computing.", cheap),
     Claim(
         "hybrid", "paper section 3.2", "Without labels, hybrid images as negatives, it reaches 1.37 % on MNIST.", hybrid
@@ -178,6 +198,47 @@ def run(
     }
 
 
+def draw(
+    name: str,
+    size: str,
+    path: Path,
+    *,
+    results: Path = RESULTS,
+    runs: Path = RUNS,
+    device: str = "auto",
+    precision: str = "auto",
+    data_dir: Path | None = None,
+    progress: Watch | None = None,
+) -> Path:
+    """Draw the picture of a claim.
+
+    Args:
+        name: its id.
+        size: smoke or full, as for `run`.
+        path: the PNG to write.
+        results: folder of the kept records; one of this size is drawn, where the record has all that the picture needs.
+        runs: where trainings are kept; nets that the picture needs and that are not there are trained.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        data_dir: where data files are looked for first.
+        progress: makes the face of each training.
+
+    Returns:
+        The path.
+
+    Raises:
+        SettingError: there is no such claim or size, or the claim has no picture.
+        RunError: the record is damaged.
+    """
+    claim = find(name)
+    if claim.draw is None:
+        drawn = ", ".join(claim.id for claim in _CLAIMS if claim.draw)
+        raise SettingError(f"claim {name!r} has no picture: choose one of {drawn}")
+    lab = Lab(size, runs, device, precision, data_dir, progress)
+    record = read_result(name, results)
+    return claim.draw(lab, path, record if record and record.get("size") == size else None)
+
+
 def write(record: dict[str, Any], folder: Path) -> Path:
     """Keep a record as ``folder/ID.json``, in place of an older one; returns the file."""
     path = folder / f"{record['id']}.json"
@@ -191,14 +252,23 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         RunError: a file is damaged.
     """
-    found = {}
-    for name in LEDGER:
-        path = folder / f"{name}.json"
-        if path.exists():
-            found[name] = read_json(path)
-            if not isinstance(found[name], dict) or found[name].get("id") != name:
-                raise RunError(f"{path} is not a record of claim {name!r}: run `{_command(name)}` again")
-    return found
+    records = {name: read_result(name, folder) for name in LEDGER}
+    return {name: record for name, record in records.items() if record}
+
+
+def read_result(name: str, folder: Path) -> dict[str, Any] | None:
+    """The kept record of a claim; ``None`` where there is none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("id") != name:
+        raise RunError(f"{path} is not a record of claim {name!r}: run `{_command(name)}` again")
+    return record
 
 
 SHOWN = ("size", "holds", "talk", "measured", "twin", "seconds", "seeds")

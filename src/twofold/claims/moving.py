@@ -17,7 +17,8 @@ named wrongly (smoke: 0.65, and 50 %).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ UNTRAINED = ("turned", "stopped")
 """Ways to break that were never among the negatives."""
 ROWS = 1000
 """Videos that are watched at once in a test."""
+DRAWN = 20
+"""Test digits that move for the picture. The first is drawn; where it is swapped, another one takes its place."""
 
 Measure = Callable[[Moving | Broken, Tensor], Tensor]
 """A video and its labels ``(batch,)`` -> how much its frame at the break surprises, ``(batch,)``."""
@@ -189,3 +192,43 @@ def twin_naming_errors(net: Backprop, film: Film, dataset: Dataset) -> dict[str,
         whole += float((votes.sum(0).argmax(1) != labels).sum())
     count = len(dataset.test_labels)
     return {"naming error % (one frame)": percent(single / count), "naming error % (video)": percent(whole / count)}
+
+
+# ---- the picture ---------------------------------------------------------------------------------------------------
+
+
+def draw_moving(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
+    """Draw how the first test digit, at the fastest trained speed, surprises the net where its motion breaks.
+
+    Args:
+        lab: where the net is kept, or else trained.
+        path: the PNG to write.
+        record: of the claim; not used, since it has no single video.
+    """
+    from twofold.claims.plots import moving as plots
+
+    film, dataset, net = lab.pick(smoke=SMOKE, full=FULL), film_data(lab), taught(lab)
+    images, labels = dataset.test_images[:DRAWN], dataset.test_labels[:DRAWN]
+    generator = torch.Generator(images.device).manual_seed(SEED + 6)
+    video = launch(images, (max(film.speeds),), film.canvas, generator, free=film.since)
+    broken = breaks(film, video, generator)
+    watched = [activity_of_first(net, film, broken[kind], labels) for kind in KINDS]
+    frames, activity = (torch.stack(parts) for parts in zip(*watched, strict=True))
+    _, calm = activity_of_first(net, film, video, labels)
+    return plots.surprise(frames, activity, calm, KINDS, film.since, path, first=film.watched + 1)
+
+
+@torch.no_grad()
+def activity_of_first(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames of the first video that are like those learned from, and what the first layer makes of each.
+
+    Returns:
+        ``(frames, height, width)``, and the mean square of the layer's activities, ``(frames,)``.
+    """
+    top, units = net.top(labels), net.stack[0].bias.numel()
+    state, shown, activity = net.start(see(net, video.frame(0))), [], []
+    for frame in video.frames(1, film.frames):
+        state = net.step(see(net, frame), top, state)
+        shown.append(frame[0, 0])
+        activity.append(-state[0].goodness[0] / units)
+    return torch.stack(shown[film.watched :]), torch.stack(activity[film.watched :])

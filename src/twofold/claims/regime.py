@@ -14,7 +14,9 @@ disadvantage there (its error divided by the twin's) is smaller than with all im
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -121,3 +123,17 @@ def draw(dataset: Dataset, amount: Amount, seed: int) -> Dataset:
     return replace(
         dataset, name=name, train_images=dataset.train_images[cases], train_labels=dataset.train_labels[cases]
     )
+
+
+def draw_regime(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
+    """Draw the map of both sides' errors.
+
+    Args:
+        lab: where the nets are kept, or else trained, if there is no record.
+        path: the PNG to write.
+        record: of the claim, as it is kept.
+    """
+    from twofold.claims.plots import regime as plots
+
+    found = record or asdict(regime(lab))
+    return plots.regimes(found["measured"]["slow error %"], found["twin"]["fast error %"], path)

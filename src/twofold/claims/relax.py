@@ -33,10 +33,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -436,3 +437,35 @@ def _describe(found: Depth) -> dict[str, Any]:
 
 def _percents(shares: Tensor) -> list[float]:
     return [percent(float(share)) for share in shares]
+
+
+# ---- the picture ---------------------------------------------------------------------------------------------------
+
+
+def draw_relax(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
+    """Draw how far the label gets: by iterations, by presentations, by depth, beside the twin's error and gradient.
+
+    Args:
+        lab: where the nets are kept, or else trained.
+        path: the PNG to write.
+        record: of the claim; not used, since it has the maps of one depth only.
+    """
+    from twofold.claims.plots import relax as plots
+
+    study = examine(lab)
+    depths = sorted(study.depths)
+    return plots.relaxation(
+        {depth: 100 * found.influence.numpy() for depth, found in study.depths.items()},
+        100 * study.depths[depths[-1]].untrained[:, -1].numpy(),
+        {depth: found.gradient for depth, found in study.depths.items()},
+        {
+            depth: (found.errors[0]["slow error %"], found.errors[1]["fast error %"])
+            for depth, found in study.depths.items()
+        },
+        study.presented,
+        100 * study.influence.numpy(),
+        100 * study.trace.numpy(),
+        path,
+        shown=(depths[1], depths[-1]),
+        brief=BRIEF,
+    )

@@ -27,8 +27,9 @@ epochs; 300 test renderings.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,9 @@ WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not 
 CONTEXTS = ("T?E", "C?T")
 """In the first the shape in the middle should be read as an H, in the second as an A."""
 
+RENDERINGS = {"smoke": 100, "full": 300}
+"""Test renderings of each context, by size."""
+
 READ_SEED, TEST_SEED = 1000, 2000
 
 words = replace(
@@ -78,7 +82,7 @@ words_twin = replace(mnist_twin, data="letters", widths=words.widths, epochs=10,
 def top_down(lab: Lab) -> Finding:
     """Measure the claim ``top-down``."""
     recipe, dataset = settings(lab)
-    renderings = lab.pick(smoke=100, full=300)
+    renderings = RENDERINGS[lab.size]
     measured = look(taught(lab, recipe, dataset), renderings)
     found, before = measured["settled"].values(), measured["before"].values()
     alone = look(taught(lab, replace(recipe, top_down=False), dataset), renderings)
@@ -256,3 +260,27 @@ def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, rendering
     openings = calibrate(states, readout)
     shown = [[states(letters.render([text] * renderings, TEST_SEED, openings)[0])] for text in CONTEXTS]
     return _shares(readout, shown, 0)
+
+
+# ---- the picture ---------------------------------------------------------------------------------------------------
+
+
+def draw_top_down(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
+    """Draw what the shape is read as at each iteration, by the net and by the one without top-down input.
+
+    Args:
+        lab: where the nets are kept, or else trained.
+        path: the PNG to write.
+        record: of the claim; not used, since it has the first and the last iteration only.
+    """
+    from twofold.claims.plots import top_down as plots
+
+    recipe, dataset = settings(lab)
+    shown, readings = {}, {}
+    for name, top_down in (("", True), ("without top-down", False)):
+        net = taught(lab, replace(recipe, top_down=top_down), dataset)
+        readout = reader(net)
+        shown[name] = ambiguous(net, readout, RENDERINGS[lab.size])
+        states = [[readout.decision_function(state.numpy()) for state in settle(net, each)] for each in shown[name]]
+        readings[name] = np.array(states)
+    return plots.in_context(shown[""], readings, CONTEXTS, ("H", "A"), path)

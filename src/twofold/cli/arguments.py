@@ -122,6 +122,9 @@ class DataGet:
 class Claims:
     """The ledger of claims.
 
+    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws the picture of one that has it: top-down,
+    moving, relax or regime.
+
     Attributes:
         results: folder with the committed results.
         json: print the ledger as one JSON list.
@@ -146,6 +149,25 @@ class ClaimsRun(Where):
     size: Literal["smoke", "full"] = "smoke"
     runs: Path = Path("runs/claims")
     results: Path = Path("results")
+
+
+@dataclass(frozen=True)
+class ClaimsDraw(Where):
+    """Draw the picture of a claim: top-down, moving, relax or regime.
+
+    Attributes:
+        id: of the claim.
+        size: smoke draws small nets on the embedded data, full the real thing.
+        runs: folder of the trainings; what the picture needs and is not there is trained.
+        results: folder of the records, from which regime is drawn at full size.
+        out: the PNG to write; otherwise ID.png, at full size in docs/pictures where that exists, else in --runs.
+    """
+
+    id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
+    size: Literal["smoke", "full"] = "smoke"
+    runs: Path = Path("runs/claims")
+    results: Path = Path("results")
+    out: Path | None = None
 
 
 @dataclass(frozen=True)

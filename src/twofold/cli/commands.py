@@ -13,7 +13,7 @@ from typing import Any
 from twofold import benchmarks, data, machine, recipes
 from twofold import claims as ledger
 from twofold.cli import report
-from twofold.cli.arguments import Bench, Claims, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
+from twofold.cli.arguments import Bench, Claims, ClaimsDraw, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
 from twofold.cli.image_file import read_picture
 from twofold.cli.progress import Bar
 from twofold.errors import SettingError
@@ -146,13 +146,18 @@ def data_get(words: Sequence[str]) -> None:
 
 
 def claims(words: Sequence[str]) -> None:
-    """List the ledger or run a claim."""
-    if words[:1] != ["run"]:
+    """List the ledger, run a claim or draw it."""
+    if words[:1] == ["run"]:
+        _run_claim(parse(ClaimsRun, words[1:], "claims run"))
+    elif words[:1] == ["draw"]:
+        _draw_claim(parse(ClaimsDraw, words[1:], "claims draw"))
+    else:
         options = parse(Claims, words, "claims")
         listing = ledger.listing(options.results / "claims")
         print(json.dumps(listing) if options.json else report.ledger(listing))
-        return
-    wanted = parse(ClaimsRun, words[1:], "claims run")
+
+
+def _run_claim(wanted: ClaimsRun) -> None:
     record = ledger.run(
         wanted.id,
         wanted.size,
@@ -167,6 +172,25 @@ def claims(words: Sequence[str]) -> None:
     print(report.claim(record))
     if wanted.json:
         print(json.dumps(record))
+
+
+def _draw_claim(wanted: ClaimsDraw) -> None:
+    pictures = Path("docs/pictures")
+    folder = pictures if wanted.size == "full" and pictures.is_dir() else wanted.runs
+    path = ledger.draw(
+        wanted.id,
+        wanted.size,
+        wanted.out or folder / f"{wanted.id}.png",
+        results=wanted.results / "claims",
+        runs=wanted.runs,
+        device=wanted.device,
+        precision=wanted.precision,
+        data_dir=wanted.data_dir,
+        progress=Bar,
+    )
+    print(path)
+    if wanted.json:
+        print(json.dumps({"id": wanted.id, "size": wanted.size, "picture": str(path)}))
 
 
 def bench(words: Sequence[str]) -> None:

@@ -5,34 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from twofold.benchmarks.report import format_percent, format_table
 from twofold.training.result import Result
-
-
-def percent(share: float) -> str:
-    """An error as people read it."""
-    return f"{100 * share:.2f} %"
-
-
-def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Rows in columns, the first row being the heads; the columns in ``left`` are set left, the others right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
 
 
 def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
     """The tests of one net, and each of its layers alone where it has such errors."""
     rows = [["test", "error", "forward passes per image"]]
-    rows += [[name, percent(error), _passes(metrics, name)] for name, error in errors.items()]
+    rows += [[name, format_percent(error), _passes(metrics, name)] for name, error in errors.items()]
     rows += [[name, error, ""] for name, error in _layers(metrics)]
-    return table(rows)
+    return format_table(rows)
 
 
 def of_tests(metrics: Mapping[str, Any], chosen: Mapping[str, float]) -> dict[str, Any]:
@@ -50,7 +32,7 @@ def _passes(metrics: Mapping[str, Any], test: str) -> str:
 def _layers(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The error of each layer alone, in words."""
     each = enumerate(metrics.get("layer_error", ()), 1)
-    return [(f"layer {number} alone", percent(error)) for number, error in each]
+    return [(f"layer {number} alone", format_percent(error)) for number, error in each]
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -60,7 +42,7 @@ def comparison(results: Sequence[Result]) -> str:
     for result in results:
         last = [str(result.epochs), f"{result.seconds:.1f}", f"{result.seconds_per_epoch:.2f}"]
         for name, error in result.error.items():
-            rows.append([result.method, name, percent(error), _passes(result.metrics, name), *last])
+            rows.append([result.method, name, format_percent(error), _passes(result.metrics, name), *last])
             last = ["", "", ""]
         rows += [["", name, error, "", "", "", ""] for name, error in _layers(result.metrics)]
     first = results[0]
@@ -68,7 +50,7 @@ def comparison(results: Sequence[Result]) -> str:
     official = "official" if first.official_data else "not the official bytes"
     return (
         f"\n{first.recipe}: {widths}, {first.dataset} ({official}), seed {first.seed}, {first.precision} on "
-        f"{first.device}\n\n{table(rows)}\n\nrun: {first.run}"
+        f"{first.device}\n\n{format_table(rows)}\n\nrun: {first.run}"
     )
 
 
@@ -77,9 +59,9 @@ def answer(named: dict[str, Any]) -> str:
     rows = [["label", "goodness", "softmax"]]
     goodness = named["goodness"] or [None] * len(named["softmax"])
     for label, (liked, share) in enumerate(zip(goodness, named["softmax"], strict=True)):
-        rows.append([str(label), "" if liked is None else f"{liked:.1f}", percent(share)])
+        rows.append([str(label), "" if liked is None else f"{liked:.1f}", format_percent(share)])
     said = ", ".join(f"{test} test: {label}" for test, label in named["label"].items())
-    return f"{said}\n\n{table(rows)}"
+    return f"{said}\n\n{format_table(rows)}"
 
 
 def nested(value: Any) -> bool:
@@ -119,4 +101,4 @@ def ledger(listing: Sequence[dict[str, Any]]) -> str:
     for entry in listing:
         holds = {True: "yes", False: "no", None: "-"}[entry["holds"]]
         rows.append([entry["id"], entry["time"], holds, entry["command"] or "not built yet"])
-    return table(rows, left=range(4))
+    return format_table(rows, left=range(4))

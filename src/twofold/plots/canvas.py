@@ -1,16 +1,18 @@
-"""What all pictures have in common: colors, places, titles, axes, and a file that is written whole or not at all.
+"""What all pictures have in common: subplots, titles, axes, and a file that is written whole or not at all.
 
-An Agg canvas without global state. Forward-Forward and positive data are blue, negative data orange, the backprop twin
-grey, everywhere; the colors (Okabe and Ito's) stay apart for color-blind readers.
+Figures are rendered by matplotlib's Agg canvas, without pyplot and its global state.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from textwrap import fill
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,62 +21,93 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from twofold.files import write_bytes
+from twofold.plots.colors import INK
 
-POSITIVE, NEGATIVE, TWIN, INK, BLANK = "#0072B2", "#D55E00", "#8A8A8A", "#222222", "#D9D9D9"
-TESTS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5B3A8C")  # one color per way of testing
+Floats: TypeAlias = NDArray[np.float64]
+Values: TypeAlias = torch.Tensor | NDArray[Any] | Sequence[Any]
+
 DPI = 120
 
 
-def places(rows: int, columns: int, width: float, height: float, gap: float = 0.06) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of ``rows`` x ``columns`` hidden places, each ``width`` x ``height`` inches; with room for a title."""
+def to_array(values: Values) -> Floats:
+    """Numbers of any type, on any device, as a NumPy array of float64."""
+    tensor = values.detach().cpu() if isinstance(values, torch.Tensor) else torch.as_tensor(np.asarray(values))
+    return np.asarray(tensor.double().numpy(), dtype=np.float64)
+
+
+def subplots(
+    rows: int, columns: int, width: float, height: float, gap: float = 0.06
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with a grid of subplots and room for a title.
+
+    All subplots are hidden until they are drawn into, so that cells of the grid may stay empty.
+
+    Args:
+        rows: of the grid.
+        columns: of the grid.
+        width: of each subplot, in inches.
+        height: of each subplot, in inches.
+        gap: horizontal padding, in inches.
+    """
     layout = ConstrainedLayoutEngine(w_pad=gap, h_pad=0.06)
     figure = Figure(figsize=(max(7.4, columns * width + 0.3), rows * height + 0.9), layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False)
-    for place in axes.flat:
-        place.set_visible(False)
+    for ax in axes.flat:
+        ax.set_visible(False)
     return figure, axes.tolist()
 
 
-def headline(figure: Figure, title: str, explanation: str = "") -> None:
-    """A title above and an explanation below the panels, in as many lines as the width of the figure asks for."""
+def suptitle(figure: Figure, title: str, explanation: str = "") -> None:
+    """Set a title above all subplots and an explanation below them, broken into lines as wide as the figure."""
     inches = figure.get_figwidth()
     figure.suptitle(fill(title, int(8 * inches)), fontsize=14, color=INK, weight="bold")
     if explanation:
         figure.supxlabel(fill(explanation, int(11.5 * inches)), fontsize=11, color=INK)
 
 
-def panel(place: Axes, title: str, across: str, up: str) -> None:
-    """What a panel shows, and what runs along its axes, with units."""
-    place.set_title(title, fontsize=13, color=INK)
-    place.set_xlabel(across, fontsize=12, color=INK)
-    place.set_ylabel(up, fontsize=12, color=INK)
-    place.tick_params(labelsize=11, colors=INK)
-    place.spines[["top", "right"]].set_visible(False)
-    place.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-    place.set_axisbelow(True)
+def label_axes(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """Show a subplot with its title and, at its axes, what they are, with units."""
+    ax.set_visible(True)
+    ax.set_title(title, fontsize=13, color=INK)
+    ax.set_xlabel(xlabel, fontsize=12, color=INK)
+    ax.set_ylabel(ylabel, fontsize=12, color=INK)
+    ax.tick_params(labelsize=11, colors=INK)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#E6E6E6", linewidth=0.8)
+    ax.set_axisbelow(True)
 
 
-def legend(place: Axes, columns: int) -> None:
-    """A legend below the panel, where it covers no curve."""
-    if place.get_legend_handles_labels()[0]:
-        place.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=10.5, frameon=False)
+def frame(ax: Axes, color: str = "#BBBBBB", width: float = 0.6) -> None:
+    """Show a subplot for an image: a border, and no ticks."""
+    ax.set_visible(True)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_color(color)
+        spine.set_linewidth(width)
 
 
-def scale_axis(place: Axes, values: NDArray[np.float64]) -> None:
+def legend(ax: Axes, columns: int) -> None:
+    """Put a legend below a subplot, where it covers no curve; none where nothing is labeled."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=10.5, frameon=False)
+
+
+def scale_axis(ax: Axes, values: Floats) -> None:
     """Start the y axis at zero, or make it logarithmic, with plain numbers, if ``values`` span more than a decade."""
     some = values[values > 0]
     if not some.size or some.max() <= 10 * some.min():
-        place.set_ylim(0, 1.05 * max(some.max(initial=0), 0.1))
+        ax.set_ylim(0, 1.05 * max(some.max(initial=0), 0.1))
         return
-    place.set_yscale("log", nonpositive="clip")
-    place.set_ylim(some.min() / 1.25, some.max() * 1.25)
-    place.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    place.yaxis.set_minor_locator(NullLocator())
+    ax.set_yscale("log", nonpositive="clip")
+    ax.set_ylim(some.min() / 1.25, some.max() * 1.25)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def write(figure: Figure, path: Path) -> Path:
-    """Render ``figure`` and put it at ``path`` whole or not at all."""
+    """Render a figure and put it at ``path``, whole or not at all."""
     buffer = BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})

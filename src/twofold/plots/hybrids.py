@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from twofold.errors import DataError
-from twofold.plots.canvas import INK, NEGATIVE, POSITIVE, headline, places, write
+from twofold.plots.canvas import frame, subplots, suptitle, write
+from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 
 
 def hybrids_shown(
@@ -39,20 +40,15 @@ def hybrids_shown(
         ("another", POSITIVE, others),
         ("hybrid", NEGATIVE, hybrids),
     )
-    figure, axes = places(len(rows), len(images), 1.1, 1.15)
+    figure, axes = subplots(len(rows), len(images), 1.1, 1.15)
     for (name, color, each), line in zip(rows, axes, strict=True):
-        for column, (place, picture) in enumerate(zip(line, each, strict=True)):
-            place.set_visible(True)
+        for column, (ax, picture) in enumerate(zip(line, each, strict=True)):
+            frame(ax, color, 1.6)
             shown = np.moveaxis(picture.cpu().numpy(), 0, -1).squeeze()
-            place.imshow(shown, cmap="gray", vmin=0, vmax=1)
-            place.set_xticks([])
-            place.set_yticks([])
-            for spine in place.spines.values():
-                spine.set_color(color)
-                spine.set_linewidth(1.6)
+            ax.imshow(shown, cmap="gray", vmin=0, vmax=1)
             if not column:
-                place.set_ylabel(name, fontsize=12, color=color, weight="bold")
-    headline(
+                ax.set_ylabel(name, fontsize=12, color=color, weight="bold")
+    suptitle(
         figure,
         "Hybrid images: negative data without labels",
         "a hybrid is the image where the mask is white and the other one where it is black",

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 
 from twofold.errors import DataError
-from twofold.plots.canvas import headline, places, write
-from twofold.plots.panels import field
+from twofold.plots.canvas import subplots, suptitle, write
+from twofold.plots.weights import weight_image
 
 POINTS, UNITS = 8, 4
 """Grid points, and units at each of them, that are drawn."""
 
 
-def local_fields(weight: torch.Tensor, seen: torch.Tensor, shape: tuple[int, int, int], units: int, path: Path) -> Path:
+def local_fields(weight: torch.Tensor, mask: torch.Tensor, shape: tuple[int, int, int], units: int, path: Path) -> Path:
     """Draw the weights of units at grid points from one corner of the map to the other, blank where they see nothing.
 
     Args:
         weight: of the first layer as a matrix, ``(units, pixels)``; units are numbered as in an image.
-        seen: what each unit sees, ``(units, pixels)``, booleans.
+        mask: the pixels that each unit sees, ``(units, pixels)``, booleans.
         shape: channels, height and width of an image; 1 or 3 channels.
         units: how many there are at each grid point.
         path: the PNG to write.
@@ -29,21 +29,20 @@ def local_fields(weight: torch.Tensor, seen: torch.Tensor, shape: tuple[int, int
         DataError: the shapes do not fit together.
     """
     pixels = int(np.prod(shape))
-    if weight.shape != seen.shape or weight.shape[1:] != (pixels,) or len(weight) % units or shape[0] not in (1, 3):
+    if weight.shape != mask.shape or weight.shape[1:] != (pixels,) or len(weight) % units or shape[0] not in (1, 3):
         raise DataError(
-            f"weights of shape {tuple(weight.shape)} with fields of shape {tuple(seen.shape)}, {units} units a point, "
+            f"weights of shape {tuple(weight.shape)} with fields of shape {tuple(mask.shape)}, {units} units a point, "
             f"for images of shape {shape}: expected (units, {pixels}) twice, whole points, and 1 or 3 channels"
         )
     points = len(weight) // units
     drawn = [round(point) for point in np.linspace(0, points - 1, min(POINTS, points))]
-    figure, axes = places(min(UNITS, units), len(drawn), 1.1, 1.15)
+    figure, axes = subplots(min(UNITS, units), len(drawn), 1.1, 1.15)
     for unit, line in enumerate(axes):
-        for point, place in zip(drawn, line, strict=True):
-            place.set_visible(True)
+        for point, ax in zip(drawn, line, strict=True):
             number = unit * points + point
-            blank = ~seen[number].view(shape)[0].cpu().numpy()
-            field(place, weight[number].double().cpu().numpy(), shape, blank)
-    headline(
+            blank = ~mask[number].view(shape)[0].cpu().numpy()
+            weight_image(ax, weight[number].double().cpu().numpy(), shape, blank)
+    suptitle(
         figure,
         "Local fields of the first layer, no two units with the same weights",
         "each column is a grid point, each row another unit there; blank is what the unit does not see",

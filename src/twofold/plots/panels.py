@@ -1,4 +1,4 @@
-"""Pictures of a run: they draw what was measured elsewhere, as PNG files."""
+"""Pictures of a run: receptive fields, goodness by layer, learning curves and the worst mistakes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,27 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from twofold.errors import DataError
 from twofold.plots.canvas import (
-    BLANK,
-    INK,
-    NEGATIVE,
-    POSITIVE,
-    TESTS,
-    TWIN,
-    headline,
+    Floats,
+    Values,
+    frame,
+    label_axes,
     legend,
-    panel,
-    places,
     scale_axis,
+    subplots,
+    suptitle,
+    to_array,
     write,
 )
+from twofold.plots.colors import INK, NEGATIVE, POSITIVE, TESTS, TWIN
+from twofold.plots.weights import label_strip, weight_image
 
-Floats: TypeAlias = NDArray[np.float64]
-Values: TypeAlias = torch.Tensor | NDArray[Any] | Sequence[Any]
 Metrics: TypeAlias = Sequence[Mapping[str, Any]]
-
-WEIGHTS = LinearSegmentedColormap.from_list(
-    "weights", ["#A34700", NEGATIVE, "#FFFFFF", POSITIVE, "#005080"]
-).with_extremes(bad=BLANK)
 
 
 def receptive_fields(
@@ -51,8 +44,8 @@ def receptive_fields(
     picture are left blank in the image (light grey; white among RGB).
 
     Shown are, for each class, the units that prefer it most clearly: those whose largest label weight is the one for
-    this class, ranked by how far it exceeds the mean of their label weights. So every class is seen, and a place stays
-    empty where too few units prefer a class. Many of the units with the largest weights care for no label at all.
+    this class, ranked by how far it exceeds the mean of their label weights. So every class is seen, and a subplot
+    stays empty where too few units prefer a class. Many of the units with the largest weights care for no label at all.
 
     Args:
         weight: incoming weights, ``(units, inputs)``.
@@ -66,7 +59,7 @@ def receptive_fields(
     Raises:
         DataError: the shapes do not fit together.
     """
-    weights, columns = _array(weight), _array(label_columns).astype(np.int64)
+    weights, columns = to_array(weight), to_array(label_columns).astype(np.int64)
     pixels = int(np.prod(shape))
     if columns.shape != (classes,):
         raise DataError(f"label_columns has shape {columns.shape}: expected one column per class, ({classes},)")
@@ -90,17 +83,16 @@ def receptive_fields(
     by_class = 8 <= classes <= 12  # then a column of the figure is a class
     cells = {(row, column): unit for column, mine in enumerate(chosen) for row, unit in enumerate(mine)}
     if not by_class:
-        cells = {divmod(place, 10): unit for place, unit in enumerate(list(chain(*chosen))[:units])}
-    rows, wide = 1 + max(row for row, _ in cells), classes if by_class else min(10, 1 + max(c for _, c in cells))
-    figure, axes = places(rows, wide, 1.22, 1.22 * shape[1] / shape[2] + (0.3 if by_class else 0.45))
+        cells = {divmod(number, 10): unit for number, unit in enumerate(list(chain(*chosen))[:units])}
+    rows, per_row = 1 + max(row for row, _ in cells), classes if by_class else min(10, 1 + max(c for _, c in cells))
+    figure, axes = subplots(rows, per_row, 1.22, 1.22 * shape[1] / shape[2] + (0.3 if by_class else 0.45))
     for (row, column), unit in cells.items():
-        place = axes[row][column]
-        place.set_visible(True)
-        field(place, images[unit], shape, blank.reshape(shape[1:]))
-        _label_strip(place, labels[unit])
+        ax = axes[row][column]
+        weight_image(ax, images[unit], shape, blank.reshape(shape[1:]))
+        label_strip(ax, labels[unit])
         if row == 0 or not by_class:
-            place.set_title(f"prefer {np.argmax(labels[unit])}", fontsize=12, color=INK, weight="bold", pad=5)
-    headline(
+            ax.set_title(f"prefer {np.argmax(labels[unit])}", fontsize=12, color=INK, weight="bold", pad=5)
+    suptitle(
         figure,
         f"What {len(cells)} of {len(weights)} first-layer units respond to, and the label they prefer",
         f"image: weights from the picture{' (grey is zero)' if shape[0] == 3 else ''}; strip: weights from the label "
@@ -138,13 +130,12 @@ def goodness_by_layer(
             f"goodness of {len(positive)} positive and {len(negative)} negative layers and {len(limits)} thresholds: "
             "expected the same number of each, at least one"
         )
-    wide = 2 if len(limits) == 4 else min(3, len(limits))
-    rows = -(-len(limits) // wide)
-    figure, axes = places(rows, wide, 4.4, 3.5)
+    per_row = 2 if len(limits) == 4 else min(3, len(limits))
+    rows = -(-len(limits) // per_row)
+    figure, axes = subplots(rows, per_row, 4.4, 3.5)
     for layer, (yes, no, limit) in enumerate(zip(positive, negative, limits, strict=True)):
-        place = axes[layer // wide][layer % wide]
-        place.set_visible(True)
-        high, low = _array(yes).ravel(), _array(no).ravel()
+        ax = axes[layer // per_row][layer % per_row]
+        high, low = to_array(yes).ravel(), to_array(no).ravel()
         both = np.concatenate([high, low, [limit]])
         if not high.size or not low.size or not np.isfinite(both).all():
             raise DataError(f"layer {layer + 1}: the goodness of positive and negative cases must be finite numbers")
@@ -162,13 +153,11 @@ def goodness_by_layer(
         ):
             each = np.full(values.size, 100 / values.size)
             face = (*to_rgb(color), 0.45)
-            place.hist(
-                values, edges.tolist(), weights=each, histtype="stepfilled", fc=face, ec=color, lw=1.5, label=name
-            )
-        place.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
-        panel(place, f"Layer {layer + 1}", across, "cases (%)" if layer % wide == 0 else "")
-        legend(place, 1)
-    headline(figure, "Goodness of positive and negative cases, layer by layer")
+            ax.hist(values, edges.tolist(), weights=each, histtype="stepfilled", fc=face, ec=color, lw=1.5, label=name)
+        ax.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
+        label_axes(ax, f"Layer {layer + 1}", across, "cases (%)" if layer % per_row == 0 else "")
+        legend(ax, 1)
+    suptitle(figure, "Goodness of positive and negative cases, layer by layer")
     return write(figure, path)
 
 
@@ -192,7 +181,7 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     """
     if not metrics:
         raise DataError("no epoch to draw: the list of metrics is empty")
-    figure, grid = places(1, 3, 4.6, 4.3, 0.15)
+    figure, grid = subplots(1, 3, 4.6, 4.3, 0.15)
     error, middle, rate = grid[0]
     spread: list[Floats] = []
     styles: tuple[Any, ...] = ("-", "-.", (0, (6, 1)), (0, (1, 1)))
@@ -204,7 +193,7 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
             epochs, errors = _series([{**(e.get("validation_error") or {}), "epoch": e["epoch"]} for e in run], name)
             look: tuple[Any, Any] = colors[number % len(colors)], styles[number % len(styles)]
             spread.append(_curve(error, epochs, 100 * errors, f"{prefix}{name}", look, last=": {:.2f} %"))
-    panel(error, "Error, with its last value", "epoch", "error (%)")
+    label_axes(error, "Error, with its last value", "epoch", "error (%)")
     scale_axis(error, np.concatenate(spread))
 
     layers = max(len(epoch.get("layers") or ()) for epoch in metrics)
@@ -216,10 +205,10 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
             _curve(middle, *_series(rows, kind), f"layer {layer + 1} {kind}", look)
     if layers:
         middle.axhline(1, color=INK, linewidth=1, zorder=1)
-        panel(middle, "Mean goodness by layer (threshold = 1)", "epoch", "goodness / threshold")
+        label_axes(middle, "Mean goodness by layer (threshold = 1)", "epoch", "goodness / threshold")
     else:
         _curve(middle, *_series(metrics, "loss"), "loss", (TWIN, "-"), last=": {:.3g}")
-        panel(middle, "Loss", "epoch", "loss")
+        label_axes(middle, "Loss", "epoch", "loss")
     middle.set_ylim(0, 1.05 * middle.get_ylim()[1])
 
     for run, name, color in ((metrics, "peak", INK), (twin or (), "twin, peak", TWIN)):
@@ -227,11 +216,11 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
         if rates.size and rates.max() > 0:
             _curve(rate, epochs, 100 * rates / rates.max(), f"{name} {rates.max():.3g}", (color, "-"))
     rate.set_ylim(0, 108)
-    panel(rate, "Learning rate", "epoch", "rate (% of its peak)")
-    for place in grid[0]:
-        place.set_visible(bool(place.lines))
-        place.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-        legend(place, 2)
+    label_axes(rate, "Learning rate", "epoch", "rate (% of its peak)")
+    for ax in grid[0]:
+        ax.set_visible(bool(ax.lines))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
+        legend(ax, 2)
     return write(figure, path)
 
 
@@ -252,8 +241,8 @@ def worst_mistakes(
     Raises:
         DataError: the shapes do not fit together.
     """
-    pictures, margins = _array(images), _array(margin)
-    truth, guess = _array(labels).astype(np.int64), _array(predicted).astype(np.int64)
+    pictures, margins = to_array(images), to_array(margin)
+    truth, guess = to_array(labels).astype(np.int64), to_array(predicted).astype(np.int64)
     if pictures.ndim == 3:
         pictures = pictures[:, None]
     fit = truth.shape == guess.shape == margins.shape == (len(pictures),)
@@ -268,39 +257,27 @@ def worst_mistakes(
         figure.text(0.5, 0.5, f"No mistakes in {len(truth)} cases", ha="center", va="center", fontsize=18, color=INK)
         return write(figure, path)
     worst = wrong[np.argsort(-margins[wrong], kind="stable")][:most]
-    wide = min(10, len(worst))
-    figure, axes = places(-(-len(worst) // wide), wide, 1.22, 1.22 * pictures.shape[2] / pictures.shape[3] + 0.47)
+    per_row = min(10, len(worst))
+    figure, axes = subplots(
+        -(-len(worst) // per_row), per_row, 1.22, 1.22 * pictures.shape[2] / pictures.shape[3] + 0.47
+    )
     low, high = float(pictures.min()), float(pictures.max())
     for number, case in enumerate(worst):
-        place = axes[number // wide][number % wide]
-        place.set_visible(True)
-        _bare(place)
+        ax = axes[number // per_row][number % per_row]
+        frame(ax)
         shown = ((pictures[case] - low) / max(high - low, 1e-12)).transpose(1, 2, 0)
-        place.imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray", vmin=0, vmax=1)
-        place.set_title(f"{truth[case]} → {guess[case]}", fontsize=12, color=INK, pad=4)
+        ax.imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray", vmin=0, vmax=1)
+        ax.set_title(f"{truth[case]} → {guess[case]}", fontsize=12, color=INK, pad=4)
         margin = f"{margins[case]:#.3g}".rstrip(".") if margins[case] < 1000 else f"{margins[case]:.0f}"
-        place.set_xlabel(f"by {margin}", fontsize=10, color=INK, labelpad=3)
+        ax.set_xlabel(f"by {margin}", fontsize=10, color=INK, labelpad=3)
     which = "all of them" if len(worst) == wrong.size else f"the {len(worst)} with the largest margin"
     count = f"{wrong.size} mistake{'s' if wrong.size > 1 else ''} in {len(truth)} cases"
-    headline(
+    suptitle(
         figure,
         f"{count} ({100 * wrong.size / len(truth):.2f} %), {which}",
         "true → predicted, and by how much the goodness of the predicted label is larger",
     )
     return write(figure, path)
-
-
-def _array(values: Values) -> Floats:
-    tensor = values.detach().cpu() if isinstance(values, torch.Tensor) else torch.as_tensor(np.asarray(values))
-    return np.asarray(tensor.double().numpy(), dtype=np.float64)
-
-
-def _bare(place: Axes) -> None:
-    place.set_xticks([])
-    place.set_yticks([])
-    for spine in place.spines.values():
-        spine.set_color("#BBBBBB")
-        spine.set_linewidth(0.6)
 
 
 def _tint(color: str, strength: float) -> tuple[float, float, float]:
@@ -312,16 +289,16 @@ def _tint(color: str, strength: float) -> tuple[float, float, float]:
 def _series(metrics: Metrics, key: str) -> tuple[Floats, Floats]:
     """The epochs that have ``key``, and its values there."""
     points = [(epoch["epoch"], epoch[key]) for epoch in metrics if epoch.get(key) is not None]
-    return _array([epoch for epoch, _ in points]), _array([value for _, value in points])
+    return to_array([epoch for epoch, _ in points]), to_array([value for _, value in points])
 
 
-def _curve(place: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any, Any], *, last: str = "") -> Floats:
+def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any, Any], *, last: str = "") -> Floats:
     """Draw ``values`` in the color and line style of ``look``; ``last`` formats the last one for the legend."""
     if values.size:
         marker = "o" if len(values) <= 15 else None
         color, style = look
         label = name + last.format(values[-1])
-        place.plot(epochs, values, color=color, ls=style, marker=marker, ms=3.5, lw=1.9, label=label)
+        ax.plot(epochs, values, color=color, ls=style, marker=marker, ms=3.5, lw=1.9, label=label)
     return values
 
 
@@ -330,27 +307,3 @@ def _clearest(labels: Floats, each: int) -> list[list[int]]:
     favorite = labels.argmax(axis=1)
     order = np.argsort(-(labels.max(axis=1) - labels.mean(axis=1)), kind="stable")
     return [[int(unit) for unit in order if favorite[unit] == kind][:each] for kind in range(labels.shape[1])]
-
-
-def field(place: Axes, weights: Floats, shape: tuple[int, int, int], blank: NDArray[np.bool_]) -> None:
-    """Draw the picture weights ``(pixels,)`` of one unit, blank where ``blank`` ``(height, width)`` says so."""
-    _bare(place)
-    picture = weights.reshape(shape).transpose(1, 2, 0)
-    scale = float(np.abs(picture[~blank]).max(initial=0)) or 1.0
-    if shape[0] == 3:
-        shown = 0.5 + 0.5 * picture / scale
-        shown[blank] = 1
-        place.imshow(shown, interpolation="nearest")
-    else:
-        place.imshow(np.ma.masked_array(picture[..., 0], blank), cmap=WEIGHTS, vmin=-scale, vmax=scale)
-
-
-def _label_strip(place: Axes, weights: Floats) -> None:
-    """Draw the label weights ``(classes,)`` of one unit as numbered blocks below ``place``."""
-    strip = place.inset_axes((0.0, -0.23, 1.0, 0.19))
-    _bare(strip)
-    scale = float(np.abs(weights).max()) or 1.0
-    strip.imshow(weights[None], cmap=WEIGHTS, vmin=-scale, vmax=scale, aspect="auto")
-    for kind, value in enumerate(weights if len(weights) <= 12 else ()):
-        color = "white" if abs(value) > 0.4 * scale else INK
-        strip.text(kind, 0, str(kind), ha="center", va="center_baseline", fontsize=8.5, color=color)

@@ -9,7 +9,8 @@ import torch
 from matplotlib.ticker import MaxNLocator
 
 from twofold.errors import DataError
-from twofold.plots.canvas import INK, NEGATIVE, POSITIVE, headline, legend, panel, places, write
+from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
+from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 
 
 def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], path: Path) -> Path:
@@ -33,22 +34,21 @@ def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], 
             "twice the same (images, iterations, layers)"
         )
     layers = right.shape[2]
-    figure, [row] = places(1, layers, 4.6, 3.9, 0.12)
+    figure, [row] = subplots(1, layers, 4.6, 3.9, 0.12)
     across = np.arange(1, right.shape[1] + 1)
-    for layer, place in enumerate(row):
-        place.set_visible(True)
+    for layer, ax in enumerate(row):
         for activity, color, name in ((wrong, NEGATIVE, "wrong label"), (right, POSITIVE, "right label")):
             levels = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
             low, median, high = activity[:, :, layer].double().cpu().quantile(levels, dim=0).numpy()
-            place.fill_between(across, low, high, color=color, alpha=0.2, linewidth=0)
-            place.plot(across, median, color=color, marker="o", ms=4, lw=2, label=name)
-        place.axvspan(judged[0] - 0.4, judged[1] + 0.4, color="#EEEEEE", zorder=0, label="slow test")
-        panel(place, f"Layer {layer + 1}", "iteration", "mean squared activity" if not layer else "")
-        place.set_ylim(bottom=0)
-        place.xaxis.set_major_locator(MaxNLocator(integer=True))
-        place.tick_params(colors=INK)
-        legend(place, 3)
-    headline(
+            ax.fill_between(across, low, high, color=color, alpha=0.2, linewidth=0)
+            ax.plot(across, median, color=color, marker="o", ms=4, lw=2, label=name)
+        ax.axvspan(judged[0] - 0.4, judged[1] + 0.4, color="#EEEEEE", zorder=0, label="slow test")
+        label_axes(ax, f"Layer {layer + 1}", "iteration", "mean squared activity" if not layer else "")
+        ax.set_ylim(bottom=0)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.tick_params(colors=INK)
+        legend(ax, 3)
+    suptitle(
         figure,
         "Layers settle in front of a still image",
         "median over images; band: the middle half; the wrong label is the one that the net likes best",

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
 from twofold.errors import DataError
-from twofold.plots.canvas import INK, POSITIVE, TWIN, headline, places, write
+from twofold.plots.canvas import subplots, suptitle, write
+from twofold.plots.colors import INK, POSITIVE, TWIN
 
 Errors = Mapping[str, Mapping[str, Mapping[str, float]]]
 """By number of images and by width: mean and std, in percent."""
@@ -34,22 +35,22 @@ def regimes(ours: Errors, twins: Errors, path: Path) -> Path:
         raise DataError("a map of regimes needs the errors of both sides for the same numbers of images and widths")
     images, widths = list(ours), list(next(iter(ours.values())))
     ratio = np.array([[ours[row][column]["mean"] / twins[row][column]["mean"] for column in widths] for row in images])
-    figure, [[place]] = places(1, 1, 7.4, 0.9 * len(images) + 1)
-    place.set_visible(True)
-    drawn = place.imshow(ratio, cmap=SIDES, norm=LogNorm(1 / MOST, MOST), aspect="auto")
+    figure, [[ax]] = subplots(1, 1, 7.4, 0.9 * len(images) + 1)
+    ax.set_visible(True)
+    drawn = ax.imshow(ratio, cmap=SIDES, norm=LogNorm(1 / MOST, MOST), aspect="auto")
     for (row, column), value in np.ndenumerate(ratio):
         mine, theirs = (each[images[row]][widths[column]]["mean"] for each in (ours, twins))
         color = "white" if abs(np.log(value)) > 0.7 * np.log(MOST) else INK
-        place.text(column, row, f"{mine:.2f} : {theirs:.2f}", ha="center", va="center", fontsize=12, color=color)
-    place.set_xticks(range(len(widths)), widths, fontsize=11)
-    place.set_yticks(range(len(images)), images, fontsize=11)
-    place.tick_params(length=0, colors=INK)
-    place.spines[:].set_visible(False)
-    bar = figure.colorbar(drawn, ax=place, ticks=[1 / MOST, 1 / 2, 1, 2, MOST])
+        ax.text(column, row, f"{mine:.2f} : {theirs:.2f}", ha="center", va="center", fontsize=12, color=color)
+    ax.set_xticks(range(len(widths)), widths, fontsize=11)
+    ax.set_yticks(range(len(images)), images, fontsize=11)
+    ax.tick_params(length=0, colors=INK)
+    ax.spines[:].set_visible(False)
+    bar = figure.colorbar(drawn, ax=ax, ticks=[1 / MOST, 1 / 2, 1, 2, MOST])
     bar.ax.set_yticklabels([f"{tick:.2g}" for tick in (1 / MOST, 1 / 2, 1, 2, MOST)], fontsize=10.5)
     bar.ax.minorticks_off()
     bar.set_label("error / twin's error", fontsize=11, color=INK)
-    headline(
+    suptitle(
         figure,
         "Test error in %, Forward-Forward : backprop",
         "blue: Forward-Forward errs less often; grey: backprop does",

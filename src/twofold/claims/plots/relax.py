@@ -10,12 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
 from twofold.errors import DataError
-from twofold.plots.canvas import BLANK, INK, POSITIVE, TESTS, TWIN, headline, legend, panel, places, scale_axis, write
-
-Floats = NDArray[np.float64]
+from twofold.plots.canvas import Floats, label_axes, legend, scale_axis, subplots, suptitle, write
+from twofold.plots.colors import BLANK, INK, POSITIVE, TESTS, TWIN
 
 LEAST = 0.1
 """Influence in percent at which the colors begin; what is less is drawn as if there were none."""
@@ -67,22 +65,22 @@ def relaxation(
         or not set(influence) == set(gradient) == set(error)
     ):
         raise DataError(f"depths {list(shown)} are to be shown, expected one or two of {sorted(influence)}")
-    figure, axes = places(2, 3, 4.6, 4.2)
-    for place, depth in zip(axes[0], shown, strict=False):
-        drawn = _map(place, influence[depth], f"{depth} layers", "iterations after the label changed", 1)
-        place.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    for place, values, title in (
+    figure, axes = subplots(2, 3, 4.6, 4.2)
+    for ax, depth in zip(axes[0], shown, strict=False):
+        drawn = _map(ax, influence[depth], f"{depth} layers", "iterations after the label changed", 1)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    for ax, values, title in (
         (axes[1][0], learned, f"Long presentations, {deepest} layers"),
         (axes[1][1], trace, f"Presentations of {brief} iterations, {deepest} layers"),
     ):
-        drawn = _map(place, values.T, title, "presentations of the same image", 0)
-        place.set_xticks(range(len(presented)), [str(count) for count in presented])
-    bar = figure.colorbar(drawn, ax=[place for row in axes for place in row[:2]], pad=0.01, extend="min", aspect=36)
+        drawn = _map(ax, values.T, title, "presentations of the same image", 0)
+        ax.set_xticks(range(len(presented)), [str(count) for count in presented])
+    bar = figure.colorbar(drawn, ax=[ax for row in axes for ax in row[:2]], pad=0.01, extend="min", aspect=36)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     bar.ax.tick_params(labelsize=11, colors=INK)
     _errors(axes[0][2], error)
     _profile(axes[1][2], influence, untrained, gradient)
-    headline(
+    suptitle(
         figure,
         "Back-relaxation: how far down a net the label at its top gets",
         "maps: how far each layer's state is from where another label would have it, in % of its length (grey: less "
@@ -94,13 +92,12 @@ def relaxation(
     return write(figure, path)
 
 
-def _map(place: Axes, values: Floats, title: str, across: str, first: int) -> AxesImage:
+def _map(ax: Axes, values: Floats, title: str, across: str, first: int) -> AxesImage:
     """Layers by time or presentations, counted from ``first``; the label is above the top row, the image below all."""
-    place.set_visible(True)
-    panel(place, title, across, "layer")
-    place.grid(visible=False)
+    label_axes(ax, title, across, "layer")
+    ax.grid(visible=False)
     layers, columns = values.shape
-    drawn = place.imshow(
+    drawn = ax.imshow(
         np.clip(values, LEAST / 10, None),
         cmap=HEAT,
         norm=LogNorm(LEAST, 200),
@@ -109,35 +106,33 @@ def _map(place: Axes, values: Floats, title: str, across: str, first: int) -> Ax
         extent=(first - 0.5, first + columns - 0.5, 0.5, layers + 0.5),
         interpolation="nearest",
     )
-    place.set_yticks(range(1, layers + 1))
+    ax.set_yticks(range(1, layers + 1))
     return drawn
 
 
-def _errors(place: Axes, error: Mapping[int, tuple[float, float]]) -> None:
-    place.set_visible(True)
-    panel(place, "Error", "hidden layers", "% of held-out images")
+def _errors(ax: Axes, error: Mapping[int, tuple[float, float]]) -> None:
+    label_axes(ax, "Error", "hidden layers", "% of held-out images")
     depths = sorted(error)
     for which, (name, color, style) in enumerate((("Forward-Forward", POSITIVE, "o-"), ("twin", TWIN, "s--"))):
-        place.plot(depths, [error[depth][which] for depth in depths], style, ms=4.5, lw=1.9, color=color, label=name)
-    place.set_xticks(depths)
-    scale_axis(place, np.array([error[depth] for depth in depths]))
-    place.legend(fontsize=10, frameon=False)
+        ax.plot(depths, [error[depth][which] for depth in depths], style, ms=4.5, lw=1.9, color=color, label=name)
+    ax.set_xticks(depths)
+    scale_axis(ax, np.array([error[depth] for depth in depths]))
+    ax.legend(fontsize=10, frameon=False)
 
 
 def _profile(
-    place: Axes, influence: Mapping[int, Floats], untrained: Floats, gradient: Mapping[int, Sequence[float]]
+    ax: Axes, influence: Mapping[int, Floats], untrained: Floats, gradient: Mapping[int, Sequence[float]]
 ) -> None:
     """Settled influence by the layers between a layer and the label, and the twin's gradient."""
-    place.set_visible(True)
-    panel(
-        place, "Settled influence, and the twin's gradient", "layers between it and the label", "% (twin: of its top's)"
+    label_axes(
+        ax, "Settled influence, and the twin's gradient", "layers between it and the label", "% (twin: of its top's)"
     )
     deepest = max(influence)
     for color, (depth, values) in zip((*TESTS, POSITIVE), sorted(influence.items()), strict=False):
-        place.plot(range(depth), values[::-1, -1], "o-", ms=3.5, lw=1.9, color=color, label=f"{depth} layers")
+        ax.plot(range(depth), values[::-1, -1], "o-", ms=3.5, lw=1.9, color=color, label=f"{depth} layers")
     twin = 100 * np.array(gradient[deepest])[::-1]
-    place.plot(range(deepest), untrained[::-1], "o:", ms=3.5, lw=1.9, color=INK, label=f"{deepest}, untrained")
-    place.plot(range(deepest), twin, "s--", ms=3.5, lw=1.9, color=TWIN, label=f"{deepest}, twin")
-    scale_axis(place, np.concatenate([twin, untrained, *(values[:, -1] for values in influence.values())]))
-    place.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(place, 3)
+    ax.plot(range(deepest), untrained[::-1], "o:", ms=3.5, lw=1.9, color=INK, label=f"{deepest}, untrained")
+    ax.plot(range(deepest), twin, "s--", ms=3.5, lw=1.9, color=TWIN, label=f"{deepest}, twin")
+    scale_axis(ax, np.concatenate([twin, untrained, *(values[:, -1] for values in influence.values())]))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(ax, 3)

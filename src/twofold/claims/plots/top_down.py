@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from twofold.errors import DataError
-from twofold.plots.canvas import INK, NEGATIVE, POSITIVE, TWIN, headline, legend, panel, places, write
+from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
+from twofold.plots.colors import INK, NEGATIVE, POSITIVE, TWIN
 
 
 def in_context(
@@ -46,10 +47,8 @@ def in_context(
             f"{len(shown)} contexts and readings of shape {shapes}: expected two contexts, and for each net "
             "(2, iterations, renderings)"
         )
-    figure, [[left, middle, right]] = places(1, 3, 4.9, 4.1, 0.12)
-    for place in (left, middle, right):
-        place.set_visible(True)
-
+    figure, [[left, middle, right]] = subplots(1, 3, 4.9, 4.1, 0.12)
+    left.set_visible(True)
     columns = [np.concatenate([image[0].numpy() for image in each[:6]], 0) for each in shown]
     left.imshow(
         np.concatenate([columns[0], np.ones((len(columns[0]), 3)), columns[1]], 1), cmap="gray_r", vmin=0, vmax=1
@@ -74,7 +73,7 @@ def in_context(
             )
     middle.axhspan(35, 65, color="#EEEEEE", zorder=0, label="it does not know")
     middle.axhline(90, color=TWIN, lw=1, ls=":", label="90 %")
-    panel(middle, "Read from the middle letter's units", "iteration", "% of renderings")
+    label_axes(middle, "Read from the middle letter's units", "iteration", "% of renderings")
     middle.set_ylim(0, 103)
     middle.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(middle, 2)
@@ -87,9 +86,11 @@ def in_context(
         )
         right.hist(first[context, -1], bins, color=colors[context], alpha=0.6, label=f"{texts[context]} settled")
     right.axvline(0, color=INK, lw=1)
-    panel(right, "The two readings of the shape", f"read-out: {answers[1]} below 0, {answers[0]} above", "renderings")
+    label_axes(
+        right, "The two readings of the shape", f"read-out: {answers[1]} below 0, {answers[0]} above", "renderings"
+    )
     legend(right, 2)
-    headline(
+    suptitle(
         figure,
         "Context decides what the shape in the middle is",
         "the units see the middle letter alone; of its neighbors they know from above. The read-out was fitted on "

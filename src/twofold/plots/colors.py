@@ -1,0 +1,10 @@
+"""The colors of all pictures, Okabe and Ito's, which color-blind readers can tell apart.
+
+Forward-Forward and positive data are blue, negative data orange, the backprop twin grey, everywhere.
+"""
+
+from __future__ import annotations
+
+POSITIVE, NEGATIVE, TWIN, INK, BLANK = "#0072B2", "#D55E00", "#8A8A8A", "#222222", "#D9D9D9"
+TESTS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5B3A8C")
+"""One color for each way of testing."""
