@@ -21,17 +21,17 @@ from twofold import machine
 from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
 from twofold.benchmarks.trainer import Trainer, every_case, pair
 from twofold.files import write_json
-from twofold.layers.inputs import Images, written_out
 from twofold.layers.dense import Dense
-from twofold.learning import Narrow, judge, smooth_and_step
-from twofold.nets.feedforward import FeedForward, Softmax
+from twofold.layers.inputs import Images
+from twofold.learning import LowPrecisionCopy, judge, momentum_step
 from twofold.methods import FeedForwardRecipe
+from twofold.nets.feedforward import FeedForward, Softmax
 
 IMAGES, ROUNDS = 4000, 7
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed"
 
 
-class Forgetful(Narrow):
+class Forgetful(LowPrecisionCopy):
     """Makes the narrow copy anew at each use."""
 
     def of(self, weight: Tensor, kind: torch.dtype | None) -> Tensor:
@@ -59,7 +59,7 @@ def without_compiler(trainer: Trainer) -> None:
         if isinstance(part, Dense):
             part.judge = judge
         if isinstance(part, Dense | Softmax):
-            part.update = smooth_and_step
+            part.update = momentum_step
 
 
 def without_narrow_copies(trainer: Trainer) -> None:

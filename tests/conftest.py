@@ -16,7 +16,8 @@ from hypothesis import settings
 from helpers import AUTHORS
 from twofold.data import Dataset, as_dataset
 from twofold.data import load as load_data
-from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.recipes import RECIPES
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start as processes of their own
 torch.set_num_threads(1)  # sums in one order, and the other cores left to others

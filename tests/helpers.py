@@ -21,7 +21,6 @@ AUTHORS: dict[str, Any] = {
     **{
         "tolerance": 0.0,
         "revisit": 1.0,
-        "neutral_share": 1.0,
         "jitter": 0,
         "mirror": False,
         "validation": 0,
@@ -30,7 +29,10 @@ AUTHORS: dict[str, Any] = {
 }
 """The author's settings, written out, so that recipes may be tuned without touching a test."""
 
-SHORTCUTS: dict[str, Any] = {"tolerance": 0.3, "revisit": 0.2, "neutral_share": 0.25}
+SHORTCUTS: dict[str, Any] = {
+    "tolerance": 0.3,
+    "revisit": 0.2,
+}
 """What twofold leaves out to be fast."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.data import Dataset
-from twofold.recipes import Recipe
+from twofold.methods import Recipe
 from twofold.training import run
 from twofold.training.run import Result, Silent
 

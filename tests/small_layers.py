@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from twofold.layers.layer import Dense, Layer, LocalModule
+from twofold.layers.dense import Dense
+from twofold.layers.layer import Layer
+from twofold.layers.module import LocalModule
 from twofold.learning import Rule
 from twofold.normalize import normalize
 

@@ -20,7 +20,7 @@ from twofold.benchmarks.operations import operations, shares
 from twofold.benchmarks.peak_memory import peak, running_peak
 from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
 from twofold.data import Dataset
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
 
 CPU = torch.device("cpu")
 BENCH = Workbench(CPU, "fp32")

@@ -27,8 +27,8 @@ from twofold.claims.plots.regime import regimes
 from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load
 from twofold.errors import RunError, SettingError
+from twofold.methods import build
 from twofold.nets.feedforward import FeedForward
-from twofold.training.run import build
 
 TALK = [
     "layer", "goodness", "norm", "label-in", "irrelevant", "fast-test", "slow-test", "shortlist", "mnist",
@@ -245,9 +245,9 @@ def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_fields_agree_fully_with_labels_that_excite_as_their_images_do() -> None:
     digits = load("digits")
-    net = build(small, digits.shape, digits.classes)
+    net = build(small, digits.form)
     assert isinstance(net, FeedForward)
-    pixels = net.with_neutral_label(digits.test_images).written_out()[:, 10:]
+    pixels = net.with_neutral_label(digits.test_images).to_tensor()[:, 10:]
     means = torch.stack([pixels[digits.test_labels == label].mean(0) for label in range(10)])
     weight = net.layers[0].get_parameter("weight")
     weight[:, :10] = 3 * weight[:, 10:] @ means.T + 1

@@ -236,7 +236,7 @@ def test_without_time_it_is_the_greedy_rule() -> None:
     net, images, labels = a_net((6, 5, 4), PLAIN, lateral=True), *cases(3)
     frame, top = net.images(images), net.top(torch.cat([labels, (labels + 1) % CLASSES]))
     learner = copy.deepcopy(net)
-    learner.learn(repeat(frame, 5), top, tuple(each.repeat(2) for each in learner.start(frame)), 1.0)
+    learner.learn_video(repeat(frame, 5), top, tuple(each.repeat(2) for each in learner.start(frame)), 1.0)
     net.layers.requires_grad_()
     losses = unroll(net, repeat(frame, 5), top, through_time=False).losses
     named = dict(net.layers.named_parameters())
@@ -253,7 +253,7 @@ def test_where_there_is_one_moment_and_one_layer_both_learn_the_same_peers_inclu
         frame, top = net.images(images), net.top(torch.cat([labels, (labels + 1) % CLASSES]))
         for _ in range(3):
             start = tuple(each.repeat(2) for each in net.start(frame))
-            lesson = net.learn(repeat(frame, 1), top, start, 0.1)
+            lesson = net.learn_video(repeat(frame, 1), top, start, 0.1)
             assert len(lesson.goodness) == 1
     one, other = (net.state_dict() for net in nets)
     for name, tensor in one.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from drawn import captions, digits_weight, legend, pixels, shown
 from twofold.claims.plots import regime as plots_regime
 from twofold.errors import DataError, RunError
 from twofold.plots import panels as plots
-from twofold.plots.colors import BLANK, POSITIVE, TWIN
+from twofold.plots.colors import POSITIVE, TWIN
 
 
 def run_of(epochs: int, layers: int = 2) -> list[dict[str, Any]]:

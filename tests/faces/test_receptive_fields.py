@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from drawn import captions, digits_weight, pixels, shown
 from twofold.errors import DataError
-from twofold.layers.local import Fields
+from twofold.layers.fields import Fields
 from twofold.plots import canvas
 from twofold.plots import local_fields as plots_local
 from twofold.plots import panels as plots

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from twofold.goodness import GOODNESS
-from twofold.labels import LABEL_IN, neutral, one_of_n, overlay, prepend
-from twofold.learning import Rule, half_constant_half_linear, smooth_and_step
+from twofold.labels import LABEL_IN, neutral, one_hot, overlay, prepend
+from twofold.learning import Rule, half_constant_half_linear, momentum_step
 from twofold.negatives import NEGATIVES, hard_wrong_labels, random_wrong_labels
 from twofold.normalize import NORMALIZE, identity, normalize
 from twofold.objectives import OBJECTIVES
@@ -187,14 +187,14 @@ def test_the_ablation_without_normalization_changes_nothing() -> None:
 
 
 def test_an_overlaid_label_replaces_the_first_pixels_and_no_other() -> None:
-    images, labels = torch.rand(3, 9), one_of_n(torch.tensor([2, 0, 1]), 3, 5.0)
+    images, labels = torch.rand(3, 9), one_hot(torch.tensor([2, 0, 1]), 3, 5.0)
     stated = overlay(images, labels)
     assert stated[:, :3].tolist() == [[0, 0, 5], [5, 0, 0], [0, 5, 0]]
     assert torch.equal(stated[:, 3:], images[:, 3:])
 
 
 def test_a_prepended_label_keeps_every_pixel() -> None:
-    images, labels = torch.rand(3, 9), one_of_n(torch.tensor([2, 0, 1]), 3, 5.0)
+    images, labels = torch.rand(3, 9), one_hot(torch.tensor([2, 0, 1]), 3, 5.0)
     assert torch.equal(prepend(images, labels), torch.cat([labels, images], 1))
 
 
@@ -202,7 +202,7 @@ def test_a_prepended_label_keeps_every_pixel() -> None:
 def test_the_neutral_input_is_the_mean_of_all_stated_ones(way: str) -> None:
     """A neutral label of another size would be something that the layers have never seen the like of."""
     image, classes, strength = torch.rand(1, 12), 5, 3.0
-    stated = LABEL_IN[way](image.expand(classes, -1), one_of_n(torch.arange(classes), classes, strength))
+    stated = LABEL_IN[way](image.expand(classes, -1), one_hot(torch.arange(classes), classes, strength))
     silent = LABEL_IN[way](image, neutral(1, classes, strength, image.device))
     torch.testing.assert_close(silent, stated.mean(0, keepdim=True))
 
@@ -270,7 +270,7 @@ def test_under_a_constant_gradient_smoothing_closes_the_same_share_of_the_gap_at
     weight, velocity = torch.zeros(3, 4, dtype=torch.float64), torch.zeros(3, 4, dtype=torch.float64)
     climbed = torch.zeros_like(weight)
     for n in range(1, 6):
-        smooth_and_step(weight, velocity, gradient, 0.1, rule)
+        momentum_step(weight, velocity, gradient, 0.1, rule)
         torch.testing.assert_close(velocity, (1 - 0.8**n) * gradient)
         climbed += 0.1 * velocity
     torch.testing.assert_close(weight, climbed)
@@ -281,7 +281,7 @@ def test_weights_decay_with_the_rate_outside_the_smoothing_and_biases_do_not() -
     rule = Rule(smoothing=0.9, decay=0.5)
     weight, bias = torch.ones(2, 3, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
     for parameter in (weight, bias):
-        smooth_and_step(parameter, torch.zeros_like(parameter), torch.zeros_like(parameter), 0.1, rule)
+        momentum_step(parameter, torch.zeros_like(parameter), torch.zeros_like(parameter), 0.1, rule)
     torch.testing.assert_close(weight, torch.full_like(weight, 1 - 0.1 * 0.5))
     assert torch.equal(bias, torch.ones_like(bias))
 
@@ -290,15 +290,15 @@ def test_weights_decay_with_the_rate_outside_the_smoothing_and_biases_do_not() -
 def test_the_narrow_copy_is_renewed_with_the_weights(kind: torch.dtype) -> None:
     rule, weight, velocity = Rule(smoothing=0.5, decay=0.5), normal(3, 4), normal(3, 4, seed=1)
     narrow, expected = torch.zeros(3, 4, dtype=kind), weight.clone()
-    smooth_and_step(expected, velocity.clone(), normal(3, 4, seed=2), 0.1, rule)
-    smooth_and_step(weight, velocity, normal(3, 4, seed=2), 0.1, rule, narrow)
+    momentum_step(expected, velocity.clone(), normal(3, 4, seed=2), 0.1, rule)
+    momentum_step(weight, velocity, normal(3, 4, seed=2), 0.1, rule, narrow)
     assert torch.equal(weight, expected)
     assert torch.equal(narrow, weight.to(kind))
 
 
 def test_weights_that_are_their_own_narrow_copy_step_once() -> None:
     rule, weight = Rule(smoothing=0.0, decay=0.0), torch.zeros(2, 3, dtype=torch.float64)
-    smooth_and_step(weight, torch.zeros_like(weight), torch.ones_like(weight), 0.1, rule, weight)
+    momentum_step(weight, torch.zeros_like(weight), torch.ones_like(weight), 0.1, rule, weight)
     assert torch.equal(weight, torch.full_like(weight, 0.1))
 
 

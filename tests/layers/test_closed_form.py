@@ -14,7 +14,7 @@ from torch import Tensor
 
 from small_layers import INPUTS, LAYERS, RATE, UNITS, batch, dense_layer, seeded, the_same_as_a_module
 from twofold.goodness import GOODNESS
-from twofold.layers.layer import Dense
+from twofold.layers.dense import Dense
 from twofold.learning import Rule
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES, Objective

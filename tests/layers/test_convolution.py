@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from twofold.hybrids import hybrids
 
 from twofold import Convolution, Unsupervised
 from twofold.data import Dataset
-from twofold.layers.local import Fields, Local
+from twofold.layers.fields import Fields
+from twofold.layers.local import Local
 from twofold.learning import Rule
+from twofold.negatives import hybrids
 
 RULE = Rule(temperature=3.0, smoothing=0.0, decay=0.0, tolerance=0.1)
 MAPS = [
@@ -53,15 +54,15 @@ def test_it_learns_the_mean_of_what_its_grid_points_would_learn(fields: Fields, 
     layer, other = same(fields)
     layer.rule = other.rule = replace(RULE, peer=peer)
     positive, negative = torch.rand(2, 8, fields.inputs, generator=seeded(1), dtype=torch.float64)
-    torch.testing.assert_close(spread(layer), other.written_out())
-    before, biases = other.written_out(), other.bias.clone()
+    torch.testing.assert_close(spread(layer), other.to_tensor())
+    before, biases = other.to_tensor(), other.bias.clone()
     first, bias = layer.weight.clone(), layer.bias.clone()
     found, wanted = (each.learn(positive, negative, 0.3) for each in (layer, other))
     torch.testing.assert_close(found.positive, wanted.positive)
     torch.testing.assert_close(found.goodness, wanted.goodness)
     torch.testing.assert_close(found.need, wanted.need)
     # The change of a weight of the kernel is the mean of the changes of its copies, nothing at the points it misses.
-    change, points = other.written_out() - before, fields.units // fields.channels
+    change, points = other.to_tensor() - before, fields.units // fields.channels
     for place in ((0, 0, 0, 0), (-1, -1, 1, 2), (-1, 0, -1, -1)):
         probe = torch.zeros_like(layer.weight)
         probe[place] = 1

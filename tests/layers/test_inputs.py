@@ -16,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from twofold.labels import LABEL_IN, neutral, one_of_n
-from twofold.layers.inputs import Images, Stated, busy, join, linear, outer, written_out
-from twofold.layers.layer import Dense, Layer, LocalModule
+from twofold.labels import LABEL_IN, neutral, one_hot
+from twofold.layers.dense import Dense
+from twofold.layers.inputs import Images, LabeledImages, busy, join, linear, outer
+from twofold.layers.layer import Layer
+from twofold.layers.module import LocalModule
 from twofold.learning import Rule
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
@@ -45,17 +47,17 @@ def ready(way: str, seed: int = 0) -> Images:
 
 
 def label_vectors(variants: int, count: int) -> Tensor:
-    """Stated labels, and among them a neutral one, in the type that they come in."""
-    vectors = [one_of_n((torch.arange(count) + n) % CLASSES, CLASSES, 2.5) for n in range(variants)]
+    """LabeledImages labels, and among them a neutral one, in the type that they come in."""
+    vectors = [one_hot((torch.arange(count) + n) % CLASSES, CLASSES, 2.5) for n in range(variants)]
     if variants > 2:
         vectors[2] = neutral(count, CLASSES, 2.5, vectors[2].device)
     return torch.stack(vectors)
 
 
-def a_pair(images: Images) -> tuple[Stated, Stated]:
+def a_pair(images: Images) -> tuple[LabeledImages, LabeledImages]:
     """The images with one label each, and with another."""
     positive, negative = label_vectors(2, BATCH)
-    return Stated(images, positive[None]), Stated(images, negative[None])
+    return LabeledImages(images, positive[None]), LabeledImages(images, negative[None])
 
 
 def by_hand(way: str, vectors: Tensor) -> Tensor:
@@ -78,10 +80,10 @@ SHAPES = [(way, variants, count) for way in LABEL_IN for variants in (1, 2, 4) f
 @pytest.mark.parametrize(("way", "variants", "count"), SHAPES)
 def test_written_out_it_is_each_picture_with_its_label_at_fixed_length(way: str, variants: int, count: int) -> None:
     vectors = label_vectors(variants, count)
-    stated = Stated(ready(way), vectors)
+    stated = LabeledImages(ready(way), vectors)
     assert len(stated) == variants * count
-    torch.testing.assert_close(stated.written_out(), by_hand(way, vectors))
-    torch.testing.assert_close(written_out(stated), by_hand(way, vectors))
+    torch.testing.assert_close(stated.to_tensor(), by_hand(way, vectors))
+    torch.testing.assert_close(to_tensor(stated), by_hand(way, vectors))
 
 
 @pytest.mark.parametrize(("way", "variants", "count"), SHAPES)
@@ -90,7 +92,7 @@ def test_total_inputs_are_those_of_the_written_out_matrix(way: str, variants: in
     rows = by_hand(way, vectors)
     weight, bias = normal(UNITS, rows.shape[1]), normal(UNITS, seed=1)
     expected = rows @ weight.T + bias
-    torch.testing.assert_close(linear(Stated(ready(way), vectors), weight, bias), expected)
+    torch.testing.assert_close(linear(LabeledImages(ready(way), vectors), weight, bias), expected)
     torch.testing.assert_close(linear(rows, weight, bias), expected)
 
 
@@ -110,7 +112,7 @@ BUSY: dict[str, Callable[[int], Tensor]] = {
 def test_the_weight_gradient_is_that_of_the_written_out_matrix(way: str, variants: int, count: int, which: str) -> None:
     """Also of the pull of the peers, which all positive rows feel, whether they have a signal or not."""
     vectors = label_vectors(variants, count)
-    stated, rows = Stated(ready(way), vectors), by_hand(way, vectors)
+    stated, rows = LabeledImages(ready(way), vectors), by_hand(way, vectors)
     signal, slope, pull = BUSY[which](len(rows)), normal(len(rows), UNITS, seed=3), normal(UNITS, seed=4)
     positive = rows[: len(rows) // 2]
     expected = (signal[:, None] * slope).T @ rows + torch.outer(pull, positive.sum(0))
@@ -126,20 +128,20 @@ def test_the_weight_gradient_is_that_of_the_written_out_matrix(way: str, variant
 def test_what_goes_into_the_gradient_are_the_images_that_have_a_signal_under_any_label(some: list[bool]) -> None:
     """Work is saved only where rows are left out; a written-out matrix knows no images, only rows."""
     signal = torch.tensor(some, dtype=torch.float64)
-    stated = Stated(ready("prepend"), label_vectors(2, BATCH))
+    stated = LabeledImages(ready("prepend"), label_vectors(2, BATCH))
     images = [case for case in range(BATCH) if some[case] or some[BATCH + case]]
     assert busy(stated, signal).tolist() == images + [BATCH + case for case in images]
-    assert busy(stated.written_out(), signal).tolist() == [row for row, has in enumerate(some) if has]
+    assert busy(stated.to_tensor(), signal).tolist() == [row for row, has in enumerate(some) if has]
 
 
 @pytest.mark.parametrize("kind", ["the same images", "other images", "written out"])
 def test_two_batches_are_joined_positive_rows_first(kind: str) -> None:
     images = ready("overlay")
-    positive = Stated(images, label_vectors(2, BATCH)[:1])
-    negative = Stated(images if kind == "the same images" else ready("overlay", 1), label_vectors(2, BATCH)[1:])
-    both = join(positive, negative.written_out() if kind == "written out" else negative)
-    assert isinstance(both, Stated) == (kind == "the same images")
-    torch.testing.assert_close(written_out(both), torch.cat([positive.written_out(), negative.written_out()]))
+    positive = LabeledImages(images, label_vectors(2, BATCH)[:1])
+    negative = LabeledImages(images if kind == "the same images" else ready("overlay", 1), label_vectors(2, BATCH)[1:])
+    both = join(positive, negative.to_tensor() if kind == "written out" else negative)
+    assert isinstance(both, LabeledImages) == (kind == "the same images")
+    torch.testing.assert_close(to_tensor(both), torch.cat([positive.to_tensor(), negative.to_tensor()]))
 
 
 def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
@@ -148,7 +150,7 @@ def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
         Images(LABEL_IN["prepend"](pictures().float(), torch.zeros(BATCH, CLASSES))),
         by_hand("prepend", vectors),
     )
-    stated, weight, bias = Stated(images, vectors), normal(UNITS, rows.shape[1]), normal(UNITS, seed=1)
+    stated, weight, bias = LabeledImages(images, vectors), normal(UNITS, rows.shape[1]), normal(UNITS, seed=1)
     found = stated.linear(weight.bfloat16(), bias.bfloat16())
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.double(), rows @ weight.T + bias, rtol=0.02, atol=0.1)
@@ -179,7 +181,7 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
 def test_a_batch_costs_one_product_with_its_images(products: list[torch.dtype]) -> None:
     images, layer = ready("prepend"), Dense(PIXELS + CLASSES, UNITS, Rule(), seeded()).double()
     for vectors in (label_vectors(1, 3), label_vectors(2, BATCH), label_vectors(4, BATCH)):
-        layer(Stated(images, vectors))
+        layer(LabeledImages(images, vectors))
     positive, negative = a_pair(images)
     layer.learn(positive, negative, 0.1)
     assert products == [torch.float64]
@@ -200,10 +202,10 @@ def test_the_product_with_the_images_is_never_stale(change: str, narrow: bool) -
     layer.compute = torch.bfloat16 if narrow else None
     vectors = label_vectors(1, BATCH)
     for _ in range(3):
-        before = layer(Stated(images, vectors))
+        before = layer(LabeledImages(images, vectors))
         CHANGES[change](layer, images)
-        after = layer(Stated(images, vectors))
-        assert torch.equal(after, layer(Stated(ready("prepend"), vectors)))
+        after = layer(LabeledImages(images, vectors))
+        assert torch.equal(after, layer(LabeledImages(ready("prepend"), vectors)))
         if change != "load":
             assert not torch.equal(after, before)
 
@@ -213,7 +215,7 @@ def test_layers_that_share_images_do_not_share_the_product() -> None:
     layers = [Dense(PIXELS + CLASSES, UNITS, Rule(), seeded(seed)).double() for seed in range(2)]
     for layer in (*layers, *layers):
         expected = (by_hand("prepend", vectors) @ layer.weight.T + layer.bias).relu()
-        torch.testing.assert_close(layer(Stated(images, vectors)), expected)
+        torch.testing.assert_close(layer(LabeledImages(images, vectors)), expected)
 
 
 def test_weights_that_lie_where_others_have_lain_are_not_taken_for_them() -> None:
@@ -258,7 +260,7 @@ def test_a_layer_learns_the_same_from_it_as_from_the_written_out_matrix(
         images = ready("prepend", seed=step)
         positive, negative = a_pair(images)
         learned = short.learn(positive, negative, 0.3, weight)
-        expected = long.learn(positive.written_out(), negative.written_out(), 0.3, weight)
+        expected = long.learn(positive.to_tensor(), negative.to_tensor(), 0.3, weight)
         torch.testing.assert_close(learned, expected)
         torch.testing.assert_close(short.state_dict(), long.state_dict())
         torch.testing.assert_close(short.learning_state(), long.learning_state())
@@ -271,9 +273,9 @@ def test_where_no_case_has_a_signal_the_peers_still_pull(stated: bool) -> None:
     layer = dense_layer(Rule(objective=nothing, smoothing=0.0, decay=0.0, peer=0.2))
     images = ready("prepend")
     positive, negative = a_pair(images)
-    rows = positive.written_out()
+    rows = positive.to_tensor()
     mean = 0.9 * 0.5 + 0.1 * layer(rows).mean(0)
-    below = (positive, negative) if stated else (rows, negative.written_out())
+    below = (positive, negative) if stated else (rows, negative.to_tensor())
     assert layer.learn(below[0], below[1], 0.3).need.tolist() == [0.0] * BATCH
     pull = 0.2 * (mean.mean() - mean)
     torch.testing.assert_close(layer.weight_velocity, torch.outer(pull, rows.mean(0)))

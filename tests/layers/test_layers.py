@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from small_layers import CASES, INPUTS, LAYERS, RATE, UNITS, batch, seeded
-from twofold.layers.layer import Dense, Layer, LocalModule, dense
+from twofold.layers.dense import Dense, dense
+from twofold.layers.layer import Layer
+from twofold.layers.module import LocalModule
 from twofold.learning import Rule, sample
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES, Objective

@@ -17,11 +17,14 @@ from helpers import refusal
 from twofold.benchmarks.local import LocalLayer, Unfolded
 from twofold.data import Dataset
 from twofold.errors import SettingError
-from twofold.layers.layer import Connected, Dense
-from twofold.layers.local import SPARE, WIDE, Fields, Local, blocks_of, local, of_units, tile_of
+from twofold.layers.dense import Dense, SparseLayer
+from twofold.layers.fields import Fields, fields_for
+from twofold.layers.local import Local, local
+from twofold.layers.tiles import MAX_STORED, MIN_UNITS, blocks_of, tile_of
 from twofold.learning import Rule
-from twofold.recipes import RECIPES, UnsupervisedRecipe
-from twofold.training.run import build, load, train
+from twofold.methods import UnsupervisedRecipe, build
+from twofold.recipes import RECIPES
+from twofold.training.run import load, train
 
 CIFAR = Fields((3, 32, 32), 3, 11, margin=5)
 MNIST = (Fields((1, 28, 28), 128, 10, 6), Fields((128, 4, 4), 220, 2), Fields((220, 3, 3), 512, 2))
@@ -59,7 +62,7 @@ def test_it_learns_what_a_dense_layer_learns_that_sees_no_more(fields: Fields, t
     seen = sees(fields)
     ours = Local(fields, Rule(temperature=3.0, tolerance=0.1), seeded(), tile).double()
     dense = Dense(fields.inputs, fields.units, Rule(temperature=3.0, tolerance=0.1)).double()
-    dense.weight.copy_(ours.written_out())
+    dense.weight.copy_(ours.to_tensor())
     assert torch.equal(dense.weight != 0, seen)
     assert torch.equal(fields.mask(), seen)
     generator = seeded(1)
@@ -72,7 +75,7 @@ def test_it_learns_what_a_dense_layer_learns_that_sees_no_more(fields: Fields, t
         for one, other in ((found.positive, wanted.positive), (found.negative, wanted.negative)):
             assert torch.allclose(one, other, atol=1e-12)
         assert torch.allclose(found.need, wanted.need, atol=1e-12)
-        assert torch.allclose(ours.written_out(), dense.weight, atol=1e-12)
+        assert torch.allclose(ours.to_tensor(), dense.weight, atol=1e-12)
         assert torch.allclose(ours.bias, dense.bias, atol=1e-12)
 
 
@@ -89,7 +92,7 @@ def test_what_a_unit_does_not_see_does_not_change_it(fields: Fields) -> None:
 
 
 def test_first_weights_are_as_large_as_a_units_own_field_asks_for() -> None:
-    weight = Local(CIFAR, Rule(), seeded()).written_out()
+    weight = Local(CIFAR, Rule(), seeded()).to_tensor()
     seen = CIFAR.mask()
     corner, middle = 0, 16 * 32 + 16
     assert int(seen[corner].sum()) == 3 * 36
@@ -104,13 +107,13 @@ def test_no_more_than_twice_the_weights_are_stored(fields: Fields) -> None:
     layer = Local(fields, Rule())
     existing = int(fields.mask().sum())
     assert fields.weights == existing == int(layer.seen.seen().sum())
-    assert not layer.written_out()[~fields.mask()].any()
-    assert layer.weight.numel() <= SPARE * existing
+    assert not layer.to_tensor()[~fields.mask()].any()
+    assert layer.weight.numel() <= MAX_STORED * existing
 
 
 def test_tiles_are_as_wide_as_products_want_them() -> None:
     tile = tile_of(CIFAR)
-    assert tile[0] * tile[1] * CIFAR.channels >= WIDE
+    assert tile[0] * tile[1] * CIFAR.channels >= MIN_UNITS
     assert [tile_of(fields) for fields in MNIST] == [(1, 1)] * 3
     assert [len(blocks_of(fields, (1, 1))) for fields in MNIST] == [1] * 3
     assert sum(block.units.numel() for block in blocks_of(CIFAR, tile)) == CIFAR.units
@@ -143,10 +146,10 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
     layers = LocalLayer.layers(fields)
     ours = layers["tiles"].double()
     assert isinstance(ours, Local)
-    whole = ours.written_out()
+    whole = ours.to_tensor()
     other, masked, unfolded = (layers[name].double() for name in ("gather", "masked", "unfold"))
     assert isinstance(other, Local)
-    assert isinstance(masked, Connected)
+    assert isinstance(masked, SparseLayer)
     assert isinstance(unfolded, Unfolded)
     masked.weight.copy_(whole)
     for block, rows, columns in zip(
@@ -164,8 +167,8 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
         found = [layer.learn(positive, negative, 0.3).positive for layer in (ours, other, masked, unfolded)]
         for each in found[1:]:
             assert torch.allclose(each, found[0], atol=1e-12)
-    assert torch.allclose(masked.weight, ours.written_out(), atol=1e-12)
-    assert torch.equal(other.written_out() != 0, fields.mask())
+    assert torch.allclose(masked.weight, ours.to_tensor(), atol=1e-12)
+    assert torch.equal(other.to_tensor() != 0, fields.mask())
 
 
 @pytest.mark.slow
@@ -189,7 +192,7 @@ def test_local_layers_learn_digits_without_a_label(digits: Dataset, tmp_path: Pa
         (lambda: Fields((1, 8, 8), 0, 3), "has channels 0"),
         (lambda: Fields((1, 8, 8), 2, 3, 0), "has stride 0"),
         (lambda: Fields((1, 8, 8), 2, 3, 1, 3), "reach 3 beyond the edge, expected 0 to 2"),
-        (lambda: of_units(100, (1, 8, 8), 3), "100 units do not divide by the 6 x 6 grid points"),
+        (lambda: fields_for(100, (1, 8, 8), 3), "100 units do not divide by the 6 x 6 grid points"),
         (
             lambda: list(local([SMALL[0], SMALL[0]], Rule())),
             "sees a map (1, 7, 7), but the one below it makes (2, 5, 5)",

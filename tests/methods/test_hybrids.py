@@ -13,18 +13,19 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from twofold.hybrids import hybrids, masks
 from twofold.training.pictures import draw
 
 from helpers import nobody, refusal
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
-from twofold.methods.method import Hybrids
+from twofold.methods import UnsupervisedRecipe, build
+from twofold.methods.unsupervised import Hybrids
+from twofold.negatives import hybrids, masks
 from twofold.nets.unsupervised import Unsupervised
 from twofold.plots.hybrids import hybrids_shown
-from twofold.recipes import RECIPES, UnsupervisedRecipe
+from twofold.recipes import RECIPES
 from twofold.training import evaluate
-from twofold.training.run import build, load, method_for, name_picture, train
+from twofold.training.run import load, method_for, name_picture, train
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -39,7 +40,7 @@ def on_digits(**changes: Any) -> UnsupervisedRecipe:
 
 
 def method_of(recipe: UnsupervisedRecipe, data: Dataset) -> Hybrids:
-    method = method_for(build(recipe, data.shape, data.classes), recipe, torch.device("cpu"), len(data.train_labels))
+    method = method_for(build(recipe, data.form), recipe, torch.device("cpu"), len(data.train_labels))
     assert isinstance(method, Hybrids)
     return method
 
@@ -129,7 +130,7 @@ def test_the_softmax_reads_the_counted_layers_at_fixed_length(digits: Dataset) -
     features = net.features(net.images(digits.test_images[:50]))
     assert features.shape == (50, 150)
     assert torch.allclose(features.square().mean(1), torch.ones(50), atol=1e-3)
-    assert build(on_digits(counted_from=9), (1, 8, 8), 10).counted == range(2, 3)  # type: ignore[union-attr]
+    assert build(on_digits(counted_from=9), (1, 8, 8), 10).read == range(2, 3)  # type: ignore[union-attr]
 
 
 def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(digits: Dataset, tmp_path: Path) -> None:

@@ -25,16 +25,16 @@ from twofold.data import Dataset
 from twofold.errors import DataError, Diverged, SettingError, TwofoldError
 from twofold.goodness import GOODNESS
 from twofold.layers import recurrent as recurrence
-from twofold.layers.inputs import Constant
+from twofold.layers.inputs import CachedInput
 from twofold.learning import Rule
-from twofold.methods.recurrent import Settling
+from twofold.methods import RecurrentRecipe, build
+from twofold.methods.recurrent import RecurrentTraining
 from twofold.nets import recurrent
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
-from twofold.recipes import RecurrentRecipe
 from twofold.training import evaluate, run
-from twofold.training.run import build, method_for
+from twofold.training.run import method_for
 
 CPU = torch.device("cpu")
 RULE = Rule(GOODNESS["minus_sum_of_squares"], OBJECTIVES["swish_symba"], 5.0, smoothing=0.0, decay=0.0, peer=0.0)
@@ -160,7 +160,7 @@ CHANGES: dict[str, Callable[[Recurrent], object]] = {
 }
 
 
-def frame_of(net: Recurrent) -> Constant:
+def frame_of(net: Recurrent) -> CachedInput:
     return net.images(pictures(2).to(net.stack[0].bias.dtype))
 
 
@@ -178,7 +178,7 @@ def test_nothing_that_is_computed_once_for_all_iterations_is_ever_stale(change: 
     CHANGES[change](net)
     *_, found = net.look(frame, top)
     fresh.load_state_dict(net.state_dict())
-    *_, expected = fresh.look(Constant(frame.rows), Constant(top.rows))
+    *_, expected = fresh.look(CachedInput(frame.rows), CachedInput(top.rows))
     assert all(torch.equal(one.state, other.state) for one, other in zip(found, expected, strict=True))
     assert not torch.equal(found[1].state, before[1].state)
 
@@ -253,9 +253,9 @@ def test_a_video_that_was_refused_leaves_nothing_behind() -> None:
 # Training ------------------------------------------------------------------------------------------------------------
 
 
-def settling(recipe: RecurrentRecipe, data: Dataset) -> Settling:
+def settling(recipe: RecurrentRecipe, data: Dataset) -> RecurrentTraining:
     method = method_for(build(recipe, (1, 1, PIXELS), CLASSES), recipe, CPU, len(data.train_labels))
-    assert isinstance(method, Settling)
+    assert isinstance(method, RecurrentTraining)
     return method
 
 
@@ -286,7 +286,7 @@ def test_a_step_is_a_bottom_up_pass_and_one_lesson_under_right_and_wrong_labels(
 @pytest.mark.slow
 def test_what_is_learned_under_a_tolerance_is_on_average_what_is_learned_without() -> None:
     """Over iterations as over cases: a weak moment that was simply left out would end in other weights."""
-    frame = Constant(normalize(pictures(3).flatten(1)))
+    frame = CachedInput(normalize(pictures(3).flatten(1)))
     labels, found = torch.tensor([0, 1, 2, 3, 0, 1]), []
     for tolerance, batches in ((0.0, 1), (0.8, 1000)):
         net = a_net(replace(RULE, objective=OBJECTIVES["logistic"], tolerance=tolerance))
@@ -301,7 +301,7 @@ def test_what_is_learned_under_a_tolerance_is_on_average_what_is_learned_without
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=0.01 * scale)
 
 
-def silenced(recipe: RecurrentRecipe, data: Dataset) -> Settling:
+def silenced(recipe: RecurrentRecipe, data: Dataset) -> RecurrentTraining:
     method = settling(recipe, data)
     for layer in method.net.stack:
         layer.bias.fill_(-1.0)
@@ -341,7 +341,7 @@ def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodnes
     settings = {"widths": (100, 100), "batch": 40, "rate": 0.06, "temperature": 20.0, "decay": 0.002, "epochs": 8}
     more = {"learn_from": 1, "iterations": 8, "judge_from": 3, "judge_to": 5, "window": 8, "lateral": False}
     recipe = replace(RECIPE, **settings, **more, goodness=goodness, neutral_every=10, floor=0.1)
-    net = build(recipe, digits.shape, digits.classes)
+    net = build(recipe, digits.form)
     method = method_for(net, recipe, CPU, len(digits.train_labels))
     for epoch in range(8):
         method.epoch(digits.train_images, digits.train_labels, epoch, nobody)

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from helpers import AUTHORS
-from twofold.methods.method import ForwardForward
+from twofold.methods import FeedForwardRecipe, build
+from twofold.methods.feedforward import ForwardForward
 from twofold.negatives import NEGATIVES
-from twofold.normalize import TINY
-from twofold.recipes import RECIPES, FeedForwardRecipe
-from twofold.training.run import build
+from twofold.normalize import EPS
+from twofold.recipes import RECIPES
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ PIXELS, CLASSES, WIDTHS, CASES, EPOCHS = 20, 8, (11, 9, 7), 6, 30
 
 def normalizer(activity: Array) -> Array:
     """n(a) = a / (tiny + sqrt(mean(a^2))), case by case."""
-    return np.stack([a / (TINY + np.sqrt(np.mean(a**2))) for a in activity])
+    return np.stack([a / (EPS + np.sqrt(np.mean(a**2))) for a in activity])
 
 
 def logistic(x: Array) -> Array:
@@ -57,11 +57,11 @@ class Author:
 
     def batch(self, images: Array, labels: NDArray[np.int64], wrong: NDArray[np.int64], epoch: int) -> None:
         schedule = min(1.0, (1 + 2 * (EPOCHS - epoch)) / EPOCHS)
-        one_of_n = np.eye(CLASSES)
+        one_hot = np.eye(CLASSES)
         weight_gradients = [np.zeros_like(weight) for weight in self.weights]
         bias_gradients = [np.zeros_like(bias) for bias in self.biases]
 
-        inputs, activities = self.upwards(images, one_of_n[labels])
+        inputs, activities = self.upwards(images, one_hot[labels])
         for layer, (x, y) in enumerate(zip(inputs, activities, strict=True)):
             p = logistic(np.sum(y**2, axis=1) - y.shape[1])
             self.means[layer] = 0.9 * self.means[layer] + 0.1 * y.mean(0)
@@ -71,7 +71,7 @@ class Author:
                 weight_gradients[layer] += np.outer(signal, x[case])
                 bias_gradients[layer] += signal
 
-        inputs, activities = self.upwards(images, one_of_n[wrong])
+        inputs, activities = self.upwards(images, one_hot[wrong])
         for layer, (x, y) in enumerate(zip(inputs, activities, strict=True)):
             p = logistic(np.sum(y**2, axis=1) - y.shape[1])
             for case in range(CASES):
@@ -83,7 +83,7 @@ class Author:
         features = np.concatenate([normalizer(y) for y in activities[1:]], axis=1)
         scores = np.exp(features @ self.softmax.T)
         probabilities = scores / scores.sum(1, keepdims=True)
-        gradient = (one_of_n[labels] - probabilities).T @ features / CASES
+        gradient = (one_hot[labels] - probabilities).T @ features / CASES
         self.smoothed_softmax = 0.9 * self.smoothed_softmax + 0.1 * gradient
         self.softmax = self.softmax + 0.1 * schedule * (self.smoothed_softmax - 0.003 * self.softmax)
 

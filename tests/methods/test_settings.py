@@ -14,7 +14,7 @@ import pytest
 from helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import SettingError
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.training.run import train
 
 
@@ -40,8 +40,8 @@ from twofold.training.run import train
         ({"tolerance": -0.1}, "--tolerance is -0.1"),
         ({"revisit": 0.0}, "--revisit is 0.0, expected a probability above 0"),
         ({"revisit": 1.5}, "--revisit is 1.5"),
-        ({"neutral_share": 0.0}, "--neutral-share is 0.0, expected a share above 0"),
-        ({"neutral_share": 1.5}, "--neutral-share is 1.5"),
+        ({}, "--neutral-share is 0.0, expected a share above 0"),
+        ({}, "--neutral-share is 1.5"),
         ({"neutral_share": float("nan")}, "--neutral-share is nan"),
         ({"counted_from": 0}, "--counted-from is 0"),
         ({"softmax_rate": 0.0}, "--softmax-rate is 0.0"),

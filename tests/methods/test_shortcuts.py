@@ -19,18 +19,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import SHORTCUTS, first, nobody
 from twofold.data import Dataset
-from twofold.layers.layer import Dense, Learned
-from twofold.methods.method import Backpropagation, ForwardForward, Method, Seen
+from twofold.layers.dense import Dense
+from twofold.layers.layer import Learned
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
+from twofold.methods.backprop import Backpropagation
+from twofold.methods.feedforward import ForwardForward
+from twofold.methods.method import Method, Seen
 from twofold.negatives import NEGATIVES
 from twofold.nets.feedforward import Softmax
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.training.run import build, method_for
+from twofold.training.run import method_for
 
 CPU = torch.device("cpu")
 
 
 def method_of(recipe: Recipe, data: Dataset) -> Any:
-    return method_for(build(recipe, data.shape, data.classes), recipe, CPU, len(data.train_labels))
+    return method_for(build(recipe, data.form), recipe, CPU, len(data.train_labels))
 
 
 # Easy images ---------------------------------------------------------------------------------------------------------
@@ -43,18 +46,18 @@ class Recorder(ForwardForward):
     """Learns nothing, notes which images it is shown and what they count, and calls every second of them mistaken."""
 
     def __init__(self, recipe: FeedForwardRecipe, data: Dataset) -> None:
-        net = build(recipe, data.shape, data.classes)
+        net = build(recipe, data.form)
         super().__init__(net, recipe, torch.Generator().manual_seed(0), len(data.train_labels))  # type: ignore[arg-type]
         self.shown: list[int] = []
         self.sizes: list[int] = []
-        self.counted = torch.zeros(len(data.train_labels))
+        self.read = torch.zeros(len(data.train_labels))
 
     def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
         numbers = (images[:, 0, 0, 0] * 1000).round().long()
         assert torch.equal(numbers, cases), "the weights and logits of other images would be used"
         self.shown += numbers.tolist()
         self.sizes.append(len(labels))
-        self.counted[cases] += weight
+        self.read[cases] += weight
         return Seen(cases % 2 == 1, torch.tensor(NEEDS)[cases % 5])
 
 
@@ -102,13 +105,13 @@ def test_over_many_epochs_every_image_counts_the_same(numbered: Dataset, recipe:
     for epoch in range(epochs):
         method.epoch(numbered.train_images, numbered.train_labels, 0, nobody)
         if epoch == 0:
-            assert torch.equal(method.counted, torch.ones(1000))
+            assert torch.equal(method.read, torch.ones(1000))
     chances = wanted(method.recipe)
     spread = ((1 / chances - 1) / epochs).sqrt()
-    assert ((method.counted / epochs - 1).abs() <= 5 * spread + 1e-5).all()
+    assert ((method.read / epochs - 1).abs() <= 5 * spread + 1e-5).all()
     for chance in set(chances.tolist()):
         group = chances == chance
-        mean = (method.counted[group] / epochs).mean()
+        mean = (method.read[group] / epochs).mean()
         assert abs(mean - 1) <= 4 * spread[group][0] / math.sqrt(int(group.sum())) + 1e-5
 
 

@@ -21,22 +21,25 @@ from twofold.data import Dataset, mirror
 from twofold.errors import SettingError
 from twofold.goodness import GOODNESS
 from twofold.layers.connectivity import Connectivity, Full, Masked
-from twofold.layers.layer import Dense
-from twofold.layers.local import Fields, Tiled, of_units, seen_from
+from twofold.layers.dense import Dense
+from twofold.layers.fields import Fields, fields_for
+from twofold.layers.tiles import Tiled, top_down
 from twofold.learning import Rule
-from twofold.methods.method import Backpropagation
+from twofold.methods.backprop import Backpropagation
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 from twofold.normalize import centered, normalize
 from twofold.objectives import OBJECTIVES
-from twofold.recipes import RECIPES, BackpropRecipe, RecurrentRecipe, as_twin
-from twofold.training.run import build, load, needed_memory, train
+from twofold.recipes import RECIPES, as_twin
+from twofold.methods import BackpropRecipe, RecurrentRecipe
+from twofold.methods import build
+from twofold.training.run import load, needed_memory, train
 
 IMAGE, CASES, CLASSES = (2, 6, 5), 4, 3
 NEARLY = {"rtol": 1e-3, "atol": 1e-5}
-FIRST = of_units(3 * 30, IMAGE, 3, 1, 1)
-SECOND = of_units(2 * 30, FIRST.above, 5, 1, 2)
+FIRST = fields_for(3 * 30, IMAGE, 3, 1, 1)
+SECOND = fields_for(2 * 30, FIRST.above, 5, 1, 2)
 COARSE = Fields((3, 7, 7), 4, 3, 2)
 RULE = Rule(GOODNESS["minus_sum_of_squares"], OBJECTIVES["swish_symba"], 3.0, smoothing=0.5, decay=0.1, peer=0.1)
 
@@ -55,8 +58,8 @@ KINDS: dict[str, Callable[[], Connectivity]] = {
     "fields": lambda: Tiled(FIRST),
     "fields, one tile": lambda: Tiled(SECOND, SECOND.grid),
     "fields, a tile for each point": lambda: Tiled(SECOND, (1, 1)),
-    "seen from above": lambda: seen_from(SECOND),
-    "seen from above, a coarser grid": lambda: seen_from(COARSE),
+    "seen from above": lambda: top_down(SECOND),
+    "seen from above, a coarser grid": lambda: top_down(COARSE),
 }
 
 
@@ -64,7 +67,7 @@ KINDS: dict[str, Callable[[], Connectivity]] = {
 def test_products_are_those_of_the_written_out_matrix(kind: str) -> None:
     seen = KINDS[kind]().double()
     weight = seen.draw(torch.ones(seen.units), seeded()).double()
-    whole = seen.written_out(weight)
+    whole = seen.to_tensor(weight)
     assert whole.shape == (seen.units, seen.inputs)
     assert torch.equal((whole != 0).sum(1), seen.seen())
     rows, total = rand(6, seen.inputs), rand(6, seen.units, seed=1)
@@ -73,24 +76,24 @@ def test_products_are_those_of_the_written_out_matrix(kind: str) -> None:
 
     wanted, gradient = rand(seen.units, 6, seed=2), torch.full_like(weight, torch.nan)
     seen.gather(gradient, wanted, rows, 1.0)
-    first = seen.written_out(seen.mask(gradient.clone()))
+    first = seen.to_tensor(seen.mask(gradient.clone()))
     torch.testing.assert_close(first, (wanted @ rows).where(whole != 0, 0.0))
     seen.gather(gradient, 2 * wanted, rows, 0.25)
-    torch.testing.assert_close(seen.written_out(seen.mask(gradient)), 1.25 * first)
+    torch.testing.assert_close(seen.to_tensor(seen.mask(gradient)), 1.25 * first)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_units_first_weights_are_as_large_as_asked_for(kind: str) -> None:
     seen = KINDS[kind]()
     scale = torch.arange(1.0, seen.units + 1)
-    plain, scaled = (seen.written_out(seen.draw(each, seeded())) for each in (torch.ones(seen.units), scale))
+    plain, scaled = (seen.to_tensor(seen.draw(each, seeded())) for each in (torch.ones(seen.units), scale))
     torch.testing.assert_close(scaled, scale[:, None] * plain)
 
 
 def test_units_see_from_above_what_sees_them() -> None:
     for fields in (FIRST, SECOND, COARSE, Fields((2, 7, 6), 3, 3)):
-        seen = seen_from(fields)
-        whole = seen.written_out(seen.draw(torch.ones(seen.units), seeded()))
+        seen = top_down(fields)
+        whole = seen.to_tensor(seen.draw(torch.ones(seen.units), seeded()))
         assert torch.equal(whole != 0, fields.mask().T)
 
 
@@ -98,7 +101,7 @@ def nets(**options: Any) -> tuple[Recurrent, Recurrent]:
     """A recurrent net with fields in both directions, and the same with masks."""
     made = []
     for masks in (False, True):
-        seen: list[dict[str, Connectivity]] = [{"below": Tiled(FIRST), "above": seen_from(SECOND)}]
+        seen: list[dict[str, Connectivity]] = [{"below": Tiled(FIRST), "above": top_down(SECOND)}]
         seen.append({"below": Tiled(SECOND)})
         if masks:
             seen = [{"below": Masked(FIRST.mask()), "above": Masked(SECOND.mask().T.contiguous())}]
@@ -110,7 +113,7 @@ def nets(**options: Any) -> tuple[Recurrent, Recurrent]:
     ours, other = made
     for mine, theirs in zip(ours.stack, other.stack, strict=True):
         for name, weight in theirs.weights.items():
-            weight.copy_(mine.seen[name].written_out(mine.weights[name]))
+            weight.copy_(mine.seen[name].to_tensor(mine.weights[name]))
     return ours, other
 
 
@@ -125,14 +128,14 @@ def test_a_recurrent_net_with_fields_learns_what_one_with_masks_learns(label_to:
         for net in (ours, other):
             frame = net.images(images)
             start = tuple(each.repeat(2) for each in net.start(frame))
-            net.learn(repeat(frame, 4), net.top(labels), start, 0.1, window=3)
+            net.learn_video(repeat(frame, 4), net.top(labels), start, 0.1, window=3)
     images = rand(CASES, *IMAGE, seed=9)
     torch.testing.assert_close(
         ours.goodness(images, ours.every_label(images)), other.goodness(images, other.every_label(images))
     )
     for mine, theirs, before in zip(ours.stack, other.stack, first, strict=True):
         for name, weight in theirs.weights.items():
-            torch.testing.assert_close(mine.seen[name].written_out(mine.weights[name]), weight.data)
+            torch.testing.assert_close(mine.seen[name].to_tensor(mine.weights[name]), weight.data)
             there = before[name] != 0
             assert not weight[~there].any()
             assert (weight != before[name])[there].float().mean() > 0.9
@@ -155,7 +158,7 @@ def test_a_twin_with_fields_learns_what_one_with_masks_learns() -> None:
     for seen in ([Tiled(FIRST), Tiled(SECOND)], [Masked(FIRST.mask()), Masked(SECOND.mask())]):
         made.append(Backprop(60, (90, 60), CLASSES, seeded(), seen=seen, center=True).double())
     for mine, theirs in zip(*(net.stack for net in made), strict=True):
-        theirs.weight.data = mine.seen.written_out(mine.weight)
+        theirs.weight.data = mine.seen.to_tensor(mine.weight)
     for net in made:
         net.stack[-1].weight.data = rand(CLASSES, 60)
     methods = [Backpropagation(net, replace(twin, rate=0.1, decay=0.1), torch.Generator(), CASES) for net in made]
@@ -164,7 +167,7 @@ def test_a_twin_with_fields_learns_what_one_with_masks_learns() -> None:
         for method in methods:
             method.step(rand(CASES, *IMAGE, seed=number), labels, cases, torch.ones(CASES), 0.0)
     for mine, theirs in zip(*(net.stack for net in made), strict=True):
-        torch.testing.assert_close(mine.seen.written_out(mine.weight), theirs.weight.data)
+        torch.testing.assert_close(mine.seen.to_tensor(mine.weight), theirs.weight.data)
     for fields, layer in zip((FIRST, SECOND), made[1].stack, strict=False):
         assert torch.equal(layer.weight != 0, fields.mask())
 

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from twofold.errors import SettingError
-from twofold.layers.layer import Dense, LocalModule, dense
+from twofold.layers.dense import Dense, dense
+from twofold.layers.module import LocalModule
 from twofold.learning import Rule
-from twofold.methods.method import Backpropagation
+from twofold.methods import BackpropRecipe
+from twofold.methods.backprop import Backpropagation
 from twofold.nets.backprop import Backprop
 from twofold.nets.classifier import standard
 from twofold.nets.feedforward import FeedForward
-from twofold.normalize import TINY, identity
-from twofold.recipes import BackpropRecipe
+from twofold.normalize import EPS, identity
 from twofold.training import evaluate
 
 PIXELS, CLASSES, WIDTHS, IMAGES = 12, 5, (9, 8, 7), 11
@@ -52,7 +53,7 @@ def by_hand(
     """Raw activities of every layer for one image, by the formulas alone."""
 
     def at_length_one(vector: Tensor) -> Tensor:
-        return vector / (TINY + vector.square().mean().sqrt())
+        return vector / (EPS + vector.square().mean().sqrt())
 
     pixels = image.flatten().tolist()
     below = torch.tensor(
@@ -94,7 +95,7 @@ def test_the_fast_test_reads_the_counted_layers_under_the_neutral_label(label_in
     fast = net.fast(images())
     for image, logits in zip(images(), fast, strict=True):
         activities = by_hand(net, image, [2.5 / CLASSES] * CLASSES)[min(counted_from, 3) - 1 :]
-        features = torch.cat([a / (TINY + a.square().mean().sqrt()) for a in activities])
+        features = torch.cat([a / (EPS + a.square().mean().sqrt()) for a in activities])
         torch.testing.assert_close(logits, net.softmax.weight @ features)
 
 
@@ -299,7 +300,7 @@ def plain(net: Backprop) -> nn.Sequential:
 
 def at_length_one(pictures: Tensor) -> Tensor:
     flat = pictures.flatten(1)
-    return flat / (TINY + flat.square().mean(1, keepdim=True).sqrt())
+    return flat / (EPS + flat.square().mean(1, keepdim=True).sqrt())
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.01])

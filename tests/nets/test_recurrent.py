@@ -19,11 +19,12 @@ from torch import Tensor
 from twofold.benchmarks.peak_memory import peak
 from twofold.goodness import GOODNESS
 from twofold.layers.connectivity import Masked
-from twofold.layers.inputs import Constant
+from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import RecurrentLayer, settle
 from twofold.learning import Rule
 from twofold.nets import recurrent
-from twofold.nets.recurrent import Lesson, Recurrent
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.video import VideoResult
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
 
@@ -52,10 +53,10 @@ def a_net(rule: Rule = RULE, widths: tuple[int, ...] = WIDTHS, inputs: int = INP
     return net
 
 
-VIDEOS: dict[str, Callable[[int, int], list[Tensor | Constant]]] = {
-    "a still image that both share": lambda inputs, count: [Constant(normalize(rand(CASES, inputs)))] * count,
+VIDEOS: dict[str, Callable[[int, int], list[Tensor | CachedInput]]] = {
+    "a still image that both share": lambda inputs, count: [CachedInput(normalize(rand(CASES, inputs)))] * count,
     "frames that both share": lambda inputs, count: [
-        Constant(normalize(rand(CASES, inputs, seed=number))) for number in range(count)
+        CachedInput(normalize(rand(CASES, inputs, seed=number))) for number in range(count)
     ],
     "frames that all differ": lambda inputs, count: [
         normalize(rand(2 * CASES, inputs, seed=number)) for number in range(count)
@@ -66,12 +67,12 @@ VIDEOS: dict[str, Callable[[int, int], list[Tensor | Constant]]] = {
 }
 
 
-def started(net: Recurrent, frame: Tensor | Constant) -> recurrent.State:
+def started(net: Recurrent, frame: Tensor | CachedInput) -> recurrent.State:
     """The state after the bottom-up pass, of positive and negative cases."""
     return tuple(each.repeat(2 * CASES // len(each.state)) for each in net.start(frame))
 
 
-def learn(net: Recurrent, video: list[Tensor | Constant], **options: Any) -> Lesson:
+def learn(net: Recurrent, video: list[Tensor | CachedInput], **options: Any) -> VideoResult:
     return net.learn(iter(video), net.top(LABELS), started(net, video[0]), RATE, **options)
 
 
@@ -142,8 +143,8 @@ class WrittenOut:
         return goodness, torch.stack(needs).amax(0), states
 
 
-def written_out(frame: Tensor | Constant) -> Tensor:
-    return frame.rows.repeat(2, 1) if isinstance(frame, Constant) else frame
+def to_tensor(frame: Tensor | CachedInput) -> Tensor:
+    return frame.rows.repeat(2, 1) if isinstance(frame, CachedInput) else frame
 
 
 def assert_the_same_weights(net: Recurrent, oracle: WrittenOut) -> None:
@@ -156,13 +157,15 @@ def assert_the_same_weights(net: Recurrent, oracle: WrittenOut) -> None:
 # Oracle: autograd ----------------------------------------------------------------------------------------------------
 
 
-def assert_the_closed_form(net: Recurrent, video: list[Tensor | Constant], weight: Tensor | None, first: int) -> None:
+def assert_the_closed_form(
+    net: Recurrent, video: list[Tensor | CachedInput], weight: Tensor | None, first: int
+) -> None:
     """Several updates, so that smoothing, decay and running means are in it; and what was noticed on the way."""
     oracle, before = WrittenOut(net), copy.deepcopy(net.state_dict())
     for _ in range(3):
         lesson = learn(net, video, weight=weight, first=first, window=len(video))
         counts = torch.ones(CASES, dtype=torch.float64) if weight is None else weight
-        goodness, need, states = oracle.learn([written_out(frame) for frame in video], LABELS, counts, first)
+        goodness, need, states = oracle.learn([to_tensor(frame) for frame in video], LABELS, counts, first)
         assert_the_same_weights(net, oracle)
         torch.testing.assert_close(lesson.goodness, goodness)
         torch.testing.assert_close(lesson.need, need)

@@ -19,9 +19,9 @@ from helpers import SHORTCUTS
 from twofold import machine
 from twofold.data import Dataset
 from twofold.errors import Diverged, RunError, SettingError
-from twofold.layers.layer import dense
+from twofold.layers.dense import dense
 from twofold.learning import Rule
-from twofold.recipes import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.training import run
 from twofold.training.offload import keep_on_disk
 

@@ -16,7 +16,8 @@ import torch
 from helpers import SHORTCUTS, hashes
 from runs import CtrlC, outcome, train
 from twofold.data import Dataset
-from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.recipes import RECIPES
 from twofold.training import evaluate, run, run_folder
 
 pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
@@ -30,7 +31,7 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 # Interrupted and resumed ---------------------------------------------------------------------------------------------
 
-WIDE = {**SHORTCUTS, "tolerance": 0.9, "objective": "swish_symba", "rate": 0.1}
+MIN_UNITS = {**SHORTCUTS, "tolerance": 0.9, "objective": "swish_symba", "rate": 0.1}
 """All that twofold leaves out, and so that on tiny data some is."""
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -39,8 +40,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "layer by layer": {"layer_by_layer": True},
     "jitter": {"jitter": 1},
     "validation": {"validation": 8},
-    "shortcuts": WIDE,
-    "shortcuts, jitter": {**WIDE, "jitter": 1},
+    "shortcuts": MIN_UNITS,
+    "shortcuts, jitter": {**MIN_UNITS, "jitter": 1},
     "twin": {"twin": True},
     "twin, jitter": {"twin": True, "jitter": 1},
     "twin, shortcuts": {"twin": True, "rate": 0.5, "tolerance": 0.6, "revisit": 0.2},

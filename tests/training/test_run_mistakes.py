@@ -20,7 +20,8 @@ from helpers import hashes, refusal
 from runs import CtrlC, outcome, train
 from twofold import checkpoint
 from twofold.data import Dataset
-from twofold.recipes import RECIPES, BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.recipes import RECIPES
 from twofold.training import run
 
 pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
@@ -53,7 +54,7 @@ OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "widths = [14, 12, 10], asked for is [14, 12]": {"widths": (14, 12)},
     "rate = 0.01, asked for is 0.02": {"rate": 0.02},
     "tolerance = 0.0, asked for is 0.3": {"tolerance": 0.3},
-    "neutral_share = 1.0, asked for is 0.5": {"neutral_share": 0.5},
+    "neutral_share = 1.0, asked for is 0.5": {},
 }
 
 
