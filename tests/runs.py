@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from twofold.data import Dataset
 from twofold.methods import Recipe
 from twofold.training import run
-from twofold.training.run import Result, Silent
+from twofold.training.result import Result
 
 
 def train(recipe: Recipe, folder: Path, data: Dataset, **options: Any) -> Result:
     return run.train(recipe, folder, data, **{"device": "cpu", "precision": "fp32", **options})
 
 
-class CtrlC(Silent):
+class CtrlC:
     """Stops the training after ``after`` epochs; with a fraction, in the middle of one."""
 
     def __init__(self, after: float) -> None:
@@ -33,4 +32,4 @@ class CtrlC(Silent):
 
 def outcome(result: Result) -> dict[str, Any]:
     """A result, without what depends on the clock and the folder."""
-    return {key: value for key, value in asdict(result).items() if key not in ("seconds", "seconds_per_epoch", "run")}
+    return {key: value for key, value in result.to_json().items() if key not in ("seconds", "seconds_per_epoch", "run")}

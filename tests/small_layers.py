@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.layers.dense import Dense
-from twofold.layers.layer import Layer
+from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.module import LocalModule
 from twofold.learning import Rule
 from twofold.normalize import normalize
@@ -38,7 +38,7 @@ def the_same_as_a_module(layer: Dense, rule: Rule) -> LocalModule:
     return LocalModule(nn.Sequential(linear, nn.ReLU()), UNITS, rule).double()
 
 
-LAYERS: dict[str, Callable[[Rule], Layer]] = {
+LAYERS: dict[str, Callable[[Rule], FeedForwardLayer]] = {
     "dense": dense_layer,
     "module": lambda rule: the_same_as_a_module(dense_layer(rule), rule),
 }
