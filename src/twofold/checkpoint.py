@@ -1,4 +1,4 @@
-"""Saving: tensors in safetensors files, never a pickle; every file is written whole or not at all."""
+"""Save tensors in safetensors files, never in a pickle; every file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twofold.files import replacing
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors, and JSON-able facts in the header.
+    """Write named tensors, and in the header facts that JSON can hold.
 
     Raises:
         RunError: the disk is full or the folder cannot be written. An older file at ``path`` is untouched.
@@ -48,7 +48,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy ``tensors`` into ``targets`` of the same names and shapes, all or none.
+    """Copy ``tensors`` into ``targets`` of the same names and shapes, either all or none.
 
     Raises:
         RunError: a name or a shape differs: the file belongs to another architecture.
@@ -67,5 +67,5 @@ def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: P
 
 
 def module_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and all buffers, also those that only learning needs, by name."""
+    """Return all parameters and buffers by name, including the buffers that only learning needs."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}

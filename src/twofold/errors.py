@@ -1,4 +1,4 @@
-"""What can go wrong because of what twofold was given: each is told in one line that says what to do."""
+"""Errors caused by the input, a file or a setting; each message is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class TwofoldError(Exception):
 
 
 class DataError(TwofoldError, ValueError):
-    """Data that are missing, damaged, or of another shape or range than expected."""
+    """Data that is missing or damaged, or does not have the expected shape or range."""
 
 
 class RunError(TwofoldError):
@@ -23,11 +23,11 @@ class SettingError(TwofoldError, ValueError):
 
 
 class Diverged(TwofoldError):
-    """Training stopped by itself: a layer's numbers are not finite any more, or the layer has collapsed."""
+    """Training that stopped itself, because a layer's numbers are no longer finite or the layer has collapsed."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> SettingError:
-    """The error for a ``name`` that is none of ``known``, with the nearest one suggested."""
+    """Return the error for a ``name`` that is not among ``known``; it suggests the nearest one."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from twofold.errors import RunError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary neighbour of ``path`` to write to; it is renamed at the end, so that ``path`` is never half-written.
+    """Yield a temporary file next to ``path``; it is renamed at the end, so that ``path`` is never half-written.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written. What was at ``path`` before is untouched.
+        RunError: the disk is full or the folder cannot be written. A file that was already at ``path`` is untouched.
     """
     temporary: Path | None = None
     try:
@@ -56,7 +56,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        RunError: there is no such file, or it is no JSON.
+        RunError: there is no such file, or it is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""How much a layer likes what it sees: goodness functions of an activity vector.
+"""Goodness functions: a score of a layer's activity vector that is high for positive data.
 
 All take activities ``(batch, units)`` and give goodness ``(batch,)`` in at least float32, a sum or a mean over the
-units as the formula says. The slope is *half* the derivative, so that the slope of a sum of squares is the activity
+units, as the formula says. The slope is *half* the derivative, so that the slope of a sum of squares is the activity
 itself; the factor 2 belongs to the learning rate, as in the author's own code.
 """
 
@@ -21,7 +21,7 @@ class Goodness:
     Attributes:
         value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
         slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``, and 0 where the activity is 0: a
-            unit that is silent has no slope through its rectifier.
+            silent unit has no slope through its rectifier.
         threshold: number of units -> the goodness at which p(positive) = ½.
     """
 
@@ -31,7 +31,7 @@ class Goodness:
 
 
 def accumulate_dtype(tensor: Tensor) -> torch.dtype:
-    """The type in which sums over units are taken: float32, or the tensor's own where that is wider."""
+    """Return the dtype in which to sum over units: float32, or the tensor's own if that is wider."""
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
@@ -84,7 +84,7 @@ mean_of_squares = Goodness(
     _slope_of_mean,
     _one,
 )
-"""g = Σ yⱼ² / units, threshold 1. The slope is smaller by the number of units: the rate wants to be larger by it."""
+"""g = Σ yⱼ² / units, threshold 1. The slope is ``units`` times smaller, so the rate should be that much larger."""
 
 sum_of_activities = Goodness(_sum_of_activities, _half_where_active, _half)
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""

@@ -1,7 +1,7 @@
-"""How a label gets into a picture (talk 10:57).
+"""Put a label into an image (talk 10:57).
 
-A label is a vector with one number per class: one-hot times a strength for a stated label, the same small number
-everywhere for the neutral one. Positive, negative and neutral input differ in it alone.
+A label is a vector with one number per class: one-hot times a strength for one of the classes, the same small
+number everywhere for the neutral label. Positive, negative and neutral inputs differ in this vector alone.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from twofold.errors import SettingError, unknown
 
 
 def one_hot(labels: Tensor, classes: int, strength: float) -> Tensor:
-    """Label numbers ``(batch,)`` -> label vectors ``(batch, classes)``, ``strength`` at the label and 0 elsewhere."""
+    """Turn labels ``(batch,)`` into label vectors ``(batch, classes)``: ``strength`` at the label, 0 elsewhere."""
     vectors = torch.zeros(len(labels), classes, device=labels.device)
     return vectors.scatter_(1, labels[:, None], strength)
 
 
 def neutral(count: int, classes: int, strength: float, device: torch.device) -> Tensor:
-    """``count`` neutral label vectors: ``strength / classes`` everywhere, the mean of all labels (talk 13:02)."""
+    """Give ``count`` neutral label vectors: ``strength / classes`` everywhere, the mean of all labels (talk 13:02)."""
     return torch.full((count, classes), strength / classes, device=device)
 
 
 def overlay(images: Tensor, labels: Tensor) -> Tensor:
-    """The label vector replaces the first pixels, which must be a margin without content, as in MNIST.
+    """Replace the first pixels by the label vector; they must be a margin without content, as in MNIST.
 
     Args:
         images: ``(batch, pixels)``.
@@ -39,7 +39,7 @@ def overlay(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def prepend(images: Tensor, labels: Tensor) -> Tensor:
-    """The label vector comes in front of the pixels, for pictures that have no margin.
+    """Put the label vector in front of the pixels, for images that have no margin.
 
     Args:
         images: ``(batch, pixels)``.
@@ -55,7 +55,7 @@ LABEL_IN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "
 
 
 def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
-    """How many inputs an image with its label has.
+    """Return the number of inputs that an image has together with its label.
 
     Raises:
         SettingError: there is no such way of putting the label in, or the label would cover the whole image.
@@ -70,4 +70,4 @@ def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
 
 
 LABEL_TO = {"top": "the last hidden layer", "all": "every hidden layer"}
-"""Who sees the label that is clamped at the top of a recurrent net."""
+"""The layers of a recurrent net that get the label as top-down input."""

@@ -1,4 +1,4 @@
-"""Which device and which precision to compute in, and a description of the machine for every result."""
+"""Choose the device and the precision to compute in, and describe the machine for every result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is the GPU where there is one.
+    """Return the device called ``name``; ``auto`` is the GPU where there is one.
 
     Raises:
         SettingError: ``cuda`` was asked for and there is none, or the name is unknown.
@@ -41,7 +41,9 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """``auto`` is bf16 where its products are fast. Weights and their smoothed gradients are fp32 either way.
+    """Return ``fp32`` or ``bf16``; ``auto`` is bf16 where its products are fast.
+
+    Weights and their smoothed gradients are fp32 either way.
 
     Raises:
         SettingError: bf16 was asked for and the device lacks it, or the name is unknown.
@@ -59,19 +61,19 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def compute_type(precision: str) -> torch.dtype | None:
-    """The type of the products: ``None`` is that of the weights, fp32."""
+    """Return the dtype of the matrix products; ``None`` stands for that of the weights, fp32."""
     return torch.bfloat16 if precision == "bf16" else None
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a program may still take on the device."""
+    """Return the number of bytes that are still free on the device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
 
 def require_memory(needed: int, device: torch.device, offload: bool) -> None:
-    """Refuse before anything is lost what would not fit.
+    """Refuse a training that would not fit into memory, before it starts.
 
     Raises:
         SettingError: fewer than ``needed`` bytes are free on the device.
@@ -85,7 +87,7 @@ def require_memory(needed: int, device: torch.device, offload: bool) -> None:
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Versions, commit and machine, as JSON can hold them."""
+    """Return versions, commit and machine as values that JSON can hold."""
     return {
         "twofold": version("twofold"),
         "commit": _commit(),
@@ -99,7 +101,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code lies in, with a + where it was changed since."""
+    """Return the commit of the checkout that holds this code, with a + if the code has been changed since."""
     folder = Path(__file__).parent
     git = ["git", "-C", str(folder)]
     try:

@@ -1,8 +1,8 @@
-"""Where negative data come from: wrong labels, or, without labels, hybrids of two images.
+"""Negative data: wrong labels or, without labels, hybrids of two images.
 
-A wrong label is never the true one: a label "shuffled" over the batch would be true once in ten cases. A hybrid has the
-short-range structure of both images and the long-range structure of neither: large patches of one and of the other,
-divided by a mask of random bits that were blurred and then made bits again (paper section 3.1).
+A wrong label is never the true one; labels shuffled within a batch would be true once in ten cases. A hybrid has the
+short-range structure of both images and the long-range structure of neither: large patches of either, selected by a
+mask of random bits that are blurred and then thresholded (paper section 3.1).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from twofold.errors import SettingError
 
 
 def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Uniform over the wrong labels: only the number of classes is taken from the logits ``(batch, classes)``."""
+    """Draw uniformly from the wrong labels; of the logits ``(batch, classes)`` only the number of classes is used."""
     classes = logits.shape[1]
     offset = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)
     return (labels + offset) % classes
 
 
 def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Drawn from softmax(logits) with the true label excluded: the net's own likeliest mistakes (talk 14:05).
+    """Draw from softmax(logits) with the true label excluded: the net's own likeliest mistakes (talk 14:05).
 
-    Drawn as the argmax of logits + Gumbel noise, which is exact and also safe where every wrong label has a probability
-    that rounds to zero.
+    The draw is the argmax of logits + Gumbel noise, which is exact, and safe even where the probability of every wrong
+    label rounds to zero.
 
     Args:
         labels: ``(batch,)`` true labels.
-        logits: ``(batch, classes)``, the fast test's.
+        logits: those of the fast test, ``(batch, classes)``.
     """
     uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
@@ -48,15 +48,15 @@ NEGATIVES: dict[str, Negatives] = {
 
 
 def masks(count: int, height: int, width: int, blurs: int, generator: torch.Generator) -> Tensor:
-    """Patches of zeros and ones, ``(count, 1, height, width)``, on the generator's device.
+    """Draw masks that consist of patches of zeros and ones, ``(count, 1, height, width)``, on the generator's device.
 
-    Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, their edges being mirrors, and are then 1
-    where the blurred value is above ½. All blurs in one direction are one matrix, so a batch takes two small products.
+    Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, mirrored at the edges, and then set to 1
+    where the blurred value is above ½. All blurs in one direction form one matrix, so a batch takes two small products.
 
     Args:
-        count: how many.
-        height, width: of each.
-        blurs: the more, the larger the patches; 0 leaves single pixels.
+        count: number of masks.
+        height, width: size of a mask, in pixels.
+        blurs: number of blurs: the more, the larger the patches; 0 leaves single pixels.
         generator: draws the bits.
 
     Raises:
@@ -72,7 +72,7 @@ def masks(count: int, height: int, width: int, blurs: int, generator: torch.Gene
 
 @functools.cache
 def _blur(size: int, times: int, device: torch.device) -> Tensor:
-    """So many blurs in one direction, ``(size, size)``."""
+    """Return the matrix that blurs ``times`` times in one direction, ``(size, size)``."""
     once = 0.5 * torch.eye(size, dtype=torch.float64)
     for offset in (-1, 1):
         for row in range(size):
@@ -82,11 +82,13 @@ def _blur(size: int, times: int, device: torch.device) -> Tensor:
 
 
 def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
-    """Each image mixed with its neighbor in the batch: image · mask + other · (1 - mask). One alone stays as it is.
+    """Mix each image with its neighbor in the batch: image · mask + other · (1 - mask).
+
+    A batch of a single image stays as it is.
 
     Args:
         images: ``(batch, channels, height, width)``, in random order.
-        blurs: of the masks.
+        blurs: number of blurs of each mask.
         generator: draws the masks; on the device of the images.
     """
     height, width = images.shape[-2:]

@@ -17,7 +17,7 @@ def normalize(activity: Tensor) -> Tensor:
     """n(a) = a / (ε + √(mean over units of a²)): root mean square 1, no mean subtraction.
 
     Args:
-        activity: ``(batch, ...)``; all dimensions but the first are one vector.
+        activity: ``(batch, ...)``; all dimensions but the first form one vector.
 
     Returns:
         The same shape and dtype. Scaling the input changes nothing (talk 09:23; paper section 2.1).
@@ -29,17 +29,17 @@ def normalize(activity: Tensor) -> Tensor:
 
 
 def centered(images: Tensor) -> Tensor:
-    """The same of images less the mean of all their numbers: how bright an image is does not matter.
+    """Normalize images after subtracting from each the mean of all its numbers, so that brightness does not matter.
 
     Args:
-        images: ``(batch, ...)``; all dimensions but the first are one vector.
+        images: ``(batch, ...)``; all dimensions but the first form one vector.
     """
     flat = images.flatten(1)
     return normalize(flat - flat.mean(1, keepdim=True)).view_as(images)
 
 
 def identity(activity: Tensor) -> Tensor:
-    """What is passed on without normalization: length and direction. An ablation."""
+    """Pass activity on as it is, with length and direction: the ablation of normalization."""
     return activity
 
 

@@ -1,12 +1,12 @@
-"""What a layer strives for: high goodness for positive data, low goodness for negative data.
+"""Objectives of a layer: high goodness for positive data, low goodness for negative data.
 
-All functions take the excess x = goodness - threshold of positive and of negative cases, each ``(batch,)``, and a
-temperature T in units of goodness.
+All functions take the excess x = goodness - threshold of the positive and of the negative cases, each ``(batch,)``, and
+a temperature T in units of goodness.
 
-* ``loss`` gives one number per case pair ``(batch,)``;
+* ``loss`` gives one number per pair of cases, ``(batch,)``;
 * ``signal`` gives (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``: how strongly each case asks for more (positive) or
-  less (negative) goodness. It has no unit; losses carry a factor T so that the signal of a case that is plainly wrong
-  is 1 whatever the temperature.
+  less (negative) goodness. It has no unit: losses carry a factor T, so that the signal of a case that is plainly wrong
+  is 1 at any temperature.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Objective:
     """A loss on the goodness of a positive and a negative case, with its derivative in closed form.
 
     Attributes:
-        loss: of each pair of cases.
-        signal: its derivative.
+        loss: (x⁺, x⁻, T) -> the loss of each pair, ``(batch,)``.
+        signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``.
         paired: whether only the difference within a pair counts, so that the threshold means nothing.
     """
 
@@ -43,7 +43,7 @@ def _logistic_signal(positive: Tensor, negative: Tensor, temperature: float) -> 
 
 
 logistic = Objective(_logistic_loss, _logistic_signal, paired=False)
-"""loss = T log(1 + e^(-x⁺/T)) + T log(1 + e^(x⁻/T)): each case is told whether it is positive by p = σ(x/T).
+"""loss = T log(1 + e^(-x⁺/T)) + T log(1 + e^(x⁻/T)): each case is taken to be positive with probability p = σ(x/T).
 
 Talk 08:11; paper equation 1.
 """
@@ -59,7 +59,7 @@ def _symba_signal(positive: Tensor, negative: Tensor, temperature: float) -> tup
 
 
 symba = Objective(_symba_loss, _symba_signal, paired=True)
-"""loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference of a pair counts (Lee and Song, arXiv 2303.08418)."""
+"""loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference within a pair counts (Lee and Song, arXiv 2303.08418)."""
 
 
 def _swish_symba_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -74,6 +74,6 @@ def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) 
 
 
 swish_symba = Objective(_swish_symba_loss, _swish_symba_signal, paired=True)
-"""loss = T d σ(d), d = (x⁻ - x⁺)/T: as symba, but pairs that are far apart are drawn together again a little."""
+"""loss = T d σ(d), d = (x⁻ - x⁺)/T: like symba, but pairs that are far apart are drawn together a little."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}

@@ -13,7 +13,7 @@ from twofold.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interle
 from twofold.benchmarks.report import format_3, format_percent, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import compare, layers_of, pair, trainer, warm_up
 from twofold.data import Dataset
-from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import Recipe
 from twofold.plots.colors import INK, TESTS
 
 SLICE, ROUNDS = 6000, 7
@@ -133,7 +133,7 @@ class Epoch(Benchmark):
         return canvas.write(figure, path)
 
 
-def _sweep(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, data: Dataset) -> list[dict[str, Any]]:
+def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> list[dict[str, Any]]:
     """Bursts of every net of the sweep, in fp32 and, where the device has fast instructions for it, in bf16."""
     entries = []
     for changes in SWEEP:

@@ -14,6 +14,7 @@ from twofold.benchmarks.bench import Benchmark, Workbench, interleave, seconds_o
 from twofold.benchmarks.report import format_3, format_spread, format_table, machine_line
 from twofold.benchmarks.trainer import layers_of, pair
 from twofold.defaults import SHORTLIST
+from twofold.errors import SettingError
 from twofold.methods import build
 from twofold.plots.colors import TESTS, TWIN
 
@@ -45,6 +46,9 @@ class Inference(Benchmark):
         ff, twin = (build(one, {"shape": shape, "classes": CLASSES}).to(bench.device) for one in (recipe, twin_recipe))
         for net in (ff, twin):
             net.set_precision(bench.precision)
+        if not {"slow", "shortlist"} <= ff.passes().keys():
+            had = ", ".join(ff.passes())
+            raise SettingError(f"--recipe is {self.recipe}, whose net has only: {had}; choose one with a slow test")
         tests: dict[str, Callable[[Tensor], Tensor]] = {
             "fast": ff.fast,
             "shortlist": lambda images: ff.shortlist(images, SHORTLIST),

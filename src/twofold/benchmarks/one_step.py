@@ -14,11 +14,12 @@ from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
 from twofold.benchmarks.peak_memory import peak, process_growth
-from twofold.benchmarks.trainer import every_case, pair, with_net_of
+from twofold.benchmarks.trainer import every_case, pair
 from twofold.machine import compute_type
 from twofold.methods import BackpropRecipe
 from twofold.methods import build as build_net
 from twofold.normalize import normalize
+from twofold.recipes import as_twin
 from twofold.training.trainer import Trainer
 
 SHAPE, CLASSES, PARTS = (1, 28, 28), 10, 8
@@ -54,7 +55,7 @@ def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Cal
     recipe, twin = pair("mnist")
     changes: dict[str, Any] = {"widths": (case.width,) * case.depth, "counted_from": max(1, case.depth - 1)}
     recipe = replace(every_case(recipe), **changes, batch=case.batch)
-    chosen, device = recipe if case.contender == "ff" else with_net_of(recipe, twin), torch.device(case.device)
+    chosen, device = recipe if case.contender == "ff" else as_twin(twin, recipe), torch.device(case.device)
     net = build_net(chosen, {"shape": SHAPE, "classes": CLASSES}).to(device)
     if case.contender not in ("ff", "twin"):
         weights = [parameter.detach() for parameter in net.parameters()]

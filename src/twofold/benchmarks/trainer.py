@@ -10,7 +10,7 @@ from twofold import recipes
 from twofold.benchmarks.bench import Workbench, interleave, ratios, spread
 from twofold.data import Dataset
 from twofold.errors import SettingError
-from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
+from twofold.methods import Recipe, build
 from twofold.training.trainer import Trainer
 
 R = TypeVar("R", bound=Recipe)
@@ -23,25 +23,16 @@ WARM_UP = 20
 """Batches before time is taken."""
 
 
-def pair(name: str) -> tuple[FeedForwardRecipe, BackpropRecipe]:
-    """The recipe ``name`` and its twin.
+def pair(name: str) -> tuple[Any, Any]:
+    """The recipe ``name`` and its twin, with the same net.
 
     Raises:
-        SettingError: there is no such recipe, or it is a twin itself.
+        SettingError: there is no such recipe, or it has no twin.
     """
     recipe, twin_name = recipes.find(name), recipes.twin_of(name)
-    if not isinstance(recipe, FeedForwardRecipe) or twin_name is None:
-        raise SettingError(f"--recipe is {name}, expected a recipe of Forward-Forward, which has a twin")
-    twin = recipes.find(twin_name)
-    assert isinstance(twin, BackpropRecipe)
-    return recipe, with_net_of(recipe, twin)
-
-
-def with_net_of(recipe: FeedForwardRecipe, twin: BackpropRecipe) -> BackpropRecipe:
-    """The twin with the net of ``recipe``, as `recipes.as_twin` has it."""
-    matched = recipes.as_twin(twin, recipe)
-    assert isinstance(matched, BackpropRecipe)
-    return matched
+    if twin_name is None:
+        raise SettingError(f"--recipe is {name}, which has no twin to compare with: choose one of Forward-Forward")
+    return recipe, recipes.as_twin(recipes.find(twin_name), recipe)
 
 
 def every_case(recipe: R) -> R:
@@ -79,8 +70,8 @@ def burst(training: Trainer) -> Callable[[int], float]:
 
 def compare(
     bench: Workbench,
-    recipe: FeedForwardRecipe,
-    twin: BackpropRecipe,
+    recipe: Recipe,
+    twin: Recipe,
     data: Dataset,
     *,
     images: int,
@@ -111,7 +102,7 @@ def compare(
     return {**figures, "ratio": spread(ratios(seconds["ff"], seconds["twin"])), "images": cases}
 
 
-def warm_up(bench: Workbench, recipe: FeedForwardRecipe, twin: BackpropRecipe, data: Dataset) -> None:
+def warm_up(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> None:
     """Some steps as the recipes have them, so that what a process does only once is done before time is taken."""
     for one in (recipe, twin):
         trainer(bench, one, data, WARM_UP * one.batch).epoch(0)

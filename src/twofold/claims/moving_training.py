@@ -173,7 +173,11 @@ class Draws(Sampler):
 
 
 class Watching(RecurrentTraining):
-    """Each step is a batch of videos, with an update after each frame."""
+    """Each step is a batch of videos, with an update after each frame.
+
+    Raises:
+        Diverged: a goodness is not a finite number any more.
+    """
 
     def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], *, film: Film) -> None:
         self.film = film
@@ -183,8 +187,31 @@ class Watching(RecurrentTraining):
         return Draws(cases, self.generator, self.film.videos)
 
     def step(self, batch: Batch, progress: float) -> Tensor:
-        factor = half_constant_half_linear(progress)
-        watch_and_learn(self.net, self.film, batch.images, batch.labels, factor, self.generator)
+        net, film, labels, generator = self.net, self.film, batch.labels, self.generator
+        count, device, factor = len(labels), labels.device, half_constant_half_linear(progress)
+        video = launch(batch.images, film.speeds, film.canvas, generator)
+        start = net.start(see(net, video.frame(0)))
+        logits = net.softmax.learn(net.read_state(start), labels, self.recipe.softmax_rate * factor)
+
+        misnamed, *broken = _shares(film.shares, count, device)
+        other = torch.cat([misnamed, torch.cat(broken).roll(1)])  # whose video each negative is
+        wrong = labels[other]
+        wrong[misnamed] = hard_wrong_labels(labels[misnamed], logits[misnamed], generator)
+        top = net.top(torch.cat([labels, wrong]))
+        everyone = torch.arange(count, device=device)
+        state = _cases(start, torch.cat([everyone, other]))
+        kept = torch.cat([everyone, torch.where(other < len(misnamed), other + count, other)])
+        for number in range(1, film.frames + 1):
+            true = video.frame(number)
+            if number <= film.watched:
+                state = net.step(see(net, torch.cat([true, true[other]])), top, state)
+                continue
+            strange = break_at(number, video, other, broken, generator)
+            frame = see(net, torch.cat([true, true[misnamed], strange]))
+            found = net.learn_video([frame], top, state, film.rate * factor)
+            state = _cases(found.state, kept)
+        if not all(part.isfinite().all() for pair in found.goodness for part in pair):
+            raise Diverged("a layer's goodness is not a finite number any more: lower the rate of the film")
         return torch.ones_like(batch.weight)
 
 
@@ -206,48 +233,6 @@ def build(film: Film, dataset: Dataset) -> Recurrent:
         label_strength=film.label_strength,
         generator=torch.Generator().manual_seed(SEED),
     )
-
-
-@torch.no_grad()
-def watch_and_learn(
-    net: Recurrent, film: Film, images: Tensor, labels: Tensor, factor: float, generator: Generator
-) -> None:
-    """One batch of videos, an update after each frame.
-
-    Args:
-        net: learns.
-        film: the settings.
-        images: the pictures that move, ``(batch, 1, height, width)``.
-        labels: theirs, ``(batch,)``.
-        factor: of the learning rates.
-        generator: on the net's device.
-
-    Raises:
-        Diverged: a goodness is not a finite number any more.
-    """
-    batch = len(labels)
-    video = launch(images, film.speeds, film.canvas, generator)
-    start = net.start(see(net, video.frame(0)))
-    logits = net.softmax.learn(net.read_state(start), labels, 0.1 * factor, torch.ones(batch, device=labels.device))
-
-    misnamed, *broken = _shares(film.shares, batch, labels.device)
-    other = torch.cat([misnamed, torch.cat(broken).roll(1)])  # whose video each negative is
-    wrong = labels[other]
-    wrong[misnamed] = hard_wrong_labels(labels[misnamed], logits[misnamed], generator)
-    top = net.top(torch.cat([labels, wrong]))
-    everyone = torch.arange(batch, device=labels.device)
-    state = _cases(start, torch.cat([everyone, other]))
-    kept = torch.cat([everyone, torch.where(other < len(misnamed), other + batch, other)])
-    for number in range(1, film.frames + 1):
-        true = video.frame(number)
-        if number <= film.watched:
-            state = net.step(see(net, torch.cat([true, true[other]])), top, state)
-            continue
-        strange = break_at(number, video, other, broken, generator)
-        lesson = net.learn_video([see(net, torch.cat([true, true[misnamed], strange]))], top, state, film.rate * factor)
-        state = _cases(lesson.state, kept)
-    if not all(part.isfinite().all() for pair in lesson.goodness for part in pair):
-        raise Diverged("a layer's goodness is not a finite number any more: lower the rate of the film")
 
 
 def break_at(number: int, video: Moving, other: Tensor, broken: list[Tensor], generator: Generator) -> Tensor:

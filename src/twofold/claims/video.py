@@ -191,8 +191,8 @@ class ThroughTime(Recurrent):
         first: int = 1,
         window: int = 8,
     ) -> VideoResult:
-        """As ``Recurrent.learn_video`` from the first frame on, with pairs that all count the same. The bottom-up pass is
-        done again, since derivatives go through it as well; memory grows with the video."""
+        """Learn as the greedy net does, from the first frame on, with pairs that all count the same. The bottom-up pass
+        is done again, since derivatives go through it as well; memory grows with the video."""
         with torch.enable_grad():
             unrolled = unroll(self, video, top, through_time=True)
             gradients = torch.autograd.grad(-unrolled.losses.mean(), list(self.layers.parameters()))

@@ -25,9 +25,9 @@ DATASETS: dict[str, Callable[[Path | str | None, bool], Dataset]] = {
 def load(name: str, data_dir: Path | str | None = None, download: bool = True) -> Dataset:
     """Load the data set ``name``, one of `DATASETS`.
 
-    Files are looked for in ``data_dir``, in ``$TWOFOLD_DATA`` and in the user's cache folder; what is in none of them
-    is downloaded if ``download`` is true. Well-formed files with other bytes than the official ones are loaded too,
-    with ``official=False``.
+    Its files are looked for in ``data_dir``, in ``$TWOFOLD_DATA`` and in the user's cache folder; if they are in none
+    of these and ``download`` is true, they are downloaded. Well-formed files that are not byte for byte the official
+    ones are loaded too, with ``official=False``.
 
     Raises:
         SettingError: there is no data set of that name.

@@ -15,10 +15,10 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, the green and the bl
 
 
 def parse(content: bytes, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` in the ``content`` of one file; ``path`` is for errors.
+    """Return the images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` of one file; ``path`` is named in errors.
 
     Raises:
-        DataError: the file is not made of whole records, or a label is above 9.
+        DataError: the file does not consist of whole records, or a label is above 9.
     """
     if not content or len(content) % RECORD:
         raise fetch.damaged(path, f"has {len(content)} bytes, expected a multiple of {RECORD}", "cifar10")
@@ -31,7 +31,9 @@ def parse(content: bytes, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uin
 
 
 def load(data_dir: Path | str | None, download: bool) -> Dataset:
-    """CIFAR-10: images ``(cases, 3, 32, 32)``, 10 classes; ``official`` if all six files have their published digests.
+    """Load CIFAR-10: images ``(cases, 3, 32, 32)`` of 10 classes.
+
+    ``official`` is true if all six files have their published digests.
 
     Raises:
         DataError: files are missing or damaged.

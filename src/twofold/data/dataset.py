@@ -1,4 +1,4 @@
-"""Images with labels, checked once, so that nothing behind this door has to check them again."""
+"""Labeled images, checked once, when a data set is made, so that no other code has to check them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Dataset:
     """A training part and a test part of labeled images.
 
     Attributes:
-        name: what results call these data.
+        name: the name of the data in results.
         train_images, test_images: ``(cases, channels, height, width)``, float32 from 0 to 1, contiguous.
         train_labels, test_labels: ``(cases,)``, int64 from 0 to ``classes - 1``.
-        classes: how many classes there are, at least 2.
-        official: the bytes were verified to be the published ones.
+        classes: number of classes, at least 2.
+        official: whether the bytes were verified to be the published ones.
 
     Raises:
-        DataError: a shape, type or value is none of the above. The message names the data set, the part and the
-            first case that is wrong.
+        DataError: a shape, type or value is not as above. The message names the data set, the part and the first wrong
+            case.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Dataset:
 
     @property
     def form(self) -> dict[str, Any]:
-        """What a net has to know of the data: ``shape`` and ``classes``, as JSON can hold them."""
+        """``shape`` and ``classes``, which are all that a net has to know of the data, as values that JSON can hold."""
         return {"shape": list(self.shape), "classes": self.classes}
 
     @property
@@ -90,9 +90,9 @@ class Dataset:
         return digest.hexdigest()
 
     def hold_out(self, count: int) -> Dataset:
-        """The last ``count`` training images become the test part; the real test part is left out, untouched.
+        """Return a data set whose test part is the last ``count`` training images; the real test part is left out.
 
-        Hyper-parameters are chosen on such a data set, so that the test images are seen once, at the end.
+    Hyper-parameters are chosen on such a data set, so that the test images are used only once, at the end.
 
         Raises:
             SettingError: ``count`` leaves no image to train on, or none to test on.
@@ -112,7 +112,7 @@ class Dataset:
         )
 
     def to(self, device: torch.device | str) -> Dataset:
-        """The same data with all four tensors on ``device``."""
+        """Return the same data with all four tensors on ``device``."""
         return replace(
             self,
             train_images=self.train_images.to(device),
@@ -125,14 +125,14 @@ class Dataset:
 def as_dataset(
     name: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, *, classes: int
 ) -> Dataset:
-    """A `Dataset` of your own arrays or tensors, ``official=False``.
+    """Make a `Dataset` from your own arrays or tensors, with ``official=False``.
 
     Images may have the shape ``(cases, channels, height, width)``, ``(cases, height, width)`` (one channel is added)
     or ``(cases, features)`` (they become ``(cases, 1, 1, features)``). They become float32 and keep their values,
     which must lie between 0 and 1. Labels are whole numbers of any integer type, ``(cases,)``.
 
     Raises:
-        DataError: no such arrays; see `Dataset`.
+        DataError: the arrays are not as described; see `Dataset`.
     """
     return Dataset(
         name,

@@ -1,4 +1,4 @@
-"""The small data set that needs no file: the 8 x 8 digits that come with scikit-learn."""
+"""The 8 x 8 digits that come with scikit-learn: a small data set that needs no file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ SPLIT_SEED = 1797
 
 
 def load(data_dir: Path | str | None = None, download: bool = False) -> Dataset:
-    """scikit-learn's 1797 handwritten digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, 10 classes.
+    """Load scikit-learn's 1797 handwritten digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, 10
+    classes.
 
-    The split is always the same: of every class a fifth is the test part, and both parts are shuffled, so that the
-    last training images can be held out. ``data_dir`` and ``download`` change nothing.
+    The split is always the same: a fifth of every class is the test part. Both parts are shuffled, so that the last
+    training images can be held out. ``data_dir`` and ``download`` have no effect.
     """
     raw = sklearn.datasets.load_digits()
     order = np.random.RandomState(SPLIT_SEED).permutation(len(raw.target))  # NumPy promises never to change its stream

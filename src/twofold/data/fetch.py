@@ -1,4 +1,4 @@
-"""Finding a data set's files on this machine, and getting them from their official places when they are not there."""
+"""Find a data set's files on this machine, or download them from their official sources."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ TIMEOUT = 30.0  # seconds that a mirror may be silent
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a data set's files are, here and on the network, and how the official ones are recognized.
+    """The places of a data set's files, on this machine and on the network, and the digests of the official files.
 
     Attributes:
-        files: the names of the unpacked files; each may also lie there as ``.gz``.
-        folders: where they may lie below a data folder; downloads go to the first.
-        mirrors: addresses that, followed by the name of a download, give it.
-        downloads: what is downloaded: the files as ``.gz``, or one ``.tar.gz`` that holds them.
+        files: names of the unpacked files; each may also be present as ``.gz``.
+        folders: subfolders of a data folder in which they may lie; downloads go to the first.
+        mirrors: addresses to which the name of a download is appended.
+        downloads: names of the files to download: each as ``.gz``, or one ``.tar.gz`` that holds all.
         digests: file name -> ``algorithm:hex``. The digest of an unpacked file is kept under its own name; where only
-            the packed file's digest is published, under the name with ``.gz``.
+            the digest of the packed file is published, it is kept under the name with ``.gz``.
     """
 
     files: tuple[str, ...]
@@ -76,7 +76,7 @@ ORIGINS: dict[str, Origin] = {
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
         downloads=tuple(f"{file}.gz" for file in IDX_FILES),
-        digests={  # published by its authors, for the packed files only
+        digests={  # published by the authors, for the packed files only
             "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
             "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
             "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
@@ -102,13 +102,14 @@ ORIGINS: dict[str, Origin] = {
 
 
 def locate(name: str, data_dir: Path | str | None = None, download: bool = True) -> list[Path]:
-    """The paths of a data set's files, in the order of ``ORIGINS[name].files``, packed ones first.
+    """Return the paths of a data set's files, in the order of ``ORIGINS[name].files``; packed files are preferred.
 
-    Looks in ``data_dir``, then in ``$TWOFOLD_DATA``, then in the user's cache folder. When no folder there has all the
-    files and ``download`` is true, they are downloaded into ``data_dir`` if one is given, else into the cache folder.
+    The files are looked for in ``data_dir``, then in ``$TWOFOLD_DATA``, then in the user's cache folder. If no folder
+    has all of them and ``download`` is true, they are downloaded, into ``data_dir`` if it is given, else into the cache
+    folder.
 
     Raises:
-        DataError: they are in none of these folders, and cannot or may not be downloaded.
+        DataError: the files are in none of these folders, and cannot or may not be downloaded.
     """
     origin = ORIGINS[name]
     cache = Path(platformdirs.user_cache_dir("twofold"))
@@ -130,7 +131,8 @@ def locate(name: str, data_dir: Path | str | None = None, download: bool = True)
 
 
 def read(path: Path, name: str = "NAME") -> tuple[bytes, bool]:
-    """The unpacked content of a file of the data set ``name``, and whether it was verified to be the official one.
+    """Return the unpacked content of a file of the data set ``name``, and whether it is verified to be the official
+    one.
 
     Raises:
         DataError: the file cannot be read, or is a damaged gzip file.
@@ -145,7 +147,7 @@ def read(path: Path, name: str = "NAME") -> tuple[bytes, bool]:
 
 
 def is_official(origin: Origin, file: str, packed: bytes, content: bytes) -> bool:
-    """Whether ``file`` has its published digest; False where none is published that could be checked."""
+    """Whether ``file`` has its published digest; False if no digest is published that could be checked."""
     for known, data in ((file, content), (f"{file}.gz", packed)):
         if known in origin.digests:
             algorithm, _, digest = origin.digests[known].partition(":")
@@ -154,12 +156,14 @@ def is_official(origin: Origin, file: str, packed: bytes, content: bytes) -> boo
 
 
 def damaged(path: Path, what: str, name: str) -> DataError:
-    """The error for a file that is not what it should be, with the way out."""
+    """Return the error for a file that is not as it should be, with advice on what to do."""
     return DataError(f"{path} {what}: delete it and run `twofold data get {name}`")
 
 
 def _either(folder: Path, file: str) -> Path:
-    """The packed file, because its digest can always be checked; the unpacked one if there is no packed one."""
+    """Return the packed file, since its digest can always be checked, or the unpacked file if there is no packed
+    one.
+    """
     packed = folder / f"{file}.gz"
     return packed if packed.is_file() else folder / file
 
@@ -173,7 +177,7 @@ def _line(error: BaseException) -> str:
 
 
 def _download(name: str, folder: Path) -> None:
-    """Bring the files of a data set that are not yet in ``folder`` there, each verified first and written whole."""
+    """Download those files of a data set that are not yet in ``folder``; each is verified first, and written whole."""
     origin = ORIGINS[name]
     for download in origin.downloads:
         archive = download.endswith(".tar.gz")
@@ -191,7 +195,7 @@ def _download(name: str, folder: Path) -> None:
 
 
 def _from_mirrors(name: str, download: str, folder: Path) -> bytes:
-    """What the first mirror with the official bytes of ``download`` sends."""
+    """Return the bytes of ``download`` from the first mirror that sends the official ones."""
     origin = ORIGINS[name]
     tried = []
     for mirror in origin.mirrors:
@@ -231,7 +235,9 @@ def _get(url: str) -> bytes:
 
 
 def _members(origin: Origin, packed: bytes) -> dict[str, bytes]:
-    """The files of a verified archive, taken by name: no path in the archive decides where anything is written."""
+    """Return the files of a verified archive by name, so that no path in the archive decides where a file is
+    written.
+    """
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
         found = {}
         for file in origin.files:

@@ -17,19 +17,19 @@ from twofold.errors import DataError
 def read_idx(path: Path | str, ndim: int, name: str = "NAME") -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes with ``ndim`` dimensions, raw or gzip.
 
-    ``name`` is the data set that the file belongs to, for the advice in an error.
+    ``name`` is the data set that the file belongs to; it is used in the advice of an error.
 
     Raises:
-        DataError: the file cannot be read, or is not such a file from its first to its last byte.
+        DataError: the file cannot be read, or is not a complete file of this format.
     """
     return parse_idx(fetch.read(Path(path), name)[0], ndim, Path(path), name)
 
 
 def parse_idx(content: bytes, ndim: int, path: Path, name: str) -> NDArray[np.uint8]:
-    """The array in the unpacked ``content`` of an IDX file; ``path`` and ``name`` are for errors, as in `read_idx`.
+    """Return the array in the unpacked ``content`` of an IDX file; ``path`` and ``name`` are used in errors.
 
-    The layout: two zero bytes, a type code (8 is unsigned byte), the number of dimensions, the size of each dimension
-    as a big-endian 32-bit number, then the values, last dimension fastest.
+    The layout is two zero bytes, a type code (8 for unsigned bytes), the number of dimensions, the size of each
+    dimension as a big-endian 32-bit number, then the values, with the last dimension varying fastest.
     """
     start = 4 + 4 * ndim
     if content[:2] != b"\0\0" or len(content) < 4:
@@ -49,12 +49,12 @@ def parse_idx(content: bytes, ndim: int, path: Path, name: str) -> NDArray[np.ui
 
 
 def load(name: str, data_dir: Path | str | None, download: bool) -> Dataset:
-    """The data set ``name``, ``mnist`` or ``fashion-mnist``: images ``(cases, 1, 28, 28)``, 10 classes.
+    """Load the data set ``name``, ``mnist`` or ``fashion-mnist``: images ``(cases, 1, 28, 28)``, 10 classes.
 
     ``official`` is true if all four files have their published digests.
 
     Raises:
-        DataError: files are missing, damaged or of another size, or images and labels differ in number.
+        DataError: files are missing, damaged or of the wrong size, or images and labels differ in number.
     """
     arrays, official = [], True
     for path, ndim in zip(fetch.locate(name, data_dir, download), (3, 1, 3, 1), strict=True):

@@ -1,8 +1,9 @@
 """Three-letter words in many fonts, and the shape between H and A of THE CAT (talk 17:56).
 
-A word is three cells of 16 x 16 pixels side by side, each letter drawn by Pillow with one of the fonts that come with
-matplotlib, and then shifted, scaled, turned and slanted a little by chance, each letter for itself. In the training
-part the middle letter is often faint, and all is noisy: whoever wants to know the word has to use the other letters.
+A word is three cells of 16 x 16 pixels side by side, each letter drawn by Pillow in one of the fonts that come with
+matplotlib, and then shifted, scaled, rotated and slanted a little at random, independently of the others. In the
+training part the middle letter is often faint and the whole image is noisy, so that the other letters are needed to
+tell the word.
 """
 
 from __future__ import annotations
@@ -27,32 +28,32 @@ H_WORDS = ("THE", "SHE", "WHO", "WHY", "SHY", "THY", "CHI", "PHI", "RHO", "OHM")
 A_WORDS = ("CAT", "MAN", "DAY", "EAT", "HAS", "BAG", "WAR", "SAD", "LAW", "PAN")
 OTHER_WORDS = ("TIE", "TOE", "CUT", "COT", "SKY", "DOG", "SUN", "RED", "BIG", "NEW")
 WORDS = (*H_WORDS, *A_WORDS, *OTHER_WORDS)
-"""The labels, in this order. T.E and C.T alone name no word: TIE and TOE, CUT and COT are there, too."""
+"""The labels, in this order. T.E and C.T alone do not determine the word: TIE, TOE, CUT and COT are also among them."""
 
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold"),
     *("STIXGeneral", "STIXGeneralBol", "cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 BETWEEN = "?"
-"""In a text: the shape between H and A."""
+"""The character that stands for the shape between H and A in a text."""
 
 CELL = 16
-FINE = 4  # glyphs are drawn this many times as large, distorted, and averaged down
+FINE = 4  # glyphs are drawn larger by this factor, distorted, and averaged down
 SIDE = FINE * CELL
 CAPITAL = 0.66  # height of an H, as a share of its cell
 FAINTEST, NOISE = 0.05, 0.2
-CHUNK = 2000  # glyphs that are distorted at once, which bounds memory
+CHUNK = 2000  # number of glyphs that are distorted at once, which bounds memory
 
 
 @cache
 def glyph(letter: str, font: str) -> Tensor:
-    """A capital as Pillow draws it, on the common baseline and centered: ``(64, 64)``, values in [0, 1].
+    """Draw a capital letter with Pillow, centered on the common baseline: ``(64, 64)``, values in [0, 1].
 
-    Every font has the size at which its H is 0.66 of a cell high.
+    Every font is scaled so that its H is 0.66 of a cell high.
 
     Raises:
-        DataError: no single capital from A to Z.
-        SettingError: none of `FONTS`.
+        DataError: ``letter`` is not a single capital from A to Z.
+        SettingError: ``font`` is not in `FONTS`.
     """
     if len(letter) != 1 or not "A" <= letter <= "Z":
         raise DataError(f"{letter!r} is no letter from A to Z: write words in capitals")
@@ -68,18 +69,18 @@ def glyph(letter: str, font: str) -> Tensor:
 
 
 def between(font: str, opening: float) -> Tensor:
-    """The H of a font with its stems leaning together at the top, ``(64, 64)``.
+    """Draw the H of a font with its stems leaning together at the top, ``(64, 64)``.
 
-    The left and the right half of the H are slanted against each other: at the top the stems stand ``opening`` times as
-    far apart as in the H; at the foot they move by the share ``1 - opening`` of the way from the ink of the H to that
-    of the font's A, as it is on average a fifth above the foot.
+    The left and the right half of the H are slanted towards each other: at the top the stems stand ``opening`` times as
+    far apart as in the H; at the foot they move the fraction ``1 - opening`` of the way from where the ink of the H
+    lies to where that of the font's A lies, which is its mean position a fifth above the foot.
 
     Args:
         font: one of `FONTS`.
         opening: 1 gives the H itself; at 0 the stems meet, as in an A.
 
     Raises:
-        SettingError: an opening outside [0, 1], or an unknown font.
+        SettingError: the opening is outside [0, 1], or the font is unknown.
     """
     if not 0 <= opening <= 1:
         raise SettingError(f"opening is {opening}, expected a share from 0 (A) to 1 (H)")
@@ -101,25 +102,28 @@ def between(font: str, opening: float) -> Tensor:
 
 
 def _stem(fine: NDArray[np.float64], middle: float, row: int) -> float:
-    """How far from the middle the ink of a row lies on average."""
+    """Return the mean distance of the ink in a row from the middle."""
     return float((fine[row] * np.abs(np.arange(SIDE) - middle)).sum() / fine[row].sum())
 
 
 def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
-    """Pictures of texts of three letters, ``(texts, 1, 16, 48)``, values in [0, 1], and which of `FONTS`, ``(texts,)``.
+    """Draw texts of three letters.
 
-    Each text gets a font, and each of its letters a shift of up to 1 pixel each way, a size of 0.9 to 1.1, a turn of up
-    to 6 degrees and a slant of up to 0.1, all drawn evenly. What is drawn does not depend on the texts: with the same
-    seed, a letter that two lists have at the same place looks the same in both.
+    Each text gets a font, and each of its letters a shift of up to 1 pixel each way, a size of 0.9 to 1.1, a rotation
+    of up to 6 degrees and a slant of up to 0.1, all drawn uniformly. The random numbers do not depend on the texts:
+    with the same seed, a letter that two lists have at the same place looks the same in both.
 
     Args:
         texts: capitals, or ``?`` for the shape between H and A.
-        seed: of fonts and distortions.
+        seed: seed of the fonts and distortions.
         openings: of the shape between H and A, one for each of `FONTS`.
 
+    Returns:
+        Images ``(texts, 1, 16, 48)``, values in [0, 1], and the index in `FONTS` of each, ``(texts,)``.
+
     Raises:
-        DataError: there is no text, one has not three letters, or a ``?`` comes without openings.
-        SettingError: an opening is outside [0, 1], or there is not one for each font.
+        DataError: there is no text, one does not have three letters, or there is a ``?`` but no openings.
+        SettingError: an opening is outside [0, 1], or there is not exactly one for each font.
     """
     if not texts:
         raise DataError("no text to draw: give at least one")
@@ -150,15 +154,16 @@ def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = N
 
 
 def distort(fine: Tensor, chance: Tensor) -> Tensor:
-    """Glyphs ``(glyphs, 64, 64)`` as they come out by chance, ``(glyphs, 16, 16)``.
+    """Distort glyphs and average them down to ``(glyphs, 16, 16)``.
 
     Args:
-        fine: as drawn.
-        chance: numbers in [-1, 1], ``(glyphs, 5)``: across, down, size, turn, slant; 0 changes nothing.
+        fine: the glyphs as drawn, ``(glyphs, 64, 64)``.
+        chance: random numbers in [-1, 1], ``(glyphs, 5)``: shift across, shift down, size, rotation, slant; 0 changes
+            nothing.
     """
     across, down, size, turn, slant = (chance * torch.tensor([1, 1, 0.1, math.radians(6), 0.1])).T
     cosine, sine = turn.cos() / (1 + size), turn.sin() / (1 + size)
-    # A picture is 2 wide for affine_grid, which asks where each pixel comes from.
+    # affine_grid takes a picture to be 2 wide, and maps each pixel to where it comes from.
     step = 2 / CELL
     rows = [cosine, slant * cosine - sine, -step * across, sine, slant * sine + cosine, -step * down]
     grid = affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(fine), 1, SIDE, SIDE], align_corners=False)
@@ -167,11 +172,11 @@ def distort(fine: Tensor, chance: Tensor) -> Tensor:
 
 
 def weaken(images: Tensor, seed: int) -> Tensor:
-    """Words with less ink in the middle letter, 0.05 to 1 times as much, and noise of standard deviation 0.2 on all.
+    """Scale the ink of the middle letter by 0.05 to 1, and add noise of standard deviation 0.2 to the whole image.
 
     Args:
         images: ``(cases, 1, 16, 48)``.
-        seed: of both.
+        seed: seed of both.
     """
     generator = torch.Generator().manual_seed(seed)
     ink = torch.ones(len(images), 1, 1, 3, 1)
@@ -181,15 +186,15 @@ def weaken(images: Tensor, seed: int) -> Tensor:
 
 
 def load(train: int, test: int, seed: int = 0) -> Dataset:
-    """`WORDS` in chance renderings: images ``(cases, 1, 16, 48)``; labels are places in `WORDS`.
+    """Render `WORDS` at random: images ``(cases, 1, 16, 48)``; labels are indices in `WORDS`.
 
     Args:
-        train: renderings of each word that are then weakened; the order is shuffled.
-        test: renderings of each word as they are, with the next seed.
-        seed: of all chance.
+        train: number of training renderings of each word; they are weakened, and their order is shuffled.
+        test: number of test renderings of each word; they are drawn with the next seed and not weakened.
+        seed: seed of all random numbers.
 
     Raises:
-        SettingError: not even one rendering of each word.
+        SettingError: there is not at least one rendering of each word in either part.
     """
     if min(train, test) < 1:
         raise SettingError(f"{train} training and {test} test renderings of each word, expected at least 1 of both")

@@ -1,7 +1,8 @@
 """Pictures that move over a black canvas at constant velocity and bounce at its walls (talk 23:29).
 
-A frame is computed from its number, so nothing is stored, and any frame can be asked for. A picture between pixels is
-spread over the pixels that it touches. Videos that break at a frame are what a net that predicts must be surprised by.
+A frame is computed from its number, so nothing is stored and any frame can be had at any time. A picture between pixels
+is spread over the pixels that it touches. A video can also break at a frame; a net that predicts should be surprised by
+that frame.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from twofold.errors import DataError, SettingError
 
 @dataclass(frozen=True, eq=False)
 class Moving:
-    """A batch of pictures, each on its way.
+    """A batch of moving pictures.
 
-    The corner of a picture is at fold(start + velocity · frame) along each axis. The fold keeps it within its room,
-    canvas - picture, as a ball between two walls: fold(u) = room - |room - (u mod 2 room)|.
+    The corner of a picture is at fold(start + velocity · frame) along each axis. The fold keeps it between 0 and room =
+    canvas - picture, like a ball between two walls: fold(u) = room - |room - (u mod 2 room)|.
 
     Attributes:
         images: ``(batch, 1, height, width)``.
-        start: upper left corner at frame 0, down and right, in pixels, ``(batch, 2)``; before it is folded.
-        velocity: in pixels a frame, ``(batch, 2)``.
+        start: upper left corner at frame 0 before folding, down and right, in pixels, ``(batch, 2)``.
+        velocity: down and right, in pixels per frame, ``(batch, 2)``.
         canvas: height and width of a frame.
     """
 
@@ -37,21 +38,21 @@ class Moving:
 
     @property
     def room(self) -> Tensor:
-        """How far a corner can go, down and right, in pixels, ``(2,)``."""
+        """The distance over which a corner can move, down and right, in pixels, ``(2,)``."""
         size = torch.tensor(self.images.shape[2:])
         return (torch.tensor(self.canvas) - size).to(self.start)
 
     def of(self, cases: Tensor) -> Moving:
-        """Some of the pictures, by number, ``(some,)``."""
+        """Return the pictures whose numbers are ``cases``, ``(some,)``."""
         return replace(self, images=self.images[cases], start=self.start[cases], velocity=self.velocity[cases])
 
     def corner(self, frame: int) -> Tensor:
-        """Upper left corner of each picture at a frame, counted from 0, in pixels, ``(batch, 2)``."""
+        """Return the upper left corner of each picture at a frame, counted from 0, in pixels, ``(batch, 2)``."""
         room = self.room
         return room - (room - (self.start + self.velocity * frame) % (2 * room)).abs()
 
     def frame(self, number: int) -> Tensor:
-        """What is seen at a frame, counted from 0: ``(batch, 1, height, width)`` of the canvas, in [0, 1]."""
+        """Return a frame, counted from 0: ``(batch, 1, height, width)`` of the canvas, in [0, 1]."""
         return place(self.images, self.corner(number), self.canvas)
 
     def frames(self, first: int, last: int) -> Iterator[Tensor]:
@@ -65,12 +66,12 @@ class Moving:
 
 @dataclass(frozen=True, eq=False)
 class Broken:
-    """A video that is one at first and another from a frame on.
+    """A video that becomes another one at some frame.
 
     Attributes:
-        before: what is seen until then.
-        after: what is seen from then on.
-        since: the first frame, from 0, that is of the other.
+        before: the video before that frame.
+        after: the video from that frame on.
+        since: the first frame of ``after``, counted from 0.
     """
 
     before: Moving
@@ -78,7 +79,7 @@ class Broken:
     since: int
 
     def frame(self, number: int) -> Tensor:
-        """What is seen at a frame: ``(batch, 1, height, width)`` of the canvas, in [0, 1]."""
+        """Return a frame, counted from 0: ``(batch, 1, height, width)`` of the canvas, in [0, 1]."""
         return (self.before if number < self.since else self.after).frame(number)
 
     def frames(self, first: int, last: int) -> Iterator[Tensor]:
@@ -104,19 +105,20 @@ def launch(
     *,
     free: int | None = None,
 ) -> Moving:
-    """Send pictures on their way: any place, any direction, one of some speeds, each as likely as the others.
+    """Start pictures at uniformly random places, in uniformly random directions, each at one of the given speeds.
 
     Args:
         images: ``(batch, 1, height, width)``, in [0, 1].
-        speeds: in pixels a frame; each above 0 and, so that two walls never touch one step, at most half of the room.
+        speeds: in pixels per frame, all equally likely; each is above 0 and at most half of the room, so that no step
+            can meet two walls.
         canvas: height and width of a frame, larger than a picture.
         generator: on the device of ``images``. The same seed gives the same videos.
-        free: at this frame no picture meets a wall, whichever way it goes from where it was at the one before. Not
-            asked for if ``None``.
+        free: at this frame no picture meets a wall, in whatever direction it goes from where it was one frame before;
+            ``None`` sets no such condition.
 
     Raises:
-        DataError: the images have another shape, or are as large as the canvas.
-        SettingError: no speed, or one that is out of its range.
+        DataError: the images do not have this shape, or do not fit on the canvas with room to move.
+        SettingError: there is no speed, or one is out of range.
     """
     if images.dim() != 4 or images.shape[1] != 1 or not images.numel():
         raise DataError(
@@ -147,13 +149,13 @@ def launch(
 
 
 def reverse(video: Moving, since: int) -> Broken:
-    """From frame ``since`` on the pictures go back the way they came."""
+    """Make the pictures go back the way they came, from frame ``since`` on."""
     back = replace(video, start=video.start + 2 * (since - 1) * video.velocity, velocity=-video.velocity)
     return Broken(video, back, since)
 
 
 def turn(video: Moving, since: int) -> Broken:
-    """From frame ``since`` on the pictures go at a right angle to the way they came, at the same speed."""
+    """Make the pictures turn by a right angle, at the same speed, from frame ``since`` on."""
     down, right = video.velocity.unbind(1)
     velocity = torch.stack([-right, down], 1)
     return Broken(
@@ -162,21 +164,21 @@ def turn(video: Moving, since: int) -> Broken:
 
 
 def stop(video: Moving, since: int) -> Broken:
-    """From frame ``since`` on the pictures stay where they were at the one before."""
+    """Make the pictures stop where they were one frame before ``since``."""
     start = video.corner(since - 1)
     return Broken(video, replace(video, start=start, velocity=torch.zeros_like(start)), since)
 
 
 def swap(video: Moving, since: int, images: Tensor) -> Broken:
-    """From frame ``since`` on other pictures are on the same way.
+    """Replace the pictures by others on the same path, from frame ``since`` on.
 
     Args:
-        video: what is seen until then.
-        since: the first frame with the others.
-        images: the others, of the same shape.
+        video: the video before that.
+        since: the first frame with the other pictures.
+        images: the other pictures, of the same shape.
 
     Raises:
-        DataError: their shape is another one.
+        DataError: they have a different shape.
     """
     if images.shape != video.images.shape:
         raise DataError(
@@ -187,13 +189,13 @@ def swap(video: Moving, since: int, images: Tensor) -> Broken:
 
 
 def jump(video: Moving, since: int, generator: Generator) -> Broken:
-    """From frame ``since`` on the pictures are elsewhere: by a third to two thirds of the room along each axis.
+    """Move the pictures at frame ``since`` by a third to two thirds of the room along each axis.
 
-    They go on at the same velocity from there. Where a wall is in the way they appear on the other side.
+    They go on from there at the same velocity. A jump that would lead beyond a wall continues from the opposite wall.
 
     Args:
-        video: what is seen until then.
-        since: the first frame elsewhere.
+        video: the video before that.
+        since: the first frame after the jump.
         generator: on the device of the pictures.
     """
     room, here = video.room, video.corner(since)
@@ -203,7 +205,7 @@ def jump(video: Moving, since: int, generator: Generator) -> Broken:
 
 
 def place(images: Tensor, corner: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Pictures on a black canvas; where a corner lies between pixels they are interpolated linearly along both axes.
+    """Put pictures on a black canvas; between pixels they are interpolated linearly along both axes.
 
     Args:
         images: ``(batch, 1, height, width)``.
@@ -215,7 +217,7 @@ def place(images: Tensor, corner: Tensor, canvas: tuple[int, int]) -> Tensor:
     """
     batch, _, height, width = images.shape
     down, right = canvas[0] - height, canvas[1] - width
-    # One more row and column than the canvas: each pixel is a mean of neighbors, of which the first may lie outside.
+    # One more row and column than the canvas: each pixel is a mean of two neighbors, the first of which may lie outside.
     padded = functional.pad(images[:, 0], [right + 1, right, down + 1, down])
     windows = padded.unfold(1, canvas[0] + 1, 1).unfold(2, canvas[1] + 1, 1)  # a view
     whole = corner.floor()

@@ -1,4 +1,4 @@
-"""What a training asks of a data set, whatever is in it: images, tables, tokens, streams of frames."""
+"""The protocol that training expects of a data set of any kind: images, tables, tokens, streams of frames."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from torch import Tensor
 
 
 class Data(Protocol):
-    """A training part and a test part, each some tensors whose first dimension are the cases.
+    """A training part and a test part, each a tuple of tensors whose first dimension runs over the cases.
 
-    `Dataset` is one of labeled images. A class of your own with these members can be trained on, tested and resumed
-    like it.
+    `Dataset` is the implementation for labeled images. Any class with these members can be used in its place.
     """
 
     @property
     def name(self) -> str:
-        """What results call these data."""
+        """The name of the data in results."""
 
     @property
     def official(self) -> bool:
@@ -28,15 +27,15 @@ class Data(Protocol):
 
     @property
     def form(self) -> dict[str, Any]:
-        """What a net has to know of the data to be built, as JSON can hold it; `Method.build` gets it."""
+        """All that is needed of the data to build a net, as values that JSON can hold; passed to `Method.build`."""
 
     @property
     def train(self) -> tuple[Tensor, ...]:
-        """What is learned from, such as images and labels."""
+        """The tensors of the training part, such as images and labels."""
 
     @property
     def test(self) -> tuple[Tensor, ...]:
-        """What is tested on, likewise."""
+        """The tensors of the test part."""
 
     def hold_out(self, count: int) -> Self:
-        """The last ``count`` training cases become the test part; the real one is left out, untouched."""
+        """Return data whose test part is the last ``count`` training cases; the real test part is left out."""

@@ -1,4 +1,4 @@
-"""What is done to images while training."""
+"""Random changes of images during training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from twofold.errors import SettingError
 
 
 def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
-    """Shift every image by its own random whole-pixel offset, zeros coming in at the borders.
+    """Shift every image by a random whole number of pixels of its own, filling in zeros at the borders.
 
     Both offsets of an image are uniform over -reach ... reach, so all (2 reach + 1)² positions are equally likely;
     the channels of an image move together.
 
     Args:
         images: ``(batch, channels, height, width)``.
-        reach: in pixels; 0 gives ``images`` back as they are and draws nothing.
+        reach: in pixels; 0 returns ``images`` unchanged and draws nothing.
         generator: on the device of ``images``.
 
     Raises:
@@ -35,7 +35,7 @@ def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
 
 
 def mirror(images: Tensor, generator: Generator) -> Tensor:
-    """Turn every image over, left to right, with a probability of one half.
+    """Flip every image horizontally with probability 1/2.
 
     Args:
         images: ``(batch, channels, height, width)``.

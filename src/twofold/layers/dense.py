@@ -40,6 +40,9 @@ class WeightedLayer(FeedForwardLayer):
         self.weights = Weights(self, "weight", weight, connectivity)
         self.biases = Learnable(self, "bias", torch.zeros(connectivity.biases))
 
+    def learnables(self) -> list[Learnable]:
+        return [self.weights, self.biases]
+
     @property
     def bottom_up(self) -> Weights:
         """The weights to the layer below."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -48,21 +48,20 @@ class Response(NamedTuple):
     goodness: Tensor
 
 
-class Learner(nn.Module):
+class Learner(nn.Module, ABC):
     """A part of a net that has parameters which learn.
 
     Attributes:
         compute: the type of its products, ``torch.bfloat16`` for instance; ``None`` is the type of its parameters.
     """
 
-    def learnables(self) -> Iterator[Learnable]:
+    @abstractmethod
+    def learnables(self) -> Sequence[Learnable]:
         """Its parameters, each with all that learning needs."""
-        for value in vars(self).values():
-            yield from (each for each in _members(value) if isinstance(each, Learnable))
 
     @property
     def compute(self) -> torch.dtype | None:
-        return next(self.learnables()).compute
+        return next((each.compute for each in self.learnables()), None)
 
     @compute.setter
     def compute(self, kind: torch.dtype | None) -> None:
@@ -80,14 +79,7 @@ class Learner(nn.Module):
         return {name: buffer for name, buffer in self.named_buffers() if name not in kept}
 
 
-def _members(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    else:
-        yield value
-
-
-class Layer(Learner, ABC, Generic[Seen]):
+class Layer(Learner, Generic[Seen]):
     """A layer that learns from its input, and from nothing that happens above it (talk 07:12).
 
     It responds, gathers the gradient of what it saw, and applies it when told to. Parameters are stored as in any

@@ -26,12 +26,14 @@ class LocalModule(FeedForwardLayer):
     def __init__(self, module: nn.Module, units: int, rule: Rule | None = None) -> None:
         super().__init__(units, rule or Rule())
         self.module = module
-        self._learned = {
-            name: Learnable(module.get_submodule(path), leaf, parameter.detach())
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad
-            for path, _, leaf in [name.rpartition(".")]
-        }
+        self._learned = []
+        for name, parameter in list(module.named_parameters()):
+            if parameter.requires_grad:
+                path, _, leaf = name.rpartition(".")
+                self._learned.append(Learnable(module.get_submodule(path), leaf, parameter.detach()))
+
+    def learnables(self) -> list[Learnable]:
+        return self._learned
 
     def forward(self, below: LayerInput) -> Tensor:
         """Activity of the module, ``(batch, ...)``."""
@@ -49,7 +51,7 @@ class LocalModule(FeedForwardLayer):
         flat = seen.activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
         wanted[:positives] += peers.to(flat.dtype)
-        learned = list(self._learned.values())
+        learned = self.learnables()
         with torch.enable_grad():
             values = [each.value for each in learned]
             gradients = torch.autograd.grad(seen.activity, values, wanted.view_as(seen.activity))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from twofold import defaults
 from twofold.layers.connectivity import Full
 from twofold.layers.layer import Learner
-from twofold.layers.weights import Weights
+from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Rule
 
 
@@ -31,6 +31,9 @@ class Softmax(Learner):
         super().__init__()
         self.rule = Rule(decay=decay)
         self.weights = Weights(self, "weight", torch.zeros(classes, features), Full(classes, features))
+
+    def learnables(self) -> list[Learnable]:
+        return [self.weights]
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` for features ``(batch, features)``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -164,8 +164,8 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
-    def learnables(self) -> Iterator[Learnable]:
-        yield from (*self.learned.values(), self.biases)
+    def learnables(self) -> list[Learnable]:
+        return [*self.learned.values(), self.biases]
 
     def prepare(self) -> None:
         """Make room for the gradients before the first frame, so that a long video takes no more than a short one."""

@@ -17,9 +17,9 @@ class Learnable:
     gradient lies in ``gradient``: there an all-reduce over machines can stand, or nothing at all for a while.
 
     Args:
-        module: has the parameter.
+        module: has the parameter, or gets it.
         name: the parameter's, in the module.
-        value: at first.
+        value: its first value.
 
     Attributes:
         gradient: gathered since the last step, pointing uphill, in the type of the products; ``None`` if there is none.

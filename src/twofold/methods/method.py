@@ -157,8 +157,8 @@ def image_form(form: Form) -> tuple[Map, int]:
     """
     if not {"shape", "classes"} <= form.keys():
         raise SettingError(
-            f"the data are described by {', '.join(form) or 'nothing'}, expected labeled images, which have a shape and "
-            "classes: choose another data set or recipe"
+            f"the data are described by {', '.join(form) or 'nothing'}, expected labeled images, which have a shape "
+            "and classes: choose another data set or recipe"
         )
     channels, height, width = form["shape"]
     return (channels, height, width), form["classes"]

@@ -67,4 +67,4 @@ class Sampler:
 
     def learned(self, cases: Tensor, difficulty: Tensor) -> None:
         """Note how much the cases ``(batch,)`` had to teach."""
-        self.difficulty[cases] = difficulty
+        self.difficulty[cases] = difficulty.to(self.difficulty.dtype)

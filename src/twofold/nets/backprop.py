@@ -42,6 +42,9 @@ class Affine(Learner):
         self.weights = Weights(self, "weight", value, connectivity)
         self.biases = Learnable(self, "bias", torch.zeros(connectivity.units))
 
+    def learnables(self) -> list[Learnable]:
+        return [self.weights, self.biases]
+
     @property
     def bottom_up(self) -> Weights:
         """The weights to the layer below."""

@@ -311,7 +311,7 @@ class Recurrent(GoodnessClassifier):
         return to_features([each.output for each in state])
 
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Normalized states after the bottom-up pass, ``(batch, features)``: what the softmax of the fast test reads."""
+        """Normalized states after the bottom-up pass, ``(batch, features)``, float32: what the fast test reads."""
         return self.read_state(self.start(self.images(images)))
 
     @torch.no_grad()

@@ -1,0 +1,52 @@
+"""A goodness of your own, an objective of your own, and negatives of your own: plain functions, passed in.
+
+python examples/own_goodness.py [EPOCHS]
+"""
+
+import sys
+
+import torch
+from torch.nn.functional import relu
+
+import twofold
+
+# Goodness: its value for each case, half its derivative, and the threshold for a number of units.
+cubes = twofold.Goodness(
+    value=lambda activity: activity.pow(3).sum(1),
+    slope=lambda activity: 1.5 * activity.square(),
+    threshold=float,
+)
+
+# Objective: the loss of each pair, and how strongly it asks for more and for less goodness; x is goodness - threshold.
+hinge = twofold.Objective(
+    loss=lambda positive, negative, T: relu(T - positive) + relu(T + negative),
+    signal=lambda positive, negative, T: ((positive < T).float(), (negative > -T).float()),
+    paired=False,
+)
+
+
+# Negatives: true labels and the logits of the fast test -> wrong labels. Here the likeliest wrong one, always.
+def likeliest_wrong_labels(labels, logits, generator):
+    return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
+
+
+if __name__ == "__main__":
+    epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    torch.manual_seed(0)
+    digits = twofold.load_data("digits")
+    data = digits.train_images, digits.train_labels
+    nets = {
+        "sum of squares": twofold.FeedForward.dense(digits.shape, (200, 200), digits.classes),
+        "sum of cubes": twofold.FeedForward.dense(digits.shape, (200, 200), digits.classes, twofold.Rule(cubes)),
+        "hinge": twofold.FeedForward.dense(digits.shape, (200, 200), digits.classes, twofold.Rule(objective=hinge)),
+    }
+    for name, net in nets.items():
+        for _ in twofold.fit(net, *data, epochs=epochs):
+            pass
+        print(f"{name:16} test error {twofold.evaluate(net, digits.test_images, digits.test_labels).error}")
+
+    net = twofold.FeedForward.dense(digits.shape, (200, 200), digits.classes)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(data[0])).split(50):
+            net.learn(*(part[batch] for part in data), rate=0.02, negatives=likeliest_wrong_labels)
+    print(f"likeliest wrong  test error {twofold.evaluate(net, digits.test_images, digits.test_labels).error}")

@@ -1,0 +1,202 @@
+"""The order of the house: each room imports only from rooms that stand before it, and a family is one file.
+
+Oracle: the source itself, read with `ast`; what must be found is planted.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import twofold
+from twofold.methods import METHODS
+
+HOUSE = Path(twofold.__file__).parent
+
+ROOMS = [
+    *("errors", "files", "machine", "checkpoint"),
+    *("defaults", "goodness", "objectives", "normalize", "labels", "negatives", "learning"),
+    *("data", "layers", "plots", "nets", "methods", "training", "recipes", "benchmarks", "claims", "cli"),
+    *("__init__", "__main__"),
+]
+"""From the ground upwards. The last two may import from all."""
+
+FAMILIES = {name for method in METHODS.values() for name in (method.__name__, method.recipe_type.__name__)}
+FAMILIES |= {"FeedForward", "Recurrent", "Unsupervised", "Backprop"}
+"""Classes that belong to one family of nets."""
+
+METHOD_NAMES = set(METHODS)
+
+FAMILY_HOLDERS = {"net", "recipe", "method", "layer", "run", "loaded"}
+"""Names of what belongs to some family."""
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The rooms that a module imports from."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "twofold":
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("twofold."):
+            yield str(node.module).split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (name.name.split(".")[1] for name in node.names if name.name.startswith("twofold."))
+
+
+def out_of_order(room: str, tree: ast.AST) -> list[str]:
+    """The rooms that a module of a room must not import from, and does."""
+    return [other for other in imported(tree) if other != room and ROOMS.index(other) > ROOMS.index(room)]
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} | {
+        each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)
+    }
+
+
+def strings_in(node: ast.AST) -> set[str]:
+    return {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+
+
+def compared_strings(node: ast.Compare) -> set[str]:
+    """The strings that something is compared with, alone or as one of several."""
+    sides = [node.left, *node.comparators]
+    several = [each for side in sides if isinstance(side, ast.Tuple | ast.List | ast.Set) for each in side.elts]
+    return {each.value for each in (*sides, *several) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+
+
+def family_branches(tree: ast.AST) -> list[int]:
+    """The lines that decide by the family of a net: by its class, by a match on it, by its method's name, or by what it
+    happens to have."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            asks_class = node.func.id in ("isinstance", "issubclass") and names_in(node) & FAMILIES
+            optional = node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) == 3)
+            asks_parts = optional and names_in(node.args[0]) & FAMILY_HOLDERS
+            if asks_class or asks_parts:
+                found.append(node.lineno)
+        elif isinstance(node, ast.Compare):
+            of_type = any(isinstance(each, ast.Call) and names_in(each.func) & {"type"} for each in ast.walk(node))
+            if compared_strings(node) & METHOD_NAMES or (of_type and names_in(node) & FAMILIES):
+                found.append(node.lineno)
+        elif isinstance(node, ast.match_case):
+            pattern = node.pattern
+            if (names_in(pattern) & FAMILIES) or (strings_in(pattern) & METHOD_NAMES):
+                found.append(pattern.lineno)
+        elif isinstance(node, ast.Dict):
+            keys = {word for key in node.keys if key is not None for word in strings_in(key)}
+            if len(keys & METHOD_NAMES) > 1:
+                found.append(node.lineno)
+    return sorted(found)
+
+
+STEPS = {"learn", "learn_video", "gather", "gather_product", "apply", "apply_gradient"}
+"""What a loop over batches calls in order to learn; and ``step``, of a method."""
+
+
+def training_loops(tree: ast.AST) -> list[int]:
+    """The loops outside classes that learn from batch after batch."""
+    found = []
+
+    def search(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                continue
+            if isinstance(child, ast.For | ast.While | ast.ListComp | ast.GeneratorExp):
+                called = {
+                    each.func
+                    for each in ast.walk(child)
+                    if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
+                }
+                if any(each.attr in STEPS or (each.attr == "step" and "method" in names_in(each)) for each in called):
+                    found.append(child.lineno)
+            search(child)
+
+    search(tree)
+    return found
+
+
+SOURCES = sorted(HOUSE.rglob("*.py"))
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_every_file_stands_in_a_room() -> None:
+    assert {room_of(path) for path in SOURCES} == set(ROOMS)
+    assert len([path for path in HOUSE.glob("*.py")]) <= 14
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_a_room_imports_only_from_rooms_before_it(path: Path) -> None:
+    assert not out_of_order(room_of(path), tree_of(path))
+
+
+def test_an_import_from_a_later_room_would_be_found() -> None:
+    for planted in ("from twofold.nets.net import Net", "from twofold import nets", "import twofold.nets.net as n"):
+        assert out_of_order("layers", ast.parse(planted)) == ["nets"]
+        assert not out_of_order("training", ast.parse(planted))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_nothing_branches_on_the_family_of_a_net(path: Path) -> None:
+    assert not family_branches(tree_of(path))
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "if isinstance(net, FeedForward): pass",
+        "x = 1 if isinstance(recipe, FeedForwardRecipe | RecurrentRecipe) else 2",
+        "assert issubclass(kind, Recurrent)",
+        "if type(net) is Backprop: pass",
+        "if recipe.method == 'recurrent': pass",
+        "if recipe.method in ('forward-forward', 'unsupervised'): pass",
+        "if hasattr(net, 'settled_softmax'): pass",
+        "match net:\n    case Recurrent(): pass",
+        "match recipe.method:\n    case 'backprop': pass",
+        "test = {'forward-forward': 'slow', 'backprop': 'fast'}[recipe.method]",
+    ],
+)
+def test_a_branch_on_the_family_would_be_found(planted: str) -> None:
+    assert family_branches(ast.parse(planted))
+
+
+LEARNING_ROOMS = {"layers", "nets", "methods"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_only_the_trainer_the_methods_and_the_nets_loop_over_batches(path: Path) -> None:
+    if room_of(path) not in LEARNING_ROOMS and path != HOUSE / "training" / "trainer.py":
+        assert not training_loops(tree_of(path))
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "for batch in batches:\n    method.step(batch, 0.1)",
+        "while True:\n    layer.learn(positive, negative, 0.1)",
+        "def train():\n    for batch in batches:\n        if batch:\n            layer.apply_gradient(0.1)",
+        "x = [net.learn(images, labels, rate=0.1) for images, labels in batches]",
+    ],
+)
+def test_a_loop_over_batches_would_be_found(planted: str) -> None:
+    assert training_loops(ast.parse(planted))
+
+
+CHECKED = [
+    path for folder in ("src", "tests", "scripts", "examples") for path in (HOUSE.parents[1] / folder).rglob("*.py")
+]
+
+
+@pytest.mark.parametrize("path", CHECKED, ids=lambda path: path.name)
+def test_no_file_is_longer_than_four_hundred_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
