@@ -1,10 +1,10 @@
 """What each idea of the fast path is worth: training steps with the idea left out, beside steps with all of them.
 
-    python scripts/measure_ideas.py [--recipe mnist] [--data-dir DIR]
+    python scripts/measure_ideas.py [--recipe mnist] [--data-dir DIR] [--results results/speed]
 
 Every case goes into every gradient, apart from the line on leaving out. Bursts take turns; a figure is the median, over
 rounds, of the seconds without the idea over the seconds with all. Beside them the rate of a layer's product in several
-ways. Writes results/speed/ideas-RECIPE.json.
+ways. Writes ideas-RECIPE.json.
 """
 
 from __future__ import annotations
@@ -13,63 +13,44 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from twofold import machine
 from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
-from twofold.benchmarks.trainer import Trainer, every_case, pair
+from twofold.benchmarks.trainer import burst, every_case, pair, trainer
 from twofold.files import write_json
-from twofold.layers.dense import Dense
-from twofold.layers.inputs import Images
-from twofold.learning import LowPrecisionCopy, judge, momentum_step
+from twofold.layers.weights import LowPrecisionCopy
 from twofold.methods import FeedForwardRecipe
-from twofold.nets.feedforward import FeedForward, Softmax
+from twofold.training.trainer import Trainer
 
 IMAGES, ROUNDS = 4000, 7
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed"
 
 
 class Forgetful(LowPrecisionCopy):
-    """Makes the narrow copy anew at each use."""
+    """Makes the copy anew at each use."""
 
-    def of(self, weight: Tensor, kind: torch.dtype | None) -> Tensor:
-        return weight if kind is None else weight.to(kind)
-
-
-def without_sharing(trainer: Trainer) -> None:
-    """Positive, negative and neutral input are written out, and share nothing."""
-    net = trainer.net
-    assert isinstance(net, FeedForward)
-    stated, neutral = net.with_label, net.with_neutral_label
-
-    def with_label(images: Tensor | Images, labels: Tensor) -> Tensor:
-        return to_tensor(stated(images, labels))
-
-    def with_neutral_label(images: Tensor | Images, count: int | None = None) -> Tensor:
-        return to_tensor(neutral(images, count))
-
-    net.with_label, net.with_neutral_label = with_label, with_neutral_label  # type: ignore[method-assign, assignment]
+    def of(self, value: Tensor, kind: torch.dtype | None) -> Tensor:
+        return value if kind is None else value.to(kind)
 
 
-def without_compiler(trainer: Trainer) -> None:
-    """The functions that are read, not what the compiler makes of them."""
-    for part in trainer.net.modules():
-        if isinstance(part, Dense):
-            part.judge = judge
-        if isinstance(part, Dense | Softmax):
-            part.update = momentum_step
+def without_sharing(training: Trainer) -> None:
+    """Every pass has a product of its own with the image."""
+    for layer in training.method.net.stack:
+        layer.weights.shares_products = False
 
 
-def without_narrow_copies(trainer: Trainer) -> None:
+def without_narrow_copies(training: Trainer) -> None:
     """The bf16 weights are made from the fp32 ones at each use."""
-    for part in trainer.net.modules():
-        if isinstance(part, Dense):
-            part._narrow = Forgetful()
+    for layer in training.method.net.stack:
+        for each in layer.learnables():
+            each._copy = Forgetful()
 
 
-def as_it_is(trainer: Trainer) -> None:
+def as_it_is(training: Trainer) -> None:
     """Nothing is changed."""
 
 
@@ -86,7 +67,6 @@ class Idea:
 IDEAS = {
     "all of them": Idea(1.0),
     "the product with the image is shared by positive, negative and neutral input": Idea(1.2, without_sharing),
-    "smoothing, decay, update and narrow copy in one pass; a judgment in one kernel": Idea(1.25, without_compiler),
     "a narrow copy of the weights is kept": Idea(1.2, without_narrow_copies),
     "bf16 products": Idea(2.0, precision="fp32"),
     "weak signals are left out of the gradient, none of the images": Idea(
@@ -123,6 +103,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument("--recipe", default="mnist")
     arguments.add_argument("--data-dir", type=Path, default=None)
+    arguments.add_argument("--results", type=Path, default=RESULTS)
     asked = arguments.parse_args()
     device = machine.choose_device("auto")
     bench = Workbench(device, machine.choose_precision("auto", device), asked.data_dir)
@@ -130,13 +111,13 @@ def main() -> None:
     data = bench.load(recipe.data)
     contenders = {}
     for name, idea in IDEAS.items():
-        trainer = Trainer(bench, idea.recipe(recipe), data, IMAGES, precision=idea.precision)
-        idea.change(trainer)
-        contenders[name] = trainer.burst
+        training = trainer(bench, idea.recipe(recipe), data, IMAGES, precision=idea.precision)
+        idea.change(training)
+        contenders[name] = burst(training)
     interleave(contenders, 1)
     seconds = interleave(contenders, ROUNDS)
     first = seconds["all of them"]
-    found = {
+    found: dict[str, dict[str, Any]] = {
         name: {
             "predicted": idea.predicted,
             "ratio": spread(ratios(seconds[name], first)),
@@ -155,7 +136,7 @@ def main() -> None:
         "precision": bench.precision,
         "ideas": found,
     }
-    write_json(RESULTS / f"ideas-{asked.recipe}.json", {**record, "environment": machine.describe(device)})
+    write_json(asked.results / f"ideas-{asked.recipe}.json", {**record, "environment": machine.describe(device)})
     for name, entry in found.items():
         print(f"{entry['ratio']['median']:.2f}  (expected {entry['predicted']})  {name}")
     for name, rate in rates.items():

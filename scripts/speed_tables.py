@@ -166,6 +166,13 @@ def ideas() -> str:
     return markdown(["idea", "predicted", *(f"`{name}`" for name in found)], rows) if rows else NONE
 
 
+def compiled() -> str:
+    """What compiled functions gained before they were removed."""
+    record = read_json(SPEED / "compiled.json")
+    rows = [[name, quartiles(one["gain"])] for name, one in record["nets"].items()]
+    return markdown(["net, in bf16", "time without `torch.compile` / with it: median (lowest to highest of 9)"], rows)
+
+
 def products() -> str:
     """The rate of a layer's product in several ways."""
     found = {
@@ -232,6 +239,7 @@ TABLES = {
     "time-to-error": time_to_error,
     "inference": inference,
     "ideas": ideas,
+    "compiled": compiled,
     "products": products,
     "local-speed": local_speed,
     "recurrent-speed": recurrent_speed,

@@ -9,40 +9,26 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from twofold.data import Dataset
 from twofold.errors import RunError, TwofoldError
+from twofold.methods.method import Batch
 
 AUTHORS: dict[str, Any] = {
     **{"goodness": "sum_of_squares", "objective": "logistic", "temperature": 1.0, "normalize": "length"},
     **{"rate": 0.01, "smoothing": 0.9, "decay": 0.001, "peer": 0.03, "softmax_rate": 0.1, "softmax_decay": 0.003},
     **{"negatives": "hard", "label_strength": 1.0, "counted_from": 2, "layer_by_layer": False},
-    **{
-        "tolerance": 0.0,
-        "revisit": 1.0,
-        "jitter": 0,
-        "mirror": False,
-        "validation": 0,
-        "seed": 0,
-    },
+    **{"tolerance": 0.0, "revisit": 1.0, "jitter": 0, "mirror": False, "validation": 0, "seed": 0},
 }
 """The author's settings, written out, so that recipes may be tuned without touching a test."""
 
-SHORTCUTS: dict[str, Any] = {
-    "tolerance": 0.3,
-    "revisit": 0.2,
-}
+SHORTCUTS: dict[str, Any] = {"tolerance": 0.3, "revisit": 0.2}
 """What twofold leaves out to be fast."""
 
 
-def first(data: Dataset, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A batch: images, labels, their numbers, weights of 1."""
-    return data.train_images[:count], data.train_labels[:count], torch.arange(count), torch.ones(count)
-
-
-def nobody(_: float) -> None:
-    """Is told how far a training is."""
+def first(data: Dataset, count: int) -> Batch:
+    """The first training images, undistorted, with weights of 1."""
+    return Batch(data.train_images[:count], data.train_labels[:count], torch.arange(count), torch.ones(count))
 
 
 def hashes(folder: Path) -> dict[str, str]:

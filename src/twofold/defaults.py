@@ -1,4 +1,4 @@
-"""What the library uses where nobody states a value: one number for each hyper-parameter, and no second one anywhere.
+"""The default of each hyper-parameter. No second default stands anywhere else.
 
 They train the embedded digits and MNIST well at any width. Recipes state every value themselves.
 """
@@ -32,11 +32,11 @@ READ_FROM = 2
 DAMPING = 0.3
 """Share of its old state that a recurrent layer keeps."""
 ITERATIONS = 8
-"""How often a recurrent net looks at a still image."""
+"""Iterations of a recurrent net in front of a still image."""
 JUDGED = (3, 5)
 """First and last iteration whose goodness the slow test of a recurrent net averages."""
 BLURS = 4
-"""How often the masks of hybrid images are blurred."""
+"""Blurs of the masks of hybrid images."""
 LABEL_IN = "prepend"
 """How the label gets into the input of a feedforward net: in front of the pixels, which suits every picture."""
 SHORTLIST = 3

@@ -24,7 +24,7 @@ Phase = Literal["positive", "negative", "both"]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a layer needs to know to learn by itself.
+    """The settings by which a layer learns.
 
     For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the layer climbs
 
@@ -72,7 +72,7 @@ class Rule:
 def case_signals(
     goodness: Tensor, phase: Phase, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
 ) -> tuple[Tensor, Tensor]:
-    """How the goodness of each case is to change, and how difficult each case was.
+    """Give the learning signal and the difficulty of each case.
 
     Args:
         goodness: ``(2, cases)``, of the positive and of the negative cases; of a phase alone ``(1, cases)``.
@@ -110,7 +110,7 @@ def case_signals(
 
 
 def peer_gradient(mean: Tensor, mean_activity: Tensor, rule: Rule) -> Tensor:
-    """How peers want the total input of each unit to change, ``(units,)``; the same for every positive case.
+    """Give the gradient of peer normalization on total inputs, ``(units,)``; the same for every positive case.
 
     Args:
         mean: mean activity on the newest positive cases, ``(units,)``.

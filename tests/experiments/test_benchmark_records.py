@@ -5,8 +5,6 @@ Oracle: the documented contract. No test depends on how fast the machine is.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import subprocess
 from pathlib import Path
@@ -16,22 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
+from command_line import answer
 from twofold.benchmarks import BENCHMARKS, Workbench, epoch, gpu, inference, memory, one_step, roofline
 from twofold.benchmarks import time_to_error as tte
 from twofold.benchmarks.gpu import Gpu
 from twofold.benchmarks.one_step import Case
-from twofold.cli.main import main
 
 CPU = torch.device("cpu")
 BENCH = Workbench(CPU, "fp32")
-
-
-def answer(words: list[str]) -> tuple[int, list[str], list[str]]:
-    """Exit code, lines of stdout and lines of stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(words)
-    return code, out.getvalue().splitlines(), err.getvalue().splitlines()
 
 
 # Records through the command line ------------------------------------------------------------------------------------
@@ -154,11 +144,11 @@ def test_what_runs_on_a_gpu_gives_a_whole_record(tmp_path: Path) -> None:
         ([], "needs the name of a benchmark"),
         (["epok"], "unknown benchmark 'epok': did you mean 'epoch'?"),
         (["epoch", "--recipe", "mnits"], "unknown recipe 'mnits': did you mean 'mnist'?"),
-        (["epoch", "--recipe", "mnist-twin"], "expected a recipe of Forward-Forward"),
+        (["epoch", "--recipe", "mnist-twin"], "which has no twin to compare with: choose one of Forward-Forward"),
         (["epoch", "--epochs", "-1"], "--epochs is -1, expected 1 to"),
         (["epoch", "--epochs", "1000"], "--epochs is 1000, expected 1 to"),
         (["epoch", "--epcohs", "1"], "did you mean '--epochs'?"),
-        (["roofline", "--recipe", "digits-twin"], "expected a recipe of Forward-Forward"),
+        (["roofline", "--recipe", "digits-twin"], "which has no twin to compare with: choose one of Forward-Forward"),
         (["memory", "--width", "-5"], "--width is -5, expected at least 1"),
         (["memory", "--depths", "0", "4"], "--depths is 0 4, expected at least two"),
         (["memory", "--depths", "4"], "--depths is 4, expected at least two"),

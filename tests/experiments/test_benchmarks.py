@@ -6,19 +6,22 @@ Oracles: hand counts, the twin in plain autograd. No test depends on how fast th
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from twofold.benchmarks import Workbench, bench, epoch, memory, one_step
+from twofold.benchmarks import Workbench, bench, epoch, memory, one_step, report
 from twofold.benchmarks import time_to_error as tte
 from twofold.benchmarks.one_step import Case
 from twofold.benchmarks.operations import operations, shares
 from twofold.benchmarks.peak_memory import peak, running_peak
-from twofold.benchmarks.trainer import Trainer, every_case, layers_of, pair
+from twofold.benchmarks.trainer import burst, every_case, layers_of, pair, trainer
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 
@@ -74,7 +77,7 @@ class MadeUp:
     """A trainer whose epochs take what was made up."""
 
     def __init__(self, place: Workbench, recipe: Any, data: Dataset) -> None:
-        self.metrics = {"visits": 0.5}
+        self.method = SimpleNamespace(metrics=lambda: {"visits": 0.5})
         self.seconds = {"forward-forward": [4.0, 2.0, 9.0], "backprop": [1.0, 2.0, 3.0]}[recipe.method]
 
     def epoch(self, number: int) -> float:
@@ -84,7 +87,7 @@ class MadeUp:
 def test_the_ratio_of_epochs_is_the_median_of_ratios_of_the_same_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ratio of the medians would compare an epoch of the one with another epoch of the other."""
     whole = {"ratio": {"median": 5.0, "low": 4.0, "high": 6.0}}
-    monkeypatch.setattr(epoch, "Trainer", MadeUp)
+    monkeypatch.setattr(epoch, "trainer", MadeUp)
     monkeypatch.setattr(epoch, "compare", lambda *_, **__: whole)
     monkeypatch.setattr(epoch, "warm_up", lambda *_: None)
     found = epoch.Epoch("digits", epochs=3, sweep=False).measure(BENCH)
@@ -117,10 +120,10 @@ def test_bursts_are_scaled_to_the_images_of_an_epoch(
     tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the table would compare bursts of different length."""
-    from twofold.benchmarks import trainer
+    from twofold.benchmarks import trainer as module
 
-    monkeypatch.setattr(trainer, "seconds_of", lambda work, device: (work(), 2.0)[1])
-    found = trainer.compare(BENCH, recipe, twin_recipe, tiny, images=20, rounds=3)
+    monkeypatch.setattr(module, "burst", lambda training: lambda turn: (training.epoch(0), 2.0)[1])
+    found = module.compare(BENCH, recipe, twin_recipe, tiny, images=20, rounds=3)
     assert found["images"] == 16  # whole batches of 8
     assert found["ff"]["median"] == found["twin"]["median"] == 2.0 * 60_000 / 16
     assert found["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0}
@@ -142,10 +145,10 @@ def test_a_product_has_two_operations_for_each_multiply_and_add() -> None:
 
 def test_the_twin_executes_the_products_that_are_counted_by_hand(tiny: Dataset, twin_recipe: BackpropRecipe) -> None:
     """Else the fraction of the machine's best rate would be one of something else."""
-    trainer = Trainer(BENCH, twin_recipe, tiny)
+    learn = burst(trainer(BENCH, twin_recipe, tiny))
     products = [a * b for a, b in itertools.pairwise((25, 14, 12, 10, 4))]
     forward, to_weights, to_inputs = sum(products), sum(products), sum(products[1:])
-    assert operations(lambda: trainer.burst(0)) == 2 * 40 * (forward + to_weights + to_inputs)
+    assert operations(lambda: learn(0)) == 2 * 40 * (forward + to_weights + to_inputs)
 
 
 def test_forward_forward_executes_no_more_than_five_products_a_layer(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
@@ -154,16 +157,16 @@ def test_forward_forward_executes_no_more_than_five_products_a_layer(tiny: Datas
     Three forward passes and two weight gradients, and one row for peer normalization, whatever is shared between them;
     positive and negative data make at least two passes and two gradients in the layers above the first.
     """
-    trainer = Trainer(BENCH, every_case(recipe), tiny)
+    learn = burst(trainer(BENCH, every_case(recipe), tiny))
     products, softmax = [29 * 14, 14 * 12, 12 * 10], (12 + 10) * 4
     most = sum(2 * (5 * 40 + 5) * product for product in products) + 2 * 2 * 40 * softmax
     least = sum(2 * 4 * 40 * product for product in products[1:])
-    assert least <= operations(lambda: trainer.burst(0)) <= most
+    assert least <= operations(lambda: learn(0)) <= most
 
 
 def test_shares_of_time_are_those_of_a_whole(tiny: Dataset, twin_recipe: BackpropRecipe) -> None:
-    trainer = Trainer(BENCH, twin_recipe, tiny)
-    found = shares(lambda: trainer.burst(0), CPU)
+    learn = burst(trainer(BENCH, twin_recipe, tiny))
+    found = shares(lambda: learn(0), CPU)
     assert sum(found.values()) == pytest.approx(1)
     assert next(iter(found)) == "matrix products"
     assert list(found)[-1] == "the rest"
@@ -221,10 +224,10 @@ def test_a_twin_that_saves_memory_learns_the_same(name: str, monkeypatch: pytest
     images, labels = torch.rand(16, *one_step.SHAPE, generator=torch.Generator().manual_seed(1)), torch.arange(16) % 10
     after = []
     for contender in ("twin", name):
-        weights, step = one_step.build(Case(contender, 3, 12, 16, "cpu", "fp32"))
+        weights, step = one_step.build(Case(contender, 3, 12, 16, "cpu", "fp32"), images, labels)
         before = [weight.clone() for weight in weights]
         for _ in range(5):
-            step(images, labels)
+            step()
         after.append([weight.detach() - start for weight, start in zip(weights, before, strict=True)])
     assert all(change.abs().max() > 1e-4 for change in after[0])
     for own, other in zip(*after, strict=True):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -57,7 +58,7 @@ def test_a_letter_looks_the_same_in_every_context() -> None:
 @pytest.mark.parametrize("font", ["DejaVuSans", "cmtt10"])
 def test_without_chance_a_letter_is_what_the_font_library_draws(font: str) -> None:
     found = letters.distort(letters.glyph("R", font)[None], torch.zeros(1, 5))[0]
-    folder = Path(letters.matplotlib.get_data_path()) / "fonts" / "ttf"
+    folder = Path(get_data_path()) / "fonts" / "ttf"
     sizes = [size for size in range(20, 120) if height(folder / f"{font}.ttf", size) <= 0.66 * 64]
     picture = Image.new("L", (64, 64))
     drawn = ImageFont.truetype(folder / f"{font}.ttf", sizes[-1] + 0.5)

@@ -155,7 +155,7 @@ def test_presentations_begin_with_the_net_as_it_is_and_leave_it_so() -> None:
 def test_brief_presentations_reach_as_many_layers_as_they_have_iterations_and_by_learning_twice_as_many() -> None:
     """A pair teaches a layer by a difference, and this comes no lower than the activity of one presentation does."""
     images, labels = cases(1)
-    found = brief(a_net((8,) * (3 * BRIEF)), 0.1, images, labels, [0, 1, 2, 8])
+    found = brief(a_net((8,) * (3 * BRIEF)), replace(recurrent, rate=0.1), images, labels, [0, 1, 2, 8])
     for count, row in zip([0, 1, 2, 8], found, strict=True):
         blank = len(row) - BRIEF * min(count + 1, 2)
         assert (row[:blank].abs() < 1e-12).all()

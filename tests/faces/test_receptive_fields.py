@@ -17,6 +17,7 @@ from twofold.layers.fields import Fields
 from twofold.plots import canvas
 from twofold.plots import local_fields as plots_local
 from twofold.plots import panels as plots
+from twofold.plots.colors import BLANK
 
 
 @pytest.mark.slow
@@ -42,7 +43,7 @@ def test_label_pixels_are_blank_in_the_field_and_nothing_else_is(tmp_path: Path,
         field = image.get_array()
         assert field.mask.ravel().tolist() == [True] * 10 + [False] * 54
         assert image.get_clim()[1] == pytest.approx(np.abs(field.compressed()).max()), "the label sets the scale"
-    blank = np.round(255 * np.array(to_rgb(plots.BLANK)))
+    blank = np.round(255 * np.array(to_rgb(BLANK)))
     seen = (pixels(path) == blank).all(axis=-1).sum()
     whole = len(shown(figures[0])) * (1.0 * canvas.DPI) ** 2  # a field is larger than an inch
     assert seen > whole * 10 / 64, "the label pixels are not seen as blank in the PNG"

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from twofold import defaults
 from twofold.goodness import GOODNESS
 from twofold.labels import LABEL_IN, neutral, one_hot, overlay, prepend
 from twofold.learning import Rule, half_constant_half_linear, momentum_step
@@ -300,6 +301,13 @@ def test_weights_that_are_their_own_narrow_copy_step_once() -> None:
     rule, weight = Rule(smoothing=0.0, decay=0.0), torch.zeros(2, 3, dtype=torch.float64)
     momentum_step(weight, torch.zeros_like(weight), torch.ones_like(weight), 0.1, rule, weight)
     assert torch.equal(weight, torch.full_like(weight, 0.1))
+
+
+def test_a_temperature_that_nobody_states_grows_with_the_threshold() -> None:
+    """Goodness grows with a layer: at the same temperature the signals of a wide one would be all or nothing."""
+    for threshold in (-500.0, 1.0, 50.0, 2000.0):
+        assert Rule().temperature_for(threshold) == pytest.approx(defaults.TEMPERATURE * abs(threshold))
+        assert Rule(temperature=3.0).temperature_for(threshold) == 3
 
 
 def test_the_rate_falls_as_the_author_has_it() -> None:

@@ -12,7 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_layers import INPUTS, LAYERS, RATE, UNITS, batch, dense_layer, seeded, the_same_as_a_module
+from small_layers import (
+    INPUTS,
+    LAYERS,
+    RATE,
+    UNITS,
+    authors_rule,
+    batch,
+    dense_layer,
+    seeded,
+    the_same_as_a_module,
+)
 from twofold.goodness import GOODNESS
 from twofold.layers.dense import Dense
 from twofold.learning import Rule
@@ -88,7 +98,7 @@ def test_a_module_is_drawn_to_its_peers_through_what_it_puts_out() -> None:
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_what_a_layer_hands_on_is_its_normalized_activity_from_before_the_update(kind: str) -> None:
-    layer = LAYERS[kind](Rule())
+    layer = LAYERS[kind](authors_rule())
     positive, negative = batch(0)
     activities = [layer(side).detach() for side in (positive, negative)]
     learned = layer.learn(positive, negative, RATE)
@@ -102,7 +112,7 @@ def test_what_a_layer_hands_on_is_its_normalized_activity_from_before_the_update
 @pytest.mark.parametrize("wanted", [1.5, 4.0, 100.0])
 def test_one_step_of_the_right_rate_reaches_any_goodness(wanted: float) -> None:
     """Paper section 2.2: the rate is sqrt(wanted / goodness) - 1 for an input of length 1; what is passed on stays."""
-    layer = Dense(INPUTS, UNITS, Rule(temperature=1e-6, smoothing=0, decay=0, peer=0), seeded()).double()
+    layer = Dense(INPUTS, UNITS, authors_rule(temperature=1e-6, smoothing=0, decay=0, peer=0), seeded()).double()
     layer.threshold = 1e6  # far above: the positive case is plainly wrong, the negative one plainly right
     case = batch(0)[0][:1]
     case = case / case.norm()
@@ -139,7 +149,7 @@ def test_the_pull_of_the_peers_is_one_and_the_same_for_every_positive_case() -> 
 @pytest.mark.parametrize(("peer", "revived"), [(0.2, True), (0.0, False)])
 def test_peer_normalization_revives_a_silent_unit_and_nothing_else_does(peer: float, revived: bool) -> None:
     """Gated by the activity, as autograd on it would be, it could not: dead units would stay dead."""
-    layer = dense_layer(Rule(smoothing=0.5, decay=0, peer=peer))
+    layer = dense_layer(authors_rule(smoothing=0.5, decay=0, peer=peer))
     layer.weight[2], layer.bias[2] = 0, -0.3
     for step in range(60):
         layer.learn(*batch(step), RATE)

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from small_layers import authors_rule
 from twofold import Convolution, Unsupervised
 from twofold.data import Dataset
 from twofold.layers.fields import Fields
 from twofold.layers.local import Local
-from twofold.learning import Rule
 from twofold.negatives import hybrids
 
-RULE = Rule(temperature=3.0, smoothing=0.0, decay=0.0, tolerance=0.1)
+RULE = authors_rule(temperature=3.0, smoothing=0.0, decay=0.0, tolerance=0.1)
 MAPS = [
     Fields((1, 7, 7), 2, 3),
     Fields((2, 9, 7), 3, 3, 2),
@@ -41,8 +41,11 @@ def same(fields: Fields) -> tuple[Convolution, Local]:
     layer.bias += torch.linspace(-0.2, 0.2, fields.channels, dtype=torch.float64)
     other = Local(fields, RULE, seeded()).double()
     whole, points = spread(layer), fields.units // fields.channels
-    blocks = other.seen._tiles(other.seen._units[:, None], 1), other.seen._tiles(other.seen._inputs[:, None], 2)
-    for block, units, inputs in zip(other.seen._blocks(other.weight), *blocks, strict=True):
+    blocks = (
+        other.connectivity._tiles(other.connectivity._units[:, None], 1),
+        other.connectivity._tiles(other.connectivity._inputs[:, None], 2),
+    )
+    for block, units, inputs in zip(other.connectivity._blocks(other.weight), *blocks, strict=True):
         block.copy_(whole[units, inputs.transpose(1, 2)])
     other.bias.copy_(layer.bias.repeat_interleave(points))
     return layer, other
@@ -54,15 +57,15 @@ def test_it_learns_the_mean_of_what_its_grid_points_would_learn(fields: Fields, 
     layer, other = same(fields)
     layer.rule = other.rule = replace(RULE, peer=peer)
     positive, negative = torch.rand(2, 8, fields.inputs, generator=seeded(1), dtype=torch.float64)
-    torch.testing.assert_close(spread(layer), other.to_tensor())
-    before, biases = other.to_tensor(), other.bias.clone()
+    torch.testing.assert_close(spread(layer), other.to_matrix())
+    before, biases = other.to_matrix(), other.bias.clone()
     first, bias = layer.weight.clone(), layer.bias.clone()
     found, wanted = (each.learn(positive, negative, 0.3) for each in (layer, other))
     torch.testing.assert_close(found.positive, wanted.positive)
     torch.testing.assert_close(found.goodness, wanted.goodness)
-    torch.testing.assert_close(found.need, wanted.need)
+    torch.testing.assert_close(found.difficulty, wanted.difficulty)
     # The change of a weight of the kernel is the mean of the changes of its copies, nothing at the points it misses.
-    change, points = other.to_tensor() - before, fields.units // fields.channels
+    change, points = other.to_matrix() - before, fields.units // fields.channels
     for place in ((0, 0, 0, 0), (-1, -1, 1, 2), (-1, 0, -1, -1)):
         probe = torch.zeros_like(layer.weight)
         probe[place] = 1
@@ -72,13 +75,13 @@ def test_it_learns_the_mean_of_what_its_grid_points_would_learn(fields: Fields, 
     torch.testing.assert_close(layer.bias - bias, (other.bias - biases).view(-1, points).mean(1))
 
 
-def test_copies_in_the_type_of_the_products_are_renewed() -> None:
+def test_copies_of_a_kernel_in_the_type_of_the_products_are_renewed() -> None:
     positive, negative = torch.rand(2, 8, MAPS[1].inputs, generator=seeded(1))
-    layer = Convolution(MAPS[1], Rule(), seeded())
+    layer = Convolution(MAPS[1], authors_rule(), seeded())
     layer.compute = torch.bfloat16
     for _ in range(2):
         layer.learn(positive, negative, 0.3)
-    fresh = Convolution(MAPS[1], Rule())
+    fresh = Convolution(MAPS[1], authors_rule())
     fresh.compute = torch.bfloat16
     fresh.load_state_dict(layer.state_dict())
     assert layer(positive).dtype == torch.bfloat16
@@ -90,12 +93,12 @@ def test_convolutions_learn_digits_without_a_label(digits: Dataset) -> None:
     """Were the gradient's sign or scale wrong, the layers would learn nothing that a softmax can use."""
     first = Fields((1, 8, 8), 16, 3, margin=1)
     second = Fields(first.above, 16, 3, margin=1)
-    rule = Rule(peer=0.0)
+    rule = authors_rule(peer=0.0)
 
     def error(rate: float) -> float:
         generator = seeded()
         net = Unsupervised([Convolution(each, rule, generator) for each in (first, second)], 10, counted_from=1)
-        images, labels = digits.train_images, digits.train_labels
+        images, labels = digits.train
         for epoch in range(6):
             for cases in torch.randperm(len(labels), generator=seeded(epoch)).split(40):
                 positive = net.images(images[cases]).rows
@@ -106,7 +109,7 @@ def test_convolutions_learn_digits_without_a_label(digits: Dataset) -> None:
                     positive, negative, _, _ = layer.learn(positive, negative, rate)
                     features.append(positive)
                 net.softmax.learn(torch.cat(features, 1), labels[cases], 0.1)
-        return (net.fast(digits.test_images).argmax(1) != digits.test_labels).float().mean().item()
+        return (net.fast(digits.test[0]).argmax(1) != digits.test[1]).float().mean().item()
 
     taught = error(0.1)
     assert taught < 0.06

@@ -16,11 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from small_layers import authors_rule
 from twofold.labels import LABEL_IN, neutral, one_hot
+from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense
-from twofold.layers.inputs import Images, LabeledImages, busy, join, linear, outer
-from twofold.layers.layer import Layer
+from twofold.layers.inputs import (
+    Images,
+    LabeledImages,
+    LayerInput,
+    active_rows,
+    gather_gradient,
+    join,
+    to_tensor,
+    total_input,
+)
+from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.module import LocalModule
+from twofold.layers.weights import Weights
 from twofold.learning import Rule
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
@@ -36,18 +48,23 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
-def pictures(seed: int = 0) -> Tensor:
+def pictures(seed: int = 0, count: int = BATCH) -> Tensor:
     """Of rather different lengths, so that a wrong one shows."""
     sizes = torch.linspace(0.2, 3, BATCH, dtype=torch.float64)[:, None]
-    return sizes * torch.rand(BATCH, PIXELS, generator=seeded(seed), dtype=torch.float64)
+    return (sizes * torch.rand(BATCH, PIXELS, generator=seeded(seed), dtype=torch.float64))[:count]
 
 
-def ready(way: str, seed: int = 0) -> Images:
-    return Images(LABEL_IN[way](pictures(seed), torch.zeros(BATCH, CLASSES)))
+def ready(way: str, seed: int = 0, count: int = BATCH) -> Images:
+    return Images(LABEL_IN[way](pictures(seed, count), torch.zeros(count, CLASSES)))
+
+
+def holding(weight: Tensor) -> Weights:
+    """Weights of a layer, of that value."""
+    return Weights(nn.Module(), "weight", weight, Full(*weight.shape))
 
 
 def label_vectors(variants: int, count: int) -> Tensor:
-    """LabeledImages labels, and among them a neutral one, in the type that they come in."""
+    """Stated labels, and among them a neutral one, in the type that they come in."""
     vectors = [one_hot((torch.arange(count) + n) % CLASSES, CLASSES, 2.5) for n in range(variants)]
     if variants > 2:
         vectors[2] = neutral(count, CLASSES, 2.5, vectors[2].device)
@@ -71,7 +88,7 @@ def by_hand(way: str, vectors: Tensor) -> Tensor:
 
 
 SHAPES = [(way, variants, count) for way in LABEL_IN for variants in (1, 2, 4) for count in (BATCH, 3)]
-"""Ways of putting the label in, label vectors of each image, images that have any."""
+"""Ways of putting the label in, label vectors of each image, images."""
 
 
 # Oracle: the matrix itself -------------------------------------------------------------------------------------------
@@ -80,7 +97,7 @@ SHAPES = [(way, variants, count) for way in LABEL_IN for variants in (1, 2, 4) f
 @pytest.mark.parametrize(("way", "variants", "count"), SHAPES)
 def test_written_out_it_is_each_picture_with_its_label_at_fixed_length(way: str, variants: int, count: int) -> None:
     vectors = label_vectors(variants, count)
-    stated = LabeledImages(ready(way), vectors)
+    stated = LabeledImages(ready(way, count=count), vectors)
     assert len(stated) == variants * count
     torch.testing.assert_close(stated.to_tensor(), by_hand(way, vectors))
     torch.testing.assert_close(to_tensor(stated), by_hand(way, vectors))
@@ -92,8 +109,10 @@ def test_total_inputs_are_those_of_the_written_out_matrix(way: str, variants: in
     rows = by_hand(way, vectors)
     weight, bias = normal(UNITS, rows.shape[1]), normal(UNITS, seed=1)
     expected = rows @ weight.T + bias
-    torch.testing.assert_close(linear(LabeledImages(ready(way), vectors), weight, bias), expected)
-    torch.testing.assert_close(linear(rows, weight, bias), expected)
+    weights = holding(weight)
+    stated = LabeledImages(ready(way, count=count), vectors)
+    torch.testing.assert_close(total_input(stated, weights, bias), expected)
+    torch.testing.assert_close(total_input(rows, weights, bias), expected)
 
 
 BUSY: dict[str, Callable[[int], Tensor]] = {
@@ -107,21 +126,29 @@ BUSY: dict[str, Callable[[int], Tensor]] = {
 """Which rows have a signal, and how strong it is."""
 
 
+def gathered(below: LayerInput, wanted: Tensor, rows: Tensor, positives: int, pull: Tensor) -> Tensor:
+    """The weight gradient, from nothing."""
+    weights = holding(torch.zeros(UNITS, to_tensor(below).shape[1], dtype=torch.float64))
+    gather_gradient(weights, below, wanted, rows, positives, pull, 0.0, 1.0)
+    assert weights.gradient is not None
+    return weights.gradient
+
+
 @pytest.mark.parametrize("which", BUSY)
 @pytest.mark.parametrize(("way", "variants", "count"), [shape for shape in SHAPES if shape[1] % 2 == 0])
 def test_the_weight_gradient_is_that_of_the_written_out_matrix(way: str, variants: int, count: int, which: str) -> None:
     """Also of the pull of the peers, which all positive rows feel, whether they have a signal or not."""
     vectors = label_vectors(variants, count)
-    stated, rows = LabeledImages(ready(way), vectors), by_hand(way, vectors)
+    stated, rows = LabeledImages(ready(way, count=count), vectors), by_hand(way, vectors)
     signal, slope, pull = BUSY[which](len(rows)), normal(len(rows), UNITS, seed=3), normal(UNITS, seed=4)
     positive = rows[: len(rows) // 2]
     expected = (signal[:, None] * slope).T @ rows + torch.outer(pull, positive.sum(0))
     everywhere = torch.arange(len(rows))  # as on a GPU, which is not asked which rows have a signal
     for below in (stated, rows):
-        for chosen in (busy(below, signal), everywhere):
+        for chosen in (active_rows(below, signal), everywhere):
             assert set(signal.nonzero()[:, 0].tolist()) <= set(chosen.tolist())
             wanted = (signal[:, None] * slope)[chosen]
-            torch.testing.assert_close(outer(below, wanted, chosen, pull), expected)
+            torch.testing.assert_close(gathered(below, wanted, chosen, len(positive), pull), expected)
 
 
 @given(st.lists(st.booleans(), min_size=2 * BATCH, max_size=2 * BATCH))
@@ -130,8 +157,8 @@ def test_what_goes_into_the_gradient_are_the_images_that_have_a_signal_under_any
     signal = torch.tensor(some, dtype=torch.float64)
     stated = LabeledImages(ready("prepend"), label_vectors(2, BATCH))
     images = [case for case in range(BATCH) if some[case] or some[BATCH + case]]
-    assert busy(stated, signal).tolist() == images + [BATCH + case for case in images]
-    assert busy(stated.to_tensor(), signal).tolist() == [row for row, has in enumerate(some) if has]
+    assert active_rows(stated, signal).tolist() == images + [BATCH + case for case in images]
+    assert active_rows(stated.to_tensor(), signal).tolist() == [row for row, has in enumerate(some) if has]
 
 
 @pytest.mark.parametrize("kind", ["the same images", "other images", "written out"])
@@ -151,11 +178,13 @@ def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
         by_hand("prepend", vectors),
     )
     stated, weight, bias = LabeledImages(images, vectors), normal(UNITS, rows.shape[1]), normal(UNITS, seed=1)
-    found = stated.linear(weight.bfloat16(), bias.bfloat16())
+    weights = holding(weight.float())
+    weights.compute = torch.bfloat16
+    found = total_input(stated, weights, bias.bfloat16())
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.double(), rows @ weight.T + bias, rtol=0.02, atol=0.1)
     wanted, pull = normal(len(rows), UNITS, seed=3), normal(UNITS, seed=4)
-    gradient = stated.outer(wanted.bfloat16(), torch.arange(len(rows)), pull.bfloat16())
+    gradient = gathered(stated, wanted.bfloat16(), torch.arange(len(rows)), BATCH, pull.bfloat16())
     expected = wanted.T @ rows + torch.outer(pull, rows[:BATCH].sum(0))
     assert (gradient.double() - expected).norm() < 0.01 * expected.norm()
 
@@ -167,20 +196,19 @@ def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
 def products(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
     """The types of the products with images that have been computed so far."""
     computed: list[torch.dtype] = []
-    multiply = nn.functional.linear
+    multiply = Full.times
 
-    def counted(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        if bias is None:
-            computed.append(weight.dtype)
-        return multiply(rows, weight, bias)
+    def counted(connectivity: Full, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        computed.append(weight.dtype)
+        return multiply(connectivity, weight, rows, total)
 
-    monkeypatch.setattr(nn.functional, "linear", counted)
+    monkeypatch.setattr(Full, "times", counted)
     return computed
 
 
 def test_a_batch_costs_one_product_with_its_images(products: list[torch.dtype]) -> None:
-    images, layer = ready("prepend"), Dense(PIXELS + CLASSES, UNITS, Rule(), seeded()).double()
-    for vectors in (label_vectors(1, 3), label_vectors(2, BATCH), label_vectors(4, BATCH)):
+    images, layer = ready("prepend"), Dense(PIXELS + CLASSES, UNITS, authors_rule(), seeded()).double()
+    for vectors in (label_vectors(1, BATCH), label_vectors(2, BATCH), label_vectors(4, BATCH)):
         layer(LabeledImages(images, vectors))
     positive, negative = a_pair(images)
     layer.learn(positive, negative, 0.1)
@@ -189,7 +217,9 @@ def test_a_batch_costs_one_product_with_its_images(products: list[torch.dtype]) 
 
 CHANGES: dict[str, Callable[[Dense, Images], object]] = {
     "learn": lambda layer, images: layer.learn(*a_pair(images), 0.5),
-    "load": lambda layer, _: layer.load_state_dict(Dense(PIXELS + CLASSES, UNITS, Rule(), seeded(5)).state_dict()),
+    "load": lambda layer, _: layer.load_state_dict(
+        Dense(PIXELS + CLASSES, UNITS, authors_rule(), seeded(5)).state_dict()
+    ),
     "edit": lambda layer, _: layer.weight[0].add_(1.0),
 }
 
@@ -198,7 +228,7 @@ CHANGES: dict[str, Callable[[Dense, Images], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_product_with_the_images_is_never_stale(change: str, narrow: bool) -> None:
     """A net that is shown its images through yesterday's weights still learns something, and nobody would notice."""
-    images, layer = ready("prepend"), Dense(PIXELS + CLASSES, UNITS, Rule(), seeded()).double()
+    images, layer = ready("prepend"), Dense(PIXELS + CLASSES, UNITS, authors_rule(), seeded()).double()
     layer.compute = torch.bfloat16 if narrow else None
     vectors = label_vectors(1, BATCH)
     for _ in range(3):
@@ -212,7 +242,7 @@ def test_the_product_with_the_images_is_never_stale(change: str, narrow: bool) -
 
 def test_layers_that_share_images_do_not_share_the_product() -> None:
     images, vectors = ready("prepend"), label_vectors(1, BATCH)
-    layers = [Dense(PIXELS + CLASSES, UNITS, Rule(), seeded(seed)).double() for seed in range(2)]
+    layers = [Dense(PIXELS + CLASSES, UNITS, authors_rule(), seeded(seed)).double() for seed in range(2)]
     for layer in (*layers, *layers):
         expected = (by_hand("prepend", vectors) @ layer.weight.T + layer.bias).relu()
         torch.testing.assert_close(layer(LabeledImages(images, vectors)), expected)
@@ -225,7 +255,7 @@ def test_weights_that_lie_where_others_have_lain_are_not_taken_for_them() -> Non
     for seed in range(2):
         memory[:] = normal(UNITS, PIXELS + CLASSES, seed=seed).numpy()
         weight = torch.from_numpy(memory)
-        torch.testing.assert_close(images.times(weight), rows @ weight.T)
+        torch.testing.assert_close(images.product(holding(weight)), rows @ weight.T)
 
 
 # Learning from it ----------------------------------------------------------------------------------------------------
@@ -243,7 +273,7 @@ def module_layer(rule: Rule) -> LocalModule:
     return LocalModule(nn.Sequential(linear_part, nn.ReLU()), UNITS, rule).double()
 
 
-LAYERS: dict[str, Callable[[Rule], Layer]] = {"dense": dense_layer, "module": module_layer}
+LAYERS: dict[str, Callable[[Rule], FeedForwardLayer]] = {"dense": dense_layer, "module": module_layer}
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -276,7 +306,7 @@ def test_where_no_case_has_a_signal_the_peers_still_pull(stated: bool) -> None:
     rows = positive.to_tensor()
     mean = 0.9 * 0.5 + 0.1 * layer(rows).mean(0)
     below = (positive, negative) if stated else (rows, negative.to_tensor())
-    assert layer.learn(below[0], below[1], 0.3).need.tolist() == [0.0] * BATCH
+    assert layer.learn(below[0], below[1], 0.3).difficulty.tolist() == [0.0] * BATCH
     pull = 0.2 * (mean.mean() - mean)
     torch.testing.assert_close(layer.weight_velocity, torch.outer(pull, rows.mean(0)))
     torch.testing.assert_close(layer.bias_velocity, pull)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from small_layers import CASES, INPUTS, LAYERS, RATE, UNITS, batch, seeded
+from small_layers import CASES, INPUTS, LAYERS, RATE, UNITS, authors_rule, batch, seeded
 from twofold.layers.dense import Dense, dense
-from twofold.layers.layer import Layer
+from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.module import LocalModule
 from twofold.learning import Rule, sample
 from twofold.normalize import normalize
@@ -23,7 +23,7 @@ from twofold.objectives import OBJECTIVES, Objective
 # Weights and tolerance -----------------------------------------------------------------------------------------------
 
 
-def signals(layer: Layer, positive: Tensor, negative: Tensor) -> Tensor:
+def signals(layer: FeedForwardLayer, positive: Tensor, negative: Tensor) -> Tensor:
     """How strongly the layer's objective asks for more and for less, ``(2, batch)``."""
     excess = [layer.goodness(layer(side).detach()) - layer.threshold for side in (positive, negative)]
     return torch.stack(layer.rule.objective.signal(excess[0], excess[1], layer.rule.temperature))
@@ -44,7 +44,7 @@ def test_a_pair_counts_as_often_as_its_weight_says(kind: str, objective: str) ->
         more, less = OBJECTIVES[objective].signal(positive, negative, temperature)
         return 0.3 * more, 0.3 * less
 
-    rule = Rule(objective=replace(OBJECTIVES[objective], signal=weak), temperature=2.0)
+    rule = authors_rule(objective=replace(OBJECTIVES[objective], signal=weak), temperature=2.0)
     (positive, negative), times = batch(0), 1 + torch.arange(CASES) % 3
     repeated = [side.repeat_interleave(times, 0) for side in (positive, negative)]
     weighted = gradient(rule, kind, positive, negative, times.double())
@@ -54,7 +54,9 @@ def test_a_pair_counts_as_often_as_its_weight_says(kind: str, objective: str) ->
 @pytest.mark.parametrize("kind", LAYERS)
 def test_all_pairs_count_one_where_nothing_else_is_said(kind: str) -> None:
     one = torch.ones(CASES, dtype=torch.float64)
-    torch.testing.assert_close(gradient(Rule(), kind, *batch(0)), gradient(Rule(), kind, *batch(0), one))
+    torch.testing.assert_close(
+        gradient(authors_rule(), kind, *batch(0)), gradient(authors_rule(), kind, *batch(0), one)
+    )
 
 
 STRENGTHS = {
@@ -77,8 +79,10 @@ def test_no_pair_counts_more_than_one_that_is_plainly_wrong(case: str) -> None:
         Objective(lambda good, *_: good, lambda good, bad, _, s=s: (s + 0 * good, s + 0 * bad), paired=True)  # type: ignore[misc]
         for s in (signal, weighted)
     )
-    found = gradient(Rule(objective=fixed), "dense", *batch(0), torch.full((CASES,), weight, dtype=torch.float64))
-    torch.testing.assert_close(found, gradient(Rule(objective=expected), "dense", *batch(0)))
+    found = gradient(
+        authors_rule(objective=fixed), "dense", *batch(0), torch.full((CASES,), weight, dtype=torch.float64)
+    )
+    torch.testing.assert_close(found, gradient(authors_rule(objective=expected), "dense", *batch(0)))
 
 
 def _sampled(tolerance: float) -> Objective:
@@ -98,7 +102,7 @@ def _sampled(tolerance: float) -> Objective:
 @pytest.mark.parametrize("tolerance", [0.0, 0.5, 0.8, 0.999])
 def test_the_tolerance_samples_the_signals_and_touches_nothing_else(kind: str, tolerance: float) -> None:
     """What is left out for speed must be what the recipe says, or the speed is bought with another algorithm."""
-    rule = Rule(temperature=3.0, tolerance=tolerance)
+    rule = authors_rule(temperature=3.0, tolerance=tolerance)
     layer = LAYERS[kind](rule)
     written_out = LAYERS[kind](replace(rule, tolerance=0.0, objective=_sampled(tolerance)))
     for step in range(4):
@@ -114,7 +118,7 @@ def test_the_tolerance_samples_the_signals_and_touches_nothing_else(kind: str, t
 def test_what_a_layer_learns_under_a_tolerance_is_on_average_what_it_learns_without(kind: str) -> None:
     """A tolerance that simply left weak cases out would end in other weights, and did."""
     positive, negative = batch(0)
-    rule = Rule(temperature=3.0, smoothing=0.0, decay=0.0, peer=0.0)
+    rule = authors_rule(temperature=3.0, smoothing=0.0, decay=0.0, peer=0.0)
     layer, exact = LAYERS[kind](replace(rule, tolerance=0.9)), gradient(rule, kind, positive, negative)
     assert (signals(layer, positive, negative) < 0.9).sum() > CASES
     velocities = [tensor for name, tensor in layer.learning_state().items() if name.endswith("velocity")]
@@ -130,30 +134,30 @@ def test_what_a_layer_learns_under_a_tolerance_is_on_average_what_it_learns_with
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_the_need_of_a_pair_is_the_stronger_of_its_signals_whatever_it_counts(kind: str, objective: str) -> None:
     """By it the next visit is decided: taken from weighted or sampled signals, easy images would be taken for hard."""
-    layer = LAYERS[kind](Rule(objective=OBJECTIVES[objective], temperature=2.0, tolerance=0.6))
+    layer = LAYERS[kind](authors_rule(objective=OBJECTIVES[objective], temperature=2.0, tolerance=0.6))
     layer.threshold = layer.goodness(layer(batch(0)[0]).detach()).median().item()  # so that either may be stronger
     for step in range(3):
         more, less = signals(layer, *batch(step)).tolist()
         weight = 5 * torch.rand(CASES, generator=seeded(step), dtype=torch.float64)
-        need = layer.learn(*batch(step), RATE, weight).need
-        assert need.tolist() == pytest.approx([max(abs(a), abs(b)) for a, b in zip(more, less, strict=True)])
+        difficulty = layer.learn(*batch(step), RATE, weight).difficulty
+        assert difficulty.tolist() == pytest.approx([max(abs(a), abs(b)) for a, b in zip(more, less, strict=True)])
 
 
 # Locality ------------------------------------------------------------------------------------------------------------
 
 
-def stack(kind: str, top_seed: int) -> list[Layer]:
+def stack(kind: str, top_seed: int) -> list[FeedForwardLayer]:
     """Three layers; what depends on ``top_seed`` is the last one alone."""
-    layers: list[Layer] = list(dense(INPUTS, (UNITS, UNITS, UNITS), Rule(), seeded()))
+    layers: list[FeedForwardLayer] = list(dense(INPUTS, (UNITS, UNITS, UNITS), authors_rule(), seeded()))
     with torch.no_grad():
-        layers[2].load_state_dict(Dense(UNITS, UNITS, Rule(), seeded(top_seed)).state_dict())
+        layers[2].load_state_dict(Dense(UNITS, UNITS, authors_rule(), seeded(top_seed)).state_dict())
     for layer in layers:
         layer.double()
     if kind == "module":
         linears = [nn.Linear(INPUTS if n == 0 else UNITS, UNITS).double() for n in range(3)]
         for linear, layer in zip(linears, layers, strict=True):
             linear.load_state_dict(layer.state_dict())
-        layers = [LocalModule(nn.Sequential(linear, nn.ReLU()), UNITS, Rule()).double() for linear in linears]
+        layers = [LocalModule(nn.Sequential(linear, nn.ReLU()), UNITS, authors_rule()).double() for linear in linears]
     return layers
 
 
@@ -176,7 +180,7 @@ def test_no_layer_learns_anything_from_a_layer_above(kind: str) -> None:
 def test_no_graph_leaves_a_layer(kind: str) -> None:
     """A graph that does would keep the activities of all layers in memory, and a derivative could cross."""
     below = [side.requires_grad_() for side in batch(0)]
-    learned = LAYERS[kind](Rule()).learn(below[0], below[1], RATE)
+    learned = LAYERS[kind](authors_rule()).learn(below[0], below[1], RATE)
     assert not any(tensor.requires_grad for tensor in (learned.positive, learned.negative, *learned.goodness))
     assert all(side.grad is None for side in below)
 
@@ -199,12 +203,15 @@ def fresh(layer: Dense) -> Dense:
 @pytest.mark.parametrize("change", ["learn", "load", "edit", "move"])
 def test_the_narrow_copy_of_the_weights_is_never_stale(change: str) -> None:
     """A net that learns with yesterday's weights still learns something, and its figures are worth nothing."""
-    layer, (positive, negative) = narrow(Dense(INPUTS, UNITS, Rule(), seeded())), (side.float() for side in batch(0))
+    layer, (positive, negative) = (
+        narrow(Dense(INPUTS, UNITS, authors_rule(), seeded())),
+        (side.float() for side in batch(0)),
+    )
     before = layer(positive)
     if change == "learn":
         layer.learn(positive, negative, 1.0)
     elif change == "load":
-        layer.load_state_dict(Dense(INPUTS, UNITS, Rule(), seeded(1)).state_dict())
+        layer.load_state_dict(Dense(INPUTS, UNITS, authors_rule(), seeded(1)).state_dict())
     elif change == "edit":
         layer.weight[0] += 1.0
     else:
@@ -217,7 +224,7 @@ def test_the_narrow_copy_of_the_weights_is_never_stale(change: str) -> None:
 
 
 def test_a_narrow_layer_learns_nearly_what_a_wide_one_learns_and_keeps_wide_weights() -> None:
-    wide, thin = Dense(50, 40, Rule(), seeded()), narrow(Dense(50, 40, Rule(), seeded()))
+    wide, thin = Dense(50, 40, authors_rule(), seeded()), narrow(Dense(50, 40, authors_rule(), seeded()))
     first = wide.weight.clone()
     for step in range(10):
         positive, negative = (side.float() for side in batch(step, inputs=50))
@@ -230,12 +237,12 @@ def test_a_narrow_layer_learns_nearly_what_a_wide_one_learns_and_keeps_wide_weig
 @pytest.mark.parametrize("kind", LAYERS)
 def test_state_dict_holds_the_parameters_and_learning_state_what_only_learning_needs(kind: str) -> None:
     """Smoothed gradients among the weights would make a file that no other program understands."""
-    layer = LAYERS[kind](Rule())
+    layer = LAYERS[kind](authors_rule())
     layer.learn(*batch(0), RATE)
     names = {name for name, _ in layer.named_parameters()}
     assert set(layer.state_dict()) == names
     state = layer.learning_state()
-    velocities = {f"{name.removeprefix('module.').replace('.', '_')}_velocity" for name in names}
+    velocities = {f"{name}_velocity" for name in names}
     assert set(state) == {"mean_activity", "batches"} | velocities
     assert state["batches"].item() == 1
     assert not torch.equal(state["mean_activity"], torch.full((UNITS,), 0.5, dtype=torch.float64))
@@ -245,7 +252,7 @@ def test_state_dict_holds_the_parameters_and_learning_state_what_only_learning_n
 @pytest.mark.parametrize("kind", LAYERS)
 def test_weights_and_learning_state_together_are_all_that_a_layer_knows(kind: str) -> None:
     """Whatever else it kept would be lost at a resume."""
-    layer, other = (LAYERS[kind](Rule(temperature=3.0, tolerance=0.8)) for _ in range(2))
+    layer, other = (LAYERS[kind](authors_rule(temperature=3.0, tolerance=0.8)) for _ in range(2))
     for step in range(3):
         layer.learn(*batch(step), RATE)
     other.load_state_dict(layer.state_dict())
@@ -259,7 +266,7 @@ def test_weights_and_learning_state_together_are_all_that_a_layer_knows(kind: st
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_layer_is_a_module_like_any_other(kind: str) -> None:
     """``train`` that learns, or a list that hides its layers, are the traps of published code."""
-    layer = LAYERS[kind](Rule())
+    layer = LAYERS[kind](authors_rule())
     assert not layer.eval().training
     assert layer.train().training
     layer.to(torch.float32)
@@ -286,7 +293,7 @@ def test_a_convolution_learns_to_tell_stripes_that_stand_from_stripes_that_lie()
         rows = (torch.rand(count, 1, 6, 1, generator=generator) > 0.5).float().expand(-1, -1, -1, 6)
         return normalize(rows + 0.1 * torch.rand(count, 1, 6, 6, generator=generator))
 
-    layer = LocalModule(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), 4 * 4 * 4, Rule(temperature=5.0))
+    layer = LocalModule(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), 4 * 4 * 4, authors_rule(temperature=5.0))
     for _ in range(150):
         learned = layer.learn(stripes(20).mT, stripes(20), 0.03)
     assert learned.positive.shape == (20, 4, 4, 4)

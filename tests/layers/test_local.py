@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from helpers import refusal
+from small_layers import authors_rule
 from twofold.benchmarks.local import LocalLayer, Unfolded
 from twofold.data import Dataset
 from twofold.errors import SettingError
@@ -60,9 +61,9 @@ def sees(fields: Fields) -> Tensor:
 @pytest.mark.parametrize("tile", [None, (1, 1), (2, 3), (9, 9)])
 def test_it_learns_what_a_dense_layer_learns_that_sees_no_more(fields: Fields, tile: tuple[int, int] | None) -> None:
     seen = sees(fields)
-    ours = Local(fields, Rule(temperature=3.0, tolerance=0.1), seeded(), tile).double()
-    dense = Dense(fields.inputs, fields.units, Rule(temperature=3.0, tolerance=0.1)).double()
-    dense.weight.copy_(ours.to_tensor())
+    ours = Local(fields, authors_rule(temperature=3.0, tolerance=0.1), seeded(), tile).double()
+    dense = Dense(fields.inputs, fields.units, authors_rule(temperature=3.0, tolerance=0.1)).double()
+    dense.weight.copy_(ours.to_matrix())
     assert torch.equal(dense.weight != 0, seen)
     assert torch.equal(fields.mask(), seen)
     generator = seeded(1)
@@ -74,8 +75,8 @@ def test_it_learns_what_a_dense_layer_learns_that_sees_no_more(fields: Fields, t
         dense.weight_velocity *= seen
         for one, other in ((found.positive, wanted.positive), (found.negative, wanted.negative)):
             assert torch.allclose(one, other, atol=1e-12)
-        assert torch.allclose(found.need, wanted.need, atol=1e-12)
-        assert torch.allclose(ours.to_tensor(), dense.weight, atol=1e-12)
+        assert torch.allclose(found.difficulty, wanted.difficulty, atol=1e-12)
+        assert torch.allclose(ours.to_matrix(), dense.weight, atol=1e-12)
         assert torch.allclose(ours.bias, dense.bias, atol=1e-12)
 
 
@@ -92,7 +93,7 @@ def test_what_a_unit_does_not_see_does_not_change_it(fields: Fields) -> None:
 
 
 def test_first_weights_are_as_large_as_a_units_own_field_asks_for() -> None:
-    weight = Local(CIFAR, Rule(), seeded()).to_tensor()
+    weight = Local(CIFAR, Rule(), seeded()).to_matrix()
     seen = CIFAR.mask()
     corner, middle = 0, 16 * 32 + 16
     assert int(seen[corner].sum()) == 3 * 36
@@ -106,8 +107,8 @@ def test_first_weights_are_as_large_as_a_units_own_field_asks_for() -> None:
 def test_no_more_than_twice_the_weights_are_stored(fields: Fields) -> None:
     layer = Local(fields, Rule())
     existing = int(fields.mask().sum())
-    assert fields.weights == existing == int(layer.seen.seen().sum())
-    assert not layer.to_tensor()[~fields.mask()].any()
+    assert fields.weights == existing == int(layer.connectivity.fan_in().sum())
+    assert not layer.to_matrix()[~fields.mask()].any()
     assert layer.weight.numel() <= MAX_STORED * existing
 
 
@@ -122,19 +123,19 @@ def test_tiles_are_as_wide_as_products_want_them() -> None:
 def test_the_net_of_the_paper_has_its_sizes() -> None:
     assert [fields.above for fields in MNIST] == [(128, 4, 4), (220, 3, 3), (512, 2, 2)]
     recipe = RECIPES["mnist-hybrid-local"]
-    net = build(recipe, (1, 28, 28), 10)
+    net = build(recipe, {"shape": [1, 28, 28], "classes": 10})
     layers = list(net.layers)
     assert all(isinstance(layer, Local) for layer in layers)
     assert tuple(layer.fields for layer in layers) == MNIST  # type: ignore[union-attr]
 
 
 def test_copies_in_the_type_of_the_products_are_renewed() -> None:
-    layer = Local(SMALL[1], Rule(), seeded())
+    layer = Local(SMALL[1], authors_rule(), seeded())
     layer.compute = torch.bfloat16
     positive, negative = torch.rand(2, 8, SMALL[1].inputs, generator=seeded(1))
     for _ in range(2):
         layer.learn(positive, negative, 0.3)
-    fresh = Local(SMALL[1], Rule(), seeded())
+    fresh = Local(SMALL[1], authors_rule(), seeded())
     fresh.compute = torch.bfloat16
     fresh.load_state_dict(layer.state_dict())
     assert layer(positive).dtype == torch.bfloat16
@@ -146,20 +147,22 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
     layers = LocalLayer.layers(fields)
     ours = layers["tiles"].double()
     assert isinstance(ours, Local)
-    whole = ours.to_tensor()
+    whole = ours.to_matrix()
     other, masked, unfolded = (layers[name].double() for name in ("gather", "masked", "unfold"))
     assert isinstance(other, Local)
     assert isinstance(masked, SparseLayer)
-    assert isinstance(unfolded, Unfolded)
+    assert isinstance(unfolded, SparseLayer)
+    squares = unfolded.connectivity
+    assert isinstance(squares, Unfolded)
     masked.weight.copy_(whole)
     for block, rows, columns in zip(
-        other.seen._blocks(other.weight),
-        other.seen._tiles(other.seen._units[:, None], 1),
-        other.seen._tiles(other.seen._inputs[:, None], 2),
+        other.connectivity._blocks(other.weight),
+        other.connectivity._tiles(other.connectivity._units[:, None], 1),
+        other.connectivity._tiles(other.connectivity._inputs[:, None], 2),
         strict=True,
     ):
         block.copy_(whole[rows, columns.transpose(1, 2)])
-    eye = unfolded._seen(torch.eye(fields.inputs, dtype=torch.float64))
+    eye = squares._squares(torch.eye(fields.inputs, dtype=torch.float64))
     # Each grid point's products with single pixels are its weights.
     unfolded.weight.copy_(eye.transpose(1, 2) @ whole.view(2, 36, -1).permute(1, 2, 0))
     positive, negative = torch.rand(2, 6, fields.inputs, generator=seeded(1), dtype=torch.float64)
@@ -167,8 +170,8 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
         found = [layer.learn(positive, negative, 0.3).positive for layer in (ours, other, masked, unfolded)]
         for each in found[1:]:
             assert torch.allclose(each, found[0], atol=1e-12)
-    assert torch.allclose(masked.weight, ours.to_tensor(), atol=1e-12)
-    assert torch.equal(other.to_tensor() != 0, fields.mask())
+    assert torch.allclose(masked.weight, ours.to_matrix(), atol=1e-12)
+    assert torch.equal(other.to_matrix() != 0, fields.mask())
 
 
 @pytest.mark.slow
@@ -179,9 +182,9 @@ def test_local_layers_learn_digits_without_a_label(digits: Dataset, tmp_path: Pa
     changes |= {"strides": (1, 1), "margins": (0, 0)}
     recipe = replace(recipe, **changes, epochs=15, batch=40, blurs=2, rate=0.03)
     result = train(recipe, tmp_path / "run", digits, device="cpu", precision="fp32")
-    assert result.test_error["fast"] < 0.06
+    assert result.error["fast"] < 0.06
     net = load(tmp_path / "run").net
-    assert torch.equal(net.fast(digits.test_images), load(tmp_path / "run").net.fast(digits.test_images))
+    assert torch.equal(net.fast(digits.test[0]), load(tmp_path / "run").net.fast(digits.test[0]))
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,18 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from twofold.training.pictures import draw
 
-from helpers import nobody, refusal
+import twofold
+from helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
 from twofold.methods import UnsupervisedRecipe, build
-from twofold.methods.unsupervised import Hybrids
 from twofold.negatives import hybrids, masks
 from twofold.nets.unsupervised import Unsupervised
 from twofold.plots.hybrids import hybrids_shown
 from twofold.recipes import RECIPES
-from twofold.training import evaluate
-from twofold.training.run import load, method_for, name_picture, train
+from twofold.training.run import draw, load, train
+from twofold.training.trainer import Trainer
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -39,10 +38,8 @@ def on_digits(**changes: Any) -> UnsupervisedRecipe:
     return replace(recipe, **{**small, **changes})
 
 
-def method_of(recipe: UnsupervisedRecipe, data: Dataset) -> Hybrids:
-    method = method_for(build(recipe, data.form), recipe, torch.device("cpu"), len(data.train_labels))
-    assert isinstance(method, Hybrids)
-    return method
+def trainer_of(recipe: UnsupervisedRecipe, data: Dataset) -> Trainer:
+    return Trainer(build(recipe, data.form), recipe, data.train)
 
 
 # Masks and hybrids --------------------------------------------------------------------------------------------------
@@ -103,37 +100,36 @@ def test_digits_are_told_apart_by_a_net_that_has_seen_no_label(digits: Dataset, 
     result = train(on_digits(), tmp_path / "run", digits, device="cpu", precision="fp32")
     assert list(result.test_error) == ["fast"]
     assert result.test_error["fast"] < 0.05
-    assert result.passes_per_image == {"fast": 1}
+    assert result.metrics["passes_per_image"] == {"fast": 1}
     run = load(tmp_path / "run")
     assert isinstance(run.net, Unsupervised)
-    assert evaluate.test(run.net, digits.test_images, digits.test_labels).error == result.test_error
+    assert twofold.evaluate(run.net, *digits.test).error == result.test_error
     last = run.history[-1]["layers"]
     assert all(layer["positive"] > layer["negative"] for layer in last)
-    answer = name_picture(run.net, digits.test_images[:1])
+    answer = run.net.explain(digits.test_images[:1])
     assert list(answer["label"]) == ["fast"]
     assert answer["goodness"] is None
 
 
 def test_labels_teach_the_softmax_and_no_layer(digits: Dataset) -> None:
-    methods = [method_of(on_digits(epochs=1), digits) for _ in range(2)]
-    labels = digits.train_labels
-    methods[0].epoch(digits.train_images, labels, 0, nobody)
-    methods[1].epoch(digits.train_images, (labels + 3) % 10, 0, nobody)
-    one, other = (method.net.state_dict() for method in methods)
+    others = replace(digits, train_labels=(digits.train_labels + 3) % 10)
+    trainers = [trainer_of(on_digits(epochs=1), data) for data in (digits, others)]
+    for trainer in trainers:
+        trainer.epoch(0)
+    one, other = (trainer.method.net.state_dict() for trainer in trainers)
     for name in one:
         assert torch.equal(one[name], other[name]) == (not name.startswith("softmax")), name
 
 
 def test_the_softmax_reads_the_counted_layers_at_fixed_length(digits: Dataset) -> None:
-    method = method_of(on_digits(counted_from=3), digits)
-    net = method.net
-    features = net.features(net.images(digits.test_images[:50]))
+    net = build(on_digits(counted_from=3), digits.form)
+    features = net.features(digits.test_images[:50])
     assert features.shape == (50, 150)
     assert torch.allclose(features.square().mean(1), torch.ones(50), atol=1e-3)
-    assert build(on_digits(counted_from=9), (1, 8, 8), 10).read == range(2, 3)  # type: ignore[union-attr]
+    assert build(on_digits(counted_from=9), digits.form).read == range(2, 3)
 
 
-def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(digits: Dataset, tmp_path: Path) -> None:
+def test_an_interrupted_training_on_hybrids_ends_bitwise_as_one_that_was_not(digits: Dataset, tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 

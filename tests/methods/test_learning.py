@@ -13,41 +13,34 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import AUTHORS, SHORTCUTS, first, nobody, refusal
+from helpers import AUTHORS, SHORTCUTS, first, refusal
 from twofold.data import Dataset
 from twofold.errors import Diverged
 from twofold.layers.dense import Dense
 from twofold.layers.inputs import LayerInput
-from twofold.layers.layer import Learned
+from twofold.layers.layer import LayerResult
+from twofold.layers.readout import Softmax
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
-from twofold.methods.feedforward import ForwardForward
-from twofold.methods.method import Method, Seen
-from twofold.nets.feedforward import Softmax
 from twofold.recipes import RECIPES
-from twofold.training.run import Result, method_for, train
+from twofold.training.run import Result, train
+from twofold.training.trainer import Trainer
 
 
-def method_of(recipe: Recipe, data: Dataset) -> Method:
-    net = build(recipe, data.form)
-    return method_for(net, recipe, torch.device("cpu"), len(data.train_labels))
+def trainer_of(recipe: Recipe, data: Dataset) -> Any:
+    return Trainer(build(recipe, data.form), recipe, data.train)
 
 
-def feedforward(recipe: FeedForwardRecipe, data: Dataset) -> ForwardForward:
-    method = method_of(recipe, data)
-    assert isinstance(method, ForwardForward)
-    return method
-
-
-def learn(method: Method, data: Dataset, epochs: int | None = None) -> None:
-    for epoch in range(epochs or method.recipe.epochs):
-        method.epoch(data.train_images, data.train_labels, epoch, nobody)
+def learn(trainer: Trainer, epochs: int | None = None) -> None:
+    for epoch in range(epochs or trainer.method.recipe.epochs):
+        trainer.epoch(epoch)
 
 
 def learned(recipe: Recipe, data: Dataset) -> dict[str, Tensor]:
     """The weights after a whole training."""
-    method = method_of(recipe, data)
-    learn(method, data)
-    return method.net.state_dict()
+    trainer = trainer_of(recipe, data)
+    learn(trainer)
+    found: dict[str, Tensor] = trainer.method.net.state_dict()
+    return found
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -107,11 +100,11 @@ def test_the_twin_learns_digits_well(digits: Dataset, tmp_path: Path, precision:
 def test_goodness_rises_for_positive_and_falls_for_negative_data_in_every_layer(
     tiny: Dataset, recipe: FeedForwardRecipe
 ) -> None:
-    method = feedforward(replace(recipe, epochs=60, revisit=1.0), tiny)
-    learn(method, tiny, 1)
-    start = method.metrics()["layers"]
-    learn(method, tiny)
-    end = method.metrics()["layers"]
+    trainer = trainer_of(replace(recipe, epochs=60, revisit=1.0), tiny)
+    learn(trainer, 1)
+    start = trainer.method.metrics()["layers"]
+    learn(trainer)
+    end = trainer.method.metrics()["layers"]
     for before, after in zip(start, end, strict=True):
         assert after["positive"] - after["negative"] > before["positive"] - before["negative"] + 0.2
         assert after["p_positive"] > after["p_negative"]
@@ -124,17 +117,18 @@ def test_layer_by_layer_changes_one_layer_at_a_time_from_the_bottom_up(
     tiny: Dataset, recipe: FeedForwardRecipe
 ) -> None:
     """The talk's claim that layers can learn one after the other is void if the others learn along."""
-    method = feedforward(replace(recipe, layer_by_layer=True, epochs=6, revisit=1.0), tiny)
-    inner, changed = method.step, []
+    trainer = trainer_of(replace(recipe, layer_by_layer=True, epochs=6, revisit=1.0), tiny)
+    method, changed = trainer.method, list[list[bool]]()
+    inner = method.step
 
-    def watched(*given: Any) -> Seen:
+    def watched(*given: Any) -> Tensor:
         before = [layer.weight.clone() for layer in method.net.layers]
-        seen = inner(*given)
+        difficulty: Tensor = inner(*given)
         changed.append([not torch.equal(layer.weight, b) for layer, b in zip(method.net.layers, before, strict=True)])
-        return seen
+        return difficulty
 
-    method.step = watched  # type: ignore[method-assign]
-    learn(method, tiny)
+    method.step = watched
+    learn(trainer)
     assert changed == [[index == batch // 10 for index in range(3)] for batch in range(30)]
 
 
@@ -160,7 +154,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
         *({"goodness": "mean_of_squares"}, {"objective": "symba"}, {"temperature": 2.0}, {"peer": 0.0}, {"rate": 0.02}),
         *({"smoothing": 0.5}, {"decay": 0.1}, {"tolerance": 0.5}, {"counted_from": 1}, {"layer_by_layer": True}),
         *({"softmax_rate": 0.2}, {"softmax_decay": 0.1}, {"batch": 4}, {"widths": (14, 12)}, {"epochs": 3}),
-        *({}, {"tolerance": 0.9, "rate": 0.1, "revisit": 0.2}),
+        {"tolerance": 0.9, "rate": 0.1, "revisit": 0.2},
     ],
     ids=str,
 )
@@ -184,7 +178,7 @@ def test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero(
     rates: dict[str, list[float]] = {"layer": [], "softmax": [], "twin": []}
     learn_layer, learn_softmax = Dense.learn, Softmax.learn
 
-    def layer(self: Dense, positive: LayerInput, negative: LayerInput, rate: float, weight: Tensor) -> Learned:
+    def layer(self: Dense, positive: LayerInput, negative: LayerInput, rate: float, weight: Tensor) -> LayerResult:
         rates["layer"].append(rate)
         return learn_layer(self, positive, negative, rate, weight)
 
@@ -195,10 +189,10 @@ def test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero(
     monkeypatch.setattr(Dense, "learn", layer)
     monkeypatch.setattr(Softmax, "learn", softmax)
     learned(replace(recipe, widths=(5,), rate=0.02, softmax_rate=0.3, revisit=1.0), tiny)
-    twin = method_of(replace(twin_recipe, rate=0.04), tiny)
+    twin = trainer_of(replace(twin_recipe, rate=0.04), tiny).method
     for epoch in range(4):
         for batch in range(5):
-            twin.step(*first(tiny, 8), (epoch + batch / 5) / 4)
+            twin.step(first(tiny, 8), (epoch + batch / 5) / 4)
             rates["twin"].append(twin.rate)
     factors = [min(1.0, 2 * (1 - batch / 20)) for batch in range(20)]
     for kind, rate in (("layer", 0.02), ("softmax", 0.3), ("twin", 0.04)):
@@ -206,10 +200,10 @@ def test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero(
 
 
 def test_layer_by_layer_every_layer_has_a_falling_half_of_its_own(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
-    method = feedforward(replace(recipe, layer_by_layer=True), tiny)
+    method = trainer_of(replace(recipe, layer_by_layer=True), tiny).method
     rates = []
     for batch in range(30):
-        method.step(*first(tiny, 8), batch / 30)
+        method.step(first(tiny, 8), batch / 30)
         rates.append(method.rate)
     one = [recipe.rate * min(1.0, 2 * (1 - batch / 10)) for batch in range(10)]
     assert rates == pytest.approx(one * 3)
@@ -221,18 +215,18 @@ def test_the_goodness_reported_is_the_mean_over_the_cases_of_the_epoch(
     kept: list[tuple[Tensor, Tensor]] = []
     learn_layer = Dense.learn
 
-    def spy(self: Dense, *given: Any) -> Learned:
+    def spy(self: Dense, *given: Any) -> LayerResult:
         found = learn_layer(self, *given)
         kept.append(found.goodness)
         return found
 
     monkeypatch.setattr(Dense, "learn", spy)
-    method = feedforward(replace(recipe, widths=(10,), temperature=3.0), tiny)
+    trainer = trainer_of(replace(recipe, widths=(10,), temperature=3.0), tiny)
     for epoch in range(2):
         kept.clear()
-        method.epoch(tiny.train_images, tiny.train_labels, epoch, nobody)
+        trainer.epoch(epoch)
         positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
-        (reported,) = method.metrics()["layers"]
+        (reported,) = trainer.method.metrics()["layers"]
         assert reported["positive"] == pytest.approx(positive.mean().item() / 10)
         assert reported["negative"] == pytest.approx(negative.mean().item() / 10)
         assert reported["p_positive"] == pytest.approx(torch.sigmoid((positive - 10) / 3).mean().item())
@@ -293,12 +287,13 @@ def test_a_collapsed_layer_stops_the_training_and_says_what_to_try(
     """A dead layer may hide behind a softmax that is right by the others: nobody should publish such a net."""
     weights, biases, words = COLLAPSED[how]
     settings: dict[str, Any] = {"rate": 1e-9, "peer": 0.0, "temperature": 7.0, "revisit": 1.0}
-    method = feedforward(replace(recipe, widths=(60, 60), epochs=101, **settings), tiny)
+    trainer = trainer_of(replace(recipe, widths=(60, 60), epochs=101, **settings), tiny)
+    method = trainer.method
     method.net.layers[1].weight *= weights
     method.net.layers[1].bias += biases
-    learn(method, tiny, 99)
+    learn(trainer, 99)
     assert len(method.metrics()["layers"]) == 2, "before 500 batches a layer may still wake up"
-    learn(method, tiny, 1)
+    learn(trainer, 1)
     said = refusal(method.metrics, Diverged)
     assert said.startswith("layer 2 has collapsed after 500 batches: ")
     for word in words:
@@ -306,7 +301,7 @@ def test_a_collapsed_layer_stops_the_training_and_says_what_to_try(
 
 
 def test_a_layer_that_learns_is_not_taken_for_collapsed(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
-    method = feedforward(replace(recipe, epochs=101, revisit=1.0), tiny)
-    learn(method, tiny, 100)
-    assert method.batches_seen == 500
-    assert len(method.metrics()["layers"]) == 3
+    trainer = trainer_of(replace(recipe, epochs=101, revisit=1.0), tiny)
+    learn(trainer, 100)
+    assert trainer.method.batches_seen == 500
+    assert len(trainer.method.metrics()["layers"]) == 3

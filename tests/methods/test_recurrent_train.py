@@ -1,7 +1,7 @@
 """Recurrent nets in use: the tests of a net, its training, run folders, the command line, and what is refused.
 
-Oracles: a slow loop over labels and iterations, counted passes, bitwise equality with an undisturbed run, the readable
-functions under compiled ones, thresholds on tasks that are learned in seconds.
+Oracles: a slow loop over labels and iterations, counted passes, bitwise equality with an undisturbed run, thresholds on
+tasks that are learned in seconds.
 """
 
 from __future__ import annotations
@@ -19,24 +19,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from helpers import first, nobody, refusal
+import twofold
+from helpers import first, refusal
 from runs import CtrlC
 from twofold.data import Dataset
 from twofold.errors import DataError, Diverged, SettingError, TwofoldError
 from twofold.goodness import GOODNESS
-from twofold.layers import recurrent as recurrence
 from twofold.layers.inputs import CachedInput
 from twofold.learning import Rule
 from twofold.methods import RecurrentRecipe, build
-from twofold.methods.recurrent import RecurrentTraining
-from twofold.nets import recurrent
+from twofold.methods.method import Batch
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
-from twofold.training import evaluate, run
-from twofold.training.run import method_for
+from twofold.training import run
+from twofold.training.trainer import Trainer
 
-CPU = torch.device("cpu")
 RULE = Rule(GOODNESS["minus_sum_of_squares"], OBJECTIVES["swish_symba"], 5.0, smoothing=0.0, decay=0.0, peer=0.0)
 PIXELS, CLASSES = 25, 4
 
@@ -99,7 +97,7 @@ def test_the_slow_test_is_the_goodness_under_every_label_averaged_over_the_judge
     rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many images settle at once."""
-    monkeypatch.setattr(recurrent, "ROWS", rows)
+    monkeypatch.setattr(Recurrent, "at_once", rows)
     net, images = a_net(), pictures(5)
     expected = torch.zeros(5, CLASSES, 2, dtype=torch.float64)
     for number, image in enumerate(images):
@@ -119,7 +117,7 @@ def test_the_fast_test_reads_the_bottom_up_pass_and_the_settled_one_what_it_is_a
     fast = torch.stack([read_by(net.softmax.weight, each[0]) for each in states])
     settled = torch.stack([read_by(net.settled_softmax.weight, each[6]) for each in states])
     torch.testing.assert_close(net.readings(images), {"fast": fast, "settled": settled})
-    tested = evaluate.test(net, images, torch.zeros(5, dtype=torch.int64))
+    tested = twofold.evaluate(net, images, torch.zeros(5, dtype=torch.int64))
     assert tested.named["fast"].tolist() == fast.argmax(1).tolist()
     assert tested.named["settled"].tolist() == settled.argmax(1).tolist()
 
@@ -136,7 +134,8 @@ def test_the_passes_of_a_test_are_those_that_it_makes() -> None:
     """They are printed as the price of each test."""
     net, images, passes = a_net(), pictures(2), list[int]()
     lowest = net.stack[0]
-    lowest.settle = lambda *seen: (passes.append(1), recurrence.settle(*seen))[1]  # type: ignore[misc]
+    respond = lowest.respond
+    lowest.respond = lambda *seen: (passes.append(1), respond(*seen))[1]  # type: ignore[method-assign]
     stated = net.passes(3)
     assert stated == {"slow": 1 + 4 * 4, "fast": 1, "settled": 1 + 6, "shortlist": 1 + 3 * 4, "both": 1 + 4 * 4}
     assert net.passes(9)["shortlist"] == stated["slow"]
@@ -147,7 +146,7 @@ def test_the_passes_of_a_test_are_those_that_it_makes() -> None:
 
 
 CHANGES: dict[str, Callable[[Recurrent], object]] = {
-    "learn": lambda net: net.learn(
+    "learn": lambda net: net.learn_video(
         repeat(net.images(pictures(2)), 2),
         net.top(torch.arange(4)),
         (*(s.repeat(2) for s in net.start(frame_of(net))),),
@@ -190,7 +189,7 @@ def video_of(*shapes: tuple[int, ...], first: int = 1) -> Callable[[], object]:
     net = a_net()
     start = tuple(each.repeat(2) for each in net.start(net.images(pictures(2))))
     frames = (normalize(torch.ones(shape, dtype=torch.float64)) for shape in shapes)
-    return lambda: net.learn(frames, net.top(torch.arange(4)), start, 0.1, first=first)
+    return lambda: net.learn_video(frames, net.top(torch.arange(4)), start, 0.1, first=first)
 
 
 def built(widths: tuple[int, ...] = (5, 4), **options: Any) -> Callable[[], object]:
@@ -244,43 +243,42 @@ def test_a_video_that_was_refused_leaves_nothing_behind() -> None:
     net, frames = a_net(), [normalize(pictures(4, seed).flatten(1)) for seed in range(3)]
     other, start = copy.deepcopy(net), net.start(frames[0])
     with pytest.raises(DataError):
-        net.learn([frames[1], frames[0][:3]], net.top(torch.arange(4)), start, 0.1, window=1)
+        net.learn_video([frames[1], frames[0][:3]], net.top(torch.arange(4)), start, 0.1, window=1)
     for each in (net, other):
-        each.learn([frames[2]], each.top(torch.arange(4)), start, 0.1, window=1)
+        each.learn_video([frames[2]], each.top(torch.arange(4)), start, 0.1, window=1)
     torch.testing.assert_close(net.state_dict(), other.state_dict(), rtol=0, atol=0)
 
 
 # Training ------------------------------------------------------------------------------------------------------------
 
 
-def settling(recipe: RecurrentRecipe, data: Dataset) -> RecurrentTraining:
-    method = method_for(build(recipe, (1, 1, PIXELS), CLASSES), recipe, CPU, len(data.train_labels))
-    assert isinstance(method, RecurrentTraining)
-    return method
+def settling(recipe: RecurrentRecipe, data: Dataset) -> Trainer:
+    return Trainer(build(recipe, data.form), recipe, data.train)
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3])
 def test_a_step_is_a_bottom_up_pass_and_one_lesson_under_right_and_wrong_labels(tiny: Dataset, batches: int) -> None:
     """Written out: the softmax learns from the pass, wrong labels are drawn from it, now and then all settles."""
-    method = settling(replace(RECIPE, negatives="random"), tiny)
+    method: Any = settling(replace(RECIPE, negatives="random"), tiny).method
     net, (images, labels, cases, weight) = copy.deepcopy(method.net), first(tiny, 8)
     method.batches_seen, weight = batches, weight.index_fill(0, torch.tensor([1]), 0.5)
     wrong = (labels + torch.randint(1, 4, (8,), generator=seeded(RECIPE.seed + 1))) % 4
-    seen = method.step(images, labels, cases, weight, progress=0.75)
+    difficulty = method.step(Batch(images, labels, cases, weight), progress=0.75)
 
     frame = net.images(images)
     start = net.start(frame)
-    logits = net.softmax.learn(net.features(start), labels, 0.05, weight)
+    logits = net.softmax.learn(net.read_state(start), labels, 0.05, weight)
     if batches in (0, 3):
         *_, settled = net.look(frame, net.neutral_top(8))
-        net.settled_softmax.learn(net.features(settled), labels, 0.05, weight)
+        net.settled_softmax.learn(net.read_state(settled), labels, 0.05, weight)
     both = tuple(layer.repeat(2) for layer in start)
-    lesson = net.learn([frame] * 5, net.top(torch.cat([labels, wrong])), both, 0.01, weight, first=2, window=3)
+    top = net.top(torch.cat([labels, wrong]))
+    lesson = net.learn_video([frame] * 5, top, both, 0.01, weight, first=2, window=3)
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in method.net.state_dict().items())
     assert bool(net.settled_softmax.weight.any()) == (batches in (0, 3))
     assert torch.equal(method.logits[cases], logits)
-    assert torch.equal(seen.need, lesson.need)
-    assert (method.rate, seen.mistaken.tolist()) == (0.01, (logits.argmax(1) != labels).tolist())
+    assert torch.equal(difficulty, lesson.difficulty)
+    assert (method.rate, method.mistaken[cases].tolist()) == (0.01, (logits.argmax(1) != labels).tolist())
 
 
 @pytest.mark.slow
@@ -294,44 +292,46 @@ def test_what_is_learned_under_a_tolerance_is_on_average_what_is_learned_without
         velocities = [buffer for name, buffer in net.named_buffers() if "velocity" in name and "softmax" not in name]
         total = [torch.zeros_like(velocity) for velocity in velocities]
         for _ in range(batches):
-            net.learn([frame] * 4, top, start, 0.0)
+            net.learn_video([frame] * 4, top, start, 0.0)
             total = [sum_ + velocity / batches for sum_, velocity in zip(total, velocities, strict=True)]
         found.append(total)
     scale = max(tensor.abs().max().item() for tensor in found[0])
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=0.01 * scale)
 
 
-def silenced(recipe: RecurrentRecipe, data: Dataset) -> RecurrentTraining:
-    method = settling(recipe, data)
-    for layer in method.net.stack:
+def silenced(recipe: RecurrentRecipe, data: Dataset) -> Trainer:
+    trainer = settling(recipe, data)
+    for layer in trainer.method.net.stack:
         layer.bias.fill_(-1.0)
         for weight in layer.weights.values():
             weight.zero_()
-    return method
+    return trainer
 
 
 def test_a_net_that_has_fallen_silent_is_told(tiny: Dataset) -> None:
     """Where low activity is wanted silence is an end from which nothing leads back, and looks like a running job."""
-    method = silenced(replace(RECIPE, batch=1, epochs=13, iterations=2), tiny)
+    trainer = silenced(replace(RECIPE, batch=1, epochs=13, iterations=2), tiny)
     for epoch in range(12):
-        method.epoch(tiny.train_images, tiny.train_labels, epoch, nobody)
-        method.metrics()
-    method.epoch(tiny.train_images, tiny.train_labels, 12, nobody)
-    assert "layer 1 has collapsed after 520 batches: all its activity is near zero" in refusal(method.metrics, Diverged)
+        trainer.epoch(epoch)
+        trainer.method.metrics()
+    trainer.epoch(12)
+    told = refusal(trainer.method.metrics, Diverged)
+    assert "layer 1 has collapsed after 520 batches: all its activity is near zero" in told
 
 
 @pytest.mark.parametrize(("floor", "revived"), [(0.3, True), (0.0, False)])
 def test_a_floor_wakes_a_silent_net_and_nothing_else_does(tiny: Dataset, floor: float, revived: bool) -> None:
-    method = silenced(replace(RECIPE, floor=floor, peer=0.5, rate=0.3, epochs=20), tiny)
+    trainer = silenced(replace(RECIPE, floor=floor, peer=0.5, rate=0.3, epochs=20), tiny)
     for epoch in range(20):
-        method.epoch(tiny.train_images, tiny.train_labels, epoch, nobody)
-    *_, state = method.net.look(method.net.images(tiny.train_images), method.net.top(tiny.train_labels))
+        trainer.epoch(epoch)
+    net: Any = trainer.method.net
+    *_, state = net.look(net.images(tiny.train_images), net.top(tiny.train_labels))
     assert [bool(each.active.any()) for each in state] == [revived] * 2
 
 
 def test_numbers_that_are_not_finite_are_told(tiny: Dataset) -> None:
-    method = settling(replace(RECIPE, rate=1e30, goodness="sum_of_squares"), tiny)
-    told = refusal(lambda: method.epoch(tiny.train_images, tiny.train_labels, 0, nobody), Diverged)
+    trainer = settling(replace(RECIPE, rate=1e30, goodness="sum_of_squares"), tiny)
+    told = refusal(lambda: trainer.epoch(0), Diverged)
     assert "goodness is not a finite number any more after 5 batches" in told
 
 
@@ -342,10 +342,10 @@ def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodnes
     more = {"learn_from": 1, "iterations": 8, "judge_from": 3, "judge_to": 5, "window": 8, "lateral": False}
     recipe = replace(RECIPE, **settings, **more, goodness=goodness, neutral_every=10, floor=0.1)
     net = build(recipe, digits.form)
-    method = method_for(net, recipe, CPU, len(digits.train_labels))
+    trainer = Trainer(net, recipe, digits.train)
     for epoch in range(8):
-        method.epoch(digits.train_images, digits.train_labels, epoch, nobody)
-    error = evaluate.test(net, digits.test_images, digits.test_labels).error
+        trainer.epoch(epoch)
+    error = twofold.evaluate(net, *digits.test).error
     assert error["slow"] < 0.07
     assert error["fast"] < 0.12
     assert error["shortlist"] < 0.08
@@ -359,11 +359,11 @@ def train(folder: Path, data: Dataset, recipe: RecurrentRecipe = RECIPE, **optio
     return (folder / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.usefixtures("progress_at_every_batch")
 @pytest.mark.parametrize("options", [{}, {"tolerance": 0.3, "revisit": 0.2, "floor": 0.1, "jitter": 1}])
-def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(
-    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+def test_an_interrupted_training_of_a_recurrent_net_ends_bitwise_as_one_that_was_not(
+    tiny: Dataset, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("twofold.methods.method.CHECK_EVERY", 1)
     recipe = replace(RECIPE, **options)
     whole = train(tmp_path / "whole", tiny, recipe)
     for moment in (1, 2.5):

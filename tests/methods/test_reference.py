@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from helpers import AUTHORS
 from twofold.methods import FeedForwardRecipe, build
 from twofold.methods.feedforward import ForwardForward
+from twofold.methods.method import Batch
 from twofold.negatives import NEGATIVES
 from twofold.normalize import EPS
 from twofold.recipes import RECIPES
@@ -108,8 +109,8 @@ def test_thirty_batches_leave_the_weights_that_the_authors_recipe_leaves(monkeyp
     monkeypatch.setitem(NEGATIVES, "hard", lambda labels, logits, generator: torch.from_numpy(drawn[-1]))
 
     recipe = the_recipe()
-    net = build(recipe, (1, 1, PIXELS), CLASSES).double()
-    method = ForwardForward(net, recipe, torch.Generator(), CASES)  # type: ignore[arg-type]
+    net = build(recipe, {"shape": [1, 1, PIXELS], "classes": CLASSES}).double()
+    method = ForwardForward(net, recipe, (torch.zeros(CASES, 1, 1, PIXELS), torch.zeros(CASES, dtype=torch.int64)))
     first = [layer.weight.numpy().copy() for layer in net.layers]
     author = Author(first)
     for epoch in range(1, EPOCHS + 1):
@@ -117,8 +118,8 @@ def test_thirty_batches_leave_the_weights_that_the_authors_recipe_leaves(monkeyp
         drawn.append((labels + rng.integers(1, CLASSES, CASES)) % CLASSES)
         author.batch(images, labels, drawn[-1], epoch)
         # The author's rate is a stair with a step an epoch; the middle of an epoch is where ours crosses it.
-        batch = torch.from_numpy(images), torch.from_numpy(labels), torch.arange(CASES), torch.ones(CASES)
-        method.step(*batch, (epoch - 0.5) / EPOCHS)
+        batch = Batch(torch.from_numpy(images), torch.from_numpy(labels), torch.arange(CASES), torch.ones(CASES))
+        method.step(batch, (epoch - 0.5) / EPOCHS)
 
     for layer, weight, bias, mean in zip(net.layers, author.weights, author.biases, author.means, strict=True):
         np.testing.assert_allclose(layer.weight.numpy(), weight, rtol=0, atol=1e-10)

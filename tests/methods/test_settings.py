@@ -15,6 +15,7 @@ from helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.recipes import as_twin
 from twofold.training.run import train
 
 
@@ -40,9 +41,6 @@ from twofold.training.run import train
         ({"tolerance": -0.1}, "--tolerance is -0.1"),
         ({"revisit": 0.0}, "--revisit is 0.0, expected a probability above 0"),
         ({"revisit": 1.5}, "--revisit is 1.5"),
-        ({}, "--neutral-share is 0.0, expected a share above 0"),
-        ({}, "--neutral-share is 1.5"),
-        ({"neutral_share": float("nan")}, "--neutral-share is nan"),
         ({"counted_from": 0}, "--counted-from is 0"),
         ({"softmax_rate": 0.0}, "--softmax-rate is 0.0"),
         ({"softmax_decay": -1.0}, "--softmax-decay is -1.0"),
@@ -77,6 +75,16 @@ def test_the_twin_takes_the_same_settings_in_the_same_ranges(
 ) -> None:
     (field,) = change
     assert f"--{field} is " in refusal(lambda: replace(twin_recipe, **change), SettingError)
+
+
+def test_a_twin_keeps_its_own_schedule_and_takes_all_else(
+    recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe
+) -> None:
+    """Its rate was tuned for it: with that of Forward-Forward it would be a lame one."""
+    own = {"epochs": 7, "rate": 0.5, "smoothing": 0.25, "decay": 0.125, "tolerance": 0.75, "revisit": 0.625}
+    shared = {"data": "other", "widths": (9, 8), "batch": 5, "jitter": 2, "mirror": True, "validation": 6, "seed": 4}
+    made = as_twin(replace(twin_recipe, **own), replace(recipe, **shared))
+    assert made == replace(twin_recipe, **own, **shared)
 
 
 @pytest.mark.parametrize("option", [{"device": "gpu"}, {"precision": "fp16"}])

@@ -1,4 +1,4 @@
-"""What is left out to be fast: easy images and neutral passes. On average nothing is.
+"""What is left out to be fast: easy images. On average nothing is.
 
 Oracles: means over many visits against what is sampled, hand counts of passes and multiply-adds. Were one of these to
 fail, the speed would be bought with another algorithm than the one that the recipe names.
@@ -17,23 +17,24 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from helpers import SHORTCUTS, first, nobody
+from helpers import SHORTCUTS, first
 from twofold.data import Dataset
 from twofold.layers.dense import Dense
-from twofold.layers.layer import Learned
+from twofold.layers.layer import LayerResult
+from twofold.layers.readout import Softmax
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
-from twofold.methods.backprop import Backpropagation
 from twofold.methods.feedforward import ForwardForward
-from twofold.methods.method import Method, Seen
+from twofold.methods.method import Batch
 from twofold.negatives import NEGATIVES
-from twofold.nets.feedforward import Softmax
-from twofold.training.run import method_for
+from twofold.training.trainer import Trainer
 
-CPU = torch.device("cpu")
+
+def trainer_of(recipe: Recipe, data: Dataset) -> Trainer:
+    return Trainer(build(recipe, data.form), recipe, data.train)
 
 
 def method_of(recipe: Recipe, data: Dataset) -> Any:
-    return method_for(build(recipe, data.form), recipe, CPU, len(data.train_labels))
+    return trainer_of(recipe, data).method
 
 
 # Easy images ---------------------------------------------------------------------------------------------------------
@@ -45,20 +46,26 @@ NEEDS = (0.0, 0.05, 0.15, 0.3, 1.0)
 class Recorder(ForwardForward):
     """Learns nothing, notes which images it is shown and what they count, and calls every second of them mistaken."""
 
-    def __init__(self, recipe: FeedForwardRecipe, data: Dataset) -> None:
-        net = build(recipe, data.form)
-        super().__init__(net, recipe, torch.Generator().manual_seed(0), len(data.train_labels))  # type: ignore[arg-type]
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.shown: list[int] = []
         self.sizes: list[int] = []
-        self.read = torch.zeros(len(data.train_labels))
+        self.counted = torch.zeros(len(self.mistaken))
 
-    def step(self, images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
-        numbers = (images[:, 0, 0, 0] * 1000).round().long()
-        assert torch.equal(numbers, cases), "the weights and logits of other images would be used"
+    def step(self, batch: Batch, progress: float) -> Tensor:
+        numbers = (batch.images[:, 0, 0, 0] * 1000).round().long()
+        assert torch.equal(numbers, batch.cases), "the weights and logits of other images would be used"
         self.shown += numbers.tolist()
-        self.sizes.append(len(labels))
-        self.read[cases] += weight
-        return Seen(cases % 2 == 1, torch.tensor(NEEDS)[cases % 5])
+        self.sizes.append(len(batch.labels))
+        self.counted[batch.cases] += batch.weight
+        self.mistaken[batch.cases] = batch.cases % 2 == 1
+        return torch.tensor(NEEDS)[batch.cases % 5]
+
+
+def recording(recipe: FeedForwardRecipe, data: Dataset) -> tuple[Trainer, Recorder]:
+    trainer = Trainer(build(recipe, data.form), recipe, data.train, Recorder)
+    assert isinstance(trainer.method, Recorder)
+    return trainer, trainer.method
 
 
 @pytest.fixture
@@ -79,12 +86,12 @@ def wanted(recipe: Recipe) -> Tensor:
 def test_images_are_seen_again_with_the_chance_that_their_need_gives_and_not_rarer_than_revisit(
     numbered: Dataset, recipe: FeedForwardRecipe, revisit: float
 ) -> None:
-    method = Recorder(replace(recipe, tolerance=0.3, revisit=revisit, batch=64), numbered)
+    trainer, method = recording(replace(recipe, tolerance=0.3, revisit=revisit, batch=64), numbered)
     chances, visits = wanted(method.recipe), torch.zeros(1000)
     for epoch in range(9):
-        torch.testing.assert_close(method.chances(), chances if epoch else torch.ones(1000))
+        torch.testing.assert_close(method.sampler.chances(), chances if epoch else torch.ones(1000))
         method.shown.clear()
-        method.epoch(numbered.train_images, numbered.train_labels, epoch, nobody)
+        trainer.epoch(epoch)
         assert len(set(method.shown)) == len(method.shown), "an image was seen twice in an epoch"
         assert epoch or len(method.shown) == 1000, "what was never seen may have everything to teach"
         assert method.metrics()["visits"] == len(method.shown) / 1000
@@ -100,18 +107,18 @@ def test_images_are_seen_again_with_the_chance_that_their_need_gives_and_not_rar
 
 def test_over_many_epochs_every_image_counts_the_same(numbered: Dataset, recipe: FeedForwardRecipe) -> None:
     """Importance sampling: seen with chance p, counted 1 / p then. Otherwise easy images would fade away."""
-    method = Recorder(replace(recipe, tolerance=0.3, revisit=0.1, batch=64), numbered)
+    trainer, method = recording(replace(recipe, tolerance=0.3, revisit=0.1, batch=64), numbered)
     epochs = 400
     for epoch in range(epochs):
-        method.epoch(numbered.train_images, numbered.train_labels, 0, nobody)
+        trainer.epoch(0)
         if epoch == 0:
-            assert torch.equal(method.read, torch.ones(1000))
+            assert torch.equal(method.counted, torch.ones(1000))
     chances = wanted(method.recipe)
     spread = ((1 / chances - 1) / epochs).sqrt()
-    assert ((method.read / epochs - 1).abs() <= 5 * spread + 1e-5).all()
+    assert ((method.counted / epochs - 1).abs() <= 5 * spread + 1e-5).all()
     for chance in set(chances.tolist()):
         group = chances == chance
-        mean = (method.read[group] / epochs).mean()
+        mean = (method.counted[group] / epochs).mean()
         assert abs(mean - 1) <= 4 * spread[group][0] / math.sqrt(int(group.sum())) + 1e-5
 
 
@@ -120,19 +127,19 @@ def test_without_a_tolerance_every_epoch_sees_every_image(
     tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, kind: str
 ) -> None:
     asked = replace(recipe if kind == "forward-forward" else twin_recipe, tolerance=0.0, revisit=0.1)
-    method = method_of(asked, tiny)
-    method.need[:] = 0
-    assert torch.equal(method.chances(), torch.ones(40))
-    method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
-    assert method.metrics()["visits"] == 1
+    trainer = trainer_of(asked, tiny)
+    trainer.method.sampler.difficulty[:] = 0
+    assert torch.equal(trainer.method.sampler.chances(), torch.ones(40))
+    trainer.epoch(0)
+    assert trainer.method.metrics()["visits"] == 1
 
 
 def test_layer_by_layer_sees_every_image_whatever_it_taught_the_layer_before(
     tiny: Dataset, recipe: FeedForwardRecipe
 ) -> None:
     method = method_of(replace(recipe, layer_by_layer=True, tolerance=0.3, revisit=0.1), tiny)
-    method.need[:] = 0
-    assert torch.equal(method.chances(), torch.ones(40))
+    method.sampler.difficulty[:] = 0
+    assert torch.equal(method.sampler.chances(), torch.ones(40))
 
 
 @pytest.mark.parametrize("kind", ["forward-forward", "twin"])
@@ -140,23 +147,24 @@ def test_the_need_of_an_image_is_that_of_its_last_visit(
     tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, kind: str
 ) -> None:
     asked = replace(recipe if kind == "forward-forward" else twin_recipe, tolerance=0.3, revisit=0.1)
-    method = method_of(asked, tiny)
-    method.need[::2] = 0
-    method.need[1::2] = 2.0
+    trainer = trainer_of(asked, tiny)
+    method: Any = trainer.method
+    method.sampler.difficulty[::2] = 0
+    method.sampler.difficulty[1::2] = 2.0
     told: dict[int, float] = {}
     inner = method.step
 
-    def watched(images: Tensor, labels: Tensor, cases: Tensor, weight: Tensor, progress: float) -> Seen:
-        torch.testing.assert_close(weight, torch.where(cases % 2 == 0, 10.0, 1.0))
-        seen: Seen = inner(images, labels, cases, weight, progress)
-        told.update(zip(cases.tolist(), seen.need.tolist(), strict=True))
-        return seen
+    def watched(batch: Batch, progress: float) -> Tensor:
+        torch.testing.assert_close(batch.weight, torch.where(batch.cases % 2 == 0, 10.0, 1.0))
+        difficulty: Tensor = inner(batch, progress)
+        told.update(zip(batch.cases.tolist(), difficulty.tolist(), strict=True))
+        return difficulty
 
     method.step = watched
-    method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
+    trainer.epoch(0)
     assert 20 <= len(told) < 40
     expected = [told.get(case, 2.0 * (case % 2)) for case in range(40)]
-    torch.testing.assert_close(method.need, torch.tensor(expected))
+    torch.testing.assert_close(method.sampler.difficulty, torch.tensor(expected))
 
 
 def test_the_need_of_an_image_is_the_strongest_that_any_layer_has_of_it(
@@ -165,24 +173,24 @@ def test_the_need_of_an_image_is_the_strongest_that_any_layer_has_of_it(
     told: list[Tensor] = []
     learn_layer = Dense.learn
 
-    def spy(self: Dense, *given: Any) -> Learned:
-        told.append(learn_layer(self, *given).need)
-        return learn_layer(self, *given)._replace(need=told[-1])
+    def spy(self: Dense, *given: Any) -> LayerResult:
+        told.append(learn_layer(self, *given).difficulty)
+        return learn_layer(self, *given)._replace(difficulty=told[-1])
 
     monkeypatch.setattr(Dense, "learn", spy)
-    seen = method_of(recipe, tiny).step(*first(tiny, 8), 0.0)
+    difficulty = method_of(recipe, tiny).step(first(tiny, 8), 0.0)
     assert len(told) == 3
-    torch.testing.assert_close(seen.need, torch.stack(told).amax(0))
+    torch.testing.assert_close(difficulty, torch.stack(told).amax(0))
     assert len(set(torch.stack(told).argmax(0).tolist())) > 1
 
 
 def test_an_epoch_without_shortcuts_sees_every_image_once_in_a_new_order(
     numbered: Dataset, recipe: FeedForwardRecipe
 ) -> None:
-    method = Recorder(replace(recipe, batch=300), numbered)
+    trainer, method = recording(replace(recipe, batch=300), numbered)
     orders = []
     for epoch in range(2):
-        method.epoch(numbered.train_images, numbered.train_labels, epoch, nobody)
+        trainer.epoch(epoch)
         orders.append(method.shown[-1000:])
         assert sorted(orders[-1]) == list(range(1000))
     assert orders[0] != orders[1] != list(range(1000))
@@ -195,10 +203,11 @@ def test_an_epoch_in_which_no_image_is_worth_a_visit_passes(
 ) -> None:
     """A net that has learned all it can must not stop a long training with an error."""
     asked = replace(recipe if kind == "forward-forward" else twin_recipe, tolerance=0.3, revisit=1e-9)
-    method = method_of(asked, tiny)
-    method.need[:] = 0
+    trainer = trainer_of(asked, tiny)
+    method = trainer.method
+    method.sampler.difficulty[:] = 0
     before = {name: tensor.clone() for name, tensor in method.net.state_dict().items()}
-    method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
+    trainer.epoch(0)
     assert all(torch.equal(tensor, before[name]) for name, tensor in method.net.state_dict().items())
     assert method.metrics()["visits"] == 0
 
@@ -219,38 +228,26 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     return given
 
 
-@pytest.mark.parametrize(("share", "asked"), [(1.0, 8), (0.5, 4), (0.3, 3), (0.25, 2), (0.01, 1)])
-def test_the_first_of_a_batch_pass_neutrally_and_the_others_negatives_come_from_their_last_such_pass(
-    tiny: Dataset, recipe: FeedForwardRecipe, drawn: list[Tensor], share: float, asked: int
+def test_the_negatives_of_a_batch_come_from_its_own_neutral_pass_which_is_kept(
+    tiny: Dataset, recipe: FeedForwardRecipe, drawn: list[Tensor]
 ) -> None:
-    method = method_of(replace(recipe, neutral_share=share), tiny)
+    trainer = trainer_of(recipe, tiny)
     for _ in range(3):
-        method.epoch(tiny.train_images, tiny.train_labels, 0, nobody)
+        trainer.epoch(0)
+    method: Any = trainer.method
     kept = method.logits.clone()
-    assert kept.any(1).sum() < 40 or share > 0.2, "this case is to leave out some images"
-    images, labels, cases, weight = first(tiny, 8)
-    fresh = method.net.fast(images)
-    seen = method.step(images, labels, cases + 20, weight, 0.5)
-    expected = torch.cat([fresh[:asked], kept[20 + asked : 28]])
-    torch.testing.assert_close(drawn[-1], expected)
-    assert torch.equal(seen.mistaken, expected.argmax(1) != labels)
-    kept[20 : 20 + asked] = fresh[:asked]
+    assert kept.any(1).all()
+    batch = first(tiny, 8)._replace(cases=torch.arange(20, 28))
+    fresh = method.net.fast(batch.images)
+    method.step(batch, 0.5)
+    torch.testing.assert_close(drawn[-1], fresh)
+    assert torch.equal(method.mistaken[20:28], fresh.argmax(1) != batch.labels)
+    kept[20:28] = fresh
     torch.testing.assert_close(method.logits, kept)
 
 
-def test_before_its_first_neutral_pass_an_image_finds_all_labels_as_likely(
-    tiny: Dataset, recipe: FeedForwardRecipe, drawn: list[Tensor]
-) -> None:
-    method = method_of(replace(recipe, neutral_share=0.25), tiny)
-    torch.nn.init.normal_(method.net.softmax.weight)
-    method.step(*first(tiny, 8), 0.0)
-    assert drawn[-1][:2].any(1).all()
-    assert not drawn[-1][2:].any()
-
-
-@pytest.mark.parametrize(("share", "asked"), [(1.0, 8), (0.25, 2)])
 def test_the_softmax_learns_from_the_neutral_passes_and_from_nothing_else(
-    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch, share: float, asked: int
+    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[Any, ...]] = []
     learn_softmax = Softmax.learn
@@ -260,15 +257,14 @@ def test_the_softmax_learns_from_the_neutral_passes_and_from_nothing_else(
         return learn_softmax(self, *told)
 
     monkeypatch.setattr(Softmax, "learn", spy)
-    method = method_of(replace(recipe, neutral_share=share), tiny)
-    images, labels, cases, _ = first(tiny, 8)
-    features = method.net.features(method.net.with_neutral_label(images[:asked]))
-    weight = torch.linspace(0.5, 4, 8)
-    method.step(images, labels, cases, weight, 0.0)
+    method = method_of(recipe, tiny)
+    batch = first(tiny, 8)._replace(weight=torch.linspace(0.5, 4, 8))
+    features = method.net.features(batch.images)
+    method.step(batch, 0.0)
     ((seen, named, rate, counts),) = given
     torch.testing.assert_close(seen, features)
-    assert torch.equal(named, labels[:asked])
-    assert torch.equal(counts, weight[:asked])
+    assert torch.equal(named, batch.labels)
+    assert torch.equal(counts, batch.weight)
     assert rate == recipe.softmax_rate
 
 
@@ -281,14 +277,11 @@ def multiply_adds(run: Callable[[], object]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-@pytest.mark.parametrize(("share", "asked"), [(1.0, 8), (0.25, 2)])
-def test_only_its_share_of_a_batch_passes_a_third_time(
-    tiny: Dataset, recipe: FeedForwardRecipe, share: float, asked: int
-) -> None:
-    method, rows = method_of(replace(recipe, neutral_share=share), tiny), []
+def test_a_batch_makes_three_passes_the_neutral_one_by_itself(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    method, rows = method_of(recipe, tiny), []
     method.net.layers[1].register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
-    method.step(*first(tiny, 8), 0.0)
-    assert rows == [asked, 16]
+    method.step(first(tiny, 8), 0.0)
+    assert rows == [8, 16]
 
 
 def test_a_batch_multiplies_with_its_images_once_to_see_and_once_to_learn(recipe: FeedForwardRecipe) -> None:
@@ -298,8 +291,8 @@ def test_a_batch_multiplies_with_its_images_once_to_see_and_once_to_learn(recipe
     def cost(width: int) -> int:
         images = torch.rand(batch, 1, 1, width, generator=torch.Generator().manual_seed(0))
         data = Dataset("wide", images, torch.arange(batch) % 4, images, torch.arange(batch) % 4, 4, official=False)
-        method: Method = method_of(recipe, data)
-        return multiply_adds(lambda: method.step(*first(data, batch), 0.0))
+        method = method_of(recipe, data)
+        return multiply_adds(lambda: method.step(first(data, batch), 0.0))
 
     peers = batch + units  # the sum of the inputs, and the pull on it
     expected = 2 * batch * units + peers
@@ -313,7 +306,7 @@ def test_a_batch_with_little_to_teach_costs_less(tiny: Dataset, recipe: FeedForw
         method = method_of(replace(recipe, tolerance=tolerance, temperature=50.0, objective="symba"), tiny)
         for layer in method.net.layers:
             layer.weight *= 0.1
-        costs.append(multiply_adds(partial(method.step, *first(tiny, 8), 0.0)))
+        costs.append(multiply_adds(partial(method.step, first(tiny, 8), 0.0)))
     assert costs[0] >= costs[1] > costs[2]
 
 
@@ -326,21 +319,23 @@ def test_what_the_twin_learns_from_chosen_images_is_on_average_what_it_learns_fr
     """The gradient of an epoch in one batch at a rate of nothing: its mean over epochs is that of all images."""
     quiet = replace(twin_recipe, smoothing=0.0, batch=40, tolerance=0.9, revisit=0.3)
     method = method_of(quiet, tiny)
-    assert isinstance(method, Backpropagation)
-    torch.nn.init.normal_(method.net.layers[-1].weight, generator=torch.Generator().manual_seed(1))  # type: ignore[arg-type]
-    images, labels = tiny.train_images, tiny.train_labels
-    method.step(images, labels, torch.arange(40), torch.ones(40), 1.0)
-    exact = {name: velocity.clone() for name, velocity in method.velocity.items()}
-    method.need = method.step(images, labels, torch.arange(40), torch.ones(40), 1.0).need
-    chances, epochs = method.chances(), 1000
+    torch.nn.init.normal_(method.net.layers[-1].weight, generator=torch.Generator().manual_seed(1))
+    images, labels = tiny.train
+    velocities = {name: buffer for name, buffer in method.net.named_buffers() if "velocity" in name}
+    everything = Batch(images, labels, torch.arange(40), torch.ones(40))
+    method.step(everything, 1.0)
+    exact = {name: velocity.clone() for name, velocity in velocities.items()}
+    method.sampler.difficulty = method.step(everything, 1.0)
+    chances, epochs = method.sampler.chances(), 1000
     assert ((chances < 1) & (chances > 0.3)).any()
     total = {name: torch.zeros_like(velocity) for name, velocity in exact.items()}
     generator = torch.Generator().manual_seed(0)
     for _ in range(epochs):
         cases = (torch.rand(40, generator=generator) < chances).nonzero()[:, 0]
-        method.step(images[cases], labels[cases], cases, 1 / chances[cases], 1.0)
-        for name, velocity in method.velocity.items():
+        method.step(Batch(images[cases], labels[cases], cases, 1 / chances[cases]), 1.0)
+        for name, velocity in velocities.items():
             total[name] += velocity * len(cases) / 40 / epochs
+    assert len(exact) == len(list(method.net.parameters()))
     for name, expected in exact.items():
         assert (total[name] - expected).norm() < 0.1 * expected.norm()
 
@@ -348,17 +343,17 @@ def test_what_the_twin_learns_from_chosen_images_is_on_average_what_it_learns_fr
 def test_shortcuts_change_the_way_and_not_what_is_known_at_the_end(
     tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe
 ) -> None:
-    twin_shortcuts = {key: value for key, value in SHORTCUTS.items() if key != "neutral_share"}
     wide: dict[str, Any] = {"objective": "swish_symba", "temperature": 2.0, "rate": 0.05, "epochs": 30}
     asked: list[Recipe] = [
         replace(recipe, **SHORTCUTS, **wide),
-        replace(twin_recipe, **twin_shortcuts, rate=0.1, epochs=30),
+        replace(twin_recipe, **SHORTCUTS, rate=0.1, epochs=30),
     ]
     for each in asked:
-        method, visits = method_of(each, tiny), []
+        trainer, visits = trainer_of(each, tiny), []
         for epoch in range(each.epochs):
-            method.epoch(tiny.train_images, tiny.train_labels, epoch, nobody)
-            visits.append(method.metrics()["visits"])
+            trainer.epoch(epoch)
+            visits.append(trainer.method.metrics()["visits"])
         assert min(visits) < 0.8
-        error = (method.net.fast(tiny.test_images).argmax(1) != tiny.test_labels).float().mean()
+        net: Any = trainer.method.net
+        error = (net.fast(tiny.test_images).argmax(1) != tiny.test_labels).float().mean()
         assert error <= 0.05

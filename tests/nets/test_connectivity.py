@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from helpers import refusal
-from twofold.data import Dataset, mirror
+from twofold.data import Dataset
+from twofold.data.transforms import mirror
 from twofold.errors import SettingError
 from twofold.goodness import GOODNESS
 from twofold.layers.connectivity import Connectivity, Full, Masked
@@ -25,21 +26,22 @@ from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields, fields_for
 from twofold.layers.tiles import Tiled, top_down
 from twofold.learning import Rule
+from twofold.methods import METHODS, BackpropRecipe, RecurrentRecipe, build
 from twofold.methods.backprop import Backpropagation
+from twofold.methods.method import Batch
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 from twofold.normalize import centered, normalize
 from twofold.objectives import OBJECTIVES
 from twofold.recipes import RECIPES, as_twin
-from twofold.methods import BackpropRecipe, RecurrentRecipe
-from twofold.methods import build
-from twofold.training.run import load, needed_memory, train
+from twofold.training.run import load, train
 
 IMAGE, CASES, CLASSES = (2, 6, 5), 4, 3
 NEARLY = {"rtol": 1e-3, "atol": 1e-5}
 FIRST = fields_for(3 * 30, IMAGE, 3, 1, 1)
 SECOND = fields_for(2 * 30, FIRST.above, 5, 1, 2)
+DIGITS = {"shape": [1, 8, 8], "classes": 10}
 COARSE = Fields((3, 7, 7), 4, 3, 2)
 RULE = Rule(GOODNESS["minus_sum_of_squares"], OBJECTIVES["swish_symba"], 3.0, smoothing=0.5, decay=0.1, peer=0.1)
 
@@ -67,33 +69,33 @@ KINDS: dict[str, Callable[[], Connectivity]] = {
 def test_products_are_those_of_the_written_out_matrix(kind: str) -> None:
     seen = KINDS[kind]().double()
     weight = seen.draw(torch.ones(seen.units), seeded()).double()
-    whole = seen.to_tensor(weight)
+    whole = seen.to_matrix(weight)
     assert whole.shape == (seen.units, seen.inputs)
-    assert torch.equal((whole != 0).sum(1), seen.seen())
+    assert torch.equal((whole != 0).sum(1), seen.fan_in())
     rows, total = rand(6, seen.inputs), rand(6, seen.units, seed=1)
     torch.testing.assert_close(seen.times(weight, rows, total), total + rows @ whole.T)
     torch.testing.assert_close(seen.times(weight, rows, total[0]), total[0] + rows @ whole.T)
 
     wanted, gradient = rand(seen.units, 6, seed=2), torch.full_like(weight, torch.nan)
-    seen.gather(gradient, wanted, rows, 1.0)
-    first = seen.to_tensor(seen.mask(gradient.clone()))
+    seen.gather(gradient, wanted, rows, 0.0, 1.0)
+    first = seen.to_matrix(seen.mask(gradient.clone()))
     torch.testing.assert_close(first, (wanted @ rows).where(whole != 0, 0.0))
-    seen.gather(gradient, 2 * wanted, rows, 0.25)
-    torch.testing.assert_close(seen.to_tensor(seen.mask(gradient)), 1.25 * first)
+    seen.gather(gradient, 2 * wanted, rows, 0.75, 0.25)
+    torch.testing.assert_close(seen.to_matrix(seen.mask(gradient)), 1.25 * first)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_units_first_weights_are_as_large_as_asked_for(kind: str) -> None:
     seen = KINDS[kind]()
     scale = torch.arange(1.0, seen.units + 1)
-    plain, scaled = (seen.to_tensor(seen.draw(each, seeded())) for each in (torch.ones(seen.units), scale))
+    plain, scaled = (seen.to_matrix(seen.draw(each, seeded())) for each in (torch.ones(seen.units), scale))
     torch.testing.assert_close(scaled, scale[:, None] * plain)
 
 
 def test_units_see_from_above_what_sees_them() -> None:
     for fields in (FIRST, SECOND, COARSE, Fields((2, 7, 6), 3, 3)):
         seen = top_down(fields)
-        whole = seen.to_tensor(seen.draw(torch.ones(seen.units), seeded()))
+        whole = seen.to_matrix(seen.draw(torch.ones(seen.units), seeded()))
         assert torch.equal(whole != 0, fields.mask().T)
 
 
@@ -106,14 +108,14 @@ def nets(**options: Any) -> tuple[Recurrent, Recurrent]:
         if masks:
             seen = [{"below": Masked(FIRST.mask()), "above": Masked(SECOND.mask().T.contiguous())}]
             seen.append({"below": Masked(SECOND.mask())})
-        net = Recurrent(60, (90, 60), CLASSES, RULE, seen=seen, generator=seeded(), **options).double()
+        net = Recurrent(60, (90, 60), CLASSES, RULE, connectivity=seen, generator=seeded(), **options).double()
         for layer in net.stack:
             layer.bias += 0.3 * rand(layer.units)
         made.append(net)
     ours, other = made
     for mine, theirs in zip(ours.stack, other.stack, strict=True):
         for name, weight in theirs.weights.items():
-            weight.copy_(mine.seen[name].to_tensor(mine.weights[name]))
+            weight.copy_(mine.connectivity[name].to_matrix(mine.weights[name]))
     return ours, other
 
 
@@ -135,7 +137,7 @@ def test_a_recurrent_net_with_fields_learns_what_one_with_masks_learns(label_to:
     )
     for mine, theirs, before in zip(ours.stack, other.stack, first, strict=True):
         for name, weight in theirs.weights.items():
-            torch.testing.assert_close(mine.seen[name].to_tensor(mine.weights[name]), weight.data)
+            torch.testing.assert_close(mine.connectivity[name].to_matrix(mine.weights[name]), weight.data)
             there = before[name] != 0
             assert not weight[~there].any()
             assert (weight != before[name])[there].float().mean() > 0.9
@@ -156,18 +158,19 @@ def test_a_twin_with_fields_learns_what_one_with_masks_learns() -> None:
     assert isinstance(twin, BackpropRecipe)
     made: list[Backprop] = []
     for seen in ([Tiled(FIRST), Tiled(SECOND)], [Masked(FIRST.mask()), Masked(SECOND.mask())]):
-        made.append(Backprop(60, (90, 60), CLASSES, seeded(), seen=seen, center=True).double())
+        made.append(Backprop(60, (90, 60), CLASSES, seeded(), connectivity=seen, center=True).double())
     for mine, theirs in zip(*(net.stack for net in made), strict=True):
-        theirs.weight.data = mine.seen.to_tensor(mine.weight)
+        theirs.weight.data = mine.connectivity.to_matrix(mine.weight)
     for net in made:
         net.stack[-1].weight.data = rand(CLASSES, 60)
-    methods = [Backpropagation(net, replace(twin, rate=0.1, decay=0.1), torch.Generator(), CASES) for net in made]
     labels, cases = torch.arange(CASES) % CLASSES, torch.arange(CASES)
+    recipe, data = replace(twin, rate=0.1, decay=0.1), (rand(CASES, *IMAGE), labels)
+    methods = [Backpropagation(net, recipe, data) for net in made]
     for number in range(3):
         for method in methods:
-            method.step(rand(CASES, *IMAGE, seed=number), labels, cases, torch.ones(CASES), 0.0)
+            method.step(Batch(rand(CASES, *IMAGE, seed=number), labels, cases, torch.ones(CASES)), 0.0)
     for mine, theirs in zip(*(net.stack for net in made), strict=True):
-        torch.testing.assert_close(mine.seen.to_tensor(mine.weight), theirs.weight.data)
+        torch.testing.assert_close(mine.connectivity.to_matrix(mine.weight), theirs.weight.data)
     for fields, layer in zip((FIRST, SECOND), made[1].stack, strict=False):
         assert torch.equal(layer.weight != 0, fields.mask())
 
@@ -175,17 +178,17 @@ def test_a_twin_with_fields_learns_what_one_with_masks_learns() -> None:
 def test_the_recipe_of_the_paper_has_its_net() -> None:
     recipe = RECIPES["cifar-local"]
     assert isinstance(recipe, RecurrentRecipe)
-    net = build(recipe, (3, 32, 32), 10)
+    net = build(recipe, {"shape": [3, 32, 32], "classes": 10})
     assert isinstance(net, Recurrent)
     assert [layer.units for layer in net.stack] == [3072, 3072]
-    assert [{name: int(one.seen().max()) for name, one in layer.seen.items()} for layer in net.stack] == [
+    assert [{name: int(one.fan_in().max()) for name, one in layer.connectivity.items()} for layer in net.stack] == [
         {"below": 363, "above": 363},
         {"below": 363, "above": 10},
     ]
-    assert int(net.stack[0].seen["above"].seen().min()) == 3 * 36
-    twin = build(RECIPES["cifar-local-twin"], (3, 32, 32), 10)
+    assert int(net.stack[0].connectivity["above"].fan_in().min()) == 3 * 36
+    twin = build(RECIPES["cifar-local-twin"], {"shape": [3, 32, 32], "classes": 10})
     assert isinstance(twin, Backprop)
-    assert [int(layer.seen.seen().max()) for layer in twin.stack] == [363, 363, 3072]
+    assert [int(layer.connectivity.fan_in().max()) for layer in twin.stack] == [363, 363, 3072]
 
 
 def test_centered_images_have_no_mean_and_the_length_of_normalized_ones() -> None:
@@ -225,12 +228,12 @@ def small(**changes: Any) -> RecurrentRecipe:
 @pytest.mark.slow
 def test_a_recurrent_net_with_fields_learns_digits_and_is_read_back(digits: Dataset, tmp_path: Path) -> None:
     result = train(small(), tmp_path / "run", digits, device="cpu", precision="fp32")
-    assert result.test_error["slow"] < 0.08
+    assert result.error["slow"] < 0.08
     net = load(tmp_path / "run", "cpu").net
     assert isinstance(net, Recurrent)
-    assert all(isinstance(layer.seen["below"], Tiled) for layer in net.stack)
+    assert all(isinstance(layer.connectivity["below"], Tiled) for layer in net.stack)
     right = net.slow(digits.test_images).argmax(1) == digits.test_labels
-    assert 1 - right.float().mean().item() == pytest.approx(result.test_error["slow"])
+    assert 1 - right.float().mean().item() == pytest.approx(result.error["slow"])
 
 
 def test_with_twin_hands_fields_and_images_to_the_twin() -> None:
@@ -243,7 +246,8 @@ def test_with_twin_hands_fields_and_images_to_the_twin() -> None:
 
 def test_fields_need_less_memory(digits: Dataset) -> None:
     whole = small(field_sizes=(), strides=(), margins=())
-    assert needed_memory(small(), digits, "fp32", False) < needed_memory(whole, digits, "fp32", False)
+    needed = METHODS["recurrent"].needed_memory
+    assert needed(small(), digits.form, "fp32", False) < needed(whole, digits.form, "fp32", False)
 
 
 @pytest.mark.parametrize(
@@ -252,15 +256,15 @@ def test_fields_need_less_memory(digits: Dataset) -> None:
         (lambda: Masked(torch.ones(3, 4)), "expected booleans, (units, inputs)"),
         (lambda: Masked(torch.ones(3, dtype=torch.bool)), "with the shape (3,), expected booleans"),
         (
-            lambda: Recurrent(60, (90, 60), CLASSES, RULE, seen=[{"below": Full(90, 50)}]),
+            lambda: Recurrent(60, (90, 60), CLASSES, RULE, connectivity=[{"below": Full(90, 50)}]),
             "a connectivity of 90 units with 50 inputs for a layer of 90 units that sees 60 below",
         ),
         (lambda: Recurrent(60, (90,), CLASSES, RULE, label_to="bottom"), "unknown label-to 'bottom'"),
         (lambda: small(label_to="bottom"), "unknown label-to 'bottom'"),
         (lambda: small(margins=(1,)), "--margins is 1, expected none or one for each of 2 layers"),
-        (lambda: build(small(margins=(2, 5)), (1, 8, 8), 10), "reach 5 beyond the edge, expected 0 to 4"),
-        (lambda: build(small(widths=(100, 192)), (1, 8, 8), 10), "100 units do not divide by the 8 x 8 grid points"),
-        (lambda: build(small(field_sizes=(13, 5)), (1, 8, 8), 10), "do not fit into a map of 8 x 8"),
+        (lambda: build(small(margins=(2, 5)), DIGITS), "reach 5 beyond the edge, expected 0 to 4"),
+        (lambda: build(small(widths=(100, 192)), DIGITS), "100 units do not divide by the 8 x 8 grid points"),
+        (lambda: build(small(field_sizes=(13, 5)), DIGITS), "do not fit into a map of 8 x 8"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(action: Callable[[], object], told: str) -> None:

@@ -19,11 +19,12 @@ from twofold.layers.module import LocalModule
 from twofold.learning import Rule
 from twofold.methods import BackpropRecipe
 from twofold.methods.backprop import Backpropagation
+from twofold.methods.method import Batch
 from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import standard
+from twofold.nets.classifier import concatenated, standardized
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.net import evaluate
 from twofold.normalize import EPS, identity
-from twofold.training import evaluate
 
 PIXELS, CLASSES, WIDTHS, IMAGES = 12, 5, (9, 8, 7), 11
 
@@ -104,7 +105,7 @@ def test_without_normalization_the_length_goes_up_and_the_softmax_still_sees_dir
     activities = by_hand(net, images()[0], stated(3), passed_on_at_length_one=False)
     goodness = net.goodness(images()[:1], torch.tensor([[3]]))[0, 0]
     torch.testing.assert_close(goodness, torch.stack([a.square().sum() for a in activities]))
-    features = net.features(net.with_label(images()[:1], torch.tensor([3])))[0].split(WIDTHS[1:])
+    features = concatenated(net.layers, net.with_label(images()[:1], torch.tensor([3])), net.read)[0].split(WIDTHS[1:])
     torch.testing.assert_close(
         torch.stack([part.square().mean() for part in features]), torch.ones(2).double(), rtol=1e-3, atol=0
     )
@@ -121,7 +122,7 @@ def test_the_goodness_of_candidates_is_that_of_all_labels_at_their_places() -> N
 def test_many_images_are_tested_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
     net, many = net_with(), images()
     whole = net.fast(many), net.slow(many)
-    monkeypatch.setattr("twofold.nets.feedforward.ROWS", 4)
+    monkeypatch.setattr(FeedForward, "at_once", 4)
     torch.testing.assert_close((net.fast(many), net.slow(many)), whole)
 
 
@@ -153,13 +154,13 @@ def test_where_both_tests_have_a_say_it_is_the_same() -> None:
     each = [(one - one.mean(1, keepdim=True)) / one.std(1, keepdim=True) for one in (slow, fast)]
     torch.testing.assert_close(net.both(images(200)), each[0] + each[1])
     assert 0 < (net.both(images(200)).argmax(1) == slow.argmax(1)).double().mean() < 1
-    torch.testing.assert_close(standard(torch.full((2, 3), 7.0)), torch.zeros(2, 3))
+    torch.testing.assert_close(standardized(torch.full((2, 3), 7.0)), torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, CLASSES, CLASSES + 1])
 def test_evaluation_names_what_the_net_names_and_counts_the_errors(size: int) -> None:
     net, labels = net_with(), torch.arange(200) % CLASSES
-    tested = evaluate.test(net, images(200), labels, size)
+    tested = evaluate(net, images(200), labels, shortlist=size)
     named = {
         "slow": net.slow(images(200)).argmax(1),
         "fast": net.fast(images(200)).argmax(1),
@@ -170,7 +171,7 @@ def test_evaluation_names_what_the_net_names_and_counts_the_errors(size: int) ->
         assert torch.equal(tested.named[test], answer)
         assert tested.error[test] == pytest.approx(sum((answer != labels).tolist()) / 200)
     layers = net.goodness(images(200), net.every_label(images(200)))
-    for index, error in enumerate(tested.layer_error):
+    for index, error in enumerate(tested.metrics["layer_error"]):
         assert error == pytest.approx((layers[:, :, index].argmax(1) != labels).double().mean().item())
 
 
@@ -178,7 +179,7 @@ def test_the_passes_reported_for_a_test_are_the_passes_it_makes() -> None:
     """Speed claims are made in passes: a test that quietly makes more would be sold below its price."""
     net, seen = net_with(), [0]
     net.layers[0].register_forward_pre_hook(lambda _, given: seen.__setitem__(0, seen[0] + len(given[0])))
-    passes = evaluate.test(net, images(), torch.zeros(IMAGES, dtype=torch.int64), 3).passes_per_image
+    passes = evaluate(net, images(), torch.zeros(IMAGES, dtype=torch.int64), shortlist=3).metrics["passes_per_image"]
     tests: dict[str, Callable[[], Tensor]] = {
         "slow": lambda: net.slow(images()),
         "fast": lambda: net.fast(images()),
@@ -240,7 +241,7 @@ def test_permuting_the_units_of_a_layer_changes_no_score() -> None:
 def test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before(weight: list[float] | None) -> None:
     net, labels = net_with(), torch.arange(IMAGES) % CLASSES
     counts = None if weight is None else torch.tensor(weight).repeat(IMAGES)[:IMAGES]
-    features = net.features(net.with_neutral_label(images()))
+    features = net.features(images())
     before = net.softmax.weight.detach().clone().requires_grad_()
     losses = nn.functional.cross_entropy(features @ before.T, labels, reduction="none")
     likelihood = -(losses if counts is None else counts * losses).mean()
@@ -252,7 +253,9 @@ def test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before(
 
 
 def test_the_layers_of_a_net_are_in_its_state_dict_and_every_name_comes_back() -> None:
-    net, other = net_with(), FeedForward(dense(PIXELS, WIDTHS, Rule(), seeded(9)), CLASSES, label_strength=2.5).double()
+    net = net_with()
+    layers = dense(PIXELS, WIDTHS, Rule(), seeded(9))
+    other = FeedForward(layers, CLASSES, label_in="overlay", label_strength=2.5).double()
     assert set(net.state_dict()) == {f"layers.{n}.{kind}" for n in range(3) for kind in ("weight", "bias")} | {
         "softmax.weight"
     }
@@ -263,8 +266,8 @@ def test_the_layers_of_a_net_are_in_its_state_dict_and_every_name_comes_back() -
 
 def test_a_net_may_hold_modules_of_any_kind() -> None:
     module = nn.Sequential(nn.Unflatten(1, (1, 3, 4)), nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten())
-    net = FeedForward([LocalModule(module, 12, Rule()), Dense(12, 6, Rule())], CLASSES)
-    tested = evaluate.test(net, images().float(), torch.zeros(IMAGES, dtype=torch.int64))
+    net = FeedForward([LocalModule(module, 12, Rule()), Dense(12, 6, Rule())], CLASSES, label_in="overlay")
+    tested = evaluate(net, images().float(), torch.zeros(IMAGES, dtype=torch.int64))
     assert tested.goodness is not None
     assert tested.goodness.shape == (IMAGES, CLASSES, 2)
     assert not tested.goodness.requires_grad
@@ -317,7 +320,7 @@ def test_the_twin_is_the_plain_net_and_learns_as_it_does(
     model, labels = plain(net), torch.arange(IMAGES) % CLASSES
     torch.testing.assert_close(net(images()), model(at_length_one(images())))
     recipe = replace(twin_recipe, rate=0.1, smoothing=0.9, decay=decay)
-    method = Backpropagation(net, recipe, torch.Generator(), IMAGES)
+    method = Backpropagation(net, recipe, (images(), labels))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=False)
     weight = torch.tensor([0.5, 1.0, 1.1, 5.0]).repeat(IMAGES)[:IMAGES] if weighted else torch.ones(IMAGES)
     for progress in (0.0, 0.2, 0.5, 0.75, 0.9):
@@ -331,29 +334,30 @@ def test_the_twin_is_the_plain_net_and_learns_as_it_does(
             if parameter.dim() > 1:
                 parameter.data *= 1 - rate / (1 - 0.9) * decay
         optimizer.step()
-        seen = method.step(images(), labels, torch.arange(IMAGES), weight, progress)
+        difficulty = method.step(Batch(images(), labels, torch.arange(IMAGES), weight), progress)
         torch.testing.assert_close([p.data for p in net.parameters()], [p.data for p in model.parameters()])
-    torch.testing.assert_close(seen.need, need)
-    assert torch.equal(seen.mistaken, logits.argmax(1) != labels)
+    torch.testing.assert_close(difficulty, need)
+    assert torch.equal(method.mistaken, logits.argmax(1) != labels)
     torch.testing.assert_close(net.fast(images()), model(at_length_one(images())).detach())
 
 
 def narrow_twin() -> Backprop:
     net = Backprop(PIXELS, WIDTHS, CLASSES, seeded())
     nn.init.normal_(net.layers[-1].weight, std=0.3, generator=seeded(4))  # type: ignore[arg-type]
-    net.compute = torch.bfloat16
+    net.set_precision("bf16")
     return net
 
 
 @pytest.mark.parametrize("change", ["learn", "load", "edit"])
 def test_the_narrow_copies_of_the_twins_weights_are_never_stale(twin_recipe: BackpropRecipe, change: str) -> None:
     net, labels = narrow_twin(), torch.arange(IMAGES) % CLASSES
-    pictures, cases, weight = images().float(), torch.arange(IMAGES), torch.ones(IMAGES)
-    method = Backpropagation(net, replace(twin_recipe, rate=0.5), torch.Generator(), IMAGES)
-    method.step(pictures, labels, cases, weight, 0.0)
+    pictures = images().float()
+    batch = Batch(pictures, labels, torch.arange(IMAGES), torch.ones(IMAGES))
+    method = Backpropagation(net, replace(twin_recipe, rate=0.5), (pictures, labels))
+    method.step(batch, 0.0)
     before = net.fast(pictures)
     if change == "learn":
-        method.step(pictures, labels, cases, weight, 0.0)
+        method.step(batch, 0.0)
     elif change == "load":
         net.load_state_dict(narrow_twin().state_dict())
     else:
@@ -367,11 +371,11 @@ def test_the_narrow_copies_of_the_twins_weights_are_never_stale(twin_recipe: Bac
 
 def test_a_narrow_twin_takes_nearly_the_step_of_a_wide_one_and_keeps_wide_weights(twin_recipe: BackpropRecipe) -> None:
     wide, thin, labels = narrow_twin(), narrow_twin(), torch.arange(IMAGES) % CLASSES
-    wide.compute = None
+    wide.set_precision("fp32")
     first = [parameter.detach().clone() for parameter in wide.parameters()]
     for net in (wide, thin):
-        method = Backpropagation(net, twin_recipe, torch.Generator(), IMAGES)
-        method.step(images().float(), labels, torch.arange(IMAGES), torch.ones(IMAGES), 0.0)
+        method = Backpropagation(net, twin_recipe, (images().float(), labels))
+        method.step(Batch(images().float(), labels, torch.arange(IMAGES), torch.ones(IMAGES)), 0.0)
     for old, one, other in zip(first, wide.parameters(), thin.parameters(), strict=True):
         assert other.dtype == torch.float32
         assert 0 < (other - one).norm() < 0.02 * (one - old).norm()
@@ -387,7 +391,7 @@ def test_the_twin_has_the_layers_of_the_net_it_is_compared_with() -> None:
 def test_the_twin_has_one_test_of_one_pass() -> None:
     twin, labels = Backprop(PIXELS, WIDTHS, CLASSES, seeded()).double(), torch.arange(IMAGES) % CLASSES
     nn.init.normal_(twin.layers[-1].weight, generator=seeded(4))  # type: ignore[arg-type]
-    tested = evaluate.test(twin, images(), labels)
+    tested = evaluate(twin, images(), labels)
     wrong = (twin(images()).argmax(1) != labels).double().mean().item()
     assert tested.error == {"fast": pytest.approx(wrong)}
-    assert (tested.passes_per_image, tested.layer_error, tested.goodness) == ({"fast": 1}, [], None)
+    assert (tested.metrics, tested.goodness) == ({"passes_per_image": {"fast": 1}, "layer_error": []}, None)

@@ -20,11 +20,10 @@ from twofold.benchmarks.peak_memory import peak
 from twofold.goodness import GOODNESS
 from twofold.layers.connectivity import Masked
 from twofold.layers.inputs import CachedInput
-from twofold.layers.recurrent import RecurrentLayer, settle
-from twofold.learning import Rule
-from twofold.nets import recurrent
+from twofold.layers.recurrent import RecurrentLayer, recurrent_step
+from twofold.learning import Rule, momentum_step
 from twofold.nets.recurrent import Recurrent
-from twofold.nets.video import VideoResult
+from twofold.nets.video import State, VideoResult
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
 
@@ -67,13 +66,13 @@ VIDEOS: dict[str, Callable[[int, int], list[Tensor | CachedInput]]] = {
 }
 
 
-def started(net: Recurrent, frame: Tensor | CachedInput) -> recurrent.State:
+def started(net: Recurrent, frame: Tensor | CachedInput) -> State:
     """The state after the bottom-up pass, of positive and negative cases."""
     return tuple(each.repeat(2 * CASES // len(each.state)) for each in net.start(frame))
 
 
 def learn(net: Recurrent, video: list[Tensor | CachedInput], **options: Any) -> VideoResult:
-    return net.learn(iter(video), net.top(LABELS), started(net, video[0]), RATE, **options)
+    return net.learn_video(iter(video), net.top(LABELS), started(net, video[0]), RATE, **options)
 
 
 class WrittenOut:
@@ -168,7 +167,7 @@ def assert_the_closed_form(
         goodness, need, states = oracle.learn([to_tensor(frame) for frame in video], LABELS, counts, first)
         assert_the_same_weights(net, oracle)
         torch.testing.assert_close(lesson.goodness, goodness)
-        torch.testing.assert_close(lesson.need, need)
+        torch.testing.assert_close(lesson.difficulty, need)
         torch.testing.assert_close([each.state for each in lesson.state], states)
     assert all(not torch.equal(each, before[name]) for name, each in net.state_dict().items() if "layers" in name)
 
@@ -245,15 +244,18 @@ def test_how_many_iterations_are_one_product_changes_nothing(video: str, window:
             weight = torch.tensor([0.3, 1.0, 0.6], dtype=torch.float64)
             lesson = learn(net, VIDEOS[video](INPUTS, 8), window=size, weight=weight)
         velocities = {name: buffer for name, buffer in net.named_buffers() if "velocity" in name}
-        found.append([lesson.goodness, lesson.need, dict(net.state_dict()), velocities])
+        found.append([lesson.goodness, lesson.difficulty, dict(net.state_dict()), velocities])
     torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)
 
 
-def test_there_is_one_update_a_batch_and_it_is_of_the_weights_that_all_iterations_saw() -> None:
-    net, updates = a_net(), []
-    for layer in net.stack:
-        update = layer.update
-        layer.update = lambda weight, *rest, update=update: (updates.append(id(weight)), update(weight, *rest))[1]  # type: ignore[misc]
+def test_there_is_one_update_a_batch_and_it_is_of_the_weights_that_all_iterations_saw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, updates = a_net(), list[int]()
+    monkeypatch.setattr(
+        "twofold.layers.weights.momentum_step",
+        lambda weight, *rest: (updates.append(id(weight)), momentum_step(weight, *rest))[1],  # type: ignore[func-returns-value]
+    )
     learn(net, VIDEOS["frames that all differ"](INPUTS, 7), window=2)
     parameters = [id(each) for layer in net.stack for each in layer.parameters()]
     assert sorted(updates) == sorted(parameters)
@@ -264,6 +266,7 @@ def film(count: int, rows: int, inputs: int) -> Iterator[Tensor]:
         yield torch.rand(rows, inputs, generator=seeded(number))
 
 
+@pytest.mark.slow
 def test_the_memory_of_learning_does_not_grow_with_the_length_of_the_video() -> None:
     """Talk 25:51: learning on line, from a video that need not be stored."""
     net = Recurrent(50, (40, 30), CLASSES, PLAIN, generator=seeded())
@@ -271,7 +274,7 @@ def test_the_memory_of_learning_does_not_grow_with_the_length_of_the_video() -> 
 
     def work(frames: int) -> Callable[[], object]:
         state = net.start(torch.rand(200, 50, generator=seeded()))
-        return lambda: net.learn(film(frames, 200, 50), net.top(labels), state, 0.01, window=8)
+        return lambda: net.learn_video(film(frames, 200, 50), net.top(labels), state, 0.01, window=8)
 
     work(8)()  # what is made once
     held = [peak(work(frames), list(net.parameters()), torch.device("cpu")) for frames in (8, 16, 64)]
@@ -291,8 +294,9 @@ def test_a_video_is_looked_at_frame_by_frame_and_no_frame_is_kept_beyond_the_win
             yield frame
 
     state = net.start(rand(2 * CASES, INPUTS))
-    net.stack[0].settle = lambda *seen: (events.append("settle"), settle(*seen))[1]  # type: ignore[misc]
-    net.learn(frames(), net.top(LABELS), state, RATE, window=4)
+    respond = net.stack[0].respond
+    net.stack[0].respond = lambda *seen: (events.append("settle"), respond(*seen))[1]  # type: ignore[method-assign]
+    net.learn_video(frames(), net.top(LABELS), state, RATE, window=4)
     assert events == ["frame", "settle"] * 20
 
 
@@ -302,19 +306,19 @@ def test_a_video_is_looked_at_frame_by_frame_and_no_frame_is_kept_beyond_the_win
 @pytest.mark.parametrize("damping", [0.0, 0.3, 0.9])
 def test_a_state_keeps_a_share_of_itself_and_the_goodness_is_of_the_new_activity(damping: float) -> None:
     total, before = rand(4, 5) - 0.5, rand(4, 5, seed=1)
-    found = settle(total, before, damping, PLAIN)
+    found = recurrent_step(total, before, damping, PLAIN)
     active = torch.where(total > 0, total, 0.0)
     expected = damping * before + (1 - damping) * active
     torch.testing.assert_close(found.state, expected)
-    torch.testing.assert_close(found.above, expected / (1e-5 + expected.square().mean(1, keepdim=True).sqrt()))
+    torch.testing.assert_close(found.output, expected / (1e-5 + expected.square().mean(1, keepdim=True).sqrt()))
     torch.testing.assert_close(found.active, active)
     torch.testing.assert_close(found.goodness, -active.square().sum(1))
-    assert torch.equal(settle(total, before, 0.0, PLAIN).state, active), "nothing of the old state is left"
+    assert torch.equal(recurrent_step(total, before, 0.0, PLAIN).state, active), "nothing of the old state is left"
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.9])
 def test_at_the_first_look_the_new_activity_is_the_state(damping: float) -> None:
-    found = settle(rand(4, 5) - 0.5, None, damping, PLAIN)
+    found = recurrent_step(rand(4, 5) - 0.5, None, damping, PLAIN)
     assert torch.equal(found.state, found.active)
     assert found.active.any()
 
@@ -356,7 +360,7 @@ def test_units_see_their_fields_alone_before_and_after_learning() -> None:
     fields = torch.zeros(400, 300, dtype=torch.bool)
     fields[:200, :39] = fields[200:, 20:215] = True
     seen = [{"below": Masked(fields)}]
-    net = Recurrent(300, (400, 61), CLASSES, RULE, seen=seen, label_strength=STRENGTH, generator=seeded())
+    net = Recurrent(300, (400, 61), CLASSES, RULE, connectivity=seen, label_strength=STRENGTH, generator=seeded())
     first = {name: weight.clone() for name, weight in net.stack[0].weights.items()}
     for rows, columns, seen in ((slice(0, 200), slice(0, 39), 39 + 61), (slice(200, 400), slice(20, 215), 195 + 61)):
         assert first["below"][rows, columns].std().item() == pytest.approx(seen**-0.5, rel=0.03)

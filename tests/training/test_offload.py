@@ -21,7 +21,7 @@ from twofold.data import Dataset
 from twofold.errors import Diverged, RunError, SettingError
 from twofold.layers.dense import dense
 from twofold.learning import Rule
-from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import METHODS, BackpropRecipe, FeedForwardRecipe
 from twofold.training import run
 from twofold.training.offload import keep_on_disk
 
@@ -140,9 +140,9 @@ def test_what_is_needed_covers_weights_and_smoothed_gradients_and_on_disk_one_la
     """An estimate below what surely is held would let a night's training die of it."""
     deep = replace(recipe, widths=(300,) * 20)
     weights = 4 * 300 * 300
-    whole = run.needed_memory(deep, tiny, "fp32", offload=False)
+    whole = METHODS[deep.method].needed_memory(deep, tiny.form, "fp32", offload=False)
     assert 2 * 19 * weights < whole < 4 * 20 * weights
-    assert 2 * weights < run.needed_memory(deep, tiny, "fp32", offload=True) < 6 * weights
+    assert 2 * weights < METHODS[deep.method].needed_memory(deep, tiny.form, "fp32", offload=True) < 6 * weights
 
 
 def test_a_precision_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,19 +6,20 @@ Oracles: bitwise equality with an undisturbed run, hashes of every file before a
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import twofold
 from helpers import SHORTCUTS, hashes
 from runs import CtrlC, outcome, train
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
-from twofold.training import evaluate, run, run_folder
+from twofold.training import run, run_folder
 
 pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
 
@@ -31,7 +32,7 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
 
 # Interrupted and resumed ---------------------------------------------------------------------------------------------
 
-MIN_UNITS = {**SHORTCUTS, "tolerance": 0.9, "objective": "swish_symba", "rate": 0.1}
+WIDE = {**SHORTCUTS, "tolerance": 0.9, "objective": "swish_symba", "rate": 0.1}
 """All that twofold leaves out, and so that on tiny data some is."""
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -40,8 +41,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "layer by layer": {"layer_by_layer": True},
     "jitter": {"jitter": 1},
     "validation": {"validation": 8},
-    "shortcuts": MIN_UNITS,
-    "shortcuts, jitter": {**MIN_UNITS, "jitter": 1},
+    "shortcuts": WIDE,
+    "shortcuts, jitter": {**WIDE, "jitter": 1},
     "twin": {"twin": True},
     "twin, jitter": {"twin": True, "jitter": 1},
     "twin, shortcuts": {"twin": True, "rate": 0.5, "tolerance": 0.6, "revisit": 0.2},
@@ -110,7 +111,7 @@ def test_a_result_says_what_was_measured_on_what_and_how(
     """These fields are read by programs that make tables: a field that lies makes a table that lies."""
     result = train(replace(recipe, seed=3), tmp_path / "run", tiny, name="mine")
     assert result.test_error.keys() == {"slow", "fast", "shortlist", "both"}
-    assert result.passes_per_image == {"slow": 4, "fast": 1, "shortlist": 4, "both": 5}
+    assert result.metrics["passes_per_image"] == {"slow": 4, "fast": 1, "shortlist": 4, "both": 5}
     assert (result.recipe, result.method, result.seed, result.epochs) == ("mine", "forward-forward", 3, 4)
     assert (result.dataset, result.official_data, result.fingerprint) == ("tiny", False, tiny.fingerprint)
     assert (result.device, result.precision, result.run) == ("cpu", "fp32", str(tmp_path / "run"))
@@ -118,11 +119,11 @@ def test_a_result_says_what_was_measured_on_what_and_how(
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert result.seconds == pytest.approx(sum(line["seconds"] for line in lines))
     assert result.seconds_per_epoch == pytest.approx(result.seconds / 4)
-    assert result.train_error == lines[-1]["train_error"]
+    assert result.metrics["train_error"] == lines[-1]["train_error"]
     sizes = zip((25 + 4, 14, 12), (14, 12, 10), strict=True)
     assert result.parameters == sum(below * above + above for below, above in sizes) + 4 * (12 + 10)
-    assert len(result.layer_error) == 3
-    assert json.loads((tmp_path / "run" / "result.json").read_text()) == asdict(result)
+    assert len(result.metrics["layer_error"]) == 3
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result.to_json()
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         *("config.json", "metrics.jsonl", "weights.safetensors", "result.json")
     }
@@ -136,10 +137,11 @@ def test_a_run_that_is_loaded_makes_the_errors_that_its_result_says(
     result = train(asked, tmp_path, tiny)
     loaded = run.load(tmp_path, "cpu")
     held = tiny.hold_out(validation) if validation else tiny
-    tested = evaluate.test(loaded.net, held.test_images, held.test_labels)
-    assert tested.error == (result.validation_error or result.test_error)
-    assert tested.layer_error == result.layer_error
-    assert (loaded.result, loaded.recipe, loaded.shape) == (result, asked, (1, 5, 5))
+    tested = twofold.evaluate(loaded.net, *held.test)
+    assert tested.error == (result.validation_error or result.test_error) == result.error
+    assert tested.metrics["layer_error"] == result.metrics["layer_error"]
+    assert (loaded.result, loaded.recipe) == (result, asked)
+    assert loaded.form == {"shape": [1, 5, 5], "classes": 4}
     assert len(loaded.history) == 1
     assert not loaded.net.training
     assert sum(result.test_error.values()) > 0 or validation, "an untrained net that errs is the better witness"
@@ -148,9 +150,9 @@ def test_a_run_that_is_loaded_makes_the_errors_that_its_result_says(
 def test_a_picture_is_named_as_every_test_names_it(tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path) -> None:
     train(recipe, tmp_path, tiny)
     net = run.load(tmp_path, "cpu").net
-    tested = evaluate.test(net, tiny.test_images, tiny.test_labels)
+    tested = twofold.evaluate(net, *tiny.test)
     for index, image in enumerate(tiny.test_images):
-        answer = run.name_picture(net, image[None])
+        answer = net.explain(image[None])
         assert answer["label"] == {name: int(named[index]) for name, named in tested.named.items()}
         assert sum(answer["softmax"]) == pytest.approx(1)
         assert int(torch.tensor(answer["goodness"]).argmax()) == answer["label"]["slow"]

@@ -1,4 +1,4 @@
-"""Benchmarks: how fast and how large Forward-Forward is, always beside the backprop twin on the same machine.
+"""Benchmarks of the speed and memory of Forward-Forward, always beside the backprop twin on the same machine.
 
 record = benchmarks.run("epoch", BENCHMARKS["epoch"](), Workbench(device, precision), Path("runs/bench"))
 """
@@ -37,7 +37,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
 
 
 def find(name: str) -> type[Benchmark]:
-    """The benchmark called ``name``.
+    """Return the benchmark called ``name``.
 
     Raises:
         SettingError: there is none; the nearest name is suggested.
@@ -48,10 +48,11 @@ def find(name: str) -> type[Benchmark]:
 
 
 def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict[str, Any]:
-    """Measure, and keep what was found as ``folder/NAME.json`` and, drawn, as ``folder/NAME.png``.
+    """Run a benchmark, and write its record to ``folder/NAME.json`` and its picture to ``folder/NAME.png``.
 
     Returns:
-        The record, as JSON can hold it: ``benchmark, settings, device, precision, environment`` and the figures.
+        The record, in values that JSON can hold: ``benchmark, settings, device, precision, environment`` and the
+        figures.
     """
     record = {
         "benchmark": name,

@@ -1,4 +1,4 @@
-"""What benchmarks have in common: a place to run, contenders that take turns, and figures with their spread."""
+"""Parts shared by all benchmarks: a workbench, contenders that take turns, and figures with their spread."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.trainer import synchronize
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
-"""What the two sides of a comparison are called in pictures, and their colors."""
+"""Names of the two sides of a comparison in pictures, and their colors."""
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """Where a benchmark runs.
+    """Device, precision and data for a benchmark, and where it reports its progress.
 
     Attributes:
-        device: of the nets and their data.
-        precision: of the matrix products, fp32 or bf16.
-        data_dir: where data files are looked for first.
-        report: called with a line whenever the benchmark has got further.
+        device: device of the nets and their data.
+        precision: precision of the matrix products, fp32 or bf16.
+        data_dir: folder in which data files are looked for first.
+        report: called with a line of text at each step of the benchmark; ``None`` reports nothing.
     """
 
     device: torch.device
@@ -39,12 +39,12 @@ class Workbench:
     report: Callable[[str], None] | None = None
 
     def say(self, text: str) -> None:
-        """Report how far the benchmark is, where somebody wants to know."""
+        """Report the progress of the benchmark, if there is a ``report``."""
         if self.report is not None:
             self.report(text)
 
     def load(self, name: str) -> Dataset:
-        """A data set by name."""
+        """Load a data set by name."""
         return data.load(name, self.data_dir)
 
 
@@ -54,24 +54,24 @@ class Benchmark(ABC):
 
     @abstractmethod
     def measure(self, bench: Workbench) -> dict[str, Any]:
-        """The figures, as JSON can hold them."""
+        """Measure, and return the figures as values that JSON can hold."""
 
     @staticmethod
     @abstractmethod
     def table(record: Mapping[str, Any]) -> str:
-        """A record as text for people."""
+        """Format a record as text for people."""
 
     @staticmethod
     @abstractmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        """A record as a picture, a PNG at ``path``."""
+        """Draw a record into a PNG at ``path``."""
 
 
 def expect(holds: bool, field: str, value: object, expected: str) -> None:
     """Refuse the value of an option.
 
     Raises:
-        SettingError: it does not hold.
+        SettingError: ``holds`` is false.
     """
     if not holds:
         raise SettingError(f"--{field} is {value}, expected {expected}")
@@ -81,7 +81,7 @@ def expect(holds: bool, field: str, value: object, expected: str) -> None:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """How long ``work`` takes until the device has finished it, on average over some times."""
+    """Return the seconds that ``work`` takes until the device has finished it, as a mean over ``times`` calls."""
     synchronize(device)
     start = time.perf_counter()
     for _ in range(times):
@@ -91,13 +91,13 @@ def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1)
 
 
 def interleave(contenders: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
-    """Ask each contender for a figure once a round, in reversed order every other round.
+    """Get a figure from each contender once per round, in reversed order every other round.
 
-    So a machine that grows slower or faster with time does so for all of them alike.
+    A machine that gets slower or faster with time thus does so for all contenders alike.
 
     Args:
         contenders: name -> function of the round, counted from 0.
-        rounds: how many.
+        rounds: number of rounds.
 
     Returns:
         name -> a figure for each round.
@@ -113,11 +113,11 @@ def interleave(contenders: Mapping[str, Callable[[int], float]], rounds: int) ->
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """``median``, and as ``low`` and ``high`` the first and the third quartile."""
+    """Return the ``median`` and, as ``low`` and ``high``, the first and the third quartile."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
     return {"median": median, "low": low, "high": high}
 
 
 def ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Round by round, how many times as long the first took."""
+    """Return ``times`` divided by ``others``, round by round."""
     return [one / other for one, other in zip(times, others, strict=True)]

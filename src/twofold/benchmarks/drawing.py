@@ -1,4 +1,4 @@
-"""How benchmarks draw what they found: bars for medians, with a line from the first to the third quartile."""
+"""Draw the figures of benchmarks: bars for medians, with a line from the first to the third quartile."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def bars(
     rows: Sequence[str],
     series: Mapping[str, tuple[str | list[str], Sequence[Mapping[str, float] | None]]],
 ) -> None:
-    """Draw a group of bars for each row, from the top, with the median behind each.
+    """Draw a group of bars for each row, from the top, with the median written behind each bar.
 
     A series without a figure leaves a gap.
 
     Args:
         ax: the subplot.
-        title: of the subplot.
-        xlabel: what the length of a bar is, with its unit.
+        title: title of the subplot.
+        xlabel: what the length of a bar means, with its unit.
         rows: names of the groups.
         series: name -> color (one, or one for each row) and the figures, one for each row.
     """
@@ -55,12 +55,12 @@ def bars(
 
 
 def stack(ax: Axes, title: str, across: str, parts: Mapping[str, Mapping[str, float]]) -> None:
-    """Draw a bar for each name, cut into shares of the whole, from dark to light; the largest carry their names.
+    """Draw a bar for each name, divided into shares of the whole, from dark to light; large shares carry their names.
 
     Args:
         ax: the subplot.
-        title: of the subplot.
-        across: what is shared.
+        title: title of the subplot.
+        across: the quantity that is divided.
         parts: name of the bar -> name of the part -> share.
     """
     label_axes(ax, title, f"share of {across} (%)", "")

@@ -1,4 +1,4 @@
-"""How long an epoch takes, and how many times as long as the twin's."""
+"""Measure the time of an epoch, and its ratio to the twin's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twofold.methods import Recipe
 from twofold.plots.colors import INK, TESTS
 
 SLICE, ROUNDS = 6000, 7
-"""Images of a burst in which nothing is left out, and how many bursts there are."""
+"""Number of images in a burst, in which none is left out, and number of bursts."""
 
 SWEEP_SLICE, SWEEP_ROUNDS = 2000, 5
 SWEEP: tuple[dict[str, Any], ...] = (
@@ -32,13 +32,13 @@ SWEEP: tuple[dict[str, Any], ...] = (
 class Epoch(Benchmark):
     """Seconds per epoch of a recipe and of its backprop twin, as they train: the first epochs, taking turns.
 
-    Beside it Forward-Forward with nothing left out (every case counts for every layer, every image in every epoch), in
-    bursts, for the recipe's net and for a table of widths, depths, batches and precisions.
+    Forward-Forward is also timed with nothing left out (every case counts for every layer, and every image is used in
+    every epoch), in bursts, for the recipe's net and for a table of widths, depths, batches and precisions.
 
     Attributes:
         recipe: a recipe of Forward-Forward.
-        epochs: how many, from the first of the recipe's schedule.
-        sweep: time the table of nets too.
+        epochs: number of epochs, from the first one of the recipe's schedule.
+        sweep: whether to time the table of nets too.
     """
 
     recipe: str = "mnist"
@@ -134,7 +134,7 @@ class Epoch(Benchmark):
 
 
 def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> list[dict[str, Any]]:
-    """Bursts of every net of the sweep, in fp32 and, where the device has fast instructions for it, in bf16."""
+    """Time bursts of every net of the sweep, in fp32 and, if the device has fast instructions for it, in bf16."""
     entries = []
     for changes in SWEEP:
         for precision in ("fp32", "bf16") if machine.has_fast_bf16(bench.device) else ("fp32",):
@@ -146,7 +146,7 @@ def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> lis
 
 
 def _by_precision(sweep: list[dict[str, Any]]) -> tuple[list[str], dict[str, Any]]:
-    """The ratios of a sweep as bars: the nets, and for each precision a color and a ratio for each net."""
+    """Return the ratios of a sweep for bars: the nets and, for each precision, a color and a ratio for each net."""
     nets = list(dict.fromkeys(f"{layers_of(entry['widths'])}, batch {entry['batch']}" for entry in sweep))
     precisions = list(dict.fromkeys(entry["precision"] for entry in sweep))
     ratio = {

@@ -1,4 +1,4 @@
-"""What Forward-Forward needs on a GPU."""
+"""Measure Forward-Forward on a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twofold.errors import SettingError
 from twofold.nets.net import evaluate
 
 RECIPES = ("mnist", "mnist-wide")
-"""Those whose epochs are timed; the last one is trained to its end."""
+"""The recipes whose epochs are timed; the last one is also trained to the end."""
 ROUNDS = 5
 
 
@@ -24,10 +24,10 @@ class Gpu(Benchmark):
     """Training on a GPU: seconds per epoch, share of the best matrix product, and a long training of 4 x 2000.
 
     Seconds are those of the first epochs of the recipes mnist and mnist-wide and of their backprop twins, taking turns.
-    The share of the best product is that of Forward-Forward with nothing left out, as `twofold bench roofline` has it.
+    The share of the best product is measured as in `twofold bench roofline`, with no case or image left out.
 
     Attributes:
-        epochs: of the training of mnist-wide that is timed and tested as a whole.
+        epochs: number of epochs of the mnist-wide training that is timed and tested as a whole.
     """
 
     epochs: int = 60
@@ -41,7 +41,7 @@ class Gpu(Benchmark):
         return self.on_device(bench, RECIPES)
 
     def on_device(self, bench: Workbench, names: Sequence[str]) -> dict[str, Any]:
-        """The figures for some recipes; the last one is trained to its end."""
+        """Return the figures for some recipes; the last one is trained to the end."""
         found: dict[str, Any] = {}
         for name in names:
             recipe, twin = pair(name)

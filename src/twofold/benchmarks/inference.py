@@ -1,4 +1,4 @@
-"""How many images per second each way of testing names, and how long one image takes."""
+"""Measure the images per second of each test, and the time for a single image."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from twofold.plots.colors import TESTS, TWIN
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10
-"""All data sets have ten."""
+"""The number of classes in all these data sets."""
 IMAGES, ROUNDS = 10_000, 7
 ALONE = 20
-"""Images that a burst of single images has."""
+"""Number of images in a burst of single images."""
 
 
 @dataclass(frozen=True)
 class Inference(Benchmark):
     """Images per second of the fast, slow and shortlist test of a Forward-Forward net, and of the twin's one test.
 
-    10,000 images at a time, and one at a time. The nets are untrained and the images random: what an answer costs does
-    not depend on which answer it is.
+    They are given 10,000 images at a time, and one at a time. The nets are untrained and the images random, since the
+    cost of an answer does not depend on the answer.
 
     Attributes:
-        recipe: a recipe of Forward-Forward, whose layers and images are taken.
+        recipe: a recipe of Forward-Forward, which gives the layers and the shape of the images.
     """
 
     recipe: str = "mnist"

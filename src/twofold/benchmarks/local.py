@@ -1,4 +1,4 @@
-"""How fast a layer with local fields and no weight sharing learns, in several ways of computing the same."""
+"""Measure how fast a layer with local fields and no weight sharing learns, computed in several equivalent ways."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from twofold.machine import compute_type
 from twofold.plots.colors import POSITIVE, TWIN
 
 UPDATES, ROUNDS = 8, 9
-"""Updates of a burst, and how many bursts there are."""
+"""Number of updates in a burst, and of bursts."""
 
 TITLES = {
     "tiles": "tiles",
@@ -36,7 +36,7 @@ TITLES = {
 
 
 class Unfolded(Connectivity):
-    """Every grid point's square written out for every case, and a product for each grid point."""
+    """Connectivity that copies out the square of every grid point for every case, with one product per grid point."""
 
     def __init__(self, fields: Fields) -> None:
         super().__init__(fields.units, fields.inputs)
@@ -63,7 +63,7 @@ class Unfolded(Connectivity):
         return self.times(weight, impulses, weight.new_zeros(self.units)).T
 
     def _squares(self, rows: Tensor) -> Tensor:
-        """``(grid points, rows, inputs)``."""
+        """Return the squares, ``(grid points, rows, inputs)``."""
         fields = self.fields
         images = rows.view(-1, *fields.below)
         return unfold(images, fields.field, padding=fields.margin, stride=fields.stride).permute(2, 0, 1)
@@ -73,13 +73,13 @@ class Unfolded(Connectivity):
 class LocalLayer(Benchmark):
     """Milliseconds of a batch of learning (forward, signals, gradient, update) of one local layer, in several ways.
 
-    All compute the same. The input is random, and as many positive as negative cases take part.
+    All ways compute the same. The input is random, with as many positive as negative cases.
 
     Attributes:
-        side: rows and columns of the map, below and above.
-        channels: of both.
+        side: rows and columns of the input map and of the output map.
+        channels: channels of both maps.
         field: side of the square that each unit sees, cut off at the edges.
-        batch: positive cases.
+        batch: number of positive cases.
     """
 
     side: int = 32
@@ -125,7 +125,7 @@ class LocalLayer(Benchmark):
 
     @staticmethod
     def layers(fields: Fields) -> dict[str, FeedForwardLayer]:
-        """The contenders."""
+        """Return the contenders: the layer computed in each way."""
         rule = Rule()
         return {
             "tiles": Local(fields, rule),

@@ -1,4 +1,4 @@
-"""How the memory that training takes grows with the number of layers."""
+"""Measure how the memory of training grows with the number of layers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ CONTENDERS = {
     "twin-checkpoints": ("twin, checkpoints", TESTS[3]),
     "twin-parts": ("twin, 8 parts of the batch", TESTS[1]),
 }
-"""Their names in tables and pictures, and their colors."""
+"""Names of the contenders in tables and pictures, and their colors."""
 
 COUNTED = (
-    "Counted is the most that torch's allocator holds at a time during a training step, beyond what it holds between\n"
-    "steps: activities, gradients, momentary results. Not counted: weights, smoothed gradients (momentum), copies of\n"
-    "weights in a narrower type. The twin has all its gradients at once, FF those of one layer.\n"
+    "Counted: the most that torch's allocator holds at a time during a training step, beyond what it holds between\n"
+    "steps (activities, gradients, temporary results). Not counted: weights, smoothed gradients (momentum), copies of\n"
+    "weights in lower precision. The twin holds all its gradients at once, FF those of one layer.\n"
     "FF's softmax reads the last two layers at every depth; one that reads them all would grow with depth."
 )
 
@@ -41,13 +41,14 @@ COUNTED = (
 class Memory(Benchmark):
     """The memory that a training step takes, against the number of layers, in a process of its own for each net.
 
-    Forward-Forward with nothing left out; its backprop twin; the twin that keeps the activity between segments of
-    √layers only and computes the rest again; the twin that learns from 8 parts of the batch one after the other.
+    The contenders are Forward-Forward with no case left out; its backprop twin; the twin that keeps only the activity
+    between segments of √layers and recomputes the rest; and the twin that learns from 8 parts of the batch one after
+    the other.
 
     Attributes:
         width: units of each hidden layer.
         depths: numbers of hidden layers.
-        batch: images of a step, which are random pictures of 784 pixels.
+        batch: images in a step; these are random, of 784 pixels.
     """
 
     width: int = 1000
@@ -56,7 +57,7 @@ class Memory(Benchmark):
 
     def measure(self, bench: Workbench) -> dict[str, Any]:
         expect(self.width >= 1, "width", self.width, "at least 1 unit")
-        expect(self.batch >= 8, "batch", self.batch, "at least 8 images, for it is cut into 8 parts")
+        expect(self.batch >= 8, "batch", self.batch, "at least 8 images, since it is divided into 8 parts")
         depths = sorted(set(self.depths))
         said = " ".join(str(depth) for depth in self.depths) or "empty"
         expect(len(depths) >= 2 and depths[0] >= 1, "depths", said, "at least two numbers of layers")
@@ -77,7 +78,7 @@ class Memory(Benchmark):
         }
 
     def needed(self, precision: str) -> int:
-        """About how many bytes the twin of the deepest net takes."""
+        """Estimate the bytes that the twin of the deepest net takes."""
         depth, narrow = max(self.depths), precision == "bf16"
         weights = math.prod(SHAPE) * self.width + (depth - 1) * self.width**2 + self.width * CLASSES
         return weights * (12 + 2 * narrow) + self.batch * depth * self.width * (2 if narrow else 4)
@@ -91,7 +92,7 @@ class Memory(Benchmark):
             )
 
     def in_a_process(self, bench: Workbench, name: str, depth: int) -> dict[str, int]:
-        """Measure a net in a fresh process, whose memory goes back to the system as soon as it is free."""
+        """Measure a net in a fresh process that returns freed memory to the system at once."""
         sizes = [str(size) for size in (depth, self.width, self.batch)]
         program = "import sys; from twofold.benchmarks.one_step import main; main(sys.argv[1:])"
         words = [sys.executable, "-c", program, name, *sizes, bench.device.type, bench.precision]

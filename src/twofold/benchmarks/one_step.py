@@ -1,4 +1,4 @@
-"""One training step of one net, and what it holds in memory, for a process that does nothing else."""
+"""Measure the memory of one training step of one net, in a process that does nothing else."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ SHAPE, CLASSES, PARTS = (1, 28, 28), 10, 8
 
 
 class Case(NamedTuple):
-    """What is measured.
+    """A case to measure.
 
     Attributes:
-        contender: ``ff``, with nothing left out; ``twin``; ``twin-checkpoints``, which keeps only the activity between
-            segments of √layers, and computes the rest again on the way back; ``twin-parts``, which sums the gradients
+        contender: ``ff``, with no case left out; ``twin``; ``twin-checkpoints``, which keeps only the activity between
+            segments of √layers and recomputes the rest in the backward pass; ``twin-parts``, which sums the gradients
             of 8 parts of the batch.
-        depth: hidden layers.
-        width: units of each.
-        batch: images of the step.
+        depth: number of hidden layers.
+        width: units of each layer.
+        batch: number of images in the step.
         device: cpu or cuda.
         precision: fp32 or bf16.
     """
@@ -48,9 +48,9 @@ class Case(NamedTuple):
 
 
 def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Callable[[], object]]:
-    """The weights of a net of the recipe mnist in another size, and its training step for these images and labels.
+    """Return the weights of a net of the recipe mnist in another size, and its training step on these images.
 
-    The softmax and the slow test read the last two layers: all of them would make a softmax that grows with depth.
+    The softmax and the slow test read the last two layers only, since a softmax on all of them would grow with depth.
     """
     recipe, twin = pair("mnist")
     changes: dict[str, Any] = {"widths": (case.width,) * case.depth, "counted_from": max(1, case.depth - 1)}
@@ -69,13 +69,13 @@ def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Cal
 def sparing_step(
     weights: list[Tensor], recipe: BackpropRecipe, contender: str, kind: torch.dtype
 ) -> Callable[[Tensor, Tensor], object]:
-    """The twin's training step in one of the usual ways of saving memory, in plain autograd.
+    """Return the twin's training step with one of the usual ways of saving memory, in plain autograd.
 
     Args:
         weights: weight and bias of each layer, from the first upwards.
-        recipe: its rate, smoothing and decay.
+        recipe: gives the rate, smoothing and decay.
         contender: ``twin-checkpoints`` or ``twin-parts``.
-        kind: type of the products.
+        kind: dtype of the products.
     """
     velocities = [torch.zeros_like(weight) for weight in weights]
     used = [weight.to(kind).clone().requires_grad_() for weight in weights]  # held between steps, as the twin does
@@ -112,7 +112,7 @@ def sparing_step(
 
 
 def measure(case: Case) -> dict[str, int]:
-    """Bytes that a step holds, of a training under way on random images: ``peak`` and, of the process, ``process``."""
+    """Measure the bytes that a step on random images holds, after a first one: in torch, and of the process."""
     device, generator = torch.device(case.device), torch.Generator().manual_seed(0)
     images = torch.rand(case.batch, *SHAPE, generator=generator).to(device)
     labels = torch.randint(CLASSES, (case.batch,), generator=generator).to(device)
@@ -124,6 +124,6 @@ def measure(case: Case) -> dict[str, int]:
 
 
 def main(words: Sequence[str]) -> None:
-    """Measure the case that ``words`` are the fields of, and print what was found as JSON."""
+    """Measure the case whose fields are ``words``, and print the result as JSON."""
     contender, depth, width, batch, device, precision = words
     print(json.dumps(measure(Case(contender, int(depth), int(width), int(batch), device, precision))))

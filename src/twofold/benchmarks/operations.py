@@ -1,4 +1,4 @@
-"""What a piece of work consists of: floating point operations, kinds of operators, and the best rate there could be."""
+"""Analyze a piece of work: floating point operations, kinds of operators, and the best rate there could be."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ PRODUCTS = {f"aten::{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "_addm
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Floating point operations of the matrix products that ``work`` executes: 2 for each multiply and add."""
+    """Count the floating point operations of the matrix products in ``work``: 2 for each multiply and add."""
     with FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
 
 
 def profiler(device: torch.device, memory: bool = False) -> profile:
-    """Torch's profiler, of memory too if asked for."""
-    # Else it writes lines of its own to stderr.
+    """Return torch's profiler, which records memory too if ``memory`` is true."""
+    # Otherwise it writes its own lines to stderr.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     on_device = [ProfilerActivity.CUDA] if device.type == "cuda" else []
     return profile(activities=[ProfilerActivity.CPU, *on_device], profile_memory=memory, record_shapes=memory)
 
 
 def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> dict[str, float]:
-    """Where the time of ``work`` goes: ``matrix products``, the ``most`` largest other operators, ``the rest``.
+    """Divide the time of ``work`` into ``matrix products``, the ``most`` largest other operators, and ``the rest``.
 
-    Shares of the operators' own time, which on a GPU is that of their kernels. Measured under a profiler, which makes
-    small operators look somewhat slower than they are.
+    These are shares of the operators' own time, which on a GPU is that of their kernels. They are measured under a
+    profiler, which makes small operators look somewhat slower than they are.
     """
     on_device = device.type == "cuda"
     with profiler(device) as seen:
         work()
     own: Counter[str] = Counter()
     for event in seen.key_averages():
-        if event.device_type == DeviceType.CPU:  # the operators: on a GPU their kernels stand beside them
+        if event.device_type == DeviceType.CPU:  # operators only; on a GPU their kernels are listed as well
             own[_kind(event.key)] += event.self_device_time_total if on_device else event.self_cpu_time_total
     total = own.total()
     found = {"matrix products": own.pop("matrix products", 0)}
@@ -57,7 +57,7 @@ def _kind(operator: str) -> str:
 
 
 def square_products(sizes: Sequence[int], device: torch.device, precision: str) -> dict[int, Callable[[int], float]]:
-    """For each size n the rate, in operations per second, of n x n products; all sizes do the same amount of work."""
+    """Make timers for n x n products of each size n, in operations per second; all do the same amount of work."""
     kind = compute_type(precision) or torch.float32
 
     def rate(size: int) -> Callable[[int], float]:

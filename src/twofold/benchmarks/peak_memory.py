@@ -1,4 +1,4 @@
-"""What a piece of work holds in memory."""
+"""Measure the memory that a piece of work holds."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from twofold.training.trainer import synchronize
 
 
 def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.device) -> int:
-    """The most bytes of torch's allocator that ``work`` holds at a time, apart from what was held before.
+    """Return the peak number of bytes that ``work`` holds in torch's allocator, not counting what was held before.
 
-    Read from the profiler's record of every allocation, so it is exact, and the same at every call. Copies of
-    ``weights`` in another type that are made on the way do not count. What was held before and is given back on the way
-    is not subtracted.
+    It is read from the profiler's record of every allocation, so it is exact, and the same at every call. Copies of
+    ``weights`` in another dtype that ``work`` makes are not counted. Memory that was held before and that ``work``
+    frees is not subtracted.
     """
     with profiler(device, memory=True) as seen:
         work()
@@ -34,7 +34,7 @@ def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.de
         for event in events:
             facts = event.extra_fields
             if event.tag == _EventType.Allocation and facts.device.type == device.type:
-                # A copy of a weight is followed as 0 bytes: its place may be used again for something else.
+                # A copy of a weight is tracked with 0 bytes, since its address may be used again for something else.
                 size = 0 if in_copy and facts.alloc_size > 0 else facts.alloc_size
                 changes.append((event.start_time_ns, facts.ptr, size))
             copies = event.tag == _EventType.TorchOp and event.name == "aten::_to_copy"
@@ -46,11 +46,11 @@ def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.de
 
 
 def running_peak(changes: Iterator[tuple[int, int]]) -> int:
-    """The most that is held at a time.
+    """Return the most bytes held at a time.
 
     Args:
-        changes: in their order, the place of a block and its size; below 0 where it is given back, which counts only if
-            it was taken within ``changes``.
+        changes: address and size of each block, in order of time; the size is negative if the block is freed, which
+            counts only if it was allocated within ``changes``.
     """
     held: dict[int, int] = {}
     now = most = 0
@@ -65,9 +65,9 @@ def running_peak(changes: Iterator[tuple[int, int]]) -> int:
 
 @contextmanager
 def process_growth(device: torch.device) -> Iterator[list[int]]:
-    """How many bytes more than before this process had at most: resident, or on a GPU in torch's allocator.
+    """Measure how far this process's memory rises in the context, in bytes: resident, or on a GPU in torch's allocator.
 
-    Looked at every millisecond. The one number of the list is there when the context is left.
+    Resident memory is read every millisecond. The single number in the list is final when the context ends.
     """
     found = [0]
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""How fast the recurrent net trains, and that its memory grows neither with iterations nor with frames."""
+"""Measure how fast the recurrent net trains, and whether its memory grows with iterations or frames."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin
 
 CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
-"""What they are called, and their colors."""
+"""Names of the contenders, and their colors."""
 
 COUNTED = (
-    "Held is the most that torch's allocator holds at a time during an update, beyond what it holds between updates.\n"
+    "Held: the most that torch's allocator holds at a time during an update, beyond what it holds between updates.\n"
     "A video of random frames, each seen once, and a still image; gradients are gathered over windows of 8."
 )
 
 
 @dataclass(frozen=True)
 class RecurrentNet(Benchmark):
-    """Seconds per epoch of the recurrent net, of the feedforward net and of the twin, with nothing left out.
+    """Seconds per epoch of the recurrent net, the feedforward net and the twin, with no case or image left out.
 
-    All have the same hidden layers and take turns; beside them the best matrix product of this machine. Then the memory
-    of an update after few and after many iterations or frames.
+    All have the same hidden layers and take turns; the best matrix product of this machine is timed beside them. Then
+    the memory of an update is measured after few and after many iterations or frames.
 
     Attributes:
-        width: units of each of two hidden layers.
-        lengths: numbers of iterations and frames between which memory is compared.
+        width: units of each of the two hidden layers.
+        lengths: numbers of iterations and frames at which memory is compared.
     """
 
     width: int = 1000
@@ -123,14 +123,14 @@ class RecurrentNet(Benchmark):
 
 
 def still_peak(bench: Workbench, recipe: Recipe, data: Dataset) -> int:
-    """Bytes that an update holds in front of still images."""
+    """Return the bytes that an update on still images holds."""
     training = trainer(bench, recipe, data, recipe.batch)
     training.epoch(0)
     return peak(partial(training.epoch, 0), list(training.method.net.parameters()), bench.device)
 
 
 def video_peak(bench: Workbench, recipe: RecurrentRecipe, data: Dataset, frames: int) -> int:
-    """Bytes that an update holds after a video of so many frames, which are random and made one by one."""
+    """Return the bytes that an update after a video of ``frames`` frames holds; these are random, made one by one."""
     net = RecurrentTraining.build(recipe, data.form).to(bench.device)
     net.set_precision(bench.precision)
     rows = torch.zeros(2 * recipe.batch, dtype=torch.int64, device=bench.device)

@@ -1,4 +1,4 @@
-"""Figures as text for people: columns, percentages, and medians with their quartiles."""
+"""Format figures as text for people: columns, percentages, and medians with their quartiles."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """Rows in columns below a row of heads.
+    """Format a table with a header row.
 
     Args:
-        rows: cells, as many in each row; the first row is the heads.
-        left: the columns that are aligned on the left; all others are aligned on the right.
+        rows: cells, the same number in each row; the first row is the header.
+        left: numbers of the columns that are aligned on the left; all others are aligned on the right.
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
@@ -26,17 +26,17 @@ def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> s
 
 
 def format_percent(share: float) -> str:
-    """A share (0.0137) as a percentage with two decimals (1.37 %)."""
+    """Format a fraction (0.0137) as a percentage with two decimals (1.37 %)."""
     return f"{100 * share:.2f} %"
 
 
 def format_3(value: float) -> str:
-    """A number with three significant digits, or without decimals from 100 upwards: 0.0123, 4.50, 1,235."""
+    """Format a number with three significant digits, or without decimals from 100 upwards: 0.0123, 4.50, 1,235."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def format_spread(figure: Mapping[str, float], write: Callable[[float], str] = format_3) -> str:
-    """A median with its quartiles: 4.56 (4.50 to 4.61).
+    """Format a median with its quartiles: 4.56 (4.50 to 4.61).
 
     Args:
         figure: ``median``, ``low`` and ``high``, as `twofold.benchmarks.bench.spread` gives them.
@@ -46,6 +46,6 @@ def format_spread(figure: Mapping[str, float], write: Callable[[float], str] = f
 
 
 def machine_line(record: Mapping[str, Any]) -> str:
-    """Precision, device, processor and threads of a record."""
+    """Return a record's precision, device, processor and threads as text."""
     where = record["environment"]
     return f"{record['precision']} on {record['device']} ({where['processor']}, {where['threads']} threads)"

@@ -1,4 +1,4 @@
-"""How much of what this machine can multiply a training uses."""
+"""Measure what share of this machine's best matrix product rate a training reaches."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from twofold.methods import Recipe
 from twofold.plots.colors import BLANK, INK
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
-"""For each device rows of the square matrices whose products show what it can do."""
+"""Sizes of the square matrices whose products give a device's best rate."""
 BATCHES, ROUNDS = 20, 9
-"""Batches of a burst of training, and how many bursts there are."""
+"""Number of batches in a burst of training, and of bursts."""
 
 
 @dataclass(frozen=True)
 class Roofline(Benchmark):
     """Floating point operations per second that training executes, relative to the best that this machine can do.
 
-    Counted are those of the matrix products, 2 per multiply and add, for Forward-Forward with nothing left out and for
-    its backprop twin. The best is the fastest, by its median, of a few large square products. All take turns.
+    The operations of the matrix products are counted, 2 per multiply and add, for Forward-Forward with no case or image
+    left out and for its backprop twin. The best rate is that of the fastest, by its median, of a few large square
+    products. All take turns.
 
     Attributes:
         recipe: a recipe of Forward-Forward.
@@ -87,7 +88,7 @@ class Roofline(Benchmark):
 
 
 def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) -> dict[str, Any]:
-    """The figures of trainings of equal batches, beside the products they took turns with.
+    """Measure trainings on equal batches, in turns with the square products.
 
     Returns:
         ``products`` (size -> spread of GFLOP/s), ``best`` (the largest of their medians), and for each recipe ``gflop``

@@ -1,4 +1,4 @@
-"""How long training takes until the test error is small enough."""
+"""Measure how long training takes until the test error is small enough."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECIPE = "mnist"
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is changed in the recipe and in its twin to get to an error soon."""
+    """Changes to the recipe and to its twin with which they reach an error quickly."""
 
     ff: dict[str, Any] = field(default_factory=dict)
     twin: dict[str, Any] = field(default_factory=dict)
@@ -33,21 +33,23 @@ SCHEDULES = {
     2.0: Schedule(ff={"epochs": 4, "rate": 0.04}, twin={"epochs": 4, "tolerance": 0.3, "revisit": 0.2}),
     1.5: Schedule(ff={"epochs": 16}, twin={"epochs": 10}),
 }
-"""By target, in percent of the test images. Chosen for both on the last 10,000 training images, among 2 to 10 epochs,
-several rates, and for the twin with and without easy images visited less often, which helped it for the first only.
-Forward-Forward's first ones, of 3 and 14 epochs, missed the targets on the test set and were lengthened once."""
+"""Schedules by target error, in percent of the test images. Both sides' were chosen on the last 10,000 training images,
+among 2 to 10 epochs and several rates, and for the twin with and without visiting easy images less often, which helped
+it for the first target only. Forward-Forward's first schedules, of 3 and 14 epochs, missed the targets on the test set
+and were lengthened once.
+"""
 
 
 @dataclass(frozen=True)
 class TimeToError(Benchmark):
     """Seconds of training on MNIST, 3 x 1000, until the test error after an epoch is at most a target.
 
-    Forward-Forward and its backprop twin take turns, each with a schedule of its own for each target. Tests do not
-    count as training. The error that counts is that of a net's main test: the slow one, and the twin's only one.
+    Forward-Forward and its backprop twin take turns, each with its own schedule for each target. Tests do not count as
+    training time. The error is that of a net's main test: the slow test, or the twin's only test.
 
     Attributes:
-        targets: errors in percent of the test images, of those that have a schedule.
-        seeds: trainings for each target and way of learning.
+        targets: errors in percent of the test images; there must be a schedule for each.
+        seeds: number of trainings for each target and way of learning.
     """
 
     targets: tuple[float, ...] = (2.0, 1.5)
@@ -126,25 +128,25 @@ class TimeToError(Benchmark):
 
 
 def first_at(history: Sequence[Mapping[str, Any]], target: float, test: str) -> float | None:
-    """The seconds of the first epoch after which the error of ``test`` is at most ``target``, if there is one."""
+    """Return the seconds until the first epoch after which the error of ``test`` is at most ``target``, if any."""
     return next((epoch["seconds"] for epoch in history if epoch["error"][test] <= target), None)
 
 
 def times(seconds: Sequence[float | None]) -> dict[str, float] | None:
-    """The spread of the seeds' times, ``None`` where a seed did not get there."""
+    """Return the spread of the seeds' times, ``None`` if a seed did not get there."""
     reached = [each for each in seconds if each is not None]
     return spread(reached) if len(reached) == len(seconds) else None
 
 
 def ratio(ff: Mapping[str, float] | None, twin: Mapping[str, float] | None) -> float | None:
-    """How many times as long Forward-Forward takes by the medians, ``None`` where one did not get there."""
+    """Return the ratio of the medians, Forward-Forward's to the twin's, ``None`` if one of them did not get there."""
     return ff["median"] / twin["median"] if ff and twin else None
 
 
 def _training(
     bench: Workbench, recipe: Recipe, data: Dataset, target: float, runs: list[dict[str, Any]]
 ) -> Callable[[int], float]:
-    """A training with a given seed until the target is reached or the schedule ends, which adds itself to ``runs``."""
+    """Return a function that trains with a seed until the target or the end of the schedule, and adds to ``runs``."""
 
     def train(seed: int) -> float:
         training = trainer(bench, replace(recipe, seed=seed), data)

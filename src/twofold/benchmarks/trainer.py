@@ -1,4 +1,4 @@
-"""Nets in training whose steps can be timed, a Forward-Forward net and its twin always in pairs."""
+"""Trainings whose steps can be timed, always of a Forward-Forward net together with its twin."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from twofold.training.trainer import Trainer
 R = TypeVar("R", bound=Recipe)
 
 IMAGES = 60_000
-"""What all times that come from a part of an epoch are scaled to."""
+"""Number of images to which all times of parts of an epoch are scaled."""
 RATE = 1e-4
-"""The learning rate of bursts, with which nets of every size go on for a while. Time does not depend on it."""
+"""The learning rate of bursts, at which nets of every size train stably for a while. Time does not depend on it."""
 WARM_UP = 20
-"""Batches before time is taken."""
+"""Number of batches before timing starts."""
 
 
 def pair(name: str) -> tuple[Any, Any]:
-    """The recipe ``name`` and its twin, with the same net.
+    """Return the recipe ``name`` and its twin, with the same net.
 
     Raises:
         SettingError: there is no such recipe, or it has no twin.
@@ -36,12 +36,12 @@ def pair(name: str) -> tuple[Any, Any]:
 
 
 def every_case(recipe: R) -> R:
-    """The recipe with nothing left out: every case counts for every layer, every image in every epoch."""
+    """Return the recipe with nothing left out: every case counts for every layer, every image in every epoch."""
     return replace(recipe, tolerance=0.0, revisit=1.0)
 
 
 def layers_of(widths: Sequence[int]) -> str:
-    """Layers in words: 3 x 1000, or 500 x 1000 where they differ."""
+    """Describe layers: 3 x 1000, or 500 x 1000 if they differ."""
     same = len(set(widths)) == 1
     return f"{len(widths)} x {widths[0]}" if same else " x ".join(str(width) for width in widths)
 
@@ -49,14 +49,14 @@ def layers_of(widths: Sequence[int]) -> str:
 def trainer(
     bench: Workbench, recipe: Recipe, data: Dataset, cases: int | None = None, *, precision: str | None = None
 ) -> Trainer:
-    """A training on the workbench, whose epochs can be timed.
+    """Set up a training on the workbench whose epochs can be timed.
 
     Args:
-        bench: where.
-        recipe: how.
+        bench: the workbench.
+        recipe: the recipe.
         data: the training images.
-        cases: how many of them, from the first; all by default.
-        precision: of the products; the workbench's by default.
+        cases: number of images, from the first; all by default.
+        precision: precision of the products; the workbench's by default.
     """
     net = build(recipe, data.form).to(bench.device)
     net.set_precision(precision or bench.precision)
@@ -64,7 +64,7 @@ def trainer(
 
 
 def burst(training: Trainer) -> Callable[[int], float]:
-    """The seconds of an epoch at the beginning of the schedule, at whatever turn, without its metrics."""
+    """Return a timer of an epoch at the beginning of the schedule, whatever the round, without its metrics."""
     return lambda turn: training.epoch(0)
 
 
@@ -78,20 +78,20 @@ def compare(
     rounds: int,
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """Forward-Forward with nothing left out against its twin, in interleaved bursts of whole batches.
+    """Compare Forward-Forward with nothing left out to its twin, in interleaved bursts of whole batches.
 
     Args:
-        bench: where.
-        recipe: the net.
+        bench: the workbench.
+        recipe: the recipe of Forward-Forward.
         twin: its twin.
         data: the training images.
-        images: of each burst, at most.
-        rounds: of bursts, after one that warms up.
-        precision: of the products; the workbench's by default.
+        images: number of images in a burst, at most.
+        rounds: number of bursts, after one that warms up.
+        precision: precision of the products; the workbench's by default.
 
     Returns:
-        The spread of ``ff`` and ``twin``, seconds for 60,000 images, that of the paired ``ratio``, and how many
-        ``images`` a burst had.
+        The spread of ``ff`` and ``twin`` (seconds for 60,000 images), that of the paired ``ratio``, and the number of
+        ``images`` in a burst.
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
     rivals = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
@@ -103,6 +103,6 @@ def compare(
 
 
 def warm_up(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> None:
-    """Some steps as the recipes have them, so that what a process does only once is done before time is taken."""
+    """Take some steps of both recipes, so that one-time work of the process is done before timing starts."""
     for one in (recipe, twin):
         trainer(bench, one, data, WARM_UP * one.batch).epoch(0)

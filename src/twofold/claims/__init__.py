@@ -1,4 +1,4 @@
-"""The laboratory: the talk's claims as experiments that measure, beside what was said and what backprop does.
+"""The laboratory: the talk's claims as experiments, measured beside the claimed figures and the backprop twin.
 
 record = claims.run("hard-neg", "smoke")
 claims.write(record, Path("results/claims"))

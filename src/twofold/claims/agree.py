@@ -1,17 +1,17 @@
 """Claim (talk 21:51): goodness is high where the top-down prediction and the bottom-up input agree.
 
-The net, the videos and the breaks of the claim ``moving``. Low activity is the goodness, so agreement means that what
-comes from above and from beside cancels what comes from below. For predicted frames and for surprising ones (reversed,
-swapped, jumped; at the trained speeds), at the first layer, which sees the frames:
+Net, videos and breaks are those of the claim ``moving``. The goodness is low activity, so agreement means that top-down
+and lateral input cancel the bottom-up input. Three figures are measured at the first layer, which sees the frames, for
+predicted frames and for surprising ones (reversed, swapped, jumped; at the trained speeds):
 
 * ``activity``: per unit, under the right label;
-* ``cancellation``: minus the cosine between W_below · frame and the sum of the inputs from above and from beside;
-* ``separation``: how surely activity tells surprising from predicted frames (see ``moving``), as it is; with top-down
-  and lateral input of another video, which shows another digit elsewhere; with neither; and with one of both alone.
-  What the layer hears is changed at that one frame only.
+* ``cancellation``: minus the cosine between W_below · frame and the sum of the top-down and lateral inputs;
+* ``separation``: how well activity separates surprising from predicted frames (see ``moving``): as it is; with the
+  top-down and lateral input of another video, which shows another digit at another place; with neither; and with only
+  one of the two. The input of the layer is changed at that one frame only.
 
-The twin tells from three frames in a row whether the last is broken, as in ``moving``; it, too, gets the first two of
-another video.
+The twin tells from three frames in a row whether the last is broken, as in ``moving``; it is also tested with the first
+two frames of another video.
 
 Rule: activity is lower and cancellation stronger for predicted frames than for each kind of surprising ones; and
 without top-down and lateral input, or with another video's, the separation is at most 0.6, while with them it is at
@@ -37,7 +37,7 @@ from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 
 HEARD = ("as it is", "of another video", "neither", "top-down alone", "lateral alone")
-"""What the first layer gets from above and from beside at the frame in question."""
+"""The top-down and lateral input of the first layer at the frame of the break."""
 
 
 def agree(lab: Lab) -> Finding:
@@ -69,10 +69,10 @@ def agree(lab: Lab) -> Finding:
 
 @torch.no_grad()
 def listen(net: Recurrent, film: Film, dataset: Dataset) -> dict[tuple[str, str], Tensor]:
-    """Activity per unit of the first layer at the break, and how much its inputs cancel.
+    """Measure the first layer's activity per unit at the break, and how much its inputs cancel.
 
     Returns:
-        (kind of frame, what is heard, or ``cancellation``) -> of each test video, ``(videos,)``.
+        (kind of frame, one of `HEARD` or ``cancellation``) -> the value for each test video, ``(videos,)``.
     """
     layer, parts = net.stack[0], dict[tuple[str, str], list[Tensor]]()
     for video, labels in _videos(film, dataset):
@@ -90,7 +90,7 @@ def listen(net: Recurrent, film: Film, dataset: Dataset) -> dict[tuple[str, str]
 
 
 def _ways(sources: dict[str, Source]) -> dict[str, dict[str, Source]]:
-    """What the layer sees, by what it hears from above and from beside."""
+    """Return the sources of the layer's input for each of `HEARD`."""
     below, above, beside = (_tensor(sources, name) for name in ("below", "above", "beside"))
     each: Sequence[dict[str, Source]] = (
         {"below": below, "above": above, "beside": beside},
@@ -114,7 +114,7 @@ def _product(net: Recurrent, sources: dict[str, Source], name: str) -> Tensor:
 
 
 def _videos(film: Film, dataset: Dataset) -> list[tuple[Moving, Tensor]]:
-    """Test videos at the trained speeds, with no wall at the break, and their labels, in parts."""
+    """Return test videos at the trained speeds, with no wall at the break, and their labels, in parts."""
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 4)
     return [
         (launch(images, film.speeds, film.canvas, generator, free=film.since), labels)
@@ -135,7 +135,7 @@ def _apart(found: dict[tuple[str, str], Tensor], heard: str) -> float:
 
 @torch.no_grad()
 def twin_apart(net: Backprop, film: Film, dataset: Dataset) -> dict[str, Any]:
-    """The twin's separation with the past of the same video, and of another one."""
+    """Return the twin's separation with the past of the same video and with that of another video."""
     found: dict[tuple[str, str], list[Tensor]] = {}
     for video, _ in _videos(film, dataset):
         others = video.of(torch.arange(len(video.start), device=video.start.device).roll(1))

@@ -1,8 +1,8 @@
 """Claim (talk 48:34): basic research of this kind needs little computing.
 
-How long it takes on this machine to train from nothing on the embedded digits to a small error on 300 training images
-that are held out (smoke: a small net, to 5 %; full: the recipe digits, to 3 %). Every experiment of the ledger has a
-smoke size that needs no more than that.
+The experiment measures how long this machine takes to train from scratch on the embedded digits to a small error on 300
+training images that are held out (smoke: a small net, to 5 %; full: the recipe digits, to 3 %). Every experiment of the
+ledger has a smoke size that needs no more than that.
 
 Rule: it gets there within 60 s (smoke) or 300 s (full).
 """

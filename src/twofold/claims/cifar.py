@@ -3,8 +3,9 @@ worse than backprop, and a third layer does not widen the gap.
 
 The recurrent net of the recipe cifar-local learns all training images and is tested once, beside its twin with the same
 bottom-up fields (smoke: digits, 5 x 5 fields). The paper's table is filled at a smaller size: two and three layers, low
-and high activity, from the first 20,000 images, tested on the last 5,000 training images; each side's settings are its
-recipe's, but for epochs (full: 4, and the twin's 8). *train* is the error of the same test on 2,000 training images.
+and high activity, from the first 20,000 images, tested on the last 5,000 training images; each side has the settings of
+its recipe except for the epochs (full: 4, and 8 for the twin). *train* is the error of the same test on 2,000 training
+images.
 
 Rule: the slow error is at most 4 points above the twin's, in the recipe and in the table with low activity for two and
 for three layers.
@@ -26,7 +27,7 @@ from twofold.training.run import Run
 R = TypeVar("R", bound=PictureRecipe)
 
 LEARNED, HELD, SEEN = 20_000, 5_000, 2_000
-"""Images of the table: learned from, held out, and training images that are tested."""
+"""Numbers of images for the table: learned from, held out, and training images that are tested on."""
 
 PAPER = {
     "backprop": {"2 layers": {"train": 0, "test": 37}, "3 layers": {"train": 2, "test": 39}},
@@ -75,7 +76,7 @@ def cifar(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, BackpropRecipe]:
-    """The recipe of this size and its twin."""
+    """Return the recipe of this size and its twin."""
     if lab.size == "full":
         return cifar_local, twin
     fields: dict[str, Any] = {"widths": (192, 192), "field_sizes": (5, 5), "strides": (1, 1), "margins": (2, 2)}
@@ -84,20 +85,20 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, BackpropRecipe]:
 
 
 def shorter(lab: Lab) -> tuple[RecurrentRecipe, BackpropRecipe]:
-    """The same for the table."""
+    """Return the recipe of the table and its twin, which have fewer epochs."""
     recipe, twin = settings(lab)
     epochs = lab.pick(smoke=(3, 5), full=(4, 8))
     return replace(recipe, epochs=epochs[0]), replace(twin, epochs=epochs[1])
 
 
 def deepened(recipe: R, layers: int) -> R:
-    """The recipe with so many layers like its first."""
+    """Return the recipe with ``layers`` layers that are all like its first."""
     names = ("widths", "field_sizes", "strides", "margins")
     return replace(recipe, **{name: getattr(recipe, name)[:1] * layers for name in names})
 
 
 def part(lab: Lab, recipe: RecurrentRecipe) -> Dataset:
-    """The first images to learn from and the last ones to test on; the test set is left out."""
+    """Return data with the first images to learn from and the last ones to test on; the test set is left out."""
     whole = lab.data(recipe.data)
     learned, held = lab.pick(smoke=(1000, 300), full=(LEARNED, HELD))
     return replace(
@@ -109,7 +110,7 @@ def part(lab: Lab, recipe: RecurrentRecipe) -> Dataset:
 
 
 def seen_and_held(run: Run, dataset: Dataset) -> dict[str, dict[str, float]]:
-    """Test -> its error on training images and on held-out ones, in percent."""
+    """Return the error of each test on training images and on held-out ones, in percent."""
     seen = evaluate(run.net, *(part[:SEEN] for part in dataset.train)).error
     return {
         name: {"train": percent(seen[name]), "test": percent(error)} for name, error in run.result.test_error.items()

@@ -1,10 +1,10 @@
 """Claim (talk 26:12): the recurrent net trains three to five times as long as backprop, and each time runs several
 iterations.
 
-The recurrent net and its twin, a feedforward net with the same hidden layers, each tested after every epoch on
-training images that are held out (smoke: a small net on digits, to 6 %; full: MNIST, half of the recipe's units, ten
-epochs, to 2.5 %). Visits count the images seen in rounds of all of them, since an epoch of the recurrent net leaves out
-images that would teach it nothing.
+The recurrent net and its twin, a feedforward net with the same hidden layers, each tested after every epoch on training
+images that are held out (smoke: a small net on digits, to 6 %; full: MNIST, half of the recipe's units, ten epochs, to
+2.5 %). Visits are the number of images seen divided by the number of training images, since an epoch of the recurrent
+net leaves out images that would teach it nothing.
 
 Rule: it gets there, with at most five times the twin's visits.
 """

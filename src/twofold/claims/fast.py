@@ -1,6 +1,6 @@
 """Claim (talk 13:02): with a neutral label and one forward pass, a linear softmax on the hidden activities classifies.
 
-Read from the nets of the claim `mnist` (smoke: two seeds of a small net on digits; full: three seeds of the recipe).
+Measured on the nets of the claim `mnist` (smoke: two seeds of a small net on digits; full: three seeds of the recipe).
 
 Rule: the mean error of the fast test is at most 5 % (smoke) or 1.6 % (full), at one forward pass an image.
 """

@@ -1,9 +1,9 @@
 """Claim (talk 16:07): the first layer learns receptive fields, with weights to the label pixels that agree with them.
 
-The first layer of the recipe's net of seed 0 (smoke: a small net on digits; full: MNIST). A unit's field agrees with
-its label weights if it is excited by images of the classes whose label excites it: for each unit, the correlation over
-classes of its label weights with its mean input from the pixels of the test images of each class. For comparison, the
-same before learning. The twin has no label weights, so that only its error is told.
+The first layer is that of the recipe's net with seed 0 (smoke: a small net on digits; full: MNIST). A unit's field
+agrees with its label weights if images excite it whose label also excites it. The measure for each unit is the
+correlation, over classes, of its label weight with its mean input from the pixels of the test images of the class. The
+same is measured before learning, for comparison. The twin has no label weights, so only its error is reported.
 
 Rule: the median correlation of all units is at least 0.3, and was at most 0.1 from zero before learning (smoke: 0.2).
 """
@@ -43,10 +43,10 @@ def fields(lab: Lab) -> Finding:
 
 
 def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
-    """Correlation over classes of label weights and mean input from the pixels, for each first-layer unit ``(units,)``.
+    """Correlate each first-layer unit's label weights with its mean input from the pixels, over classes: ``(units,)``.
 
     Args:
-        net: with a dense first layer.
+        net: a net with a dense first layer.
         images: ``(images, ...)``, some of each class.
         labels: ``(images,)``.
     """

@@ -1,7 +1,8 @@
 """Claim (talk 25:51): collecting gradients from the first iteration on works better than from the fourth.
 
-The same recurrent net with gradients of iterations 1 to 8 and of 4 to 8 (smoke: a small net on digits; full: MNIST,
-half of the recipe's units, ten epochs, the twin's eight, the last 10,000 training images held out), three seeds.
+The same recurrent net is trained with the gradients of iterations 1 to 8 and with those of 4 to 8, with three seeds
+(smoke: a small net on digits; full: MNIST, half of the recipe's units, ten epochs, eight for the twin, the last 10,000
+training images held out).
 
 Rule: the mean slow error with all iterations is the smaller one.
 """

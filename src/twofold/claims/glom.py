@@ -1,16 +1,16 @@
 """Claim (talk 20:09, 21:32): each layer may get bottom-up, top-down and lateral input, all from the time step before.
 
-The same recurrent net with and without lateral weights, and with and without top-down weights, where the label reaches
-the top layer alone (smoke: digits, one seed; full: MNIST, 20,000 images, 2 x 500, five epochs, the last 10,000 training
-images held out, two seeds). For the first net with all three inputs, the sources of the total input z = Σ zₖ + b that
-a layer gets in its last iteration, for held-out images under their right labels:
+The same recurrent net is trained with and without lateral weights, and with and without top-down weights; without these
+the label reaches only the top layer (smoke: digits, one seed; full: MNIST, 20,000 images, 2 x 500, five epochs, the
+last 10,000 training images held out, two seeds). For the first net with all three inputs, two figures describe the
+sources of the total input z = Σ zₖ + b of a layer in its last iteration, for held-out images under their right labels:
 
-* share: cov(zₖ, z) / var(z), summed over units above and below the line. The shares of a layer add up to 1; one below
-  0 takes away from what the others bring.
+* share: cov(zₖ, z) / var(z), with numerator and denominator each summed over units. The shares of a layer add up to 1;
+  a source with a negative share takes away from the others.
 * size: var(zₖ) / var(z), which need not add up to anything.
 
 Rule: with all three inputs the mean slow error is at most 4 % (smoke: 8 %). The talk does not say that lateral weights
-make it better: by how much they do is reported.
+make it better: how much they do is only reported.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def glom(lab: Lab) -> Finding:
 
 @torch.no_grad()
 def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Where the variance of each layer's total input comes from, in the last iteration under the labels.
+    """Attribute the variance of each layer's total input to its sources, in the last iteration under the labels.
 
     Args:
         net: the net.
@@ -80,7 +80,8 @@ def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any
         labels: ``(batch,)``.
 
     Returns:
-        By layer, from the lowest upwards: ``share`` and ``size`` of each source that it has, as the header says.
+        For each layer, from the lowest upwards, ``share`` and ``size`` of each of its sources, as this module's header
+        defines them.
     """
     frame, top = net.images(images), net.top(labels)
     *_, state = net.look(frame, top, net.iterations - 1)
@@ -102,7 +103,7 @@ def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any
 
 
 def _input(layer: RecurrentLayer, name: str, source: Source) -> Tensor:
-    """What a source brings to each unit, less its mean over cases, ``(batch, units)``, in double."""
+    """Return the input from one source, minus its mean over cases, ``(batch, units)``, in double precision."""
     rows = source.rows if isinstance(source, CachedInput) else source
     brought: Tensor = rows.double() @ layer.weights[name].double().T
     return brought - brought.mean(0)

@@ -1,13 +1,13 @@
 """Claim (talk 08:11): goodness is the sum of squared activities, but other functions do as well.
 
-Four goodness functions on the same net, with fewer epochs than the recipe's (smoke: digits; full: MNIST, 3 x 500, 8
-epochs, the last 10,000 training images held out).
+Four goodness functions are compared on the same net, with fewer epochs than in the recipe (smoke: digits; full: MNIST,
+3 x 500, 8 epochs, the last 10,000 training images held out).
 
 * A mean of squares is a sum divided by the number of units u. With rate · u, and temperature, decay and peer
   normalization / u, the weights move exactly as with the sum.
-* The slope of a sum of activities is ½ for every active unit, that of a sum of squares about 1 for those that are very
-  active; and a sum varies about half as much between cases. It gets twice the rate and half the temperature.
-* Minus the sum of squares is the same with the other sign, and needs no other settings.
+* The slope of a sum of activities is ½ for every active unit, that of a sum of squares about 1 for very active ones;
+  and a sum of activities varies about half as much between cases. So it gets twice the rate and half the temperature.
+* Minus the sum of squares differs only in its sign, and needs no other settings.
 
 Rule: each of the four has a slow error of at most 10 % (smoke) or 4 % (full).
 """
@@ -40,7 +40,7 @@ def goodness(lab: Lab) -> Finding:
 
 
 def settings(recipe: FeedForwardRecipe) -> dict[str, dict[str, Any]]:
-    """What each goodness changes in a recipe for the sum of squares, whose layers all have the same width."""
+    """Return the changes that each goodness needs in a recipe for the sum of squares with layers of equal width."""
     units = recipe.widths[0]
     divided = {name: getattr(recipe, name) / units for name in ("temperature", "decay", "peer")}
     return {

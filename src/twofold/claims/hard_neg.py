@@ -1,8 +1,9 @@
 """Claim (talk 14:05): random wrong labels teach much more slowly than those drawn from the softmax's own mistakes,
 which get to an error at about half the speed of backprop.
 
-The same net with hard and with random negatives, and the twin, each tested after every epoch on training images that
-are held out (smoke: digits, to 5 %; full: the recipe mnist and its twin with 12 epochs, 10,000 held out, to 2 %).
+The same net with hard and with random negatives, and the twin, are tested after every epoch on training images that are
+held out, to see when they reach a given error (smoke: 5 % on digits; full: 2 % with the recipe mnist and its twin, 12
+epochs, 10,000 images held out).
 
 Rule: with hard negatives the slow error gets there, and in fewer epochs than with random ones.
 """
@@ -43,10 +44,11 @@ def hard_neg(lab: Lab) -> Finding:
 
 
 def reached(run: Run, target: float) -> Reached:
-    """When the error on held-out images was first at most ``target``: after how many epochs, visits and seconds.
+    """Return the epochs, visits and seconds after which the error on held-out images was first at most ``target``.
 
-    The error, a share, is the slow test's, the twin's its only one's. Visits are images seen, divided by their number:
-    an epoch leaves out some that teach nothing. All are ``None`` where it never was.
+    The error, a fraction, is that of the slow test, or of the only test of a twin. Visits are the number of images seen
+    divided by the number of training images, since an epoch leaves out images that teach nothing. All three are
+    ``None`` if the error never got there.
     """
     seconds = visits = 0.0
     for metrics in run.history:

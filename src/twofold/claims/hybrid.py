@@ -1,10 +1,10 @@
 """Claim (paper section 3.2): without labels, with hybrid images as negative data, the error on MNIST is 1.37 %.
 
 A stack of layers learns to tell images from hybrids of two; a linear softmax learns labels from the normalized
-activities and teaches the layers nothing (smoke: digits, 3 x 150, two seeds; full: the recipe mnist-hybrid, one seed).
+activities and does not train the layers (smoke: digits, 3 x 150, two seeds; full: the recipe mnist-hybrid, one seed).
 
-What learning is worth is seen beside a softmax that learns in the same way from the same layers as they were drawn.
-The twin has the same layers, and the labels.
+To show what the layers have learned, another softmax learns in the same way from the same layers with their initial
+weights. The twin has the same layers, and is given the labels.
 
 Rule: the error is at most 1.40 % (smoke: 6 %), and that of untrained layers is larger.
 """
@@ -47,7 +47,7 @@ def hybrid(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
-    """The recipe of this size and its twin."""
+    """Return the recipe of this size and its twin."""
     if lab.size == "full":
         return mnist_hybrid, twin
     small: dict[str, Any] = {"data": "digits", "widths": (150, 150, 150), "epochs": 15, "batch": 40}
@@ -55,7 +55,7 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 
 
 class SoftmaxAlone(Hybrids):
-    """The softmax learns, and the layers stay as they were drawn."""
+    """Training of the softmax alone: the layers keep their initial weights."""
 
     def step(self, batch: Batch, progress: float) -> Tensor:
         rate = self.recipe.softmax_rate * half_constant_half_linear(progress)
@@ -66,7 +66,7 @@ class SoftmaxAlone(Hybrids):
 
 
 def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
-    """The error of a softmax that reads the same layers as they were drawn, after a sixth of the epochs."""
+    """Return the error of a softmax on the same layers with their initial weights, after a sixth of the epochs."""
     dataset, epochs = lab.data(recipe.data), max(2, recipe.epochs // 6)
     short = replace(recipe, epochs=epochs, tolerance=0.0, revisit=1.0)
 

@@ -1,6 +1,7 @@
-"""How far what changes at the top of a net gets down, and what learning from one image again and again adds to that.
+"""Measures for the claim ``relax``: how far down a net a change of the label at its top gets, and how much further it
+gets after repeated learning from one image.
 
-The measures of the claim ``relax``, which says what each of them is for.
+The header of ``relax`` explains what each of them is for.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from twofold.nets.video import State
 from twofold.training.trainer import Trainer
 
 THRESHOLD = 0.01
-"""Influence from which a layer counts as reached, as a share of its state's length."""
+"""Influence, relative to the length of a layer's state, from which on the layer counts as reached."""
 
 BRIEF = 3
-"""Iterations of a brief presentation."""
+"""Number of iterations of a brief presentation."""
 
 
 class Decay(NamedTuple):
     """A line through the logarithms of the layers' settled influence.
 
     Attributes:
-        ratio: a layer's influence over that of the layer above it.
-        fit: R² of the line; two layers always have 1.
-        hundredth: influence that the line gives the hundredth layer below the label.
+        ratio: influence on a layer divided by that on the layer above it.
+        fit: R² of the line; it is always 1 for two layers.
+        hundredth: influence that the line gives for the hundredth layer below the label.
     """
 
     ratio: float
@@ -45,22 +46,22 @@ class Decay(NamedTuple):
 
 
 def watched(depth: int) -> int:
-    """Iterations in which a net of that depth settles, and for which it is then watched."""
+    """Return the number of iterations for which a net of that depth settles, and is then watched."""
     return 3 * depth + 10
 
 
 @torch.no_grad()
 def influence(net: Recurrent, images: Tensor, labels: Tensor, other: Tensor, iterations: int) -> Tensor:
-    """How far each layer is from where it would be, had the label at the top not changed from ``labels`` to ``other``.
+    """Measure how a change of the label at the top from ``labels`` to ``other`` moves each layer's state.
 
-    ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, mean over images, at each iteration after the change. Before it the net
-    has settled for as many.
+    The influence is ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, mean over images, at each iteration after the change.
+    Before the change the net settles for the same number of iterations.
 
     Args:
         net: the net.
         images: ``(batch, ...)``.
         labels, other: ``(batch,)``.
-        iterations: to settle, and to watch.
+        iterations: number of iterations to settle, and then to watch.
 
     Returns:
         ``(layers, iterations)``.
@@ -73,35 +74,35 @@ def influence(net: Recurrent, images: Tensor, labels: Tensor, other: Tensor, ite
 
 
 def _apart(one: State, other: State) -> Tensor:
-    """How far apart two states of a net are by layer, relative to their length, mean over cases, ``(layers,)``.
+    """Return the distance of two states of a net by layer, relative to their length, mean over cases, ``(layers,)``.
 
-    What a layer shows has the length √units, or 0 where it is silent.
+    The output of a layer has the length √units, or 0 if the layer is silent.
     """
     both = zip(one, other, strict=True)
     return torch.stack([(b.output - a.output).norm(dim=1).mean() / math.sqrt(a.output.shape[1]) for a, b in both])
 
 
 def reached(settled: Tensor) -> int:
-    """How many layers the label reaches, from the top downwards and without a gap, by their influence ``(layers,)``."""
+    """Count the layers that the label reaches, from the top down without a gap, given the influence ``(layers,)``."""
     return int((settled.flip(0) >= THRESHOLD).long().cumprod(0).sum())
 
 
 def first_reached(presented: Sequence[int], settled: Tensor) -> list[int | None]:
-    """The number of presentations after which each layer was first reached; ``None`` where it never was.
+    """Return the number of presentations after which each layer was first reached, ``None`` if it never was.
 
     Args:
         presented: numbers of presentations, ascending.
-        settled: influence after each of them, ``(numbers, layers)``.
+        settled: settled influence after each of these numbers, ``(numbers, layers)``.
     """
     columns = (settled >= THRESHOLD).T.tolist()
     return [next((count for count, there in zip(presented, column, strict=True) if there), None) for column in columns]
 
 
 def decay(settled: Tensor) -> Decay:
-    """log(influence of a layer) = a + b · (layers between it and the label), by least squares; the ratio is e^b.
+    """Fit log(influence of a layer) = a + b · (layers between it and the label) by least squares; the ratio is e^b.
 
     Args:
-        settled: influence by layer, from the lowest upwards, ``(layers,)``; a layer without any is left out.
+        settled: influence by layer, from the lowest upwards, ``(layers,)``; layers without influence are left out.
     """
     below = np.arange(len(settled))[::-1]
     there = settled.numpy() > 0
@@ -112,14 +113,14 @@ def decay(settled: Tensor) -> Decay:
 
 
 def front(influence: Tensor) -> tuple[list[int], float, float]:
-    """When half of what a layer's influence ends with has arrived, and how fast that front moves.
+    """Find when half of each layer's final influence has arrived, and how fast that front moves.
 
     Args:
         influence: ``(layers, iterations)``.
 
     Returns:
-        The iteration, from 1, by layer; layers per iteration, by a line through arrival against layers from the top,
-        infinite where all arrive at once; and R² of that line.
+        The iteration of arrival by layer, counted from 1; the speed in layers per iteration, from a line through
+        arrival against layers from the top, infinite if it arrives at all layers at once; and R² of that line.
     """
     arrived = (influence >= 0.5 * influence[:, -1:]).long().argmax(1) + 1
     below = np.arange(len(arrived))[::-1]
@@ -128,7 +129,7 @@ def front(influence: Tensor) -> tuple[list[int], float, float]:
 
 
 def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, float, float]:
-    """Slope, start and R² of the line of least squares; R² is 1 where y does not vary."""
+    """Return slope, intercept and R² of the least-squares line; R² is 1 if y does not vary."""
     slope, start = np.polyfit(x, y, 1)
     rest, all_of_it = ((y - start - slope * x) ** 2).sum(), ((y - y.mean()) ** 2).sum()
     return float(slope), float(start), float(1 - rest / all_of_it) if all_of_it else 1.0
@@ -141,13 +142,13 @@ def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, floa
 def presentations(
     net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]
 ) -> Tensor:
-    """Settled influence of the label on each layer for one image, after it was learned from so many times.
+    """Return the settled influence of the label on each layer for one image, after repeated learning from that image.
 
     Args:
-        net: stays as it is; a copy learns.
-        recipe: its rate and iterations are used.
+        net: is not changed; a copy learns.
+        recipe: gives the rate and the iterations.
         image: ``(1, ...)``.
-        label: ``(1,)``, right; the next one is the wrong one of the negative case, and of the influence.
+        label: the right label, ``(1,)``; the next class is the wrong label, in the negative case and for the influence.
         presented: numbers of presentations, ascending.
 
     Returns:
@@ -164,21 +165,22 @@ def presentations(
 
 @torch.no_grad()
 def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]) -> Tensor:
-    """How far apart two copies of a net end at a brief look, which learned as often from the image with two labels.
+    """Measure how two copies of a net that learned an image under different labels differ after a brief look at it.
 
-    One learned that ``label`` is right and the next one wrong, the other the reverse; each looks under its right one.
-    What differs in a layer that a look is too brief to reach has come down through learning. Where signals go by the
-    difference of a pair alone, as in the recipe, that is 2 · ``BRIEF`` layers at most.
+    One copy learns that ``label`` is right and the next class wrong, the other the reverse; each then looks at the
+    image under the label that is right for it. A difference in a layer that so brief a look cannot reach has come down
+    through learning. If learning signals depend only on the difference within a pair, as in the recipe, it gets down at
+    most 2 · ``BRIEF`` layers.
 
     Args:
-        net: stays as it is.
-        recipe: its rate is used.
+        net: is not changed; copies learn.
+        recipe: gives the rate.
         image: ``(1, ...)``.
         label: ``(1,)``.
         presented: numbers of presentations, ascending.
 
     Returns:
-        ‖n(s one) - n(s other)‖ / ‖n(s one)‖ of each layer, ``(numbers, layers)``.
+        ‖n(s one) - n(s other)‖ / ‖n(s one)‖ of each layer after each number of presentations, ``(numbers, layers)``.
     """
     believers = [(_learner(net), label, (label + 1) % net.classes), (_learner(net), (label + 1) % net.classes, label)]
     found, done = [], 0
@@ -194,7 +196,7 @@ def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor,
 
 
 def _learner(net: Recurrent) -> Recurrent:
-    """A copy that learns from one image: one plain step of the rate at a time."""
+    """Copy a net so that it learns by plain gradient steps: no smoothing, decay, peer normalization or sampling."""
     net = copy.deepcopy(net)
     for layer in net.stack:
         layer.rule = replace(layer.rule, smoothing=0.0, decay=0.0, peer=0.0, tolerance=0.0)
@@ -202,7 +204,7 @@ def _learner(net: Recurrent) -> Recurrent:
 
 
 class Presentation(RecurrentTraining):
-    """Each epoch presents one image once, positive with its label and negative with ``wrong``."""
+    """Training on one image, once per epoch: as a positive case with its label and as a negative with ``wrong``."""
 
     def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], *, wrong: Tensor) -> None:
         super().__init__(net, recipe, data)

@@ -1,11 +1,12 @@
-"""Claim (talk 11:53): features that do not go with the label are ignored; random noise in the margin is.
+"""Claim (talk 11:53): features that do not go with the label are ignored, and so is random noise in the margin.
 
-The same net on images whose last two rows are black, or filled with noise, uniform over 0 to 1, drawn anew for each
-image (smoke: digits with two rows added below; full: MNIST's own last two rows, 8 epochs, the last 10,000 training
-images held out). Looked at are the first layer's weights to the noise: the mean of their absolute values, and of the
-absolute changes since the first weights, each relative to that of the weights to all other pixels that are ever on.
-The changes tell what was learned: weights that nothing teaches keep their first values, but for weight decay, which
-takes 1 / (rate · decay) batches. And the images are shown again with other noise: how many are named otherwise?
+The same net is trained on images whose last two rows are black, and on images whose last two rows are filled with
+noise, uniform over 0 to 1 and drawn anew for each image (smoke: digits with two rows added below; full: MNIST's own
+last two rows, 8 epochs, the last 10,000 training images held out). Two means are taken over the first layer's weights
+to the noise: of their absolute values, and of their absolute changes since initialization; each is relative to the same
+mean over the weights to all other pixels that are ever on. The changes show what was learned: weights that nothing
+trains keep their initial values except for weight decay, which takes 1 / (rate · decay) batches. The images are also
+shown again with other noise, to count how many are then classified differently.
 
 Rule: weights to noise change at most half as much as the others, and noise costs at most 2 points (full: 0.3).
 """
@@ -49,7 +50,7 @@ def irrelevant(lab: Lab) -> Finding:
 
 
 def _with_margin(dataset: Dataset, added: int, noise: bool, seed: int = 0) -> Dataset:
-    """The data set with its last rows, or as many that are added, black or filled with noise."""
+    """Return the data set with its last rows, or with ``added`` further rows, black or filled with noise."""
     generator = torch.Generator().manual_seed(seed)
 
     def fill(images: Tensor) -> Tensor:

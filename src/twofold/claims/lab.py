@@ -1,4 +1,4 @@
-"""What an experiment is given, a laboratory that trains each net only once, and what it gives back."""
+"""The laboratory that experiments train in, which trains each net only once, and the finding that they return."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ small_recurrent_twin = replace(digits_twin, widths=small_recurrent.widths, epoch
 T = TypeVar("T")
 N = TypeVar("N", bound=Net)
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
-"""The face of one training, made of its title and its number of epochs, as `twofold.progress.Bar`."""
+"""Makes the progress display of one training from its title and number of epochs, like `twofold.cli.progress.Bar`."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What an experiment found. Errors are in percent of the images wherever a name ends in ``%``, times in seconds.
+    """The result of an experiment. Errors are in percent of the images wherever a name ends in ``%``, times in seconds.
 
     Attributes:
         holds: whether the rule is met.
         rule: what must be true of the measured figures for the claim to hold, in words.
         talk: the claimed figures.
-        measured: the same, measured.
-        twin: the same of the backprop twin, a net with the same hidden layers.
-        seeds: of the trainings.
+        measured: the measured figures.
+        twin: the figures of the backprop twin, a net with the same hidden layers.
+        seeds: seeds of the trainings.
     """
 
     holds: bool
@@ -75,17 +75,19 @@ class Finding:
 
 @dataclass
 class Lab:
-    """Where experiments train. Trainings are kept, shared between experiments, and resumed where they were interrupted.
+    """A place where experiments train nets.
+
+    Trainings are kept, shared between experiments, and resumed if they were interrupted.
 
     Attributes:
         size: smoke (seconds, on the embedded digits) or full (MNIST, with the recipes).
-        runs: where the run folders lie.
+        runs: folder of the run folders.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
-        data_dir: where data files are looked for first.
-        progress: makes the face of each training; ``None`` shows nothing.
-        used: the runs that were asked for so far, each once.
-        taught: the nets that experiments have trained in their own way, with their data and the seconds it took.
+        data_dir: folder in which data files are looked for first.
+        progress: makes the progress display of each training; ``None`` shows nothing.
+        used: the runs that experiments have asked for so far, each once.
+        taught: the nets that experiments have trained with code of their own, with the data and the seconds.
     """
 
     size: str = "smoke"
@@ -103,7 +105,7 @@ class Lab:
             raise unknown("size", self.size, SIZES)
 
     def pick(self, *, smoke: T, full: T) -> T:
-        """The value for this size."""
+        """Return the value for this size."""
         return smoke if self.size == "smoke" else full
 
     # ---- settings ----------------------------------------------------------------------------------------------
@@ -114,9 +116,9 @@ class Lab:
         return self.pick(smoke=[0, 1], full=[0, 1, 2])
 
     def recipe(self, name: str = "mnist") -> tuple[str, FeedForwardRecipe, str, BackpropRecipe]:
-        """The recipe ``name`` and its twin, each behind its own name, for figures on the test set.
+        """Return the recipe ``name`` and its twin, each preceded by its name, for figures on the test set.
 
-        A smoke training has a small net on the embedded digits in their place.
+        At smoke size, small nets on the embedded digits take their place.
         """
         if self.size == "smoke":
             return "digits-small", small, "digits-small-twin", small_twin
@@ -124,9 +126,9 @@ class Lab:
         return name, recipe, f"{name}-twin", twin
 
     def short(self) -> tuple[FeedForwardRecipe, BackpropRecipe]:
-        """Settings for comparisons: a smaller net, fewer epochs, tested on training images that are held out.
+        """Return settings for comparisons: a smaller net, fewer epochs, tested on training images that are held out.
 
-        Goodness grows with the units of a layer, and so does the temperature.
+        Goodness grows with the number of units of a layer, so the temperature is scaled with it.
         """
         if self.size == "smoke":
             return replace(small, validation=300), replace(small_twin, validation=300)
@@ -134,16 +136,16 @@ class Lab:
         return narrow, replace(mnist_twin, widths=narrow.widths, epochs=8, validation=10_000)
 
     def settling(self) -> tuple[str, RecurrentRecipe, str, BackpropRecipe]:
-        """The recurrent recipe and its twin, each behind its own name, for figures on the test set.
+        """Return the recurrent recipe and its twin, each preceded by its name, for figures on the test set.
 
-        A smoke training has a small net on the embedded digits in their place.
+        At smoke size, small nets on the embedded digits take their place.
         """
         if self.size == "smoke":
             return "recurrent-small", small_recurrent, "recurrent-small-twin", small_recurrent_twin
         return "recurrent", recurrent, "recurrent-twin", recurrent_twin
 
     def short_settling(self) -> tuple[RecurrentRecipe, BackpropRecipe]:
-        """The same for comparisons: half the units, fewer epochs, tested on training images that are held out."""
+        """Return recurrent settings for comparisons: half the units, fewer epochs, tests on held-out images."""
         if self.size == "smoke":
             return replace(small_recurrent, validation=300), replace(small_recurrent_twin, validation=300)
         widths = tuple(units // 2 for units in recurrent.widths)
@@ -153,21 +155,21 @@ class Lab:
     # ---- work --------------------------------------------------------------------------------------------------
 
     def data(self, name: str) -> Dataset:
-        """A data set by name, loaded once."""
+        """Return a data set by name; it is loaded only once."""
         if name not in self._data:
             self._data[name] = data.load(name, self.data_dir)
         return self._data[name]
 
     def train(self, recipe: Recipe, name: str, dataset: Dataset | None = None) -> Run:
-        """The complete run of a recipe: read where there is one, else trained, from where it was interrupted.
+        """Return the complete run of a recipe: read it if it exists, else train it, from where it was interrupted.
 
-        Its folder is named after ``name``, the seed and a hash of all settings, of the data, device and precision, so
-        that experiments that ask for the same training share it.
+        Its folder is named after ``name``, the seed and a hash of all settings, data, device and precision, so that
+        experiments that ask for the same training share it.
 
         Args:
             recipe: the settings.
-            name: what the run is called.
-            dataset: in place of the data set that the recipe names.
+            name: name of the run.
+            dataset: used in place of the data set that the recipe names.
         """
         recipe = recipe if dataset is None else replace(recipe, data=dataset.name)
         dataset = dataset or self.data(recipe.data)
@@ -192,14 +194,14 @@ class Lab:
         return self.used[folder]
 
     def teach(self, net: N, name: str, dataset: Dataset, settings: Mapping[str, Any], learn: Callable[[N], None]) -> N:
-        """A net that an experiment trains in its own way: filled with what is kept of it, else trained, and kept.
+        """Train a net with an experiment's own code, or load its weights if they are kept from an earlier call.
 
         Args:
-            net: as it is before learning; it goes to the device, with the products in the laboratory's precision.
-            name: what its file is called, apart from a hash of settings, data, device and precision.
-            dataset: what it learns from.
-            settings: all that decides what it learns, as JSON can hold it.
-            learn: trains it.
+            net: the untrained net; it is moved to the device, with products in the laboratory's precision.
+            name: name of its file, which ends in a hash of settings, data, device and precision.
+            dataset: the data that it learns from.
+            settings: everything that determines what it learns, as values that JSON can hold.
+            learn: trains the net.
         """
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
@@ -220,22 +222,22 @@ class Lab:
         return net
 
     def held(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images and labels that a run was tested on, on its net's device."""
+        """Return the images and labels that a run was tested on, on its net's device."""
         dataset = dataset or self.data(run.recipe.data)
         dataset = dataset.hold_out(run.recipe.validation) if run.recipe.validation else dataset
         return dataset.test_images.to(run.net.device), dataset.test_labels.to(run.net.device)
 
     def test(self, run: Run, dataset: Dataset | None = None, shortlist: int = 3) -> Evaluation:
-        """All tests of a run on the images that it was not trained on."""
+        """Evaluate a run with all its tests on the images that it was not trained on."""
         return evaluate(run.net, *self.held(run, dataset), shortlist=shortlist)
 
     def seconds(self) -> float:
-        """Of all trainings that were asked for, also where they had been done before."""
+        """Return the seconds of all trainings asked for, including those that had been done before."""
         alone = sum(seconds for _, seconds in self.taught.values())
         return alone + sum(run.result.seconds for run in self.used.values())
 
     def sources(self) -> dict[str, bool]:
-        """The data sets that were learned from, and whether each is the official one."""
+        """Return the names of the data sets that were learned from, and whether each is the official one."""
         found = {run.result.dataset: run.result.official_data for run in self.used.values()}
         return found | {dataset.name: dataset.official for dataset, _ in self.taught.values()}
 
@@ -245,28 +247,28 @@ def _digest(identity: list[Any]) -> str:
 
 
 def percent(share: float) -> float:
-    """A share as a percentage, to a thousandth of a point."""
+    """Convert a fraction to a percentage, rounded to a thousandth of a point."""
     return round(100 * share, 3)
 
 
 def errors(run: Run) -> dict[str, float]:
-    """The error of every test of a run, in percent: of the test set, or of the images that were held out."""
+    """Return the error of every test of a run in percent, on the test set or on the held-out images."""
     return {f"{test} error %": percent(share) for test, share in run.result.error.items()}
 
 
 def error(run: Run) -> float:
-    """The error of the run's main test in percent: slow, and for a twin its only one."""
+    """Return the error of a run's main test in percent: the slow test, or the only test of a twin."""
     return next(iter(errors(run).values()))
 
 
 def mean_and_std(values: Iterable[float]) -> dict[str, float]:
-    """Mean and sample standard deviation (0 of a single value), to a thousandth."""
+    """Return mean and sample standard deviation (0 for a single value), rounded to a thousandth."""
     kept = list(values)
     spread = statistics.stdev(kept) if len(kept) > 1 else 0.0
     return {"mean": round(statistics.fmean(kept), 3), "std": round(spread, 3)}
 
 
 def mean_errors(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation over runs of the error of every test."""
+    """Return the mean and standard deviation over runs of the error of every test."""
     each = [errors(run) for run in runs]
     return {test: mean_and_std(one[test] for one in each) for test in each[0]}

@@ -1,10 +1,10 @@
 """Claim (talk 10:57): the label goes into the first pixels, right in positive and wrong in negative data, and so
 learning is supervised. The talk's strength of a label pixel is 5, that of the author's code 1.
 
-The same net with label strength 1 and 5, and as a control with strength 1 on training images whose labels were
-shuffled (smoke: digits, the label in front of the pixels since they have no margin; full: MNIST, 3 x 500, 8 epochs,
-label over the first ten pixels, the last 10,000 training images held out, their labels left as they are). ``label's
-share`` is the part of the variance of the total goodness that is found between labels of the same image.
+The same net is trained with label strength 1 and 5 and, as a control, with strength 1 on training images whose labels
+were shuffled (smoke: digits, the label in front of the pixels since they have no margin; full: MNIST, 3 x 500, 8
+epochs, label over the first ten pixels, the last 10,000 training images held out, their labels left as they are).
+``label's share`` is the fraction of the variance of the total goodness that lies between labels of the same image.
 
 Rule: with strength 1 and 5 the slow error is at most 10 % (smoke) or 3 % (full), and at least 70 % in the control.
 """
@@ -48,7 +48,7 @@ def label_in(lab: Lab) -> Finding:
 
 
 def _shuffled(dataset: Dataset, held_out: int) -> Dataset:
-    """The data set with the labels of all training images but the last ``held_out`` in a random order."""
+    """Return the data set with the labels of all training images except the last ``held_out`` in random order."""
     labels = dataset.train_labels.clone()
     taught = len(labels) - held_out
     labels[:taught] = labels[torch.randperm(taught, generator=torch.Generator().manual_seed(0))]

@@ -3,11 +3,11 @@ negative data.
 
 smoke: a small net on digits. full: MNIST, the recipe's net of seed 0. For both:
 
-* the error of each layer's goodness alone, and its mean for positive and for negative data, in thresholds;
-* the net is trained for two epochs, then again cut off above each layer, from the same first weights. The layers that
-  are left must get bitwise the same weights if nothing comes down from above. What does come down in the full recipe
-  is the choice of data, so that it is the same here for all: random negatives, and no image left out (revisit 1).
-  The twin is cut in the same way.
+* the error by each layer's goodness alone, and its mean for positive and for negative data, in units of the threshold;
+* the net is trained for two epochs, and then again, from the same initial weights, cut off above each layer. The
+  remaining layers must get bitwise the same weights if no information comes down from the layers above. In the full
+  recipe the choice of data does carry information down, so here it is the same for all nets: random negatives, and no
+  image left out (revisit 1). The twin is cut in the same way.
 
 Rule: every layer but the last is bitwise the same without the layers above it, and every layer gives positive data a
 higher goodness than negative data.
@@ -51,7 +51,7 @@ def layer(lab: Lab) -> Finding:
 
 
 def _changes(lab: Lab, recipe: Recipe, name: str) -> list[float]:
-    """How much each layer but the last changes, relative to its weights, when the layers above it are left out."""
+    """Measure how much each layer but the last changes, relative to its weights, when the layers above are left out."""
     whole = lab.train(recipe, name)
     changes = []
     for count in range(1, len(recipe.widths)):

@@ -1,4 +1,4 @@
-"""The ledger: every claim of the talk in its own order, then those of the paper alone, and what became of each."""
+"""The ledger: every claim of the talk, then those made only in the paper, with the experiment for each."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from twofold.errors import RunError, SettingError, unknown
 from twofold.files import read_json, write_json
 
 RESULTS = Path("results/claims")
-"""Where records are kept."""
+"""Folder of the kept records."""
 
 Draw = Callable[[Lab, Path, Mapping[str, Any] | None], Path]
-"""Draws a claim's picture, of the laboratory's size, to a PNG; gets the kept record of that size, if there is one."""
+"""Draws a claim's picture at the laboratory's size into a PNG, given the kept record of that size if there is one."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Claim:
 
     Attributes:
         id: its name on the command line.
-        time: where the talk says it (mm:ss), or the place in the paper for what stands there alone.
+        time: where the talk says it (mm:ss), or the place in the paper if only the paper does.
         says: the claim.
-        experiment: what measures it; ``None`` where that is not built.
-        draw: what draws its picture; ``None`` where it has none.
+        experiment: function that measures it; ``None`` if it is not built yet.
+        draw: function that draws its picture; ``None`` if it has none.
     """
 
     id: str
@@ -140,7 +140,7 @@ LEDGER: dict[str, Claim] = {claim.id: claim for claim in _CLAIMS}
 
 
 def find(name: str) -> Claim:
-    """The claim called ``name``.
+    """Return the claim called ``name``.
 
     Raises:
         SettingError: there is none; the nearest name is suggested.
@@ -165,15 +165,15 @@ def run(
     Args:
         name: its id.
         size: smoke (seconds, on the embedded digits) or full (minutes to hours, on MNIST).
-        runs: where trainings are kept; those that are there already are not done again.
+        runs: folder of the trainings; those that are already there are not repeated.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         data_dir: where data files are looked for first.
-        progress: makes the face of each training, as `twofold.progress.Bar`.
+        progress: makes the progress display of each training, like `twofold.cli.progress.Bar`.
 
     Returns:
-        The record, as JSON can hold it: ``id, time, says, size``, the fields of `Finding`, ``seconds`` (of all its
-        trainings), ``dataset``, ``official_data`` and ``environment``.
+        The record, in values that JSON can hold: ``id, time, says, size``, the fields of `Finding`, ``seconds`` (of all
+        its trainings), ``dataset``, ``official_data`` and ``environment``.
 
     Raises:
         SettingError: there is no such claim or size, or its experiment is not built.
@@ -216,12 +216,12 @@ def draw(
         name: its id.
         size: smoke or full, as for `run`.
         path: the PNG to write.
-        results: folder of the kept records; one of this size is drawn, where the record has all that the picture needs.
-        runs: where trainings are kept; nets that the picture needs and that are not there are trained.
+        results: folder of the kept records; a record of this size is drawn if it has all that the picture needs.
+        runs: folder of the trainings; nets that the picture needs and that are not there are trained.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         data_dir: where data files are looked for first.
-        progress: makes the face of each training.
+        progress: makes the progress display of each training.
 
     Returns:
         The path.
@@ -240,14 +240,14 @@ def draw(
 
 
 def write(record: dict[str, Any], folder: Path) -> Path:
-    """Keep a record as ``folder/ID.json``, in place of an older one; returns the file."""
+    """Write a record to ``folder/ID.json``, replacing an older one, and return the path."""
     path = folder / f"{record['id']}.json"
     write_json(path, record)
     return path
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
-    """The kept records by id, in the ledger's order; none where there is no such folder.
+    """Read the kept records by id, in the ledger's order; there are none if there is no such folder.
 
     Raises:
         RunError: a file is damaged.
@@ -257,7 +257,7 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_result(name: str, folder: Path) -> dict[str, Any] | None:
-    """The kept record of a claim; ``None`` where there is none.
+    """Read the kept record of a claim; ``None`` if there is none.
 
     Raises:
         RunError: the file is damaged.
@@ -275,9 +275,9 @@ SHOWN = ("size", "holds", "talk", "measured", "twin", "seconds", "seeds")
 
 
 def listing(folder: Path) -> list[dict[str, Any]]:
-    """Every claim with its figures where a result is kept in ``folder``, and the command that measures it.
+    """List every claim with the figures of its result in ``folder`` and the command that measures it.
 
-    The figures are ``None`` where there is no result, and so is the command where no experiment is built.
+    The figures are ``None`` if no result is kept, and the command is ``None`` if no experiment is built.
     """
     results = read_results(folder)
     return [

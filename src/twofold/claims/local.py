@@ -2,8 +2,8 @@
 
 Layers whose units see a square of the map below, each with weights of its own, learn from hybrid images as in the claim
 ``hybrid`` (smoke: digits, two layers; full: the recipe mnist-hybrid-local, one seed). The paper's net has peer
-normalization, the recipe has none, since it does better so on held-out images. Both stand side by side, with the share
-of units that no test image wakes. The twin has the same units and fields, and the labels.
+normalization; the recipe has none, since it does better without it on held-out images. Both are reported, with the
+share of units that no test image activates. The twin has the same units and fields, and is given the labels.
 
 Rule: the error is at most 1.40 % (smoke: 8 %), with peer normalization and without it.
 """
@@ -48,7 +48,7 @@ def local(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
-    """The recipe of this size and its twin."""
+    """Return the recipe of this size and its twin."""
     if lab.size == "full":
         return mnist_hybrid_local, twin
     small, small_twin = hybrid_settings(lab)
@@ -58,7 +58,7 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 
 @torch.no_grad()
 def silent(lab: Lab, run: Run) -> list[float]:
-    """The share of each layer's units that no held-out image wakes, in percent."""
+    """Return the share of each layer's units that no held-out image activates, in percent."""
     net, (images, _) = run.net, lab.held(run)
     found = activities(net.layers, net.images(images).rows)
     return [percent(float((activity <= 0).all(0).float().mean())) for _, activity in found]

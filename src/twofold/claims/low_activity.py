@@ -1,8 +1,8 @@
-"""Claim (talk 25:09): it works better to want low activity for positive data, as in predictive coding, where what comes
-from above cancels what comes from below, than to want high activity.
+"""Claim (talk 25:09): low activity for positive data works better than high activity, as in predictive coding, where
+top-down input cancels bottom-up input.
 
-The same recurrent net with either goodness, -Σ y² and Σ y² (smoke: a small net on digits; full: MNIST, half of the
-recipe's units, ten epochs, the twin's eight, the last 10,000 training images held out), three seeds.
+The same recurrent net is trained with either goodness, -Σ y² and Σ y², with three seeds (smoke: a small net on digits;
+full: MNIST, half of the recipe's units, ten epochs, eight for the twin, the last 10,000 training images held out).
 
 Rule: the mean slow error with low activity is the smaller one.
 """

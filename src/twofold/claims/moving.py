@@ -1,15 +1,16 @@
 """Claim (talk 23:29): it works for videos that move too, if the motion is simple.
 
-Videos, net and twins are those of ``film.py`` (smoke: 8x8 digits; full: MNIST), tested on test digits.
+Videos, net and twins are those of ``moving_training.py`` (smoke: 8x8 digits; full: MNIST), tested on test digits.
 
 Surprise is the activity (minus goodness) of the layer that sees the frames, at the frame right after the break, under
 the right label. ``separation`` is the probability that it is larger there than at the same frame of an unbroken video:
 the area under the ROC curve. No wall is near at that frame. Motion is *reversed*, or another digit is *swapped* in, or
-the digit has *jumped* elsewhere: these three were among the trained negatives, of training digits at the trained
-speeds. Generalization, outside the rule: motion *turned* by a right angle, or *stopped*, neither of which was ever
-shown as negative; and speeds that were never shown at all.
+the digit has *jumped* elsewhere: these three kinds were among the negatives in training, with training digits at the
+trained speeds. Generalization is reported outside the rule: to motion *turned* by a right angle or *stopped*, neither
+of which was ever shown as a negative, and to speeds that were never shown at all.
 
-The digit is named by the label whose goodness, summed over layers and frames, is the highest; no video breaks there.
+To name the digit, the net picks the label whose goodness, summed over layers and frames, is the highest; in that test
+no video breaks.
 
 Rule: over all three kinds and all trained speeds the separation is at least 0.95, and less than 5 % of the digits are
 named wrongly (smoke: 0.65, and 50 %).
@@ -35,14 +36,14 @@ from twofold.nets.video import State
 
 KINDS = ("reversed", "swapped", "jumped")
 UNTRAINED = ("turned", "stopped")
-"""Ways to break that were never among the negatives."""
+"""Kinds of breaks that were never among the negatives."""
 ROWS = 1000
-"""Videos that are watched at once in a test."""
+"""Number of videos that a test processes at once."""
 DRAWN = 20
-"""Test digits that move for the picture. The first is drawn; where it is swapped, another one takes its place."""
+"""Number of test digits that move for the picture. The first is drawn; another one replaces it where it is swapped."""
 
 Measure = Callable[[Moving | Broken, Tensor], Tensor]
-"""A video and its labels ``(batch,)`` -> how much its frame at the break surprises, ``(batch,)``."""
+"""A video and its labels ``(batch,)`` -> the surprise at its frame of the break, ``(batch,)``."""
 
 
 def moving(lab: Lab) -> Finding:
@@ -71,11 +72,11 @@ def moving(lab: Lab) -> Finding:
 
 
 def separation(calm: Tensor, startled: Tensor) -> float:
-    """P(startled > calm) + ½ P(startled = calm) over all pairs of one value of each: the area under the ROC curve.
+    """Return the area under the ROC curve: P(startled > calm) + ½ P(startled = calm) over all pairs.
 
     Args:
-        calm: what predicted frames caused, ``(calm,)``.
-        startled: what surprising frames caused, ``(startled,)``.
+        calm: values for predicted frames, ``(calm,)``.
+        startled: values for surprising frames, ``(startled,)``.
     """
     ordered = calm.double().sort().values
     below = torch.searchsorted(ordered, startled.double())
@@ -84,12 +85,12 @@ def separation(calm: Tensor, startled: Tensor) -> float:
 
 
 def parts_of(dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-    """Test pictures and their labels, in parts that fit any memory."""
+    """Give the test pictures and their labels in parts that fit into any memory."""
     return zip(torch.split(dataset.test_images, ROWS), torch.split(dataset.test_labels, ROWS), strict=True)
 
 
 def breaks(film: Film, video: Moving, generator: Generator) -> dict[str, Broken]:
-    """The video in each of the ways in which it can break, by kind."""
+    """Return the video broken in each possible way, by kind."""
     since = film.since
     swapped, jumped = swap(video, since, video.images.roll(1, 0)), jump(video, since, generator)
     each = reverse(video, since), swapped, jumped, turn(video, since), stop(video, since)
@@ -97,15 +98,16 @@ def breaks(film: Film, video: Moving, generator: Generator) -> dict[str, Broken]
 
 
 def separations(film: Film, dataset: Dataset, measure: Measure) -> dict[str, Any]:
-    """How well a measure of surprise tells frames after a break from the same frames of unbroken videos.
+    """Measure how well surprise separates frames after a break from the same frames of unbroken videos.
 
     Args:
         film: the settings.
-        dataset: its test pictures move.
-        measure: of the surprise at the frame ``film.since``.
+        dataset: the data set whose test pictures move.
+        measure: the measure of surprise at the frame ``film.since``.
 
     Returns:
-        ``all`` trained kinds together at the trained speeds; each kind at all of these, at each, and at unseen ones.
+        The separation of ``all`` trained kinds together at the trained speeds; and that of each kind at the trained
+        speeds together, at each of them, and at each unseen speed.
     """
     calm: dict[float, Tensor] = {}
     startled: dict[tuple[str, float], Tensor] = {}
@@ -134,7 +136,7 @@ def separations(film: Film, dataset: Dataset, measure: Measure) -> dict[str, Any
 
 @torch.no_grad()
 def before_break(net: Recurrent, film: Film, video: Moving | Broken, top: CachedInput) -> State:
-    """The net after the last frame before the break."""
+    """Return the state of the net after the last frame before the break."""
     state = net.start(see(net, video.frame(0)))
     for frame in video.frames(1, film.since - 1):
         state = net.step(see(net, frame), top, state)
@@ -143,7 +145,7 @@ def before_break(net: Recurrent, film: Film, video: Moving | Broken, top: Cached
 
 @torch.no_grad()
 def surprise(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor) -> Tensor:
-    """Activity of the first layer at the frame ``film.since``, ``(batch,)``."""
+    """Return the activity of the first layer at the frame ``film.since``, ``(batch,)``."""
     top = net.top(labels)
     state = before_break(net, film, video, top)
     return -net.step(see(net, video.frame(film.since)), top, state)[0].goodness
@@ -151,7 +153,10 @@ def surprise(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor)
 
 @torch.no_grad()
 def naming_error(net: Recurrent, film: Film, dataset: Dataset) -> float:
-    """The share of test digits for which a wrong label has the highest goodness, over all frames learned from."""
+    """Return the fraction of test digits for which a wrong label has the highest goodness.
+
+    Goodness is summed over layers and over the frames that the net also learns from in training.
+    """
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 3)
     wrong = 0
     for images, labels in parts_of(dataset):
@@ -167,13 +172,13 @@ def naming_error(net: Recurrent, film: Film, dataset: Dataset) -> float:
 
 
 def doubt(net: Backprop, film: Film, video: Moving | Broken, past: Moving | Broken | None = None) -> Tensor:
-    """How much rather the twin takes the frame ``film.since`` for broken than for true, ``(batch,)``.
+    """Return the twin's log odds that the frame ``film.since`` is broken, ``(batch,)``.
 
     Args:
-        net: sees three frames.
+        net: the twin that sees three frames.
         film: the settings.
-        video: where the last of them is from.
-        past: where the first two are from; the same video if ``None``.
+        video: the video of the last of these frames.
+        past: the video of the first two; the same video if ``None``.
     """
     before = [(past or video).frame(film.since - back) for back in (2, 1)]
     logits = net.fast(torch.cat([*before, video.frame(film.since)], 1))
@@ -181,7 +186,7 @@ def doubt(net: Backprop, film: Film, video: Moving | Broken, past: Moving | Brok
 
 
 def twin_naming_errors(net: Backprop, film: Film, dataset: Dataset) -> dict[str, float]:
-    """How often the twin names a test digit wrongly: from one frame, and from all those by which the net names it."""
+    """Return how often the twin names a test digit wrongly: from one frame, and from all frames that the net uses."""
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 3)
     single = whole = 0.0
     for images, labels in parts_of(dataset):
@@ -198,12 +203,12 @@ def twin_naming_errors(net: Backprop, film: Film, dataset: Dataset) -> dict[str,
 
 
 def draw_moving(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
-    """Draw how the first test digit, at the fastest trained speed, surprises the net where its motion breaks.
+    """Draw how a break in the motion of the first test digit, at the fastest trained speed, surprises the net.
 
     Args:
-        lab: where the net is kept, or else trained.
+        lab: the laboratory that has the net, or trains it.
         path: the PNG to write.
-        record: of the claim; not used, since it has no single video.
+        record: the record of the claim; not used, since it does not hold single videos.
     """
     from twofold.claims.plots import moving as plots
 
@@ -220,10 +225,10 @@ def draw_moving(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -
 
 @torch.no_grad()
 def activity_of_first(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames of the first video that are like those learned from, and what the first layer makes of each.
+    """Return the first video's frames, from the first that a net learns from, and the first layer's activity at each.
 
     Returns:
-        ``(frames, height, width)``, and the mean square of the layer's activities, ``(frames,)``.
+        The frames ``(frames, height, width)``, and the mean square of the layer's activities, ``(frames,)``.
     """
     top, units = net.top(labels), net.stack[0].bias.numel()
     state, shown, activity = net.start(see(net, video.frame(0))), [], []

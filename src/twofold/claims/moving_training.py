@@ -1,24 +1,25 @@
-"""Films of moving digits, and the nets that learn from them, for two claims (talk 21:51, 23:29).
+"""Videos of moving digits, and the nets that learn from them, for two claims (talk 21:51, 23:29).
 
 Digits move at constant velocity in any direction over a black canvas and bounce at its walls. A recurrent net with
-top-down and lateral input sees one frame an iteration, the label clamped at the top; low activity is wanted of positive
-data. Positive data are true motion under the right label. A pair's negative is one of
+top-down and lateral input sees one frame per iteration, with the label clamped at the top; its goodness is low
+activity. Positive data are true motion under the right label. The negative of a pair is one of
 
-* the same video under a wrong label, drawn from the softmax of the first frame's bottom-up pass; it has a state of its
-  own from the first frame on;
-* another video under its right label, which at this very frame is reversed, or shows another digit, or has jumped. Its
-  state is that of the true motion until then, and is so again afterwards: broken frames are learned from, but never
-  remembered.
+* the same video under a wrong label, drawn from the softmax of the first frame's bottom-up pass; it has its own state
+  from the first frame on;
+* another video under its right label, which at this very frame is reversed, shows another digit, or has jumped. Its
+  state is that of the true motion before the frame, and again after it: the net learns from broken frames, but they
+  leave no trace in its state.
 
-The net learns from every frame after the second, with an update each; before, the velocity cannot be known. In the
-second kind positive and negative are different videos, so that a level is learned which holds for all videos.
+The net learns from every frame after the second, with an update for each; before that, the velocity cannot be known. In
+the second kind of pair, positive and negative are different videos, so that the net learns a level of activity that
+holds for all videos.
 
 The twins have the same hidden layers and learn from the same kind of videos, but from fewer, since they learn faster
 (full: a third of them, 8,000 updates). One names the digit from a single frame; the other tells from three frames in a
 row whether the last one is broken.
 
-Chosen on training images that were held out: the sizes, rate, temperature and label strength. A larger temperature and
-a smaller rate than for still images keep activity from dying out.
+The sizes, rate, temperature and label strength were chosen on held-out training images. A larger temperature and a
+smaller rate than for still images keep activity from dying out.
 """
 
 from __future__ import annotations
@@ -57,25 +58,25 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Film:
-    """What the videos are, and how a net learns from them.
+    """Settings of the videos and of the training on them.
 
     Attributes:
         data: name of the data set whose pictures move.
         canvas: height and width of a frame, in pixels.
-        speeds: in pixels a frame, each as likely as the others.
+        speeds: in pixels per frame, all equally likely.
         unseen: speeds that are only tested.
-        frames: number of the last frame, from 0, which is the one that starts the net.
-        watched: frames, without that one, that are not learned from.
+        frames: number of the last frame; frame 0 starts the net.
+        watched: number of frames after frame 0 that are seen before learning begins.
         since: the frame at which a tested video breaks.
         widths: units of each hidden layer.
-        videos: batches of videos that the net learns from.
-        twin_videos: the same for the twins.
-        batch: pairs in each.
-        shares: of the pairs, whose negative has a wrong label, is reversed, swapped, jumped.
+        videos: number of batches of videos that the net learns from.
+        twin_videos: number of batches that the twins learn from.
+        batch: pairs in a batch.
+        shares: shares of the pairs whose negative has a wrong label, is reversed, is swapped, has jumped.
         rate: learning rate, constant for the first half, then linear to zero.
         decay: weight decay, relative to the rate.
-        temperature: of the objective, for each unit of a layer.
-        label_strength: the number at the label's place at the top.
+        temperature: temperature of the objective, per unit of a layer.
+        label_strength: value at the label in the label vector at the top.
         twin_rate: learning rate of the twins.
     """
 
@@ -143,12 +144,12 @@ FULL = Film(
 
 
 def film_data(lab: Lab) -> Dataset:
-    """The pictures that move, on the laboratory's device."""
+    """Return the data set of the pictures that move, on the laboratory's device."""
     return lab.data(lab.pick(smoke=SMOKE, full=FULL).data).to(machine.choose_device(lab.device))
 
 
 def taught(lab: Lab) -> Recurrent:
-    """The net that has watched the films: read where it is kept, else trained."""
+    """Return the net trained on the videos: read if it is kept, else trained now."""
     film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
     recipe = replace(recurrent, data=film.data, widths=film.widths, epochs=1, batch=film.batch, seed=SEED)
 
@@ -159,7 +160,7 @@ def taught(lab: Lab) -> Recurrent:
 
 
 class Draws(Sampler):
-    """So many batches in an epoch, each of cases that are drawn with replacement."""
+    """Sampler of a given number of batches per epoch, each of cases drawn with replacement."""
 
     def __init__(self, cases: int, generator: Generator, batches: int) -> None:
         super().__init__(cases, generator)
@@ -173,10 +174,10 @@ class Draws(Sampler):
 
 
 class Watching(RecurrentTraining):
-    """Each step is a batch of videos, with an update after each frame.
+    """Training on videos: each step takes a batch of videos, with an update after each frame.
 
     Raises:
-        Diverged: a goodness is not a finite number any more.
+        Diverged: a goodness is no longer a finite number.
     """
 
     def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], *, film: Film) -> None:
@@ -194,7 +195,7 @@ class Watching(RecurrentTraining):
         logits = net.softmax.learn(net.read_state(start), labels, self.recipe.softmax_rate * factor)
 
         misnamed, *broken = _shares(film.shares, count, device)
-        other = torch.cat([misnamed, torch.cat(broken).roll(1)])  # whose video each negative is
+        other = torch.cat([misnamed, torch.cat(broken).roll(1)])  # the index of each negative's video
         wrong = labels[other]
         wrong[misnamed] = hard_wrong_labels(labels[misnamed], logits[misnamed], generator)
         top = net.top(torch.cat([labels, wrong]))
@@ -216,7 +217,7 @@ class Watching(RecurrentTraining):
 
 
 def build(film: Film, dataset: Dataset) -> Recurrent:
-    """The net before it has learned."""
+    """Build the untrained net."""
     rule = Rule(
         goodness=minus_sum_of_squares,
         objective=swish_symba,
@@ -236,13 +237,13 @@ def build(film: Film, dataset: Dataset) -> Recurrent:
 
 
 def break_at(number: int, video: Moving, other: Tensor, broken: list[Tensor], generator: Generator) -> Tensor:
-    """What is seen of videos that break at this very frame: some reversed, some swapped, some jumped.
+    """Return a frame of videos that break at this very frame: some are reversed, some swapped, some have jumped.
 
     Args:
-        number: of the frame.
+        number: number of the frame.
         video: the unbroken videos.
-        other: whose video is broken in each pair, ``(batch,)``.
-        broken: the pairs that are reversed, swapped, jumped.
+        other: index of the video that breaks in each pair, ``(batch,)``.
+        broken: the pairs that are reversed, swapped and jumped, in this order.
         generator: on the device of the videos.
 
     Returns:
@@ -255,13 +256,13 @@ def break_at(number: int, video: Moving, other: Tensor, broken: list[Tensor], ge
 
 
 def _shares(shares: Sequence[float], batch: int, device: torch.device) -> list[Tensor]:
-    """The cases of a batch, dealt out by shares."""
+    """Divide the cases of a batch by the given shares."""
     ends = [round(batch * end / sum(shares)) for end in accumulate(shares)]
     return list(torch.arange(batch, device=device).tensor_split(ends[:-1]))
 
 
 def see(net: Recurrent, frame: Tensor) -> Tensor:
-    """A frame ``(batch, 1, height, width)`` as the net's first layer gets it, ``(batch, inputs)``."""
+    """Turn a frame ``(batch, 1, height, width)`` into the input of the net's first layer, ``(batch, inputs)``."""
     return net.images(frame).rows
 
 
@@ -273,7 +274,7 @@ def _cases(state: State, cases: Tensor) -> State:
 
 
 def twins(lab: Lab) -> tuple[Backprop, Backprop]:
-    """A net that names the digit from one frame, and one that tells from three in a row whether the last is broken."""
+    """Return a net that names the digit from one frame, and one that tells from three whether the last is broken."""
     film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
     pixels = film.canvas[0] * film.canvas[1]
     recipe = replace(mnist_twin, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.twin_rate)
@@ -292,7 +293,7 @@ def twins(lab: Lab) -> tuple[Backprop, Backprop]:
 
 
 class TwinWatching(Backpropagation):
-    """Each step is a batch of videos, with an update after each frame."""
+    """Training of a twin on videos: each step takes a batch of videos, with an update after each frame."""
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], *, film: Film) -> None:
         self.film = film
@@ -303,7 +304,7 @@ class TwinWatching(Backpropagation):
 
     @abstractmethod
     def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """What the net sees of the videos, frame after frame, and what it should answer."""
+        """Yield the input of the net and the correct answer, frame after frame."""
 
     def step(self, batch: Batch, progress: float) -> Tensor:
         video = launch(batch.images, self.film.speeds, self.film.canvas, self.generator)
@@ -314,7 +315,7 @@ class TwinWatching(Backpropagation):
 
 
 class Naming(TwinWatching):
-    """Names the digit from one frame."""
+    """Training to name the digit from one frame."""
 
     def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for frame in video.frames(self.film.watched + 1, self.film.frames):
@@ -322,7 +323,7 @@ class Naming(TwinWatching):
 
 
 class Judging(TwinWatching):
-    """Tells from three frames in a row whether the last one is broken."""
+    """Training to tell from three frames in a row whether the last one is broken."""
 
     def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         film, batch, device = self.film, len(labels), labels.device

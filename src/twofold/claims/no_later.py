@@ -1,17 +1,18 @@
 """Claim (talk 17:24): in a plain feedforward net what later layers learn cannot influence what earlier ones learn; in
 the recurrent net, which has top-down weights, it does.
 
-Both nets, and the backprop twin of the first, have the same layers. Each is trained twice, for two epochs, alike in all
-but the first weights of its top hidden layer, which are drawn from another seed. The change of the first layer is how
-far its weights to the layer below end from each other, relative to how far they went in learning; 0 means bitwise
-equal. What else carries information down in the recipes is the choice of data, so here no image is left out (tolerance
-0, revisit 1) and negatives are random (hard ones are drawn from a softmax that reads all layers).
+Both nets, and the backprop twin of the first, have the same layers. Each is trained twice, for two epochs; the two
+trainings differ only in the initial weights of the top hidden layer, which are drawn with different seeds. The change
+of the first layer is the distance between its two final matrices of bottom-up weights, relative to the distance that
+they moved in learning; 0 means bitwise equal. In the recipes the choice of data also carries information down, so here
+no image is left out (tolerance 0, revisit 1) and negatives are random (hard ones are drawn from a softmax that reads
+all layers).
 
-Whether it helps: the error on held-out images of the recurrent net with and without top-down weights, where without
-them the label reaches the top layer alone and the first learns from images only; and of the feedforward net beside
-them. This is reported and not in the rule: the sentence does not say by how much.
+To show whether top-down weights help, the error on held-out images is reported for the recurrent net with and without
+them (without them the label reaches only the top layer, and the first layer learns from images alone), and for the
+feedforward net. It is not part of the rule, since the claim does not say by how much they help.
 
-smoke: digits, 2 x 100. full: MNIST, 2 x 1000, ten epochs, the twin's eight, the last 10,000 training images held out;
+smoke: digits, 2 x 100. full: MNIST, 2 x 1000, ten epochs, eight for the twin, the last 10,000 training images held out;
 the first layers are compared after two epochs of 10,000 images.
 
 Rule: the first layer of the feedforward net is bitwise the same whatever the layer above starts from, that of the
@@ -68,9 +69,10 @@ def no_later(lab: Lab) -> Finding:
 
 
 def change(lab: Lab, recipe: Recipe, name: str) -> float:
-    """How far the weights of the first layer end from where they would, had the top hidden layer started from others.
+    """Measure how the first layer's final weights change with the initial weights of the top hidden layer.
 
-    Relative to how far they went in learning, ‖W other - W‖ / ‖W - W first‖; 0 if and only if all bits are the same.
+    The change is relative to the distance that they moved in learning, ‖W other - W‖ / ‖W - W first‖; it is 0 if and
+    only if all bits are the same.
     """
     recipe = replace(recipe, tolerance=0.0, revisit=1.0, epochs=2, validation=0)
     whole = lab.data(recipe.data)
@@ -89,7 +91,7 @@ def change(lab: Lab, recipe: Recipe, name: str) -> float:
 
 
 def redraw(net: Net, index: int) -> None:
-    """Draw a layer's first weights anew, as large as they were."""
+    """Draw a layer's initial weights anew, at the same scale."""
     generator = torch.Generator().manual_seed(OTHER_SEED)
     for parameter in net.layers[index].parameters():
         if parameter.dim() == 2:
@@ -97,6 +99,6 @@ def redraw(net: Net, index: int) -> None:
 
 
 def bottom_up(net: Net) -> Tensor:
-    """The weights of the first layer to the pixels, ``(units, inputs)``, in double."""
+    """Return the first layer's weights from the pixels, ``(units, inputs)``, in double precision."""
     weights: Tensor = net.stack[0].bottom_up.value.detach().cpu().double()
     return weights

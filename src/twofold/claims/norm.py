@@ -1,9 +1,9 @@
-"""Claim (talk 09:23): activity must be passed on at a fixed length, or the next layer need only see how long it is.
+"""Claim (talk 09:23): activity must be passed on at a fixed length, or the next layer need only look at its length.
 
-The same net with and without length normalization between its layers (smoke: digits; full: MNIST, 3 x 500, 8 epochs,
-the last 10,000 training images held out), two seeds. Beside the error of each layer alone, ``shared`` tells how much
-of a layer's goodness was known before: the squared correlation of its goodness with the first layer's, over the held-
-out images under every label.
+The same net is trained with and without length normalization between its layers, with two seeds (smoke: digits; full:
+MNIST, 3 x 500, 8 epochs, the last 10,000 training images held out). Besides the error of each layer alone, ``shared``
+is the part of a layer's goodness that was known before: the squared correlation of its goodness with the first layer's,
+over the held-out images under every label.
 
 Rule: without normalization no layer above the first errs less than the first does, and with it one does (means).
 """

@@ -1,12 +1,14 @@
 """Claim (talk 06:03): the cortex has many weights and little data, the opposite of what backprop is used for.
 
-If Forward-Forward is what it does, then it should compare best with backprop where images are few and layers wide. The
-map has both: from 10 labeled images of each class to all of them, nets of two hidden layers from narrow to wide (smoke:
-digits). Few images are drawn anew with each seed, and gone through often enough that an epoch has 10,000 visits.
+If the cortex learns by Forward-Forward, then Forward-Forward should compare best with backprop where images are few and
+layers are wide. The map varies both: from 10 labeled images of each class to all of them, and nets of two hidden layers
+from narrow to wide (smoke: digits). Where images are few, they are drawn anew with each seed, and repeated so that an
+epoch has 10,000 visits.
 
-Both sides have the settings of the recipe mnist and its twin with the temperature in proportion to the units and, for
-the twin, a rate that falls with them, since wide ones diverge at that of 1000 units. Where images are few, weight decay
-was chosen for each side and number of images with 1000 units, among three or four, on the last 10,000 training images.
+Both sides have the settings of the recipe mnist and its twin, except that the temperature is proportional to the number
+of units and the rate of twins wider than 1000 units falls in proportion, since they diverge at the rate of the twin of
+1000 units. Where images are few, weight decay was chosen for each side and number of images, with 1000 units and among
+three or four values, on the last 10,000 training images.
 
 Rule: with the fewest images and the widest layers Forward-Forward's mean error is at most the twin's, and its
 disadvantage there (its error divided by the twin's) is smaller than with all images and the narrowest layers.
@@ -28,19 +30,19 @@ from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
 
 VISITS = 10_000
-"""Images of an epoch: fewer are gone through several times."""
+"""Number of images in an epoch; a smaller set is repeated."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much there is to learn from, and how.
+    """An amount of training data, with the settings for it.
 
     Attributes:
-        each: images of each class; ``None`` is all.
-        epochs: of at least `VISITS` images.
+        each: number of images of each class; ``None`` stands for all.
+        epochs: number of epochs, each of at least `VISITS` images.
         decay: weight decay of Forward-Forward.
-        twin_decay: of the twin.
-        seeds: how many nets learn, each from its own draw.
+        twin_decay: weight decay of the twin.
+        seeds: number of nets that learn, each from its own draw.
     """
 
     each: int | None
@@ -97,7 +99,7 @@ def regime(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwardRecipe, BackpropRecipe]:
-    """Both sides, for layers of that width."""
+    """Return the recipes of both sides for layers of that width."""
     recipe, twin = lab.pick(smoke=(small, small_twin), full=(mnist, mnist_twin))
     shared: dict[str, Any] = {"widths": (width, width), "epochs": amount.epochs, "seed": seed}
     per_unit = recipe.temperature / recipe.widths[0]
@@ -108,9 +110,9 @@ def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwa
 
 
 def draw(dataset: Dataset, amount: Amount, seed: int) -> Dataset:
-    """So many training images of each class, drawn by the seed, again and again until there are enough for an epoch.
+    """Draw training images of each class with the seed, and repeat them until there are enough for an epoch.
 
-    All images are left as they are.
+    If the amount is all images, the data set is returned as it is.
     """
     if amount.each is None:
         return dataset
@@ -129,9 +131,9 @@ def draw_regime(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -
     """Draw the map of both sides' errors.
 
     Args:
-        lab: where the nets are kept, or else trained, if there is no record.
+        lab: the laboratory that has the nets, or trains them, if there is no record.
         path: the PNG to write.
-        record: of the claim, as it is kept.
+        record: the kept record of the claim.
     """
     from twofold.claims.plots import regime as plots
 

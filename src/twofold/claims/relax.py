@@ -1,26 +1,28 @@
-"""Claim (talk 29:14): top-down information relaxes into lower layers, diluted in each by what comes from below. So it
-gets through a few layers and not through a hundred; seeing the same image again carries it further (back-relaxation).
+"""Claim (talk 29:14): top-down information relaxes into lower layers, diluted in each by bottom-up input. So it gets
+through a few layers and not through a hundred; seeing the same image again carries it further (back-relaxation).
 
 Nets of several depths learn for a few epochs from a part of the data (full: MNIST, 10,000 images, 300 units a layer,
-depths 2 to 10; smoke: digits, depths 2 to 5). All is then measured on held-out images, in double precision:
+depths 2 to 10; smoke: digits, depths 2 to 5). The measurements are made on held-out images, in double precision:
 
-* influence: a net settles under the right label, which then becomes a wrong one. The influence on a layer after t more
-  iterations is how far its state has moved from where it would have been, relative to its length, mean over images:
-  ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, a map of layer by time. Once it has settled, the ratio of a layer's to that
-  of the layer above is fitted as one number for a net (a line through the logarithms), and so is the speed of the
-  front: layers per iteration at which half of the influence that a layer ends with arrives. A net that has learned
-  nothing is measured too.
-* presentations: a copy of the deepest net learns from one image again and again, positive with its label, negative with
-  the wrong one; then the same influence, on this image. Mean over several images, each with a copy of its own. Each
-  presentation is one plain step of the recipe's rate: no smoothing, no decay and no peers, whose term is a mean over
-  many images.
+* influence: a net settles under the right label, which is then replaced by a wrong one. The influence on a layer after
+  t more iterations is the distance of its state from where it would have been, relative to its length, mean over
+  images: ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, a map of layer by time. The ratio of the settled influence on a
+  layer to that on the layer above is fitted as one number for a net (a line through the logarithms). So is the speed of
+  the front: the layers per iteration at which half of each layer's final influence arrives. An untrained net is
+  measured too.
+* presentations: a copy of the deepest net learns from one image again and again, as a positive case with its label and
+  as a negative case with the wrong one; then the same influence is measured on this image. The result is a mean over
+  several images, each with a copy of its own. Each presentation is one plain step at the recipe's rate: no smoothing,
+  no decay and no peer normalization, whose term is a mean over many images.
 * trace: the same with presentations of 3 iterations, in which activity alone cannot get lower than three layers. Two
   copies learn, one with the label right and another wrong, one with the two exchanged; each then looks at the image
-  once more, for 3 iterations, under what it takes for right. How far apart their states end, relative to their length.
-  A pair of cases teaches a layer by the difference between them, which comes down three layers in each presentation;
-  the weights that it changes then act on three more. So six is the most that any number of them can reach.
-* twin: nets of the same layers, trained by backprop. By how much the loss changes with a relative change of a layer's
-  activity, ‖∂loss/∂a‖ ‖a‖, mean over images, the top hidden layer's being 1: what reaches each layer at once.
+  once more, for 3 iterations, under the label that is right for it. The trace is the distance between their final
+  states, relative to their length. A layer learns from the difference within a pair of cases, which comes down three
+  layers in each presentation; the weights that it changes then act on three more. So six layers are the most that any
+  number of such presentations can reach.
+* twin: nets of the same layers, trained by backprop. The figure is how much the loss changes with a relative change of
+  a layer's activity, ‖∂loss/∂a‖ ‖a‖, mean over images, relative to the top hidden layer: this reaches each layer at
+  once.
 
 A layer is reached where the influence is at least 1 % of its state's length.
 
@@ -64,13 +66,13 @@ from twofold.normalize import normalize
 
 @dataclass(frozen=True)
 class Depth:
-    """What was measured of the nets of one depth; layers from the lowest upwards.
+    """Measurements on the nets of one depth, with layers from the lowest upwards.
 
     Attributes:
-        influence: of the label on each layer at each iteration, ``(layers, iterations)``.
-        untrained: the same before learning.
-        gradient: of the twin by hidden layer, the top one's being 1.
-        errors: of the trained net and of its twin, in percent.
+        influence: influence of the label on each layer at each iteration, ``(layers, iterations)``.
+        untrained: the same influence before learning.
+        gradient: sensitivity of the twin's loss by hidden layer, relative to the top one.
+        errors: errors of the trained net and of its twin, in percent.
     """
 
     influence: Tensor
@@ -81,13 +83,13 @@ class Depth:
 
 @dataclass(frozen=True)
 class Study:
-    """All that the claim and its picture need.
+    """All measurements that the claim and its picture need.
 
     Attributes:
-        depths: by number of hidden layers.
+        depths: measurements by number of hidden layers.
         presented: numbers of presentations.
-        influence: settled, of the deepest net, after each of them, ``(numbers, layers)``.
-        trace: of the label in the deepest net, after as many brief ones, ``(numbers, layers)``.
+        influence: settled influence in the deepest net after each of these numbers, ``(numbers, layers)``.
+        trace: trace of the label in the deepest net after as many brief presentations, ``(numbers, layers)``.
     """
 
     depths: dict[int, Depth]
@@ -160,8 +162,11 @@ def examine(lab: Lab) -> Study:
 
 
 def settings(lab: Lab, depth: int) -> tuple[RecurrentRecipe, BackpropRecipe]:
-    """The recipes of a depth. There are more iterations than layers, so that the label can get to the first one; the
-    slow test judges by the first three at which it can have."""
+    """Return the recipe of a depth and its twin.
+
+    There are more iterations than layers, so that the label can get to the first layer; the slow test uses the first
+    three iterations at which it can have got there.
+    """
     recipe, twin = lab.short_settling()
     units, epochs = lab.pick(smoke=(50, 2), full=(300, 3))
     narrow = replace(
@@ -179,7 +184,7 @@ def settings(lab: Lab, depth: int) -> tuple[RecurrentRecipe, BackpropRecipe]:
 
 
 def _data(lab: Lab) -> tuple[Dataset, Tensor, Tensor]:
-    """What the nets learn from, with the images that the recipes hold out; and those, in double, that measure."""
+    """Return the data of the nets, including held-out images, and the images to measure on, in double precision."""
     recipe, _ = settings(lab, 2)
     whole = lab.data(recipe.data)
     count, measured = lab.pick(smoke=(1000, 30), full=(11_000, 200))
@@ -189,7 +194,7 @@ def _data(lab: Lab) -> tuple[Dataset, Tensor, Tensor]:
 
 
 def _double(net: Recurrent) -> Recurrent:
-    """A copy of a net on the CPU, with products in double: the influence gets smaller than rounding in any other."""
+    """Copy a net to the CPU in double precision, since influence can be smaller than the rounding of other types."""
     copied = copy.deepcopy(net).cpu().double()
     copied.set_precision("fp32")
     return copied
@@ -199,7 +204,7 @@ def _double(net: Recurrent) -> Recurrent:
 
 
 def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
-    """‖∂loss/∂a‖ ‖a‖ of each hidden layer's activity a, mean over images, the top one's being 1.
+    """Return ‖∂loss/∂a‖ ‖a‖ for each hidden layer's activity a, mean over images, relative to the top layer.
 
     Args:
         twin: the net.
@@ -207,7 +212,7 @@ def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
         labels: ``(batch,)``.
 
     Returns:
-        By layer, from the lowest upwards.
+        One number for each layer, from the lowest upwards.
     """
     weights = [(layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()) for layer in twin.stack]
     activities = [normalize(images.double().flatten(1))]
@@ -251,9 +256,9 @@ def draw_relax(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) ->
     """Draw how far the label gets: by iterations, by presentations, by depth, beside the twin's error and gradient.
 
     Args:
-        lab: where the nets are kept, or else trained.
+        lab: the laboratory that has the nets, or trains them.
         path: the PNG to write.
-        record: of the claim; not used, since it has the maps of one depth only.
+        record: the record of the claim; not used, since it has the map of one depth only.
     """
     from twofold.claims.plots import relax as plots
 

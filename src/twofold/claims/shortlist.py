@@ -1,11 +1,11 @@
 """Claim (talk 13:27): with a thousand labels, the fast test gives a shortlist of about five, and the slow test decides.
 
 The task is synthetic, since it needs many labels: each class is a random smooth glyph, each image its glyph with
-Gaussian noise on every pixel, always the same images. smoke: 500 classes of 12 x 12 pixels. full: 1000 classes.
+Gaussian noise on every pixel; the set of images is fixed. smoke: 500 classes of 12 x 12 pixels. full: 1000 classes.
 
-Settings for many labels, found on this task: one layer; the label as strong in the input as the image; pairs of
-positive and negative data compared with each other (symba) at a high temperature. The logistic on single cases
-learns next to nothing here, since hardly any label is in a batch twice.
+The settings for many labels were found on this task: one layer; a label as strong in the input as the image; pairs of
+positive and negative data compared with each other (symba) at a high temperature. The logistic objective on single
+cases learns next to nothing here, since hardly any label occurs twice in a batch.
 
 Rule: the shortlist of 5 errs at most 0.3 points more often than the slow test, at under 2 % of its passes, and the
 slow error is at most 5 %.
@@ -71,13 +71,13 @@ def shortlist(lab: Lab) -> Finding:
 
 
 def glyphs(classes: int, train: int, test: int, side: int = 12, noise: float = 0.2) -> Dataset:
-    """Noisy images ``(cases, 1, side, side)`` of random smooth glyphs, one glyph a class, the same at every call.
+    """Make noisy images ``(cases, 1, side, side)`` of random smooth glyphs, one per class, the same at every call.
 
     Args:
-        classes: how many there are.
+        classes: number of classes.
         train, test: numbers of images; their classes are drawn uniformly.
-        side: pixels.
-        noise: standard deviation of the noise on each pixel, before values are cut to 0 ... 1.
+        side: height and width in pixels.
+        noise: standard deviation of the noise on each pixel, before values are clamped to 0 ... 1.
     """
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(classes, 1, side // 2, side // 2, generator=generator)

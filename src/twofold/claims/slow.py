@@ -1,6 +1,6 @@
 """Claim (talk 13:14): running the net once for each label and taking that of highest goodness is better, but slower.
 
-Read from the nets of the claim `mnist` (smoke: two seeds of a small net on digits; full: three seeds of the recipe).
+Measured on the nets of the claim `mnist` (smoke: two seeds of a small net on digits; full: three seeds of the recipe).
 
 Rule: the mean error of the slow test is at most that of the fast test.
 """

@@ -1,21 +1,23 @@
 """Claim (talk 17:56): what an ambiguous shape is taken for depends on its context, by way of top-down input.
 
 A recurrent net learns three-letter words with Forward-Forward: pixels at the bottom, the word at the top, right in
-positive data, wrong in negative. A third of its first layer sees one letter each, and nothing of the others except by
-what comes down from the second layer, which sees all; no layer sees itself. The middle letter of a training word is
-often faint, so that context is of use. High activity is the goodness: top-down input then adds to what it foresees.
-With low activity (reported beside it) it takes away from it, and what is left says less about the letter.
+positive data, wrong in negative. Each third of its first-layer units sees one letter, and gets information about the
+others only through top-down input from the second layer, which sees all; no layer has lateral input. The middle letter
+of a training word is often faint, so that context is useful. The goodness is high activity: top-down input then adds to
+the activity that it predicts. With low activity (also reported) it subtracts from it, and what is left says less about
+the letter.
 
-Then T?E and C?T are shown, with pixel for pixel the same shape between H and A in both. A logistic regression reads H
-or A from the first-layer units that see the middle letter, at fixed length among themselves. It was fitted once, to
-their states after the bottom-up pass alone, over renderings of the 18 words apart from THE and CAT with an H or an A
-in the middle; the same one reads settled states. How far the shape's stems lean is set for each font on renderings with
-the training seed, so that the median bottom-up reading is neither; the test renderings are fresh, and shown clearly.
+Then T?E and C?T are shown, both with the same shape between H and A, pixel for pixel. A logistic regression reads H or
+A from the first-layer units that see the middle letter, normalized among themselves. It is fitted once, to their states
+after the bottom-up pass alone, on renderings of the 18 words with an H or an A in the middle other than THE and CAT;
+the same regression reads the settled states. How far the shape's stems lean is set for each font, on renderings with a
+seed of their own, so that the median bottom-up reading is neither; the test renderings are fresh, and not faint.
 
-No word is given at the test: what the net itself believes is fed to the top, softmax · strength, after the bottom-up
-pass and after every iteration. Reported beside it are a neutral top, a read-out fitted to settled states, and what
-becomes of a clear A in T.E and a clear H in C.T. The twins: the same net without top-down input, which trains and
-settles in the same way, and a feedforward net of the same layers and fields, trained by backprop, which has no after.
+No word is given in the test: the net's own belief, softmax · strength, is fed to the top after the bottom-up pass and
+after every iteration. Also reported are the readings with a neutral top, with a read-out fitted to settled states, and
+of a clear A in T.E and a clear H in C.T. The twins are the same net without top-down input, which trains and settles in
+the same way, and a feedforward net of the same layers and fields, trained by backprop, which has no state after
+settling.
 
 Rule: after 8 iterations, H is read in T?E and A in C?T, each in at least 90 % of the renderings, and each in 35 to 65 %
 before; without top-down input both stay in 35 to 65 %.
@@ -30,12 +32,11 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, percent
@@ -51,14 +52,17 @@ from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recurrent import recurrent
 from twofold.training.trainer import Trainer
 
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
 WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
-"""What the read-out is fitted to."""
+"""The words that the read-out is fitted to."""
 
 CONTEXTS = ("T?E", "C?T")
 """In the first the shape in the middle should be read as an H, in the second as an A."""
 
 RENDERINGS = {"smoke": 100, "full": 300}
-"""Test renderings of each context, by size."""
+"""Number of test renderings of each context, by size."""
 
 READ_SEED, TEST_SEED = 1000, 2000
 
@@ -104,20 +108,20 @@ def top_down(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
-    """The recipe of this size, and what it learns from."""
+    """Return the recipe of this size, and the data that it learns from."""
     small = replace(words, widths=(180, 180), epochs=8, temperature=9.0)
     recipe, renderings = lab.pick(smoke=(small, 60), full=(words, 600))
     return recipe, letters.load(renderings, 20, recipe.seed)
 
 
 def fields(units: int) -> Tensor:
-    """Which pixels each first-layer unit sees, ``(units, pixels)``: a third of the units sees one cell each."""
+    """Return the pixels that each first-layer unit sees, ``(units, pixels)``: each third of the units sees one cell."""
     cell = (torch.arange(3 * letters.CELL) // letters.CELL).repeat(letters.CELL)
     return (3 * torch.arange(units) // units)[:, None] == cell
 
 
 def middle(activity: Tensor) -> Tensor:
-    """Of a first layer's units ``(rows, units)``, those that see the middle letter, at fixed length."""
+    """Return those first-layer units, of ``(rows, units)``, that see the middle letter, normalized."""
     return normalize(activity.float().chunk(3, 1)[1])
 
 
@@ -147,7 +151,7 @@ def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
 
 
 def look(net: Recurrent, renderings: int) -> dict[str, Any]:
-    """What is read from the units that see the middle letter, in percent of the test renderings."""
+    """Read the letter from the units that see the middle, in percent of the test renderings."""
 
     def states(images: Tensor, belief: bool = True) -> list[Tensor]:
         return list(settle(net, images, belief))
@@ -168,25 +172,25 @@ def look(net: Recurrent, renderings: int) -> dict[str, Any]:
 
 
 def reader(net: Recurrent) -> LogisticRegression:
-    """What tells H (above 0) from A in the units that see the middle letter, fitted after the bottom-up pass alone."""
+    """Fit the read-out that tells H (above 0) from A in the middle letter's units after the bottom-up pass alone."""
     images, truth = _clear()
     return _fit(next(settle(net, images)), truth)
 
 
 def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> list[Tensor]:
-    """T?E and C?T, each ``(renderings, 1, 16, 48)``: in the middle, pixel for pixel, the same calibrated shapes."""
+    """Render T?E and C?T, each ``(renderings, 1, 16, 48)``, with the same calibrated shapes in the middle."""
     openings = calibrate(lambda images: next(settle(net, images)), readout)
     return [letters.render([text] * renderings, TEST_SEED, openings)[0] for text in CONTEXTS]
 
 
 @torch.no_grad()
 def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tensor]:
-    """The units that see the middle letter after the bottom-up pass and after each iteration, ``(cases, units)``.
+    """Yield the units that see the middle letter, ``(cases, units)``, after the bottom-up pass and each iteration.
 
     Args:
         net: the net.
         images: ``(cases, 1, 16, 48)``.
-        belief: what the net believes is fed to the top; else no word is.
+        belief: whether the net's own belief is fed to the top; otherwise the neutral label is.
     """
     frame = net.images(images.to(net.stack[0].bias.device))
     state: State = net.start(frame)
@@ -200,17 +204,21 @@ def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tens
 
 
 def _clear() -> tuple[Tensor, NDArray[np.int64]]:
-    """Renderings for the read-out, and whether their middle letter is an H."""
+    """Return renderings for the read-out, and whether their middle letter is an H."""
     texts = WORDS * 30
     return letters.render(texts, READ_SEED)[0], np.array([text in letters.H_WORDS for text in texts], dtype=np.int64)
 
 
 def _fit(activity: Tensor, truth: NDArray[np.int64]) -> LogisticRegression:
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(C=0.1, max_iter=2000).fit(activity.numpy(), truth)
 
 
 def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -> list[float]:
-    """For each font the opening at which the median bottom-up reading is neither H nor A, on training renderings.
+    """Find for each font the opening at which the median bottom-up reading is neither H nor A.
+
+    The renderings have a seed of their own.
 
     Args:
         states: images -> the units that see the middle letter after the bottom-up pass.
@@ -230,7 +238,7 @@ def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -
 
 
 def _shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], at: int) -> dict[str, float]:
-    """Percent of the renderings of T?E that are read H, and of C?T that are read A, at an iteration."""
+    """Return the percentage of renderings of T?E that are read as H, and of C?T as A, at an iteration."""
     first, second = (readout.decision_function(each[at].numpy()) > 0 for each in states)
     return {"H in T?E %": percent(float(first.mean())), "A in C?T %": percent(1 - float(second.mean()))}
 
@@ -239,7 +247,7 @@ def _shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], at:
 
 
 def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, renderings: int) -> dict[str, float]:
-    """What is read from the twin's units that see the middle letter. It has no top-down input, and so no after."""
+    """Read the letter from the twin's units that see the middle; without top-down input there is nothing to settle."""
     twin: BackpropRecipe = replace(words_twin, widths=recipe.widths, epochs=min(words_twin.epochs, recipe.epochs))
     above = [Full(upper, lower) for lower, upper in itertools.pairwise(twin.widths)]
     connectivity = [Masked(fields(twin.widths[0])), *above]
@@ -269,9 +277,9 @@ def draw_top_down(lab: Lab, path: Path, record: Mapping[str, Any] | None = None)
     """Draw what the shape is read as at each iteration, by the net and by the one without top-down input.
 
     Args:
-        lab: where the nets are kept, or else trained.
+        lab: the laboratory that has the nets, or trains them.
         path: the PNG to write.
-        record: of the claim; not used, since it has the first and the last iteration only.
+        record: the record of the claim; not used, since it has the first and the last iteration only.
     """
     from twofold.claims.plots import top_down as plots
 

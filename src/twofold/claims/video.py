@@ -1,20 +1,21 @@
 """Claim (talk 19:31): a still image can be treated as a dull video by a recurrent net that is greedy in time: it learns
 from every frame, and no derivative goes through time.
 
-First the error of such a net on held-out images (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten epochs, the twin's
-eight, the last 10,000 training images held out).
+First, the error of such a net on held-out images is measured (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten
+epochs, eight for the twin, the last 10,000 training images held out).
 
-Then what greediness costs: small nets (full: 2 x 200, 10,000 images, four epochs; smoke: 2 x 50, two epochs; two seeds)
-learn with the greedy rule and with the derivative of the same objective,
+Then the cost of greediness is measured: small nets (full: 2 x 200, 10,000 images, four epochs; smoke: 2 x 50, two
+epochs; two seeds) learn with the greedy rule and with the derivative of the same objective,
 
     ½ · mean over pairs and iterations of Σ over layers of loss(goodness⁺ - θ, goodness⁻ - θ),
 
 carried through all iterations by autograd, from the bottom-up pass on. It crosses layers as well, since a layer's state
-is its neighbors' input an iteration later. All else is alike: first weights, order of the images, negatives, peers,
-rate and updates, products in float32. For both: slow error, seconds of the training, and the memory that a batch needs
-in order to learn: what autograd keeps of all iterations, and what the greedy rule keeps of one (it can learn from one
-at a time; the recipe's ``window`` takes several together, which is faster). For a trained net, the cosine between the
-two gradients of a layer's weights, for the loss of each iteration alone.
+is its neighbors' input an iteration later. Everything else is the same: initial weights, order of the images,
+negatives, peer normalization, rate and updates, products in float32. Reported for both are the slow error, the seconds
+of the training, and the memory that a batch needs for learning: what autograd keeps of all iterations, and what the
+greedy rule keeps of one (it can learn from one at a time; the recipe's ``window`` takes several together, which is
+faster). For a trained net, the cosine between the two gradients of a layer's weights is reported, for the loss of each
+iteration alone.
 
 Rule: the slow error of the greedy net is at most 4 % (smoke: 8 %).
 """
@@ -81,7 +82,7 @@ def video(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
-    """The recipe of the small nets, and what they learn from and are tested on: all images at every epoch."""
+    """Return the recipe of the small nets, which see all images in every epoch, and their data."""
     recipe, _ = lab.short_settling()
     units, count, epochs = lab.pick(smoke=(50, 800, 2), full=(200, 10_000, 4))
     temperature = recipe.temperature * units / recipe.widths[0]
@@ -91,7 +92,7 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
 
 
 def taught(lab: Lab, kind: type[Recurrent], recipe: RecurrentRecipe, part: Dataset) -> tuple[Recurrent, float]:
-    """A trained small net, and the seconds that it took."""
+    """Return a trained small net, and the seconds that its training took."""
     plain = RecurrentTraining.build(recipe, part.form)
     net = kind(part.pixels, recipe.widths, part.classes, plain.stack[0].rule, **_options(recipe))
     net.load_state_dict(plain.state_dict())
@@ -112,12 +113,12 @@ def _options(recipe: RecurrentRecipe) -> dict[str, Any]:
 
 
 class Unrolled(NamedTuple):
-    """A net in front of a video, with the graph of all that autograd is to know.
+    """The course of a net through a video, with the graph that autograd needs.
 
     Attributes:
         losses: ½ · mean over pairs of Σ over layers of the loss, ``(iterations,)``.
-        steps: by iteration and layer.
-        state: after the last frame.
+        steps: each step, by iteration and layer.
+        state: the state after the last frame.
     """
 
     losses: Tensor
@@ -126,13 +127,13 @@ class Unrolled(NamedTuple):
 
 
 def unroll(net: Recurrent, video: Iterable[Source], top: CachedInput, *, through_time: bool) -> Unrolled:
-    """Watch a video with weights that ask for their gradient.
+    """Run a net through a video with weights that require gradients.
 
     Args:
         net: the net; its layers' parameters must require gradients.
-        video: frame after frame; the first one starts the layers, bottom-up.
+        video: the frames in order; the first one starts the layers, bottom-up.
         top: labels of all cases, ``(2 batch, classes)``, positive ones first.
-        through_time: whether states carry derivatives to the next iteration. Without, the derivatives of the losses are
+        through_time: whether states carry derivatives to the next iteration. If not, the derivatives of the losses are
             those of the greedy rule.
     """
     cases = len(top.rows)
@@ -155,7 +156,7 @@ def unroll(net: Recurrent, video: Iterable[Source], top: CachedInput, *, through
 
 
 def _respond(layer: RecurrentLayer, sources: dict[str, Source], before: Tensor | None, damping: float) -> LayerState:
-    """As ``layer.respond``, without the products that it keeps from call to call: those have no graph."""
+    """Respond as ``layer.respond`` does, but without the products that it keeps between calls, which have no graph."""
     total: Tensor = layer.bias
     for name, source in sources.items():
         total = layer.connectivity[name].times(layer.weights[name], _rows(source), total)
@@ -163,7 +164,7 @@ def _respond(layer: RecurrentLayer, sources: dict[str, Source], before: Tensor |
 
 
 def _loss(layer: RecurrentLayer, settled: LayerState) -> Tensor:
-    """½ · mean over pairs of loss(g⁺ - θ, g⁻ - θ); the half belongs to the slope of goodness."""
+    """Return ½ · mean over pairs of loss(g⁺ - θ, g⁻ - θ); the ½ is that in the slope of goodness."""
     positive, negative = (settled.goodness - layer.threshold).chunk(2)
     return 0.5 * layer.rule.objective.loss(positive, negative, layer.temperature).mean()
 
@@ -173,7 +174,7 @@ def _rows(source: Source) -> Tensor:
 
 
 class ThroughTime(Recurrent):
-    """The same net, but learning with the derivative through all iterations, and so through all layers."""
+    """A recurrent net that learns with the derivative through all iterations, and so through all layers."""
 
     def __init__(self, inputs: int, widths: tuple[int, ...], classes: int, rule: Rule, **options: Any) -> None:
         super().__init__(inputs, widths, classes, rule, **options)
@@ -191,8 +192,11 @@ class ThroughTime(Recurrent):
         first: int = 1,
         window: int = 8,
     ) -> VideoResult:
-        """Learn as the greedy net does, from the first frame on, with pairs that all count the same. The bottom-up pass
-        is done again, since derivatives go through it as well; memory grows with the video."""
+        """Learn as the greedy net does, from the first frame on, with equal weights for all pairs.
+
+        The bottom-up pass is repeated, since derivatives go through it as well. Memory grows with the length of the
+        video.
+        """
         with torch.enable_grad():
             unrolled = unroll(self, video, top, through_time=True)
             gradients = torch.autograd.grad(-unrolled.losses.mean(), list(self.layers.parameters()))
@@ -216,7 +220,7 @@ class ThroughTime(Recurrent):
 
 
 def memory(net: Recurrent, part: Dataset, recipe: RecurrentRecipe, iterations: int, *, through_time: bool) -> int:
-    """Bytes that autograd keeps of a batch, beside the weights: of all iterations, or of one where time is left out."""
+    """Return the bytes that autograd keeps of a batch, besides the weights: of all iterations, or of a single one."""
     net.layers.requires_grad_()
     frame, top = _batch(net, part, recipe.batch)
     known = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
@@ -237,8 +241,10 @@ def memory(net: Recurrent, part: Dataset, recipe: RecurrentRecipe, iterations: i
 
 
 def cosines(net: Recurrent, part: Dataset, recipe: RecurrentRecipe) -> Tensor:
-    """Between a layer's weight gradient by the greedy rule and through time, ``(layers, iterations)``, each for the
-    loss of one iteration alone, over a batch of held-out images."""
+    """Return the cosine between a layer's gradients by the greedy rule and through time, ``(layers, iterations)``.
+
+    Each is for the loss of one iteration alone, over a batch of held-out images.
+    """
     net.layers.requires_grad_()
     frame, top = _batch(net, part, recipe.batch)
     each = []
@@ -256,7 +262,7 @@ def _gradient(loss: Tensor, layer: RecurrentLayer) -> Tensor:
 
 
 def _batch(net: Recurrent, part: Dataset, size: int) -> tuple[CachedInput, CachedInput]:
-    """Held-out images, and at the top their labels, then as many wrong ones, each the next class."""
+    """Return held-out images and, for the top, their labels followed by as many wrong ones, each the next class."""
     device = net.stack[0].bias.device
     images, labels = part.test_images[:size].to(device), part.test_labels[:size].to(device)
     return net.images(images), net.top(torch.cat([labels, (labels + 1) % net.classes]))

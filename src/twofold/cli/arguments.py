@@ -1,4 +1,4 @@
-"""The arguments of each command as a dataclass, and how the words of a command line become one."""
+"""The arguments of each command as a dataclass, and the parser that fills one from the words of a command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twofold.errors import SettingError, unknown
 T = TypeVar("T")
 
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-"""A run folder, given without a name in front."""
+"""A run folder, given as a positional argument."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Where:
     Attributes:
         device: auto takes the GPU where there is one.
         precision: of the matrix products; auto takes bf16 where the processor has fast instructions for it.
-        data_dir: folder with data sets, looked into first.
+        data_dir: folder with data sets, looked in first.
         json: end with one JSON object on the last line.
     """
 
@@ -43,10 +43,10 @@ class Training(Where):
     """Options of a training.
 
     Attributes:
-        run: the run folder; otherwise runs/RECIPE-seedN, with a number behind it where that exists.
+        run: the run folder; by default runs/RECIPE-seedN, with a number appended if that exists.
         resume: go on from the last checkpoint of the run folder.
         with_twin: train the backprop twin too, into RUN/twin: same data, net, batch, jitter and seed, its own rate.
-        offload: layers at rest lie on disk beside the run folder, for nets that are deeper than memory.
+        offload: keep layers that are not in use on disk beside the run folder, for nets too deep for memory.
         pictures: draw the pictures at the end.
     """
 
@@ -64,8 +64,8 @@ class Eval(Where):
     Attributes:
         run: the run folder.
         test: slow (goodness of every label), fast (one pass, softmax), settled (after settling, softmax), shortlist
-            (slow among the fast test's best), both (slow and fast have the same say), or all that the net has.
-        shortlist: labels that the fast test hands to the slow one.
+            (slow among the fast test's best), both (slow and fast with equal weight), or all that the net has.
+        shortlist: number of labels that the fast test passes to the slow one.
     """
 
     run: RunPath = dataclasses.field(kw_only=True)
@@ -75,7 +75,7 @@ class Eval(Where):
 
 @dataclass(frozen=True)
 class Predict:
-    """Name what is in a picture. It must have the size of the training images; colors become grey where those are grey.
+    """Classify a picture. It must have the size of the training images; it is made grey if those are grey.
 
     Attributes:
         run: the run folder.
@@ -94,7 +94,7 @@ class Plot:
 
     Attributes:
         run: the run folder.
-        data_dir: folder with data sets, looked into first.
+        data_dir: folder with data sets, looked in first.
         json: end with one JSON object on the last line.
     """
 
@@ -105,11 +105,11 @@ class Plot:
 
 @dataclass(frozen=True)
 class DataGet:
-    """Find or download a data set, check it and say what it is.
+    """Find or download a data set, check it and describe it.
 
     Attributes:
-        name: of the data set.
-        data_dir: folder to look into first, and to download to.
+        name: name of the data set.
+        data_dir: folder to look in first, and to download to.
         json: end with one JSON object on the last line.
     """
 
@@ -122,8 +122,8 @@ class DataGet:
 class Claims:
     """The ledger of claims.
 
-    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws the picture of one that has it: top-down,
-    moving, relax or regime.
+    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws the picture of a claim that has one:
+    top-down, moving, relax or regime.
 
     Attributes:
         results: folder with the committed results.
@@ -139,10 +139,10 @@ class ClaimsRun(Where):
     """Run one claim's experiment.
 
     Attributes:
-        id: of the claim, see `twofold claims`.
-        size: smoke takes seconds and the embedded data, full is the real thing.
-        runs: folder of the trainings, which claims share and which go on where they were interrupted.
-        results: folder that the record of a full size goes to.
+        id: id of the claim, see `twofold claims`.
+        size: smoke takes seconds on the embedded data, full is the real thing.
+        runs: folder of the trainings, which claims share and which continue where they were interrupted.
+        results: folder to which the record is written at full size.
     """
 
     id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
@@ -156,11 +156,11 @@ class ClaimsDraw(Where):
     """Draw the picture of a claim: top-down, moving, relax or regime.
 
     Attributes:
-        id: of the claim.
+        id: id of the claim.
         size: smoke draws small nets on the embedded data, full the real thing.
-        runs: folder of the trainings; what the picture needs and is not there is trained.
+        runs: folder of the trainings; nets that the picture needs and that are not there are trained.
         results: folder of the records, from which regime is drawn at full size.
-        out: the PNG to write; otherwise ID.png, at full size in docs/pictures where that exists, else in --runs.
+        out: the PNG to write; by default ID.png, at full size in docs/pictures if that exists, else in --runs.
     """
 
     id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
@@ -175,17 +175,17 @@ class Bench(Where):
     """Options of a benchmark.
 
     Attributes:
-        folder: where the record NAME.json and the picture NAME.png go, in place of older ones.
+        folder: folder for the record NAME.json and the picture NAME.png, which replace older ones.
     """
 
     folder: Path = Path("runs/bench")
 
 
 def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None) -> T:
-    """The words of a command line as a dataclass.
+    """Parse the words of a command line into a dataclass.
 
     Raises:
-        SettingError: a word is no field (the nearest is suggested) or has a value of the wrong kind.
+        SettingError: a word is not a field (the nearest is suggested), or a value is of the wrong kind.
     """
     options: dict[str, Any] = {"default": default} if default is not None else {}
     said = io.StringIO()
@@ -213,7 +213,7 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
 
 
 def _first_paragraph(box: str) -> str:
-    """The first paragraph of an error of tyro's, in one line: it stands in a box, or, in a pipe, under a rule."""
+    """Put the first paragraph of an error of tyro's, which is in a box or, in a pipe, under a rule, on one line."""
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first line is a title
 
     def is_rule(line: str) -> bool:

@@ -1,21 +1,21 @@
-"""What each command does: it calls, prints, and computes nothing."""
+"""The commands. They call the library and print the results; they compute nothing themselves.
+
+A module that only some commands need is imported inside them, so that each command starts quickly.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twofold import benchmarks, data, machine, recipes
-from twofold import claims as ledger
+from twofold import data, machine, recipes
 from twofold.cli import report
 from twofold.cli.arguments import Bench, Claims, ClaimsDraw, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
-from twofold.cli.image_file import read_picture
-from twofold.cli.progress import Bar
 from twofold.errors import SettingError
 from twofold.nets.net import evaluate as test
 from twofold.training import run
@@ -25,7 +25,7 @@ from twofold.training.result import Result
 def train(words: Sequence[str]) -> None:
     """Train a recipe, test it and draw its pictures."""
     if not words or words[0].startswith("-"):
-        print(f"usage: twofold train RECIPE [--field value ...]\n\nRecipes\n{recipe_lines()}")
+        print(f"usage: twofold train RECIPE [--field value ...]\n\nRecipes\n{report.recipes()}")
         if words[:1] in (["--help"], ["-h"]):
             return
         raise SettingError("twofold train needs the name of a recipe: try `twofold train digits`")
@@ -39,6 +39,8 @@ def train(words: Sequence[str]) -> None:
 
 
 def _train(name: str, recipe: Any, options: Training) -> None:
+    from twofold.cli.progress import Bar
+
     dataset = data.load(recipe.data, options.data_dir)
     folder = options.run or _free_folder(f"{name}-seed{recipe.seed}", options.resume)
     twin_name, twin = recipes.twin_of(name), None
@@ -71,7 +73,7 @@ def _train(name: str, recipe: Any, options: Training) -> None:
 
 
 def _free_folder(name: str, resume: bool) -> Path:
-    """``runs/name``, or with a number behind it: to resume the last that exists, else the first that does not."""
+    """Return ``runs/name``, or with a number appended: the first free folder or, to resume, the last used one."""
     number, folder = 1, Path("runs") / name
     while (following := folder if number == 1 else Path("runs") / f"{name}-{number}").exists():
         number += 1
@@ -100,6 +102,8 @@ def evaluate(words: Sequence[str]) -> None:
 
 def predict(words: Sequence[str]) -> None:
     """Classify one picture with every test."""
+    from twofold.cli.image_file import read_picture
+
     options = parse(Predict, words, "predict")
     loaded = run.load(options.run)
     if "shape" not in loaded.form:
@@ -147,6 +151,8 @@ def data_get(words: Sequence[str]) -> None:
 
 def claims(words: Sequence[str]) -> None:
     """List the ledger, run a claim or draw it."""
+    from twofold import claims as ledger
+
     if words[:1] == ["run"]:
         _run_claim(parse(ClaimsRun, words[1:], "claims run"))
     elif words[:1] == ["draw"]:
@@ -158,6 +164,9 @@ def claims(words: Sequence[str]) -> None:
 
 
 def _run_claim(wanted: ClaimsRun) -> None:
+    from twofold import claims as ledger
+    from twofold.cli.progress import Bar
+
     record = ledger.run(
         wanted.id,
         wanted.size,
@@ -175,6 +184,9 @@ def _run_claim(wanted: ClaimsRun) -> None:
 
 
 def _draw_claim(wanted: ClaimsDraw) -> None:
+    from twofold import claims as ledger
+    from twofold.cli.progress import Bar
+
     pictures = Path("docs/pictures")
     folder = pictures if wanted.size == "full" and pictures.is_dir() else wanted.runs
     path = ledger.draw(
@@ -194,9 +206,11 @@ def _draw_claim(wanted: ClaimsDraw) -> None:
 
 
 def bench(words: Sequence[str]) -> None:
-    """Run a benchmark, keep its record and draw it."""
+    """Run a benchmark, write its record and draw it."""
+    from twofold import benchmarks
+
     if not words or words[0].startswith("-"):
-        print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{benchmark_lines()}")
+        print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{report.benchmarks()}")
         if words[:1] in (["--help"], ["-h"]):
             return
         raise SettingError("twofold bench needs the name of a benchmark: try `twofold bench epoch`")
@@ -216,18 +230,12 @@ def bench(words: Sequence[str]) -> None:
         print(json.dumps(record))
 
 
-def benchmark_lines() -> str:
-    """The benchmarks, a line each."""
-    said = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in benchmarks.BENCHMARKS.items()}
-    return "\n".join(f"  {name:14} {line}" for name, line in said.items())
-
-
-def recipe_lines() -> str:
-    """The recipes that have a twin, a line each."""
-
-    lines = []
-    for name, recipe in recipes.RECIPES.items():
-        if recipes.twin_of(name):
-            widths = " x ".join(str(width) for width in recipe.widths)
-            lines.append(f"  {name:24} {recipe.data}, layers of {widths}, {recipe.epochs} epochs")
-    return "\n".join(lines)
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "train": train,
+    "eval": evaluate,
+    "predict": predict,
+    "plot": plot,
+    "data": data_get,
+    "claims": claims,
+    "bench": bench,
+}

@@ -1,4 +1,4 @@
-"""A picture file as a tensor that a net understands."""
+"""Read a picture file into a tensor for a net."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from twofold.errors import DataError
 
 
 def read_picture(path: Path, shape: tuple[int, int, int]) -> Tensor:
-    """``(1, channels, height, width)`` with pixels in [0, 1].
+    """Read a picture as ``(1, channels, height, width)`` with pixels in [0, 1].
 
     Args:
-        path: any format that Pillow reads.
+        path: a file in any format that Pillow reads.
         shape: (channels, height, width) that the net was trained on.
 
     Raises:
-        DataError: no such file, no picture, or another size.
+        DataError: there is no such file, it is not a picture, or it has the wrong size.
     """
     channels, height, width = shape
     try:

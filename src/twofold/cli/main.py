@@ -1,15 +1,12 @@
-"""The command line: which words call what, and how errors are told."""
+"""The entry point of the command line: the table of commands, the help, and one-line error messages."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 
-from twofold.benchmarks import BENCHMARKS
-from twofold.cli import commands
-from twofold.data import DATASETS
 from twofold.errors import TwofoldError, unknown
 
 HELP = """\
@@ -27,7 +24,7 @@ Train and look
 
 Recipes
 {recipes}
-  each has a twin, RECIPE-twin: the same layers trained by backpropagation
+  RECIPE-twin, where there is one, is the twin: the same layers trained by backpropagation
 
 The talk, claim by claim
   twofold claims                             the ledger: what was claimed, what was measured
@@ -47,39 +44,23 @@ Most commands take --json: the answer is then one JSON object, the last line of 
 A first try that needs no download:  twofold train digits --with-twin
 """
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "train": commands.train,
-    "eval": commands.evaluate,
-    "predict": commands.predict,
-    "plot": commands.plot,
-    "data": commands.data_get,
-    "claims": commands.claims,
-    "bench": commands.bench,
-}
-
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command. The exit code is 0, 1 after an error that is told in one line, or 130 after Ctrl-C."""
+    """Run a command. The exit code is 0, 1 after an error, which is reported in one line, or 130 after Ctrl-C."""
     words = list(sys.argv[1:] if words is None else words)
     try:
         if not words or words[0] in ("--help", "-h", "help"):
-            print(
-                HELP.format(
-                    recipes=commands.recipe_lines(), datasets=", ".join(DATASETS), benchmarks=", ".join(BENCHMARKS)
-                )
-            )
+            _help()
         elif words[0] == "--version":
             print(version("twofold"))
-        elif words[0] not in COMMANDS:
-            raise unknown("command", words[0], COMMANDS)
         else:
-            COMMANDS[words[0]](words[1:])
+            _run(words[0], words[1:])
     except SystemExit:  # the help of a command was printed
         return 0
     except TwofoldError as error:
         print(f"twofold: error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # who read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(
@@ -88,3 +69,19 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         return 130
     return 0
+
+
+def _help() -> None:
+    from twofold.benchmarks import BENCHMARKS
+    from twofold.cli import report
+    from twofold.data import DATASETS
+
+    print(HELP.format(recipes=report.recipes(), datasets=", ".join(DATASETS), benchmarks=", ".join(BENCHMARKS)))
+
+
+def _run(command: str, words: Sequence[str]) -> None:
+    from twofold.cli.commands import COMMANDS
+
+    if command not in COMMANDS:
+        raise unknown("command", command, COMMANDS)
+    COMMANDS[command](words)

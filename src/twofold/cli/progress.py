@@ -1,21 +1,34 @@
-"""Faces of a training on the way: a bar on a terminal, a line an epoch anywhere else. All on stderr."""
+"""Show the progress of a training on stderr: as a bar on a terminal, otherwise as a line now and then."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+EVERY = 5.0
+"""Minimum seconds between two lines if there is no terminal; the line of the last epoch is always printed."""
+
 HIDDEN = {"epoch", "seconds", "rate", "visits"}
 """Metrics that the line of an epoch leaves out."""
 
+MEANING = {
+    "validation_error": "slow, fast, ...: error of each test on the images that are held out",
+    "train_error": "train error: share of the training images that the fast test named wrongly",
+    "loss": "loss: mean cross-entropy",
+    "layers": "goodness +/-: mean goodness of positive and of negative data in each layer, the threshold being 1 "
+    "(where low activity is good, positive data have the lower number)",
+}
+"""The meaning of the metrics in plain words."""
+
 
 def describe(metrics: dict[str, Any]) -> str:
-    """One epoch in a few words: errors, and the goodness of positive and negative data relative to the threshold."""
+    """Describe an epoch in a few words: errors, and goodness of positive and negative data (threshold = 1)."""
     words = []
     for name, value in metrics.items():
         said = name.replace("_", " ")
@@ -32,18 +45,23 @@ def describe(metrics: dict[str, Any]) -> str:
 
 
 class Bar:
-    """A progress bar with errors, goodness and time left; where stderr is no terminal, a line for each epoch.
+    """A progress bar with errors, goodness and time left; if stderr is not a terminal, a line every few seconds.
+
+    An explanation of the numbers is printed before the first line, once for all bars.
 
     Args:
-        title: what is trained.
-        epochs: how many epochs it takes.
+        title: name of the training.
+        epochs: number of epochs.
     """
+
+    explained: ClassVar[set[str]] = set()
 
     def __init__(self, title: str, epochs: int) -> None:
         self.title = title
         self.epochs = epochs
         self.console = Console(stderr=True)
         self.start = time.perf_counter()
+        self.newest = -math.inf
         self.first: float | None = None
         self.bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -79,6 +97,17 @@ class Bar:
         now = time.perf_counter()
         if self.first is None:
             self.first = number - 1
+        if number < self.epochs and now - self.newest < EVERY:
+            return
+        self.newest = now
+        self._explain(metrics)
         left = (now - self.start) / (number - self.first) * (self.epochs - number)
         line = f"{self.title} {number}/{self.epochs} {metrics['seconds']:.1f} s, {left:.0f} s left: {describe(metrics)}"
         print(line, file=sys.stderr, flush=True)
+
+    def _explain(self, metrics: dict[str, Any]) -> None:
+        """Say what numbers mean that no bar has shown before."""
+        new = [name for name in MEANING if name in metrics and name not in self.explained]
+        if new:
+            self.explained.update(new)
+            print("; ".join(MEANING[name] for name in new), file=sys.stderr, flush=True)

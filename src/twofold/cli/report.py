@@ -1,16 +1,18 @@
-"""Results as text for people."""
+"""Format results as text for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from twofold.benchmarks import BENCHMARKS
 from twofold.benchmarks.report import format_percent, format_table
+from twofold.recipes import RECIPES, twin_of
 from twofold.training.result import Result
 
 
 def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
-    """The tests of one net, and each of its layers alone where it has such errors."""
+    """Format the tests of one net, and the errors of its layers alone if it has them."""
     rows = [["test", "error", "forward passes per image"]]
     rows += [[name, format_percent(error), _passes(metrics, name)] for name, error in errors.items()]
     rows += [[name, error, ""] for name, error in _layers(metrics)]
@@ -18,7 +20,7 @@ def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
 
 
 def of_tests(metrics: Mapping[str, Any], chosen: Mapping[str, float]) -> dict[str, Any]:
-    """The metrics, those that have a value for each test with the chosen tests alone."""
+    """Return the metrics; those that have a value for each test keep only the chosen tests."""
     return {
         key: {name: value[name] for name in chosen if name in value} if isinstance(value, Mapping) else value
         for key, value in metrics.items()
@@ -30,13 +32,13 @@ def _passes(metrics: Mapping[str, Any], test: str) -> str:
 
 
 def _layers(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The error of each layer alone, in words."""
+    """Return the name and the error of each layer alone, as text."""
     each = enumerate(metrics.get("layer_error", ()), 1)
     return [(f"layer {number} alone", format_percent(error)) for number, error in each]
 
 
 def comparison(results: Sequence[Result]) -> str:
-    """Trained nets side by side: a line for each test of each."""
+    """Format trained nets side by side, with one line for each test of each net."""
     held = "validation" if results[0].validation_error else "test"
     rows = [["", "test", f"{held} error", "passes per image", "epochs", "seconds", "s/epoch"]]
     for result in results:
@@ -55,7 +57,7 @@ def comparison(results: Sequence[Result]) -> str:
 
 
 def answer(named: dict[str, Any]) -> str:
-    """What the tests say of one picture."""
+    """Format the answers of all tests for one picture."""
     rows = [["label", "goodness", "softmax"]]
     goodness = named["goodness"] or [None] * len(named["softmax"])
     for label, (liked, share) in enumerate(zip(goodness, named["softmax"], strict=True)):
@@ -65,12 +67,12 @@ def answer(named: dict[str, Any]) -> str:
 
 
 def nested(value: Any) -> bool:
-    """Whether a value of a record holds figures with names of their own."""
+    """Whether a value of a record is a group of named figures."""
     return isinstance(value, dict) and value.keys() != {"mean", "std"}
 
 
 def figures(values: Any) -> str:
-    """Figures of a record in one line."""
+    """Format figures of a record in one line."""
     if isinstance(values, dict) and values.keys() == {"mean", "std"}:
         return f"{values['mean']:.2f} ± {values['std']:.2f}"
     if isinstance(values, dict):
@@ -82,7 +84,7 @@ def figures(values: Any) -> str:
 
 
 def claim(record: dict[str, Any]) -> str:
-    """One claim: what the talk says, what was measured, what the twin does, and whether it holds."""
+    """Format the record of a claim: what the talk says, what was measured, the twin's figures, and whether it holds."""
     verdict = "holds" if record["holds"] else "DOES NOT HOLD"
     lines = [
         f"{record['id']} ({record['time']}): {record['says']}",
@@ -96,9 +98,25 @@ def claim(record: dict[str, Any]) -> str:
 
 
 def ledger(listing: Sequence[dict[str, Any]]) -> str:
-    """All claims, a line each."""
+    """Format all claims, one line each."""
     rows = [["id", "time", "holds", "command"]]
     for entry in listing:
         holds = {True: "yes", False: "no", None: "-"}[entry["holds"]]
         rows.append([entry["id"], entry["time"], holds, entry["command"] or "not built yet"])
     return format_table(rows, left=range(4))
+
+
+def recipes() -> str:
+    """The recipes that are not the twin of another, a line each."""
+    twins, lines = {twin_of(name) for name in RECIPES}, []
+    for name, recipe in RECIPES.items():
+        if name not in twins:
+            widths = " x ".join(str(width) for width in recipe.widths)
+            lines.append(f"  {name:24} {recipe.data}, layers of {widths}, {recipe.epochs} epochs")
+    return "\n".join(lines)
+
+
+def benchmarks() -> str:
+    """The benchmarks, a line each."""
+    said = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in BENCHMARKS.items()}
+    return "\n".join(f"  {name:14} {line}" for name, line in said.items())

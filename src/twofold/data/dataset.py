@@ -92,7 +92,7 @@ class Dataset:
     def hold_out(self, count: int) -> Dataset:
         """Return a data set whose test part is the last ``count`` training images; the real test part is left out.
 
-    Hyper-parameters are chosen on such a data set, so that the test images are used only once, at the end.
+        Hyper-parameters are chosen on such a data set, so that the test images are used only once, at the end.
 
         Raises:
             SettingError: ``count`` leaves no image to train on, or none to test on.

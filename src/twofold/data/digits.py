@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import sklearn.datasets
 import torch
 
 from twofold.data.dataset import Dataset
@@ -14,13 +13,14 @@ SPLIT_SEED = 1797
 
 
 def load(data_dir: Path | str | None = None, download: bool = False) -> Dataset:
-    """Load scikit-learn's 1797 handwritten digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, 10
-    classes.
+    """Load scikit-learn's 1797 digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, of 10 classes.
 
     The split is always the same: a fifth of every class is the test part. Both parts are shuffled, so that the last
     training images can be held out. ``data_dir`` and ``download`` have no effect.
     """
-    raw = sklearn.datasets.load_digits()
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
     order = np.random.RandomState(SPLIT_SEED).permutation(len(raw.target))  # NumPy promises never to change its stream
     images, labels = raw.images[order, None].astype(np.float32) / 16, raw.target[order].astype(np.int64)
     test = np.zeros(len(labels), dtype=bool)

@@ -131,8 +131,7 @@ def locate(name: str, data_dir: Path | str | None = None, download: bool = True)
 
 
 def read(path: Path, name: str = "NAME") -> tuple[bytes, bool]:
-    """Return the unpacked content of a file of the data set ``name``, and whether it is verified to be the official
-    one.
+    """Return the unpacked content of a file of the data set ``name``, and whether it is verified as official.
 
     Raises:
         DataError: the file cannot be read, or is a damaged gzip file.
@@ -161,9 +160,7 @@ def damaged(path: Path, what: str, name: str) -> DataError:
 
 
 def _either(folder: Path, file: str) -> Path:
-    """Return the packed file, since its digest can always be checked, or the unpacked file if there is no packed
-    one.
-    """
+    """Return the packed file, whose digest can always be checked, or the unpacked file if there is no packed one."""
     packed = folder / f"{file}.gz"
     return packed if packed.is_file() else folder / file
 
@@ -235,9 +232,7 @@ def _get(url: str) -> bytes:
 
 
 def _members(origin: Origin, packed: bytes) -> dict[str, bytes]:
-    """Return the files of a verified archive by name, so that no path in the archive decides where a file is
-    written.
-    """
+    """Return the files of a verified archive by name, so that paths in the archive do not decide where to write."""
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
         found = {}
         for file in origin.files:

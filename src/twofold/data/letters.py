@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
@@ -55,11 +53,14 @@ def glyph(letter: str, font: str) -> Tensor:
         DataError: ``letter`` is not a single capital from A to Z.
         SettingError: ``font`` is not in `FONTS`.
     """
+    from matplotlib import get_data_path
+    from PIL import Image, ImageDraw, ImageFont
+
     if len(letter) != 1 or not "A" <= letter <= "Z":
         raise DataError(f"{letter!r} is no letter from A to Z: write words in capitals")
     if font not in FONTS:
         raise SettingError(f"unknown font {font!r}: choose one of {', '.join(FONTS)}")
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
+    file = Path(get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
     _, top, _, bottom = ImageFont.truetype(file, 1000).getbbox("H", anchor="ms")
     size = CAPITAL * SIDE * 1000 / (bottom - top)
     picture = Image.new("L", (SIDE, SIDE))

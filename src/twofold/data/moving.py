@@ -56,7 +56,7 @@ class Moving:
         return place(self.images, self.corner(number), self.canvas)
 
     def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """The frames from ``first`` to ``last``, both among them.
+        """Give the frames from ``first`` to ``last`` inclusive.
 
         Raises:
             SettingError: there are none.
@@ -83,7 +83,7 @@ class Broken:
         return (self.before if number < self.since else self.after).frame(number)
 
     def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """The frames from ``first`` to ``last``, both among them.
+        """Give the frames from ``first`` to ``last`` inclusive.
 
         Raises:
             SettingError: there are none.
@@ -217,7 +217,7 @@ def place(images: Tensor, corner: Tensor, canvas: tuple[int, int]) -> Tensor:
     """
     batch, _, height, width = images.shape
     down, right = canvas[0] - height, canvas[1] - width
-    # One more row and column than the canvas: each pixel is a mean of two neighbors, the first of which may lie outside.
+    # One more row and column than the canvas: each pixel is a mean of two neighbors, and the first may lie outside.
     padded = functional.pad(images[:, 0], [right + 1, right, down + 1, down])
     windows = padded.unfold(1, canvas[0] + 1, 1).unfold(2, canvas[1] + 1, 1)  # a view
     whole = corner.floor()

@@ -33,7 +33,7 @@ class Connectivity(nn.Module, ABC):
 
     @abstractmethod
     def fan_in(self) -> Tensor:
-        """How many inputs each unit sees, ``(units,)``."""
+        """The number of inputs that each unit sees, ``(units,)``."""
 
     @abstractmethod
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:

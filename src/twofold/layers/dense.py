@@ -53,6 +53,7 @@ class WeightedLayer(FeedForwardLayer):
         bias = self.bias.to(self.weights.in_use().dtype)
         return total_input(usable_by(self.weights, below), self.weights, bias).relu_()
 
+    @torch.no_grad()
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positives = self._asked(seen, phase, weight)
         keep, share = self._shares(phase)
@@ -87,7 +88,9 @@ class Dense(WeightedLayer):
 
 
 class SparseLayer(WeightedLayer):
-    """The same where a connectivity says which inputs each unit sees. Weights start as N(0, 1) / √(inputs of the unit).
+    """y = relu(x Wᵀ + b), where a connectivity says which inputs each unit sees.
+
+    Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 
     Args:
         connectivity: which inputs each unit sees.

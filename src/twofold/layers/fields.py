@@ -1,4 +1,4 @@
-"""Where the units of a layer lie on a map, and the square of the map below that each of them sees."""
+"""Local receptive fields: the place of each unit on a map, and the square of the map below that it sees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Map = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Fields:
-    """Where the units of a layer lie, and what they see: a square around each point of a grid, in all channels.
+    """The local fields of a layer: each unit sees a square around its point of a grid, in all channels.
 
     Units and inputs are numbered as in an image: channel by channel, row by row.
 
@@ -102,7 +102,7 @@ class Fields:
         return self.channels * self.below[0] * down * across
 
     def mask(self) -> Tensor:
-        """What each unit sees, ``(units, inputs)``, booleans."""
+        """Whether each unit sees each input, ``(units, inputs)``, booleans."""
         channels, height, width = self.below
         found = torch.zeros(*self.grid, channels, height, width, dtype=torch.bool)
         for row, column in itertools.product(*map(range, self.grid)):

@@ -1,4 +1,4 @@
-"""What a layer gets as its input: a matrix with one row a case, as a tensor or in a form that saves work.
+"""The input of a layer: a matrix with one row for each case, as a tensor or in a form that saves work.
 
 A layer needs two products with it: the total inputs of its units, and the weight gradient. `total_input` and
 `gather_gradient` give both for either form, so that a layer need not know which one it has.
@@ -30,13 +30,15 @@ class CachedInput:
 
         Weights that do not share products are read anew at every call.
         """
+        if not weights.shares_products:
+            return self._read(weights)
         used = weights.in_use()
         if self._product is None or self._product[0] is not used or self._product[1] != used._version:
-            product = weights.product(self.rows, used.new_zeros(weights.connectivity.units))
-            if not weights.shares_products:
-                return product
-            self._product = used, used._version, product
+            self._product = used, used._version, self._read(weights)
         return self._product[2]
+
+    def _read(self, weights: Weights) -> Tensor:
+        return weights.product(self.rows, weights.in_use().new_zeros(weights.connectivity.units))
 
 
 class Images(CachedInput):
@@ -105,7 +107,7 @@ class LabeledImages:
 
 
 LayerInput = Tensor | LabeledImages
-"""What a feedforward layer gets as its input."""
+"""The input of a feedforward layer."""
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
@@ -120,7 +122,7 @@ def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
 
 
 def to_tensor(below: LayerInput) -> Tensor:
-    """As a tensor, ``(rows, ...)``."""
+    """Return the input as a tensor, ``(rows, ...)``."""
     return below if isinstance(below, Tensor) else below.to_tensor()
 
 

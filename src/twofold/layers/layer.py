@@ -17,7 +17,7 @@ Seen = TypeVar("Seen")
 
 
 class LayerResult(NamedTuple):
-    """What a layer passes on after a batch, and what it measured.
+    """The result of one batch of learning: the outputs for the next layer, and what was measured.
 
     Attributes:
         positive: normalized activity, ``(batch, units)``: what the next layer gets.
@@ -33,7 +33,7 @@ class LayerResult(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What a feedforward layer makes of its input.
+    """The response of a feedforward layer to its input.
 
     Attributes:
         below: the input.
@@ -128,6 +128,7 @@ class Layer(Learner, Generic[Seen]):
             SettingError: a phase comes alone, and the objective compares pairs.
         """
 
+    @torch.no_grad()
     def apply_gradient(self, rate: float) -> None:
         """One step of all parameters with the gradients gathered since the last one, if there are any."""
         for each in self.learnables():
@@ -135,7 +136,7 @@ class Layer(Learner, Generic[Seen]):
         self._steps = {"positive": 0, "negative": 0}
 
     def memory(self) -> tuple[Tensor, Tensor]:
-        """What gathering changes apart from the gradient, for `drop`."""
+        """A copy of all that gathering changes apart from the gradient, for `drop`."""
         return self.mean_activity.clone(), self.batches.clone()
 
     def drop(self, memory: tuple[Tensor, Tensor]) -> None:
@@ -150,11 +151,11 @@ class Layer(Learner, Generic[Seen]):
         return case_signals(goodness, phase, self.batches, weight, self.threshold, self.rule)
 
     def _peers(self, mean: Tensor) -> Tensor:
-        """How peers want the total inputs to change; ``mean`` is the activity on new positive data, ``(units,)``."""
+        """The peer gradient, with ``mean``, the newest activity on positive data ``(units,)``, in the running mean."""
         return peer_gradient(mean, self.mean_activity, self.rule)
 
     def _shares(self, phase: Phase, steps: int = 1) -> tuple[float, float]:
-        """How much of the gathered gradient is kept, and which share the new one gets, so that each phase is a mean."""
+        """The factors of the gathered and of the new gradient that make each phase a mean over its steps."""
         before = max(self._steps.values())
         for each in self._steps.keys() if phase == "both" else [phase]:
             self._steps[each] += steps

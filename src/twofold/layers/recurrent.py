@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule
 
 Source = Tensor | CachedInput
-"""What a layer sees from one side, ``(rows, inputs)``. A `CachedInput` with fewer rows than the net has stands for as
-many copies of them, one after the other, as it takes."""
+"""The input from one side, ``(rows, inputs)``. A `CachedInput` with fewer rows than the net has cases stands for as
+many copies of them, one after the other, as make up all cases."""
 
 
 class LayerState(NamedTuple):
@@ -36,7 +36,7 @@ class LayerState(NamedTuple):
     goodness: Tensor
 
     def repeat(self, copies: int) -> LayerState:
-        """As many copies of all cases, one after the other."""
+        """Repeat all cases ``copies`` times, one copy after the other."""
         return LayerState(*(part.repeat(copies, *[1] * (part.dim() - 1)) for part in self))
 
 
@@ -57,7 +57,7 @@ def recurrent_step(total: Tensor, before: Tensor | None, damping: float, rule: R
 
 
 class TimeStep(NamedTuple):
-    """What a layer saw at an iteration, and how it responded.
+    """The inputs of a layer at one iteration, and its response.
 
     Attributes:
         sources: by name, from the iteration before.
@@ -172,6 +172,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         for each in self.learnables():
             each.prepare()
 
+    @torch.no_grad()
     def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         count, rows = len(seen), len(seen[0].active)
         batch = rows // 2 if phase == "both" else rows
@@ -208,6 +209,10 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
     def forget(self) -> None:
         super().forget()
         self._kept = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the images that it saw last."""
+        return {**vars(self), "_kept": None}
 
 
 def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: Tensor) -> Tensor:

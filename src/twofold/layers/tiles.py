@@ -15,7 +15,7 @@ from twofold.layers.fields import Fields
 MIN_UNITS = 96
 """Units that the blocks of a local layer should have at least: narrower products are slow."""
 MAX_STORED = 2.0
-"""How many times as many weights may be stored as there are."""
+"""The largest number of stored weights for each weight that exists."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _parts(points: int, most: int) -> list[range]:
 
 
 def _union(fields: Fields, points: range, size: int) -> range:
-    """What any of some neighboring grid points sees in one direction."""
+    """The range that some neighboring grid points see together, in one direction."""
     return range(fields.span(points[0], size).start, fields.span(points[-1], size).stop)
 
 

@@ -63,7 +63,8 @@ class Learnable:
             self.gradient = gradient if share == 1 else gradient * share
         else:
             assert self.gradient is not None
-            self.gradient.mul_(keep).add_(gradient, alpha=share)
+            # Not in place: autograd may hand the same tensor to several parameters.
+            self.gradient = torch.add(self.gradient * keep, gradient, alpha=share)
 
     def apply(self, rate: float, rule: Rule) -> None:
         """One step with what was gathered, which is then gone; nothing if nothing was gathered."""
@@ -150,6 +151,10 @@ class LowPrecisionCopy:
     def is_of(self, value: Tensor) -> None:
         """Note that the copy was changed together with ``value``."""
         self._state = self._state_of(value)
+
+    def __getstate__(self) -> dict[str, None]:
+        """Nothing: where weights are copied or pickled, it is made again."""
+        return dict.fromkeys(vars(self))
 
     @staticmethod
     def _state_of(value: Tensor) -> tuple[int, int]:

@@ -78,7 +78,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
             )
 
     def metrics(self) -> dict[str, Any]:
-        """And ``loss``: the mean cross-entropy."""
+        """Add ``loss``: the mean cross-entropy."""
         loss = torch.stack(self._losses).mean().item() if self._losses else None
         self._losses.clear()
         return {**super().metrics(), "loss": loss}

@@ -90,7 +90,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     @classmethod
     def draw(cls, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
-        """And the receptive fields of the first layer."""
+        """Draw also the receptive fields of the first layer."""
         from twofold.plots.panels import receptive_fields
 
         shape, path = image_shape(data[0]), folder / "fields.png"
@@ -101,8 +101,8 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         ]
 
     def make_sampler(self, cases: int) -> Sampler:
-        """Where layers learn one after the other all images are seen: one that taught a layer nothing may teach the
-        next."""
+        """Make a sampler; where layers learn one after the other it leaves no image out, since an image that was easy
+        for one layer may be difficult for the next."""
         return Sampler(cases, self.generator) if self.recipe.layer_by_layer else super().make_sampler(cases)
 
     def step(self, batch: Batch, progress: float) -> Tensor:

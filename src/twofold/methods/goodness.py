@@ -1,4 +1,4 @@
-"""What the ways of learning by goodness have in common: recipes, metrics, and when a training has gone wrong."""
+"""Learning by goodness: what all such recipes and methods share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIME_TO_LEARN = 500
 
 @dataclass(frozen=True, kw_only=True)
 class GoodnessRecipe(ImageRecipe):
-    """What all ways of learning by goodness share.
+    """A recipe for learning by goodness.
 
     Attributes:
         goodness: the goodness function.
@@ -58,7 +58,7 @@ class GoodnessRecipe(ImageRecipe):
         self._expect_not_negative("softmax_decay", self.softmax_decay)
 
     def rule(self) -> Rule:
-        """How the layers learn."""
+        """The rule by which the layers learn."""
         return Rule(
             goodness=GOODNESS[self.goodness],
             objective=OBJECTIVES[self.objective],
@@ -73,7 +73,7 @@ class GoodnessRecipe(ImageRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRecipe(GoodnessRecipe):
-    """What all ways of learning share whose negative data are images with wrong labels.
+    """A recipe for learning from images with right and with wrong labels.
 
     Attributes:
         negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes) or random.
@@ -130,7 +130,7 @@ class GoodnessMethod(ImageMethod[R, N]):
                 )
 
     def metrics(self) -> dict[str, Any]:
-        """And ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
+        """Add ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
         the threshold, and the mean probability that they are positive, ``p_positive`` and ``p_negative``."""
         layers: list[dict[str, float] | None] = []
         for number, (layer, kept) in enumerate(zip(self.net.stack, self._goodness, strict=True), 1):

@@ -32,6 +32,6 @@ class Sizes:
         self.rows = [4 * batch * size for size in sizes]
 
     def of_a_stack(self, offload: bool) -> int:
-        """What layers need that learn one after the other, all in memory or one at a time."""
+        """The bytes for layers that learn one after the other, all in memory or, with offload, one at a time."""
         at_work = max(self.weights) * (2 + self.copied) + 8 * max(self.rows)
         return int(at_work if offload else sum(self.weights) * (1 + self.copied) + at_work)

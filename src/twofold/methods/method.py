@@ -24,14 +24,14 @@ R = TypeVar("R", bound=Recipe)
 N = TypeVar("N", bound=Net)
 
 Form = Mapping[str, Any]
-"""What a net has to know of the data to be built, as the data say it: for images their ``shape`` and ``classes``."""
+"""The form of the data, which a net has to know to be built: for images ``shape`` and ``classes``."""
 
 Place = Callable[[Iterable[Any]], Iterable[Any]]
 """Takes layers as they are made, one after the other, and says where they are kept: in memory, or on disk."""
 
 
 class Method(ABC, Generic[R, N]):
-    """What a family of nets is made of. One subclass, and its entry in `METHODS`, is all that the rest asks for.
+    """A family of nets. One subclass, and its entry in `METHODS`, is all that the rest of the program asks for.
 
     Args:
         net: learns; on the device that it will learn on.
@@ -122,7 +122,7 @@ class Method(ABC, Generic[R, N]):
 
     @abstractmethod
     def batch(self, cases: Tensor, weight: Tensor) -> Any:
-        """What `step` gets for some training cases ``(batch,)``, of which each counts ``weight`` ``(batch,)``."""
+        """Make the batch for `step` of some training cases ``(batch,)``; each counts ``weight``, ``(batch,)``."""
 
     @abstractmethod
     def step(self, batch: Any, progress: float) -> Tensor:
@@ -140,8 +140,8 @@ class Method(ABC, Generic[R, N]):
         """Raise `Diverged` if the newest numbers are not finite."""
 
     def metrics(self) -> dict[str, Any]:
-        """What the last epoch measured, as JSON can hold it: ``rate``, the newest; ``visits``, the share of the cases
-        that were seen; and whatever else the method measures."""
+        """The metrics of the last epoch, as JSON can hold them: ``rate``, the newest; ``visits``, the share of the
+        cases that were seen; and whatever else the method measures."""
         return {"rate": self.rate, "visits": self.sampler.visits}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -212,7 +212,7 @@ class ImageMethod(Method[I, N]):
         return Batch(seen, labels[cases], cases, weight)
 
     def metrics(self) -> dict[str, Any]:
-        """And ``train_error``: the share of the images that the softmax named wrongly at their last visit."""
+        """Add ``train_error``: the share of the images that the softmax named wrongly at their last visit."""
         return {**super().metrics(), "train_error": self.mistaken.float().mean().item()}
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What a training is made of. A recipe is data: its fields are the command line's, its values are in its own file."""
+"""The settings of a training. A recipe is data: its fields are options of the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twofold.layers.fields import Fields, Map, fields_for
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What all ways of learning share.
+    """The settings that all methods share.
 
     Attributes:
         method: name of the way of learning.
@@ -85,7 +85,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecipe(Recipe):
-    """What all ways of learning from images share.
+    """The settings that all methods share which learn from images.
 
     Attributes:
         jitter: images are shifted by up to this many pixels each way, anew at every visit.
@@ -102,7 +102,7 @@ class ImageRecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureRecipe(ImageRecipe):
-    """What all nets share that see images as they are, with no label among the pixels.
+    """The settings of nets that see images alone, with no label among the pixels.
 
     Attributes:
         center: whether the mean of an image's numbers is subtracted before it is brought to its length.
@@ -125,7 +125,7 @@ class PictureRecipe(ImageRecipe):
             self._expect(fit, name, said or "empty", expected)
 
     def maps(self, shape: Map) -> list[Fields]:
-        """What the units of each layer see of the map below, for images of a shape; empty where all see all."""
+        """The local fields of each layer, for images of that shape; empty where all units see all inputs."""
         maps: list[Fields] = []
         if self.field_sizes:
             for width, *field in zip(self.widths, self.field_sizes, self.strides, self.margins, strict=True):

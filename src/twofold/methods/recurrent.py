@@ -133,7 +133,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
 
     @classmethod
     def draw(cls, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
-        """And how layers settle under right and wrong labels, and local fields of the first layer."""
+        """Draw also how layers settle under right and wrong labels, and local fields of the first layer."""
         from twofold.plots.settling import settling
 
         images, labels = (part[:SETTLING] for part in data)
@@ -167,7 +167,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
 
 
 def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:
-    """What the units of each layer see of its neighbors: their fields below, and above the units in whose fields they
-    are."""
+    """The connectivity of each layer to its neighbors: a unit sees its field below, and above the units in whose fields
+    it lies."""
     above = [{"above": top_down(fields)} for fields in maps[1:]]
     return [{"below": Tiled(fields), **other} for fields, other in zip(maps, [*above, {}], strict=False)]

@@ -18,7 +18,7 @@ from twofold.normalize import EPS, normalize
 
 
 class NetResult(NamedTuple):
-    """What a net measured while it learned from a batch.
+    """The result of learning from one batch.
 
     Attributes:
         logits: of the softmax, before its step, ``(batch, classes)``.
@@ -94,7 +94,7 @@ class Classifier(Net):
         return self._evaluation(self.scores(images, shortlist), labels, shortlist)
 
     def explain(self, case: Tensor) -> dict[str, Any]:
-        """What each test says of one image ``(1, channels, height, width)``.
+        """Say what each test makes of one image ``(1, channels, height, width)``.
 
         Returns:
             ``label``: test -> label; ``softmax``: of the fast test, per label; ``goodness``: of the slow test, total,
@@ -156,7 +156,7 @@ class SoftmaxClassifier(Classifier):
 
     @abstractmethod
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """What the softmax reads: normalized activities in one forward pass that knows no label, ``(batch, features)``,
+        """The input of the softmax: normalized activities of one forward pass without a label, ``(batch, features)``,
         float32."""
 
     @torch.no_grad()

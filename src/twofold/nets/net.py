@@ -1,4 +1,4 @@
-"""What every net can do, whatever it learned from."""
+"""The base class of all nets, whatever they learn from, and the result of testing one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twofold.layers.layer import Learner
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the tests of a net say, and how often they are wrong.
+    """The result of testing a net: its errors, and whatever else was measured.
 
     Attributes:
         error: test -> its error, the main test first; for classifiers the share of cases named wrongly.
@@ -54,11 +54,11 @@ class Net(nn.Module, ABC):
 
     @abstractmethod
     def explain(self, case: Tensor) -> dict[str, Any]:
-        """What each test says of one case ``(1, ...)``, as JSON can hold it."""
+        """Say what each test makes of one case ``(1, ...)``, as JSON can hold it."""
 
     @property
     def device(self) -> torch.device:
-        """Where its parameters are."""
+        """The device of its parameters."""
         return next(self.parameters()).device
 
     @property

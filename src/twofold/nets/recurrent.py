@@ -159,7 +159,7 @@ class Recurrent(GoodnessClassifier):
         return tuple(state)
 
     def sources(self, frame: Source, top: CachedInput, state: State) -> list[dict[str, Source]]:
-        """What each layer sees at an iteration: its neighbors and itself as they were at the one before."""
+        """The sources of each layer at an iteration: its neighbors and itself, one iteration ago."""
         known: list[Source] = [frame, *(each.output for each in state), top]
         found = []
         for index, layer in enumerate(self.stack):
@@ -224,7 +224,7 @@ class Recurrent(GoodnessClassifier):
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
         wrong = negatives(labels, logits, generator)
         if settle:
-            *_, settled = self.look(frame, self.neutral_top(len(labels)))
+            *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), start)
             self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, weight)
 
         found = self.learn_video(

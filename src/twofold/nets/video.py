@@ -15,7 +15,7 @@ State = tuple[LayerState, ...]
 
 
 class VideoResult(NamedTuple):
-    """What a net measured while it learned from a video.
+    """The result of learning from a video.
 
     Attributes:
         goodness: of each layer, for the positive and the negative cases, on average over what was gathered: each
@@ -31,7 +31,7 @@ class VideoResult(NamedTuple):
 
 
 class Watched:
-    """What the layers saw since the last gradient was gathered, and means over all that was."""
+    """The iterations since the last gradient was gathered, and means over all that came before."""
 
     def __init__(self, layers: Sequence[RecurrentLayer], window: int, weight: Tensor | None) -> None:
         self._layers = layers

@@ -1,4 +1,4 @@
-"""Pictures: functions that turn tensors and figures into PNG files.
+"""Functions that draw measured values into PNG files.
 
-They know no nets and no training: whoever draws measures first, and hands over what was measured.
+They know nothing of nets or training: the caller measures first and passes the measured values.
 """

@@ -1,4 +1,4 @@
-"""What all pictures have in common: subplots, titles, axes, and a file that is written whole or not at all.
+"""Parts shared by all pictures: subplots, titles, axes, and a file that is written whole or not at all.
 
 Figures are rendered by matplotlib's Agg canvas, without pyplot and its global state.
 """
@@ -30,7 +30,7 @@ DPI = 120
 
 
 def to_array(values: Values) -> Floats:
-    """Numbers of any type, on any device, as a NumPy array of float64."""
+    """Convert numbers of any type, on any device, to a NumPy array of float64."""
     tensor = values.detach().cpu() if isinstance(values, torch.Tensor) else torch.as_tensor(np.asarray(values))
     return np.asarray(tensor.double().numpy(), dtype=np.float64)
 
@@ -38,15 +38,15 @@ def to_array(values: Values) -> Floats:
 def subplots(
     rows: int, columns: int, width: float, height: float, gap: float = 0.06
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with a grid of subplots and room for a title.
+    """Make a figure with a grid of subplots and room for a title.
 
     All subplots are hidden until they are drawn into, so that cells of the grid may stay empty.
 
     Args:
-        rows: of the grid.
-        columns: of the grid.
-        width: of each subplot, in inches.
-        height: of each subplot, in inches.
+        rows: number of rows.
+        columns: number of columns.
+        width: width of each subplot, in inches.
+        height: height of each subplot, in inches.
         gap: horizontal padding, in inches.
     """
     layout = ConstrainedLayoutEngine(w_pad=gap, h_pad=0.06)
@@ -66,7 +66,7 @@ def suptitle(figure: Figure, title: str, explanation: str = "") -> None:
 
 
 def label_axes(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    """Show a subplot with its title and, at its axes, what they are, with units."""
+    """Show a subplot with its title and its axis labels, which include units."""
     ax.set_visible(True)
     ax.set_title(title, fontsize=13, color=INK)
     ax.set_xlabel(xlabel, fontsize=12, color=INK)
@@ -78,7 +78,7 @@ def label_axes(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
 
 
 def frame(ax: Axes, color: str = "#BBBBBB", width: float = 0.6) -> None:
-    """Show a subplot for an image: a border, and no ticks."""
+    """Show a subplot for an image, with a border and no ticks."""
     ax.set_visible(True)
     ax.set_xticks([])
     ax.set_yticks([])
@@ -88,7 +88,7 @@ def frame(ax: Axes, color: str = "#BBBBBB", width: float = 0.6) -> None:
 
 
 def legend(ax: Axes, columns: int) -> None:
-    """Put a legend below a subplot, where it covers no curve; none where nothing is labeled."""
+    """Put a legend below a subplot, where it covers no curve, if anything in the subplot is labeled."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=10.5, frameon=False)
 

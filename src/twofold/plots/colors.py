@@ -1,6 +1,6 @@
-"""The colors of all pictures, Okabe and Ito's, which color-blind readers can tell apart.
+"""The colors of all pictures: those of Okabe and Ito, which color-blind readers can tell apart.
 
-Forward-Forward and positive data are blue, negative data orange, the backprop twin grey, everywhere.
+In all pictures Forward-Forward and positive data are blue, negative data orange, and the backprop twin grey.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of hybrid images: what negative data without labels look like."""
+"""Pictures of hybrid images, the negative data of nets without labels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 def hybrids_shown(
     images: torch.Tensor, others: torch.Tensor, masks: torch.Tensor, hybrids: torch.Tensor, path: Path
 ) -> Path:
-    """Draw images, the masks and the hybrids that they make, one column each (paper section 3.1).
+    """Draw pairs of images, their masks and the resulting hybrids, one column per case (paper section 3.1).
 
     Args:
-        images: seen where the mask is 1, ``(cases, channels, height, width)``, from 0 to 1, of 1 or 3 channels.
-        others: seen where it is 0.
+        images: shown where the mask is 1, ``(cases, channels, height, width)``, from 0 to 1, with 1 or 3 channels.
+        others: shown where the mask is 0, of the same shape.
         masks: ``(cases, 1, height, width)``.
-        hybrids: of them.
+        hybrids: the resulting hybrids, of the same shape as the images.
         path: the PNG to write.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pictures of local layers: what single units of the first layer see, and with which weights."""
+"""Pictures of local layers: the fields of single first-layer units, and their weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from twofold.plots.canvas import subplots, suptitle, write
 from twofold.plots.weights import weight_image
 
 POINTS, UNITS = 8, 4
-"""Grid points, and units at each of them, that are drawn."""
+"""Number of grid points that are drawn, and of units at each of them."""
 
 
 def local_fields(weight: torch.Tensor, mask: torch.Tensor, shape: tuple[int, int, int], units: int, path: Path) -> Path:
-    """Draw the weights of units at grid points from one corner of the map to the other, blank where they see nothing.
+    """Draw the weights of units at grid points between two opposite corners of the map, blank outside their fields.
 
     Args:
-        weight: of the first layer as a matrix, ``(units, pixels)``; units are numbered as in an image.
-        mask: the pixels that each unit sees, ``(units, pixels)``, booleans.
+        weight: weights of the first layer as a matrix, ``(units, pixels)``; units are numbered as in an image.
+        mask: whether a unit sees a pixel, ``(units, pixels)``, booleans.
         shape: channels, height and width of an image; 1 or 3 channels.
-        units: how many there are at each grid point.
+        units: number of units at each grid point.
         path: the PNG to write.
 
     Raises:

@@ -36,16 +36,16 @@ Metrics: TypeAlias = Sequence[Mapping[str, Any]]
 def receptive_fields(
     weight: Values, shape: tuple[int, int, int], label_columns: Values, path: Path, classes: int, *, units: int = 40
 ) -> Path:
-    """Draw what first-layer units look for in the picture, above what they want to hear about the label (talk 16:07).
+    """Draw the weights of first-layer units from the picture and, below them, from the label (talk 16:07).
 
-    Each unit is its picture weights as an image, and below it its ``classes`` label weights as a strip of blocks with
-    the class number in each. Blue is excitation, orange inhibition; image and strip have each their own scale,
-    symmetric about zero. Pictures of three channels are drawn as RGB, where mid-grey is zero. Label pixels inside the
-    picture are left blank in the image (light grey; white among RGB).
+    Each unit is shown as an image of its picture weights, above a strip of blocks for its ``classes`` label weights,
+    with the class number in each block. Blue is excitation, orange inhibition; image and strip each have their own
+    scale, symmetric about zero. Pictures of three channels are drawn as RGB, where mid-grey is zero. Label pixels
+    inside the picture are left blank in the image (light grey; white among RGB).
 
-    Shown are, for each class, the units that prefer it most clearly: those whose largest label weight is the one for
-    this class, ranked by how far it exceeds the mean of their label weights. So every class is seen, and a subplot
-    stays empty where too few units prefer a class. Many of the units with the largest weights care for no label at all.
+    For each class the units that prefer it most clearly are shown: those whose largest label weight is the one for this
+    class, ranked by how far it exceeds the mean of their label weights. So every class appears, and a subplot stays
+    empty where too few units prefer a class. Many of the units with the largest weights prefer no label at all.
 
     Args:
         weight: incoming weights, ``(units, inputs)``.
@@ -54,7 +54,7 @@ def receptive_fields(
             the picture (inputs = pixels) or extra inputs (inputs = classes + pixels).
         path: the PNG to write.
         classes: number of classes.
-        units: how many units to draw, equally many for each class (one for each, if there are more classes).
+        units: number of units to draw, the same for each class (one for each, if there are more classes than that).
 
     Raises:
         DataError: the shapes do not fit together.
@@ -109,10 +109,10 @@ def goodness_by_layer(
     *,
     across: str = "goodness",
 ) -> Path:
-    """Draw, layer by layer, how far the goodness of positive and of negative cases lies apart (talk 07:12, 08:11).
+    """Draw histograms of the goodness of positive and of negative cases, layer by layer (talk 07:12, 08:11).
 
-    A panel per layer holds two overlapping histograms in percent of the cases, the threshold as a line, and the share
-    of the cases on the right side of it: positive above, negative at or below.
+    A panel per layer has the two histograms, overlapping and in percent of the cases, the threshold as a line, and the
+    share of the cases on the correct side of it: positive above, negative at or below.
 
     Args:
         positive: per layer, the goodness of the positive cases, ``(cases,)``.
@@ -162,7 +162,7 @@ def goodness_by_layer(
 
 
 def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -> Path:
-    """Draw how a run went: error, goodness by layer, learning rate, epoch by epoch.
+    """Draw the course of a run: error, goodness by layer and learning rate, epoch by epoch.
 
     The error is in percent, on a logarithmic axis when it spans more than a decade (an error of zero then leaves the
     panel at the bottom). Goodness is in units of each layer's threshold, solid for positive and dashed for negative
@@ -174,7 +174,8 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
             ``validation_error`` (name of the test -> fraction), ``rate``, ``loss``, and ``layers``: per layer a dict
             with ``positive`` and ``negative``, mean goodness divided by the threshold.
         path: the PNG to write.
-        twin: the same of the backprop twin. Its error and rate are drawn in grey, its loss is not comparable.
+        twin: metrics of the backprop twin. Its error and rate are drawn in grey; its loss is not comparable, and not
+            drawn.
 
     Raises:
         DataError: there is no epoch to draw.
@@ -233,10 +234,10 @@ def worst_mistakes(
         images: all cases tested, ``(cases, channels, height, width)`` or ``(cases, height, width)``, 1 or 3 channels;
             the darkest and the lightest value of all become black and white.
         labels: true classes, ``(cases,)``.
-        predicted: chosen classes, ``(cases,)``.
-        margin: goodness of the chosen label minus goodness of the true one, ``(cases,)``.
-        path: the PNG to write. Without a mistake it says so in words.
-        most: the largest number of images to draw.
+        predicted: predicted classes, ``(cases,)``.
+        margin: goodness of the predicted label minus goodness of the true one, ``(cases,)``.
+        path: the PNG to write; if there is no mistake, it says so in words.
+        most: the maximum number of images to draw.
 
     Raises:
         DataError: the shapes do not fit together.
@@ -281,13 +282,13 @@ def worst_mistakes(
 
 
 def _tint(color: str, strength: float) -> tuple[float, float, float]:
-    """``color`` mixed with white: 40 % of it at strength 0, all of it at 1."""
+    """Mix ``color`` with white: 40 % color at strength 0, 100 % at strength 1."""
     red, green, blue = (1 - (0.4 + 0.6 * strength) * (1 - part) for part in to_rgb(color))
     return red, green, blue
 
 
 def _series(metrics: Metrics, key: str) -> tuple[Floats, Floats]:
-    """The epochs that have ``key``, and its values there."""
+    """Return the epochs that have ``key``, and its values there."""
     points = [(epoch["epoch"], epoch[key]) for epoch in metrics if epoch.get(key) is not None]
     return to_array([epoch for epoch, _ in points]), to_array([value for _, value in points])
 
@@ -303,7 +304,7 @@ def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any,
 
 
 def _clearest(labels: Floats, each: int) -> list[list[int]]:
-    """For each class at most ``each`` units that prefer it, the clearest first. ``labels`` is ``(units, classes)``."""
+    """Find at most ``each`` units that prefer each class, the clearest first; ``labels`` is ``(units, classes)``."""
     favorite = labels.argmax(axis=1)
     order = np.argsort(-(labels.max(axis=1) - labels.mean(axis=1)), kind="stable")
     return [[int(unit) for unit in order if favorite[unit] == kind][:each] for kind in range(labels.shape[1])]

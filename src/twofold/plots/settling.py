@@ -1,4 +1,4 @@
-"""Pictures of nets that settle."""
+"""Pictures of recurrent nets that settle."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], 
 
     Args:
         right: mean squared activity under the right label, ``(images, iterations, layers)``.
-        wrong: the same under a wrong one.
-        judged: first and last iteration, from 1, of the slow test.
+        wrong: the same under a wrong label.
+        judged: first and last iteration of the slow test, counted from 1.
         path: the PNG to write.
 
     Raises:

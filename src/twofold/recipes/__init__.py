@@ -1,4 +1,4 @@
-"""The recipes by name, each in a file of its own that says what it claims; ``NAME-twin`` is its backprop twin."""
+"""The recipes by name. The header of each recipe's file states its claim; ``NAME-twin`` is its backprop twin."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find(name: str) -> Recipe:
-    """The recipe called ``name``.
+    """Return the recipe called ``name``.
 
     Raises:
         SettingError: there is none; the nearest name is suggested.
@@ -53,16 +53,16 @@ def find(name: str) -> Recipe:
 
 
 TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit"}
-"""What a twin has of its own: its rate and schedule, chosen for it."""
+"""Fields of its own that a twin keeps: its rate and schedule, which were tuned for it."""
 
 
 def as_twin(twin: Recipe, recipe: Recipe) -> Recipe:
-    """The twin with the data, net, batch, distortions, held-out images and seed of ``recipe``, but its own schedule."""
+    """Give the twin the data, net, batch, distortions, held-out images and seed of ``recipe``, but not its schedule."""
     shared = {each.name for each in fields(twin)} & {each.name for each in fields(recipe)} - TWINS_OWN
     return replace(twin, **{name: getattr(recipe, name) for name in shared})
 
 
 def twin_of(name: str) -> str | None:
-    """The name of a recipe's backprop twin; ``None`` where it has none, as a twin itself."""
+    """Return the name of a recipe's backprop twin, or ``None`` if it has none, as when it is itself a twin."""
     twin = f"{name}-twin"
     return twin if twin in RECIPES else None

@@ -1,6 +1,6 @@
 """The 8x8 digits that come with scikit-learn: a net that trains in seconds on any machine.
 
-These pictures have no margin, so the label comes in front of the pixels.
+These images have no margin, so the label is put in front of the pixels.
 """
 
 from __future__ import annotations

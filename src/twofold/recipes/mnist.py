@@ -1,9 +1,10 @@
 """MNIST, 3 x 1000: the author's supervised recipe with another objective, on the network of his published code.
 
-Claim: backprop 1.3-1.4 %, Forward-Forward about the same (talk 13:48; 1.36 % with 4 x 2000 in the paper).
+Claim: an error of 1.3-1.4 % with backprop, and about the same with Forward-Forward (talk 13:48; 1.36 % with 4 x 2000 in
+the paper).
 
-Objective and temperature were chosen on the last 10,000 training images; what else was tried stands in
-docs/feedforward.md.
+The objective and the temperature were chosen on the last 10,000 training images; docs/feedforward.md lists what else
+was tried.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Claim: 1.37 % test error after 100 epochs, by a softmax on the last three layers (paper section 3.2).
 
-Blurs, decay and the layers that are read were chosen on the last 10,000 training images. The twin has half the rate of
-that of 3 x 1000 units, at which one of this size may diverge.
+The number of blurs, the weight decay and the layers that the softmax reads were chosen on the last 10,000 training
+images. The rate of the twin is half that of the 3 x 1000 twin, at which a net of this size may diverge.
 """
 
 from __future__ import annotations

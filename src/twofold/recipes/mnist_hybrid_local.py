@@ -1,10 +1,10 @@
 """MNIST without labels, local fields without weight sharing: hybrid images as negative data.
 
 Claim: 1.16 % test error after 60 epochs, with peer normalization (paper section 3.2). Layer 1 is a grid of 4 x 4 points
-with 128 units each, which see 10 x 10 pixels; layer 2 one of 3 x 3 with 220, layer 3 one of 2 x 2 with 512, which see
-all units of four neighboring points below.
+with 128 units each, and a unit sees 10 x 10 pixels. Layer 2 is a grid of 3 x 3 points with 220 units each, layer 3 one
+of 2 x 2 with 512; their units see all units of four neighboring points in the layer below.
 
-Peer normalization is left out: on the last 10,000 training images, after twelve epochs, it made the error larger.
+Peer normalization is left out: it made the error on the last 10,000 training images larger, after twelve epochs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""MNIST, 3 x 1000, each image shifted by up to two pixels each way at every visit: 25 positions.
+"""MNIST, 3 x 1000, each image shifted at random by up to two pixels each way at every visit: 25 positions.
 
-Claim: about 0.64 % after 500 epochs (talk 15:26; paper section 3.3).
+Claim: an error of about 0.64 % after 500 epochs (talk 15:26; paper section 3.3).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Claim: 1.36 % test error after 60 epochs (paper section 3.3; talk 13:48).
 
-Goodness grows with the number of units, and so does the temperature.
+Goodness grows with the number of units, so the temperature is raised with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a training measured."""
+"""The result of a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Result:
-    """What a training measured. Errors are shares of the cases, times are in seconds.
+    """The result of a training. Errors are shares of the cases, times are in seconds.
 
     Attributes:
         recipe: its name.

@@ -15,12 +15,12 @@ from twofold.methods import METHODS, Place, Recipe, build
 from twofold.nets.net import Net
 from twofold.training.offload import keep_on_disk
 from twofold.training.result import Result
-from twofold.training.run_folder import RunFolder
+from twofold.training.run_folder import RunFolder, without_removed
 from twofold.training.trainer import Trainer
 
 
 class Progress(Protocol):
-    """What is called while a training goes on."""
+    """An object that is called while a training goes on."""
 
     def batch(self, done: float) -> None:
         """``done`` epochs are finished, with a fraction for the one at work."""
@@ -77,7 +77,7 @@ def train(
         data = data.hold_out(recipe.validation)
     cases = len(data.train[0])
     if recipe.batch > cases:
-        raise SettingError(f"--batch is {recipe.batch}, more than the {cases} training images: lower it")
+        raise SettingError(f"--batch is {recipe.batch}, more than the {cases} training cases: lower it")
     method = METHODS[recipe.method]
     if offload and (where.type != "cpu" or not method.offloads):
         raise SettingError("--offload is for layers that learn by themselves, on the CPU: leave it away for others")
@@ -188,22 +188,13 @@ def recipe_from(method: str, settings: dict[str, Any], folder: Path) -> Recipe:
         RunError: they are no recipe, or hold a setting that is gone and was not at the value that changes nothing.
     """
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in without_removed(settings, folder).items()
     }
-    for name, neutral in REMOVED.items():
-        if values.pop(name, neutral) != neutral:
-            raise RunError(
-                f"{folder}/config.json has {name} = {settings[name]}, which this version of twofold no longer has: "
-                "read the run with the version that trained it"
-            )
     try:
         return METHODS[method].recipe_type(**values)
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder}/config.json does not describe a recipe ({error}): it is damaged") from error
-
-
-REMOVED = {"neutral_share": 1.0}
-"""Fields that recipes of older runs have, and the value at which they changed nothing."""
 
 
 def held_out(run: Run, data_dir: Path | None = None) -> Data:

@@ -23,8 +23,26 @@ from twofold.training.result import Result
 from twofold.training.trainer import Trainer
 
 CONFIG = ("name", "method", "settings", "fingerprint", "device", "precision", "dataset", "environment")
-"""What every config.json holds; the first six say which training it is. Whatever else it holds is the form of the data
-that the net was built for, such as ``shape`` and ``classes``."""
+"""Keys of every config.json; the first six say which training it is. All other keys are the form of the data that the
+net was built for, such as ``shape`` and ``classes``."""
+
+REMOVED = {"neutral_share": 1.0}
+"""Fields that recipes of older runs have, and the value at which they changed nothing."""
+
+
+def without_removed(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings of a run folder, apart from those that recipes no longer have.
+
+    Raises:
+        RunError: one of these was not at the value that changes nothing.
+    """
+    for name, neutral in REMOVED.items():
+        if settings.get(name, neutral) != neutral:
+            raise RunError(
+                f"{folder}/config.json has {name} = {settings[name]}, which this version of twofold no longer has: "
+                "use the run with the version that trained it"
+            )
+    return {name: value for name, value in settings.items() if name not in REMOVED}
 
 
 @dataclass(frozen=True)
@@ -115,7 +133,8 @@ class RunFolder:
 
     def _expect(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         """Raise unless the folder's training is the one that is asked for."""
-        flat_found, flat_wanted = ({**facts, **facts["settings"]} for facts in (found, wanted))
+        flat_found = {**found, **without_removed(found["settings"], self.path)}
+        flat_wanted = {**wanted, **wanted["settings"]}
         for key, value in flat_wanted.items():
             if key != "settings" and flat_found.get(key) != value:
                 raise RunError(
@@ -144,7 +163,7 @@ class RunFolder:
         return {name: value for name, value in self.config().items() if name not in CONFIG}
 
     def result(self) -> Result:
-        """What was measured.
+        """Read the result.
 
         Raises:
             RunError: the run is not complete, or its result is damaged.

@@ -1,1 +1,1 @@
-"""The pictures of claims: each claim measures in its own module, and is drawn by the module of that name here."""
+"""Pictures of claims: the module of the same name here draws what a claim's own module measures."""

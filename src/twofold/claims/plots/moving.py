@@ -1,4 +1,4 @@
-"""Pictures of nets that watch videos: what they see, and how much it surprises them."""
+"""Pictures of nets that watch videos: the frames, and how much each surprises the net."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def surprise(
 ) -> Path:
     """Draw how much each frame of some broken videos surprises a net, below the frames themselves (talk 21:51, 23:29).
 
-    A video is a row of frames, and below it, frame under frame, the activity that they caused: orange for the broken
-    video, blue for the same video had it gone on. A line stands before the frame at which the video breaks; the frames
-    from there on have an orange border.
+    A video is a row of frames above a plot of the activity that each frame caused: orange for the broken video, blue
+    for the same video without the break. A line stands before the frame at which the video breaks; the frames from
+    there on have an orange border.
 
     Args:
-        frames: of each video, ``(videos, frames, height, width)``, from 0 (black) to 1.
-        activity: that each caused, ``(videos, frames)``.
-        calm: the same for the unbroken video, ``(videos, frames)`` or ``(frames,)`` for one that they share.
-        kinds: what happens in each video, in a word or two.
-        since: number of the first frame that is broken.
+        frames: frames of each video, ``(videos, frames, height, width)``, from 0 (black) to 1.
+        activity: activity caused by each frame, ``(videos, frames)``.
+        calm: the same for the unbroken video, ``(videos, frames)``, or ``(frames,)`` if all share one.
+        kinds: a word or two for the break in each video.
+        since: number of the first frame after the break.
         path: the PNG to write.
-        first: number of the first frame of all.
+        first: number of the first frame that is drawn.
 
     Raises:
         DataError: the shapes do not fit together, or the break is not among the frames.
@@ -74,14 +74,14 @@ def surprise(
         ax.legend(loc="upper left", ncols=2, fontsize=10.5, frameon=False)
     suptitle(
         figure,
-        "What is not as predicted raises the activity",
-        "mean square of the first layer's activities at each frame; low activity was asked for true motion",
+        "Frames that are not as predicted raise the activity",
+        "mean square of the first layer's activities at each frame; training lowers it for true motion",
     )
     return write(figure, path)
 
 
 def _strip(ax: Axes, frames: Floats, broken: int, title: str) -> None:
-    """Draw frames side by side, those from number ``broken`` on with an orange border."""
+    """Draw frames side by side; those from number ``broken`` on get an orange border."""
     count = len(frames)
     for number, image in enumerate(frames):
         inset = ax.inset_axes((number / count + 0.02 / count, 0.0, 0.96 / count, 1.0))

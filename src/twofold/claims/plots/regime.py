@@ -1,4 +1,4 @@
-"""The picture of the regimes: who errs less often, by the number of labeled images and the width of the layers."""
+"""The picture of the regimes: which side has the smaller error, by number of labeled images and width of layers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from twofold.plots.canvas import subplots, suptitle, write
 from twofold.plots.colors import INK, POSITIVE, TWIN
 
 Errors = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""By number of images and by width: mean and std, in percent."""
+"""Mean and standard deviation in percent, by number of images and by width."""
 
 SIDES = LinearSegmentedColormap.from_list("sides", [POSITIVE, "#FFFFFF", TWIN])
 MOST = 3.0
-"""Ratio of errors at which the colors end."""
+"""Ratio of errors at which the color scale ends."""
 
 
 def regimes(ours: Errors, twins: Errors, path: Path) -> Path:
     """Draw a map with the errors of both sides in each cell, blue where Forward-Forward's is the smaller one.
 
     Args:
-        ours: of Forward-Forward's slow test.
-        twins: of the twin, with the same names.
+        ours: errors of Forward-Forward's slow test.
+        twins: errors of the twin, with the same keys.
         path: the PNG to write.
 
     Raises:
-        DataError: the names differ, or there are none.
+        DataError: the keys differ, or there are none.
     """
     if not ours or {name: list(row) for name, row in ours.items()} != {name: list(row) for name, row in twins.items()}:
         raise DataError("a map of regimes needs the errors of both sides for the same numbers of images and widths")

@@ -1,4 +1,6 @@
-"""The picture of back-relaxation: how far, how fast and how thin the label gets down a net (talk 29:14)."""
+"""The picture of back-relaxation: how far and how fast the label's influence gets down a net, and how it fades (talk
+29:14).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from twofold.plots.canvas import Floats, label_axes, legend, scale_axis, subplot
 from twofold.plots.colors import BLANK, INK, POSITIVE, TESTS, TWIN
 
 LEAST = 0.1
-"""Influence in percent at which the colors begin; what is less is drawn as if there were none."""
+"""Influence in percent at which the color scale begins; less than this is drawn as none."""
 
 HEAT = LinearSegmentedColormap.from_list("heat", ["#EEF4FA", "#8DC3E8", POSITIVE, "#002B45"]).with_extremes(under=BLANK)
 
@@ -34,24 +36,26 @@ def relaxation(
     shown: Sequence[int],
     brief: int,
 ) -> Path:
-    """Draw the maps of layer by time for some depths, the error of all, their settled influence beside the twin's
-    gradient, and what presentations do.
+    """Draw influence by layer and time, the effect of presentations, errors, and settled influence beside the twin.
+
+    The maps of influence by layer and time are for the depths in ``shown``, the errors and the settled influence, with
+    the twin's gradient, for all depths.
 
     Args:
-        influence: by depth, of the label on each layer at each iteration, in percent, ``(layers, iterations)``, layers
-            from the lowest upwards.
+        influence: by depth, the influence of the label on each layer at each iteration, in percent,
+            ``(layers, iterations)``, layers from the lowest upwards.
         untrained: settled influence in percent in the deepest net before it learns, ``(layers,)``.
-        gradient: by depth, of the twin by hidden layer, the top one's being 1.
-        error: by depth, of the net's slow test and of its twin, in percent.
+        gradient: by depth, the sensitivity of the twin's loss to each hidden layer, relative to the top one.
+        error: by depth, the errors of the net's slow test and of its twin, in percent.
         presented: numbers of presentations, ascending.
-        learned: settled influence in percent after each of them, ``(numbers, layers)``.
-        trace: the same that brief ones leave.
+        learned: settled influence in percent after each of these numbers, ``(numbers, layers)``.
+        trace: trace in percent that as many brief presentations leave, ``(numbers, layers)``.
         path: the PNG to write.
         shown: the depths whose maps are drawn, one or two.
-        brief: iterations of a brief presentation.
+        brief: number of iterations of a brief presentation.
 
     Raises:
-        DataError: the shapes do not fit together, or a depth is asked for that is not there.
+        DataError: the shapes do not fit together, or a depth in ``shown`` is missing.
     """
     deepest = max(influence)
     expected = (len(presented), deepest)
@@ -83,17 +87,17 @@ def relaxation(
     suptitle(
         figure,
         "Back-relaxation: how far down a net the label at its top gets",
-        "maps: how far each layer's state is from where another label would have it, in % of its length (grey: less "
-        f"than {LEAST:g} %). Above, the label changes in front of a net that has settled; below, this after learning "
-        f"from one image again and again. {brief} iterations reach the top {brief} layers and no more, weights that "
-        f"learn there {brief} more. Below right: the same once settled, and how much a backprop net's loss changes "
+        "maps: distance of each layer's state from the one under another label, in % of its length (grey: less than "
+        f"{LEAST:g} %). Top: the label changes after the net has settled. Bottom: the same after learning from one "
+        f"image repeatedly; {brief} iterations reach only the top {brief} layers, and the weights that learn there "
+        f"act on {brief} more. Bottom right: the influence once settled, and how much a backprop net's loss changes "
         "with each of its layers",
     )
     return write(figure, path)
 
 
 def _map(ax: Axes, values: Floats, title: str, across: str, first: int) -> AxesImage:
-    """Layers by time or presentations, counted from ``first``; the label is above the top row, the image below all."""
+    """Draw layers by time or presentations, counted from ``first``; the label is above the top row, the image below."""
     label_axes(ax, title, across, "layer")
     ax.grid(visible=False)
     layers, columns = values.shape
@@ -123,7 +127,7 @@ def _errors(ax: Axes, error: Mapping[int, tuple[float, float]]) -> None:
 def _profile(
     ax: Axes, influence: Mapping[int, Floats], untrained: Floats, gradient: Mapping[int, Sequence[float]]
 ) -> None:
-    """Settled influence by the layers between a layer and the label, and the twin's gradient."""
+    """Draw settled influence by the number of layers between a layer and the label, and the twin's gradient."""
     label_axes(
         ax, "Settled influence, and the twin's gradient", "layers between it and the label", "% (twin: of its top's)"
     )

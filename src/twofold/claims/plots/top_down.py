@@ -1,4 +1,4 @@
-"""Pictures of what an ambiguous letter is taken for."""
+"""Pictures of how an ambiguous letter is read."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def in_context(
 ) -> Path:
     """Draw how context decides what a shape is read as (talk 17:56).
 
-    Left: what was shown, one context above the other, with the same shapes. Middle: the share of renderings that is
-    read as each context asks for, at each iteration, for the first net in full and for the others pale. Right: what
-    the first net's read-out says of each rendering, before settling and after.
+    Left: the renderings in the two contexts, side by side, with the same shapes. Middle: the share of renderings that
+    are read as each context suggests, at each iteration, in full color for the first net and pale for the others.
+    Right: the first net's read-out of each rendering, before settling and after.
 
     Args:
         shown: for each of two contexts, images ``(renderings, 1, height, width)``.
-        readings: net -> what its read-out says, ``(contexts, iterations from 0, renderings)``; above 0 is the first
-            context's answer, below it the second's.
-        texts: what the contexts are called.
-        answers: what each asks for.
+        readings: net -> its read-out, ``(contexts, iterations from 0, renderings)``; values above 0 are the first
+            context's answer, values below 0 the second's.
+        texts: names of the contexts.
+        answers: the letter that each context suggests.
         path: the PNG to write.
 
     Raises:
@@ -93,7 +93,7 @@ def in_context(
     suptitle(
         figure,
         "Context decides what the shape in the middle is",
-        "the units see the middle letter alone; of its neighbors they know from above. The read-out was fitted on "
+        "the units see only the middle letter; its neighbors reach them as top-down input. The read-out was fitted on "
         "other words, before settling",
     )
     return write(figure, path)

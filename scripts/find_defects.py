@@ -1,0 +1,103 @@
+"""The defects to plant: read from tests/*/defects.py, and found in the source by the symbols that they name."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src"
+
+
+class Defect(NamedTuple):
+    """``good``, which stands once in the definition of ``symbol``, becomes ``bad``, and then ``test`` must fail.
+
+    A symbol is ``name`` or ``Class.name``, with its module before it where several define it: ``claims.regime:draw``. A
+    test is its name, with its file before it where several have one of that name: ``test_run::test_name``.
+    """
+
+    name: str
+    symbol: str
+    good: str
+    bad: str
+    test: str
+
+
+class Definition(NamedTuple):
+    """The code of a definition, and what stands before and after it in the file, whose ``path`` is within src."""
+
+    path: Path
+    before: str
+    code: str
+    after: str
+
+
+def definitions() -> dict[str, list[Definition]]:
+    """All definitions of each symbol of the package."""
+    found = defaultdict(list)
+    for file in sorted(SOURCE.rglob("*.py")):
+        text, path = file.read_text(encoding="utf-8"), file.relative_to(SOURCE)
+        lines, module = text.splitlines(keepends=True), ".".join(path.with_suffix("").parts[1:])
+        for name, first, last in names(ast.parse(text).body):
+            parts = ("".join(part) for part in (lines[:first], lines[first:last], lines[last:]))
+            definition = Definition(path, *parts)
+            for symbol in (name, f"{module.removesuffix('.__init__')}:{name}"):
+                found[symbol].append(definition)
+    return found
+
+
+def names(body: Iterable[ast.stmt], prefix: str = "") -> Iterator[tuple[str, int, int]]:
+    """The names that statements define, with where the lines of each begin and end, decorators included."""
+    for node in body:
+        named, first = [], min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            named = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            named = [target.id for target in targets if isinstance(target, ast.Name)]
+        yield from ((prefix + name, first - 1, node.end_lineno or first) for name in named)
+        if isinstance(node, ast.ClassDef):
+            yield from names(node.body, f"{prefix}{node.name}.")
+
+
+def nodes_of_tests() -> dict[str, list[str]]:
+    """The pytest nodes of each name of a test, alone and with its file before it."""
+    found = defaultdict(list)
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE):
+            for key in (name, f"{file.stem}::{name}"):
+                found[key].append(f"{file.relative_to(ROOT)}::{name}")
+    return found
+
+
+def broken(defect: Defect, places: list[Definition], nodes: list[str]) -> Iterator[str]:
+    """Why a defect cannot be planted, a line for each reason."""
+    if len(places) != 1:
+        where = "".join(f", {place.path}" for place in places)
+        yield f"{defect.name}: {defect.symbol} is defined {len(places)} times, expected once{where}"
+    elif (count := places[0].code.count(defect.good)) != 1:
+        yield f"{defect.name}: {defect.good!r} stands {count} times in {defect.symbol}, expected once"
+    if len(nodes) != 1:
+        yield f"{defect.name}: there are {len(nodes)} tests named {defect.test}, expected one"
+
+
+def find(words: list[str]) -> list[tuple[Defect, Definition, str]]:
+    """The defects whose name has one of the words, or all without words, each with its definition and its test's node.
+
+    Raises:
+        SystemExit: some cannot be planted; every reason is told in a line of its own.
+    """
+    files = sorted((ROOT / "tests").glob("*/defects.py"))
+    defects = [Defect(*entry) for file in files for entry in runpy.run_path(str(file))["DEFECTS"]]
+    chosen = [defect for defect in defects if not words or any(word in defect.name for word in words)]
+    places, nodes = definitions(), nodes_of_tests()
+    if why := [line for one in chosen for line in broken(one, places[one.symbol], nodes[one.test])]:
+        raise SystemExit("\n".join(why))
+    if not chosen:
+        raise SystemExit(f"no defect is called {' or '.join(words)}")
+    return [(defect, places[defect.symbol][0], nodes[defect.test][0]) for defect in chosen]

@@ -1,0 +1,151 @@
+"""The command line: every mistake is told in one line, and nothing is written by a mistake.
+
+Oracles: the documented contract (``twofold --help``), exit codes, hashes of every file before and after.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from command_line import PROGRAM, SMALL, answer
+from helpers import hashes
+from twofold.data import fetch
+
+pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
+
+MISTAKES: list[tuple[str, list[str]]] = [
+    ("trian digits", ["unknown command 'trian'", "did you mean 'train'?"]),
+    ("train", ["needs the name of a recipe"]),
+    ("train --epochs 3", ["needs the name of a recipe"]),
+    ("train digts", ["unknown recipe 'digts'", "did you mean 'digits'?"]),
+    ("train digits --epoch 3", ["--epoch", "did you mean '--epochs'?"]),
+    ("train digits --learning-rat=3", ["unknown field '--learning-rat'"]),
+    ("train digits more", ["unexpected word 'more'"]),
+    ("train digits --widths 0", ["--widths is 0, expected at least 1"]),
+    ("train digits --widths", ["widths"]),
+    ("train digits --rate -0.1", ["--rate is -0.1, expected a number above 0"]),
+    ("train digits --rate nan", ["--rate is nan"]),
+    ("train digits --temperature inf", ["--temperature is inf"]),
+    ("train digits --epochs x", ["--epochs", "x"]),
+    ("train digits --epochs 1.5", ["--epochs", "1.5"]),
+    ("train digits --negatives hrad", ["unknown negatives 'hrad'", "did you mean 'hard'?"]),
+    ("train digits --data digit", ["did you mean 'digits'?"]),
+    ("train digits --data mnist --data-dir noise", ["mnist", "twofold data get mnist"]),
+    ("train digits --device tpu", ["--device", "tpu"]),
+    ("train digits --precision fp16", ["--precision", "fp16"]),
+    ("train digits --batch 100000", ["--batch is 100000"]),
+    ("train digits --validation 100000", ["hold out 100000"]),
+    ("train digits --seed 99999999999999999999999", ["--seed"]),
+    ("train digits --run own.png", ["own.png"]),
+    ("train digits --run other", ["other exists and is not empty"]),
+    ("train digits --epochs 1 --widths 5 --no-pictures --run other --resume", ["other"]),
+    ("train digits --run RUN", ["add --resume"]),
+    (f"train digits {' '.join(SMALL)} --run RUN --resume --seed 7", ["seed = 0, asked for is 7"]),
+    ("train mnist --data-dir noise", ["is no IDX file", "delete it and run `twofold data get mnist`"]),
+    ("eval", ["RUN"]),
+    ("eval nowhere", ["nowhere is no run folder"]),
+    ("eval other", ["other is no run folder"]),
+    ("eval RUN --test quick", ["--test", "quick"]),
+    ("eval RUN --tets fast", ["did you mean '--test'?"]),
+    ("eval RUN --shortlist 0", ["--shortlist is 0"]),
+    ("eval RUN --shortlist -2", ["--shortlist is -2"]),
+    ("eval RUN/twin --test slow", ["--test is slow", "only: fast"]),
+    ("predict RUN", ["IMAGE"]),
+    ("predict RUN nowhere.png", ["nowhere.png does not exist"]),
+    ("predict RUN other", ["other cannot be read as a picture"]),
+    ("predict RUN large.png", ["large.png is 9 x 8 pixels, the net was trained on 8 x 8"]),
+    ("predict RUN other/thesis.tex", ["cannot be read as a picture"]),
+    ("predict RUN cut.png", ["cannot be read as a picture"]),
+    ("predict nowhere own.png", ["nowhere is no run folder"]),
+    ("plot nowhere", ["nowhere is no run folder"]),
+    ("data", ["twofold data get NAME"]),
+    ("data fetch mnist", ["twofold data get NAME"]),
+    ("data get", ["NAME"]),
+    ("data get mnits", ["did you mean 'mnist'?"]),
+    ("data get mnist --data-dir noise", ["is no IDX file"]),
+    ("data get mnist --data-dir cut", ["t10k-labels-idx1-ubyte", "delete it and run `twofold data get mnist`"]),
+    ("claims runn", ["runn"]),
+    ("claims run mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
+    ("claims run", ["ID"]),
+    ("claims run layer --size huge", ["--size", "huge"]),
+    ("claims draw", ["ID"]),
+    ("claims draw mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
+    ("claims draw mnist", ["claim 'mnist' has no picture: choose one of top-down, moving, relax, regime"]),
+    ("claims draw relax --size huge", ["--size", "huge"]),
+]
+
+
+@pytest.fixture
+def around(tmp_path: Path) -> Path:
+    """Pictures, folders and damaged data that mistakes are made with."""
+    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    picture.save(tmp_path / "own.png")
+    picture.resize((9, 8)).save(tmp_path / "large.png")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8))
+    noise.save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("ten years of work")
+    for folder, content in (("noise", bytes(range(1, 200))), ("cut", b"\0\0\x08\x01\0\0\0\x05\1\2")):
+        (tmp_path / folder / "mnist").mkdir(parents=True)
+        for name in fetch.IDX_FILES:
+            (tmp_path / folder / "mnist" / name).write_bytes(content)
+    for name, count in zip(fetch.IDX_FILES[:3], (2, 2, 2), strict=True):
+        shape = (count, 28, 28) if "images" in name else (count,)
+        header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+        (tmp_path / "cut" / "mnist" / name).write_bytes(header + bytes(int(np.prod(shape))))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("words", "named"), MISTAKES, ids=[words for words, _ in MISTAKES])
+def test_a_mistake_is_told_in_one_line_and_nothing_is_written(
+    around: Path, folder: Path, words: str, named: list[str]
+) -> None:
+    """Ten pages of traceback hide the one word that was mistyped, and half-written folders hide the next mistake."""
+    before = hashes(around), hashes(folder)
+    code, _, err = answer([word.replace("RUN", str(folder)) for word in words.split()])
+    assert code not in (0, 130)
+    assert len(err) == 1
+    assert err[0].startswith("twofold: error: ")
+    for word in named:
+        assert word in err[0]
+    assert (hashes(around), hashes(folder)) == before
+    assert not (around / "runs").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, so that asking for it is no mistake")
+def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
+    code, _, err = answer(["train", "digits", "--device", "cuda"])
+    assert (code, err) == (
+        1,
+        ["twofold: error: --device is cuda, but torch finds no CUDA device here: use --device cpu"],
+    )
+    assert hashes(tmp_path) == {}
+
+
+def test_data_that_cannot_be_downloaded_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(url: str) -> bytes:
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(fetch, "_get", offline)
+    code, _, err = answer(["data", "get", "mnist", "--data-dir", "here"])
+    assert code == 1
+    assert len(err) == 1
+    assert "mnist cannot be downloaded" in err[0]
+    assert hashes(tmp_path) == {}
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_a_process_with_one_line_and_without_a_traceback(tmp_path: Path) -> None:
+    ended = subprocess.run([*PROGRAM, "train", "digits", "--epochs", "x"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith("twofold: error: ")
+    assert hashes(tmp_path) == {}

@@ -1,0 +1,38 @@
+"""One small net of each kind for images of any shape, and what is done with it in several tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from small_layers import seeded
+from twofold.labels import inputs_with_label
+from twofold.layers.dense import Dense, dense
+from twofold.layers.module import LocalModule
+from twofold.nets.backprop import Backprop
+from twofold.nets.feedforward import FeedForward
+from twofold.nets.recurrent import Recurrent
+from twofold.nets.unsupervised import Unsupervised
+
+PIXELS, CLASSES, WIDTHS = 64, 10, (40, 30)
+SHAPE = (1, 8, 8)
+
+
+def of_modules() -> FeedForward:
+    """A net whose first layer is any module."""
+    linear = nn.Linear(inputs_with_label("prepend", PIXELS, CLASSES), WIDTHS[0])
+    nn.init.normal_(linear.weight, std=0.1, generator=seeded())
+    nn.init.zeros_(linear.bias)
+    layers = [LocalModule(nn.Sequential(linear, nn.ReLU()), WIDTHS[0]), Dense(*WIDTHS, generator=seeded(1))]
+    return FeedForward(layers, CLASSES)
+
+
+NETS: dict[str, Callable[[], Any]] = {
+    "feedforward": lambda: FeedForward.dense(SHAPE, WIDTHS, CLASSES, generator=seeded()),
+    "feedforward, any module": of_modules,
+    "unsupervised": lambda: Unsupervised(dense(PIXELS, WIDTHS, generator=seeded()), CLASSES, counted_from=1),
+    "recurrent": lambda: Recurrent(PIXELS, WIDTHS, CLASSES, generator=seeded()),
+    "backprop": lambda: Backprop(PIXELS, WIDTHS, CLASSES, seeded()),
+}
