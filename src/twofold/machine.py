@@ -82,7 +82,7 @@ def require_memory(needed: int, device: torch.device, offload: bool) -> None:
     if needed > free:
         raise SettingError(
             f"the training needs about {needed / 1e9:.1f} GB of memory beside its data, and {free / 1e9:.1f} GB are "
-            f"free: lower --widths or --batch{'' if offload else ', or let layers rest on disk with --offload'}"
+            f"free: lower --widths or --batch{'' if offload else ', or keep layers on disk with --offload'}"
         )
 
 

@@ -66,6 +66,7 @@ def test_columns_are_as_wide_as_their_widest_cell_and_the_first_is_set_left() ->
     assert report.format_table(rows).splitlines() == ["name       s", "------  ----", "a       10.5", "longer     2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["benchmarks", "claims", "plots"])
 def test_a_package_can_be_imported_first(package: str) -> None:
     """Imports in a circle would fail, or not, by what was imported before."""

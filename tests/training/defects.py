@@ -20,7 +20,7 @@ DEFECTS = [
         "LabelMethod.tensors",
         '{**super().tensors(), "logits": self.logits}',
         "super().tensors()",
-        "test_run::test_an_interrupted_training_ends_bitwise_as_one_that_was_not",
+        "test_a_training_that_is_brought_back_knows_all_that_it_knew",
     ),
     (
         "a resumed run forgets the difficulty",

@@ -6,6 +6,8 @@ Oracles: the files as older versions wrote them, written out here; the run that 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import pytest
 import twofold
 from helpers import hashes, refusal
 from runs import CtrlC, train
+from twofold import checkpoint
 from twofold.data import Dataset
-from twofold.methods import FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.recipes import RECIPES
 from twofold.training import run
 from twofold.training.result import Result
 
@@ -107,3 +111,29 @@ def test_a_stopped_run_with_a_setting_that_is_gone_goes_on_only_where_that_chang
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "one")]
     assert weights[0] == weights[1]
     assert "neutral_share = 0.25" in refusal(lambda: train(recipe, tmp_path / "quarter", tiny, resume=True))
+
+
+OLD_NAMES = {
+    "recurrent": (r"(layers\.\d+)\.weights\.(\w+_velocity)", r"\1.\2"),
+    "backprop": (r"(layers\.\d+\.(?:weight|bias))_velocity", r"velocity.\1"),
+}
+"""What checkpoints called smoothed gradients: what to write an old one with."""
+
+
+@pytest.mark.parametrize("family", OLD_NAMES)
+def test_a_run_that_an_older_version_stopped_goes_on_bitwise(
+    tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, tmp_path: Path, family: str
+) -> None:
+    recurrent = replace(RECIPES["recurrent"], data="tiny", widths=(14, 12), epochs=4, batch=8)
+    chosen = {"recurrent": recurrent, "backprop": twin_recipe}[family]
+    train(chosen, tmp_path / "whole", tiny)
+    with pytest.raises(KeyboardInterrupt):
+        train(chosen, tmp_path / "old", tiny, progress=CtrlC(2))
+    path = tmp_path / "old" / "checkpoint.safetensors"
+    tensors, facts = checkpoint.read(path)
+    renamed = {re.sub(*OLD_NAMES[family], name): tensor for name, tensor in tensors.items()}
+    assert len(renamed.keys() - tensors.keys()) >= 3
+    checkpoint.write(path, renamed, facts)
+    train(chosen, tmp_path / "old", tiny, resume=True)
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "old")]
+    assert weights[0] == weights[1]

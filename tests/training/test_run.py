@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import twofold
 from helpers import SHORTCUTS, hashes
 from runs import CtrlC, outcome, train
+from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
-from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.recipes import RECIPES
 from twofold.training import run, run_folder
+from twofold.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
 
@@ -91,6 +94,27 @@ def test_a_training_interrupted_while_it_saves_loses_no_epoch(
     monkeypatch.setattr(run_folder, "write_bytes", write)
     assert outcome(train(recipe, tmp_path / "stopped", tiny, resume=True)) == outcome(whole)
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
+
+
+def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
+    """All tensors that a training goes on with."""
+    method = trainer.method
+    kept = {**vars(method), **vars(method.sampler), "generator": method.generator.get_state()}
+    return {**module_tensors(method.net), **{name: each for name, each in kept.items() if isinstance(each, Tensor)}}
+
+
+def test_a_training_that_is_brought_back_knows_all_that_it_knew(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
+) -> None:
+    """Also what the rest of this training makes no use of, as another one may."""
+    first, second = (Trainer(build(recipe, tiny.form), recipe, tiny.train) for _ in range(2))
+    assert [metrics["epoch"] for _, metrics in zip(range(2), first.epochs(), strict=False)] == [1, 2]
+    home = run_folder.RunFolder(tmp_path)
+    home.save(first)
+    assert home.restore(second)
+    assert (second.history, second.method.batches_seen) == (first.history, first.method.batches_seen)
+    assert tensors_of(first).keys() >= {"softmax.weight_velocity", "difficulty", "mistaken", "logits", "generator"}
+    torch.testing.assert_close(tensors_of(second), tensors_of(first), rtol=0, atol=0)
 
 
 def test_resuming_a_complete_run_returns_its_result_and_changes_nothing(

@@ -36,7 +36,7 @@ class Gpu(Benchmark):
         expect(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         if bench.device.type != "cuda":
             raise SettingError(
-                "twofold bench gpu needs a CUDA device, and this runs on the CPU: run it where there is one"
+                "twofold bench gpu needs a CUDA device, but this is the CPU: run it on a machine with a GPU"
             )
         return self.on_device(bench, RECIPES)
 

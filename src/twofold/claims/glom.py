@@ -35,7 +35,7 @@ def glom(lab: Lab) -> Finding:
     recipe, twin_recipe = lab.short_settling()
     whole = lab.data(recipe.data)
     if lab.size == "full":
-        # The part that learns comes in front of the images that are held out.
+        # The images to learn from come before those that are held out.
         some = torch.cat([torch.arange(20_000), torch.arange(len(whole.train_labels))[-recipe.validation :]])
         whole = replace(whole, train_images=whole.train_images[some], train_labels=whole.train_labels[some])
         recipe = replace(recipe, widths=(500, 500), temperature=recipe.temperature / 2, epochs=5)

@@ -44,6 +44,8 @@ def _train(name: str, recipe: Any, options: Training) -> None:
     dataset = data.load(recipe.data, options.data_dir)
     folder = options.run or _free_folder(f"{name}-seed{recipe.seed}", options.resume)
     twin_name, twin = recipes.twin_of(name), None
+    if options.with_twin and twin_name is None:
+        raise SettingError(f"--with-twin: the recipe {name} has no twin; leave it away")
 
     def go(name: str, recipe: Any, folder: Path) -> Result:
         with Bar(name, recipe.epochs) as bar:

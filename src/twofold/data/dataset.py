@@ -145,6 +145,17 @@ def as_dataset(
     )
 
 
+def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tuple[Tensor, Tensor]:
+    """One part of a data set of your own, in the shapes that `as_dataset` takes.
+
+    Raises:
+        DataError: no such arrays; see `Dataset`.
+    """
+    part = _as_images(name, "training", images), _as_labels(name, "training", labels)
+    _check_part(name, "training", *part, classes)
+    return part
+
+
 def _as_tensor(name: str, what: str, values: Any) -> Tensor:
     if isinstance(values, Tensor):
         return values.detach()

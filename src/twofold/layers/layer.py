@@ -113,8 +113,9 @@ class Layer(Learner, Generic[Seen]):
     def gather(self, seen: Seen, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         """Gather the gradient of what was seen, so that `apply_gradient` can make a step of it.
 
-        Gradients of several calls add up to the mean over positive plus the mean over negative data. The phases may
-        come alone and in any order, where the objective judges each case by itself.
+        Gradients of several calls add up to the mean over positive plus the mean over negative data, if each phase is
+        gathered as often as the other; else the one that was gathered less often counts less. The phases may come
+        alone and in any order, where the objective judges each case by itself.
 
         Args:
             seen: what the layer responded.
@@ -140,7 +141,7 @@ class Layer(Learner, Generic[Seen]):
         return self.mean_activity.clone(), self.batches.clone()
 
     def drop(self, memory: tuple[Tensor, Tensor]) -> None:
-        """Forget what was gathered since ``memory``."""
+        """Forget all that was gathered since the last step, and go back to ``memory``."""
         self.mean_activity.copy_(memory[0])
         self.batches.copy_(memory[1])
         for each in self.learnables():

@@ -51,7 +51,9 @@ class LocalModule(FeedForwardLayer):
         flat = seen.activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
         wanted[:positives] += peers.to(flat.dtype)
-        learned = self.learnables()
+        learned = [each for each in self.learnables() if each.value.requires_grad]
+        if not learned:
+            return difficulty
         with torch.enable_grad():
             values = [each.value for each in learned]
             gradients = torch.autograd.grad(seen.activity, values, wanted.view_as(seen.activity))

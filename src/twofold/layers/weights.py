@@ -70,11 +70,10 @@ class Learnable:
         """One step with what was gathered, which is then gone; nothing if nothing was gathered."""
         if self.gradient is None:
             return
-        copy = self.in_use()
-        momentum_step(
-            self.value, self.velocity, self.gradient, rate, rule, None if copy.dtype == self.value.dtype else copy
-        )
-        self._copy.is_of(self.value)
+        copy = self._copy.kept(self.value)
+        momentum_step(self.value, self.velocity, self.gradient, rate, rule, copy)
+        if copy is not None:
+            self._copy.is_of(self.value)
         self.gradient = None
 
     def forget(self) -> None:
@@ -143,10 +142,15 @@ class LowPrecisionCopy:
         """``value`` in the type ``kind``: itself where it has that type or ``kind`` is ``None``."""
         if kind is None or kind == value.dtype:
             return value
-        if self._copy is None or self._copy.dtype != kind or self._state != self._state_of(value):
-            self._copy = value.detach().to(kind)
+        copy = self.kept(value)
+        if copy is None or copy.dtype != kind:
+            copy = self._copy = value.detach().to(kind)
             self.is_of(value)
-        return self._copy
+        return copy
+
+    def kept(self, value: Tensor) -> Tensor | None:
+        """The copy, where there is one of ``value`` as it is now."""
+        return self._copy if self._copy is not None and self._state == self._state_of(value) else None
 
     def is_of(self, value: Tensor) -> None:
         """Note that the copy was changed together with ``value``."""

@@ -33,6 +33,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     """Cross-entropy, stochastic gradient descent with momentum."""
 
     recipe_type = BackpropRecipe
+    of_the_net = ImageMethod.of_the_net | {"center", "field_sizes", "strides", "margins"}
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)

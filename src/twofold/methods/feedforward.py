@@ -56,6 +56,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     recipe_type = FeedForwardRecipe
     offloads = True
+    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize"}
 
     @classmethod
     def build(cls, recipe: FeedForwardRecipe, form: Form, place: Place = list) -> FeedForward:

@@ -98,6 +98,11 @@ G = TypeVar("G", bound=GoodnessClassifier)
 class GoodnessMethod(ImageMethod[R, N]):
     """Every layer raises its goodness for positive data and lowers it for negative data."""
 
+    of_the_net = ImageMethod.of_the_net | {
+        *("goodness", "objective", "temperature", "smoothing", "decay", "peer", "floor", "softmax_decay"),
+        *("counted_from", "center", "field_sizes", "strides", "margins"),
+    }
+
     def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
@@ -176,6 +181,8 @@ class LabelMethod(GoodnessMethod[L, G]):
         logits: of each image, the newest that a softmax read from its hidden activities, ``(cases, classes)``: hard
             negative labels are drawn from them.
     """
+
+    of_the_net = GoodnessMethod.of_the_net | {"label_strength"}
 
     def __init__(self, net: G, recipe: L, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)

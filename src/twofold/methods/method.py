@@ -13,11 +13,13 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.checkpoint import module_tensors
+from twofold.data.dataset import labeled_images
 from twofold.data.transforms import jitter, mirror
-from twofold.errors import SettingError, unknown
+from twofold.errors import DataError, SettingError, unknown
 from twofold.layers.fields import Map
 from twofold.methods.recipe import ImageRecipe, Recipe
 from twofold.methods.sampler import Sampler
+from twofold.nets.classifier import Classifier
 from twofold.nets.net import Net
 
 R = TypeVar("R", bound=Recipe)
@@ -41,6 +43,7 @@ class Method(ABC, Generic[R, N]):
     Attributes:
         recipe_type: the class of the recipes.
         offloads: whether layers that are not at work may lie on disk.
+        of_the_net: fields of a recipe that describe the net and its data; a net that is there has them already.
         generator: draws order, distortions and negative data; on the net's device.
         sampler: which cases are seen, and how much each counts.
         batches_seen: since the training began.
@@ -49,6 +52,7 @@ class Method(ABC, Generic[R, N]):
 
     recipe_type: ClassVar[type[Recipe]]
     offloads: ClassVar[bool] = False
+    of_the_net: ClassVar[frozenset[str]] = frozenset({"data", "widths", "validation"})
 
     def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         self.net = net
@@ -82,15 +86,17 @@ class Method(ABC, Generic[R, N]):
     def default_recipe(cls, net: N, settings: dict[str, Any]) -> R:
         """The recipe of a training with these settings, and with `defaults` for the others.
 
-        Fields that describe a net (its widths, goodness, ...) play no part: the net is there.
-
         Raises:
-            SettingError: a setting is no field of the recipe.
+            SettingError: a setting is no field of the recipe, or describes the net, which is built already.
         """
         known = {each.name for each in fields(cls.recipe_type)}
         for name in settings:
             if name not in known:
-                raise unknown("setting", name, known)
+                raise unknown("setting", name, known - cls.of_the_net)
+            if name in cls.of_the_net:
+                raise SettingError(
+                    f"{name} is a setting of the net or its data, not of the training: state it where they are made"
+                )
         recipe: R = cls.recipe_type(**{**cls.defaults(net), **settings})  # type: ignore[assignment]
         return recipe
 
@@ -119,6 +125,15 @@ class Method(ABC, Generic[R, N]):
     def make_sampler(self, cases: int) -> Sampler:
         """The sampler that the recipe asks for."""
         return Sampler(cases, self.generator, self.recipe.tolerance, self.recipe.revisit)
+
+    @classmethod
+    def check_data(cls, net: N, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return tensors of the user's own as the net learns from them.
+
+        Raises:
+            DataError: the net cannot learn from them.
+        """
+        return data
 
     @abstractmethod
     def batch(self, cases: Tensor, weight: Tensor) -> Any:
@@ -187,22 +202,38 @@ class Batch(NamedTuple):
 
 
 I = TypeVar("I", bound=ImageRecipe)  # noqa: E741
+C = TypeVar("C", bound=Classifier)
 
 
-class ImageMethod(Method[I, N]):
+class ImageMethod(Method[I, C]):
     """A way of learning from labeled images ``(cases, channels, height, width)`` and labels ``(cases,)``.
 
     Attributes:
         mistaken: whether the softmax named an image wrongly at its last visit, ``(cases,)``.
     """
 
-    def __init__(self, net: N, recipe: I, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: C, recipe: I, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
         self.mistaken = torch.ones(len(data[0]), dtype=torch.bool, device=net.device)
 
     @classmethod
-    def defaults(cls, net: N) -> dict[str, Any]:
+    def defaults(cls, net: C) -> dict[str, Any]:
         return {**super().defaults(net), "jitter": 0, "mirror": False}
+
+    @classmethod
+    def check_data(cls, net: C, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if len(data) != 2:
+            raise DataError(f"got {len(data)} arrays to learn from, expected two: images and their labels")
+        images, labels = labeled_images("your data", *data, classes=net.classes)
+        with torch.no_grad():
+            try:
+                net.scores(images[:1].to(net.device))
+            except RuntimeError as error:
+                raise DataError(
+                    f"images of the shape {image_shape(images)} do not fit the net ({str(error).splitlines()[0]}): "
+                    "give images of the size that it was built for"
+                ) from error
+        return images, labels
 
     def batch(self, cases: Tensor, weight: Tensor) -> Batch:
         images, labels = self.data

@@ -85,6 +85,9 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     """
 
     recipe_type = RecurrentRecipe
+    of_the_net = LabelMethod.of_the_net | {
+        *("damping", "iterations", "judge_from", "judge_to", "top_down", "lateral", "label_to"),
+    }
 
     @classmethod
     def build(cls, recipe: RecurrentRecipe, form: Form, place: Place = list) -> Recurrent:

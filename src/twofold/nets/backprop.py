@@ -52,9 +52,8 @@ class Affine(Learner):
 
     def forward(self, activity: Tensor) -> Tensor:
         """Total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
-        weight, bias = (each.in_use().requires_grad_() for each in (self.weights, self.biases))
-        total: Tensor = self.connectivity.times(weight, activity, bias)
-        return total
+        _, bias = (each.in_use().requires_grad_() for each in self.learnables())
+        return self.weights.product(activity, bias)
 
     @torch.no_grad()
     def apply_gradient(self, rate: float, rule: Rule) -> None:

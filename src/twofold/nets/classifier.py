@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
+from twofold.errors import unknown
 from twofold.layers.inputs import CachedInput, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
@@ -83,8 +84,14 @@ class Classifier(Net):
 
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
-        """The label that a test names for each image, ``(images,)``: the main test if none is given."""
+        """The label that a test names for each image, ``(images,)``: the main test if none is given.
+
+        Raises:
+            SettingError: the net has no such test.
+        """
         scores = self.scores(images)
+        if test is not None and test not in scores:
+            raise unknown("test", test, scores)
         return scores[test or next(iter(scores))].argmax(1)
 
     @torch.no_grad()
@@ -185,6 +192,11 @@ class GoodnessClassifier(SoftmaxClassifier):
     def slow(self, images: Tensor) -> Tensor:
         """Total goodness ``(batch, classes)`` of the layers that are read, for each label: one forward pass a label."""
         return self.total(self.goodness(images, self.every_label(images)))
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, test: str | None = None) -> Tensor:
+        alone = {"slow": self.slow, "fast": self.fast}.get(test or "slow")
+        return super().predict(images, test) if alone is None else alone(images).argmax(1)
 
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
         """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""

@@ -163,6 +163,7 @@ class FeedForward(GoodnessClassifier):
         """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
         return activities(self.layers, below)
 
+    @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, under a neutral label, ``(batch, features)``, float32."""
         return concatenated(self.layers, self.with_neutral_label(self.images(images)), self.read)

@@ -19,7 +19,7 @@ class Evaluation:
     """The result of testing a net: its errors, and whatever else was measured.
 
     Attributes:
-        error: test -> its error, the main test first; for classifiers the share of cases named wrongly.
+        error: test -> its error as a share, the main test first; for classifiers that of cases named wrongly.
         metrics: what else was measured, as JSON can hold it: for classifiers ``passes_per_image`` (test -> forward
             passes for one image) and ``layer_error`` (of each layer's goodness alone, from the first layer upwards).
         named: test -> the label that it names, ``(cases,)``; empty where nothing is named.

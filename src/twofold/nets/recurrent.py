@@ -310,6 +310,7 @@ class Recurrent(GoodnessClassifier):
         """Normalized states of all layers side by side, ``(rows, features)``, float32: what the softmaxes see."""
         return to_features([each.output for each in state])
 
+    @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized states after the bottom-up pass, ``(batch, features)``, float32: what the fast test reads."""
         return self.read_state(self.start(self.images(images)))

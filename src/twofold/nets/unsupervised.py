@@ -100,6 +100,7 @@ class Unsupervised(SoftmaxClassifier):
         logits = self.softmax.learn(to_features(features), labels, reading_rate, weight)
         return NetResult(logits, goodness, difficulty)
 
+    @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, ``(batch, features)``, float32: what the softmax sees."""
         return concatenated(self.layers, self.images(images).rows, self.read)

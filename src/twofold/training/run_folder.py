@@ -10,6 +10,7 @@ result.json              what was measured
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ class RunFolder:
         if not {"history", "batches_seen"} <= facts.keys() or "generator" not in tensors:
             raise RunError(f"{self.checkpoint} is no checkpoint: delete it and train again")
         generator, method = tensors.pop("generator"), trainer.method
+        tensors = {_current_name(name): tensor for name, tensor in tensors.items()}
         checkpoint.fill(method.tensors(), tensors, self.checkpoint)
         method.generator.set_state(generator)
         method.batches_seen = facts["batches_seen"]
@@ -188,3 +190,9 @@ class RunFolder:
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, ValueError) as error:
             raise RunError(f"{path} is missing or damaged: train again") from error
+
+
+def _current_name(name: str) -> str:
+    """The name of a tensor of a checkpoint, which an older version may have called otherwise."""
+    name = re.sub(r"^velocity\.(layers\.\d+\.(?:weight|bias))$", r"\1_velocity", name)
+    return re.sub(r"^(layers\.\d+)\.((?:below|above|beside|label)_velocity)$", r"\1.weights.\2", name)

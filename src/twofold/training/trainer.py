@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.errors import SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
 from twofold.nets.net import Net
 
@@ -29,6 +30,9 @@ class Trainer:
         data: the training part of a data set, tensors whose first dimension are the cases, on any device.
         method: makes the method of net, recipe and data, if it is not that of the recipe.
 
+    Raises:
+        SettingError: the net is of another family than the recipe.
+
     Attributes:
         method: with all that it needs to go on later.
         history: the metrics of each epoch so far.
@@ -37,6 +41,8 @@ class Trainer:
     def __init__(
         self, net: Net, recipe: Recipe, data: tuple[Tensor, ...], method: Callable[..., Method[Any, Any]] | None = None
     ) -> None:
+        if net.method != recipe.method:
+            raise SettingError(f"a recipe of the method {recipe.method} cannot train a net of the method {net.method}")
         on_device = tuple(part.to(net.device) for part in data)
         self.method: Method[Any, Any] = (method or METHODS[recipe.method])(net, recipe, on_device)
         self.history: list[dict[str, Any]] = []
@@ -98,20 +104,23 @@ def fit(
         batch: cases per update.
         seed: of the order of the cases and of negative data.
         progress: called during an epoch with how many epochs are done.
-        settings: other fields of the method's recipe, such as ``rate``, in place of `defaults`.
+        settings: other fields of the method's recipe, such as ``rate``, in place of `defaults`; those that describe the
+            net are stated where it is made.
 
     Returns:
         An iterator over the metrics of each epoch: ``epoch``, ``seconds``, and what the method measures. The net
         learns while it is gone through.
 
     Raises:
-        SettingError: a setting that the recipe does not have, or a value outside its range.
+        SettingError: a setting that the recipe does not have or that is the net's, or a value outside its range.
         DataError: data that the net cannot learn from.
         Diverged: a layer's numbers are not finite, or it has collapsed.
     """
+    if net.method not in METHODS:
+        raise unknown("method", net.method, METHODS)
     method = METHODS[net.method]
     recipe = method.default_recipe(net, {**settings, "epochs": epochs, "batch": batch, "seed": seed})
-    return Trainer(net, recipe, data).epochs(progress)
+    return Trainer(net, recipe, method.check_data(net, data)).epochs(progress)
 
 
 def synchronize(device: torch.device) -> None:

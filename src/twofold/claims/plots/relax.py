@@ -68,7 +68,7 @@ def relaxation(
         or not set(shown) <= set(influence)
         or not set(influence) == set(gradient) == set(error)
     ):
-        raise DataError(f"depths {list(shown)} are to be shown, expected one or two of {sorted(influence)}")
+        raise DataError(f"the depths to show are {list(shown)}, expected one or two of {sorted(influence)}")
     figure, axes = subplots(2, 3, 4.6, 4.2)
     for ax, depth in zip(axes[0], shown, strict=False):
         drawn = _map(ax, influence[depth], f"{depth} layers", "iterations after the label changed", 1)
