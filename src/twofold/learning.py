@@ -26,11 +26,11 @@ Phase = Literal["positive", "negative", "both"]
 class Rule:
     """The settings by which a layer learns.
 
-    For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the layer climbs
+    For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the layer changes
 
         Δz⁺ = s⁺ · slope(y⁺) + peer · (max(floor, mean over units of m) - m),     Δz⁻ = -s⁻ · slope(y⁻)
 
-    on its total inputs z. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch is smoothed over batches,
+    its total inputs z by these. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch is smoothed over batches,
 
         v ← smoothing · v + (1 - smoothing) · gradient,     w ← w + rate · (v - decay · w),
 
@@ -39,15 +39,15 @@ class Rule:
 
     Attributes:
         goodness: the goodness function.
-        objective: what is asked of the goodness of positive and negative data.
+        objective: the loss on the goodness of positive and negative data.
         temperature: of the objective, in units of goodness; without one, a share of the threshold's size
             (`defaults.TEMPERATURE`), so that it grows with the layer as its goodness does.
         smoothing: share of the old gradient that is kept at each batch, in [0, 1).
         decay: weight decay, relative to the rate.
-        peer: strength of peer normalization. It pulls each unit's mean activity to that of its layer, and revives
-            units that are never active.
-        floor: the smallest mean activity that peers pull to: a layer whose mean activity is below it pulls itself up.
-            Where low activity is wanted of positive data, a layer that falls silent could not recover otherwise.
+        peer: strength of peer normalization. It moves each unit's mean activity towards that of its layer, and
+            revives units that are never active.
+        floor: the smallest mean activity that units are moved to, so that a layer below it becomes more active. Where
+            low activity is wanted of positive data, a layer that falls silent could not recover otherwise.
         tolerance: a case whose signal is weaker than this goes into the gradient with a probability of signal /
             tolerance, and then with the strength of the tolerance: the same on average, and after the first epochs a
             small part of the work. 0 takes all as they are.
@@ -96,8 +96,8 @@ def case_signals(
             f"the {phase} phase came alone, but the objective compares positive with negative cases: gather from both "
             "at once, or use an objective that judges each case by itself, as logistic does"
         )
-    asked = rule.objective.signal(excess[0], excess[-1], rule.temperature_for(threshold))
-    signals = torch.stack(asked) if phase == "both" else asked[phase == "negative"][None]
+    each = rule.objective.signal(excess[0], excess[-1], rule.temperature_for(threshold))
+    signals = torch.stack(each) if phase == "both" else each[phase == "negative"][None]
     difficulty = signals.abs().amax(0)
     if weight is not None:
         most = signals.abs().clamp(min=1)

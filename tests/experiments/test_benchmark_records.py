@@ -158,6 +158,7 @@ def test_what_runs_on_a_gpu_gives_a_whole_record(tmp_path: Path) -> None:
         (["gpu", "--epochs", "0"], "--epochs is 0, expected at least 1"),
         (["gpu", "--device", "cpu"], "needs a CUDA device"),
         (["inference", "--device", "gpu"], "--device"),
+        (["inference", "--recipe", "mnist-hybrid"], "whose net has only: fast; choose one with a slow test"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_and_nothing_is_written(words: list[str], told: str, tmp_path: Path) -> None:

@@ -36,4 +36,11 @@ DEFECTS = [
         "mean_activity.lerp_(mean, 0.2)",
         "test_the_algorithm_on_one_page_is_the_librarys",
     ),
+    (
+        "a twin that there is not is left out without a word",
+        "cli.commands:_train",
+        "if options.with_twin and twin_name is None:",
+        "if False:",
+        "test_cli_mistakes::test_a_mistake_is_told_in_one_line_and_nothing_is_written",
+    ),
 ]

@@ -216,6 +216,14 @@ def test_what_is_heavy_and_seldom_needed_is_not_loaded_for_a_first_look() -> Non
 
 
 @pytest.mark.slow
+def test_the_package_run_as_a_program_is_the_command() -> None:
+    ended = subprocess.run([sys.executable, "-m", "twofold", "--help"], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == answer(["--help"])[1]
+    wrong = subprocess.run([sys.executable, "-m", "twofold", "trian"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr.splitlines()) == (1, answer(["trian"])[2])
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_cleanly_and_resume_completes_it(tmp_path: Path) -> None:
     """The child cannot get to its end before it is interrupted: its small pipe is full long before that."""
     words = ["train", "digits", *SMALL, "--epochs", "70", "--batch", "200", "--run", "run", "--no-pictures"]

@@ -27,6 +27,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("train digits --epoch 3", ["--epoch", "did you mean '--epochs'?"]),
     ("train digits --learning-rat=3", ["unknown field '--learning-rat'"]),
     ("train digits more", ["unexpected word 'more'"]),
+    ("train digits-twin --with-twin", ["--with-twin: the recipe digits-twin has no twin"]),
     ("train digits --widths 0", ["--widths is 0, expected at least 1"]),
     ("train digits --widths", ["widths"]),
     ("train digits --rate -0.1", ["--rate is -0.1, expected a number above 0"]),

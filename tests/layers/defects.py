@@ -101,8 +101,8 @@ DEFECTS = [
     ),
     (
         "the narrow weights are stale",
-        "LowPrecisionCopy.of",
-        " or self._state != self._state_of(value)",
+        "LowPrecisionCopy.kept",
+        " and self._state == self._state_of(value)",
         "",
         "test_the_narrow_copy_of_the_weights_is_never_stale",
     ),
@@ -158,8 +158,8 @@ DEFECTS = [
     (
         "the narrow copy of a local layer is stale",
         "Learnable.apply",
-        "None if copy.dtype == self.value.dtype else copy",
-        "None",
+        "rate, rule, copy)",
+        "rate, rule)",
         "test_copies_in_the_type_of_the_products_are_renewed",
     ),
     (
@@ -293,7 +293,7 @@ DEFECTS = [
         "LocalModule.respond",
         "to_tensor(below).detach()",
         "to_tensor(below)",
-        "test_what_comes_out_of_other_modules_is_learned_from_and_teaches_them_nothing",
+        "test_the_graph_of_a_module_ends_at_its_input",
     ),
     (
         "peers pull on a module's negative data",
@@ -322,5 +322,12 @@ DEFECTS = [
         "if not all(each.shares_products for each in learned):",
         "if False:",
         "test_at_every_iteration_weights_are_read_anew_or_what_stays_is_read_once",
+    ),
+    (
+        "what is frozen of a module is asked to learn",
+        "LocalModule.gather",
+        " if each.value.requires_grad]",
+        "]",
+        "test_what_is_frozen_of_a_module_stays_as_it_is",
     ),
 ]

@@ -185,6 +185,14 @@ def test_no_graph_leaves_a_layer(kind: str) -> None:
     assert all(side.grad is None for side in below)
 
 
+def test_the_graph_of_a_module_ends_at_its_input() -> None:
+    """It is kept until the gradient is gathered: a longer one would keep the activities of all layers below."""
+    scale = nn.Parameter(torch.ones((), dtype=torch.float64))
+    activity = LAYERS["module"](authors_rule()).respond(scale * batch(0)[0]).activity
+    assert activity.requires_grad
+    assert torch.autograd.grad(activity.sum(), scale, allow_unused=True) == (None,)
+
+
 # Oracle: PyTorch's contract of a module ------------------------------------------------------------------------------
 
 
@@ -276,6 +284,19 @@ def test_a_layer_is_a_module_like_any_other(kind: str) -> None:
     copied = copy.deepcopy(layer)
     copied.learn(*(side.float() for side in batch(0)), RATE)
     assert not torch.equal(next(copied.parameters()), next(layer.parameters()))
+
+
+def test_what_is_frozen_of_a_module_stays_as_it_is() -> None:
+    layer = LAYERS["module"](authors_rule())
+    layer.learn(*batch(0), RATE)
+    for frozen in (["module.0.bias"], ["module.0.bias", "module.0.weight"]):
+        before = {name: parameter.detach().clone() for name, parameter in layer.named_parameters()}
+        for name in frozen:
+            layer.get_parameter(name).requires_grad_(False)
+        difficulty = layer.learn(*batch(1), RATE).difficulty
+        assert difficulty.shape == (CASES,)
+        same = {name for name, parameter in layer.named_parameters() if torch.equal(parameter, before[name])}
+        assert same == set(frozen)
 
 
 def test_the_first_weights_have_the_size_that_the_author_gives_them() -> None:

@@ -216,10 +216,10 @@ DEFECTS = [
         "test_what_a_softmax_reads_is_float32_in_every_precision",
     ),
     (
-        "a prediction is that of the last test",
-        "Classifier.predict",
-        "next(iter(scores))",
-        "list(scores)[-1]",
+        "a prediction is that of the fast test",
+        "GoodnessClassifier.predict",
+        'test or "slow"',
+        'test or "fast"',
         "test_the_label_that_is_predicted_is_the_one_with_the_best_score",
     ),
     (
@@ -249,5 +249,19 @@ DEFECTS = [
         "if settle:",
         "if True:",
         "test_a_step_is_a_bottom_up_pass_and_one_lesson_under_right_and_wrong_labels",
+    ),
+    (
+        "a test that there is not ends in a traceback",
+        "Classifier.predict",
+        "if test is not None and test not in scores:",
+        "if False:",
+        "test_a_test_that_a_net_does_not_have_is_told",
+    ),
+    (
+        "a graph comes with what the softmax reads",
+        "FeedForward.features",
+        "    @torch.no_grad()\n",
+        "",
+        "test_what_a_softmax_reads_has_no_graph",
     ),
 ]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from helpers import refusal
 from small_layers import seeded
 from small_nets import CLASSES, NETS, SHAPE, WIDTHS
 from twofold import defaults, evaluate
 from twofold.data import Dataset
+from twofold.errors import SettingError
 from twofold.learning import Rule
 from twofold.nets.classifier import SoftmaxClassifier
 from twofold.nets.feedforward import FeedForward
@@ -73,6 +75,12 @@ def test_the_slow_test_is_the_main_one_where_there_is_goodness(name: str, digits
 
 
 @pytest.mark.parametrize("name", NETS)
+def test_a_test_that_a_net_does_not_have_is_told(name: str, digits: Dataset) -> None:
+    said = refusal(lambda: NETS[name]().predict(digits.test_images[:2], "fats"), SettingError)
+    assert said == "unknown test 'fats': did you mean 'fast'?"
+
+
+@pytest.mark.parametrize("name", NETS)
 def test_what_is_said_of_one_image_is_what_its_scores_say(name: str, digits: Dataset) -> None:
     net = NETS[name]()
     teach(net, digits, 1, RATES[name])
@@ -100,6 +108,12 @@ def test_what_a_softmax_reads_is_float32_in_every_precision(name: str, precision
     assert torch.equal(features, wide) == (precision == "fp32")
     assert torch.equal(net.fast(images), net.softmax(features))
     assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_a_softmax_reads_has_no_graph(name: str, digits: Dataset) -> None:
+    """A graph would keep the activities of all layers for as long as somebody keeps the features."""
+    assert not NETS[name]().features(digits.test_images[:2]).requires_grad
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -58,11 +58,11 @@ DEFECTS = [
         "test_an_interrupted_training_of_a_recurrent_net_ends_bitwise_as_one_that_was_not",
     ),
     (
-        "a training that was left begins anew",
+        "every epoch is the first of the schedule",
         "Trainer.epochs",
         "self.epoch(len(self.history), progress)",
         "self.epoch(0, progress)",
-        "test_a_training_that_is_left_after_an_epoch_goes_on_where_it_was",
+        "test_progress_is_told_in_epochs_from_nothing_to_all",
     ),
     (
         "fit ignores all settings",
@@ -88,7 +88,7 @@ DEFECTS = [
     (
         "fit takes a setting that there is not",
         "Method.default_recipe",
-        'raise unknown("setting", name, known)',
+        'raise unknown("setting", name, known - cls.of_the_net)',
         "return cls.default_recipe(net, {key: settings[key] for key in settings if key in known})",
         "test_a_setting_that_cannot_be_is_told_before_anything_is_learned",
     ),
@@ -175,5 +175,40 @@ DEFECTS = [
         "if data.fingerprint != run.result.fingerprint:",
         "if False:",
         "test_a_run_is_not_tested_on_other_data_than_its_own",
+    ),
+    (
+        "fit takes a setting of the net",
+        "Method.default_recipe",
+        "if name in cls.of_the_net:",
+        "if False:",
+        "test_a_setting_of_the_net_is_refused_where_the_net_is_there_already",
+    ),
+    (
+        "fit takes any data",
+        "training.trainer:fit",
+        "method.check_data(net, data)",
+        "data",
+        "test_data_that_a_net_cannot_learn_from_are_refused",
+    ),
+    (
+        "images of another size fail in the middle of an epoch",
+        "ImageMethod.check_data",
+        "net.scores(images[:1].to(net.device))",
+        "pass",
+        "test_data_that_a_net_cannot_learn_from_are_refused",
+    ),
+    (
+        "a net is trained by the recipe of another family",
+        "Trainer.__init__",
+        "if net.method != recipe.method:",
+        "if False:",
+        "test_a_net_of_another_family_than_its_recipe_is_refused",
+    ),
+    (
+        "a checkpoint of an older version is taken for another net's",
+        "RunFolder.restore",
+        "tensors = {_current_name(name): tensor for name, tensor in tensors.items()}",
+        "pass",
+        "test_a_run_that_an_older_version_stopped_goes_on_bitwise",
     ),
 ]

@@ -189,21 +189,20 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         else:
             peers = torch.zeros_like(self.mean_activity)
         active = [nonzero_rows(one != 0) for one in signal]
-        strength = torch.cat([one[busy] for one, busy in zip(signal, active, strict=True)])
+        strength = torch.cat([one[kept] for one, kept in zip(signal, active, strict=True)])
         shown = _rows_of([step.active for step in seen], active, rows, peers[None])
         strength = torch.cat([strength, strength.new_zeros(1)])
-        wanted = (
-            self.rule.goodness.slope(shown) * strength[:, None].to(shown.dtype)
-        ).T.contiguous()  # for the products
+        wanted = self.rule.goodness.slope(shown) * strength[:, None].to(shown.dtype)
+        wanted = wanted.T.contiguous()  # transposed, as the products need it
         wanted[:, -1] = peers
         self.prepare()
         for name, weights in self.learned.items():
             sources = [step.sources[name] for step in seen]
             weights.gather_product(*_factors(sources, wanted, active, rows, positives), keep, share)
-        counted = wanted.new_ones(wanted.shape[1])
-        counted[-1] = count * positives
+        times = wanted.new_ones(wanted.shape[1])
+        times[-1] = count * positives
         assert self.biases.gradient is not None
-        self.biases.gradient.addmv_(wanted, counted, beta=keep, alpha=share)
+        self.biases.gradient.addmv_(wanted, times, beta=keep, alpha=share)
         return difficulty.view(count, batch).mean(0)
 
     def forget(self) -> None:

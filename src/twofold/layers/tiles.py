@@ -46,10 +46,10 @@ def tile_of(fields: Fields) -> tuple[int, int]:
         across = sum(len(_union(fields, part, width)) * len(part) for part in _parts(fields.grid[1], columns))
         if down * across * fields.channels * fields.below[0] <= MAX_STORED * fields.weights:
             fitting.append((rows, columns, down * across))
-    wide = [tile for tile in fitting if tile[0] * tile[1] * fields.channels >= MIN_UNITS]
-    if not wide:
+    enough = [tile for tile in fitting if tile[0] * tile[1] * fields.channels >= MIN_UNITS]
+    if not enough:
         return max(fitting, key=lambda tile: tile[0] * tile[1])[:2]
-    return min(wide, key=lambda tile: (tile[0] * tile[1], tile[2], tile[1]))[:2]
+    return min(enough, key=lambda tile: (tile[0] * tile[1], tile[2], tile[1]))[:2]
 
 
 def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
@@ -152,9 +152,9 @@ class Tiled(Connectivity):
         return total + made.index_select(0, self._places).T
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
-        asked, shown = wanted.index_select(0, self._units), seen.T.contiguous()
+        by_tile, shown = wanted.index_select(0, self._units), seen.T.contiguous()
         tiles = itertools.chain.from_iterable(self._blocks(gradient))
-        sides = self._tiles(asked, 1), self._tiles(self._inputs[:, None], 2)
+        sides = self._tiles(by_tile, 1), self._tiles(self._inputs[:, None], 2)
         each = zip(tiles, *(itertools.chain.from_iterable(side) for side in sides), strict=True)
         for tile, units, inputs in each:  # one after the other, so that what a tile sees fits into a cache
             given = shown.index_select(0, inputs[:, 0])

@@ -31,10 +31,10 @@ class GoodnessRecipe(ImageRecipe):
 
     Attributes:
         goodness: the goodness function.
-        objective: what is asked of the goodness of positive and negative data.
+        objective: the loss on the goodness of positive and negative data.
         temperature: of the objective, in units of goodness.
         peer: strength of peer normalization.
-        floor: mean activity below which the peers of a layer pull it up, so that it does not fall silent.
+        floor: mean activity below which peer normalization raises a whole layer, so that it does not fall silent.
         softmax_rate: learning rate of the softmax that the fast test reads.
         softmax_decay: its weight decay.
     """
@@ -163,7 +163,7 @@ class GoodnessMethod(ImageMethod[R, N]):
         if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
             raise Diverged(
                 f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise "
-                "--peer, which revives silent units, or --floor, below which it pulls up a whole layer"
+                "--peer, which revives silent units, or --floor, below which it raises a whole layer"
             )
         low, high = sorted((summary["p_positive"], summary["p_negative"]))
         if not self.net.stack[number - 1].rule.objective.paired and (high < 1e-3 or low > 1 - 1e-3):

@@ -28,7 +28,7 @@ class Sizes:
         self.weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
         if fields:
             self.weights = [4 * int(MAX_STORED * each.weights) for each in fields]
-        self.copied = 1.5 if precision == "bf16" else 1.0  # a narrow copy and a narrow gradient, or a wide gradient
+        self.copied = 1.5 if precision == "bf16" else 1.0  # copy and gradient in bf16, or a gradient in fp32
         self.rows = [4 * batch * size for size in sizes]
 
     def of_a_stack(self, offload: bool) -> int:

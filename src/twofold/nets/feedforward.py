@@ -151,8 +151,8 @@ class FeedForward(GoodnessClassifier):
         difficulty = torch.zeros(len(labels), device=labels.device)
         for index, layer in enumerate(self.stack[: learning.stop]):
             if index in learning:
-                positive, negative, goodness[index], taught = layer.learn(positive, negative, rate, weight)
-                difficulty = torch.maximum(difficulty, taught.to(difficulty.dtype))
+                positive, negative, goodness[index], signal = layer.learn(positive, negative, rate, weight)
+                difficulty = torch.maximum(difficulty, signal.to(difficulty.dtype))
             else:
                 positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
         return NetResult(logits, goodness, difficulty)

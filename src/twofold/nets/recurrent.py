@@ -50,7 +50,7 @@ class Recurrent(GoodnessClassifier):
 
     Raises:
         SettingError: no layer, no iteration, damping outside [0, 1), no such place for the label, or no such iterations
-            to judge by.
+            for the slow test.
     """
 
     method = "recurrent"
@@ -85,7 +85,7 @@ class Recurrent(GoodnessClassifier):
         if label_to not in LABEL_TO:
             raise unknown("label-to", label_to, LABEL_TO)
         if not 1 <= judged[0] <= judged[1]:
-            raise SettingError(f"the slow test is to judge by iterations {judged}, expected 1 <= first <= last")
+            raise SettingError(f"the slow test averages iterations {judged}, expected 1 <= first <= last")
         sizes = (inputs, *widths, classes)
         layers = []
         for index, units in enumerate(widths):
@@ -329,7 +329,7 @@ class Recurrent(GoodnessClassifier):
 
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
-        """Goodness of every layer, averaged over the judged iterations, ``(batch, candidates, layers)``.
+        """Goodness of every layer, averaged over the iterations of the slow test, ``(batch, candidates, layers)``.
 
         Args:
             images: ``(batch, ...)``.

@@ -91,9 +91,9 @@ class Unsupervised(SoftmaxClassifier):
         goodness: list[tuple[Tensor, Tensor] | None] = []
         features, difficulty = [], torch.zeros(len(labels), device=labels.device)
         for index, layer in enumerate(self.stack):
-            positive, negative, liked, taught = layer.learn(positive, negative, rate, weight)
-            goodness.append(liked)
-            difficulty = torch.maximum(difficulty, taught.to(difficulty.dtype))
+            positive, negative, both, signal = layer.learn(positive, negative, rate, weight)
+            goodness.append(both)
+            difficulty = torch.maximum(difficulty, signal.to(difficulty.dtype))
             if index in self.read:
                 features.append(normalize(positive).flatten(1))
         reading_rate = default_softmax_rate(softmax_rate, rate)

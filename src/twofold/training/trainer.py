@@ -68,7 +68,7 @@ class Trainer:
             pass
 
     def epoch(self, number: int, progress: Progress | None = None) -> float:
-        """Learn for one epoch of the schedule, counted from 0; the seconds that it took."""
+        """Learn for one epoch of the schedule, counted from 0; return the seconds that it took."""
         method, recipe = self.method, self.method.recipe
         synchronize(method.net.device)
         start = time.perf_counter()
