@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 import twofold
 
 UNITS, LAYERS, BATCH, RATE, SMOOTHING, DECAY, PEER = 500, 3, 50, 0.02, 0.9, 0.002, 0.03
-TEMPERATURE = UNITS / 20  # goodness is a sum over units, and so is what counts as a large difference of it
+TEMPERATURE = 1.5 * math.sqrt(UNITS)  # goodness is a sum over units, which varies with the root of their number
 
 
 def normalize(activity):

@@ -19,8 +19,8 @@ TWIN_DECAY = 0.0002
 """Weight decay of the backprop twin."""
 SOFTMAX_DECAY = 0.003
 """Weight decay of a softmax that reads the layers."""
-TEMPERATURE = 0.05
-"""Temperature of the objective, as a share of the size of a layer's threshold."""
+TEMPERATURE = 1.5
+"""Temperature of the objective, relative to the size of a layer's threshold divided by the root of its units."""
 PEER = 0.03
 """Strength of peer normalization."""
 LABEL_STRENGTH = 1.0

@@ -40,8 +40,8 @@ class Rule:
     Attributes:
         goodness: the goodness function.
         objective: the loss on the goodness of positive and negative data.
-        temperature: of the objective, in units of goodness; without one, a share of the threshold's size
-            (`defaults.TEMPERATURE`), so that it grows with the layer as its goodness does.
+        temperature: of the objective, in units of goodness; without one, `defaults.TEMPERATURE` · |threshold| / √units:
+            a goodness that is a sum over units varies with the root of their number.
         smoothing: share of the old gradient that is kept at each batch, in [0, 1).
         decay: weight decay, relative to the rate.
         peer: strength of peer normalization. It moves each unit's mean activity towards that of its layer, and
@@ -64,13 +64,21 @@ class Rule:
     tolerance: float = 0.0
     normalize: Callable[[Tensor], Tensor] = normalize
 
-    def temperature_for(self, threshold: float) -> float:
-        """The temperature of a layer with this threshold."""
-        return abs(threshold) * defaults.TEMPERATURE if self.temperature is None else self.temperature
+    def temperature_for(self, units: int) -> float:
+        """The temperature of a layer of so many units."""
+        if self.temperature is not None:
+            return self.temperature
+        return defaults.TEMPERATURE * abs(self.goodness.threshold(units)) / math.sqrt(units)
 
 
 def case_signals(
-    goodness: Tensor, phase: Phase, batches: Tensor, weight: Tensor | None, threshold: float, rule: Rule
+    goodness: Tensor,
+    phase: Phase,
+    batches: Tensor,
+    weight: Tensor | None,
+    threshold: float,
+    temperature: float,
+    rule: Rule,
 ) -> tuple[Tensor, Tensor]:
     """Give the learning signal and the difficulty of each case.
 
@@ -81,7 +89,8 @@ def case_signals(
         weight: how much each case counts, ``(cases,)``, or ``None``: all count 1. No case counts for more than one that
             is plainly wrong, whose signal is 1: a weight that is out of date would upset the layer.
         threshold: the goodness at which p(positive) = ½.
-        rule: how the layer learns.
+        temperature: of the objective.
+        rule: its objective and tolerance are used.
 
     Returns:
         The signals, in the shape of ``goodness``: above 0 where more goodness is wanted, 0 where a case is left out.
@@ -96,7 +105,7 @@ def case_signals(
             f"the {phase} phase came alone, but the objective compares positive with negative cases: gather from both "
             "at once, or use an objective that judges each case by itself, as logistic does"
         )
-    each = rule.objective.signal(excess[0], excess[-1], rule.temperature_for(threshold))
+    each = rule.objective.signal(excess[0], excess[-1], temperature)
     signals = torch.stack(each) if phase == "both" else each[phase == "negative"][None]
     difficulty = signals.abs().amax(0)
     if weight is not None:

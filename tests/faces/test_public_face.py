@@ -21,7 +21,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 NAMES = """
 GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES
-Backprop Convolution Dense FeedForward Fields Goodness Local LocalModule Objective Recurrent RecurrentLayer Rule Unsupervised
+Backprop Convolution Dense FeedForward Fields Goodness Local LocalModule Objective
+Recurrent RecurrentLayer Rule Unsupervised
 as_dataset evaluate fit hard_wrong_labels load load_data random_wrong_labels train
 """
 

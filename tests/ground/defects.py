@@ -81,15 +81,15 @@ DEFECTS = [
     (
         "the default temperature is the same for every threshold",
         "Rule.temperature_for",
-        "abs(threshold) * defaults.TEMPERATURE",
+        "defaults.TEMPERATURE * abs(self.goodness.threshold(units)) / math.sqrt(units)",
         "defaults.TEMPERATURE",
         "test_a_temperature_that_nobody_states_grows_with_the_threshold",
     ),
     (
         "a stated temperature is not used",
         "Rule.temperature_for",
-        "if self.temperature is None else self.temperature",
-        "",
+        "if self.temperature is not None:",
+        "if self.temperature == 0:",
         "test_a_temperature_that_nobody_states_grows_with_the_threshold",
     ),
     (

@@ -303,11 +303,14 @@ def test_weights_that_are_their_own_narrow_copy_step_once() -> None:
     assert torch.equal(weight, torch.full_like(weight, 0.1))
 
 
-def test_a_temperature_that_nobody_states_grows_with_the_threshold() -> None:
+@pytest.mark.parametrize("name", GOODNESS)
+def test_a_temperature_that_nobody_states_grows_with_the_threshold(name: str) -> None:
     """Goodness grows with a layer: at the same temperature the signals of a wide one would be all or nothing."""
-    for threshold in (-500.0, 1.0, 50.0, 2000.0):
-        assert Rule().temperature_for(threshold) == pytest.approx(defaults.TEMPERATURE * abs(threshold))
-        assert Rule(temperature=3.0).temperature_for(threshold) == 3
+    goodness = GOODNESS[name]
+    for units in (16, 100, 2500):
+        wanted = defaults.TEMPERATURE * abs(goodness.threshold(units)) / units**0.5
+        assert Rule(goodness).temperature_for(units) == pytest.approx(wanted)
+        assert Rule(goodness, temperature=3.0).temperature_for(units) == 3
 
 
 def test_the_rate_falls_as_the_author_has_it() -> None:

@@ -11,6 +11,7 @@ Rule: the error is at most 1.40 % (smoke: 6 %), and that of untrained layers is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from twofold.claims.lab import Finding, Lab, mean_errors, percent
 from twofold.learning import half_constant_half_linear
 from twofold.methods import BackpropRecipe, Hybrids, UnsupervisedRecipe
 from twofold.methods.method import Batch
+from twofold.methods.sampler import Drawn, Sampler
 from twofold.nets.net import evaluate
 from twofold.nets.unsupervised import Unsupervised
 from twofold.recipes.digits import twin as digits_twin
@@ -54,11 +56,25 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
     return replace(mnist_hybrid, **small, blurs=2, rate=0.03), replace(digits_twin, widths=small["widths"], epochs=10)
 
 
+class EveryImage(Sampler):
+    """Draw every image once in an epoch."""
+
+    def epoch(self, batch: int) -> Iterator[Drawn]:
+        count, device = len(self.difficulty), self.difficulty.device
+        order = torch.randperm(count, generator=self._generator, device=device)
+        for number, cases in enumerate(torch.split(order, batch)):
+            yield Drawn(number * batch / count, cases, torch.ones(len(cases), device=device))
+
+
 class SoftmaxAlone(Hybrids):
-    """Training of the softmax alone: the layers keep their initial weights."""
+    """Train only the softmax, at one rate in an epoch; the layers stay as they were drawn."""
+
+    def make_sampler(self, cases: int) -> Sampler:
+        return EveryImage(cases, self.generator)
 
     def step(self, batch: Batch, progress: float) -> Tensor:
-        rate = self.recipe.softmax_rate * half_constant_half_linear(progress)
+        epochs = self.recipe.epochs
+        rate = self.recipe.softmax_rate * half_constant_half_linear(int(progress * epochs) / epochs)
         features = self.net.features(self.net.images(batch.images))
         logits = self.net.softmax.learn(features, batch.labels, rate)
         self._note(batch, logits)
@@ -68,7 +84,7 @@ class SoftmaxAlone(Hybrids):
 def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
     """Return the error of a softmax on the same layers with their initial weights, after a sixth of the epochs."""
     dataset, epochs = lab.data(recipe.data), max(2, recipe.epochs // 6)
-    short = replace(recipe, epochs=epochs, tolerance=0.0, revisit=1.0)
+    short = replace(recipe, epochs=epochs, jitter=0, mirror=False)
 
     def learn(net: Unsupervised) -> None:
         Trainer(net, short, dataset.train, SoftmaxAlone).run()

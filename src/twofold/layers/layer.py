@@ -107,7 +107,7 @@ class Layer(Learner, Generic[Seen]):
     @property
     def temperature(self) -> float:
         """The temperature of the objective, in units of goodness."""
-        return self.rule.temperature_for(self.threshold)
+        return self.rule.temperature_for(self.units)
 
     @abstractmethod
     def gather(self, seen: Seen, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
@@ -149,7 +149,7 @@ class Layer(Learner, Generic[Seen]):
         self._steps = {"positive": 0, "negative": 0}
 
     def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        return case_signals(goodness, phase, self.batches, weight, self.threshold, self.rule)
+        return case_signals(goodness, phase, self.batches, weight, self.threshold, self.temperature, self.rule)
 
     def _peers(self, mean: Tensor) -> Tensor:
         """The peer gradient, with ``mean``, the newest activity on positive data ``(units,)``, in the running mean."""

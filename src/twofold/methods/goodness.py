@@ -113,7 +113,7 @@ class GoodnessMethod(ImageMethod[R, N]):
             **super().defaults(net),
             "goodness": "sum_of_squares",
             "objective": "swish_symba",
-            "temperature": 1.0,
+            "temperature": defaults.TEMPERATURE,
             "peer": defaults.PEER,
             "floor": 0.0,
             "softmax_rate": defaults.SOFTMAX_RATE,
