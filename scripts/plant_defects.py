@@ -4,7 +4,7 @@
 
 The defects lie beside the tests, in tests/*/defects.py. For each, the test that should catch it runs against the copy,
 by PYTHONPATH. That all of them pass without a defect is tried first. Prints a table; the exit code is 1 where a defect
-survives. Takes five minutes of one core.
+survives. Takes seven minutes of one core.
 """
 
 from __future__ import annotations

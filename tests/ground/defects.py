@@ -86,6 +86,13 @@ DEFECTS = [
         "test_a_temperature_that_nobody_states_grows_with_the_threshold",
     ),
     (
+        "the default temperature grows as the threshold does",
+        "Rule.temperature_for",
+        " / math.sqrt(units)",
+        "",
+        "test_a_temperature_that_nobody_states_grows_with_the_threshold",
+    ),
+    (
         "a stated temperature is not used",
         "Rule.temperature_for",
         "if self.temperature is not None:",

@@ -193,8 +193,8 @@ DEFECTS = [
     (
         "a negative phase asks what a positive one would",
         "case_signals",
-        'asked[phase == "negative"][None]',
-        "asked[0][None]",
+        '[phase == "negative"][None]',
+        "[0][None]",
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),
     (

@@ -224,7 +224,7 @@ class Recurrent(GoodnessClassifier):
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
         wrong = negatives(labels, logits, generator)
         if settle:
-            *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), start)
+            *_, settled = self.look(frame, self.neutral_top(len(labels)))
             self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, weight)
 
         found = self.learn_video(
