@@ -24,7 +24,7 @@ DEFECTS = [
     ),
     (
         "silent units feel no peers",
-        "FeedForwardLayer._asked",
+        "FeedForwardLayer._learning_signal",
         "self._peers(mean) / batch",
         "self._peers(mean) * (mean > 0) / batch",
         "test_peer_normalization_revives_a_silent_unit_and_nothing_else_does",
@@ -171,7 +171,7 @@ DEFECTS = [
     ),
     (
         "a positive phase alone counts half",
-        "FeedForwardLayer._asked",
+        "FeedForwardLayer._learning_signal",
         "signals.flatten() / batch",
         'signals.flatten() / (2 * batch if phase == "positive" else batch)',
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
@@ -199,7 +199,7 @@ DEFECTS = [
     ),
     (
         "negative data move the running mean",
-        "FeedForwardLayer._asked",
+        "FeedForwardLayer._learning_signal",
         'positives = 0 if phase == "negative" else batch',
         "positives = batch",
         "test_a_phase_alone_and_then_the_other_are_both_at_once",

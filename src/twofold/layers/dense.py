@@ -55,7 +55,7 @@ class WeightedLayer(FeedForwardLayer):
 
     @torch.no_grad()
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        signal, peers, difficulty, positives = self._asked(seen, phase, weight)
+        signal, peers, difficulty, positives = self._learning_signal(seen, phase, weight)
         keep, share = self._shares(phase)
         below = usable_by(self.weights, seen.below)
         rows = active_rows(below, signal)

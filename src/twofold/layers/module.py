@@ -46,7 +46,7 @@ class LocalModule(FeedForwardLayer):
             return super().respond(to_tensor(below).detach())
 
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        signal, peers, difficulty, positives = self._asked(seen, phase, weight)
+        signal, peers, difficulty, positives = self._learning_signal(seen, phase, weight)
         keep, share = self._shares(phase)
         flat = seen.activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
