@@ -199,7 +199,9 @@ class FeedForwardLayer(Layer[Response]):
         output, goodness = seen.output, seen.goodness
         return LayerResult(output[:count], output[count:], (goodness[:count], goodness[count:]), difficulty)
 
-    def _learning_signal(self, seen: Response, phase: Phase, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor, int]:
+    def _learning_signal(
+        self, seen: Response, phase: Phase, weight: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
         """The signal of each row, how peers want each unit to change (both divided by the batch), the difficulty of
         each case, and the number of positive rows."""
         rows = len(seen.goodness)

@@ -178,8 +178,8 @@ class LabelMethod(GoodnessMethod[L, G]):
     """Positive data: images with their labels. Negative data: the same images with wrong labels.
 
     Attributes:
-        logits: of each image, the newest that a softmax read from its hidden activities, ``(cases, classes)``: hard
-            negative labels are drawn from them.
+        logits: of each image, the newest that the softmax read from its hidden activities, ``(cases, classes)``; in the
+            checkpoint, so that negatives may be drawn for an image before it is seen again.
     """
 
     of_the_net = GoodnessMethod.of_the_net | {"label_strength"}
