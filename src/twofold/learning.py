@@ -18,6 +18,9 @@ from twofold.objectives import Objective, swish_symba
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
+BLOCK = 1 << 18
+"""Weights that are updated at a time: few enough that all that is read and written of them stays in a cache."""
+
 Phase = Literal["positive", "negative", "both"]
 """Which data a layer saw. With both, the first half of the rows is positive, and row i of either half makes a pair."""
 
@@ -163,12 +166,18 @@ def momentum_step(
         rule: its smoothing and decay are used.
         copy: the weights in another type, renewed with them.
     """
-    velocity.lerp_(gradient.to(velocity.dtype), 1 - rule.smoothing)
-    if rule.decay and weight.dim() > 1:
-        weight.mul_(1 - rate * rule.decay)
-    weight.add_(velocity, alpha=rate)
-    if copy is not None:
-        copy.copy_(weight)
+    decay = rule.decay if weight.dim() > 1 else 0.0
+    weights, velocities, gradients = weight.detach().view(-1), velocity.view(-1), gradient.reshape(-1)
+    copies = None if copy is None else copy.detach().view(-1)
+    for first in range(0, len(weights), BLOCK):
+        block = slice(first, first + BLOCK)
+        w, v = weights[block], velocities[block]
+        v.lerp_(gradients[block].to(v.dtype), 1 - rule.smoothing)
+        if decay:
+            w.mul_(1 - rate * decay)
+        w.add_(v, alpha=rate)
+        if copies is not None:
+            copies[block].copy_(w)
 
 
 def half_constant_half_linear(progress: float) -> float:

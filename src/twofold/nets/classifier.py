@@ -44,8 +44,14 @@ def activities(layers: Iterable[nn.Module], below: LayerInput) -> Iterator[tuple
 
 def concatenated(layers: Iterable[nn.Module], below: LayerInput, read: range) -> Tensor:
     """Normalized activities of the layers that are read, ``(batch, features)``, in float32: what a softmax sees."""
-    numbered = enumerate(activities(layers, below))
-    parts = [normalize(activity).flatten(1) for number, (_, activity) in numbered if number in read]
+    parts = []
+    for number, layer in enumerate(layers):
+        assert isinstance(layer, FeedForwardLayer)
+        activity = layer(below)
+        below = layer.rule.normalize(activity)
+        if number in read:
+            output = below if layer.rule.normalize is normalize else normalize(activity)
+            parts.append(output.flatten(1))
     return to_features(parts)
 
 
