@@ -39,7 +39,7 @@ DEFECTS = [
     (
         "the narrow weights are not renewed",
         "momentum_step",
-        "copy.copy_(weight)",
+        "copies[block].copy_(w)",
         "pass",
         "test_the_narrow_copy_is_renewed_with_the_weights",
     ),

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from twofold import defaults
+from twofold import defaults, learning
 from twofold.goodness import GOODNESS
 from twofold.labels import LABEL_IN, neutral, one_hot, overlay, prepend
 from twofold.learning import Rule, half_constant_half_linear, momentum_step
@@ -295,6 +295,19 @@ def test_the_narrow_copy_is_renewed_with_the_weights(kind: torch.dtype) -> None:
     momentum_step(weight, velocity, normal(3, 4, seed=2), 0.1, rule, narrow)
     assert torch.equal(weight, expected)
     assert torch.equal(narrow, weight.to(kind))
+
+
+def test_weights_are_updated_block_by_block_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, rule = torch.Generator().manual_seed(0), Rule()
+    weight, velocity, gradient = torch.randn(3, 7, 5, generator=generator)
+    found = []
+    for block in (4, 1000):
+        monkeypatch.setattr(learning, "BLOCK", block)
+        parts = weight.clone(), velocity.clone(), weight.bfloat16()
+        momentum_step(parts[0], parts[1], gradient, 0.1, rule, parts[2])
+        found.append(parts)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    assert not torch.equal(found[0][0][-1], weight[-1])
 
 
 def test_weights_that_are_their_own_narrow_copy_step_once() -> None:

@@ -2,9 +2,16 @@
 
 DEFECTS = [
     (
+        "only the first block of weights is updated",
+        "momentum_step",
+        "range(0, len(weights), BLOCK)",
+        "range(0, min(len(weights), BLOCK), BLOCK)",
+        "test_weights_are_updated_block_by_block_as_all_at_once",
+    ),
+    (
         "biases decay",
         "momentum_step",
-        "rule.decay and weight.dim() > 1",
+        "rule.decay if weight.dim() > 1 else 0.0",
         "rule.decay",
         "test_thirty_batches_leave_the_weights_that_the_authors_recipe_leaves",
     ),

@@ -11,8 +11,8 @@ DEFECTS = [
     (
         "the softmax sees the first layer",
         "concatenated",
-        "if number in read]",
-        "if number < len(read)]",
+        "if number in read:",
+        "if number < len(read):",
         "test_the_fast_test_reads_the_counted_layers_under_the_neutral_label",
     ),
     (
