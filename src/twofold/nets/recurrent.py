@@ -224,7 +224,8 @@ class Recurrent(GoodnessClassifier):
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
         wrong = negatives(labels, logits, generator)
         if settle:
-            *_, settled = self.look(frame, self.neutral_top(len(labels)))
+            copies = tuple(layer.repeat(1) for layer in start)  # row by row in memory, as `look` has them
+            *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), copies)
             self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, weight)
 
         found = self.learn_video(
