@@ -163,6 +163,7 @@ def test_these_claims_have_a_picture_and_the_help_names_them() -> None:
         assert f"{', '.join(DRAWN[:-1])} or {DRAWN[-1]}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_picture_of_a_claim_is_drawn_at_smoke_size(name: str, runs: Path, tmp_path: Path) -> None:
     path = tmp_path / "new" / f"{name}.png"
