@@ -258,6 +258,7 @@ def test_fields_agree_fully_with_labels_that_excite_as_their_images_do() -> None
     torch.testing.assert_close(agreement(net, digits.test_images, digits.test_labels), -torch.ones(100))
 
 
+@pytest.mark.slow
 def test_an_error_that_is_never_reached_is_none(runs: Path) -> None:
     run = Lab(runs=runs).train(dataclasses.replace(small, validation=300), "short")
     assert set(reached(run, 0.0).values()) == {None}

@@ -102,6 +102,7 @@ def across(rows: Tensor) -> Tensor:
     return 2 * (ink * (places - (ink * places).sum() / ink.sum()).abs()).sum() / ink.sum()
 
 
+@pytest.mark.slow
 def test_the_data_set_has_every_word_and_faint_middle_letters_for_training_alone() -> None:
     data = letters.load(40, 5, 2)
     assert data.classes == len(letters.WORDS) == 30

@@ -25,6 +25,7 @@ from twofold.training import run
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
 
 
+@pytest.mark.slow
 def test_training_prints_the_net_beside_its_twin_and_ends_with_the_result(
     trained: tuple[Path, dict[str, Any], str],
 ) -> None:

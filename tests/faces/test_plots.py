@@ -222,6 +222,7 @@ def test_half_precision_tensors_that_ask_for_a_gradient_are_drawn_as_they_are(tm
     assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.slow
 def test_no_text_is_cut_off_at_the_border(tmp_path: Path) -> None:
     paths = [
         plots.learning_curves(run_of(20, layers=4), tmp_path / "a.png", twin=run_of(9, layers=0)),
