@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.errors import SettingError, unknown
+from twofold.errors import SettingError
 
 
 def one_hot(labels: Tensor, classes: int, strength: float) -> Tensor:
@@ -58,10 +58,8 @@ def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
     """Return the number of inputs that an image has together with its label.
 
     Raises:
-        SettingError: there is no such way of putting the label in, or the label would cover the whole image.
+        SettingError: the label would cover the whole image.
     """
-    if label_in not in LABEL_IN:
-        raise unknown("way of putting the label in", label_in, LABEL_IN)
     if label_in == "overlay" and pixels <= classes:
         raise SettingError(
             f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"

@@ -29,11 +29,12 @@ Phase = Literal["positive", "negative", "both"]
 class Rule:
     """The settings by which a layer learns.
 
-    For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the layer changes
+    For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the total inputs z
+    of the layer are to change by
 
         Δz⁺ = s⁺ · slope(y⁺) + peer · (max(floor, mean over units of m) - m),     Δz⁻ = -s⁻ · slope(y⁻)
 
-    its total inputs z by these. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch is smoothed over batches,
+    The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch is smoothed over batches,
 
         v ← smoothing · v + (1 - smoothing) · gradient,     w ← w + rate · (v - decay · w),
 

@@ -92,5 +92,5 @@ def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
         generator: draws the masks; on the device of the images.
     """
     height, width = images.shape[-2:]
-    mask = masks(len(images), height, width, blurs, generator).to(images.dtype)
+    mask = masks(len(images), height, width, blurs, generator).to(images)
     return torch.lerp(images.roll(1, 0), images, mask)

@@ -1,4 +1,4 @@
-"""The order of the house: each room imports only from rooms that stand before it, and a family is one file.
+"""Modules import only from earlier packages, and each family of nets is defined in one file.
 
 Oracle: the source itself, read with `ast`; what must be found is planted.
 """

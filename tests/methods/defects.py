@@ -45,7 +45,7 @@ DEFECTS = [
     ),
     (
         "the stored logits are never renewed",
-        "ForwardForward.step",
+        "LabelMethod._record",
         "self.logits[batch.cases] = found.logits.to(self.logits.dtype)",
         "pass",
         "test_the_negatives_of_a_batch_come_from_its_own_neutral_pass_which_is_kept",

@@ -198,7 +198,7 @@ def _the_family_moves_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.chdir(tmp_path)
 
 
-# What the house does with it -----------------------------------------------------------------------------------------
+# The command line and the library on this family --------------------------------------------------------------------
 
 WORDS = ["train", "toy", "--epochs", "4", "--device", "cpu", "--precision", "fp32"]
 

@@ -93,7 +93,7 @@ DEFECTS = [
         "test_a_setting_that_cannot_be_is_told_before_anything_is_learned",
     ),
     (
-        "images are never turned over",
+        "images are never mirrored",
         "ImageMethod.batch",
         "if self.recipe.mirror:",
         "if False:",

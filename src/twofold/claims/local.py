@@ -18,7 +18,7 @@ import torch
 from twofold.claims.hybrid import settings as hybrid_settings
 from twofold.claims.lab import Finding, Lab, errors, percent
 from twofold.methods import BackpropRecipe, UnsupervisedRecipe
-from twofold.nets.classifier import activities
+from twofold.nets.classifier import outputs
 from twofold.recipes.mnist_hybrid_local import mnist_hybrid_local, twin
 from twofold.training.run import Run
 
@@ -60,5 +60,5 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 def silent(lab: Lab, run: Run) -> list[float]:
     """Return the share of each layer's units that no held-out image activates, in percent."""
     net, (images, _) = run.net, lab.held(run)
-    found = activities(net.layers, net.images(images).rows)
-    return [percent(float((activity <= 0).all(0).float().mean())) for _, activity in found]
+    found = outputs(net.stack, net.images(images).rows)
+    return [percent(float((activity <= 0).all(0).float().mean())) for _, activity, _ in found]

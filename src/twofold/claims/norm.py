@@ -1,4 +1,5 @@
-"""Claim (talk 09:23): activity must be passed on at a fixed length, or the next layer need only look at its length.
+"""Claim (talk 09:23): activity must be passed on with its length normalized; otherwise the length alone tells the next
+layer whether the data are positive.
 
 The same net is trained with and without length normalization between its layers, with two seeds (smoke: digits; full:
 MNIST, 3 x 500, 8 epochs, the last 10,000 training images held out). Besides the error of each layer alone, ``shared``

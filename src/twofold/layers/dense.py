@@ -59,9 +59,8 @@ class WeightedLayer(FeedForwardLayer):
         keep, share = self._shares(phase)
         below = usable_by(self.weights, seen.below)
         rows = active_rows(below, signal)
-        wanted = self.rule.goodness.slope(seen.activity.index_select(0, rows)) * signal[rows, None].to(
-            seen.activity.dtype
-        )
+        activity = seen.activity.index_select(0, rows)
+        wanted = self.rule.goodness.slope(activity) * signal[rows, None].to(activity.dtype)
         bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positives * peers
         gather_gradient(self.weights, below, wanted, rows, positives, peers.to(wanted.dtype), keep, share)
         self.biases.gather(self.connectivity.bias_gradient(bias_gradient), keep, share)

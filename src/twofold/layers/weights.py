@@ -55,7 +55,7 @@ class Learnable:
     def prepare(self) -> None:
         """Make room for the gradient, so that nothing has to be found later."""
         if self.gradient is None:
-            self.gradient = torch.empty_like(self.value, dtype=self.compute or self.value.dtype, requires_grad=False)
+            self.gradient = torch.empty_like(self.value, dtype=self.compute or self.value.dtype)
 
     def gather(self, gradient: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
         """gradient ← keep · what was gathered + share · ``gradient``. A ``keep`` of 0 does not read the old one."""
@@ -117,8 +117,8 @@ class Weights(Learnable):
             seen: the inputs, ``(some, inputs)``, in the type of ``wanted``.
             keep, share: of the old and of the new gradient.
         """
-        if self.gradient is None:
-            self.gradient = torch.empty_like(self.value, dtype=wanted.dtype, requires_grad=False)
+        self.prepare()
+        assert self.gradient is not None
         self.connectivity.gather(self.gradient, wanted, seen, keep, share)
 
     def apply(self, rate: float, rule: Rule) -> None:

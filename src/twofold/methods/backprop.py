@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from twofold import defaults
 from twofold.errors import Diverged
 from twofold.layers.tiles import Tiled
-from twofold.learning import Rule, half_constant_half_linear
+from twofold.learning import Rule
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Place, image_form, image_shape
@@ -65,7 +65,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         return draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder)
 
     def step(self, batch: Batch, progress: float) -> Tensor:
-        self.rate = self.recipe.rate * half_constant_half_linear(progress)
+        self.schedule(progress)
         found = self.net.learn(batch.images, batch.labels, rate=self.rate, weight=batch.weight, rule=self._rule)
         self._losses.append(cross_entropy(found.logits, batch.labels))
         self._note(batch, found.logits)

@@ -16,7 +16,6 @@ from torch import Tensor
 from twofold import defaults
 from twofold.labels import LABEL_IN, inputs_with_label
 from twofold.layers.dense import dense
-from twofold.learning import half_constant_half_linear
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Place, image_form, image_shape
@@ -109,8 +108,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     def step(self, batch: Batch, progress: float) -> Tensor:
         recipe = self.recipe
         learning, progress = self._turn(progress)
-        factor = half_constant_half_linear(progress)
-        self.rate = recipe.rate * factor
+        factor = self.schedule(progress)
         found = self.net.learn(
             batch.images,
             batch.labels,
@@ -121,10 +119,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             learning=learning,
             generator=self.generator,
         )
-        self.logits[batch.cases] = found.logits.to(self.logits.dtype)
-        self._keep(found.goodness)
-        self._note(batch, found.logits)
-        return found.difficulty
+        return self._record(batch, found)
 
     def _turn(self, progress: float) -> tuple[range, float]:
         """The layers that learn now, and the progress of their training."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +14,10 @@ from twofold.errors import Diverged
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
 from twofold.learning import Rule
-from twofold.methods.method import ImageMethod
+from twofold.methods.method import Batch, ImageMethod
 from twofold.methods.recipe import ImageRecipe
 from twofold.negatives import NEGATIVES
-from twofold.nets.classifier import GoodnessClassifier, SoftmaxClassifier
+from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
 from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500
@@ -120,11 +119,13 @@ class GoodnessMethod(ImageMethod[R, N]):
             "softmax_decay": defaults.SOFTMAX_DECAY,
         }
 
-    def _keep(self, goodness: Sequence[tuple[Tensor, Tensor] | None]) -> None:
-        """Keep the goodness of each layer that learned, for the metrics."""
-        for kept, newest in zip(self._goodness, goodness, strict=True):
+    def _record(self, batch: Batch, found: NetResult) -> Tensor:
+        """Keep for the metrics what the net measured while it learned from a batch; return the difficulty."""
+        for kept, newest in zip(self._goodness, found.goodness, strict=True):
             if newest is not None:
                 kept.append(newest)
+        self._note(batch, found.logits)
+        return found.difficulty
 
     def check(self) -> None:
         for number, kept in enumerate(self._goodness, 1):
@@ -191,6 +192,10 @@ class LabelMethod(GoodnessMethod[L, G]):
     @classmethod
     def defaults(cls, net: G) -> dict[str, Any]:
         return {**super().defaults(net), "negatives": "hard", "label_strength": defaults.LABEL_STRENGTH}
+
+    def _record(self, batch: Batch, found: NetResult) -> Tensor:
+        self.logits[batch.cases] = found.logits.to(self.logits.dtype)
+        return super()._record(batch, found)
 
     def tensors(self) -> dict[str, Tensor]:
         return {**super().tensors(), "logits": self.logits}

@@ -17,6 +17,7 @@ from twofold.data.dataset import labeled_images
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import DataError, SettingError, unknown
 from twofold.layers.fields import Map
+from twofold.learning import half_constant_half_linear
 from twofold.methods.recipe import ImageRecipe, Recipe
 from twofold.methods.sampler import Sampler
 from twofold.nets.classifier import Classifier
@@ -151,12 +152,19 @@ class Method(ABC, Generic[R, N]):
             How much each case had to teach, from 0 to 1, ``(batch,)``.
         """
 
+    def schedule(self, progress: float) -> float:
+        """Set the rate of the layers for this progress; return the factor by which every rate has fallen."""
+        factor = half_constant_half_linear(progress)
+        self.rate = self.recipe.rate * factor
+        return factor
+
     def check(self) -> None:
         """Raise `Diverged` if the newest numbers are not finite."""
 
     def metrics(self) -> dict[str, Any]:
         """The metrics of the last epoch, as JSON can hold them: ``rate``, the newest; ``visits``, the share of the
-        cases that were seen; and whatever else the method measures."""
+        cases that were seen; and whatever else the method measures. What begins with ``train_`` also stands in the
+        result of a run, with its last value."""
         return {"rate": self.rate, "visits": self.sampler.visits}
 
     def tensors(self) -> dict[str, Tensor]:

@@ -18,7 +18,6 @@ from twofold.labels import LABEL_TO
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.fields import Fields
 from twofold.layers.tiles import Tiled, top_down
-from twofold.learning import half_constant_half_linear
 from twofold.methods.goodness import LabelMethod, LabelRecipe, hardest
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
@@ -149,8 +148,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
         ]
 
     def step(self, batch: Batch, progress: float) -> Tensor:
-        recipe, factor = self.recipe, half_constant_half_linear(progress)
-        self.rate = recipe.rate * factor
+        recipe, factor = self.recipe, self.schedule(progress)
         found = self.net.learn(
             batch.images,
             batch.labels,
@@ -163,10 +161,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
             settle=self.batches_seen % recipe.neutral_every == 0,
             generator=self.generator,
         )
-        self.logits[batch.cases] = found.logits.to(self.logits.dtype)
-        self._keep(found.goodness)
-        self._note(batch, found.logits)
-        return found.difficulty
+        return self._record(batch, found)
 
 
 def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from twofold import defaults
 from twofold.layers.dense import dense
 from twofold.layers.local import local
-from twofold.learning import half_constant_half_linear
 from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
@@ -105,8 +104,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         ]
 
     def step(self, batch: Batch, progress: float) -> Tensor:
-        recipe, factor = self.recipe, half_constant_half_linear(progress)
-        self.rate = recipe.rate * factor
+        recipe, factor = self.recipe, self.schedule(progress)
         found = self.net.learn(
             batch.images,
             batch.labels,
@@ -116,6 +114,4 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
             weight=batch.weight,
             generator=self.generator,
         )
-        self._keep(found.goodness)
-        self._note(batch, found.logits)
-        return found.difficulty
+        return self._record(batch, found)

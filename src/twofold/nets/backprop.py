@@ -19,9 +19,6 @@ from twofold.learning import Rule
 from twofold.nets.classifier import Classifier, NetResult
 from twofold.normalize import centered, normalize
 
-ROWS = 2000
-"""Images that go through the net at once in a test."""
-
 
 class Affine(Learner):
     """Total inputs z = x Wᵀ + b, whose gradients backpropagation finds.
@@ -135,15 +132,14 @@ class Backprop(Classifier):
             difficulty = 1 - (-losses.detach()).exp()
             counts = torch.ones_like(losses) if weight is None else torch.minimum(weight, 1 / difficulty)
             (-(counts * losses).mean()).backward()  # type: ignore[no-untyped-call]
-        for layer in self.layers:
-            assert isinstance(layer, Affine)
+        for layer in self.stack:
             layer.apply_gradient(rate / (1 - rule.smoothing), rule)
         return NetResult(logits.detach(), [], difficulty)
 
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Logits of all images, in parts that fit any memory."""
-        return torch.cat([self(part) for part in torch.split(images, ROWS)])
+        return torch.cat([self(part) for part in torch.split(images, self.at_once)])
 
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         return {"fast": self.fast(images)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.errors import unknown
+from twofold.errors import SettingError, unknown
 from twofold.layers.inputs import CachedInput, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
@@ -33,25 +33,22 @@ class NetResult(NamedTuple):
     difficulty: Tensor
 
 
-def activities(layers: Iterable[nn.Module], below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor]]:
-    """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
+def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor, Tensor]]:
+    """Each layer with its raw activity and its output, both ``(batch, ...)``, for a normalized input, from the first
+    upwards."""
     for layer in layers:
-        assert isinstance(layer, FeedForwardLayer)
         activity = layer(below)
-        yield layer, activity
         below = layer.rule.normalize(activity)
+        yield layer, activity, below
 
 
-def concatenated(layers: Iterable[nn.Module], below: LayerInput, read: range) -> Tensor:
+def concatenated(layers: Iterable[FeedForwardLayer], below: LayerInput, read: range) -> Tensor:
     """Normalized activities of the layers that are read, ``(batch, features)``, in float32: what a softmax sees."""
     parts = []
-    for number, layer in enumerate(layers):
-        assert isinstance(layer, FeedForwardLayer)
-        activity = layer(below)
-        below = layer.rule.normalize(activity)
+    for number, (layer, activity, output) in enumerate(outputs(layers, below)):
         if number in read:
-            output = below if layer.rule.normalize is normalize else normalize(activity)
-            parts.append(output.flatten(1))
+            normalized = output if layer.rule.normalize is normalize else normalize(activity)
+            parts.append(normalized.flatten(1))
     return to_features(parts)
 
 
@@ -59,6 +56,11 @@ def to_features(parts: list[Tensor]) -> Tensor:
     """Outputs of layers, each ``(batch, units)``, side by side and in float32 (or wider, where they are)."""
     together = torch.cat(parts, 1)
     return together.to(torch.promote_types(together.dtype, torch.float32))
+
+
+def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
+    """The learning rate of a softmax: as given, or in the proportion of `defaults` to that of the layers."""
+    return rate * defaults.SOFTMAX_RATE / defaults.RATE if softmax_rate is None else softmax_rate
 
 
 def standardized(scores: Tensor) -> Tensor:
@@ -76,8 +78,10 @@ class Classifier(Net):
 
     Attributes:
         classes: number of labels.
+        at_once: images that go through the net at once in a test: enough to be fast, few enough for any memory.
     """
 
+    at_once: ClassVar[int] = 2000
     classes: int
 
     @abstractmethod
@@ -150,18 +154,29 @@ class SoftmaxClassifier(Classifier):
         classes: number of labels.
         read: numbers, from 0, of the layers that the tests use.
         softmax: reads the label from the hidden activities.
-        at_once: images that go through the net at once in a test: enough to be fast, few enough for any memory.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
     """
 
-    at_once: ClassVar[int] = 2000
     read: range
     softmax: Softmax
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.classes = classes
+
+    def _read_stack(self, layers: Iterable[FeedForwardLayer], counted_from: int, softmax_decay: float) -> None:
+        """Take a stack, and a softmax that reads its layers from ``counted_from`` upwards, or the last one alone.
+
+        Raises:
+            SettingError: there is no layer.
+        """
+        layers = list(layers)
+        if not layers:
+            raise SettingError("a net needs at least one layer, got none: give at least one width")
+        self.layers = nn.ModuleList(layers)
+        self.read = range(min(counted_from, len(layers)) - 1, len(layers))
+        self.softmax = Softmax(sum(layers[index].units for index in self.read), self.classes, softmax_decay)
 
     @abstractmethod
     def images(self, images: Tensor) -> CachedInput:

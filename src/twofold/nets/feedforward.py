@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from twofold import defaults
-from twofold.errors import SettingError
+from twofold.errors import unknown
 from twofold.labels import LABEL_IN, inputs_with_label, neutral, one_hot
 from twofold.layers.dense import dense
 from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
 from twofold.layers.layer import FeedForwardLayer
-from twofold.layers.readout import Softmax
 from twofold.learning import Rule
 from twofold.negatives import Negatives, hard_wrong_labels
-from twofold.nets.classifier import GoodnessClassifier, NetResult, activities, concatenated
+from twofold.nets.classifier import GoodnessClassifier, NetResult, concatenated, default_softmax_rate, outputs
 
 
 class FeedForward(GoodnessClassifier):
@@ -56,15 +55,11 @@ class FeedForward(GoodnessClassifier):
         softmax_decay: float = defaults.SOFTMAX_DECAY,
     ) -> None:
         super().__init__(classes)
-        layers = list(layers)
-        if not layers:
-            raise SettingError("a net needs at least one layer, got none: give at least one width")
-        inputs_with_label(label_in, classes + 1, classes)
-        self.layers = nn.ModuleList(layers)
+        if label_in not in LABEL_IN:
+            raise unknown("way of putting the label in", label_in, LABEL_IN)
         self.label_in = label_in
         self.label_strength = label_strength
-        self.read = range(min(counted_from, len(layers)) - 1, len(layers))
-        self.softmax = Softmax(sum(layers[index].units for index in self.read), classes, softmax_decay)
+        self._read_stack(layers, counted_from, softmax_decay)
 
     @classmethod
     def dense(
@@ -159,14 +154,10 @@ class FeedForward(GoodnessClassifier):
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
-    def activities(self, below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor]]:
-        """Each layer with its raw activity ``(batch, ...)`` for a normalized input, from the first upwards."""
-        return activities(self.layers, below)
-
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, under a neutral label, ``(batch, features)``, float32."""
-        return concatenated(self.layers, self.with_neutral_label(self.images(images)), self.read)
+        return concatenated(self.stack, self.with_neutral_label(self.images(images)), self.read)
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
@@ -181,7 +172,9 @@ class FeedForward(GoodnessClassifier):
         """
         if isinstance(images, Images):
             columns = [
-                torch.stack([layer.goodness(a) for layer, a in self.activities(self.with_label(images, column))], 1)
+                torch.stack(
+                    [layer.goodness(a) for layer, a, _ in outputs(self.stack, self.with_label(images, column))], 1
+                )
                 for column in labels.T
             ]
             return torch.stack(columns, 1)
@@ -192,8 +185,3 @@ class FeedForward(GoodnessClassifier):
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         several = {"shortlist": 1 + min(shortlist, self.classes), "both": 1 + self.classes}
         return {"slow": self.classes, "fast": 1, **several}
-
-
-def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
-    """The learning rate of a softmax: as given, or in the proportion of `defaults` to that of the layers."""
-    return rate * defaults.SOFTMAX_RATE / defaults.RATE if softmax_rate is None else softmax_rate

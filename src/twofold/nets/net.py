@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults, machine
-from twofold.layers.layer import Learner
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ class Net(nn.Module, ABC):
 
     def set_precision(self, precision: str) -> None:
         """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32."""
-        for layer in self.layers:
-            assert isinstance(layer, Learner)
+        for layer in self.stack:
             layer.compute = machine.compute_type(precision)
 
 

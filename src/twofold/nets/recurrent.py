@@ -17,8 +17,7 @@ from twofold.layers.readout import Softmax
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source
 from twofold.learning import Rule
 from twofold.negatives import Negatives, hard_wrong_labels
-from twofold.nets.classifier import GoodnessClassifier, NetResult, to_features
-from twofold.nets.feedforward import default_softmax_rate
+from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate, to_features
 from twofold.nets.video import State, VideoResult, Watched
 from twofold.normalize import centered, normalize
 

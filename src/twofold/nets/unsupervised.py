@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from twofold import defaults
-from twofold.errors import SettingError
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
-from twofold.layers.readout import Softmax
 from twofold.negatives import hybrids
-from twofold.nets.classifier import NetResult, SoftmaxClassifier, concatenated, to_features
-from twofold.nets.feedforward import default_softmax_rate
+from twofold.nets.classifier import NetResult, SoftmaxClassifier, concatenated, default_softmax_rate, to_features
 from twofold.normalize import centered, normalize
 
 
@@ -48,13 +45,8 @@ class Unsupervised(SoftmaxClassifier):
         center: bool = False,
     ) -> None:
         super().__init__(classes)
-        layers = list(layers)
-        if not layers:
-            raise SettingError("a net needs at least one layer, got none: give at least one width")
-        self.layers = nn.ModuleList(layers)
         self.prepare = centered if center else normalize
-        self.read = range(min(counted_from, len(layers)) - 1, len(layers))
-        self.softmax = Softmax(sum(layers[index].units for index in self.read), classes, softmax_decay)
+        self._read_stack(layers, counted_from, softmax_decay)
 
     def images(self, images: Tensor | CachedInput) -> CachedInput:
         """Images ``(batch, ...)`` flat and at fixed length; what is ready stays the same."""
@@ -103,4 +95,4 @@ class Unsupervised(SoftmaxClassifier):
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, ``(batch, features)``, float32: what the softmax sees."""
-        return concatenated(self.layers, self.images(images).rows, self.read)
+        return concatenated(self.stack, self.images(images).rows, self.read)

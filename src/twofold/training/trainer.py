@@ -17,9 +17,6 @@ from twofold.nets.net import Net
 CHECK_EVERY = 50
 """Batches between two looks at whether the numbers are still finite."""
 
-Progress = Callable[[float], None]
-"""Called now and then with how many epochs are done, with a fraction."""
-
 
 class Trainer:
     """Trains a net, epoch by epoch. Nothing is written anywhere.
@@ -47,11 +44,11 @@ class Trainer:
         self.method: Method[Any, Any] = (method or METHODS[recipe.method])(net, recipe, on_device)
         self.history: list[dict[str, Any]] = []
 
-    def epochs(self, progress: Progress | None = None) -> Iterator[dict[str, Any]]:
+    def epochs(self, progress: Callable[[float], None] | None = None) -> Iterator[dict[str, Any]]:
         """Train from where the history ends to the recipe's last epoch, and give the metrics of each epoch.
 
         Args:
-            progress: called during an epoch.
+            progress: called now and then with how many epochs are done, with a fraction.
 
         Raises:
             Diverged: a layer's numbers are not finite, or it has collapsed.
@@ -67,7 +64,7 @@ class Trainer:
         for _ in self.epochs():
             pass
 
-    def epoch(self, number: int, progress: Progress | None = None) -> float:
+    def epoch(self, number: int, progress: Callable[[float], None] | None = None) -> float:
         """Learn for one epoch of the schedule, counted from 0; return the seconds that it took."""
         method, recipe = self.method, self.method.recipe
         synchronize(method.net.device)
@@ -92,7 +89,7 @@ def fit(
     epochs: int,
     batch: int = defaults.BATCH,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Callable[[float], None] | None = None,
     **settings: Any,
 ) -> Iterator[dict[str, Any]]:
     """Train a net on your own tensors.
