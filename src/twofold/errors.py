@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -22,8 +23,21 @@ class SettingError(TwofoldError, ValueError):
     """A hyper-parameter or option outside its range, or a name that does not exist."""
 
 
+class ArgumentError(TwofoldError, TypeError):
+    """An argument of the wrong type, which cannot be turned into the right one without guessing."""
+
+
 class Diverged(TwofoldError):
     """Training that stopped itself, because a layer's numbers are no longer finite or the layer has collapsed."""
+
+
+class Remark(UserWarning):
+    """Something that is worth a line and stops nothing. The command line prints it as ``twofold: note: ...``."""
+
+
+def remark(text: str) -> None:
+    """Warn with a `Remark` of one line, on behalf of whoever called the library."""
+    warnings.warn(text, Remark, stacklevel=3)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> SettingError:

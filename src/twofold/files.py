@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from twofold.errors import RunError
+
+UNFINISHED = ".part"
+"""How the names of files end that are being written."""
 
 
 @contextmanager
@@ -20,16 +23,13 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         RunError: the disk is full or the folder cannot be written. A file that was already at ``path`` is untouched.
     """
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        temporary = Path(name)
-        os.close(handle)
+        temporary.touch(exist_ok=False)
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("rb+") as file:  # Windows flushes only what is open for writing
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise RunError(
@@ -37,8 +37,15 @@ def replacing(path: Path) -> Iterator[Path]:
             "free some space or choose another folder, then go on with --resume"
         ) from error
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left unfinished in ``folder``; nobody else may be writing there."""
+    for left in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):
+            left.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
