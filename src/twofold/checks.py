@@ -46,6 +46,7 @@ WORDS: dict[Any, str] = {
 
 UNIONS = (Union, types.UnionType)
 SEQUENCES = (tuple, list, Sequence, Iterable)
+MAPPINGS = (dict, Mapping)
 
 
 def convert(name: str, value: Any, hint: Any) -> Any:
@@ -65,7 +66,7 @@ def convert(name: str, value: Any, hint: Any) -> Any:
     """
     try:
         return _convert(value, hint)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         shown = repr(value) if isinstance(value, str | int | float | bool | None) else ""
         kind = type(value).__name__
         said = f"{shown[:60]} ({kind})" if shown and value is not None else shown or f"of the type {kind}"
@@ -92,11 +93,11 @@ def _convert(value: Any, hint: Any) -> Any:
         return next((each for each in args if each == value), None) or _refuse()
     if kind in UNIONS:
         return _first(value, args)
-    if kind in SEQUENCES:
-        return _sequence(value, kind, args)
+    if kind in SEQUENCES + MAPPINGS:
+        return _sequence(value, kind, args) if kind in SEQUENCES else _mapping(value, args)
     if kind in SCALARS:
         return SCALARS[kind](value)
-    if isinstance(kind, type) and not getattr(kind, "_is_protocol", False):
+    if isinstance(kind, type) and kind is not Any and not getattr(kind, "_is_protocol", False):
         return value if isinstance(value, kind) else _refuse()
     return value
 
@@ -170,8 +171,10 @@ def _function(value: Any) -> Any:
     return value if callable(value) else _refuse()
 
 
-def _mapping(value: Any) -> Mapping[Any, Any]:
-    return value if isinstance(value, Mapping) else _refuse()
+def _mapping(value: Any, args: Sequence[Any]) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping) or not args:
+        return value if isinstance(value, Mapping) else _refuse()
+    return {_convert(key, args[0]): _convert(each, args[1]) for key, each in value.items()}
 
 
 def _refuse() -> Any:
@@ -187,8 +190,6 @@ SCALARS: dict[Any, Callable[[Any], Any]] = {
     Tensor: _tensor,
     torch.device: _device,
     Callable: _function,
-    dict: _mapping,
-    Mapping: _mapping,
 }
 """How a value becomes one of these types."""
 
