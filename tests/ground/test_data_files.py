@@ -37,13 +37,13 @@ FILES = [(name, file) for name in FETCHED for file in ORIGINS[name].files]
 
 @pytest.fixture
 def in_time() -> Iterator[None]:
-    """A test that would hang fails after ten seconds."""
+    """A test that would hang fails after five seconds."""
 
     def late(*_: object) -> None:
         raise AssertionError("this never ends")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(10)
+    signal.alarm(5)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

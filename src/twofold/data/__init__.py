@@ -15,7 +15,7 @@ from twofold.errors import unknown
 
 __all__ = ["DATASETS", "Data", "Dataset", "as_dataset", "get", "jitter", "load", "mirror"]
 
-DATASETS: dict[str, Callable[[Path | str | None, bool], Dataset]] = {
+DATASETS: dict[str, Callable[[Path | None, bool], Dataset]] = {
     "digits": digits.load,
     "mnist": partial(idx.load, "mnist"),
     "fashion-mnist": partial(idx.load, "fashion-mnist"),
@@ -38,9 +38,7 @@ def load(name: str, data_dir: Path | str | None = None, download: bool = True) -
     """
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
-    if data_dir is not None:
-        fetch.folder("--data-dir", data_dir)
-    return DATASETS[name](data_dir, download)
+    return DATASETS[name](None if data_dir is None else fetch.folder("--data-dir", data_dir), download)
 
 
 @typed

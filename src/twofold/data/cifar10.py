@@ -34,7 +34,7 @@ def take_records(file: DataFile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return images, labels
 
 
-def load(data_dir: Path | str | None, download: bool) -> Dataset:
+def load(data_dir: Path | None, download: bool) -> Dataset:
     """Load CIFAR-10: images ``(cases, 3, 32, 32)`` of 10 classes.
 
     ``official`` is true if all six files have their published digests.

@@ -24,7 +24,7 @@ TIMEOUT = 30.0  # seconds that a mirror may be silent
 LEFT = 3600.0  # seconds after which an unfinished file is nobody's
 
 
-def locate(name: str, data_dir: Path | str | None = None, download: bool = True) -> list[Path]:
+def locate(name: str, data_dir: Path | None = None, download: bool = True) -> list[Path]:
     """Return the paths of a data set's files, in the order of ``ORIGINS[name].files``; packed files are preferred.
 
     The files are looked for in ``data_dir``, then in ``$TWOFOLD_DATA``, then in the user's cache folder. If no folder
@@ -32,7 +32,7 @@ def locate(name: str, data_dir: Path | str | None = None, download: bool = True)
     folder.
 
     Raises:
-        DataError: one of these folders does not exist, or the files are in none of them, and cannot or may not be
+        DataError: ``$TWOFOLD_DATA`` does not exist, or the files are in none of these folders, and cannot or may not be
             downloaded.
     """
     roots = []
@@ -40,7 +40,7 @@ def locate(name: str, data_dir: Path | str | None = None, download: bool = True)
         if paths := _lying_in(root, ORIGINS[name]):
             return paths
         roots.append(root)
-    target = roots[0] if data_dir is not None else _cache()
+    target = data_dir or _cache()
     if not download:
         raise DataError(
             f"{name} is not in {', '.join(map(str, roots)) or 'any folder that is known'}: run "
@@ -82,7 +82,7 @@ def folder(option: str, place: Path | str) -> Path:
     raise DataError(f"{option} {place} {found}: name a folder that is there, or make it")
 
 
-def say(name: str, found: Path, data_dir: Path | str | None, other: Sequence[str]) -> None:
+def say(name: str, found: Path, data_dir: Path | None, other: Sequence[str]) -> None:
     """Say, once for each load, if a data set was not in the folder that was named, or is not the official one.
 
     Args:
@@ -91,7 +91,7 @@ def say(name: str, found: Path, data_dir: Path | str | None, other: Sequence[str
         data_dir: the folder that was named.
         other: the files that are not the official ones.
     """
-    if data_dir is not None and Path(data_dir).expanduser() not in (found, *found.parents):
+    if data_dir and data_dir not in (found, *found.parents):
         remark(f"{data_dir} has not all files of {name}: they are taken from {found}")
     if other:
         remark(
@@ -100,10 +100,10 @@ def say(name: str, found: Path, data_dir: Path | str | None, other: Sequence[str
         )
 
 
-def _roots(data_dir: Path | str | None) -> Iterator[Path]:
-    """The folders to look in, in their order; each is checked when its turn comes."""
-    if data_dir is not None:
-        yield folder("--data-dir", data_dir)
+def _roots(data_dir: Path | None) -> Iterator[Path]:
+    """The folders to look in, in their order; that the variable names one is checked when its turn comes."""
+    if data_dir:
+        yield data_dir
     if place := os.environ.get("TWOFOLD_DATA"):
         yield folder("TWOFOLD_DATA", place)
     if cache := _cache():

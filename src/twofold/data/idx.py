@@ -70,7 +70,7 @@ def _check_shape(file: DataFile, shape: tuple[int, ...]) -> None:
         )
 
 
-def load(name: str, data_dir: Path | str | None, download: bool) -> Dataset:
+def load(name: str, data_dir: Path | None, download: bool) -> Dataset:
     """Load the data set ``name``, ``mnist`` or ``fashion-mnist``: images ``(cases, 1, 28, 28)``, 10 classes.
 
     ``official`` is true if all four files have their published digests.
