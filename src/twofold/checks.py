@@ -137,7 +137,8 @@ def _whole(value: Any) -> int:
     if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype == torch.bool):
         _refuse()
     found = operator.index(value)
-    return found if abs(found) < 2**64 else _refuse()  # beyond that it fits into no tensor and no float
+    float(found)  # a number that not even a float can hold overflows here
+    return found
 
 
 def _real(value: Any) -> float:
