@@ -59,7 +59,8 @@ def convert(name: str, value: Any, hint: Any) -> Any:
     Args:
         name: the argument, as it is named in the error.
         value: what was given.
-        hint: a type as annotations have it. A protocol, a type variable, or a class in quotes takes everything.
+        hint: a type as annotations have it. A type variable, and a protocol that cannot be checked, take
+                everything.
 
     Raises:
         ArgumentError: the value is of another type.
@@ -82,6 +83,8 @@ def words(hint: Any) -> str:
         return " or ".join(dict.fromkeys(words(each) for each in args))
     if origin in SEQUENCES and args:
         return f"a sequence, each of it {words(args[0])}"
+    if getattr(hint, "_is_protocol", False):
+        return f"an object with the members of {hint.__module__}.{hint.__name__}"
     return WORDS.get(origin or hint, f"a {getattr(origin or hint, '__name__', hint)}")
 
 
@@ -97,7 +100,8 @@ def _convert(value: Any, hint: Any) -> Any:
         return _sequence(value, kind, args) if kind in SEQUENCES else _mapping(value, args)
     if kind in SCALARS:
         return SCALARS[kind](value)
-    if isinstance(kind, type) and kind is not Any and not getattr(kind, "_is_protocol", False):
+    checkable = getattr(kind, "_is_runtime_protocol", not getattr(kind, "_is_protocol", False))
+    if isinstance(kind, type) and kind is not Any and checkable:
         return value if isinstance(value, kind) else _refuse()
     return value
 
@@ -132,7 +136,9 @@ def _sequence(value: Any, origin: Any, args: Sequence[Any]) -> Any:
 def _whole(value: Any) -> int:
     if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype == torch.bool):
         _refuse()
-    return operator.index(value)
+    found = operator.index(value)
+    float(found)  # a number that not even a float can hold overflows here
+    return found
 
 
 def _real(value: Any) -> float:

@@ -74,7 +74,7 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def require_memory(needed: int, device: torch.device, offload: bool) -> None:
+def require_memory(needed: int, device: torch.device, offload: bool = True) -> None:
     """Refuse a training that would not fit into memory, before it starts.
 
     Raises:

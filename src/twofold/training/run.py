@@ -14,7 +14,7 @@ from twofold import checkpoint, machine
 from twofold.checks import typed
 from twofold.data import Data
 from twofold.data import load as load_data
-from twofold.errors import ArgumentError, Interrupted, RunError, SettingError, remark
+from twofold.errors import Interrupted, RunError, SettingError, TwofoldError, remark
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
 from twofold.training.config import Config
@@ -77,10 +77,6 @@ def train(
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision, where)
     data = load_data(recipe.data) if data is None else data
-    if not isinstance(data, Data):
-        raise ArgumentError(
-            f"data is of the type {type(data).__name__}, expected a data set: make one with twofold.as_dataset"
-        )
     config = Config(
         name=name,
         method=recipe.method,
@@ -229,7 +225,13 @@ def load(folder: Path, device: str | torch.device = "auto", precision: str | Non
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision or config.precision, where)
     weights, _ = checkpoint.read(home.weights)
-    net = build(config.recipe, config.form)
+    try:
+        machine.require_memory(
+            METHODS[config.method].needed_memory(config.recipe, config.form, precision, False), where
+        )
+        net = build(config.recipe, config.form)
+    except TwofoldError as error:
+        raise RunError(f"{home.path}/config.json describes a net that cannot be built ({error})") from error
     checkpoint.fill(net.state_dict(), weights, home.weights)
     net.to(where).eval()
     net.set_precision(precision)

@@ -14,6 +14,7 @@ was changed since it was written is named when it is read, and not resumed from.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,9 @@ from twofold.files import check_signature, read_signed, read_text, sign, sweep, 
 from twofold.training.config import FORMAT, Config, current_name, reason
 from twofold.training.result import Result, check_metrics
 from twofold.training.trainer import Trainer
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""Errors that say that there are no locks here, as on some network shares."""
 
 RUNS = Path("runs")
 """Where runs lie for which no folder was named."""
@@ -87,17 +91,18 @@ class RunFolder:
         """
         if not self.free and not (self.path / "config.json").exists():
             raise RunError(f"{self.path} is not empty and no run folder: choose another --run")
+        lock = FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock", blocking=False)
             lock.acquire()
         except Timeout as error:
-            raise InUse(
-                f"{self.path} is in use by another training: wait until it ends, or choose another --run"
-            ) from error
+            said = f"{self.path} is in use by another training: wait until it ends, or choose another --run"
+            raise InUse(said) from error
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise RunError(f"cannot train in {self.path} ({reason}): choose another --run") from error
+            why = getattr(error, "strerror", None) or error
+            if getattr(error, "errno", None) not in NO_LOCKS:
+                raise RunError(f"cannot train in {self.path} ({why}): choose another --run") from error
+            remark(f"{self.path} lies where files cannot be locked ({why}): start no second training in it")
         try:
             yield
         finally:
@@ -289,7 +294,10 @@ class RunFolder:
             intact = same and intact
             before += line + "\n"
             history.append(metrics)
-        _name_change(path, intact and text == before, self.config(strict).format, strict)
+        config = self.config(strict)
+        if self.complete and len(history) != config.recipe.epochs:
+            raise RunError(f"{path} has {len(history)} of {config.recipe.epochs} epochs: it is damaged; train again")
+        _name_change(path, intact and text == before, config.format, strict)
         return history
 
 
