@@ -161,7 +161,7 @@ def _path(value: Any) -> Path:
 
 def _tensor(value: Any) -> Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind in "buif":
-        return torch.from_numpy(np.ascontiguousarray(value))
+        return torch.from_numpy(np.require(value, requirements=["C", "W"]))
     return value if isinstance(value, Tensor) else _refuse()
 
 
