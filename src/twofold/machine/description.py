@@ -15,6 +15,8 @@ import torch
 
 PACKAGE = Path(__file__).parents[1]
 
+PATIENCE = 10.0  # seconds that git may take to answer
+
 VARIABLES = (
     *("ATEN_CPU_CAPABILITY", "TORCH_MKLDNN_MATMUL_MIN_DIM", "KMP_DETERMINISTIC_REDUCTION", "GLIBC_TUNABLES"),
     *("MKL_CBWR", "MKL_DEBUG_CPU_TYPE", "MKL_DYNAMIC", "MKL_ENABLE_INSTRUCTIONS"),
@@ -183,7 +185,7 @@ def _git(*words: str) -> str:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=10,
+        timeout=PATIENCE,
         check=True,
     )
     return done.stdout.strip()
