@@ -337,4 +337,18 @@ DEFECTS = [
         "None",
         "test_a_trained_net_is_trained_further_in_a_run_of_its_own",
     ),
+    (
+        "tensor files are for their owner alone",
+        "checkpoint:_save",
+        'with path.open("wb") as file:',
+        'path.chmod(0o600)\n    with path.open("wb") as file:',
+        "test_all_files_of_a_run_have_the_rights_that_the_umask_leaves",
+    ),
+    (
+        "files are flushed by a handle that Windows cannot flush",
+        "replacing",
+        '"rb+"',
+        '"rb"',
+        "test_only_what_is_open_for_writing_is_flushed",
+    ),
 ]

@@ -81,7 +81,9 @@ def _help() -> None:
 
 def _run(command: str, words: Sequence[str]) -> None:
     from twofold.cli.commands import COMMANDS
+    from twofold.machine import limit_threads
 
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
+    limit_threads()
     COMMANDS[command](words)
