@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from twofold.bounds import floating, shaped
 from twofold.goodness import accumulate_dtype
 from twofold.layers.weights import Weights
 from twofold.normalize import EPS
@@ -108,6 +109,17 @@ class LabeledImages:
 
 LayerInput = Tensor | LabeledImages
 """The input of a feedforward layer."""
+
+
+def checked(name: str, below: LayerInput, inputs: int, on: torch.device) -> None:
+    """Refuse an input that does not fit a layer.
+
+    Raises:
+        DataError: another number of inputs or another device than the layer's, or no floating-point numbers.
+    """
+    rows = below if isinstance(below, Tensor) else below.images.rows
+    shaped(name, rows, "batch", inputs, on=on)
+    floating(name, rows)
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
