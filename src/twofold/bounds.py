@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -45,6 +45,13 @@ def counts(least: int = 1, **numbers: int | None) -> None:
     """Refuse whole numbers below ``least``, or too large to count anything in memory."""
     for name, number in numbers.items():
         expect(number is None or least <= number < 2**31, name, number, f"at least {least} and below 2^31")
+
+
+def sizes(**sequences: Sequence[int]) -> None:
+    """Refuse sequences of sizes that are empty, or in which one is below 1."""
+    for name, sequence in sequences.items():
+        expect(bool(sequence), name, "empty", "at least one number")
+        counts(**{name: min(sequence)})
 
 
 def shaped(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None = None) -> None:

@@ -48,6 +48,7 @@ BY_NAME: dict[Any, Mapping[str, Any]] = {}
 UNIONS = (Union, types.UnionType)
 SEQUENCES = (tuple, list, Sequence, Iterable)
 MAPPINGS = (dict, Mapping)
+STRUCTURES = (*UNIONS, *SEQUENCES, *MAPPINGS)
 
 
 def convert(name: str, value: Any, hint: Any) -> Any:
@@ -81,21 +82,24 @@ def convert(name: str, value: Any, hint: Any) -> Any:
 def words(hint: Any) -> str:
     """An expected type in words."""
     origin, args = get_origin(hint), get_args(hint)
+    each = list(dict.fromkeys(words(arg) for arg in args if arg is not Ellipsis)) if origin in STRUCTURES else []
     if origin is Literal:
-        return "one of " + ", ".join(map(repr, args))
-    if origin in UNIONS:
-        return " or ".join(dict.fromkeys(words(each) for each in args))
-    if origin is tuple and args[-1] is not Ellipsis:
-        return f"{len(args)} values, each {' or '.join(dict.fromkeys(map(words, args)))}"
-    if origin in SEQUENCES:
-        return f"a sequence, in which each is {words(args[0])}"
-    if origin in MAPPINGS:
-        return f"a mapping, in which each key is {words(args[0])} and each value {words(args[1])}"
-    if origin is Callable:
+        said = "one of " + ", ".join(map(repr, args))
+    elif origin in UNIONS:
+        said = " or ".join(each)
+    elif origin is tuple and args[-1] is not Ellipsis:
+        said = f"{len(args)} values, each {' or '.join(each)}"
+    elif origin in SEQUENCES:
+        said = f"a sequence, in which each is {each[0]}"
+    elif origin in MAPPINGS:
+        said = f"a mapping, in which each key is {each[0]} and each value {each[-1]}"
+    elif origin is Callable:
         count = _count(args)
-        return "a function" if count is None else f"a function of {count} argument{'' if count == 1 else 's'}"
-    found = getattr(hint, "__name__", str(hint))
-    return WORDS.get(hint, f"{'an' if found[0] in 'AEIOU' else 'a'} {found}")
+        said = "a function" if count is None else f"a function of {count} argument{'' if count == 1 else 's'}"
+    else:
+        found = getattr(hint, "__name__", str(hint))
+        said = WORDS.get(hint, f"{'an' if found[0] in 'AEIOU' else 'a'} {found}")
+    return said
 
 
 def _shown(value: Any) -> str:
@@ -110,29 +114,27 @@ def _shown(value: Any) -> str:
 
 def _convert(value: Any, hint: Any) -> Any:
     """Return ``value`` as ``hint``; a TypeError or ValueError where that would be a guess."""
-    origin, args = get_origin(hint), get_args(hint)
-    kind = origin or hint
-    if kind is Literal:
-        return next((each for each in args if type(each) is type(value) and each == value), None) or _refuse()
-    if kind in UNIONS:
-        return _first(value, args)
-    if kind in SEQUENCES:
-        return _sequence(value, kind, args)
-    if kind in MAPPINGS:
-        return _mapping(value, args)
-    if kind is Callable:
-        return value if callable(value) and _takes(value, _count(args)) else _refuse()
+    kind = get_origin(hint) or hint
+    if kind in PARTS:
+        return PARTS[kind](value, kind, get_args(hint))
     if kind in SCALARS:
         return SCALARS[kind](value)
-    if isinstance(kind, type) and not getattr(kind, "_is_protocol", False):
-        return value if isinstance(value, kind) else _refuse()
-    return value
+    return value if not _checkable(kind) or isinstance(value, kind) else _refuse()
 
 
-def _first(value: Any, hints: Sequence[Any]) -> Any:
+def _checkable(kind: Any) -> bool:
+    """Whether something can be an instance of it."""
+    return isinstance(kind, type) and kind is not Any and not getattr(kind, "_is_protocol", False)
+
+
+def _one_of(value: Any, _: Any, args: Sequence[Any]) -> Any:
+    return value if any(type(each) is type(value) and each == value for each in args) else _refuse()
+
+
+def _first(value: Any, _: Any, hints: Sequence[Any]) -> Any:
     """The value as the hint that it is already of, else as the first that it can be turned into."""
     for hint in hints:
-        if isinstance(hint, type) and type(value) is hint:
+        if type(value) is hint:
             return value
     for hint in hints:
         try:
@@ -153,9 +155,13 @@ def _sequence(value: Any, origin: Any, args: Sequence[Any]) -> Any:
     return tuple(each) if origin is tuple or isinstance(value, tuple) else each
 
 
-def _mapping(value: Any, args: Sequence[Any]) -> Any:
+def _mapping(value: Any, _: Any, args: Sequence[Any]) -> Any:
     items = value.items() if isinstance(value, Mapping) else _refuse()
     return {_convert(key, args[0]): _convert(each, args[1]) for key, each in items} if args else value
+
+
+def _function(value: Any, _: Any, args: Sequence[Any]) -> Any:
+    return value if callable(value) and _takes(value, _count(args)) else _refuse()
 
 
 def _count(args: Sequence[Any]) -> int | None:
@@ -218,6 +224,15 @@ def _refuse() -> Any:
     raise TypeError
 
 
+PARTS: dict[Any, Callable[[Any, Any, Sequence[Any]], Any]] = {
+    Literal: _one_of,
+    **dict.fromkeys(UNIONS, _first),
+    **dict.fromkeys(SEQUENCES, _sequence),
+    **dict.fromkeys(MAPPINGS, _mapping),
+    Callable: _function,
+}
+"""How a value becomes what a hint with parts says; it gets the value, the hint, and its parts."""
+
 SCALARS: dict[Any, Callable[[Any], Any]] = {
     int: _whole,
     float: _real,
@@ -233,8 +248,8 @@ SCALARS: dict[Any, Callable[[Any], Any]] = {
 def typed(function: Callable[P, T]) -> Callable[P, T]:
     """Check and convert the arguments of a function or method by its annotations, each time that it is called.
 
-    The names in the annotations have to exist in the function's module: they are looked up at the first call. Values that
-    are as they should be cost about a microsecond in all.
+    The names in the annotations have to exist in the function's module: they are looked up at the first call. Values
+    that are as they should be cost about a microsecond in all.
     """
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
@@ -279,9 +294,9 @@ def _exact(hint: Any) -> tuple[type, ...] | None:
     kind = get_origin(hint) or hint
     if kind in UNIONS:
         return tuple(each for part in get_args(hint) for each in _exact(part) or ())
-    if kind in SEQUENCES or kind in MAPPINGS or kind in (Literal, Callable):
+    if kind in PARTS:
         return ()
-    return (kind,) if isinstance(kind, type) and not getattr(kind, "_is_protocol", False) else None
+    return (kind,) if _checkable(kind) else None
 
 
 def check_fields(instance: Any) -> None:

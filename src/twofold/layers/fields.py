@@ -45,7 +45,7 @@ class Fields:
         counts(channels=self.channels, field=self.field, stride=self.stride, below=min(self.below))
         if not 0 <= self.margin < self.field:
             raise SettingError(
-                f"margin is {self.margin}, expected 0 to {self.field - 1}: a square of {self.field} x {self.field} that is "
+                f"margin is {self.margin}, expected 0 to {self.field - 1}: a square of {self.field} x {self.field} "
                 "further out sees nothing"
             )
         side = min(height, width) + 2 * self.margin

@@ -218,7 +218,9 @@ class FeedForwardLayer(Layer[Response]):
         not_negative(rate=rate)
         count = len(positive)
         if not count or len(negative) != count:
-            raise DataError(f"positive has {count} cases and negative {len(negative)}, expected as many, and at least one")
+            raise DataError(
+                f"positive has {count} cases and negative {len(negative)}, expected as many, and at least one"
+            )
         seen = self.respond(join(positive, negative))
         difficulty = self.gather(seen, "both", weight)
         self.apply_gradient(rate)

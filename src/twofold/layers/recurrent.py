@@ -108,7 +108,9 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         super().__init__(units, rule or Rule())
         counts(**sources)
         if not sources:
-            raise SettingError("sources is empty, expected at least one: a layer has to see something, as {'below': 64}")
+            raise SettingError(
+                "sources is empty, expected at least one: a layer has to see something, as {'below': 64}"
+            )
         self.weights = nn.ParameterDict()
         self.connectivity = {
             name: (connectivity or {}).get(name) or Full(units, inputs) for name, inputs in sources.items()
@@ -156,7 +158,9 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         share(damping=damping)
         on = self.bias.device
         if not sources and before is None:
-            raise DataError("sources is empty and there is no state before, expected one of them: how many cases are there?")
+            raise DataError(
+                "sources is empty and there is no state before, expected one of them: how many cases are there?"
+            )
         rows: int | str = "rows"
         if before is not None:
             shaped("before", before, rows, self.units, on=on)
