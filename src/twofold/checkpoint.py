@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from twofold.errors import RunError
-from twofold.files import replacing
+from twofold.files import check_signature, replacing, sign
+
+FORMAT = 2
+"""Of the files that are written here. Those of the first format say no format, and have no digest."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors, and in the header facts that JSON can hold.
+    """Write named tensors, and in the header facts that JSON can hold, and a digest of all of it.
 
     Raises:
         RunError: the disk is full or the folder cannot be written. An older file at ``path`` is untouched.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    said = sign({"format": FORMAT, **facts}, before=_digest(plain))
     with replacing(path) as temporary:
         try:
-            save_file(plain, temporary, {"twofold": json.dumps(facts)})
+            save_file(plain, temporary, {"twofold": said})
         except SafetensorError as error:  # the disk is full
             raise OSError(" ".join(str(error).split())) from error
 
@@ -34,17 +38,40 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors, on the CPU, and the facts.
 
     Raises:
-        RunError: there is no such file, or it is damaged.
+        RunError: there is no such file, or it is damaged: one bit that is another is enough. Files of older versions,
+            which have no digest, are damaged where they are no safetensors files.
     """
     if not path.exists():
         raise RunError(f"{path} does not exist: is {path.parent} a run folder made by `twofold train`?")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("twofold", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError, ValueError) as error:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if header.keys() - {"twofold"}:
+            raise ValueError(f"its header has {', '.join(sorted(header))}")
+        facts, intact = check_signature(header.get("twofold", "{}"), path, before=_digest(tensors))
+        if intact is False or (intact is None and "format" in facts):
+            raise ValueError("its content does not have the digest that it was written with")
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{path} is damaged ({reason}): delete it and train again") from error
+    if facts.pop("format", 1) not in range(1, FORMAT + 1):
+        raise RunError(f"{path} was written by a newer version of twofold: update twofold")
+    return tensors, facts
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the tensors in a file that `write` wrote, after checking it; see `read`."""
+    return _digest(read(path)[0])
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of the names, types, shapes and bytes of tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:

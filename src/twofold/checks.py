@@ -61,7 +61,7 @@ def convert(name: str, value: Any, hint: Any) -> Any:
     Args:
         name: the argument, as it is named in the error.
         value: what was given.
-        hint: a type as annotations have it. A protocol, a type variable, or a class in quotes takes everything.
+        hint: a type as annotations have it. A type variable, and a protocol that cannot be checked, take everything.
 
     Raises:
         ArgumentError: the value is of another type.
@@ -98,7 +98,9 @@ def words(hint: Any) -> str:
         said = "a function" if count is None else f"a function of {count} argument{'' if count == 1 else 's'}"
     else:
         found = getattr(hint, "__name__", str(hint))
-        said = WORDS.get(hint, f"{'an' if found[0] in 'AEIOU' else 'a'} {found}")
+        article = "an" if found[0] in "AEIOU" else "a"
+        protocol = f"an object with the members of {getattr(hint, '__module__', '')}.{found}"
+        said = WORDS.get(hint, protocol if getattr(hint, "_is_protocol", False) else f"{article} {found}")
     return said
 
 
@@ -123,8 +125,9 @@ def _convert(value: Any, hint: Any) -> Any:
 
 
 def _checkable(kind: Any) -> bool:
-    """Whether something can be an instance of it."""
-    return isinstance(kind, type) and kind is not Any and not getattr(kind, "_is_protocol", False)
+    """Whether it can be asked of a value if it is one of these."""
+    checkable: bool = getattr(kind, "_is_runtime_protocol", not getattr(kind, "_is_protocol", False))
+    return isinstance(kind, type) and kind is not Any and checkable
 
 
 def _one_of(value: Any, _: Any, args: Sequence[Any]) -> Any:
@@ -183,7 +186,9 @@ def _takes(function: Callable[..., Any], count: int | None) -> bool:
 def _whole(value: Any) -> int:
     if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype == torch.bool):
         _refuse()
-    return operator.index(value)
+    found = operator.index(value)
+    float(found)  # a number that not even a float can hold overflows here
+    return found
 
 
 def _real(value: Any) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """Return the device called ``name``; ``auto`` is the GPU where there is one.
 
     Raises:
         SettingError: ``cuda`` was asked for and there is none, or the name is unknown.
     """
+    name = str(name)
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
@@ -72,7 +74,7 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def require_memory(needed: int, device: torch.device, offload: bool) -> None:
+def require_memory(needed: int, device: torch.device, offload: bool = True) -> None:
     """Refuse a training that would not fit into memory, before it starts.
 
     Raises:
@@ -98,6 +100,17 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What can change the bits of a training and is not the same in two descriptions, in words."""
+    old, new = ({**each, **each.get("arithmetic", {})} for each in (before, now))
+    names = new.get("arithmetic", {}).keys() | {"torch", "processor", "threads", "commit"}
+    return [
+        f"{name} {old[name]}, now {new.get(name)}"
+        for name in sorted(names)
+        if name in old and old[name] != new.get(name)
+    ]
 
 
 def _commit() -> str | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.checkpoint import module_tensors
+from twofold.checks import convert
 from twofold.data.dataset import labeled_images
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import DataError, SettingError, unknown
@@ -183,8 +184,11 @@ def image_form(form: Form) -> tuple[Map, int]:
             f"the data are described by {', '.join(form) or 'nothing'}, expected labeled images, which have a shape "
             "and classes: choose another data set or recipe"
         )
-    channels, height, width = form["shape"]
-    return (channels, height, width), form["classes"]
+    shape: Map = convert("shape", form["shape"], tuple[int, int, int])
+    classes: int = convert("classes", form["classes"], int)
+    if min(*shape, classes) < 1:
+        raise SettingError(f"the data have the shape {shape} and {classes} classes, expected at least 1 of each")
+    return shape, classes
 
 
 def image_shape(images: Tensor) -> Map:

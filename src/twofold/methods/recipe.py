@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from twofold.checks import check_fields
 from twofold.errors import SettingError, unknown
 from twofold.layers.fields import Fields, Map, fields_for
 
@@ -48,6 +49,7 @@ class Recipe:
     seed: int
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.widths:
             raise SettingError("--widths is empty, expected at least one layer: give the units of each, as 1000 1000")
         for width in self.widths:
