@@ -16,6 +16,8 @@ import os
 import reprlib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields
 from numbers import Real
 from pathlib import Path
@@ -211,7 +213,10 @@ def _path(value: Any) -> Path:
 
 def _tensor(value: Any) -> Tensor:
     if isinstance(value, list | tuple):
-        value = np.asarray(value)
+        try:
+            return torch.tensor(value)
+        except RuntimeError:
+            _refuse()
     if isinstance(value, np.ndarray) and value.dtype.kind in "buif":
         return torch.from_numpy(np.require(value, value.dtype.newbyteorder("="), ["C", "W"]))
     return value if isinstance(value, Tensor) and value.layout == torch.strided else _refuse()
@@ -250,6 +255,25 @@ SCALARS: dict[Any, Callable[[Any], Any]] = {
 """How a value becomes one of these types."""
 
 
+_looking: ContextVar[bool] = ContextVar("looking", default=True)
+
+
+def looking() -> bool:
+    """Whether arguments are looked at."""
+    return _looking.get()
+
+
+@contextmanager
+def looked_at() -> Iterator[None]:
+    """In here all arguments are taken as they are: the trainer has looked at data and settings before it began, and
+    batch after batch is not checked again. On a GPU, to look at the numbers in a tensor means to wait for it."""
+    token = _looking.set(False)
+    try:
+        yield
+    finally:
+        _looking.reset(token)
+
+
 def typed(function: Callable[P, T]) -> Callable[P, T]:
     """Check and convert the arguments of a function or method by its annotations, each time that it is called.
 
@@ -266,6 +290,8 @@ def typed(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not _looking.get():
+            return function(*args, **kwargs)
         if not exact:
             hints.update(get_type_hints(function))
             exact.update({name: _exact(hints[name]) if name in hints else None for name in defaults})

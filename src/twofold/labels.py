@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.bounds import looking, shaped
+from twofold.bounds import shaped
+from twofold.checks import looking
 from twofold.errors import DataError, SettingError
 
 
@@ -81,11 +82,13 @@ def checked_labels(name: str, labels: Tensor, classes: int, *shape: int | str, o
     Raises:
         DataError: another shape or device, no whole numbers, or one outside 0 to ``classes - 1``.
     """
+    if not looking():
+        return labels
     shaped(name, labels, *shape, on=on)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(f"{name}: the type is {labels.dtype}, expected whole numbers: use .long()")
     labels = labels.to(torch.int64)
-    if labels.numel() and looking():
+    if labels.numel():
         low, high = (int(each) for each in labels.aminmax())
         if low < 0 or high >= classes:
             raise DataError(

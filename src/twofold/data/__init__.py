@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from twofold.checks import typed
 from twofold.data import cifar10, digits, idx
 from twofold.data.dataset import Dataset, as_dataset
 from twofold.data.protocol import Data
@@ -22,6 +23,7 @@ DATASETS: dict[str, Callable[[Path | str | None, bool], Dataset]] = {
 }
 
 
+@typed
 def load(name: str, data_dir: Path | str | None = None, download: bool = True) -> Dataset:
     """Load the data set ``name``, one of `DATASETS`.
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twofold.checks import typed
 from twofold.errors import DataError, SettingError
 
 
@@ -122,6 +123,7 @@ class Dataset:
         )
 
 
+@typed
 def as_dataset(
     name: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, *, classes: int
 ) -> Dataset:
@@ -158,6 +160,10 @@ def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tupl
 
 def _as_tensor(name: str, what: str, values: Any) -> Tensor:
     if isinstance(values, Tensor):
+        if values.is_meta or values.layout != torch.strided:
+            raise DataError(
+                f"data set {name!r}: {what} are sparse or on the device meta, expected a dense tensor of numbers"
+            )
         return values.detach()
     try:
         return torch.from_numpy(np.array(values))

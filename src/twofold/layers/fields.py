@@ -89,6 +89,7 @@ class Fields:
     @typed
     def span(self, point: int, size: int) -> range:
         """The rows of a map with ``size`` rows that a row of grid points sees; the same for columns."""
+        counts(size=size)
         first = point * self.stride - self.margin
         return range(max(first, 0), min(first + self.field, size))
 

@@ -9,10 +9,10 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from twofold.bounds import counts, floating, not_negative, shaped
+from twofold.bounds import counts, floating, not_negative
 from twofold.checks import convert, typed
 from twofold.errors import DataError
-from twofold.layers.inputs import LayerInput, join
+from twofold.layers.inputs import LayerInput, checked, join
 from twofold.layers.weights import Learnable
 from twofold.learning import Phase, Rule, case_signals, peer_gradient
 
@@ -157,7 +157,7 @@ class Layer(Learner, Generic[Seen]):
 
     def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         if weight is not None:
-            shaped("weight", weight, goodness.shape[1], on=goodness.device)
+            floating("weight", weight, goodness.shape[1], on=goodness.device)
         return case_signals(goodness, phase, self.batches, weight, self.threshold, self.temperature, self.rule)
 
     def _peers(self, mean: Tensor) -> Tensor:
@@ -193,10 +193,9 @@ class FeedForwardLayer(Layer[Response]):
     @typed
     def goodness(self, activity: Tensor) -> Tensor:
         """Goodness of activities ``(batch, ...)``, ``(batch,)``."""
-        shaped("activity", activity, "batch", "...")
+        floating("activity", activity, "batch", "...")
         flat = activity.flatten(1)
-        shaped("activity", flat, "batch", self.units)
-        floating("activity", flat)
+        floating("activity", flat, "batch", self.units)
         return self.rule.goodness.value(flat)
 
     @typed
@@ -216,6 +215,8 @@ class FeedForwardLayer(Layer[Response]):
             Normalized activities and goodness as they were before the update, and how difficult each pair was.
         """
         not_negative(rate=rate)
+        for name, below in (("positive", positive), ("negative", negative)):
+            checked(name, below, self.inputs, self.mean_activity.device)
         count = len(positive)
         if not count or len(negative) != count:
             raise DataError(

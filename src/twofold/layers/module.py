@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from twofold.bounds import floating, shaped
+from twofold.bounds import shaped
 from twofold.checks import convert, typed
 from twofold.errors import DataError
-from twofold.layers.inputs import LayerInput, to_tensor
+from twofold.layers.inputs import LayerInput, checked, to_tensor
 from twofold.layers.layer import FeedForwardLayer, Response
 from twofold.layers.weights import Learnable
 from twofold.learning import Phase, Rule
@@ -47,8 +47,7 @@ class LocalModule(FeedForwardLayer):
             DataError: the module does not take such input, or gives another number of activities.
         """
         given = to_tensor(below)
-        shaped("below", given, "batch", "...", on=self.mean_activity.device)
-        floating("below", given)
+        checked("below", given, None, self.mean_activity.device)
         try:
             activity: Tensor = convert("what the module gives", self.module(given), Tensor)
         except (RuntimeError, ValueError, IndexError) as error:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.bounds import counts, floating, shaped, share
-from twofold.checks import typed
+from twofold.bounds import counts, floating, share
+from twofold.checks import looking, typed
 from twofold.errors import DataError, SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import CachedInput, nonzero_rows
@@ -155,6 +155,8 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     def _check(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> None:
         """Refuse sources and a state that do not fit the layer, or each other."""
+        if not looking():
+            return
         share(damping=damping)
         on = self.bias.device
         if not sources and before is None:
@@ -163,14 +165,13 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
             )
         rows: int | str = "rows"
         if before is not None:
-            shaped("before", before, rows, self.units, on=on)
+            floating("before", before, rows, self.units, on=on)
             rows = len(before)
         for name, source in sources.items():
             if name not in self.connectivity:
                 raise SettingError(f"sources has {name!r}, but the layer sees {', '.join(self.connectivity)}")
             seen, one = (source.rows, "rows") if isinstance(source, CachedInput) else (source, rows)
-            shaped(f"sources[{name!r}]", seen, one, self.connectivity[name].inputs, on=on)
-            floating(f"sources[{name!r}]", seen)
+            floating(f"sources[{name!r}]", seen, one, self.connectivity[name].inputs, on=on)
             rows = rows if isinstance(source, CachedInput) else len(seen)
 
     def _constant_input(self, constant: Mapping[str, CachedInput], rows: int) -> Tensor:
@@ -208,6 +209,8 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         count, rows = len(seen), len(seen[0].active)
         batch = rows // 2 if phase == "both" else rows
         positives = 0 if phase == "negative" else batch
+        if weight is not None:
+            floating("weight", weight, batch, on=self.bias.device)
         goodness = torch.stack([step.goodness for step in seen]).view(count, -1, batch)
         counts = None if weight is None else weight.repeat(count)
         signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, counts)

@@ -118,7 +118,8 @@ class Backprop(Classifier):
     @typed
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
-        activity = self.prepare(self.enter(images).flatten(1))
+        images = self._enter(images)
+        activity = self.prepare(images.flatten(1))
         for layer in self.layers:
             total = layer(activity)
             activity = total.relu()
@@ -144,7 +145,7 @@ class Backprop(Classifier):
             SettingError: a rate below 0.
         """
         not_negative(rate=rate)
-        images, labels = self.enter_to_learn(images, labels, weight)
+        images, labels = self._enter_to_learn(images, labels, weight)
         rule = rule or TWIN_RULE
         with torch.enable_grad():
             logits: Tensor = self(images)
@@ -160,7 +161,7 @@ class Backprop(Classifier):
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Logits of all images, in parts that fit any memory."""
-        return torch.cat([self(part) for part in self.parts(images)])
+        return torch.cat([self(part) for part in self._parts(images)])
 
     @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:

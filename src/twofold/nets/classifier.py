@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.bounds import counts, not_negative, shaped
+from twofold.bounds import counts, floating, not_negative, shaped
 from twofold.checks import convert, typed
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import checked_labels
@@ -95,7 +95,7 @@ class Classifier(Net):
         found: int | None = self.stack[0].inputs
         return found
 
-    def enter(self, images: Tensor, name: str = "images") -> Tensor:
+    def _enter(self, images: Tensor, name: str = "images") -> Tensor:
         """Images from outside, checked, in the type in which the net computes.
 
         Raises:
@@ -103,25 +103,25 @@ class Classifier(Net):
         """
         return entering(name, images, self.pixels, next(self.parameters()))
 
-    def enter_to_learn(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _enter_to_learn(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """A batch from outside to learn from, checked, as images and labels.
 
         Raises:
-            DataError: see `enter`; no image, or labels or weights that are not as many as the images.
+            DataError: as above; no image, or labels or weights that are not as many as the images.
         """
-        images = self.enter(images)
+        images = self._enter(images)
         return images, self._enter_labels(labels, weight, len(images))
 
     def _enter_labels(self, labels: Tensor, weight: Tensor | None, count: int) -> Tensor:
         if not count:
             raise DataError("images is empty, expected at least one image to learn from")
         if weight is not None:
-            shaped("weight", weight, count, on=self.device)
+            floating("weight", weight, count, on=self.device)
         return checked_labels("labels", labels, self.classes, count, on=self.device)
 
-    def parts(self, images: Tensor) -> tuple[Tensor, ...]:
+    def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images from outside, checked, in parts that fit any memory."""
-        return torch.split(self.enter(images), self.at_once)
+        return torch.split(self._enter(images), self.at_once)
 
     @abstractmethod
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ class Classifier(Net):
         """Data to test with, checked, as images and labels."""
         if len(data) != 2:
             raise DataError(f"data: {len(data)} arrays to test with, expected two: images and their labels")
-        images = self.enter(data[0], "data, the images")
+        images = self._enter(data[0], "data, the images")
         if not len(images):
             raise DataError("data, the images: there is none, expected at least one")
         return images, checked_labels("data, the labels", data[1], self.classes, len(images), on=self.device)
@@ -176,7 +176,7 @@ class Classifier(Net):
             ``label``: test -> label; ``softmax``: of the fast test, per label; ``goodness``: of the slow test, total,
             per label, ``None`` where the net has none.
         """
-        case = self.enter(on_device("case", case, self.device), "case")
+        case = self._enter(on_device("case", case, self.device), "case")
         shaped("case", case, 1, "...")
         scores = {test: score[0].float() for test, score in self.scores(case).items()}
         return {
@@ -259,7 +259,7 @@ class SoftmaxClassifier(Classifier):
     def fast(self, images: Tensor | CachedInput) -> Tensor:
         """Logits ``(batch, classes)`` of the fast test: one forward pass that knows no label, softmax."""
         if isinstance(images, Tensor):
-            return torch.cat([self.fast(self.images(part)) for part in self.parts(images)])
+            return torch.cat([self.fast(self.images(part)) for part in self._parts(images)])
         logits: Tensor = self.softmax(self.features(images))
         return logits
 
@@ -301,7 +301,7 @@ class GoodnessClassifier(SoftmaxClassifier):
         """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
         counts(size=size)
         named = []
-        for part in self.parts(images):
+        for part in self._parts(images):
             ready = self.images(part)
             candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
             best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
@@ -316,13 +316,13 @@ class GoodnessClassifier(SoftmaxClassifier):
     @typed
     def total(self, goodness: Tensor) -> Tensor:
         """Sum over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
-        shaped("goodness", goodness, "batch", "candidates", len(self.layers))
+        floating("goodness", goodness, "batch", "candidates", len(self.layers))
         return goodness[:, :, self.read.start :].sum(2)
 
     @typed
     def every_label(self, images: Tensor) -> Tensor:
         """All labels as candidates of each image, ``(batch, classes)``."""
-        images = self.enter(images)
+        images = self._enter(images)
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
     @typed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twofold.bounds import floating, looking, shaped
+from twofold.bounds import floating
+from twofold.checks import looking
 from twofold.errors import DataError
 
 
@@ -21,21 +22,20 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
     Raises:
         DataError: they are not as described.
     """
-    floating(name, images)
-    if pixels is not None and images.numel() == pixels and images.shape[:1].numel() * pixels != images.numel():
+    if not looking():
+        return images
+    if images.numel() == pixels and images.shape[:1] != (1,):
         raise DataError(
             f"{name}: the shape is {tuple(images.shape)}, one image of {pixels} numbers, expected a batch, "
             "(batch, ...): give image[None]"
         )
-    shaped(name, images, "batch", "...", on=like.device)
-    if images.ndim < 2 or (pixels is not None and images.shape[1:].numel() != pixels):
+    floating(name, images, "batch", "...", on=like.device)
+    if pixels is not None and images.shape[1:].numel() != pixels:
         raise DataError(
-            f"{name}: the shape is {tuple(images.shape)}, {images.shape[1:].numel()} numbers each, expected "
-            f"{'(batch, ...)' if pixels is None else pixels}: give images of the size that the net was built for"
+            f"{name}: the shape is {tuple(images.shape)}, {images.shape[1:].numel()} numbers each, expected {pixels}: "
+            "give images of the size that the net was built for"
         )
-    if (
-        looking() and not images.sum().isfinite()
-    ):  # a sum is quick, and finite where all its numbers are, but for huge ones
+    if not images.sum().isfinite():  # a sum is quick, and finite where all its numbers are, but for huge ones
         bad = ~images.flatten(1).isfinite().all(1)
         if bad.any():
             raise DataError(

@@ -108,7 +108,7 @@ class FeedForward(GoodnessClassifier):
         """Images ``(batch, ...)`` made ready for any label; what is ready stays the same."""
         if isinstance(images, Images):
             return images
-        images = self.enter(convert("images", images, Tensor))
+        images = self._enter(convert("images", images, Tensor))
         no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
         return Images(LABEL_IN[self.label_in](images.flatten(1), no_label))
 
@@ -221,9 +221,9 @@ class FeedForward(GoodnessClassifier):
                 for column in labels.T
             ]
             return torch.stack(columns, 1)
-        given = convert("images", images, Tensor)
-        labels = self._candidates(labels, len(given))
-        parts = zip(self.parts(given), torch.split(labels, self.at_once), strict=True)
+        given = self._parts(convert("images", images, Tensor))
+        labels = self._candidates(labels, sum(map(len, given)))
+        parts = zip(given, torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
     @typed

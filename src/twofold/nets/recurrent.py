@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.bounds import counts, not_negative, positive, shaped, share, sizes
+from twofold.bounds import counts, floating, not_negative, positive, shaped, share, sizes
 from twofold.checks import convert, typed
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
@@ -130,7 +130,7 @@ class Recurrent(GoodnessClassifier):
         """Images ``(batch, ...)`` as frames: flat, at fixed length. What is ready stays the same."""
         if isinstance(images, CachedInput):
             return images
-        flat = self.enter(images).flatten(1)
+        flat = self._enter(images).flatten(1)
         return CachedInput(self.prepare(flat).to(self.stack[0].compute or flat.dtype))
 
     @typed
@@ -150,7 +150,7 @@ class Recurrent(GoodnessClassifier):
     @typed
     def start(self, frame: Source) -> State:
         """The bottom-up pass: every layer sees the new activity below it, and nothing else."""
-        fits("frame", frame, len(rows_of(frame)), self.inputs, self.device)
+        floating("frame", rows_of(frame), "batch", self.inputs, on=self.device)
         state: list[LayerState] = []
         for layer in self.stack:
             state.append(layer.respond({"below": state[-1].output if state else frame}, None, self.damping))
@@ -336,7 +336,7 @@ class Recurrent(GoodnessClassifier):
     def settled(self, images: Tensor | CachedInput) -> Tensor:
         """Logits ``(batch, classes)`` after all iterations under a neutral label."""
         if isinstance(images, Tensor):
-            return torch.cat([self.settled(self.images(part)) for part in self.parts(images)])
+            return torch.cat([self.settled(self.images(part)) for part in self._parts(images)])
         *_, state = self.look(images, self.neutral_top(len(images.rows)))
         logits: Tensor = self.settled_softmax(self.read_state(state))
         return logits
@@ -357,8 +357,9 @@ class Recurrent(GoodnessClassifier):
         if isinstance(images, CachedInput):
             first, last = self.judged
             return self.trace(images, labels, last)[..., first - 1 :, :].mean(2)
-        labels = self._candidates(labels, len(images))
-        parts = zip(self.parts(images), torch.split(labels, self.at_once), strict=True)
+        given = self._parts(images)
+        labels = self._candidates(labels, sum(map(len, given)))
+        parts = zip(given, torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
     @typed

@@ -55,7 +55,7 @@ class Unsupervised(SoftmaxClassifier):
     @typed
     def images(self, images: Tensor | CachedInput) -> CachedInput:
         """Images ``(batch, ...)`` flat and at fixed length; what is ready stays the same."""
-        return images if isinstance(images, CachedInput) else CachedInput(self.prepare(self.enter(images).flatten(1)))
+        return images if isinstance(images, CachedInput) else CachedInput(self.prepare(self._enter(images).flatten(1)))
 
     @typed
     @torch.no_grad()
@@ -88,7 +88,7 @@ class Unsupervised(SoftmaxClassifier):
             SettingError: a rate or a number of blurs below 0.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate, blurs=blurs)
-        images, labels = self.enter_to_learn(images, labels, weight)
+        images, labels = self._enter_to_learn(images, labels, weight)
         if images.ndim != 4:
             raise DataError(
                 f"images: the shape is {tuple(images.shape)}, expected (batch, channels, height, width), where patches "

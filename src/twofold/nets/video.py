@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from twofold.bounds import floating, shaped
+from twofold.bounds import floating
 from twofold.errors import DataError
 from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep
@@ -29,8 +29,7 @@ def fits(name: str, source: Source, cases: int, numbers: int, on: torch.device) 
         DataError: it has others.
     """
     rows = rows_of(source)
-    shaped(name, rows, "cases", numbers, on=on)
-    floating(name, rows)
+    floating(name, rows, "cases", numbers, on=on)
     count = len(rows)
     if not count or (cases % count if isinstance(source, CachedInput) else cases != count):
         raise DataError(f"{name}: the shape is {tuple(rows.shape)}, expected ({cases}, {numbers}): give as many cases")

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.bounds import looked_at
-from twofold.checks import typed
+from twofold.checks import looked_at, typed
 from twofold.errors import SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
 from twofold.nets.door import on_device
