@@ -32,17 +32,17 @@ from twofold.errors import ArgumentError, TwofoldError, unknown
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    bool: "True or False",
-    Path: "a path",
-    Tensor: "a tensor or an array of numbers",
-    torch.device: "a device, as 'cpu' or 'cuda'",
-    type(None): "None",
+WORDS: dict[Any, tuple[str, str]] = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a string", "strings"),
+    bool: ("True or False", "values True or False"),
+    Path: ("a path", "paths"),
+    Tensor: ("a tensor or an array of numbers", "tensors"),
+    torch.device: ("a device, as 'cpu' or 'cuda'", "devices"),
+    type(None): ("None", "None"),
 }
-"""How an expected type is said."""
+"""How an expected type is said, of one and of several."""
 
 BY_NAME: dict[Any, Mapping[str, Any]] = {}
 """Type -> its known values by name: where one of them is expected, its name will do."""
@@ -50,7 +50,6 @@ BY_NAME: dict[Any, Mapping[str, Any]] = {}
 UNIONS = (Union, types.UnionType)
 SEQUENCES = (tuple, list, Sequence, Iterable)
 MAPPINGS = (dict, Mapping)
-STRUCTURES = (*UNIONS, *SEQUENCES, *MAPPINGS)
 
 
 def convert(name: str, value: Any, hint: Any) -> Any:
@@ -81,29 +80,34 @@ def convert(name: str, value: Any, hint: Any) -> Any:
         raise ArgumentError(f"{name} is {_shown(value)}, expected {words(hint)}") from None
 
 
-def words(hint: Any) -> str:
+def words(hint: Any, several: bool = False) -> str:
     """An expected type in words."""
     origin, args = get_origin(hint), get_args(hint)
-    each = list(dict.fromkeys(words(arg) for arg in args if arg is not Ellipsis)) if origin in STRUCTURES else []
     if origin is Literal:
         said = "one of " + ", ".join(map(repr, args))
     elif origin in UNIONS:
-        said = " or ".join(each)
+        said = " or ".join(dict.fromkeys(words(each, several) for each in args))
     elif origin is tuple and args[-1] is not Ellipsis:
-        said = f"{len(args)} values, each {' or '.join(each)}"
+        alike = len(set(args)) == 1
+        said = f"{len(args)} {words(args[0], True)}" if alike else f"({', '.join(map(words, args))})"
     elif origin in SEQUENCES:
-        said = f"a sequence, in which each is {each[0]}"
+        said = f"a sequence of {words(args[0], True)}"
     elif origin in MAPPINGS:
-        said = f"a mapping, in which each key is {each[0]} and each value {each[-1]}"
+        said = f"a mapping from {words(args[0], True)} to {words(args[1], True)}"
     elif origin is Callable:
         count = _count(args)
         said = "a function" if count is None else f"a function of {count} argument{'' if count == 1 else 's'}"
     else:
-        found = getattr(hint, "__name__", str(hint))
-        article = "an" if found[0] in "AEIOU" else "a"
-        protocol = f"an object with the members of {getattr(hint, '__module__', '')}.{found}"
-        said = WORDS.get(hint, protocol if getattr(hint, "_is_protocol", False) else f"{article} {found}")
+        said = WORDS.get(hint, _words_of_class(hint))[several]
     return said
+
+
+def _words_of_class(kind: Any) -> tuple[str, str]:
+    name = getattr(kind, "__name__", str(kind))
+    if getattr(kind, "_is_protocol", False):
+        members = f"with the members of {kind.__module__}.{name}"
+        return f"an object {members}", f"objects {members}"
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}", f"{name} objects"
 
 
 def _shown(value: Any) -> str:

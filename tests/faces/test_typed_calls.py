@@ -251,7 +251,8 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_the_argument(key: str) 
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.slow
+@pytest.mark.parametrize("key", CALLS)
 def test_another_form_of_the_right_value_gives_the_same(key: str) -> None:
     faults = []
     expected = outcome(CALLS[key](), {}) if key != "load_data" else None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from twofold import defaults
 from twofold.bounds import counts, floating, not_negative, positive, shaped, share, sizes
-from twofold.checks import convert, typed
+from twofold.checks import typed
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
 from twofold.layers.connectivity import Connectivity
@@ -229,10 +229,6 @@ class Recurrent(GoodnessClassifier):
             first, window: see `learn_video`.
             settle: whether the images also settle under a neutral label, for the softmax that reads settled layers.
             generator: draws the wrong labels, on the device of the images.
-
-        Raises:
-            DataError: images or labels that the net was not built for, or negatives that give the true label.
-            SettingError: a number outside its range.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
         counts(first=first, window=window)
@@ -307,8 +303,7 @@ class Recurrent(GoodnessClassifier):
         """Watch the video and gather gradients, window by window; returns the layers after the last frame."""
         number = 0
         for number, frame in enumerate(video, 1):
-            name = f"frame {number} of the video"
-            fits(name, convert(name, frame, Source), len(state[0].state), self.inputs, self.device)
+            fits(f"frame {number} of the video", frame, len(state[0].state), self.inputs, self.device)
             sources = self.sources(frame, top, state)
             state = self._respond(sources, state)
             if number >= first:

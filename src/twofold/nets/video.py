@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from twofold.bounds import floating
+from twofold.checks import convert
 from twofold.errors import DataError
 from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep
@@ -26,9 +27,10 @@ def fits(name: str, source: Source, cases: int, numbers: int, on: torch.device) 
     """Refuse an input that has not so many numbers for each of so many cases, or copies of some that make them up.
 
     Raises:
+        ArgumentError: it is no input.
         DataError: it has others.
     """
-    rows = rows_of(source)
+    rows = rows_of(convert(name, source, Source))
     floating(name, rows, "cases", numbers, on=on)
     count = len(rows)
     if not count or (cases % count if isinstance(source, CachedInput) else cases != count):
