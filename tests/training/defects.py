@@ -186,8 +186,8 @@ DEFECTS = [
     (
         "fit takes any data",
         "training.trainer:fit",
-        "method.check_data(net, data)",
-        "data",
+        "method.check_data(net, here)",
+        "here",
         "test_data_that_a_net_cannot_learn_from_are_refused",
     ),
     (
