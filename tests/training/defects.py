@@ -186,8 +186,8 @@ DEFECTS = [
     (
         "fit takes any data",
         "training.trainer:fit",
-        "method.check_data(net, data)",
-        "data",
+        "method.check_data(net, here)",
+        "here",
         "test_data_that_a_net_cannot_learn_from_are_refused",
     ),
     (
@@ -256,7 +256,7 @@ DEFECTS = [
     (
         "tensors are not in their digest",
         "checkpoint:_digest",
-        "digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)",
+        "digest.update(_bytes(tensor))",
         "pass",
         "test_a_tensor_file_says_that_it_is_damaged_for_each_bit_of_it",
     ),

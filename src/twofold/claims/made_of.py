@@ -39,7 +39,7 @@ def made_of(experiment: Callable[..., Any]) -> MadeOf:
     return dict(json.loads(json.dumps(found)))
 
 
-def differences(then: MadeOf, now: MadeOf) -> Iterator[str]:
+def changes(then: MadeOf, now: MadeOf) -> Iterator[str]:
     """Why a record made of one is not a record made of the other, in words."""
     if then.get("learning_version") != now["learning_version"]:
         yield f"learning version {then.get('learning_version')}, now {now['learning_version']}"

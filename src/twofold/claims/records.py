@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.checks import convert
-from twofold.claims.made_of import differences, made_of
+from twofold.claims.made_of import changes, made_of
 from twofold.errors import ArgumentError, RunError
 from twofold.files import read_signed, write_signed
 
@@ -96,5 +96,5 @@ def status(record: dict[str, Any], intact: bool | None, experiment: Callable[...
     if experiment is None:
         return "stale: the experiment is gone"
     now = made_of(experiment)
-    changed = list(differences(then, now))
+    changed = list(changes(then, now))
     return f"stale: {'; '.join(changed)}" if changed else "current"

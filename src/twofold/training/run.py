@@ -123,7 +123,7 @@ def _train(
     net.set_precision(config.precision)
     if config.started_from:
         _start_from(net, recipe, Path(config.started_from["run"]))
-    trainer = Trainer(net, recipe, data.train)
+    trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train))
     environments = home.restore(trainer)
     if environments is None:
         home.begin(config)
