@@ -45,7 +45,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("train digits --validation 100000", ["hold out 100000"]),
     ("train digits --seed 99999999999999999999999", ["--seed"]),
     ("train digits --run own.png", ["own.png"]),
-    ("train digits --run other", ["other exists and is not empty"]),
+    ("train digits --run other", ["other is not empty and no run folder"]),
     ("train digits --epochs 1 --widths 5 --no-pictures --run other --resume", ["other"]),
     ("train digits --run RUN", ["add --resume"]),
     (f"train digits {' '.join(SMALL)} --run RUN --resume --seed 7", ["seed = 0, asked for is 7"]),

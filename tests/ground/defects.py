@@ -122,7 +122,7 @@ DEFECTS = [
     ),
     (
         "only some data that are not official are said",
-        "say",
+        "data.fetch:say",
         "if other:",
         "if len(other) > 1:",
         "test_a_file_that_is_not_the_official_one_is_named_in_one_line",
@@ -136,7 +136,7 @@ DEFECTS = [
     ),
     (
         "data from another folder are not said",
-        "say",
+        "data.fetch:say",
         "if data_dir and data_dir not in (found, *found.parents):",
         "if not found:",
         "test_a_folder_that_lacks_the_data_is_named_when_others_are_used",
