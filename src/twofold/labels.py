@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.bounds import shaped
 from twofold.checks import looking
+from twofold.checks.bounds import shaped
 from twofold.errors import DataError, SettingError
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.bounds import counts, not_negative, positive, share
 from twofold.checks import check_fields, typed
+from twofold.checks.bounds import counts, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
 from twofold.normalize import normalize

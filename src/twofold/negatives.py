@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.bounds import counts, floating, not_negative
 from twofold.checks import BY_NAME, convert, looking, typed
+from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
 from twofold.labels import checked_labels
 

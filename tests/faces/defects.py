@@ -18,8 +18,8 @@ DEFECTS = [
     (
         "the length of the shortlist does not arrive",
         "cli.commands:evaluate",
-        "shortlist=options.shortlist",
-        "shortlist=3",
+        "shortlist=length or defaults.SHORTLIST",
+        "shortlist=defaults.SHORTLIST",
         "test_a_longer_shortlist_is_what_was_asked_for",
     ),
     (

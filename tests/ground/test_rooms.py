@@ -17,7 +17,7 @@ from twofold.methods import METHODS
 HOUSE = Path(twofold.__file__).parent
 
 ROOMS = [
-    *("errors", "checks", "bounds", "files", "machine", "checkpoint"),
+    *("errors", "checks", "files", "machine", "checkpoint"),
     *("defaults", "goodness", "objectives", "normalize", "labels", "negatives", "learning"),
     *("data", "layers", "plots", "nets", "methods", "training", "recipes", "benchmarks", "claims", "cli"),
     *("api", "__init__", "__main__"),

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from twofold.bounds import counts
 from twofold.checks import typed
+from twofold.checks.bounds import counts
 from twofold.goodness import accumulate_dtype
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import LayerInput, active_rows, checked, gather_gradient, total_input, usable_by

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from twofold.bounds import counts
 from twofold.checks import check_fields, typed
+from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 
 Map = tuple[int, int, int]

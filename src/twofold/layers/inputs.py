@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twofold.bounds import floating
 from twofold.checks import looking
+from twofold.checks.bounds import floating
 from twofold.goodness import accumulate_dtype
 from twofold.layers.weights import Weights
 from twofold.normalize import EPS

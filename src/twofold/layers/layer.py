@@ -9,8 +9,8 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from twofold.bounds import counts, floating, not_negative
 from twofold.checks import convert, typed
+from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, join
 from twofold.layers.weights import Learnable

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from twofold.bounds import counts
 from twofold.checks import typed
+from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 from twofold.layers.dense import SparseLayer
 from twofold.layers.fields import Fields

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from twofold.bounds import shaped
 from twofold.checks import convert, typed
+from twofold.checks.bounds import shaped
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, to_tensor
 from twofold.layers.layer import FeedForwardLayer, Response

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.bounds import counts
+from twofold.checks.bounds import counts
 from twofold.layers.connectivity import Full
 from twofold.layers.layer import Learner
 from twofold.layers.weights import Learnable, Weights

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.bounds import counts, floating, share
 from twofold.checks import looking, typed
+from twofold.checks.bounds import counts, floating, share
 from twofold.errors import DataError, SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import CachedInput, nonzero_rows

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from twofold import defaults
-from twofold.bounds import counts, not_negative, sizes
 from twofold.checks import typed
+from twofold.checks.bounds import counts, not_negative, sizes
 from twofold.errors import SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.layer import Learner

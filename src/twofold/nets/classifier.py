@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.bounds import counts, floating, not_negative, shaped
 from twofold.checks import convert, typed
+from twofold.checks.bounds import counts, floating, not_negative, shaped
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import checked_labels
 from twofold.layers.inputs import CachedInput, LayerInput

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twofold.bounds import floating
 from twofold.checks import looking
+from twofold.checks.bounds import floating
 from twofold.errors import DataError
 
 

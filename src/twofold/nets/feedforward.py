@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.bounds import counts, not_negative, positive, sizes
 from twofold.checks import convert, typed
+from twofold.checks.bounds import counts, not_negative, positive, sizes
 from twofold.errors import SettingError, unknown
 from twofold.labels import LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot
 from twofold.layers.dense import dense

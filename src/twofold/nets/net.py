@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults, machine
-from twofold.bounds import counts
 from twofold.checks import typed
+from twofold.checks.bounds import counts
 from twofold.errors import unknown
 from twofold.nets.door import on_device
 

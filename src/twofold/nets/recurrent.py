@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.bounds import counts, floating, not_negative, positive, shaped, share, sizes
 from twofold.checks import typed
+from twofold.checks.bounds import counts, floating, not_negative, positive, shaped, share, sizes
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
 from twofold.layers.connectivity import Connectivity

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.bounds import not_negative
 from twofold.checks import typed
+from twofold.checks.bounds import not_negative
 from twofold.errors import DataError
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from twofold.bounds import floating
 from twofold.checks import convert
+from twofold.checks.bounds import floating
 from twofold.errors import DataError
 from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep
