@@ -142,4 +142,4 @@ class Backprop(Classifier):
         return torch.cat([self(part) for part in torch.split(images, self.at_once)])
 
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        return {"fast": self.fast(images)}
+        return self.checked({"fast": self.fast(images)}, images)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.errors import SettingError, unknown
+from twofold.errors import DataError, SettingError, unknown
 from twofold.layers.inputs import CachedInput, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
@@ -86,7 +86,24 @@ class Classifier(Net):
 
     @abstractmethod
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        """Test -> its score of each label, ``(images, classes)``; the main test first."""
+        """Test -> its score of each label, ``(images, classes)``; the main test first.
+
+        Raises:
+            Diverged: the net has NaN or infinite values.
+            DataError: the scores are NaN or infinite though the net is not: the images are.
+        """
+
+    def checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Scores ``(images, classes)`` that may be answered with; as for `scores`, which ends with it."""
+        self.require_finite()
+        for test, score in scores.items():
+            if not score.amax(1).isfinite().all():  # a label that is not on a shortlist has a score of -∞
+                low, high = (float(value) for value in images.aminmax())
+                raise DataError(
+                    f"the scores of the {test} test are no finite numbers, for images with numbers from {low:g} to "
+                    f"{high:g}: give pixels from 0 to 1, or another net"
+                )
+        return scores
 
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Test -> forward passes that it takes for an image."""
@@ -169,11 +186,14 @@ class SoftmaxClassifier(Classifier):
         """Take a stack, and a softmax that reads its layers from ``counted_from`` upwards, or the last one alone.
 
         Raises:
-            SettingError: there is no layer.
+            SettingError: there is no layer, or none from ``counted_from`` upwards.
         """
         layers = list(layers)
         if not layers:
             raise SettingError("a net needs at least one layer, got none: give at least one width")
+        last = max(len(layers), defaults.READ_FROM)  # a single layer is read by default, too
+        if not 1 <= counted_from <= last:
+            raise SettingError(f"counted_from is {counted_from}, expected a layer from 1 to {last}")
         self.layers = nn.ModuleList(layers)
         self.read = range(min(counted_from, len(layers)) - 1, len(layers))
         self.softmax = Softmax(sum(layers[index].units for index in self.read), self.classes, softmax_decay)
@@ -200,7 +220,7 @@ class SoftmaxClassifier(Classifier):
         return {"fast": self.fast(images)}
 
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        return self.readings(images)
+        return self.checked(self.readings(images), images)
 
 
 class GoodnessClassifier(SoftmaxClassifier):
@@ -216,8 +236,11 @@ class GoodnessClassifier(SoftmaxClassifier):
 
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
-        alone = {"slow": self.slow, "fast": self.fast}.get(test or "slow")
-        return super().predict(images, test) if alone is None else alone(images).argmax(1)
+        test = test or "slow"
+        alone = {"slow": self.slow, "fast": self.fast}.get(test)
+        if alone is None:
+            return super().predict(images, test)
+        return self.checked({test: alone(images)}, images)[test].argmax(1)
 
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
         """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
@@ -242,13 +265,13 @@ class GoodnessClassifier(SoftmaxClassifier):
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        return self._with_slow(self.readings(images), self.slow(images), shortlist)
+        return self.checked(self._with_slow(self.readings(images), self.slow(images), shortlist), images)
 
     @torch.no_grad()
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
         images, labels = data
         goodness = self.goodness(images, self.every_label(images))
-        scores = self._with_slow(self.readings(images), self.total(goodness), shortlist)
+        scores = self.checked(self._with_slow(self.readings(images), self.total(goodness), shortlist), images)
         return self._evaluation(scores, labels, shortlist, goodness)
 
     def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults, machine
+from twofold.errors import Diverged
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Net(nn.Module, ABC):
     def explain(self, case: Tensor) -> dict[str, Any]:
         """Say what each test makes of one case ``(1, ...)``, as JSON can hold it."""
 
+    def require_finite(self) -> None:
+        """Refuse to answer where numbers that the net computes with are NaN or infinite.
+
+        Raises:
+            Diverged: there are some; the first parameter or buffer that has them is named.
+        """
+        if name := first_not_finite(self.state_dict()):
+            raise Diverged(
+                f"{name} of this net has NaN or infinite values, so that no test of it means anything: its training "
+                "diverged; train it anew at a lower rate"
+            )
+
     @property
     def device(self) -> torch.device:
         """The device of its parameters."""
@@ -76,6 +89,15 @@ class Net(nn.Module, ABC):
             layer.compute = machine.compute_type(precision)
 
 
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a value that is NaN or infinite; each is read once where all are finite."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.detach().sum().isfinite():
+            if not tensor.isfinite().all():  # else the sum alone is too large
+                return name
+    return None
+
+
 def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
     """Test a net.
 
@@ -83,5 +105,9 @@ def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Ev
         net: the net.
         data: images ``(cases, ...)`` and labels ``(cases,)``, or whatever the net was trained on, on any device.
         shortlist: labels that the fast test hands to the slow one, where the net has these tests.
+
+    Raises:
+        Diverged: the net has NaN or infinite values.
     """
+    net.require_finite()
     return net.evaluate(*(part.to(net.device) for part in data), shortlist=shortlist)
