@@ -31,6 +31,10 @@ class Diverged(TwofoldError):
     """Training that stopped itself, because a layer's numbers are no longer finite or the layer has collapsed."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A training that was stopped, by Ctrl-C or a signal; the message says what is saved and how to go on."""
+
+
 class Remark(UserWarning):
     """Something that is worth a line and stops nothing. The command line prints it as ``twofold: note: ...``."""
 

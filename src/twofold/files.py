@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from twofold.errors import RunError
 
@@ -41,11 +43,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what writers that were killed have left unfinished in ``folder``; nobody else may be writing there."""
+def sweep(folder: Path, age: float = 0.0) -> None:
+    """Remove what writers that were killed have left unfinished in ``folder``.
+
+    Nobody else may be writing there; or, where somebody may, not for so long as ``age``, in seconds.
+    """
     for left in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):
-            left.unlink()
+            if not age or time.time() - left.stat().st_mtime > age:
+                left.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -65,9 +71,79 @@ def read_json(path: Path) -> Any:
     Raises:
         RunError: there is no such file, or it is not JSON.
     """
+    return parse(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file as it is.
+
+    Raises:
+        RunError: there is no such file, or it is not text.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes().decode()
     except FileNotFoundError as error:
         raise RunError(f"{path} does not exist: is {path.parent} a run folder made by `twofold train`?") from error
     except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read as text ({error}): it is damaged; train again") from error
+
+
+def parse(text: str, path: Path) -> Any:
+    """Read JSON; ``path`` is named in errors. NaN and Infinity are not JSON.
+
+    Raises:
+        RunError: it is not JSON.
+    """
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is no JSON number")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read as JSON ({error}): it is damaged; train again") from error
+
+
+def sign(content: Mapping[str, Any], indent: int | None = None, before: str = "") -> str:
+    """JSON whose last member, ``digest``, is the SHA-256 of ``before`` and of the text in front of it."""
+    text = json.dumps(content, indent=indent, allow_nan=False)[:-1].rstrip()
+    digest = hashlib.sha256((before + text).encode()).hexdigest()
+    return (
+        f'{text},{" " if indent is None else chr(10) + indent * " "}"digest": "{digest}"{chr(10) if indent else ""}}}'
+    )
+
+
+def check_signature(
+    text: str, path: Path, indent: int | None = None, before: str = ""
+) -> tuple[dict[str, Any], bool | None]:
+    """The content of what `sign` made, without its digest, and whether it is still the same to the letter.
+
+    That is ``None`` where there is no digest, as in files of older versions.
+
+    Raises:
+        RunError: the text is no JSON object.
+    """
+    content = parse(text, path)
+    if not isinstance(content, dict):
+        raise RunError(f"{path} holds a {type(content).__name__}, expected a JSON object: it is damaged; train again")
+    if "digest" not in content:
+        return content, None
+    del content["digest"]
+    try:
+        return content, text == sign(content, indent, before)
+    except ValueError:  # a number beyond all bounds, which JSON can say and not hold
+        return content, False
+
+
+def write_signed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write indented JSON that carries the digest of its own content, whole or not at all."""
+    write_bytes(path, (sign(content, 2) + "\n").encode())
+
+
+def read_signed(path: Path) -> tuple[dict[str, Any], bool | None]:
+    """Read what `write_signed` wrote: the content, and whether it is as it was written (``None``: it has no digest).
+
+    Raises:
+        RunError: there is no such file, or it is no JSON object.
+    """
+    return check_signature(read_text(path).removesuffix("\n"), path, 2)

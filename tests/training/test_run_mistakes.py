@@ -20,6 +20,7 @@ from helpers import hashes, refusal
 from runs import CtrlC, outcome, train
 from twofold import checkpoint
 from twofold.data import Dataset
+from twofold.errors import Interrupted
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
 from twofold.training import run
@@ -82,14 +83,16 @@ def test_a_run_is_not_resumed_with_other_data_another_method_or_another_precisio
     assert hashes(stopped) == before
 
 
-def test_other_settings_are_refused_also_before_the_first_epoch_is_saved(
-    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_start_that_never_got_to_a_checkpoint_does_not_block_its_folder(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, resume: bool
 ) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path, tiny, progress=CtrlC(0.5))
-    before = hashes(tmp_path)
-    assert "seed = 0" in refusal(lambda: train(replace(recipe, seed=1), tmp_path, tiny, resume=True))
-    assert hashes(tmp_path) == before
+    """Nothing is lost by beginning anew, with whatever settings; what is left over belongs to the new training."""
+    with pytest.raises(Interrupted, match="nothing is saved"):
+        train(recipe, tmp_path / "run", tiny, progress=CtrlC(0.5))
+    other = replace(recipe, seed=1, epochs=2)
+    assert outcome(train(other, tmp_path / "run", tiny, resume=resume)) == outcome(train(other, tmp_path / "new", tiny))
+    assert run.load(tmp_path / "run", "cpu").recipe == other
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
 
+@runtime_checkable
 class Data(Protocol):
     """A training part and a test part, each a tuple of tensors whose first dimension runs over the cases.
 

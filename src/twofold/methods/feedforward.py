@@ -38,7 +38,7 @@ class FeedForwardRecipe(LabelRecipe):
         normalize: what a layer passes on: length (activity at a fixed length) or none (raw activity, an ablation).
     """
 
-    named: ClassVar[Mapping[str, Mapping[str, object]]] = LabelRecipe.named | {
+    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {
         "label_in": LABEL_IN,
         "normalize": NORMALIZE,
     }

@@ -41,7 +41,7 @@ class GoodnessRecipe(ImageRecipe):
         softmax_decay: its weight decay.
     """
 
-    named: ClassVar[Mapping[str, Mapping[str, object]]] = {"goodness": GOODNESS, "objective": OBJECTIVES}
+    named: ClassVar[dict[str, Mapping[str, object]]] = {"goodness": GOODNESS, "objective": OBJECTIVES}
 
     goodness: str
     objective: str
@@ -83,7 +83,7 @@ class LabelRecipe(GoodnessRecipe):
         label_strength: the number at the label's place in the input.
     """
 
-    named: ClassVar[Mapping[str, Mapping[str, object]]] = GoodnessRecipe.named | {"negatives": NEGATIVES}
+    named: ClassVar[dict[str, Mapping[str, object]]] = GoodnessRecipe.named | {"negatives": NEGATIVES}
 
     negatives: str
     label_strength: float

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.checkpoint import module_tensors
+from twofold.checks import convert
 from twofold.data.dataset import labeled_images
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import DataError, Diverged, SettingError, unknown
@@ -55,7 +56,7 @@ class Method(ABC, Generic[R, N]):
     recipe_type: ClassVar[type[Recipe]]
     offloads: ClassVar[bool] = False
     of_the_net: ClassVar[frozenset[str]] = frozenset({"data", "widths", "validation"})
-    usual: ClassVar[Mapping[str, float]] = {"rate": 1.0, "decay": 1.0}
+    usual: ClassVar[dict[str, float]] = {"rate": 1.0, "decay": 1.0}
 
     def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         self.net = net
@@ -166,21 +167,20 @@ class Method(ABC, Generic[R, N]):
     def require_finite(self) -> None:
         """Raise `Diverged` if anything that a checkpoint would hold is not finite."""
         if name := first_not_finite(self.tensors()):
-            raise self.diverged(name)
+            raise self.diverged(f"a value of {name}")
 
     def diverged(self, what: str) -> Diverged:
-        """The error for something that is not finite, such as a tensor's name."""
-        return Diverged(
-            f"{what} is not a finite number any more after {self.batches_seen} batches: {self.advice('softmax' in what)}"
-        )
+        """The error for a number that is not finite, with advice."""
+        now = f"is not a finite number any more after {self.batches_seen} batches"
+        return Diverged(f"{what} {now}: {self.advice(what)}")
 
-    def advice(self, of_softmax: bool = False) -> str:
-        """The setting to lower: of those that bear on what grew, the one that is most out of proportion, or the rate."""
-        prefix = "softmax_" if of_softmax and "softmax_rate" in self.usual else ""
-        bearing = {name: most for name, most in self.usual.items() if name.startswith("softmax_") == bool(prefix)}
-        excess = {name: getattr(self.recipe, name) / most for name, most in bearing.items()}
-        blamed = max(excess, key=lambda name: excess[name])
-        if excess[blamed] <= 1:
+    def advice(self, what: str = "") -> str:
+        """Which setting to lower where ``what`` grew too large: of those that bear on it the one that is most out of
+        proportion, or else the rate. The settings of a softmax bear on a softmax, and on nothing else."""
+        prefix = "softmax_" if "softmax" in what and "softmax_rate" in self.usual else ""
+        bearing = [name for name in self.usual if name.startswith("softmax_") == bool(prefix)]
+        blamed = max(bearing, key=lambda name: float(getattr(self.recipe, name)) / self.usual[name])
+        if getattr(self.recipe, blamed) <= self.usual[blamed]:
             blamed = f"{prefix}rate"
         return f"lower --{blamed.replace('_', '-')} (it is {getattr(self.recipe, blamed):g})"
 
@@ -206,8 +206,11 @@ def image_form(form: Form) -> tuple[Map, int]:
             f"the data are described by {', '.join(form) or 'nothing'}, expected labeled images, which have a shape "
             "and classes: choose another data set or recipe"
         )
-    channels, height, width = form["shape"]
-    return (channels, height, width), form["classes"]
+    shape: Map = convert("shape", form["shape"], tuple[int, int, int])
+    classes: int = convert("classes", form["classes"], int)
+    if min(*shape, classes) < 1:
+        raise SettingError(f"the data have the shape {shape} and {classes} classes, expected at least 1 of each")
+    return shape, classes
 
 
 def image_shape(images: Tensor) -> Map:

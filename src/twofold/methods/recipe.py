@@ -43,7 +43,7 @@ class Recipe:
     """
 
     method: ClassVar[str]
-    named: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    named: ClassVar[dict[str, Mapping[str, object]]] = {}
 
     data: str
     widths: tuple[int, ...]
@@ -100,7 +100,7 @@ class Recipe:
                 )
 
     def _expect_size(self, name: str, value: Any) -> None:
-        """Numbers with which a machine can compute: reals of single precision, whole numbers of 32 bits, seeds of 64."""
+        """Numbers that a machine computes with: reals of single precision, whole ones of 32 bits, seeds of 64."""
         for number in value if isinstance(value, tuple) else [value]:
             if isinstance(number, float):
                 fits = number == 0 or SMALLEST <= abs(number) <= LARGEST

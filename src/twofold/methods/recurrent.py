@@ -51,7 +51,7 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
         label_to: top (the last hidden layer alone sees the label) or all (all of them see it).
     """
 
-    named: ClassVar[Mapping[str, Mapping[str, object]]] = LabelRecipe.named | {"label_to": LABEL_TO}
+    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {"label_to": LABEL_TO}
 
     damping: float
     iterations: int

@@ -63,7 +63,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         side = max(image_shape(data[0])[1:])
         if recipe.blurs >= 2 * side**2:  # they blur with a standard deviation of √(blurs / 2) pixels
             raise SettingError(
-                f"--blurs is {recipe.blurs}, expected less than {2 * side**2}: patches would be larger than the images, "
+                f"--blurs is {recipe.blurs}, expected less than {2 * side**2}: patches would be larger than images, "
                 "and hybrids whole images"
             )
 

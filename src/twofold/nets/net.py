@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults, machine
-from twofold.errors import Diverged
+from twofold.bounds import counts
+from twofold.checks import typed
+from twofold.errors import Diverged, unknown
+from twofold.nets.door import on_device
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,15 @@ class Net(nn.Module, ABC):
         """The layers, from the input upwards, as a list."""
         return list(self.layers)
 
+    @typed
     def set_precision(self, precision: str) -> None:
-        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32."""
+        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32.
+
+        Raises:
+            SettingError: there is no such precision.
+        """
+        if precision not in machine.PRECISIONS[1:]:
+            raise unknown("precision", precision, machine.PRECISIONS[1:])
         for layer in self.stack:
             layer.compute = machine.compute_type(precision)
 
@@ -92,12 +102,13 @@ class Net(nn.Module, ABC):
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """The name of the first tensor with a value that is NaN or infinite; each is read once where all are finite."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.detach().sum().isfinite():
-            if not tensor.isfinite().all():  # else the sum alone is too large
-                return name
+        suspect = tensor.is_floating_point() and not tensor.detach().sum().isfinite()
+        if suspect and not tensor.isfinite().all():  # the sum alone may be too large
+            return name
     return None
 
 
+@typed
 def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
     """Test a net.
 
@@ -107,7 +118,9 @@ def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Ev
         shortlist: labels that the fast test hands to the slow one, where the net has these tests.
 
     Raises:
+        DataError: data that the net was not built for.
         Diverged: the net has NaN or infinite values.
     """
+    counts(shortlist=shortlist)
     net.require_finite()
-    return net.evaluate(*(part.to(net.device) for part in data), shortlist=shortlist)
+    return net.evaluate(*(on_device("data", part, net.device) for part in data), shortlist=shortlist)

@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
+
+from twofold.checks import check_fields, convert
+
+METRICS: dict[str, Any] = {
+    "epoch": int,
+    "seconds": float,
+    "rate": float,
+    "visits": float,
+    "loss": float | None,
+    "train_error": float | None,
+    "validation_error": dict[str, float],
+    "layers": list[dict[str, float] | None],
+    "layer_error": list[float],
+    "passes_per_image": dict[str, int],
+}
+"""The types of the metrics that reports and pictures know; a method may measure others besides."""
+
+
+def check_metrics(metrics: Mapping[str, Any]) -> None:
+    """Make sure that metrics that were read from a file are of the types that reports and pictures expect.
+
+    Raises:
+        ArgumentError: one is not.
+    """
+    for name, value in metrics.items():
+        convert(name, value, METRICS.get(name, Any))
 
 
 @dataclass(frozen=True)
@@ -28,6 +55,8 @@ class Result:
         precision: of the products.
         environment: versions, commit, machine.
         run: the folder.
+        started_from: the run whose trained net was trained further, and the digest of its weights; ``None`` where
+            the first weights were drawn.
         metrics: whatever else the method and the tests measured. For classifiers ``layer_error`` (of each layer's
             goodness alone), ``passes_per_image`` (test -> forward passes for one image) and ``train_error`` (of the
             softmax, on the training images of the last epoch as it saw them).
@@ -50,7 +79,12 @@ class Result:
     precision: str
     environment: dict[str, Any]
     run: str
+    started_from: dict[str, str] | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_metrics(self.metrics)
 
     @property
     def error(self) -> dict[str, float]:
@@ -60,6 +94,8 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """All figures side by side, as ``result.json`` has them."""
         content = asdict(self)
+        if self.started_from is None:
+            del content["started_from"]
         return {**content.pop("metrics"), **content}
 
     @classmethod
@@ -67,7 +103,7 @@ class Result:
         """The result in the content of a ``result.json``.
 
         Raises:
-            TypeError: a figure is missing.
+            TypeError: a figure is missing, or of another type.
         """
         named = {each.name for each in fields(cls)} - {"metrics"}
         known = {name: value for name, value in content.items() if name in named}

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import torch
 
 from twofold import checkpoint, machine
+from twofold.checks import typed
 from twofold.data import Data
 from twofold.data import load as load_data
-from twofold.errors import RunError, SettingError
-from twofold.methods import METHODS, Place, Recipe, build
+from twofold.errors import Interrupted, RunError, SettingError, TwofoldError, remark
+from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
+from twofold.training.config import Config
 from twofold.training.offload import keep_on_disk
 from twofold.training.result import Result
-from twofold.training.run_folder import RunFolder, without_removed
+from twofold.training.run_folder import RunFolder, claimed
 from twofold.training.trainer import Trainer
 
 
+@runtime_checkable
 class Progress(Protocol):
     """An object that is called while a training goes on."""
 
@@ -29,50 +35,60 @@ class Progress(Protocol):
         """An epoch is finished and saved."""
 
 
+@typed
 def train(
     recipe: Recipe,
-    folder: Path | str,
+    folder: Path | None = None,
     data: Data | None = None,
     *,
     name: str = "custom",
-    device: str = "auto",
+    device: str | torch.device = "auto",
     precision: str = "auto",
     resume: bool = False,
     offload: bool = False,
-    progress: Progress | None = None,
+    start: Path | None = None,
+    progress: Progress | Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
     """Train, with a checkpoint after each epoch, and test once at the end.
 
-    An interrupted training that is resumed ends with bitwise the same weights as one that was not. Resuming one that is
-    complete returns its result.
+    An interrupted training that is resumed ends with bitwise the same weights as one that was not, on the same machine
+    with the same software; a `Remark` says what is different where something is. Resuming a training that is complete
+    returns its result.
 
     Args:
         recipe: the settings.
-        folder: the run folder, new or, to resume, an older one.
+        folder: the run folder, new or, to resume, an older one; by default the first free one of ``runs/NAME-seedN``,
+            ``runs/NAME-seedN-2``, ... and, to resume, the last of them that holds this training.
         data: the data set; by default the one that the recipe names.
         name: the recipe's name.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         resume: go on from the folder's checkpoint where it has one.
-        offload: layers at rest lie on disk, beside the run folder: one layer has to fit into memory and not the net.
-        progress: called while the training goes on.
+        offload: layers at rest lie on disk, in the run folder: one layer has to fit into memory and not the net.
+        start: a complete run, whose trained net is trained further by a schedule of its own. Its folder stays as it is.
+        progress: called while the training goes on, or a function that is called with the metrics of each epoch.
 
     Raises:
         RunError: the folder is in use or belongs to another training, or the disk is full.
         Diverged: a layer's numbers are not finite, or it has collapsed.
         SettingError: the device, the precision, the batch or the memory is not there.
+        Interrupted: Ctrl-C, or a signal that does the same; the message says how to go on.
     """
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision, where)
-    home, data = RunFolder(Path(folder)), data or load_data(recipe.data)
-    identity: dict[str, Any] = {
-        "name": name,
-        "method": recipe.method,
-        "settings": recipe.fields(),
-        "fingerprint": data.fingerprint,
-        "device": where.type,
-        "precision": precision,
-    }
+    data = load_data(recipe.data) if data is None else data
+    config = Config(
+        name=name,
+        method=recipe.method,
+        settings=recipe.fields(),
+        fingerprint=data.fingerprint,
+        device=where.type,
+        precision=precision,
+        dataset=data.name,
+        environment=machine.describe(where),
+        form=data.form,
+        started_from=_origin(start) if start else None,
+    )
     if recipe.validation:
         data = data.hold_out(recipe.validation)
     cases = len(data.train[0])
@@ -81,47 +97,60 @@ def train(
     method = METHODS[recipe.method]
     if offload and (where.type != "cpu" or not method.offloads):
         raise SettingError("--offload is for layers that learn by themselves, on the CPU: leave it away for others")
-    home.open(identity, resume)
-    if home.complete:
-        return home.result()
-    machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), where, offload)
-    if not offload:
-        return _train(recipe, home, identity, data, list, progress)
-    home.path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{home.path.name}-at-rest-", dir=home.path.parent) as at_rest:
-        return _train(recipe, home, identity, data, lambda layers: keep_on_disk(layers, Path(at_rest)), progress)
+    with claimed(folder, config, resume) as home:
+        if home.complete:
+            return home.result(strict=True)
+        machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), where, offload)
+        try:
+            return _train(recipe, home, config, where, data, offload, progress)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(home.how_to_go_on()) from stop
+        finally:
+            home.clear()
 
 
 def _train(
     recipe: Recipe,
     home: RunFolder,
-    identity: dict[str, Any],
+    config: Config,
+    where: torch.device,
     data: Data,
-    place: Place,
-    progress: Progress | None,
+    offload: bool,
+    progress: Progress | Callable[[dict[str, Any]], None] | None,
 ) -> Result:
-    net: Net = build(recipe, data.form, place).to(identity["device"])
-    net.set_precision(identity["precision"])
-    environment = machine.describe(net.device)
-    trainer = Trainer(net, recipe, data.train)
-    if not home.restore(trainer):
-        home.begin({**identity, "dataset": data.name, **data.form, "environment": environment})
+    place = partial(keep_on_disk, folder=home.at_rest) if offload else list
+    net: Net = build(recipe, data.form, place).to(where)
+    net.set_precision(config.precision)
+    if config.started_from:
+        _start_from(net, recipe, Path(config.started_from["run"]))
+    trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train))
+    environments = home.restore(trainer)
+    if environments is None:
+        home.begin(config)
+        environments = [config.environment]
+    elif changed := machine.differences(environments[-1], config.environment):
+        remark(
+            f"{home.path} goes on under other conditions ({'; '.join(changed)}): its weights may differ in their last "
+            "bits from those of a training that was never interrupted"
+        )
+        environments.append(config.environment)
 
+    watch, told = (progress.batch, progress.epoch) if isinstance(progress, Progress) else (None, progress)
     held = tuple(part.to(net.device) for part in data.test)
-    for metrics in trainer.epochs(progress.batch if progress else None):
+    for metrics in trainer.epochs(watch):
         if recipe.validation:
             metrics["validation_error"] = net.evaluate(*held).error
-        home.save(trainer)
-        if progress:
-            progress.epoch(metrics)
+        home.save(trainer, environments)
+        if told:
+            told(metrics)
 
     found, history = net.evaluate(*held), trainer.history
     seconds = sum(metrics["seconds"] for metrics in history)
     measured = {key: value for key, value in history[-1].items() if key.startswith("train_")}
     result = Result(
-        recipe=identity["name"],
+        recipe=config.name,
         method=recipe.method,
-        settings=recipe.fields(),
+        settings=config.settings,
         test_error={} if recipe.validation else found.error,
         validation_error=found.error if recipe.validation else {},
         epochs=recipe.epochs,
@@ -130,16 +159,37 @@ def _train(
         parameters=sum(parameter.numel() for parameter in net.parameters()),
         dataset=data.name,
         official_data=data.official,
-        fingerprint=identity["fingerprint"],
+        fingerprint=config.fingerprint,
         seed=recipe.seed,
         device=net.device.type,
-        precision=identity["precision"],
-        environment=environment,
+        precision=config.precision,
+        environment=environments[-1] | ({"earlier": environments[:-1]} if len(environments) > 1 else {}),
         run=str(home.path),
+        started_from=config.started_from,
         metrics={**found.metrics, **measured},
     )
     home.finish(result, net.state_dict())
     return result
+
+
+def _origin(start: Path) -> dict[str, str]:
+    """The run whose net is trained further, and the digest of its weights.
+
+    Raises:
+        RunError: it is no complete run.
+    """
+    home = RunFolder(start)
+    home.result()
+    return {"run": str(start), "weights": checkpoint.digest_of(home.weights)}
+
+
+def _start_from(net: Net, recipe: Recipe, folder: Path) -> None:
+    """Give a net the weights of a complete run."""
+    before = RunFolder(folder)
+    weights, _ = checkpoint.read(before.weights)
+    checkpoint.fill(net.state_dict(), weights, before.weights)
+    if recipe.validation > before.config().recipe.validation:
+        remark(f"{folder} has learned from cases that are held out now: the validation error will be too low")
 
 
 @dataclass(frozen=True)
@@ -163,38 +213,30 @@ class Run:
     form: dict[str, Any]
 
 
-def load(folder: Path | str, device: str = "auto", precision: str | None = None) -> Run:
+@typed
+def load(folder: Path, device: str | torch.device = "auto", precision: str | None = None) -> Run:
     """Read a complete run.
 
     Raises:
         RunError: the folder is no run, is not complete, or a file in it is damaged or belongs to another net.
+        Diverged: its net has numbers that are not finite.
     """
-    home = RunFolder(Path(folder))
+    home = RunFolder(folder)
     config, result, history = home.config(), home.result(), home.history()
-    recipe, form = recipe_from(config["method"], config["settings"], home.path), home.form()
     where = machine.choose_device(device)
-    net = build(recipe, form)
+    precision = machine.choose_precision(precision or config.precision, where)
     weights, _ = checkpoint.read(home.weights)
+    try:
+        machine.require_memory(
+            METHODS[config.method].needed_memory(config.recipe, config.form, precision, False), where
+        )
+        net = build(config.recipe, config.form)
+    except TwofoldError as error:
+        raise RunError(f"{home.path}/config.json describes a net that cannot be built ({error})") from error
     checkpoint.fill(net.state_dict(), weights, home.weights)
     net.to(where).eval()
-    net.set_precision(machine.choose_precision(precision or config["precision"], where))
-    return Run(home.path, recipe, net, result, history, form)
-
-
-def recipe_from(method: str, settings: dict[str, Any], folder: Path) -> Recipe:
-    """The recipe whose fields were written to a run folder.
-
-    Raises:
-        RunError: they are no recipe, or hold a setting that is gone and was not at the value that changes nothing.
-    """
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in without_removed(settings, folder).items()
-    }
-    try:
-        return METHODS[method].recipe_type(**values)
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder}/config.json does not describe a recipe ({error}): it is damaged") from error
+    net.set_precision(precision)
+    return Run(home.path, config.recipe, net, result, history, config.form)
 
 
 def held_out(run: Run, data_dir: Path | None = None) -> Data:

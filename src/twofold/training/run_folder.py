@@ -5,45 +5,40 @@ metrics.jsonl            one line an epoch
 checkpoint.safetensors   everything needed to go on, after each epoch; gone when the run is complete
 weights.safetensors      the trained net (its ``state_dict``)
 result.json              what was measured
+.lock                    held by the process that trains here
+at-rest/                 layers at rest on disk, while they are trained with --offload
+
+Every file carries a digest of its own content. A file of tensors that does not fit its digest is damaged. A text that
+was changed since it was written is named when it is read, and not resumed from.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from twofold import checkpoint
-from twofold.errors import RunError
-from twofold.files import read_json, write_bytes, write_json
-from twofold.training.result import Result
+from twofold.checks import convert
+from twofold.errors import ArgumentError, RunError, remark
+from twofold.files import check_signature, read_signed, read_text, sign, sweep, write_bytes, write_signed
+from twofold.training.config import FORMAT, Config, current_name, reason
+from twofold.training.result import Result, check_metrics
 from twofold.training.trainer import Trainer
 
-CONFIG = ("name", "method", "settings", "fingerprint", "device", "precision", "dataset", "environment")
-"""Keys of every config.json; the first six say which training it is. All other keys are the form of the data that the
-net was built for, such as ``shape`` and ``classes``."""
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""Errors that say that there are no locks here, as on some network shares."""
 
-REMOVED = {"neutral_share": 1.0}
-"""Fields that recipes of older runs have, and the value at which they changed nothing."""
-
-
-def without_removed(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The settings of a run folder, apart from those that recipes no longer have.
-
-    Raises:
-        RunError: one of these was not at the value that changes nothing.
-    """
-    for name, neutral in REMOVED.items():
-        if settings.get(name, neutral) != neutral:
-            raise RunError(
-                f"{folder}/config.json has {name} = {settings[name]}, which this version of twofold no longer has: "
-                "use the run with the version that trained it"
-            )
-    return {name: value for name, value in settings.items() if name not in REMOVED}
+RUNS = Path("runs")
+"""Where runs lie for which no folder was named."""
 
 
 @dataclass(frozen=True)
@@ -67,132 +62,296 @@ class RunFolder:
         return self.path / "weights.safetensors"
 
     @property
+    def at_rest(self) -> Path:
+        """The folder of layers at rest."""
+        return self.path / "at-rest"
+
+    @property
     def complete(self) -> bool:
         """Whether the training has come to its end."""
         return (self.path / "result.json").exists()
 
-    # ---- writing -----------------------------------------------------------------------------------------------
+    @property
+    def free(self) -> bool:
+        """Whether a training may begin here: there is nothing, or only a start that never got to a checkpoint."""
+        if not self.path.is_dir():
+            return not self.path.exists()
+        left = {path.name for path in self.path.iterdir()} - {".lock"}
+        return not left or ("config.json" in left and not self.complete and not self.checkpoint.exists())
 
-    def open(self, identity: dict[str, Any], resume: bool) -> None:
-        """Make sure that the folder is free for a new training or, to resume, holds this very one.
+    # ---- claiming ----------------------------------------------------------------------------------------------
 
-        Args:
-            identity: what makes a training this one: the first six entries of a config.
-            resume: whether to go on with what the folder holds.
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep all others from training here; a lock whose process is gone does not count.
 
         Raises:
-            RunError: it holds something else.
+            InUse: another process, or another training of this one, has it.
+            RunError: there can be no such folder, or it holds other things than a run, and is left alone.
         """
-        used = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
-        if used and not resume:
+        if not self.free and not (self.path / "config.json").exists():
+            raise RunError(f"{self.path} is not empty and no run folder: choose another --run")
+        lock = FileLock(self.path / ".lock", blocking=False)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            said = f"{self.path} is in use by another training: wait until it ends, or choose another --run"
+            raise InUse(said) from error
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            if getattr(error, "errno", None) not in NO_LOCKS:
+                raise RunError(f"cannot train in {self.path} ({why}): choose another --run") from error
+            remark(f"{self.path} lies where files cannot be locked ({why}): start no second training in it")
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                (self.path / ".lock").unlink()  # whoever has opened it already finds that it is gone, and tries again
+                self.path.rmdir()  # where nothing came of the training
+            lock.release()
+
+    def open(self, config: Config, resume: bool) -> None:
+        """Make sure that the folder, which is locked, is free for a training or, to resume, holds this very one.
+
+        What killed processes have left unfinished is removed.
+
+        Raises:
+            RunError: it holds something else, or was changed since it was written.
+        """
+        if self.free:
+            pass
+        elif not resume:
             raise RunError(
                 f"{self.path} exists and is not empty: add --resume to go on with it, or choose another --run"
             )
-        if used and not (self.path / "config.json").exists():
-            raise RunError(f"{self.path} is not empty and no run folder: choose another --run")
-        if used:
-            self._expect(self.config(), identity)
+        else:
+            self._expect(self.config(strict=True), config)
+            self.history(strict=True)
+        sweep(self.path)
+        self.clear()
+        if self.complete:
+            self.checkpoint.unlink(missing_ok=True)
 
-    def begin(self, config: dict[str, Any]) -> None:
+    def clear(self) -> None:
+        """Remove the layers at rest."""
+        shutil.rmtree(self.at_rest, ignore_errors=True)
+
+    def how_to_go_on(self) -> str:
+        """What to do after a training was stopped here."""
+        if not self.checkpoint.exists():
+            return f"interrupted before the first epoch was finished; nothing is saved in {self.path}: begin again"
+        return (
+            f"interrupted; epoch {len(self.history())} is saved in {self.path}: to go on, repeat the command with "
+            f"--run {self.path} --resume (in Python, resume=True)"
+        )
+
+    def matches(self, config: Config) -> bool:
+        """Whether the folder holds this very training."""
+        try:
+            self._expect(self.config(strict=True), config)
+        except RunError:
+            return False
+        return True
+
+    def _expect(self, found: Config, wanted: Config) -> None:
+        """Raise unless the folder's training is the one that is asked for."""
+        had = found.identity
+        for key, value in wanted.identity.items():
+            if had.get(key) != value:
+                raise RunError(
+                    f"{self.path} holds a training with {key} = {had.get(key)}, asked for is {value}: "
+                    "resume with the settings it was started with, or choose another --run"
+                )
+
+    # ---- writing -----------------------------------------------------------------------------------------------
+
+    def begin(self, config: Config) -> None:
         """Write the settings of a new training."""
-        write_json(self.path / "config.json", config)
+        write_signed(self.path / "config.json", config.to_json())
 
-    def save(self, trainer: Trainer) -> None:
-        """Write a checkpoint. It holds the history of metrics too, so that the two can never disagree."""
+    def save(self, trainer: Trainer, environments: list[dict[str, Any]]) -> None:
+        """Write a checkpoint. It holds the history of metrics too, so that the two can never disagree.
+
+        Args:
+            trainer: at the end of an epoch.
+            environments: versions and machine of each part of the training, the newest last.
+        """
         method = trainer.method
         tensors = {**method.tensors(), "generator": method.generator.get_state()}
-        checkpoint.write(self.checkpoint, tensors, {"history": trainer.history, "batches_seen": method.batches_seen})
+        facts = {"history": trainer.history, "batches_seen": method.batches_seen, "environments": environments}
+        checkpoint.write(self.checkpoint, tensors, facts)
         self._write_metrics(trainer.history)
 
-    def restore(self, trainer: Trainer) -> bool:
-        """Bring a training back to the last checkpoint; whether there is one.
+    def restore(self, trainer: Trainer) -> list[dict[str, Any]] | None:
+        """Bring a training back to the last checkpoint.
+
+        Returns:
+            Versions and machine of each part of the training so far; ``None`` where there is no checkpoint.
 
         Raises:
             RunError: the checkpoint is damaged, or belongs to another architecture.
         """
         if not self.checkpoint.exists():
-            return False
+            return None
         tensors, facts = checkpoint.read(self.checkpoint)
-        if not {"history", "batches_seen"} <= facts.keys() or "generator" not in tensors:
-            raise RunError(f"{self.checkpoint} is no checkpoint: delete it and train again")
-        generator, method = tensors.pop("generator"), trainer.method
-        tensors = {_current_name(name): tensor for name, tensor in tensors.items()}
-        checkpoint.fill(method.tensors(), tensors, self.checkpoint)
-        method.generator.set_state(generator)
-        method.batches_seen = facts["batches_seen"]
-        trainer.history = facts["history"]
-        self._write_metrics(trainer.history)
-        return True
+        try:
+            generator, method = tensors.pop("generator"), trainer.method
+            history = convert("history", facts["history"], list[dict[str, Any]])
+            batches = convert("batches_seen", facts["batches_seen"], int)
+            environments = convert("environments", facts.get("environments", []), list[dict[str, Any]])
+            tensors = {current_name(name): tensor for name, tensor in tensors.items()}
+            checkpoint.fill(method.tensors(), tensors, self.checkpoint)
+            method.generator.set_state(generator)
+        except (KeyError, ArgumentError, RuntimeError, TypeError) as error:
+            raise RunError(f"{self.checkpoint} is no checkpoint ({error}): delete it and train again") from error
+        method.batches_seen, trainer.history = batches, history
+        self._write_metrics(history)
+        return environments or [self.config().environment]
 
     def finish(self, result: Result, weights: dict[str, Tensor]) -> None:
         """Write the net and what was measured; from now on the run is complete."""
         checkpoint.write(self.weights, weights, {"name": result.recipe})
-        write_json(self.path / "result.json", result.to_json())
+        write_signed(self.path / "result.json", result.to_json())
         self.checkpoint.unlink(missing_ok=True)
 
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
-        write_bytes(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
-
-    def _expect(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-        """Raise unless the folder's training is the one that is asked for."""
-        flat_found = {**found, **without_removed(found["settings"], self.path)}
-        flat_wanted = {**wanted, **wanted["settings"]}
-        for key, value in flat_wanted.items():
-            if key != "settings" and flat_found.get(key) != value:
-                raise RunError(
-                    f"{self.path} holds a training with {key} = {flat_found.get(key)}, asked for is {value}: "
-                    "resume with the settings it was started with, or choose another --run"
-                )
+        """A line an epoch; the digest of each covers the lines before it too."""
+        text = ""
+        for metrics in history:
+            text += sign(metrics, before=text) + "\n"
+        write_bytes(self.path / "metrics.jsonl", text.encode())
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def config(self) -> dict[str, Any]:
-        """The settings.
+    def config(self, strict: bool = False) -> Config:
+        """Which training it is.
+
+        Args:
+            strict: whether a file that was changed since it was written is refused, and not only named.
 
         Raises:
-            RunError: there is no config.json, which means no run folder, or it is damaged.
+            RunError: there is no config.json, which means no run folder, or it is damaged, or of a newer version.
         """
         path = self.path / "config.json"
         if not path.exists():
             raise RunError(f"{self.path} is no run folder (it has no config.json): give one made by `twofold train`")
-        config = read_json(path)
-        if not isinstance(config, dict) or not set(CONFIG) <= config.keys():
-            raise RunError(f"{path} does not describe a run: it is damaged; train again")
+        content, intact = read_signed(path)
+        if isinstance(content.get("format"), int) and content["format"] > FORMAT:
+            raise RunError(
+                f"{self.path} was written by a newer version of twofold (format {content['format']}, this one reads "
+                f"up to {FORMAT}): update twofold"
+            )
+        try:
+            config = Config.from_json(content)
+            assert config.recipe
+        except TypeError as error:
+            raise RunError(f"{path} does not describe a run ({reason(error)}): it is damaged; train again") from error
+        except RunError as error:
+            raise RunError(f"{path}: {error}") from error
+        _name_change(path, intact, config.format, strict)
         return config
 
-    def form(self) -> dict[str, Any]:
-        """The form of the data that the net was built for, such as ``shape`` and ``classes``."""
-        return {name: value for name, value in self.config().items() if name not in CONFIG}
-
-    def result(self) -> Result:
-        """Read the result.
+    def result(self, strict: bool = False) -> Result:
+        """Read the result; ``strict`` as for `config`.
 
         Raises:
             RunError: the run is not complete, or its result is damaged.
         """
+        config = self.config(strict)
         if not self.complete:
-            name = self.config()["name"]
-            raise RunError(f"{self.path} is not complete: go on with `twofold train {name} --run {self.path} --resume`")
+            raise RunError(
+                f"{self.path} is not complete: go on with `twofold train {config.name} --run {self.path} --resume`"
+            )
         path = self.path / "result.json"
+        content, intact = read_signed(path)
         try:
-            return Result.from_json(read_json(path))
+            result = Result.from_json(content)
         except (AttributeError, TypeError) as error:
-            raise RunError(f"{path} is no result of a run: it is damaged; train again") from error
+            raise RunError(f"{path} is no result of a run ({reason(error)}): it is damaged; train again") from error
+        _name_change(path, intact, config.format, strict)
+        return result
 
-    def history(self) -> list[dict[str, Any]]:
-        """The metrics of each epoch.
+    def history(self, strict: bool = False) -> list[dict[str, Any]]:
+        """The metrics of each epoch; ``strict`` as for `config`. There are none before the first epoch.
 
         Raises:
-            RunError: they are missing or damaged.
+            RunError: they are damaged or, in a complete run, missing.
         """
         path = self.path / "metrics.jsonl"
+        if not path.exists() and not self.complete:
+            return []
+        text, before, history = read_text(path), "", []
+        intact: bool | None = True
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+            metrics, same = check_signature(line, path, before=before)
+            try:
+                check_metrics(metrics)
+            except ArgumentError as error:
+                raise RunError(f"{path} is damaged in line {number} ({error}): train again") from error
+            if metrics.get("epoch") != number:
+                raise RunError(f"{path} has no epoch {number} in line {number}: it is damaged; train again")
+            intact = same and intact
+            before += line + "\n"
+            history.append(metrics)
+        config = self.config(strict)
+        if self.complete and len(history) != config.recipe.epochs:
+            raise RunError(f"{path} has {len(history)} of {config.recipe.epochs} epochs: it is damaged; train again")
+        _name_change(path, intact and text == before, config.format, strict)
+        return history
+
+
+class InUse(RunError):
+    """A run folder in which another training is going on."""
+
+
+@contextmanager
+def claimed(folder: Path | None, config: Config, resume: bool) -> Iterator[RunFolder]:
+    """Lock a run folder for a training, and make sure that it is free for it or, to resume, holds this very one.
+
+    Args:
+        folder: which; ``None`` takes the first of ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ... that is free and, to
+            resume, the last of them that holds this training.
+        config: the training.
+        resume: whether to go on with what the folder holds.
+
+    Raises:
+        RunError: the folder is in use, or holds something else.
+    """
+    if folder is not None:
+        homes: Iterator[RunFolder] = iter([RunFolder(folder)])
+    else:
+        homes = _to_resume(config) if resume else filter(lambda home: home.free, _numbered(config))
+    for home in homes:
         try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} is missing or damaged: train again") from error
+            with home.lock():
+                if folder is None and not resume and not home.free:
+                    continue  # somebody has trained here since it was looked at
+                home.open(config, resume)
+                yield home
+                return
+        except InUse:
+            if folder is not None or resume:
+                raise
 
 
-def _current_name(name: str) -> str:
-    """The name of a tensor of a checkpoint, which an older version may have called otherwise."""
-    name = re.sub(r"^velocity\.(layers\.\d+\.(?:weight|bias))$", r"\1_velocity", name)
-    return re.sub(r"^(layers\.\d+)\.((?:below|above|beside|label)_velocity)$", r"\1.weights.\2", name)
+def _numbered(config: Config) -> Iterator[RunFolder]:
+    """``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ..."""
+    name = f"{config.name}-seed{config.recipe.seed}"
+    return (RunFolder(RUNS / (name if number == 1 else f"{name}-{number}")) for number in count(1))
+
+
+def _to_resume(config: Config) -> Iterator[RunFolder]:
+    """The last run that is this training; else the last one, which will say why it is another; else a free folder."""
+    there = [*takewhile(lambda home: home.path.exists(), _numbered(config))][::-1]
+    yield next((home for home in there if home.matches(config)), there[0] if there else next(_numbered(config)))
+
+
+def _name_change(path: Path, intact: bool | None, written_as: int, strict: bool) -> None:
+    """Say so if a file was changed since it was written; refuse it if ``strict``."""
+    if intact or (intact is None and written_as == 1):
+        return
+    said = f"{path} was changed since it was written: its content does not have its digest"
+    if strict:
+        raise RunError(f"{said}; put the original back, or train again with another --run")
+    remark(said)

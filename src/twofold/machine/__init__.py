@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
 from twofold.errors import SettingError, unknown
+from twofold.machine import limits
+from twofold.machine.description import arithmetic, describe, differences
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "arithmetic",
+    "choose_device",
+    "choose_precision",
+    "compute_type",
+    "describe",
+    "differences",
+    "free_memory",
+    "has_fast_bf16",
+    "limit_threads",
+    "limits",
+    "require_memory",
+]
 
-def choose_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` is the GPU where there is one.
+
+def choose_device(name: str | torch.device) -> torch.device:
+    """Return the device called ``name``; ``auto`` is the GPU where there is one. ``cuda:1`` is the second GPU.
 
     Raises:
         SettingError: ``cuda`` was asked for and there is none, or the name is unknown.
     """
-    if name not in DEVICES:
-        raise unknown("device", name, DEVICES)
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingError("--device is cuda, but torch finds no CUDA device here: use --device cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise unknown("device", str(name), DEVICES) from error
+    if device.type not in DEVICES:
+        raise unknown("device", str(name), DEVICES)
+    if device.type == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        raise SettingError(f"--device is {name}, but torch finds no CUDA device here: use --device cpu")
+    if (device.index or 0) >= count:
+        raise SettingError(f"--device is {name}, but the last CUDA device here is cuda:{count - 1}: use that or cuda")
+    return device
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -66,13 +88,24 @@ def compute_type(precision: str) -> torch.dtype | None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the number of bytes that are still free on the device."""
+    """Return the number of bytes that are still free on the device, on a CPU within what this process is allowed."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return min([int(psutil.virtual_memory().available), *limits.memory()])
 
 
-def require_memory(needed: int, device: torch.device, offload: bool) -> None:
+def limit_threads() -> None:
+    """Let torch compute with no more threads than this process may use processors: more would wait for each other.
+
+    The command line does so, unless the environment states a number. The number is the whole process's, so that the
+    library leaves it to whoever calls it.
+    """
+    stated = {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & os.environ.keys()
+    if not stated and (processors := limits.processors()) < torch.get_num_threads():
+        torch.set_num_threads(processors)
+
+
+def require_memory(needed: int, device: torch.device, offload: bool = True) -> None:
     """Refuse a training that would not fit into memory, before it starts.
 
     Raises:
@@ -84,40 +117,3 @@ def require_memory(needed: int, device: torch.device, offload: bool) -> None:
             f"the training needs about {needed / 1e9:.1f} GB of memory beside its data, and {free / 1e9:.1f} GB are "
             f"free: lower --widths or --batch{'' if offload else ', or keep layers on disk with --offload'}"
         )
-
-
-def describe(device: torch.device) -> dict[str, Any]:
-    """Return versions, commit and machine as values that JSON can hold."""
-    return {
-        "twofold": version("twofold"),
-        "commit": _commit(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that holds this code, with a + if the code has been changed since."""
-    folder = Path(__file__).parent
-    git = ["git", "-C", str(folder)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", str(folder)], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

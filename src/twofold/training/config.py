@@ -1,0 +1,126 @@
+"""Which training a run folder holds, as its config.json says, also where an older version wrote it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, Self
+
+from twofold.checks import check_fields
+from twofold.errors import RunError, SettingError
+from twofold.methods import METHODS, Recipe
+
+FORMAT = 2
+"""Raised when older versions can no longer read what is written. Runs that state no format are of the first, which had
+no digests."""
+
+REMOVED = {"neutral_share": 1.0}
+"""Fields that recipes of older runs have, and the value at which they changed nothing."""
+
+ADDED: dict[str, Any] = {
+    "revisit": 1.0,
+    "mirror": False,
+    "center": False,
+    "field_sizes": [],
+    "strides": [],
+    "margins": [],
+    "label_to": "top",
+}
+"""Fields that recipes of older runs lack, and the value at which they change nothing."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which training a folder holds.
+
+    Attributes:
+        name: of the recipe.
+        method: of learning.
+        settings: every field of the recipe.
+        fingerprint: of the data.
+        device: cpu or cuda.
+        precision: of the products.
+        dataset: name of the data.
+        environment: versions, commit, machine, at the beginning.
+        form: of the data that the net was built for, such as ``shape`` and ``classes``.
+        started_from: see `Result`.
+        format: see `FORMAT`.
+    """
+
+    name: str
+    method: str
+    settings: dict[str, Any]
+    fingerprint: str
+    device: str
+    precision: str
+    dataset: str
+    environment: dict[str, Any]
+    form: dict[str, Any]
+    started_from: dict[str, str] | None = None
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes a training this one, and what must be the same to go on with it."""
+        names = ("name", "method", "fingerprint", "device", "precision")
+        start = (self.started_from or {}).get("weights")
+        return {**{name: getattr(self, name) for name in names}, **self.recipe.fields(), "weights to start from": start}
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The settings as a recipe.
+
+        Raises:
+            RunError: they are none, or hold a setting that is gone and was not at the value that changes nothing.
+        """
+        if self.method not in METHODS:
+            raise RunError(f"the method is {self.method}, which this version of twofold does not have: update twofold")
+        kind = METHODS[self.method].recipe_type
+        for name, neutral in REMOVED.items():
+            if self.settings.get(name, neutral) != neutral:
+                raise RunError(
+                    f"{name} is {self.settings[name]}, which this version of twofold no longer has: use the run with "
+                    "the version that trained it"
+                )
+        known = {each.name for each in fields(kind)}
+        settings = {name: value for name, value in ADDED.items() if name in known}
+        settings |= {name: value for name, value in self.settings.items() if name not in REMOVED}
+        try:
+            return kind(**settings)
+        except TypeError as error:
+            raise RunError(f"the settings are no recipe ({reason(error)}): they are damaged") from error
+        except SettingError as error:
+            raise RunError(f"the settings are no recipe ({error}): they are damaged") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it side by side, as ``config.json`` has it."""
+        content = asdict(self)
+        if self.started_from is None:
+            del content["started_from"]
+        return {"format": content.pop("format"), **content.pop("form"), **content}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """The config in the content of a ``config.json``; what it does not know is the form of the data.
+
+        Raises:
+            TypeError: an entry is missing, or of another type.
+        """
+        named = {each.name for each in fields(cls)} - {"form"}
+        known = {name: value for name, value in content.items() if name in named}
+        return cls(**{"format": 1, **known}, form={name: value for name, value in content.items() if name not in named})
+
+
+def reason(error: BaseException) -> str:
+    """The message of an error about a call, without the name of the function."""
+    return str(error).split("__init__() ")[-1]
+
+
+def current_name(name: str) -> str:
+    """The name of a tensor of a checkpoint, which an older version may have called otherwise."""
+    name = re.sub(r"^velocity\.(layers\.\d+\.(?:weight|bias))$", r"\1_velocity", name)
+    return re.sub(r"^(layers\.\d+)\.((?:below|above|beside|label)_velocity)$", r"\1.weights.\2", name)
