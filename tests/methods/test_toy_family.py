@@ -292,7 +292,8 @@ def test_help_names_it_and_its_own_fields() -> None:
 def test_its_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--apart is 0.7, expected a distance in (0, 0.5]" in told(capsys, "train", "toy", "--apart", "0.7")
     assert "unknown field '--aparts': did you mean '--apart'?" in told(capsys, "train", "toy", "--aparts", "0.1")
-    assert "lower --rate (it is 1e+30)" in told(capsys, *WORDS, "--rate", "1e30")
+    assert "lower --rate (it is 1e+30)" in told(capsys, *WORDS, "--rate", "1e30", "--decay", "0")
+    assert "--decay is 100, expected less than 20 with --rate 0.05" in told(capsys, *WORDS, "--decay", "100")
     assert "the toy learns from tables" in told(capsys, "train", "toy", "--data", "digits")
     assert "described by numbers, expected labeled images" in told(capsys, "train", "digits", "--data", "table")
     assert "--batch is 300, more than the 240 training cases" in told(capsys, "train", "toy", "--batch", "300")

@@ -84,7 +84,7 @@ def test_arrays_flat_images_and_small_integers_are_learned_from(family: str, set
         (IMAGES.flatten(1), LABELS.int()),
         (IMAGES[:, 0].numpy().astype(np.float64), LABELS.numpy().astype(np.uint8)),
     ]
-    for images, labels in given:
+    for images, labels in given[: 3 if settings == {} else 1]:  # rows of pixels are no pictures
         (metrics,) = twofold.fit(nets()[family], images, labels, epochs=1, batch=4, **settings)
         assert metrics["epoch"] == 1
 

@@ -125,7 +125,24 @@ class Classifier(Net):
 
     @abstractmethod
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        """Test -> its score of each label, ``(images, classes)``; the main test first."""
+        """Test -> its score of each label, ``(images, classes)``; the main test first.
+
+        Raises:
+            Diverged: the net has NaN or infinite values.
+            DataError: the scores are NaN or infinite though the net is not: the images are.
+        """
+
+    def checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Scores ``(images, classes)`` that may be answered with; as for `scores`, which ends with it."""
+        self.require_finite()
+        for test, score in scores.items():
+            if not score.amax(1).isfinite().all():  # a label that is not on a shortlist has a score of -∞
+                low, high = (float(value) for value in images.aminmax())
+                raise DataError(
+                    f"the scores of the {test} test are no finite numbers, for images with numbers from {low:g} to "
+                    f"{high:g}: give pixels from 0 to 1, or another net"
+                )
+        return scores
 
     @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
@@ -231,7 +248,8 @@ class SoftmaxClassifier(Classifier):
         """Take a stack, and a softmax that reads its layers from ``counted_from`` upwards, or the last one alone.
 
         Raises:
-            SettingError: there is no layer, or one has not as many inputs as the one below it has units.
+            SettingError: there is no layer, or none from ``counted_from`` upwards, or one has not as many inputs as the
+                one below it has units.
         """
         counts(counted_from=counted_from)
         not_negative(softmax_decay=softmax_decay)
@@ -241,6 +259,9 @@ class SoftmaxClassifier(Classifier):
         for number, (below, layer) in enumerate(itertools.pairwise(stack), 2):
             if layer.inputs not in (None, below.units):
                 raise SettingError(f"layers: layer {number} has {layer.inputs} inputs for {below.units} units below it")
+        last = max(len(stack), defaults.READ_FROM)  # the default reads a single layer, too
+        if counted_from > last:
+            raise SettingError(f"counted_from is {counted_from}, expected at most {last}: there are no layers above")
         self.layers = nn.ModuleList(stack)
         self.read = range(min(counted_from, len(stack)) - 1, len(stack))
         self.softmax = Softmax(sum(stack[index].units for index in self.read), self.classes, softmax_decay)
@@ -271,7 +292,7 @@ class SoftmaxClassifier(Classifier):
     @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
-        return self.readings(images)
+        return self.checked(self.readings(images), images)
 
 
 class GoodnessClassifier(SoftmaxClassifier):
@@ -293,8 +314,11 @@ class GoodnessClassifier(SoftmaxClassifier):
     @typed
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
-        alone = {"slow": self.slow, "fast": self.fast}.get("slow" if test is None else test)
-        return super().predict(images, test) if alone is None else alone(images).argmax(1)
+        test = "slow" if test is None else test
+        alone = {"slow": self.slow, "fast": self.fast}.get(test)
+        if alone is None:
+            return super().predict(images, test)
+        return self.checked({test: alone(images)}, images)[test].argmax(1)
 
     @typed
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
@@ -328,7 +352,7 @@ class GoodnessClassifier(SoftmaxClassifier):
     @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
-        return self._with_slow(self.readings(images), self.slow(images), shortlist)
+        return self.checked(self._with_slow(self.readings(images), self.slow(images), shortlist), images)
 
     @typed
     @torch.no_grad()
@@ -336,7 +360,7 @@ class GoodnessClassifier(SoftmaxClassifier):
         counts(shortlist=shortlist)
         images, labels = self._labeled(data)
         goodness = self.goodness(images, self.every_label(images))
-        scores = self._with_slow(self.readings(images), self.total(goodness), shortlist)
+        scores = self.checked(self._with_slow(self.readings(images), self.total(goodness), shortlist), images)
         return self._evaluation(scores, labels, shortlist, goodness)
 
     def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:

@@ -35,13 +35,13 @@ class FeedForward(GoodnessClassifier):
         label_in: ``overlay`` (the label replaces the first pixels) or ``prepend`` (it comes in front of them).
         label_strength: the number at the label's place in the input (5 in the talk, 1 in the author's code).
         counted_from: the first layer, counted from 1, whose goodness and activities the tests use. The author leaves
-            the first one out. A net with fewer layers uses its last one.
+            the first one out. A single layer is used in any case.
         softmax_decay: weight decay of the softmax.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
     Raises:
-        SettingError: there is no layer, or no such way of putting the label in.
+        SettingError: there is no layer, none that is counted, or no such way of putting the label in.
     """
 
     method = "forward-forward"

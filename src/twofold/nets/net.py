@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from twofold import defaults, machine
 from twofold.checks import typed
 from twofold.checks.bounds import counts
-from twofold.errors import unknown
+from twofold.errors import Diverged, unknown
 from twofold.nets.door import on_device
 
 
@@ -59,6 +59,18 @@ class Net(nn.Module, ABC):
     def explain(self, case: Tensor) -> dict[str, Any]:
         """Say what each test makes of one case ``(1, ...)``, as JSON can hold it."""
 
+    def require_finite(self) -> None:
+        """Refuse to answer where numbers that the net computes with are NaN or infinite.
+
+        Raises:
+            Diverged: there are some; the first parameter or buffer that has them is named.
+        """
+        if name := first_not_finite(self.state_dict()):
+            raise Diverged(
+                f"{name} of this net has NaN or infinite values, so that no test of it means anything: its training "
+                "diverged; train it anew at a lower rate"
+            )
+
     @property
     def device(self) -> torch.device:
         """The device of its parameters."""
@@ -87,6 +99,15 @@ class Net(nn.Module, ABC):
             layer.compute = machine.compute_type(precision)
 
 
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a value that is NaN or infinite; each is read once where all are finite."""
+    for name, tensor in tensors.items():
+        suspect = tensor.is_floating_point() and not tensor.detach().sum().isfinite()
+        if suspect and not tensor.isfinite().all():  # the sum alone may be too large
+            return name
+    return None
+
+
 @typed
 def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
     """Test a net.
@@ -98,6 +119,8 @@ def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Ev
 
     Raises:
         DataError: data that the net was not built for.
+        Diverged: the net has NaN or infinite values.
     """
     counts(shortlist=shortlist)
+    net.require_finite()
     return net.evaluate(*(on_device("data", part, net.device) for part in data), shortlist=shortlist)

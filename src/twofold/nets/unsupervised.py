@@ -26,14 +26,14 @@ class Unsupervised(SoftmaxClassifier):
     Args:
         layers: the stack, from the input upwards.
         classes: number of labels.
-        counted_from: the first layer, counted from 1, that the softmax reads. A net with fewer layers uses its last.
+        counted_from: the first layer, counted from 1, that the softmax reads. A single layer is read in any case.
         softmax_decay: weight decay of the softmax.
         center: whether the mean of an image's pixels is subtracted.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
     Raises:
-        SettingError: no layer.
+        SettingError: no layer, or none that is read.
     """
 
     method = "unsupervised"

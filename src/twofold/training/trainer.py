@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,6 +59,9 @@ class Trainer:
         while len(self.history) < self.method.recipe.epochs:
             seconds = self.epoch(len(self.history), progress)
             metrics = {"epoch": len(self.history) + 1, "seconds": seconds, **self.method.metrics()}
+            for name, measured in metrics.items():
+                if not all_finite(measured):
+                    raise self.method.diverged(f"the metric {name}")
             self.history.append(metrics)
             yield metrics
 
@@ -67,7 +71,11 @@ class Trainer:
             pass
 
     def epoch(self, number: int, progress: Callable[[float], None] | None = None) -> float:
-        """Learn for one epoch of the schedule, counted from 0; return the seconds that it took."""
+        """Learn for one epoch of the schedule, counted from 0; return the seconds that it took.
+
+        Raises:
+            Diverged: numbers of the net or of its training are not finite.
+        """
         method, recipe = self.method, self.method.recipe
         synchronize(method.net.device)
         start = time.perf_counter()
@@ -82,6 +90,7 @@ class Trainer:
                 if progress is not None:
                     progress(number + drawn.done)
         method.check()
+        method.require_finite()
         synchronize(method.net.device)
         return time.perf_counter() - start
 
@@ -123,6 +132,15 @@ def fit(
     here = tuple(on_device("data", part, part.device) for part in data)
     recipe = method.default_recipe(net, {**settings, "epochs": epochs, "batch": batch, "seed": seed})
     return Trainer(net, recipe, method.check_data(net, here)).epochs(progress)
+
+
+def all_finite(measured: Any) -> bool:
+    """Whether all numbers in metrics, as JSON can hold them, are finite."""
+    if isinstance(measured, dict):
+        return all(map(all_finite, measured.values()))
+    if isinstance(measured, list | tuple):
+        return all(map(all_finite, measured))
+    return not isinstance(measured, float) or math.isfinite(measured)
 
 
 def synchronize(device: torch.device) -> None:
