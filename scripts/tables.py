@@ -13,13 +13,14 @@ from functools import partial
 from typing import Any
 
 import speed_tables
+from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
 
-from twofold.claims import listing, read_results
-from twofold.cli.report import figures
+from twofold.claims import listing
+from twofold.cli.report import figures, state
 from twofold.files import read_json
 
-RECORDS = read_results(ROOT / "results" / "claims")
+RECORDS = Kept()
 
 
 def spread(value: Any) -> str:
@@ -326,8 +327,8 @@ def ledger() -> str:
         measured, twin = (
             shortened(figures(brief(entry[side]))) if entry[side] else "-" for side in ("measured", "twin")
         )
-        rows.append([f"`{entry['id']}`", entry["time"], entry["says"], verdict, measured, twin])
-    return markdown(["id", "talk", "says", "", "measured", "twin"], rows)
+        rows.append([f"`{entry['id']}`", entry["time"], entry["says"], verdict, state(entry["status"]), measured, twin])
+    return markdown(["id", "talk", "says", "", "record", "measured", "twin"], rows)
 
 
 def choices() -> str:
@@ -373,7 +374,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """The text with each of its tables made anew."""
     pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{RECORDS.footnote()}{found[3]}", text)
 
 
 def main() -> int:

@@ -1,52 +1,24 @@
 """twofold: learning with two forward passes and no backpropagation, the Forward-Forward algorithm."""
 
-from twofold.data import as_dataset
-from twofold.data import load as load_data
-from twofold.goodness import GOODNESS, Goodness
-from twofold.layers.convolution import Convolution
-from twofold.layers.dense import Dense
-from twofold.layers.fields import Fields
-from twofold.layers.local import Local
-from twofold.layers.module import LocalModule
-from twofold.layers.recurrent import RecurrentLayer
-from twofold.learning import Rule
-from twofold.methods import METHODS
-from twofold.negatives import NEGATIVES, hard_wrong_labels, random_wrong_labels
-from twofold.nets.backprop import Backprop
-from twofold.nets.feedforward import FeedForward
-from twofold.nets.net import evaluate
-from twofold.nets.recurrent import Recurrent
-from twofold.nets.unsupervised import Unsupervised
-from twofold.objectives import OBJECTIVES, Objective
-from twofold.recipes import RECIPES
-from twofold.training.run import load, train
-from twofold.training.trainer import fit
+from __future__ import annotations
 
-__all__ = [
-    "GOODNESS",
-    "METHODS",
-    "NEGATIVES",
-    "OBJECTIVES",
-    "RECIPES",
-    "Backprop",
-    "Convolution",
-    "Dense",
-    "FeedForward",
-    "Fields",
-    "Goodness",
-    "Local",
-    "LocalModule",
-    "Objective",
-    "Recurrent",
-    "RecurrentLayer",
-    "Rule",
-    "Unsupervised",
-    "as_dataset",
-    "evaluate",
-    "fit",
-    "hard_wrong_labels",
-    "load",
-    "load_data",
-    "random_wrong_labels",
-    "train",
-]
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twofold.api import *  # noqa: F403
+    from twofold.api import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import a room, or the public names, when it is asked for: the command line is there before PyTorch is."""
+        if find_spec(f"twofold.{name}"):
+            return import_module(f"twofold.{name}")
+        api = import_module("twofold.api")
+        if name in ("__all__", *api.__all__):
+            return getattr(api, name)
+        raise AttributeError(f"module 'twofold' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

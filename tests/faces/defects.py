@@ -43,4 +43,25 @@ DEFECTS = [
         "if False:",
         "test_cli_mistakes::test_a_mistake_is_told_in_one_line_and_nothing_is_written",
     ),
+    (
+        "a public argument has no range",
+        "Recurrent.neutral_top",
+        "counts(0, count=count)",
+        "pass",
+        "test_a_wrong_value_is_refused_in_one_line_that_names_the_argument",
+    ),
+    (
+        "a public method is not typed",
+        "Recurrent.read_state",
+        "@typed\n    ",
+        "",
+        "test_a_wrong_value_is_refused_in_one_line_that_names_the_argument",
+    ),
+    (
+        "images of another precision are other images",
+        "entering",
+        "return images.to(like.dtype)",
+        "return images",
+        "test_another_form_of_the_right_value_gives_the_same",
+    ),
 ]

@@ -16,6 +16,7 @@ from PIL import Image
 from command_line import PROGRAM, SMALL, answer
 from helpers import hashes
 from twofold.data import fetch
+from twofold.data.origins import IDX_FILES
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
 
@@ -44,7 +45,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("train digits --validation 100000", ["hold out 100000"]),
     ("train digits --seed 99999999999999999999999", ["--seed"]),
     ("train digits --run own.png", ["own.png"]),
-    ("train digits --run other", ["other exists and is not empty"]),
+    ("train digits --run other", ["other is not empty and no run folder"]),
     ("train digits --epochs 1 --widths 5 --no-pictures --run other --resume", ["other"]),
     ("train digits --run RUN", ["add --resume"]),
     (f"train digits {' '.join(SMALL)} --run RUN --resume --seed 7", ["seed = 0, asked for is 7"]),
@@ -95,9 +96,9 @@ def around(tmp_path: Path) -> Path:
     (tmp_path / "other" / "thesis.tex").write_text("ten years of work")
     for folder, content in (("noise", bytes(range(1, 200))), ("cut", b"\0\0\x08\x01\0\0\0\x05\1\2")):
         (tmp_path / folder / "mnist").mkdir(parents=True)
-        for name in fetch.IDX_FILES:
+        for name in IDX_FILES:
             (tmp_path / folder / "mnist" / name).write_bytes(content)
-    for name, count in zip(fetch.IDX_FILES[:3], (2, 2, 2), strict=True):
+    for name, count in zip(IDX_FILES[:3], (2, 2, 2), strict=True):
         shape = (count, 28, 28) if "images" in name else (count,)
         header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
         (tmp_path / "cut" / "mnist" / name).write_bytes(header + bytes(int(np.prod(shape))))
@@ -131,7 +132,7 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_data_that_cannot_be_downloaded_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(url: str) -> bytes:
+    def offline(url: str, limit: int) -> bytes:
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(fetch, "_get", offline)

@@ -277,7 +277,7 @@ def test_a_net_may_hold_modules_of_any_kind() -> None:
     ("make", "words"),
     [
         (lambda: FeedForward([], CLASSES), "at least one layer"),
-        (lambda: Backprop(PIXELS, (), CLASSES), "at least one layer"),
+        (lambda: Backprop(PIXELS, (), CLASSES), "widths is empty"),
         (lambda: FeedForward(dense(4, (3,), Rule()), 2, label_in="overlayed"), "did you mean 'overlay'"),
     ],
 )

@@ -62,7 +62,7 @@ MISTAKES: dict[str, tuple[tuple[Any, ...], str]] = {
     "bytes": ((255 * IMAGES, LABELS), "expected 0 to 1: rescale them"),
     "not a number": ((IMAGES * torch.nan, LABELS), "NaN or infinite pixels"),
     "nothing": ((IMAGES[:0], LABELS[:0]), "expected at least one image"),
-    "another size": ((torch.rand(8, 1, 6, 6), LABELS), "(1, 6, 6)"),
+    "another size": ((torch.rand(8, 1, 6, 6), LABELS), "(1, 1, 6, 6)"),
 }
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,14 @@ from twofold.errors import SettingError, unknown
 
 T = TypeVar("T")
 
+COMMAS = "put spaces between numbers and points into decimals, as in --widths 20 20 --rate 0.5, or "
+"""What to do about `--widths 20,20`, and about `--rate 0,5`."""
+
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """A run folder, given as a positional argument."""
+
+FROM = "from"
+"""The word for `Training.start`, which as a name is taken by Python."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Training(Where):
 
     Attributes:
         run: the run folder; by default runs/RECIPE-seedN, with a number appended if that exists.
-        resume: go on from the last checkpoint of the run folder.
+        resume: go on from the last checkpoint of the run folder; by default of the newest one of this training.
+        start: a complete run whose trained net is trained further, in a run folder and with a schedule of its own.
         with_twin: train the backprop twin too, into RUN/twin: same data, net, batch, jitter and seed, its own rate.
         offload: keep layers that are not in use on disk beside the run folder, for nets too deep for memory.
         pictures: draw the pictures at the end.
@@ -52,6 +60,7 @@ class Training(Where):
 
     run: Path | None = None
     resume: bool = False
+    start: Annotated[Path | None, tyro.conf.arg(name=FROM, metavar="RUN")] = None
     offload: bool = False
     with_twin: bool = False
     pictures: bool = True
@@ -65,12 +74,12 @@ class Eval(Where):
         run: the run folder.
         test: slow (goodness of every label), fast (one pass, softmax), settled (after settling, softmax), shortlist
             (slow among the fast test's best), both (slow and fast with equal weight), or all that the net has.
-        shortlist: number of labels that the fast test passes to the slow one.
+        shortlist: number of labels that the fast test passes to the slow one; by default 3.
     """
 
     run: RunPath = dataclasses.field(kw_only=True)
     test: str = "all"
-    shortlist: int = 3
+    shortlist: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class DataGet:
 
     Attributes:
         name: name of the data set.
-        data_dir: folder to look in first, and to download to.
+        data_dir: folder that is to have the files: what is not in it is downloaded to it.
         json: end with one JSON object on the last line.
     """
 
@@ -203,12 +212,14 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
         if not end.code:
             print(said.getvalue(), end="")
             raise
-        raise SettingError(f"{_first_paragraph(said.getvalue())}: see twofold {command} --help") from None
+        advice = COMMAS if any(re.fullmatch(r"[\d.]*,[\d.,]*", word.rpartition("=")[2]) for word in words) else ""
+        raise SettingError(f"{_first_paragraph(said.getvalue())}: {advice}see twofold {command} --help") from None
     if rest:
-        wrong = next((word for word in rest if word.startswith("--")), rest[0])
-        if not wrong.startswith("--"):
+        wrong = next((word for word in rest if word.startswith("--")), rest[0]).split("=")[0]
+        names = [f"--{name.replace('_', '-')}" for name in _field_names(parsed)]
+        if not wrong.startswith("--") or wrong in names:
             raise SettingError(f"unexpected word {wrong!r} after `twofold {command}`: see twofold {command} --help")
-        raise unknown("field", wrong.split("=")[0], [f"--{name.replace('_', '-')}" for name in _field_names(parsed)])
+        raise unknown("field", wrong, names)
     return parsed
 
 
@@ -228,5 +239,7 @@ def _field_names(parsed: Any) -> list[str]:
     names = []
     for field in dataclasses.fields(parsed):
         value = getattr(parsed, field.name)
-        names += _field_names(value) if dataclasses.is_dataclass(value) else [field.name]
+        names += (
+            _field_names(value) if dataclasses.is_dataclass(value) else [FROM if field.name == "start" else field.name]
+        )
     return names

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
-from twofold import data, machine, recipes
+from twofold import data, defaults, machine, recipes
 from twofold.cli import report
 from twofold.cli.arguments import Bench, Claims, ClaimsDraw, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
-from twofold.errors import SettingError
+from twofold.errors import Interrupted, SettingError, TwofoldError
 from twofold.nets.net import evaluate as test
 from twofold.training import run
 from twofold.training.result import Result
@@ -41,13 +44,14 @@ def train(words: Sequence[str]) -> None:
 def _train(name: str, recipe: Any, options: Training) -> None:
     from twofold.cli.progress import Bar
 
-    dataset = data.load(recipe.data, options.data_dir)
-    folder = options.run or _free_folder(f"{name}-seed{recipe.seed}", options.resume)
-    twin_name, twin = recipes.twin_of(name), None
+    twin_name, twin = recipes.twin_of(name) if options.with_twin else None, None
     if options.with_twin and twin_name is None:
         raise SettingError(f"--with-twin: the recipe {name} has no twin; leave it away")
+    if options.with_twin and options.start:
+        raise SettingError("--with-twin and --from: a twin is trained further by itself, as a recipe; leave one away")
+    dataset = data.load(recipe.data, options.data_dir)
 
-    def go(name: str, recipe: Any, folder: Path) -> Result:
+    def go(name: str, recipe: Any, folder: Path | None) -> Result:
         with Bar(name, recipe.epochs) as bar:
             return run.train(
                 recipe,
@@ -58,48 +62,50 @@ def _train(name: str, recipe: Any, options: Training) -> None:
                 precision=options.precision,
                 resume=options.resume,
                 offload=options.offload and name != twin_name,  # a twin needs all layers at once
+                start=options.start,
                 progress=bar,
             )
 
-    results = [go(name, recipe, folder)]
-    if options.with_twin and twin_name:
-        results.append(go(twin_name, recipes.as_twin(recipes.find(twin_name), recipe), folder / "twin"))
-        twin = run.load(folder / "twin", options.device)
-    print(report.comparison(results))
-    if options.pictures:
-        held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
-        print("pictures: " + ", ".join(str(path) for path in run.draw(run.load(folder, options.device), held, twin)))
+    results = [go(name, recipe, options.run)]
+    folder = Path(results[0].run)
+    try:
+        if twin_name:
+            results.append(go(twin_name, recipes.as_twin(recipes.find(twin_name), recipe), folder / "twin"))
+            twin = run.load(folder / "twin", options.device)
+        print(report.comparison(results), flush=True)
+        if options.pictures:
+            held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
+            drawn = run.draw(run.load(folder, options.device), held, twin)
+            print("pictures: " + ", ".join(str(path) for path in drawn))
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"interrupted; {name} is trained and saved in {folder}: for the rest, repeat the command with "
+            f"--run {folder} --resume"
+        ) from stop
     if options.json:
-        answer = results[0].to_json() | ({"twin": results[1].to_json()} if twin else {})
-        print(json.dumps(answer))
-
-
-def _free_folder(name: str, resume: bool) -> Path:
-    """Return ``runs/name``, or with a number appended: the first free folder or, to resume, the last used one."""
-    number, folder = 1, Path("runs") / name
-    while (following := folder if number == 1 else Path("runs") / f"{name}-{number}").exists():
-        number += 1
-        last = following
-    return last if resume and number > 1 else following
+        _print_json(results[0].to_json() | ({"twin": results[1].to_json()} if twin else {}))
 
 
 def evaluate(words: Sequence[str]) -> None:
     """Test a run."""
     options = parse(Eval, words, "eval")
-    if options.shortlist < 1:
-        raise SettingError(f"--shortlist is {options.shortlist}, expected at least 1")
     loaded = run.load(options.run, options.device, None if options.precision == "auto" else options.precision)
+    length, labels = options.shortlist, loaded.form.get("classes", math.inf)
+    if length is not None and not 1 <= length <= labels:
+        raise SettingError(f"--shortlist is {length}, expected at least 1 and at most the {labels} labels")
     dataset = run.held_out(loaded, options.data_dir)
-    tested = test(loaded.net, *dataset.test, shortlist=options.shortlist)
+    tested = test(loaded.net, *dataset.test, shortlist=length or defaults.SHORTLIST)
     if options.test not in (*tested.error, "all"):
         had = ", ".join(tested.error)
         raise SettingError(f"--test is {options.test}, but the net of {options.run} has only: {had}")
     chosen = {name: error for name, error in tested.error.items() if options.test in (name, "all")}
+    if length is not None and "shortlist" not in chosen:
+        raise SettingError(f"--shortlist is {length}, but no test with a shortlist was asked for: leave it away")
     print(report.tests(chosen, tested.metrics))
     if options.json:
         key = "validation_error" if loaded.recipe.validation else "test_error"
         facts = {key: chosen, **report.of_tests(tested.metrics, chosen), "dataset": dataset.name}
-        print(json.dumps({**facts, "official_data": dataset.official, "run": str(options.run)}))
+        _print_json({**facts, "official_data": dataset.official, "run": str(options.run)})
 
 
 def predict(words: Sequence[str]) -> None:
@@ -115,7 +121,7 @@ def predict(words: Sequence[str]) -> None:
     answer = loaded.net.explain(read_picture(options.image, tuple(loaded.form["shape"])))
     print(report.answer(answer))
     if options.json:
-        print(json.dumps(answer))
+        _print_json(answer)
 
 
 def plot(words: Sequence[str]) -> None:
@@ -126,7 +132,7 @@ def plot(words: Sequence[str]) -> None:
     drawn = [str(path) for path in run.draw(loaded, run.held_out(loaded, options.data_dir), twin)]
     print("\n".join(drawn))
     if options.json:
-        print(json.dumps({"pictures": drawn}))
+        _print_json({"pictures": drawn})
 
 
 def data_get(words: Sequence[str]) -> None:
@@ -137,7 +143,7 @@ def data_get(words: Sequence[str]) -> None:
             return
         raise SettingError("twofold data has one command: twofold data get NAME")
     options = parse(DataGet, words[1:], "data get")
-    dataset = data.load(options.name, options.data_dir)
+    dataset = data.get(options.name, options.data_dir)
     facts = {
         "dataset": dataset.name,
         "train": len(dataset.train[0]),
@@ -148,7 +154,7 @@ def data_get(words: Sequence[str]) -> None:
     }
     print("\n".join(f"{name:14} {value}" for name, value in facts.items()))
     if options.json:
-        print(json.dumps(facts))
+        _print_json(facts)
 
 
 def claims(words: Sequence[str]) -> None:
@@ -161,28 +167,33 @@ def claims(words: Sequence[str]) -> None:
         _draw_claim(parse(ClaimsDraw, words[1:], "claims draw"))
     else:
         options = parse(Claims, words, "claims")
+        if options.results != Claims.results and not options.results.is_dir():
+            raise SettingError(f"--results is {options.results}, which is no folder: leave it away, or name another")
         listing = ledger.listing(options.results / "claims")
-        print(json.dumps(listing) if options.json else report.ledger(listing))
+        _print_json(listing) if options.json else print(report.ledger(listing))
 
 
 def _run_claim(wanted: ClaimsRun) -> None:
     from twofold import claims as ledger
     from twofold.cli.progress import Bar
 
-    record = ledger.run(
-        wanted.id,
-        wanted.size,
-        runs=wanted.runs,
-        device=wanted.device,
-        precision=wanted.precision,
-        data_dir=wanted.data_dir,
-        progress=Bar,
-    )
+    if wanted.size != "full" and wanted.results != ClaimsRun.results:
+        raise SettingError("--results is for --size full, a smoke run writes no record: leave it away")
+    with _going_on_when_repeated(wanted.runs):
+        record = ledger.run(
+            wanted.id,
+            wanted.size,
+            runs=wanted.runs,
+            device=wanted.device,
+            precision=wanted.precision,
+            data_dir=wanted.data_dir,
+            progress=Bar,
+        )
     if wanted.size == "full":
         ledger.write(record, wanted.results / "claims")
     print(report.claim(record))
     if wanted.json:
-        print(json.dumps(record))
+        _print_json(record)
 
 
 def _draw_claim(wanted: ClaimsDraw) -> None:
@@ -191,20 +202,32 @@ def _draw_claim(wanted: ClaimsDraw) -> None:
 
     pictures = Path("docs/pictures")
     folder = pictures if wanted.size == "full" and pictures.is_dir() else wanted.runs
-    path = ledger.draw(
-        wanted.id,
-        wanted.size,
-        wanted.out or folder / f"{wanted.id}.png",
-        results=wanted.results / "claims",
-        runs=wanted.runs,
-        device=wanted.device,
-        precision=wanted.precision,
-        data_dir=wanted.data_dir,
-        progress=Bar,
-    )
+    with _going_on_when_repeated(wanted.runs):
+        path = ledger.draw(
+            wanted.id,
+            wanted.size,
+            wanted.out or folder / f"{wanted.id}.png",
+            results=wanted.results / "claims",
+            runs=wanted.runs,
+            device=wanted.device,
+            precision=wanted.precision,
+            data_dir=wanted.data_dir,
+            progress=Bar,
+        )
     print(path)
     if wanted.json:
-        print(json.dumps({"id": wanted.id, "size": wanted.size, "picture": str(path)}))
+        _print_json({"id": wanted.id, "size": wanted.size, "picture": str(path)})
+
+
+@contextmanager
+def _going_on_when_repeated(runs: Path) -> Iterator[None]:
+    """Say how to go on with a claim whose trainings are interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"interrupted; trainings that were saved in {runs} go on when you repeat the command"
+        ) from stop
 
 
 def bench(words: Sequence[str]) -> None:
@@ -225,11 +248,28 @@ def bench(words: Sequence[str]) -> None:
     options = parsed.options
     device = machine.choose_device(options.device)
     precision = machine.choose_precision(options.precision, device)
+    _expect_writable(options.folder)  # before minutes of work whose record could not be kept
     place = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
     record = benchmarks.run(name, parsed.benchmark, place, options.folder)
     print(f"{parsed.benchmark.table(record)}\n\nrecord: {options.folder / name}.json, picture: {name}.png")
     if options.json:
-        print(json.dumps(record))
+        _print_json(record)
+
+
+def _expect_writable(folder: Path) -> None:
+    """Raise an OSError unless files can be written into ``folder``, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    with TemporaryFile(dir=folder):
+        pass
+
+
+def _print_json(facts: Any) -> None:
+    """Print the answer for programs."""
+    try:
+        print(json.dumps(facts, allow_nan=False))
+    except ValueError as error:
+        raise TwofoldError("the answer has numbers that are not finite, which JSON cannot say: train again") from error
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -1,13 +1,17 @@
-"""The entry point of the command line: the table of commands, the help, and one-line error messages."""
+"""The entry point of the command line: the help, and how a command ends.
+
+What takes long to import is imported while a command runs, so that Ctrl-C is answered in one line from the beginning.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from contextlib import suppress
 
-from twofold.errors import TwofoldError, unknown
+from twofold.cli.output import lasting_output, remarks_as_notes, say
+from twofold.cli.signals import Stop
+from twofold.errors import SettingError, TwofoldError, unknown
 
 HELP = """\
 twofold: learning with two forward passes and no backpropagation
@@ -18,6 +22,7 @@ Train and look
   twofold train RECIPE [--field value ...]   train a net, test it, draw its pictures; all into a run folder
       --with-twin                            train the backprop twin too and print both side by side
       --resume                               go on with an interrupted run, to bitwise the same weights
+      --from RUN                             train the net of a complete run further, in a folder of its own
   twofold eval RUN --test slow|fast|...      test a trained net again
   twofold predict RUN IMAGE.png              which label each test gives to a picture of your own
   twofold plot RUN                           draw the pictures again
@@ -46,29 +51,43 @@ A first try that needs no download:  twofold train digits --with-twin
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command. The exit code is 0, 1 after an error, which is reported in one line, or 130 after Ctrl-C."""
-    words = list(sys.argv[1:] if words is None else words)
-    try:
-        if not words or words[0] in ("--help", "-h", "help"):
-            _help()
-        elif words[0] == "--version":
-            print(version("twofold"))
-        else:
-            _run(words[0], words[1:])
-    except SystemExit:  # the help of a command was printed
+    """Run a command.
+
+    Returns:
+        The exit code: 0, 1 after an error, which is reported in one line, or 128 + N after signal N (Ctrl-C: 130).
+    """
+    with Stop(last=words is None) as stop, lasting_output() as out, remarks_as_notes():
+        try:
+            with suppress(SystemExit):  # the help of a command was printed
+                _run(list(sys.argv[1:] if words is None else words))
+            out.flush()
+        except KeyboardInterrupt as interrupt:
+            stop.ignore()
+            say(str(interrupt) or "interrupted")
+            return stop.code
+        except Exception as error:
+            if stop.number is not None:  # an interrupt that became another error on its way, as within an import
+                stop.ignore()
+                say("interrupted")
+                return stop.code
+            say(f"error: {_one_line(error)}")
+            return 1
+        if out.lost:
+            say(f"error: stdout cannot be written ({out.lost}): all files of the command are, only the answer is lost")
+            return 1
         return 0
-    except TwofoldError as error:
-        print(f"twofold: error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of the output has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print(
-            "twofold: interrupted; every finished epoch is saved: repeat the command with --resume to go on",
-            file=sys.stderr,
-        )
-        return 130
-    return 0
+
+
+def _one_line(error: Exception) -> str:
+    """Say what was wrong about the input; a bug of ours is raised again, for its traceback."""
+    match error:
+        case TwofoldError():
+            return str(error)
+        case OSError(filename=str() | bytes() as path):
+            return f"{path!s}: {error.strerror or error}; check the path and its permissions"
+        case OSError() | UnicodeError():
+            return str(error)
+    raise error
 
 
 def _help() -> None:
@@ -79,9 +98,32 @@ def _help() -> None:
     print(HELP.format(recipes=report.recipes(), datasets=", ".join(DATASETS), benchmarks=", ".join(BENCHMARKS)))
 
 
-def _run(command: str, words: Sequence[str]) -> None:
-    from twofold.cli.commands import COMMANDS
+def _run(words: Sequence[str]) -> None:
+    if not words or words[0] in ("--help", "-h", "help"):
+        _help()
+    elif words[0] == "--version":
+        from importlib.metadata import version
 
-    if command not in COMMANDS:
-        raise unknown("command", command, COMMANDS)
-    COMMANDS[command](words)
+        print(version("twofold"))
+    else:
+        _expect_values(words)
+        from twofold.cli.commands import COMMANDS
+        from twofold.machine import limit_threads
+
+        command, *words = words
+        if command not in COMMANDS:
+            raise unknown("command", command, COMMANDS)
+        limit_threads()
+        COMMANDS[command](words)
+
+
+def _expect_values(words: Sequence[str]) -> None:
+    """Raise if a word is empty, which as a path would be the current folder, or is no word of a shell."""
+    for before, word in zip(("", *words), words, strict=False):
+        option, equals, value = word.partition("=")
+        if not word.startswith("--"):
+            option, equals, value = before if before.startswith("--") else "a word", "=", word
+        if equals and not value:
+            raise SettingError(f"{option} is empty: give it a value, or leave it away")
+        if "\0" in word:
+            raise SettingError(f"{option} has a zero byte, which no path and no name has: leave it away")

@@ -11,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults, machine
+from twofold.bounds import counts
+from twofold.checks import typed
+from twofold.errors import unknown
+from twofold.nets.door import on_device
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,20 @@ class Net(nn.Module, ABC):
         """The layers, from the input upwards, as a list."""
         return list(self.layers)
 
+    @typed
     def set_precision(self, precision: str) -> None:
-        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32."""
+        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32.
+
+        Raises:
+            SettingError: there is no such precision.
+        """
+        if precision not in machine.PRECISIONS[1:]:
+            raise unknown("precision", precision, machine.PRECISIONS[1:])
         for layer in self.stack:
             layer.compute = machine.compute_type(precision)
 
 
+@typed
 def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
     """Test a net.
 
@@ -83,5 +95,9 @@ def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Ev
         net: the net.
         data: images ``(cases, ...)`` and labels ``(cases,)``, or whatever the net was trained on, on any device.
         shortlist: labels that the fast test hands to the slow one, where the net has these tests.
+
+    Raises:
+        DataError: data that the net was not built for.
     """
-    return net.evaluate(*(part.to(net.device) for part in data), shortlist=shortlist)
+    counts(shortlist=shortlist)
+    return net.evaluate(*(on_device("data", part, net.device) for part in data), shortlist=shortlist)

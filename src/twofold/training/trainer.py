@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.checks import looked_at, typed
 from twofold.errors import SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
+from twofold.nets.door import on_device
 from twofold.nets.net import Net
 
 CHECK_EVERY = 50
@@ -71,7 +73,8 @@ class Trainer:
         start = time.perf_counter()
         for drawn in method.sampler.epoch(recipe.batch):
             batch = method.batch(drawn.cases, drawn.weight)
-            difficulty = method.step(batch, (number + drawn.done) / recipe.epochs)
+            with looked_at():
+                difficulty = method.step(batch, (number + drawn.done) / recipe.epochs)
             method.sampler.learned(drawn.cases, difficulty)
             method.batches_seen += 1
             if method.batches_seen % CHECK_EVERY == 0:
@@ -83,6 +86,7 @@ class Trainer:
         return time.perf_counter() - start
 
 
+@typed
 def fit(
     net: Net,
     *data: Tensor,
@@ -116,8 +120,9 @@ def fit(
     if net.method not in METHODS:
         raise unknown("method", net.method, METHODS)
     method = METHODS[net.method]
+    here = tuple(on_device("data", part, part.device) for part in data)
     recipe = method.default_recipe(net, {**settings, "epochs": epochs, "batch": batch, "seed": seed})
-    return Trainer(net, recipe, method.check_data(net, data)).epochs(progress)
+    return Trainer(net, recipe, method.check_data(net, here)).epochs(progress)
 
 
 def synchronize(device: torch.device) -> None:
