@@ -39,7 +39,7 @@ from torture_processes import RIVALS, TRAININGS, Reference, Tally, reference
 from twofold import machine
 from twofold.benchmarks.report import format_table
 from twofold.cli import commands  # noqa: F401
-from twofold.files import write_json
+from twofold.files import write_signed
 from twofold.plots import panels  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,7 +148,7 @@ def main() -> int:
         "environment": machine.describe(torch.device("cpu")),
     }
     if not options.only:
-        write_json(options.json, record)
+        write_signed(options.json, record)
     return 0 if holds else 1
 
 
