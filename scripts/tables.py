@@ -15,6 +15,7 @@ from typing import Any
 import speed_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
+from reliability_table import reliability
 
 from twofold.claims import listing
 from twofold.cli.report import figures, state
@@ -367,6 +368,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
+    "reliability": reliability,
     **speed_tables.TABLES,
 }
 

@@ -351,4 +351,18 @@ DEFECTS = [
         '"rb"',
         "test_only_what_is_open_for_writing_is_flushed",
     ),
+    (
+        "layers at rest of a killed training block its folder",
+        "RunFolder.free",
+        "self.at_rest.name, ",
+        "",
+        "test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_its_folder",
+    ),
+    (
+        "a half-written file of a killed training blocks its folder",
+        "RunFolder.free",
+        ', *(path.name for path in self.path.glob(f".*{UNFINISHED}"))',
+        "",
+        "test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_its_folder",
+    ),
 ]

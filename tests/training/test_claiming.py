@@ -155,6 +155,19 @@ def test_what_killed_trainings_have_left_unfinished_is_removed(
     }
 
 
+@pytest.mark.parametrize("left", [".config.json.0badcafe.part", "at-rest/layer-1.bin", ".lock"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_its_folder(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, left: str, resume: bool
+) -> None:
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_bytes(b"killed")
+    train(recipe, tmp_path, tiny, resume=resume)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("config.json", "metrics.jsonl", "weights.safetensors", "result.json")
+    }
+
+
 def test_where_locks_do_not_exist_a_training_goes_on_as_before(
     tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

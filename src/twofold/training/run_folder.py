@@ -76,7 +76,8 @@ class RunFolder:
         """Whether a training may begin here: there is nothing, or only a start that never got to a checkpoint."""
         if not self.path.is_dir():
             return not self.path.exists()
-        left = {path.name for path in self.path.iterdir() if not path.match(f".*{UNFINISHED}")} - {".lock"}
+        killed = {".lock", self.at_rest.name, *(path.name for path in self.path.glob(f".*{UNFINISHED}"))}
+        left = {path.name for path in self.path.iterdir()} - killed
         return not left or ("config.json" in left and not self.complete and not self.checkpoint.exists())
 
     # ---- claiming ----------------------------------------------------------------------------------------------
