@@ -114,7 +114,8 @@ def _shown(value: Any) -> str:
     """A value in a few words, on one line."""
     if isinstance(value, Tensor | np.ndarray):
         where = f" on {value.device}" if isinstance(value, Tensor) else ""
-        return f"numbers of the type {value.dtype} and the shape {tuple(value.shape)}{where}"
+        sparse = "sparse " if isinstance(value, Tensor) and value.layout != torch.strided else ""
+        return f"{sparse}numbers of the type {value.dtype} and the shape {tuple(value.shape)}{where}"
     if value is None or not isinstance(value, str | int | float | list | tuple | dict):
         return "None" if value is None else f"of the type {type(value).__name__}"
     return f"{' '.join(reprlib.repr(value).split())} ({type(value).__name__})"
