@@ -13,13 +13,15 @@ from functools import partial
 from typing import Any
 
 import speed_tables
+from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
+from reliability_table import reliability
 
-from twofold.claims import listing, read_results
-from twofold.cli.report import figures
+from twofold.claims import listing
+from twofold.cli.report import figures, state
 from twofold.files import read_json
 
-RECORDS = read_results(ROOT / "results" / "claims")
+RECORDS = Kept()
 
 
 def spread(value: Any) -> str:
@@ -326,8 +328,8 @@ def ledger() -> str:
         measured, twin = (
             shortened(figures(brief(entry[side]))) if entry[side] else "-" for side in ("measured", "twin")
         )
-        rows.append([f"`{entry['id']}`", entry["time"], entry["says"], verdict, measured, twin])
-    return markdown(["id", "talk", "says", "", "measured", "twin"], rows)
+        rows.append([f"`{entry['id']}`", entry["time"], entry["says"], verdict, state(entry["status"]), measured, twin])
+    return markdown(["id", "talk", "says", "", "record", "measured", "twin"], rows)
 
 
 def choices() -> str:
@@ -366,6 +368,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
+    "reliability": reliability,
     **speed_tables.TABLES,
 }
 
@@ -373,7 +376,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """The text with each of its tables made anew."""
     pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{RECORDS.footnote()}{found[3]}", text)
 
 
 def main() -> int:

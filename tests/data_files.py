@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twofold.data import fetch
+from twofold.data.origins import CIFAR10_FILES, IDX_FILES
 from twofold.errors import TwofoldError
 
 
@@ -34,7 +34,7 @@ def random_idx(seed: int = 0, side: int = 28) -> dict[str, bytes]:
     for cases in (6, 4):
         contents.append(idx_bytes(rng.integers(0, 256, (cases, side, side), dtype=np.uint8)))
         contents.append(idx_bytes(rng.integers(0, 10, cases, dtype=np.uint8)))
-    return dict(zip(fetch.IDX_FILES, contents, strict=True))
+    return dict(zip(IDX_FILES, contents, strict=True))
 
 
 def write(folder: Path, contents: dict[str, bytes]) -> Path:
@@ -52,7 +52,15 @@ def cifar_contents(cases: int = 2) -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     records = rng.integers(0, 256, (6, cases, 3073), dtype=np.uint8)
     records[..., 0] %= 10
-    return {file: record.tobytes() for file, record in zip(fetch.CIFAR10_FILES, records, strict=True)}
+    return {file: record.tobytes() for file, record in zip(CIFAR10_FILES, records, strict=True)}
+
+
+def contents_of(name: str) -> dict[str, bytes]:
+    """Small well-formed files of the data set ``name``."""
+    return cifar_contents() if name == "cifar10" else random_idx()
 
 
 GOOD = idx_bytes(np.arange(30, dtype=np.uint8).reshape(2, 3, 5))
+
+FAKE = pytest.mark.filterwarnings("ignore:the data are not the official ones:twofold.errors.Remark")
+"""For tests whose data are not the official ones, and that are about something else."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from twofold.errors import RunError
@@ -17,6 +17,12 @@ from twofold.files import check_signature, replacing, sign
 
 FORMAT = 2
 """Of the files that are written here. Those of the first format say no format, and have no digest."""
+
+TYPES = {
+    **{torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16"},
+    **{torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"},
+}
+"""What safetensors calls the types of tensors, in the order in which they stand in a file."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -28,10 +34,25 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     said = sign({"format": FORMAT, **facts}, before=_digest(plain))
     with replacing(path) as temporary:
-        try:
-            save_file(plain, temporary, {"twofold": said})
-        except SafetensorError as error:  # the disk is full
-            raise OSError(" ".join(str(error).split())) from error
+        _save(plain, said, temporary)
+
+
+def _save(tensors: Mapping[str, Tensor], said: str, path: Path) -> None:
+    """Write the format of safetensors, byte by byte as its own writer does. That one may make files that only their
+    owner can read, whatever the umask, and when it is killed leaves one behind under a name of its own."""
+    order = list(TYPES.values())
+    entries = sorted(tensors.items(), key=lambda each: (order.index(TYPES[each[1].dtype]), each[0]))
+    header: dict[str, Any] = {"__metadata__": {"twofold": said}}
+    end = 0
+    for name, tensor in entries:
+        start, end = end, end + tensor.nbytes
+        header[name] = {"dtype": TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, tensor in entries:
+            file.write(_bytes(tensor))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -70,8 +91,13 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview[int]:
+    """What a tensor on the CPU holds, without a copy where it is contiguous."""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:

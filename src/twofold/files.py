@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,11 +43,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what writers that were killed have left unfinished in ``folder``; nobody else may be writing there."""
+def sweep(folder: Path, age: float = 0.0) -> None:
+    """Remove what writers that were killed have left unfinished in ``folder``.
+
+    Nobody else may be writing there; or, where somebody may, not for so long as ``age``, in seconds.
+    """
     for left in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):
-            left.unlink()
+            if not age or time.time() - left.stat().st_mtime > age:
+                left.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

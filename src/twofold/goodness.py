@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from twofold.checks import BY_NAME, check_fields
+
 
 @dataclass(frozen=True)
 class Goodness:
@@ -28,6 +30,9 @@ class Goodness:
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
     threshold: Callable[[int], float]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def accumulate_dtype(tensor: Tensor) -> torch.dtype:
@@ -98,3 +103,4 @@ GOODNESS = {
     "sum_of_activities": sum_of_activities,
     "minus_sum_of_squares": minus_sum_of_squares,
 }
+BY_NAME[Goodness] = GOODNESS

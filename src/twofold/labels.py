@@ -11,7 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.errors import SettingError
+from twofold.checks import looking
+from twofold.checks.bounds import shaped
+from twofold.errors import DataError, SettingError
 
 
 def one_hot(labels: Tensor, classes: int, strength: float) -> Tensor:
@@ -65,6 +67,35 @@ def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
             f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"
         )
     return pixels + classes if label_in == "prepend" else pixels
+
+
+def checked_labels(name: str, labels: Tensor, classes: int, *shape: int | str, on: torch.device) -> Tensor:
+    """Return labels of any whole type as they are used, int64.
+
+    Args:
+        name: the argument.
+        labels: its value.
+        classes: number of labels.
+        shape: see `bounds.shaped`.
+        on: the device on which they have to lie.
+
+    Raises:
+        DataError: another shape or device, no whole numbers, or one outside 0 to ``classes - 1``.
+    """
+    if not looking():
+        return labels
+    shaped(name, labels, *shape, on=on)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise DataError(f"{name}: the type is {labels.dtype}, expected whole numbers: use .long()")
+    labels = labels.to(torch.int64)
+    if labels.numel():
+        low, high = (int(each) for each in labels.aminmax())
+        if low < 0 or high >= classes:
+            raise DataError(
+                f"{name} go from {low} to {high}, expected 0 to {classes - 1}: number the classes from 0, or build the "
+                "net for more of them"
+            )
+    return labels
 
 
 LABEL_TO = {"top": "the last hidden layer", "all": "every hidden layer"}

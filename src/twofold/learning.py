@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.checks import check_fields, typed
+from twofold.checks.bounds import counts, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
 from twofold.normalize import normalize
@@ -56,6 +58,10 @@ class Rule:
             tolerance, and then with the strength of the tolerance: the same on average, and after the first epochs a
             small part of the work. 0 takes all as they are.
         normalize: what is done to an activity before it is passed on.
+
+    Raises:
+        ArgumentError: a field is of the wrong type.
+        SettingError: a number outside its range.
     """
 
     goodness: Goodness = sum_of_squares
@@ -68,8 +74,16 @@ class Rule:
     tolerance: float = 0.0
     normalize: Callable[[Tensor], Tensor] = normalize
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        positive(temperature=self.temperature)
+        share(smoothing=self.smoothing, tolerance=self.tolerance)
+        not_negative(decay=self.decay, peer=self.peer, floor=self.floor)
+
+    @typed
     def temperature_for(self, units: int) -> float:
         """The temperature of a layer of so many units."""
+        counts(units=units)
         if self.temperature is not None:
             return self.temperature
         return defaults.TEMPERATURE * abs(self.goodness.threshold(units)) / math.sqrt(units)

@@ -13,16 +13,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.errors import SettingError
+from twofold.checks import BY_NAME, convert, looking, typed
+from twofold.checks.bounds import counts, floating, not_negative
+from twofold.errors import DataError
+from twofold.labels import checked_labels
 
 
+@typed
 def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw uniformly from the wrong labels; of the logits ``(batch, classes)`` only the number of classes is used."""
+    labels = _checked(labels, logits)
     classes = logits.shape[1]
     offset = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)
     return (labels + offset) % classes
 
 
+@typed
 def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw from softmax(logits) with the true label excluded: the net's own likeliest mistakes (talk 14:05).
 
@@ -33,9 +39,18 @@ def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator
         labels: ``(batch,)`` true labels.
         logits: those of the fast test, ``(batch, classes)``.
     """
+    labels = _checked(labels, logits)
     uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
     return (logits.float() + gumbel).scatter(1, labels[:, None], -torch.inf).argmax(1)
+
+
+def _checked(labels: Tensor, logits: Tensor) -> Tensor:
+    if not looking():
+        return labels
+    floating("logits", logits, "batch", "classes")
+    counts(2, classes=logits.shape[1])
+    return checked_labels("labels", labels, logits.shape[1], len(logits), on=logits.device)
 
 
 Negatives = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]
@@ -45,6 +60,28 @@ NEGATIVES: dict[str, Negatives] = {
     "hard": hard_wrong_labels,
     "random": random_wrong_labels,
 }
+BY_NAME[Negatives] = NEGATIVES
+
+
+def draw_wrong_labels(
+    negatives: Negatives, labels: Tensor, logits: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Draw from a source of wrong labels, and look at what a source of the user's own gives.
+
+    Raises:
+        ArgumentError: it gives no tensor.
+        DataError: it gives no labels, not as many, or some that are true.
+    """
+    wrong = negatives(labels, logits, generator)
+    if any(negatives is each for each in NEGATIVES.values()):
+        return wrong
+    name = "the labels that negatives gives"
+    wrong = checked_labels(name, convert(name, wrong, Tensor), logits.shape[1], len(labels), on=labels.device)
+    if true := int((wrong == labels).sum()):
+        raise DataError(
+            f"negatives gives the true label for {true} of {len(labels)} images: a wrong label has to be another one"
+        )
+    return wrong
 
 
 def masks(count: int, height: int, width: int, blurs: int, generator: torch.Generator) -> Tensor:
@@ -62,8 +99,7 @@ def masks(count: int, height: int, width: int, blurs: int, generator: torch.Gene
     Raises:
         SettingError: a negative number of blurs.
     """
-    if blurs < 0:
-        raise SettingError(f"blurs is {blurs}, expected 0 or more")
+    not_negative(blurs=blurs)
     device = generator.device
     bits = torch.randint(2, (count, 1, height, width), generator=generator, device=device).float()
     blurred = _blur(height, blurs, device) @ bits @ _blur(width, blurs, device).T

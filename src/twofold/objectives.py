@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu, softplus
 
+from twofold.checks import BY_NAME, check_fields
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -32,6 +34,9 @@ class Objective:
     loss: Callable[[Tensor, Tensor, float], Tensor]
     signal: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
     paired: bool
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def _logistic_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -77,3 +82,4 @@ swish_symba = Objective(_swish_symba_loss, _swish_symba_signal, paired=True)
 """loss = T d σ(d), d = (x⁻ - x⁺)/T: like symba, but pairs that are far apart are drawn together a little."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}
+BY_NAME[Objective] = OBJECTIVES

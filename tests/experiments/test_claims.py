@@ -27,8 +27,11 @@ from twofold.claims.plots.regime import regimes
 from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load
 from twofold.errors import RunError, SettingError
+from twofold.files import read_json
 from twofold.methods import build
 from twofold.nets.feedforward import FeedForward
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TALK = [
     "layer", "goodness", "norm", "label-in", "irrelevant", "fast-test", "slow-test", "shortlist", "mnist",
@@ -178,13 +181,9 @@ def test_a_map_of_regimes_is_drawn_from_the_record_of_its_size_and_trains_nothin
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = {"10 images a class": {"60 units": {"mean": 3.0, "std": 0.1}}}
-    record = {
-        "id": "regime",
-        "size": "full",
-        "measured": {"slow error %": errors},
-        "twin": {"fast error %": errors},
-    }
-    claims.write(record, tmp_path)
+    kept = read_json(ROOT / "results" / "claims" / "regime.json")
+    sides = {"measured": {"slow error %": errors}, "twin": {"fast error %": errors}}
+    claims.write({**kept, "size": "full", **sides}, tmp_path)
     expected = regimes(errors, errors, tmp_path / "expected.png")
     monkeypatch.setattr(lab, "train", lambda *_, **__: pytest.fail("a net was trained"))
     path = claims.draw("regime", "full", tmp_path / "drawn.png", runs=tmp_path / "runs", results=tmp_path)

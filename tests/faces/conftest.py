@@ -28,7 +28,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TWOFOLD_DATA", str(tmp_path / "no-data"))
     monkeypatch.setattr(fetch.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "no-cache"))
-    monkeypatch.setattr(fetch, "_get", lambda url: pytest.fail(f"a test asked for {url}"))
+    monkeypatch.setattr(fetch, "_get", lambda url, limit: pytest.fail(f"a test asked for {url}"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ DEFECTS = [
         "the length of the shortlist does not arrive",
         "cli.commands:evaluate",
         "shortlist=length or defaults.SHORTLIST",
-        "shortlist=3",
+        "shortlist=defaults.SHORTLIST",
         "test_a_longer_shortlist_is_what_was_asked_for",
     ),
     (
@@ -84,5 +84,26 @@ DEFECTS = [
         "if image.size != (width, height):",
         "image.load()\n        if image.size != (width, height):",
         "test_a_file_that_is_no_fitting_picture_is_refused_before_it_takes_memory",
+    ),
+    (
+        "a public argument has no range",
+        "Recurrent.neutral_top",
+        "counts(0, count=count)",
+        "pass",
+        "test_a_wrong_value_is_refused_in_one_line_that_names_the_argument",
+    ),
+    (
+        "a public method is not typed",
+        "Recurrent.read_state",
+        "@typed\n    ",
+        "",
+        "test_a_wrong_value_is_refused_in_one_line_that_names_the_argument",
+    ),
+    (
+        "images of another precision are other images",
+        "entering",
+        "return images.to(like.dtype)",
+        "return images",
+        "test_another_form_of_the_right_value_gives_the_same",
     ),
 ]

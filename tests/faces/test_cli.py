@@ -22,6 +22,8 @@ from twofold.data import Dataset
 from twofold.recipes import RECIPES
 from twofold.training import run
 
+ROOT = Path(__file__).resolve().parents[2]
+
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
 
 
@@ -133,7 +135,8 @@ def test_a_picture_of_a_claim_goes_where_the_pictures_are_and_a_small_one_never_
     for results, size in (("results", "full"), ("small", "smoke")):
         folder = tmp_path / results / "claims"
         folder.mkdir(parents=True)
-        (folder / "regime.json").write_text(json.dumps({"id": "regime", "size": size, **sides}))
+        kept = json.loads((ROOT / "results" / "claims" / "regime.json").read_text(encoding="utf-8"))
+        (folder / "regime.json").write_text(json.dumps({**kept, "size": size, **sides}))
     draw = ["claims", "draw", "regime"]
     assert facts([*draw, "--size", "full"]) == {"id": "regime", "size": "full", "picture": "runs/claims/regime.png"}
     (tmp_path / "docs" / "pictures").mkdir(parents=True)

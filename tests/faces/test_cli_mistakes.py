@@ -17,6 +17,7 @@ from command_line import PROGRAM, SMALL, answer
 from helpers import hashes
 from twofold.cli.commands import COMMANDS
 from twofold.data import fetch
+from twofold.data.origins import IDX_FILES
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
 
@@ -114,9 +115,9 @@ def around(tmp_path: Path) -> Path:
     (tmp_path / "other" / "thesis.tex").write_text("ten years of work")
     for folder, content in (("noise", bytes(range(1, 200))), ("cut", b"\0\0\x08\x01\0\0\0\x05\1\2")):
         (tmp_path / folder / "mnist").mkdir(parents=True)
-        for name in fetch.IDX_FILES:
+        for name in IDX_FILES:
             (tmp_path / folder / "mnist" / name).write_bytes(content)
-    for name, count in zip(fetch.IDX_FILES[:3], (2, 2, 2), strict=True):
+    for name, count in zip(IDX_FILES[:3], (2, 2, 2), strict=True):
         shape = (count, 28, 28) if "images" in name else (count,)
         header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
         (tmp_path / "cut" / "mnist" / name).write_bytes(header + bytes(int(np.prod(shape))))
@@ -169,7 +170,7 @@ BAD = {
 def test_a_path_that_cannot_be_is_told_in_one_line(
     words: str, bad: str, around: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "_get", lambda url: b"")
+    monkeypatch.setattr(fetch, "_get", lambda url, limit: b"")
     if "--data-dir" in words and bad == "below a file":
         pytest.skip("data that are not there are looked for elsewhere")
     before = hashes(around), hashes(folder)
@@ -211,7 +212,7 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_data_that_cannot_be_downloaded_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(url: str) -> bytes:
+    def offline(url: str, limit: int) -> bytes:
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(fetch, "_get", offline)

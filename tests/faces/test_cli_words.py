@@ -134,7 +134,7 @@ def _nothing_long_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     def begin(*given: Any, **named: Any) -> None:
         raise RunError("now it would begin")
 
-    def offline(url: str) -> bytes:
+    def offline(url: str, limit: int) -> bytes:
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(run, "_train", begin)

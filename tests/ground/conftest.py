@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from twofold.data import fetch
+from twofold.data.origins import ORIGINS
 
 
 @pytest.fixture
@@ -16,6 +17,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setattr(fetch.platformdirs, "user_cache_dir", lambda _: str(folder))
     monkeypatch.delenv("TWOFOLD_DATA", raising=False)
-    closed = {name: replace(origin, mirrors=("http://127.0.0.1:9/",)) for name, origin in fetch.ORIGINS.items()}
-    monkeypatch.setattr(fetch, "ORIGINS", closed)
+    for name, origin in ORIGINS.items():
+        monkeypatch.setitem(ORIGINS, name, replace(origin, mirrors=("http://127.0.0.1:9/",)))
     return folder

@@ -5,7 +5,6 @@ Were one of these to fail, a paper would report figures on other images, other l
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
@@ -16,24 +15,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_files import idx_bytes, random_idx, refusal, write
-from twofold.data import Dataset, as_dataset, fetch, jitter, load
+from data_files import FAKE, digest, idx_bytes, random_idx, refusal, write
+from twofold.data import Dataset, jitter, load
+from twofold.data.origins import IDX_FILES, ORIGINS
 from twofold.errors import DataError, SettingError
 
-pytestmark = pytest.mark.usefixtures("cache")
-
-
-def tiny(**changes: object) -> Dataset:
-    parts: dict[str, object] = {
-        "name": "tiny",
-        "train_images": torch.linspace(0, 1, 5 * 2 * 3 * 4).view(5, 2, 3, 4),
-        "train_labels": torch.tensor([0, 1, 2, 0, 1]),
-        "test_images": torch.full((2, 2, 3, 4), 0.5),
-        "test_labels": torch.tensor([2, 0]),
-        "classes": 3,
-        "official": False,
-    }
-    return Dataset(**(parts | changes))  # type: ignore[arg-type]
+pytestmark = [pytest.mark.usefixtures("cache"), FAKE]
 
 
 # Oracle: what was published ------------------------------------------------------------------------------------------
@@ -63,9 +50,9 @@ def test_mnist_is_the_published_one(mnist: Dataset) -> None:
 def test_one_changed_pixel_makes_mnist_unofficial_but_it_is_loaded(mnist: Dataset, tmp_path: Path) -> None:
     pixels = (mnist.test_images * 255).round().to(torch.uint8)[:, 0].numpy()
     contents = random_idx()
-    names = fetch.IDX_FILES
+    names = IDX_FILES
     published = idx_bytes(pixels)
-    assert fetch.is_official(fetch.ORIGINS["mnist"], names[2], b"", published)
+    assert ORIGINS["mnist"].digests[names[2]] == digest("sha256", published)
     pixels[77, 14, 14] ^= 1
     contents[names[2]] = idx_bytes(pixels)
     contents[names[3]] = idx_bytes(mnist.test_labels.to(torch.uint8).numpy())
@@ -142,107 +129,6 @@ def test_jitter_repeats_with_the_seed_and_reach_zero_changes_and_draws_nothing()
     generator = torch.Generator().manual_seed(7)
     assert jitter(images, 0, generator) is images
     assert torch.equal(jitter(images, 2, generator), once)
-
-
-# Oracle: the documented contract of a data set -----------------------------------------------------------------------
-
-
-def test_holding_out_takes_the_last_training_images_and_leaves_the_test_images_out() -> None:
-    data = tiny(official=True)
-    held = data.hold_out(2)
-    assert torch.equal(held.train_images, data.train_images[:3])
-    assert torch.equal(held.train_labels, data.train_labels[:3])
-    assert torch.equal(held.test_images, data.train_images[3:])
-    assert torch.equal(held.test_labels, data.train_labels[3:])
-    assert (held.name, held.official, held.classes) == ("tiny", True, 3)
-
-
-@pytest.mark.parametrize("count", [0, -1, 5])
-def test_holding_out_nothing_or_everything_is_refused(count: int) -> None:
-    assert "from 1 to 4" in refusal(SettingError, lambda: tiny().hold_out(count))
-
-
-def test_the_fingerprint_changes_with_every_part_and_only_with_the_content() -> None:
-    data = tiny()
-    assert data.fingerprint == tiny(name="other", official=True).fingerprint == data.to("cpu").fingerprint
-    others = [
-        tiny(train_images=data.train_images.flip(0)),
-        tiny(train_labels=data.train_labels.flip(0)),
-        tiny(test_images=data.test_images * 0.5),
-        tiny(test_labels=data.test_labels.flip(0)),
-        tiny(train_images=data.train_images.view(5, 2, 4, 3), test_images=data.test_images.view(2, 2, 4, 3)),
-    ]
-    assert len({data.fingerprint, *(other.fingerprint for other in others)}) == 6
-
-
-def test_shape_and_pixels_are_those_of_one_image_and_memory_is_contiguous() -> None:
-    last = tiny().train_images.permute(0, 2, 3, 1)
-    data = tiny(train_images=last, test_images=torch.zeros(2, 3, 4, 2))
-    assert data.shape == (3, 4, 2)
-    assert data.pixels == 24
-    assert data.train_images.is_contiguous()
-    assert torch.equal(data.train_images, last)
-
-
-@pytest.mark.parametrize(("shape", "expected"), [((4,), (1, 1, 4)), ((2, 3), (1, 2, 3)), ((3, 2, 2), (3, 2, 2))])
-def test_arrays_of_every_documented_shape_become_images(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    images = np.random.default_rng(0).random((6, *shape))
-    labels = np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)
-    images.flags.writeable = False
-    data = as_dataset("own", images, labels, torch.from_numpy(images[:2].copy()), labels[:2], classes=3)
-    assert data.shape == expected
-    assert not data.official
-    np.testing.assert_array_equal(data.train_images.numpy().reshape(images.shape), images.astype(np.float32))
-    assert data.train_labels.tolist() == labels.tolist()
-
-
-def poisoned(value: float) -> torch.Tensor:
-    images = torch.zeros(5, 2, 3, 4)
-    images[[2, 4], 1, 0, 0] = value
-    return images
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"train_images": torch.zeros(5, 24)}, ["train", "(5, 24)", "(cases, channels, height, width)"]),
-        ({"train_labels": torch.zeros(5, 1).long()}, ["train", "(5, 1)", "(cases,)"]),
-        ({"train_labels": torch.zeros(4).long()}, ["train", "5 images", "4 labels"]),
-        ({"test_images": torch.zeros(0, 2, 3, 4), "test_labels": torch.zeros(0).long()}, ["test", "(0, 2, 3, 4)"]),
-        ({"test_images": torch.zeros(2, 2, 4, 4)}, ["(2, 3, 4)", "(2, 4, 4)"]),
-        ({"train_images": torch.zeros(5, 2, 3, 4).double()}, ["train", "float64", "float32"]),
-        ({"test_labels": torch.zeros(2)}, ["test", "float32", "int64"]),
-        ({"train_images": poisoned(math.nan)}, ["train", "2 of 5", "image 2"]),
-        ({"train_images": poisoned(-math.inf)}, ["train", "2 of 5", "image 2"]),
-        ({"train_images": poisoned(255)}, ["train", "0 to 255", "divide", "255"]),
-        ({"train_images": poisoned(-0.5)}, ["train", "-0.5 to 0"]),
-        ({"train_labels": torch.tensor([0, 1, 3, 7, 0])}, ["train", "label 3", "image 2", "0 to 2"]),
-        ({"test_labels": torch.tensor([0, -1])}, ["test", "label -1", "image 1"]),
-        ({"classes": 1}, ["classes is 1"]),
-    ],
-)
-def test_what_is_no_data_set_is_refused_in_one_line(changes: dict[str, object], words: list[str]) -> None:
-    message = refusal(DataError, lambda: tiny(**changes))
-    for word in ["'tiny'", *words]:
-        assert word in message
-
-
-@pytest.mark.parametrize(
-    ("images", "labels", "words"),
-    [
-        (np.full((2, 4), 255, np.uint8), [0, 1], ["0 to 1", "divide"]),
-        (np.zeros((2, 4)), [0.0, 1.0], ["train labels", "float64", "whole numbers"]),
-        ([[1.0], [1.0, 2.0]], [0, 1], ["train images", "one tensor"]),
-        (np.zeros((2, 4), complex), [0, 1], ["complex"]),
-        (np.array([["a"], ["b"]]), [0, 1], ["train images", "one tensor"]),
-    ],
-)
-def test_own_arrays_that_cannot_be_meant_are_refused_in_one_line(
-    images: object, labels: object, words: list[str]
-) -> None:
-    message = refusal(DataError, lambda: as_dataset("own", images, labels, np.zeros((1, 4)), [0], classes=2))
-    for word in ["'own'", *words]:
-        assert word in message
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -170,8 +170,8 @@ DEFECTS = [
     (
         "nobody looks at the end of an epoch",
         "Trainer.epoch",
-        "        method.check()\n        synchronize",
-        "        synchronize",
+        "        method.check()\n        method.require_finite()\n",
+        "",
         "test_numbers_that_are_not_finite_stop_the_training_and_name_the_layer",
     ),
     (
@@ -197,9 +197,9 @@ DEFECTS = [
     ),
     (
         "a run folder takes all data for images",
-        "training.run:_train",
-        "**data.form, ",
-        '"shape": data.form.get("shape"), "classes": data.form.get("classes"), ',
+        "training.run:train",
+        "form=data.form,",
+        'form={"shape": data.form.get("shape"), "classes": data.form.get("classes")},',
         "test_it_trains_is_reported_and_leaves_a_run_folder_like_any_other",
     ),
     (

@@ -201,19 +201,19 @@ def asked(**options: Any) -> Callable[[], object]:
 
 
 REFUSED: dict[str, tuple[Callable[[], object], type[TwofoldError], str]] = {
-    "frames with more pixels": (video_of((4, 25), (4, 26)), DataError, "frame 2 of the video has the shape (4, 26)"),
-    "frames with more cases": (video_of((4, 25), (8, 25)), DataError, "frame 2 of the video has the shape (8, 25)"),
-    "frames with fewer cases": (video_of((4, 25), (3, 25)), DataError, "frame 2 of the video has the shape (3, 25)"),
-    "frames with half the cases": (video_of((4, 25), (2, 25)), DataError, "frame 2 of the video has the shape (2, 25)"),
-    "frames without cases": (video_of((4, 25), (0, 25)), DataError, "frame 2 of the video has the shape (0, 25)"),
-    "frames as pictures": (video_of((4, 5, 5)), DataError, "frame 1 of the video has the shape (4, 5, 5)"),
+    "frames with more pixels": (video_of((4, 25), (4, 26)), DataError, "frame 2 of the video: the shape is (4, 26)"),
+    "frames with more cases": (video_of((4, 25), (8, 25)), DataError, "frame 2 of the video: the shape is (8, 25)"),
+    "frames with fewer cases": (video_of((4, 25), (3, 25)), DataError, "frame 2 of the video: the shape is (3, 25)"),
+    "frames with half the cases": (video_of((4, 25), (2, 25)), DataError, "frame 2 of the video: the shape is (2, 25)"),
+    "frames without cases": (video_of((4, 25), (0, 25)), DataError, "frame 2 of the video: the shape is (0, 25)"),
+    "frames as pictures": (video_of((4, 5, 5)), DataError, "frame 1 of the video: the shape is (4, 5, 5)"),
     "an empty video": (video_of(), DataError, "has 0 frames, expected at least 1"),
     "a short video": (video_of((4, 25), (4, 25), first=3), DataError, "has 2 frames, expected at least 3"),
     "images of another size": (lambda: a_net().fast(torch.rand(2, 1, 4, 4)), DataError, "16 numbers"),
-    "labels beyond the top": (lambda: a_net().top(torch.tensor([0, 4])), DataError, "beyond the top layer"),
-    "labels below zero": (lambda: a_net().top(torch.tensor([-1, 2])), DataError, "beyond the top layer"),
-    "candidates": (lambda: a_net().goodness(pictures(1), torch.tensor([[4]])), DataError, "beyond the top layer"),
-    "no layers": (built(()), SettingError, "at least one layer"),
+    "labels beyond the top": (lambda: a_net().top(torch.tensor([0, 4])), DataError, "expected 0 to 3"),
+    "labels below zero": (lambda: a_net().top(torch.tensor([-1, 2])), DataError, "expected 0 to 3"),
+    "candidates": (lambda: a_net().goodness(pictures(1), torch.tensor([[4]])), DataError, "expected 0 to 3"),
+    "no layers": (built(()), SettingError, "widths is empty"),
     "damping of 1": (built(damping=1.0), SettingError, "damping is 1.0"),
     "damping below 0": (built(damping=-0.1), SettingError, "damping is -0.1"),
     "damping that is no number": (built(damping=float("nan")), SettingError, "damping is nan"),
@@ -310,13 +310,11 @@ def silenced(recipe: RecurrentRecipe, data: Dataset) -> Trainer:
 
 def test_a_net_that_has_fallen_silent_is_told(tiny: Dataset) -> None:
     """Where low activity is wanted silence is an end from which nothing leads back, and looks like a running job."""
-    trainer = silenced(replace(RECIPE, batch=1, epochs=13, iterations=2), tiny)
-    for epoch in range(12):
-        trainer.epoch(epoch)
-        trainer.method.metrics()
-    trainer.epoch(12)
-    told = refusal(trainer.method.metrics, Diverged)
-    assert "layer 1 has collapsed after 520 batches: all its activity is near zero" in told
+    trainer = silenced(replace(RECIPE, epochs=13, iterations=2, judge_from=1, judge_to=2), tiny)
+    told = refusal(lambda: next(trainer.epochs()), Diverged)
+    assert told.startswith("the net is dead after 5 batches: no unit of any layer was active in a whole epoch")
+    assert "raise --floor" in told
+    assert not trainer.history
 
 
 @pytest.mark.parametrize(("floor", "revived"), [(0.3, True), (0.0, False)])
@@ -330,7 +328,7 @@ def test_a_floor_wakes_a_silent_net_and_nothing_else_does(tiny: Dataset, floor: 
 
 
 def test_numbers_that_are_not_finite_are_told(tiny: Dataset) -> None:
-    trainer = settling(replace(RECIPE, rate=1e30, goodness="sum_of_squares"), tiny)
+    trainer = settling(replace(RECIPE, rate=1e30, decay=0.0, goodness="sum_of_squares"), tiny)
     told = refusal(lambda: trainer.epoch(0), Diverged)
     assert "goodness is not a finite number any more after 5 batches" in told
 

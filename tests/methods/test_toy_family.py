@@ -253,7 +253,7 @@ def test_an_interrupted_training_of_it_ends_bitwise_as_one_that_was_not(
     with monkeypatch.context() as interrupted:
         interrupted.setattr(Bar, "batch", stop)
         assert main([*WORDS, "--run", "parts", "--no-pictures"]) == 130
-    assert ("begin again" if moment < 1 else "--resume") in capsys.readouterr().err
+    assert ("--resume" if moment >= 1 else "begin again") in capsys.readouterr().err
     assert Path("parts/checkpoint.safetensors").exists() == (moment >= 1)
     answer(*WORDS, "--run", "parts", "--no-pictures", "--resume")
     assert Path("parts/weights.safetensors").read_bytes() == Path("whole/weights.safetensors").read_bytes()
@@ -292,7 +292,8 @@ def test_help_names_it_and_its_own_fields() -> None:
 def test_its_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--apart is 0.7, expected a distance in (0, 0.5]" in told(capsys, "train", "toy", "--apart", "0.7")
     assert "unknown field '--aparts': did you mean '--apart'?" in told(capsys, "train", "toy", "--aparts", "0.1")
-    assert "lower --rate (it is 1e+30)" in told(capsys, *WORDS, "--rate", "1e30")
+    assert "lower --rate (it is 1e+30)" in told(capsys, *WORDS, "--rate", "1e30", "--decay", "0")
+    assert "--decay is 100, expected less than 20 with --rate 0.05" in told(capsys, *WORDS, "--decay", "100")
     assert "the toy learns from tables" in told(capsys, "train", "toy", "--data", "digits")
     assert "described by numbers, expected labeled images" in told(capsys, "train", "digits", "--data", "table")
     assert "--batch is 300, more than the 240 training cases" in told(capsys, "train", "toy", "--batch", "300")

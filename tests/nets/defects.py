@@ -25,8 +25,8 @@ DEFECTS = [
     (
         "the slow test makes images ready for each label",
         "FeedForward.goodness",
-        "self.with_label(images, column)",
-        "self.with_label(Images(images.rows), column)",
+        "self._with_label(images, column)",
+        "self._with_label(Images(images.rows), column)",
         "test_a_test_under_many_labels_multiplies_with_each_picture_once",
     ),
     (
@@ -218,8 +218,8 @@ DEFECTS = [
     (
         "a prediction is that of the fast test",
         "GoodnessClassifier.predict",
-        'test or "slow"',
-        'test or "fast"',
+        '"slow" if test is None else test',
+        '"fast" if test is None else test',
         "test_the_label_that_is_predicted_is_the_one_with_the_best_score",
     ),
     (
@@ -263,5 +263,33 @@ DEFECTS = [
         "    @torch.no_grad()\n",
         "",
         "test_what_a_softmax_reads_has_no_graph",
+    ),
+    (
+        "bytes are taken for images",
+        "entering",
+        'floating(name, images, "batch", "...", on=like.device)',
+        "pass",
+        "test_a_batch_that_a_net_cannot_learn_from_changes_nothing",
+    ),
+    (
+        "images that are NaN enter a net",
+        "entering",
+        "if not images.sum().isfinite():",
+        "if images is None:",
+        "test_a_batch_that_a_net_cannot_learn_from_changes_nothing",
+    ),
+    (
+        "negatives of the user's own may be true",
+        "draw_wrong_labels",
+        "if true := int((wrong == labels).sum()):",
+        "if true := 0:",
+        "test_negatives_that_are_none_are_noticed",
+    ),
+    (
+        "a training looks at every batch again",
+        "Trainer.epoch",
+        "with looked_at():",
+        "if recipe:",
+        "test_a_training_does_not_look_at_its_data_again_at_every_batch",
     ),
 ]

@@ -76,7 +76,7 @@ def stated(label: int) -> list[float]:
 
 
 @pytest.mark.parametrize("label_in", ["overlay", "prepend"])
-@pytest.mark.parametrize("counted_from", [1, 2, 3, 9])
+@pytest.mark.parametrize("counted_from", [1, 2, 3])
 def test_the_slow_test_is_the_goodness_of_the_counted_layers_under_every_label(
     label_in: str, counted_from: int
 ) -> None:
@@ -85,17 +85,17 @@ def test_the_slow_test_is_the_goodness_of_the_counted_layers_under_every_label(
     slow = net.slow(images())
     for image, scores in zip(images(), slow, strict=True):
         for label, score in enumerate(scores):
-            activities = by_hand(net, image, stated(label))[min(counted_from, 3) - 1 :]
+            activities = by_hand(net, image, stated(label))[counted_from - 1 :]
             torch.testing.assert_close(score, torch.cat(activities).square().sum())
 
 
 @pytest.mark.parametrize("label_in", ["overlay", "prepend"])
-@pytest.mark.parametrize("counted_from", [1, 2, 3, 9])
+@pytest.mark.parametrize("counted_from", [1, 2, 3])
 def test_the_fast_test_reads_the_counted_layers_under_the_neutral_label(label_in: str, counted_from: int) -> None:
     net = net_with(label_in, counted_from)
     fast = net.fast(images())
     for image, logits in zip(images(), fast, strict=True):
-        activities = by_hand(net, image, [2.5 / CLASSES] * CLASSES)[min(counted_from, 3) - 1 :]
+        activities = by_hand(net, image, [2.5 / CLASSES] * CLASSES)[counted_from - 1 :]
         features = torch.cat([a / (EPS + a.square().mean().sqrt()) for a in activities])
         torch.testing.assert_close(logits, net.softmax.weight @ features)
 
@@ -277,7 +277,7 @@ def test_a_net_may_hold_modules_of_any_kind() -> None:
     ("make", "words"),
     [
         (lambda: FeedForward([], CLASSES), "at least one layer"),
-        (lambda: Backprop(PIXELS, (), CLASSES), "at least one layer"),
+        (lambda: Backprop(PIXELS, (), CLASSES), "widths is empty"),
         (lambda: FeedForward(dense(4, (3,), Rule()), 2, label_in="overlayed"), "did you mean 'overlay'"),
     ],
 )

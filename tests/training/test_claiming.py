@@ -61,7 +61,7 @@ def start(recipe: FeedForwardRecipe, data: Dataset, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-@pytest.mark.parametrize("state", ["new", "stopped", "complete"])
+@pytest.mark.parametrize("state", ["new", "begun", "stopped", "complete"])
 def test_a_named_folder_in_use_is_one_line_and_stays_as_it_is(
     tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, state: str, resume: bool
 ) -> None:
@@ -71,13 +71,15 @@ def test_a_named_folder_in_use_is_one_line_and_stays_as_it_is(
         with pytest.raises(Interrupted):
             train(recipe, tmp_path / "run", tiny, progress=CtrlC(2))
     with held_by_another_process(tmp_path / "run") as other:
+        if state == "begun":  # at this moment it writes its first file
+            (tmp_path / "run" / ".config.json.0badcafe.part").write_text("{")
         before = hashes(tmp_path)
         said = refusal(lambda: train(recipe, tmp_path / "run", tiny, resume=resume))
         assert said == f"{tmp_path}/run is in use by another training: wait until it ends, or choose another --run"
         assert hashes(tmp_path) == before
         other.kill()
         other.wait()
-        if resume or state == "new":
+        if resume or state in ("new", "begun"):
             train(recipe, tmp_path / "run", tiny, resume=resume)  # a lock whose process is gone does not count
     assert not (tmp_path / "run" / ".lock").exists() or state != "new"
 
@@ -148,6 +150,19 @@ def test_what_killed_trainings_have_left_unfinished_is_removed(
     RunFolder(tmp_path).at_rest.mkdir()
     (RunFolder(tmp_path).at_rest / "layer-1.bin").write_bytes(b"killed")
     train(recipe, tmp_path, tiny, resume=True, offload=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("config.json", "metrics.jsonl", "weights.safetensors", "result.json")
+    }
+
+
+@pytest.mark.parametrize("left", [".config.json.0badcafe.part", "at-rest/layer-1.bin", ".lock"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_its_folder(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, left: str, resume: bool
+) -> None:
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).write_bytes(b"killed")
+    train(recipe, tmp_path, tiny, resume=resume)
     assert {path.name for path in tmp_path.iterdir()} == {
         *("config.json", "metrics.jsonl", "weights.safetensors", "result.json")
     }

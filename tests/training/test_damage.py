@@ -146,6 +146,14 @@ def test_every_entry_is_checked_against_its_type(
         said_by(lambda: run.load(folder, "cpu"))  # any other exception than a TwofoldError would pass through
 
 
+def test_metrics_are_checked_against_their_types(complete: Path, copy: Callable[[Path], Path]) -> None:
+    folder = copy(complete)
+    content, _ = read_signed(folder / "result.json")
+    for key, wrong in (("layer_error", "x"), ("train_error", "0.1"), ("passes_per_image", {"slow": "ten"})):
+        write_signed(folder / "result.json", {**content, key: wrong})
+        assert key in refusal(lambda: run.load(folder, "cpu"))
+
+
 JUNK = [
     "",
     "null",

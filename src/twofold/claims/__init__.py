@@ -7,6 +7,19 @@ claims.listing(Path("results/claims"))
 """
 
 from twofold.claims.lab import Finding, Lab
-from twofold.claims.ledger import LEDGER, Claim, draw, find, listing, read_results, run, write
+from twofold.claims.ledger import LEDGER, Claim, draw, find, listing, read_results, read_status, run
+from twofold.claims.records import write
 
-__all__ = ["LEDGER", "Claim", "Finding", "Lab", "draw", "find", "listing", "read_results", "run", "write"]
+__all__ = [
+    "LEDGER",
+    "Claim",
+    "Finding",
+    "Lab",
+    "draw",
+    "find",
+    "listing",
+    "read_results",
+    "read_status",
+    "run",
+    "write",
+]

@@ -241,6 +241,11 @@ class Lab:
         found = {run.result.dataset: run.result.official_data for run in self.used.values()}
         return found | {dataset.name: dataset.official for dataset, _ in self.taught.values()}
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return the names of the data sets that were learned from, and the fingerprint of each."""
+        found = {run.result.dataset: run.result.fingerprint for run in self.used.values()}
+        return found | {dataset.name: dataset.fingerprint for dataset, _ in self.taught.values()}
+
 
 def _digest(identity: list[Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]

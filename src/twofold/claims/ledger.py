@@ -26,10 +26,12 @@ from twofold.claims.label_in import label_in
 from twofold.claims.layer import layer
 from twofold.claims.local import local
 from twofold.claims.low_activity import low_activity
+from twofold.claims.made_of import made_of
 from twofold.claims.mnist import mnist
 from twofold.claims.moving import draw_moving, moving
 from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
+from twofold.claims.records import SHOWN, command, read, read_result, status
 from twofold.claims.recurrent import recurrent
 from twofold.claims.regime import draw_regime, regime
 from twofold.claims.relax import draw_relax, relax
@@ -37,8 +39,7 @@ from twofold.claims.shortlist import shortlist
 from twofold.claims.slow import slow_test
 from twofold.claims.top_down import draw_top_down, top_down
 from twofold.claims.video import video
-from twofold.errors import RunError, SettingError, unknown
-from twofold.files import read_json, write_json
+from twofold.errors import SettingError, unknown
 
 RESULTS = Path("results/claims")
 """Folder of the kept records."""
@@ -173,7 +174,8 @@ def run(
 
     Returns:
         The record, in values that JSON can hold: ``id, time, says, size``, the fields of `Finding`, ``seconds`` (of all
-        its trainings), ``dataset``, ``official_data`` and ``environment``.
+        its trainings), ``dataset``, ``official_data``, ``data`` (name -> fingerprint), ``environment``, ``trainings``
+        (run -> the commit of the code that trained it, ``None`` where it is not known) and, at full size, ``made_of``.
 
     Raises:
         SettingError: there is no such claim or size, or its experiment is not built.
@@ -185,6 +187,7 @@ def run(
     lab = Lab(size, runs, device, precision, data_dir, progress)
     finding = claim.experiment(lab)
     sources = lab.sources()
+    made: dict[str, Any] = {"made_of": made_of(claim.experiment)} if size == "full" else {}
     return {
         "id": claim.id,
         "time": claim.time,
@@ -194,7 +197,10 @@ def run(
         "seconds": round(lab.seconds(), 3),
         "dataset": ", ".join(sorted(sources)),
         "official_data": all(sources.values()),
+        "data": lab.fingerprints(),
         "environment": machine.describe(machine.choose_device(device)),
+        "trainings": {path.name: run.result.environment.get("commit") for path, run in lab.used.items()},
+        **made,
     }
 
 
@@ -239,11 +245,23 @@ def draw(
     return claim.draw(lab, path, record if record and record.get("size") == size else None)
 
 
-def write(record: dict[str, Any], folder: Path) -> Path:
-    """Write a record to ``folder/ID.json``, replacing an older one, and return the path."""
-    path = folder / f"{record['id']}.json"
-    write_json(path, record)
-    return path
+def listing(folder: Path) -> list[dict[str, Any]]:
+    """List every claim with the figures of its result in ``folder``, its status and the command that measures it.
+
+    The figures are ``None`` if no result is kept, and the command is ``None`` if no experiment is built.
+    """
+    results = read_results(folder)
+    return [
+        {
+            "id": claim.id,
+            "time": claim.time,
+            "says": claim.says,
+            **{key: results.get(claim.id, {}).get(key) for key in SHOWN},
+            "status": read_status(claim.id, folder),
+            "command": command(claim.id) if claim.experiment else None,
+        }
+        for claim in _CLAIMS
+    ]
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -256,41 +274,7 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: record for name, record in records.items() if record}
 
 
-def read_result(name: str, folder: Path) -> dict[str, Any] | None:
-    """Read the kept record of a claim; ``None`` if there is none.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = folder / f"{name}.json"
-    if not path.exists():
-        return None
-    record = read_json(path)
-    if not isinstance(record, dict) or record.get("id") != name:
-        raise RunError(f"{path} is not a record of claim {name!r}: run `{_command(name)}` again")
-    return record
-
-
-SHOWN = ("size", "holds", "talk", "measured", "twin", "seconds", "seeds")
-
-
-def listing(folder: Path) -> list[dict[str, Any]]:
-    """List every claim with the figures of its result in ``folder`` and the command that measures it.
-
-    The figures are ``None`` if no result is kept, and the command is ``None`` if no experiment is built.
-    """
-    results = read_results(folder)
-    return [
-        {
-            "id": claim.id,
-            "time": claim.time,
-            "says": claim.says,
-            **{key: results.get(claim.id, {}).get(key) for key in SHOWN},
-            "command": _command(claim.id) if claim.experiment else None,
-        }
-        for claim in _CLAIMS
-    ]
-
-
-def _command(name: str) -> str:
-    return f"twofold claims run {name} --size full"
+def read_status(name: str, folder: Path) -> str | None:
+    """Whether the kept record of a claim speaks of today's code, see `records.status`; ``None`` if there is none."""
+    record, intact = read(name, folder)
+    return status(record, intact, find(name).experiment) if record else None

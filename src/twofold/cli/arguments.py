@@ -118,7 +118,7 @@ class DataGet:
 
     Attributes:
         name: name of the data set.
-        data_dir: folder to look in first, and to download to.
+        data_dir: folder that is to have the files: what is not in it is downloaded to it.
         json: end with one JSON object on the last line.
     """
 

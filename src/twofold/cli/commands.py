@@ -143,7 +143,7 @@ def data_get(words: Sequence[str]) -> None:
             return
         raise SettingError("twofold data has one command: twofold data get NAME")
     options = parse(DataGet, words[1:], "data get")
-    dataset = data.load(options.name, options.data_dir)
+    dataset = data.get(options.name, options.data_dir)
     facts = {
         "dataset": dataset.name,
         "train": len(dataset.train[0]),

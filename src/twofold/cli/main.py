@@ -108,10 +108,12 @@ def _run(words: Sequence[str]) -> None:
     else:
         _expect_values(words)
         from twofold.cli.commands import COMMANDS
+        from twofold.machine import limit_threads
 
         command, *words = words
         if command not in COMMANDS:
             raise unknown("command", command, COMMANDS)
+        limit_threads()
         COMMANDS[command](words)
 
 

@@ -99,11 +99,27 @@ def claim(record: dict[str, Any]) -> str:
 
 def ledger(listing: Sequence[dict[str, Any]]) -> str:
     """Format all claims, one line each."""
-    rows = [["id", "time", "holds", "command"]]
+    rows = [["id", "time", "holds", "record", "command"]]
     for entry in listing:
         holds = {True: "yes", False: "no", None: "-"}[entry["holds"]]
-        rows.append([entry["id"], entry["time"], holds, entry["command"] or "not built yet"])
-    return format_table(rows, left=range(4))
+        rows.append([entry["id"], entry["time"], holds, state(entry["status"]), entry["command"] or "not built yet"])
+    found = {state(entry["status"]) for entry in listing}
+    lines = [f"{name}: {meaning}" for name, meaning in MEANING.items() if name in found]
+    lines += [f"{entry['id']} is {entry['status']}" for entry in listing if state(entry["status"]) == "stale"]
+    return "\n".join([format_table(rows, left=range(5)), "", *lines])
+
+
+MEANING = {
+    "stale": "measured with other settings or code than today's",
+    "undated": "from before records said what decides their figures: whether these hold of today's code is not known",
+    "edited": "changed by hand since it was written",
+}
+"""What it means that a record is not current."""
+
+
+def state(status: str | None) -> str:
+    """The status of a record in one word."""
+    return (status or "-").partition(":")[0]
 
 
 def recipes() -> str:

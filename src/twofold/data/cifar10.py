@@ -9,28 +9,32 @@ import torch
 from numpy.typing import NDArray
 
 from twofold.data import fetch
+from twofold.data.data_file import DataFile, opened
 from twofold.data.dataset import Dataset
+from twofold.data.origins import ORIGINS
 
 RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, the green and the blue plane, each row by row
 
 
-def parse(content: bytes, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` of one file; ``path`` is named in errors.
+def take_records(file: DataFile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` of one open file.
 
     Raises:
-        DataError: the file does not consist of whole records, or a label is above 9.
+        DataError: the file does not consist of whole records, or of more than the official one, or a label is above 9.
     """
+    cases = ORIGINS["cifar10"].shapes[file.path.name.removesuffix(".gz")][0]
+    content = file.rest(cases * RECORD, f"{cases} images")
     if not content or len(content) % RECORD:
-        raise fetch.damaged(path, f"has {len(content)} bytes, expected a multiple of {RECORD}", "cifar10")
+        raise file.damaged(f"has {len(content)} bytes, expected a multiple of {RECORD}")
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     labels, images = records[:, 0], records[:, 1:].reshape(-1, 3, 32, 32)
     if labels.max() > 9:
         first = int((labels > 9).argmax())
-        raise fetch.damaged(path, f"has the label {labels[first]} at image {first}, expected 0 to 9", "cifar10")
+        raise file.damaged(f"has the label {labels[first]} at image {first}, expected 0 to 9")
     return images, labels
 
 
-def load(data_dir: Path | str | None, download: bool) -> Dataset:
+def load(data_dir: Path | None, download: bool) -> Dataset:
     """Load CIFAR-10: images ``(cases, 3, 32, 32)`` of 10 classes.
 
     ``official`` is true if all six files have their published digests.
@@ -38,12 +42,16 @@ def load(data_dir: Path | str | None, download: bool) -> Dataset:
     Raises:
         DataError: files are missing or damaged.
     """
-    batches, official = [], True
-    for path in fetch.locate("cifar10", data_dir, download):
-        content, verified = fetch.read(path, "cifar10")
-        images, labels = parse(content, path)
+    batches, other = [], []
+    paths = fetch.locate("cifar10", data_dir, download)
+    for path in paths:
+        with opened(path, "cifar10") as file:
+            images, labels = take_records(file)
+        if not file.official:
+            other.append(file.found(len(labels)))
         batches.append((np.divide(images, 255, dtype=np.float32), labels.astype(np.int64)))
-        official &= verified
     train_images, train_labels = (torch.from_numpy(np.concatenate(part)) for part in zip(*batches[:-1], strict=True))
     test_images, test_labels = (torch.from_numpy(part) for part in batches[-1])
-    return Dataset("cifar10", train_images, train_labels, test_images, test_labels, classes=10, official=official)
+    data = Dataset("cifar10", train_images, train_labels, test_images, test_labels, classes=10, official=not other)
+    fetch.say("cifar10", paths[0].parent, data_dir, other)
+    return data

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twofold.checks import check_fields, convert, typed
 from twofold.errors import DataError, SettingError
+
+PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,9 @@ class Dataset:
         official: whether the bytes were verified to be the published ones.
 
     Raises:
-        DataError: a shape, type or value is not as above. The message names the data set, the part and the first wrong
-            case.
+        ArgumentError: a field is of another type.
+        DataError: a shape, type of number or value is not as above. The message names the data set, the part and the
+            first wrong case.
     """
 
     name: str
@@ -39,6 +43,9 @@ class Dataset:
     official: bool
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        for part in PARTS:
+            object.__setattr__(self, part, getattr(self, part).detach())
         if self.classes < 2:
             raise DataError(f"data set {self.name!r}: classes is {self.classes}, expected 2 or more: count the labels")
         _check_part(self.name, "train", self.train_images, self.train_labels, self.classes)
@@ -49,8 +56,8 @@ class Dataset:
                 f"data set {self.name!r}: a train image has the shape {train} and a test image {test}, expected one "
                 "(channels, height, width) for both: crop or pad one part"
             )
-        for part in ("train_images", "train_labels", "test_images", "test_labels"):
-            object.__setattr__(self, part, getattr(self, part).contiguous())
+        for part in PARTS:
+            object.__setattr__(self, part, getattr(self, part).resolve_neg().contiguous())
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -89,6 +96,7 @@ class Dataset:
             digest.update(little_endian.data)
         return digest.hexdigest()
 
+    @typed
     def hold_out(self, count: int) -> Dataset:
         """Return a data set whose test part is the last ``count`` training images; the real test part is left out.
 
@@ -112,16 +120,22 @@ class Dataset:
         )
 
     def to(self, device: torch.device | str) -> Dataset:
-        """Return the same data with all four tensors on ``device``."""
-        return replace(
-            self,
-            train_images=self.train_images.to(device),
-            train_labels=self.train_labels.to(device),
-            test_images=self.test_images.to(device),
-            test_labels=self.test_labels.to(device),
-        )
+        """Return the same data with all four tensors on ``device``.
+
+        Raises:
+            ArgumentError: no device is called so.
+            SettingError: it is not there, or the data do not fit into its memory.
+        """
+        place: torch.device = convert("device", device, torch.device)
+        try:
+            moved = {part: getattr(self, part).to(place) for part in PARTS}
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA says so with an assertion
+            why = str(error).strip().split("\n", maxsplit=1)[0]
+            raise SettingError(f"data set {self.name!r} cannot be moved to {place} ({why}): use cpu") from error
+        return replace(self, **moved)
 
 
+@typed
 def as_dataset(
     name: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, *, classes: int
 ) -> Dataset:
@@ -145,6 +159,7 @@ def as_dataset(
     )
 
 
+@typed
 def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tuple[Tensor, Tensor]:
     """One part of a data set of your own, in the shapes that `as_dataset` takes.
 
@@ -158,13 +173,17 @@ def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tupl
 
 def _as_tensor(name: str, what: str, values: Any) -> Tensor:
     if isinstance(values, Tensor):
+        _check_layout(name, what, values)
         return values.detach()
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise DataError(f"data set {name!r}: {what} have masked values, expected all of them: fill them, or leave out")
     try:
-        return torch.from_numpy(np.array(values))
-    except (TypeError, ValueError) as error:
+        array = np.array(values)
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
             f"data set {name!r}: {what} cannot become one tensor of numbers ({' '.join(str(error).split())}): "
-            "give a NumPy array or a tensor"
+            "give an array or a tensor of numbers (classes are numbered from 0)"
         ) from error
 
 
@@ -180,17 +199,48 @@ def _as_images(name: str, part: str, values: Any) -> Tensor:
 
 def _as_labels(name: str, part: str, values: Any) -> Tensor:
     labels = _as_tensor(name, f"{part} labels", values)
+    _check_one_each(name, part, labels)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(
             f"data set {name!r}: {part} labels are {labels.dtype}, expected whole numbers: convert them to int64"
         )
-    return labels.to(torch.int64)
+    whole = labels.to(torch.int64)
+    if labels.dtype == torch.uint64 and (beyond := whole < 0).any():
+        first = int(beyond.nonzero()[0])
+        raise DataError(
+            f"data set {name!r}: {part} label {int(whole[first]) % 2**64} of image {first} is beyond all bounds: "
+            "number the classes from 0"
+        )
+    return whole
+
+
+def _check_layout(name: str, what: str, values: Tensor) -> None:
+    """Refuse tensors whose values do not lie in memory one after the other, or nowhere."""
+    found = {
+        "on the meta device, which holds no values": values.is_meta,
+        "sparse": values.layout != torch.strided,
+        "nested": values.is_nested,
+        "quantized": values.is_quantized,
+    }
+    for word, is_so in found.items():
+        if is_so:
+            raise DataError(f"data set {name!r}: {what} are {word}, expected a dense tensor: give one of plain numbers")
+
+
+def _check_one_each(name: str, part: str, labels: Tensor) -> None:
+    if labels.ndim != 1:
+        raise DataError(
+            f"data set {name!r}: {part} labels have the shape {tuple(labels.shape)}, expected (cases,): give one "
+            "number per image, as .argmax(1) gives for one-hot labels"
+        )
 
 
 def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: int) -> None:
     def refuse(found: str) -> NoReturn:
         raise DataError(f"data set {name!r}: {part} {found}")
 
+    for what, values in (("images", images), ("labels", labels)):
+        _check_layout(name, f"{part} {what}", values)
     if images.dtype != torch.float32:
         refuse(f"images are {images.dtype}, expected torch.float32 from 0 to 1: convert them with .float()")
     if labels.dtype != torch.int64:
@@ -200,8 +250,7 @@ def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: i
             f"images have the shape {tuple(images.shape)}, expected (cases, channels, height, width): reshape them "
             "or use twofold.data.as_dataset"
         )
-    if labels.ndim != 1:
-        refuse(f"labels have the shape {tuple(labels.shape)}, expected (cases,): give one number per image")
+    _check_one_each(name, part, labels)
     if len(images) != len(labels):
         refuse(f"part has {len(images)} images and {len(labels)} labels, expected as many: find what is missing")
     if images.numel() == 0:
@@ -215,9 +264,9 @@ def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: i
                 f"{int(bad.nonzero()[0])}: remove or repair them"
             )
         refuse(f"pixels go from {low:g} to {high:g}, expected 0 to 1: rescale them (divide bytes by 255)")
-    outside = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(outside):
-        first = int(outside[0])
+    lowest, highest = (int(value) for value in labels.aminmax())
+    if lowest < 0 or highest >= classes:
+        first = int(((labels < 0) | (labels >= classes)).nonzero()[0])
         refuse(
             f"label {int(labels[first])} of image {first} is outside 0 to {classes - 1}: "
             "number the classes from 0, or raise the number of classes"

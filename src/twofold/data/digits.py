@@ -12,7 +12,7 @@ from twofold.data.dataset import Dataset
 SPLIT_SEED = 1797
 
 
-def load(data_dir: Path | str | None = None, download: bool = False) -> Dataset:
+def load(data_dir: Path | None = None, download: bool = False) -> Dataset:
     """Load scikit-learn's 1797 digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, of 10 classes.
 
     The split is always the same: a fifth of every class is the test part. Both parts are shuffled, so that the last

@@ -28,9 +28,11 @@ def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
     if reach == 0:
         return images
     batch, _, height, width = images.shape
-    padded = functional.pad(images, [reach] * 4)
+    high, wide = min(reach, height), min(reach, width)  # an image that is shifted further is empty all the same
+    padded = functional.pad(images, [wide, wide, high, high])
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (batch, channels, down, right, height, width), a view
-    down, right = torch.randint(2 * reach + 1, (2, batch), generator=generator, device=images.device)
+    drawn = torch.randint(2 * reach + 1, (2, batch), generator=generator, device=images.device) - reach
+    down, right = drawn[0].clamp(-high, high) + high, drawn[1].clamp(-wide, wide) + wide
     return windows[torch.arange(batch, device=images.device), :, down, right]
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_weight
 
+from twofold.checks import typed
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.dense import WeightedLayer
 from twofold.layers.fields import Fields
@@ -69,6 +70,7 @@ class Convolution(WeightedLayer):
         generator: draws the first weights.
     """
 
+    @typed
     def __init__(self, fields: Fields, rule: Rule | None = None, generator: torch.Generator | None = None) -> None:
         connectivity = Convolved(fields)
         super().__init__(connectivity, connectivity.draw(connectivity.fan_in().rsqrt(), generator), rule or Rule())

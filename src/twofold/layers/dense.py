@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from twofold.checks import typed
+from twofold.checks.bounds import counts
 from twofold.goodness import accumulate_dtype
 from twofold.layers.connectivity import Connectivity, Full
-from twofold.layers.inputs import LayerInput, active_rows, gather_gradient, total_input, usable_by
+from twofold.layers.inputs import LayerInput, active_rows, checked, gather_gradient, total_input, usable_by
 from twofold.layers.layer import FeedForwardLayer, Response
 from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule
@@ -37,6 +39,7 @@ class WeightedLayer(FeedForwardLayer):
     def __init__(self, connectivity: Connectivity, weight: Tensor, rule: Rule) -> None:
         super().__init__(connectivity.units, rule)
         self.connectivity = connectivity
+        self.inputs = connectivity.inputs
         self.weights = Weights(self, "weight", weight, connectivity)
         self.biases = Learnable(self, "bias", torch.zeros(connectivity.biases))
 
@@ -48,11 +51,14 @@ class WeightedLayer(FeedForwardLayer):
         """The weights to the layer below."""
         return self.weights
 
+    @typed
     def forward(self, below: LayerInput) -> Tensor:
         """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
+        checked("below", below, self.connectivity.inputs, self.bias.device)
         bias = self.bias.to(self.weights.in_use().dtype)
         return total_input(usable_by(self.weights, below), self.weights, bias).relu_()
 
+    @typed
     @torch.no_grad()
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positives = self._learning_signal(seen, phase, weight)
@@ -79,9 +85,11 @@ class Dense(WeightedLayer):
         generator: draws the first weights.
     """
 
+    @typed
     def __init__(
         self, inputs: int, units: int, rule: Rule | None = None, generator: torch.Generator | None = None
     ) -> None:
+        counts(inputs=inputs, units=units)
         weight = torch.randn(units, inputs, generator=generator) / math.sqrt(inputs)
         super().__init__(Full(units, inputs), weight, rule or Rule())
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from twofold.checks import check_fields, typed
+from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 
 Map = tuple[int, int, int]
@@ -38,15 +40,13 @@ class Fields:
     margin: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _, height, width = self.below
-        least = {"channels": self.channels, "field": self.field, "stride": self.stride, "map": min(self.below)}
-        for name, number in least.items():
-            if number < 1:
-                raise SettingError(f"a local layer has {name} {number}, expected at least 1")
+        counts(channels=self.channels, field=self.field, stride=self.stride, below=min(self.below))
         if not 0 <= self.margin < self.field:
             raise SettingError(
-                f"fields of {self.field} x {self.field} reach {self.margin} beyond the edge, expected 0 to "
-                f"{self.field - 1}: further out they see nothing"
+                f"margin is {self.margin}, expected 0 to {self.field - 1}: a square of {self.field} x {self.field} "
+                "further out sees nothing"
             )
         side = min(height, width) + 2 * self.margin
         if self.field > side:
@@ -86,8 +86,10 @@ class Fields:
         rows, columns = self.grid
         return self.channels * rows * columns
 
+    @typed
     def span(self, point: int, size: int) -> range:
         """The rows of a map with ``size`` rows that a row of grid points sees; the same for columns."""
+        counts(size=size)
         first = point * self.stride - self.margin
         return range(max(first, 0), min(first + self.field, size))
 

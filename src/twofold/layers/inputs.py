@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from twofold.checks import looking
+from twofold.checks.bounds import floating
 from twofold.goodness import accumulate_dtype
 from twofold.layers.weights import Weights
 from twofold.normalize import EPS
@@ -108,6 +110,18 @@ class LabeledImages:
 
 LayerInput = Tensor | LabeledImages
 """The input of a feedforward layer."""
+
+
+def checked(name: str, below: LayerInput, inputs: int | None, on: torch.device) -> None:
+    """Refuse an input that does not fit a layer; one without a number of inputs takes any.
+
+    Raises:
+        DataError: another number of inputs or another device than the layer's, or no floating-point numbers.
+    """
+    if not looking():
+        return
+    rows = below if isinstance(below, Tensor) else below.images.rows
+    floating(name, rows, "batch", "..." if inputs is None else inputs, on=on)
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:

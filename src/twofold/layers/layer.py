@@ -9,7 +9,10 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from twofold.layers.inputs import LayerInput, join
+from twofold.checks import convert, typed
+from twofold.checks.bounds import counts, floating, not_negative
+from twofold.errors import DataError
+from twofold.layers.inputs import LayerInput, checked, join
 from twofold.layers.weights import Learnable
 from twofold.learning import Phase, Rule, case_signals, peer_gradient
 
@@ -97,9 +100,10 @@ class Layer(Learner, Generic[Seen]):
 
     def __init__(self, units: int, rule: Rule) -> None:
         super().__init__()
+        counts(units=units)
         self.units = units
         self.rule = rule
-        self.threshold = rule.goodness.threshold(units)
+        self.threshold = convert("the threshold of the goodness", rule.goodness.threshold(units), float)
         self._steps = {"positive": 0, "negative": 0}
         self.register_buffer("mean_activity", torch.full((units,), 0.5), persistent=False)
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -129,9 +133,11 @@ class Layer(Learner, Generic[Seen]):
             SettingError: a phase comes alone, and the objective compares pairs.
         """
 
+    @typed
     @torch.no_grad()
     def apply_gradient(self, rate: float) -> None:
         """One step of all parameters with the gradients gathered since the last one, if there are any."""
+        not_negative(rate=rate)
         for each in self.learnables():
             each.apply(rate, self.rule)
         self._steps = {"positive": 0, "negative": 0}
@@ -140,6 +146,7 @@ class Layer(Learner, Generic[Seen]):
         """A copy of all that gathering changes apart from the gradient, for `drop`."""
         return self.mean_activity.clone(), self.batches.clone()
 
+    @typed
     def drop(self, memory: tuple[Tensor, Tensor]) -> None:
         """Forget all that was gathered since the last step, and go back to ``memory``."""
         self.mean_activity.copy_(memory[0])
@@ -149,6 +156,8 @@ class Layer(Learner, Generic[Seen]):
         self._steps = {"positive": 0, "negative": 0}
 
     def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        if weight is not None:
+            floating("weight", weight, goodness.shape[1], on=goodness.device)
         return case_signals(goodness, phase, self.batches, weight, self.threshold, self.temperature, self.rule)
 
     def _peers(self, mean: Tensor) -> Tensor:
@@ -165,8 +174,15 @@ class Layer(Learner, Generic[Seen]):
 
 
 class FeedForwardLayer(Layer[Response]):
-    """A layer that sees the layer below it alone."""
+    """A layer that sees the layer below it alone.
 
+    Attributes:
+        inputs: number of inputs; ``None`` where a module decides what it takes.
+    """
+
+    inputs: int | None = None
+
+    @typed
     def respond(self, below: LayerInput) -> Response:
         """Activity, goodness and output for normalized input ``(batch, inputs)``."""
         activity = self(below)
@@ -174,10 +190,15 @@ class FeedForwardLayer(Layer[Response]):
             found = activity.detach()
             return Response(below, activity, self.rule.normalize(found), self.goodness(found))
 
+    @typed
     def goodness(self, activity: Tensor) -> Tensor:
         """Goodness of activities ``(batch, ...)``, ``(batch,)``."""
-        return self.rule.goodness.value(activity.flatten(1))
+        floating("activity", activity, "batch", "...")
+        flat = activity.flatten(1)
+        floating("activity", flat, "batch", self.units)
+        return self.rule.goodness.value(flat)
 
+    @typed
     @torch.no_grad()
     def learn(
         self, positive: LayerInput, negative: LayerInput, rate: float, weight: Tensor | None = None
@@ -193,7 +214,15 @@ class FeedForwardLayer(Layer[Response]):
         Returns:
             Normalized activities and goodness as they were before the update, and how difficult each pair was.
         """
-        count, seen = len(positive), self.respond(join(positive, negative))
+        not_negative(rate=rate)
+        for name, below in (("positive", positive), ("negative", negative)):
+            checked(name, below, self.inputs, self.mean_activity.device)
+        count = len(positive)
+        if not count or len(negative) != count:
+            raise DataError(
+                f"positive has {count} cases and negative {len(negative)}, expected as many, and at least one"
+            )
+        seen = self.respond(join(positive, negative))
         difficulty = self.gather(seen, "both", weight)
         self.apply_gradient(rate)
         output, goodness = seen.output, seen.goodness

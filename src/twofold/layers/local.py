@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from twofold.checks import typed
+from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 from twofold.layers.dense import SparseLayer
 from twofold.layers.fields import Fields
@@ -25,6 +27,7 @@ class Local(SparseLayer):
 
     connectivity: Tiled
 
+    @typed
     def __init__(
         self,
         fields: Fields,
@@ -32,6 +35,7 @@ class Local(SparseLayer):
         generator: torch.Generator | None = None,
         tile: tuple[int, int] | None = None,
     ) -> None:
+        counts(tile=min(tile) if tile else None)
         super().__init__(Tiled(fields, tile), rule, generator)
         self.fields = fields
 

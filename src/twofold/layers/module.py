@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from twofold.layers.inputs import LayerInput, to_tensor
+from twofold.checks import convert, typed
+from twofold.checks.bounds import shaped
+from twofold.errors import DataError
+from twofold.layers.inputs import LayerInput, checked, to_tensor
 from twofold.layers.layer import FeedForwardLayer, Response
 from twofold.layers.weights import Learnable
 from twofold.learning import Phase, Rule
@@ -23,6 +26,7 @@ class LocalModule(FeedForwardLayer):
         rule: how the layer learns.
     """
 
+    @typed
     def __init__(self, module: nn.Module, units: int, rule: Rule | None = None) -> None:
         super().__init__(units, rule or Rule())
         self.module = module
@@ -35,16 +39,32 @@ class LocalModule(FeedForwardLayer):
     def learnables(self) -> list[Learnable]:
         return self._learned
 
+    @typed
     def forward(self, below: LayerInput) -> Tensor:
-        """Activity of the module, ``(batch, ...)``."""
-        activity: Tensor = self.module(to_tensor(below))
+        """Activity of the module, ``(batch, ...)``.
+
+        Raises:
+            DataError: the module does not take such input, or gives another number of activities.
+        """
+        given = to_tensor(below)
+        checked("below", given, None, self.mean_activity.device)
+        try:
+            activity: Tensor = convert("what the module gives", self.module(given), Tensor)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise DataError(
+                f"below: the module refuses the shape {tuple(given.shape)} and the type {given.dtype} "
+                f"({str(error).strip().splitlines()[0]})"
+            ) from error
+        shaped("what the module gives, with one row a case,", activity.flatten(1), len(given), self.units)
         return activity
 
+    @typed
     def respond(self, below: LayerInput) -> Response:
         """The response, with the graph of what happened inside the module, which `gather` uses up."""
         with torch.enable_grad():
             return super().respond(to_tensor(below).detach())
 
+    @typed
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positives = self._learning_signal(seen, phase, weight)
         keep, share = self._shares(phase)

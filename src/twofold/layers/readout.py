@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
+from twofold.checks.bounds import counts
 from twofold.layers.connectivity import Full
 from twofold.layers.layer import Learner
 from twofold.layers.weights import Learnable, Weights
@@ -29,6 +30,7 @@ class Softmax(Learner):
 
     def __init__(self, features: int, classes: int, decay: float = defaults.SOFTMAX_DECAY) -> None:
         super().__init__()
+        counts(2, classes=classes)
         self.rule = Rule(decay=decay)
         self.weights = Weights(self, "weight", torch.zeros(classes, features), Full(classes, features))
 

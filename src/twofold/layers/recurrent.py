@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.errors import SettingError
+from twofold.checks import looking, typed
+from twofold.checks.bounds import counts, floating, share
+from twofold.errors import DataError, SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import CachedInput, nonzero_rows
 from twofold.layers.layer import Layer
@@ -94,6 +96,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     bias: nn.Parameter
 
+    @typed
     def __init__(
         self,
         sources: Mapping[str, int],
@@ -103,6 +106,11 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         connectivity: Mapping[str, Connectivity] | None = None,
     ) -> None:
         super().__init__(units, rule or Rule())
+        counts(**sources)
+        if not sources:
+            raise SettingError(
+                "sources is empty, expected at least one: a layer has to see something, as {'below': 64}"
+            )
         self.weights = nn.ParameterDict()
         self.connectivity = {
             name: (connectivity or {}).get(name) or Full(units, inputs) for name, inputs in sources.items()
@@ -127,6 +135,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         """The weights to the layer below."""
         return self.learned["below"]
 
+    @typed
     def respond(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> LayerState:
         """One iteration.
 
@@ -135,6 +144,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
             before: the layer's state, ``(rows, units)``, or ``None`` at the first iteration.
             damping: share of it that is kept.
         """
+        self._check(sources, before, damping)
         changing = {name: source for name, source in sources.items() if isinstance(source, Tensor)}
         constant = {name: source for name, source in sources.items() if isinstance(source, CachedInput)}
         rows = [len(one) for one in (*changing.values(), *([] if before is None else [before]))]
@@ -142,6 +152,27 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         for name, source in changing.items():
             total = self.learned[name].product(source, total)
         return recurrent_step(total, before, damping, self.rule)
+
+    def _check(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> None:
+        """Refuse sources and a state that do not fit the layer, or each other."""
+        if not looking():
+            return
+        share(damping=damping)
+        on = self.bias.device
+        if not sources and before is None:
+            raise DataError(
+                "sources is empty and there is no state before, expected one of them: how many cases are there?"
+            )
+        rows: int | str = "rows"
+        if before is not None:
+            floating("before", before, rows, self.units, on=on)
+            rows = len(before)
+        for name, source in sources.items():
+            if name not in self.connectivity:
+                raise SettingError(f"sources has {name!r}, but the layer sees {', '.join(self.connectivity)}")
+            seen, one = (source.rows, "rows") if isinstance(source, CachedInput) else (source, rows)
+            floating(f"sources[{name!r}]", seen, one, self.connectivity[name].inputs, on=on)
+            rows = rows if isinstance(source, CachedInput) else len(seen)
 
     def _constant_input(self, constant: Mapping[str, CachedInput], rows: int) -> Tensor:
         """Biases, and the total input from what stays the same: computed once for as long as all of it does."""
@@ -172,11 +203,14 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         for each in self.learnables():
             each.prepare()
 
+    @typed
     @torch.no_grad()
     def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         count, rows = len(seen), len(seen[0].active)
         batch = rows // 2 if phase == "both" else rows
         positives = 0 if phase == "negative" else batch
+        if weight is not None:
+            floating("weight", weight, batch, on=self.bias.device)
         goodness = torch.stack([step.goodness for step in seen]).view(count, -1, batch)
         counts = None if weight is None else weight.repeat(count)
         signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, counts)

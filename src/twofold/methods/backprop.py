@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from twofold import defaults
-from twofold.errors import Diverged
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 from twofold.methods.local_fields import draw_local_fields
@@ -27,6 +26,9 @@ class BackpropRecipe(PictureRecipe):
     """The twin: the same layers and a softmax on top, trained by backpropagation."""
 
     method: ClassVar[str] = "backprop"
+
+    def _step(self) -> float:
+        return self.rate / (1 - self.smoothing)
 
 
 class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
@@ -73,10 +75,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
 
     def check(self) -> None:
         if self._losses and not self._losses[-1].isfinite():
-            raise Diverged(
-                f"the loss is not a finite number any more after {self.batches_seen} batches: "
-                f"lower --rate (it is {self.recipe.rate:g})"
-            )
+            raise self.diverged("the loss")
 
     def metrics(self) -> dict[str, Any]:
         """Add ``loss``: the mean cross-entropy."""

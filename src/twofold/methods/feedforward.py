@@ -6,6 +6,7 @@ The algorithm of one batch is `nets.feedforward.FeedForward.learn`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,10 +32,16 @@ class FeedForwardRecipe(LabelRecipe):
 
     Attributes:
         label_in: overlay (the label replaces the first pixels) or prepend (it comes in front of them).
-        counted_from: first layer, from 1, whose goodness and activities the tests use.
+        counted_from: first layer, from 1, whose goodness and activities the tests use. A single layer is used in any
+            case.
         layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
         normalize: what a layer passes on: length (activity at a fixed length) or none (raw activity, an ablation).
     """
+
+    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {
+        "label_in": LABEL_IN,
+        "normalize": NORMALIZE,
+    }
 
     label_in: str
     counted_from: int
@@ -45,9 +52,7 @@ class FeedForwardRecipe(LabelRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect_known("label-in", self.label_in, LABEL_IN)
-        self._expect_known("normalize", self.normalize, NORMALIZE)
-        self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
+        self._expect_layer("counted_from", self.counted_from)
 
 
 class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500
 """Batches after which a layer that says the same of everything counts as collapsed."""
+STRONGEST = 1e15
+"""The largest label strength: that of squares of larger ones single precision can hold no sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,8 @@ class GoodnessRecipe(ImageRecipe):
         softmax_decay: its weight decay.
     """
 
+    named: ClassVar[dict[str, Mapping[str, object]]] = {"goodness": GOODNESS, "objective": OBJECTIVES}
+
     goodness: str
     objective: str
     temperature: float
@@ -48,13 +53,12 @@ class GoodnessRecipe(ImageRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect_known("goodness", self.goodness, GOODNESS)
-        self._expect_known("objective", self.objective, OBJECTIVES)
         self._expect_positive("temperature", self.temperature)
         self._expect_not_negative("peer", self.peer)
         self._expect_not_negative("floor", self.floor)
         self._expect_positive("softmax_rate", self.softmax_rate)
         self._expect_not_negative("softmax_decay", self.softmax_decay)
+        self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
     def rule(self) -> Rule:
         """The rule by which the layers learn."""
@@ -79,13 +83,16 @@ class LabelRecipe(GoodnessRecipe):
         label_strength: the number at the label's place in the input.
     """
 
+    named: ClassVar[dict[str, Mapping[str, object]]] = GoodnessRecipe.named | {"negatives": NEGATIVES}
+
     negatives: str
     label_strength: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect_known("negatives", self.negatives, NEGATIVES)
         self._expect_positive("label_strength", self.label_strength)
+        held = self.label_strength <= STRONGEST
+        self._expect(held, "label_strength", self.label_strength, f"at most {STRONGEST:g}: its square must be a number")
 
 
 R = TypeVar("R", bound=GoodnessRecipe)
@@ -101,6 +108,7 @@ class GoodnessMethod(ImageMethod[R, N]):
         *("goodness", "objective", "temperature", "smoothing", "decay", "peer", "floor", "softmax_decay"),
         *("counted_from", "center", "field_sizes", "strides", "margins"),
     }
+    usual = ImageMethod.usual | {"peer": 1.0, "floor": 10.0, "softmax_rate": 10.0, "softmax_decay": 1.0}
 
     def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
@@ -130,10 +138,7 @@ class GoodnessMethod(ImageMethod[R, N]):
     def check(self) -> None:
         for number, kept in enumerate(self._goodness, 1):
             if kept and not all(part.isfinite().all() for part in kept[-1]):
-                raise Diverged(
-                    f"layer {number}'s goodness is not a finite number any more after {self.batches_seen} batches: "
-                    f"lower --rate (it is {self.recipe.rate:g}), or raise --decay or --temperature"
-                )
+                raise self.diverged(f"layer {number}'s goodness")
 
     def metrics(self) -> dict[str, Any]:
         """Add ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
@@ -142,6 +147,7 @@ class GoodnessMethod(ImageMethod[R, N]):
         for number, (layer, kept) in enumerate(zip(self.net.stack, self._goodness, strict=True), 1):
             layers.append(self._summary(number, layer, kept) if kept else None)
             kept.clear()
+        self._raise_if_dead([summary for summary in layers if summary])
         return {**super().metrics(), "layers": layers}
 
     def _summary(self, number: int, layer: Layer[Any], kept: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
@@ -155,6 +161,14 @@ class GoodnessMethod(ImageMethod[R, N]):
         }
         self._raise_if_collapsed(number, summary)
         return summary
+
+    def _raise_if_dead(self, summaries: list[dict[str, float]]) -> None:
+        """Layers that no case of an epoch has made active have nothing to learn from, unless a floor raises them."""
+        if summaries and not self.recipe.floor and not any(s["positive"] or s["negative"] for s in summaries):
+            raise Diverged(
+                f"the net is dead after {self.batches_seen} batches: no unit of any layer was active in a whole epoch, "
+                f"so that nothing can be learned; {self.advice()}, or raise --floor, which raises a silent layer"
+            )
 
     def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
         """A layer that has had time to learn and is silent, or says the same of everything, will not recover."""
@@ -184,6 +198,7 @@ class LabelMethod(GoodnessMethod[L, G]):
     """
 
     of_the_net = GoodnessMethod.of_the_net | {"label_strength"}
+    usual = GoodnessMethod.usual | {"label_strength": 100.0}
 
     def __init__(self, net: G, recipe: L, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)

@@ -16,13 +16,13 @@ from twofold.checkpoint import module_tensors
 from twofold.checks import convert
 from twofold.data.dataset import labeled_images
 from twofold.data.transforms import jitter, mirror
-from twofold.errors import DataError, SettingError, unknown
+from twofold.errors import DataError, Diverged, SettingError, unknown
 from twofold.layers.fields import Map
 from twofold.learning import half_constant_half_linear
 from twofold.methods.recipe import ImageRecipe, Recipe
 from twofold.methods.sampler import Sampler
 from twofold.nets.classifier import Classifier
-from twofold.nets.net import Net
+from twofold.nets.net import Net, first_not_finite
 
 R = TypeVar("R", bound=Recipe)
 N = TypeVar("N", bound=Net)
@@ -46,6 +46,7 @@ class Method(ABC, Generic[R, N]):
         recipe_type: the class of the recipes.
         offloads: whether layers that are not at work may lie on disk.
         of_the_net: fields of a recipe that describe the net and its data; a net that is there has them already.
+        usual: fields of which too much makes numbers grow without bound, each with the most that is in use.
         generator: draws order, distortions and negative data; on the net's device.
         sampler: which cases are seen, and how much each counts.
         batches_seen: since the training began.
@@ -55,6 +56,7 @@ class Method(ABC, Generic[R, N]):
     recipe_type: ClassVar[type[Recipe]]
     offloads: ClassVar[bool] = False
     of_the_net: ClassVar[frozenset[str]] = frozenset({"data", "widths", "validation"})
+    usual: ClassVar[dict[str, float]] = {"rate": 1.0, "decay": 1.0}
 
     def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         self.net = net
@@ -160,7 +162,27 @@ class Method(ABC, Generic[R, N]):
         return factor
 
     def check(self) -> None:
-        """Raise `Diverged` if the newest numbers are not finite."""
+        """Raise `Diverged` if the newest numbers are not finite. Called often, so that it has to be cheap."""
+
+    def require_finite(self) -> None:
+        """Raise `Diverged` if anything that a checkpoint would hold is not finite."""
+        if name := first_not_finite(self.tensors()):
+            raise self.diverged(f"a value of {name}")
+
+    def diverged(self, what: str) -> Diverged:
+        """The error for a number that is not finite, with advice."""
+        now = f"is not a finite number any more after {self.batches_seen} batches"
+        return Diverged(f"{what} {now}: {self.advice(what)}")
+
+    def advice(self, what: str = "") -> str:
+        """Which setting to lower where ``what`` grew too large: of those that bear on it the one that is most out of
+        proportion, or else the rate. The settings of a softmax bear on a softmax, and on nothing else."""
+        prefix = "softmax_" if "softmax" in what and "softmax_rate" in self.usual else ""
+        bearing = [name for name in self.usual if name.startswith("softmax_") == bool(prefix)]
+        blamed = max(bearing, key=lambda name: float(getattr(self.recipe, name)) / self.usual[name])
+        if getattr(self.recipe, blamed) <= self.usual[blamed]:
+            blamed = f"{prefix}rate"
+        return f"lower --{blamed.replace('_', '-')} (it is {getattr(self.recipe, blamed):g})"
 
     def metrics(self) -> dict[str, Any]:
         """The metrics of the last epoch, as JSON can hold them: ``rate``, the newest; ``visits``, the share of the
@@ -226,6 +248,14 @@ class ImageMethod(Method[I, C]):
 
     def __init__(self, net: C, recipe: I, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
+        _, height, width = image_shape(data[0])
+        if recipe.jitter >= min(height, width):
+            raise SettingError(
+                f"--jitter is {recipe.jitter}, expected less than {min(height, width)}: images of {height} x {width} "
+                "pixels would be shifted out of sight"
+            )
+        if recipe.mirror and width == 1:
+            raise SettingError("--mirror is on, but images are one pixel wide, so that nothing changes: leave it away")
         self.mistaken = torch.ones(len(data[0]), dtype=torch.bool, device=net.device)
 
     @classmethod

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from twofold import defaults
 from twofold.checks import check_fields
-from twofold.errors import SettingError, unknown
+from twofold.errors import ArgumentError, SettingError, unknown
 from twofold.layers.fields import Fields, Map, fields_for
+
+SMALLEST, LARGEST = 1e-30, 1e30
+"""The range of all real settings but 0: beyond it their products with activities leave single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,7 @@ class Recipe:
 
     Attributes:
         method: name of the way of learning.
+        named: field -> the things that it may name.
         data: name of the data set.
         widths: units of each hidden layer.
         epochs: how often every training case is seen.
@@ -32,9 +36,14 @@ class Recipe:
             0 takes all.
         revisit: the smallest probability with which a case is seen in an epoch.
         seed: of the first weights, the order of the cases, distortions and negative data.
+
+    Raises:
+        ArgumentError: a field is of the wrong type.
+        SettingError: a field is out of its range, or does not go with another one.
     """
 
     method: ClassVar[str]
+    named: ClassVar[dict[str, Mapping[str, object]]] = {}
 
     data: str
     widths: tuple[int, ...]
@@ -49,7 +58,13 @@ class Recipe:
     seed: int
 
     def __post_init__(self) -> None:
+        self._expect_names()
         check_fields(self)
+        for name, value in asdict(self).items():
+            self._expect_size(name, value)
+        for name, known in self.named.items():
+            if getattr(self, name) not in known:
+                raise unknown(_dashed(name), getattr(self, name), known)
         if not self.widths:
             raise SettingError("--widths is empty, expected at least one layer: give the units of each, as 1000 1000")
         for width in self.widths:
@@ -62,27 +77,64 @@ class Recipe:
         self._expect_not_negative("validation", self.validation)
         self._expect(0 <= self.tolerance < 1, "tolerance", self.tolerance, "a share in [0, 1)")
         self._expect(0 < self.revisit <= 1, "revisit", self.revisit, "a probability above 0 and at most 1")
-        self._expect(abs(self.seed) < 2**63 - 1, "seed", self.seed, "a whole number of 64 bits")
+        self._expect_decay("rate", "decay", self._step())
+
+    def _step(self) -> float:
+        """The rate by which weights decay at a batch."""
+        return self.rate
+
+    def _expect_decay(self, rate: str, decay: str, step: float) -> None:
+        """w ← (1 - step · decay) w makes weights smaller: beyond 1 they change their signs, and beyond 2 they grow."""
+        high, low = (rate, decay) if getattr(self, rate) > 1 else (decay, rate)
+        if step * getattr(self, decay) >= 1:
+            most = getattr(self, high) / (step * getattr(self, decay))
+            expected = f"less than {most:g} with --{_dashed(low)} {getattr(self, low):g}: a batch would take away more "
+            self._expect(False, high, f"{getattr(self, high):g}", expected + "than there is of each weight")
+
+    def _expect_names(self) -> None:
+        for name in self.named:
+            if not isinstance(getattr(self, name), str):
+                raise ArgumentError(
+                    f"{name} is of the type {type(getattr(self, name)).__name__}, expected a name in a recipe: to use "
+                    "one of your own, build the net with it and call twofold.fit"
+                )
+
+    def _expect_size(self, name: str, value: Any) -> None:
+        """Numbers that a machine computes with: reals of single precision, whole ones of 32 bits, seeds of 64."""
+        for number in value if isinstance(value, tuple) else [value]:
+            if isinstance(number, float):
+                fits = number == 0 or SMALLEST <= abs(number) <= LARGEST
+                self._expect(fits, name, number, f"a number from {SMALLEST:g} to {LARGEST:g}")
+            elif isinstance(number, int):
+                bits = 64 if name == "seed" else 32
+                held, size = abs(number) < 2 ** (bits - 1) - 1, number.bit_length() + 1
+                self._expect(held, name, f"a whole number of {size} bits", f"at most {bits}")
 
     @staticmethod
     def _expect(holds: bool, field: str, value: object, expected: str) -> None:
         if not holds:
-            raise SettingError(f"--{field.replace('_', '-')} is {value}, expected {expected}")
+            raise SettingError(f"--{_dashed(field)} is {value}, expected {expected}")
 
     def _expect_positive(self, field: str, value: float) -> None:
-        self._expect(0 < value < math.inf, field, value, "a number above 0")
+        self._expect(value > 0, field, value, "a number above 0")
 
     def _expect_not_negative(self, field: str, value: float) -> None:
-        self._expect(0 <= value < math.inf, field, value, "0 or more")
+        self._expect(value >= 0, field, value, "0 or more")
 
-    @staticmethod
-    def _expect_known(kind: str, name: str, known: Mapping[str, object]) -> None:
-        if name not in known:
-            raise unknown(kind, name, known)
+    def _expect_layer(self, field: str, number: int) -> None:
+        """A layer that the net has; of a net with a single one, which leaves no choice, the default is its own."""
+        last = max(len(self.widths), defaults.READ_FROM)
+        self._expect(number >= 1, field, number, "1 (the first layer) or more")
+        self._expect(number <= last, field, number, f"at most {last}: there are no layers above")
 
     def fields(self) -> dict[str, Any]:
         """The fields as JSON can hold them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def _dashed(field: str) -> str:
+    """A field as the command line writes it, without the dashes in front."""
+    return field.replace("_", "-")
 
 
 @dataclass(frozen=True, kw_only=True)

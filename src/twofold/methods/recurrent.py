@@ -6,6 +6,7 @@ The algorithm of one batch is `nets.recurrent.Recurrent.learn`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,6 +51,8 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
         label_to: top (the last hidden layer alone sees the label) or all (all of them see it).
     """
 
+    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {"label_to": LABEL_TO}
+
     damping: float
     iterations: int
     learn_from: int
@@ -65,13 +68,14 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect_known("label-to", self.label_to, LABEL_TO)
         self._expect(0 <= self.damping < 1, "damping", self.damping, "a share in [0, 1)")
         self._expect(self.iterations >= 1, "iterations", self.iterations, "at least 1")
         held = 1 <= self.learn_from <= self.iterations
         self._expect(held, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
         self._expect(self.judge_from >= 1, "judge_from", self.judge_from, "an iteration, 1 or later")
-        self._expect(self.judge_to >= self.judge_from, "judge_to", self.judge_to, f"{self.judge_from} or later")
+        held = self.judge_from <= self.judge_to <= self.iterations
+        expected = f"an iteration from --judge-from, {self.judge_from}, to the last, {self.iterations}"
+        self._expect(held, "judge_to", self.judge_to, expected)
         self._expect(self.neutral_every >= 1, "neutral_every", self.neutral_every, "at least 1")
         self._expect(self.window >= 1, "window", self.window, "at least 1 iteration")
 

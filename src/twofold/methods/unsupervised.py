@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.errors import DataError, SettingError
 from twofold.layers.dense import dense
 from twofold.layers.local import local
 from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
@@ -34,7 +35,7 @@ class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
 
     Attributes:
         blurs: how often the masks of hybrids are blurred.
-        counted_from: first layer, from 1, that the softmax reads.
+        counted_from: first layer, from 1, that the softmax reads. A single layer is read in any case.
     """
 
     blurs: int
@@ -46,7 +47,7 @@ class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
         super().__post_init__()
         self._expect(self.batch >= 2, "batch", self.batch, "at least 2: a hybrid is made of two images")
         self._expect(self.blurs >= 0, "blurs", self.blurs, "0 or more")
-        self._expect(self.counted_from >= 1, "counted_from", self.counted_from, "1 (the first layer) or more")
+        self._expect_layer("counted_from", self.counted_from)
 
 
 class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
@@ -54,6 +55,17 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
 
     recipe_type = UnsupervisedRecipe
     offloads = True
+
+    def __init__(self, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...]) -> None:
+        super().__init__(net, recipe, data)
+        if len(data[0]) < 2:
+            raise DataError("there is 1 image to learn from, expected at least 2: a hybrid is made of two images")
+        side = max(image_shape(data[0])[1:])
+        if recipe.blurs >= 2 * side**2:  # they blur with a standard deviation of √(blurs / 2) pixels
+            raise SettingError(
+                f"--blurs is {recipe.blurs}, expected less than {2 * side**2}: patches would be larger than images, "
+                "and hybrids whole images"
+            )
 
     @classmethod
     def build(cls, recipe: UnsupervisedRecipe, form: Form, place: Place = list) -> Unsupervised:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from twofold import defaults
+from twofold.checks import typed
+from twofold.checks.bounds import counts, not_negative, sizes
 from twofold.errors import SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.layer import Learner
@@ -18,6 +20,9 @@ from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Rule
 from twofold.nets.classifier import Classifier, NetResult
 from twofold.normalize import centered, normalize
+
+TWIN_RULE = Rule(decay=defaults.TWIN_DECAY)
+"""How the twin learns where nobody states it."""
 
 
 class Affine(Learner):
@@ -35,6 +40,7 @@ class Affine(Learner):
     def __init__(self, connectivity: Connectivity, scale: float, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.connectivity = connectivity
+        self.inputs = connectivity.inputs
         value = connectivity.draw(scale * connectivity.fan_in().rsqrt(), generator)
         self.weights = Weights(self, "weight", value, connectivity)
         self.biases = Learnable(self, "bias", torch.zeros(connectivity.units))
@@ -79,6 +85,7 @@ class Backprop(Classifier):
 
     method = "backprop"
 
+    @typed
     def __init__(
         self,
         pixels: int,
@@ -90,10 +97,15 @@ class Backprop(Classifier):
         center: bool = False,
     ) -> None:
         super().__init__()
-        if not widths:
-            raise SettingError("a net needs at least one layer, got none: give at least one width")
-        sizes = (pixels, *widths)
-        hidden = connectivity or [Full(above, below) for below, above in itertools.pairwise(sizes)]
+        counts(pixels=pixels)
+        sizes(widths=widths)
+        counts(2, classes=classes)
+        pairs = list(itertools.pairwise((pixels, *widths)))
+        if connectivity and [(each.inputs, each.units) for each in connectivity] != pairs:
+            raise SettingError(
+                f"connectivity: expected one for each layer, and for {pixels} pixels and widths {widths}"
+            )
+        hidden = connectivity or [Full(above, below) for below, above in pairs]
         self.layers = nn.ModuleList(Affine(each, math.sqrt(2), generator) for each in hidden)
         self.layers.append(Affine(Full(classes, widths[-1]), 0.0))
         self.classes = classes
@@ -103,8 +115,10 @@ class Backprop(Classifier):
     def widths(self) -> tuple[int, ...]:
         return tuple(layer.connectivity.units for layer in self.stack[:-1])
 
+    @typed
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
+        images = self._enter(images)
         activity = self.prepare(images.flatten(1))
         for layer in self.layers:
             total = layer(activity)
@@ -112,6 +126,7 @@ class Backprop(Classifier):
         logits: Tensor = total.to(images.dtype)
         return logits
 
+    @typed
     def learn(
         self, images: Tensor, labels: Tensor, *, rate: float, weight: Tensor | None = None, rule: Rule | None = None
     ) -> NetResult:
@@ -124,8 +139,14 @@ class Backprop(Classifier):
             weight: how much each case counts, ``(batch,)``; all count 1 where it is not given. As in a layer, none
                 counts for more than one that is plainly wrong.
             rule: its smoothing and decay are used.
+
+        Raises:
+            DataError: images or labels that the net was not built for.
+            SettingError: a rate below 0.
         """
-        rule = rule or Rule(decay=defaults.TWIN_DECAY)
+        not_negative(rate=rate)
+        images, labels = self._enter_to_learn(images, labels, weight)
+        rule = rule or TWIN_RULE
         with torch.enable_grad():
             logits: Tensor = self(images)
             losses = cross_entropy(logits, labels, reduction="none")
@@ -136,10 +157,13 @@ class Backprop(Classifier):
             layer.apply_gradient(rate / (1 - rule.smoothing), rule)
         return NetResult(logits.detach(), [], difficulty)
 
+    @typed
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Logits of all images, in parts that fit any memory."""
-        return torch.cat([self(part) for part in torch.split(images, self.at_once)])
+        return torch.cat([self(part) for part in self._parts(images)])
 
+    @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        return {"fast": self.fast(images)}
+        counts(shortlist=shortlist)
+        return self.checked({"fast": self.fast(images)}, images)

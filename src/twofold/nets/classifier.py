@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -10,10 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.errors import SettingError, unknown
+from twofold.checks import convert, typed
+from twofold.checks.bounds import counts, floating, not_negative, shaped
+from twofold.errors import DataError, SettingError, unknown
+from twofold.labels import checked_labels
 from twofold.layers.inputs import CachedInput, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
+from twofold.nets.door import entering, on_device
 from twofold.nets.net import Evaluation, Net
 from twofold.normalize import EPS, normalize
 
@@ -84,32 +89,103 @@ class Classifier(Net):
     at_once: ClassVar[int] = 2000
     classes: int
 
+    @property
+    def pixels(self) -> int | None:
+        """Numbers in an image; ``None`` where the first layer is any module, which alone knows."""
+        found: int | None = self.stack[0].inputs
+        return found
+
+    def _enter(self, images: Tensor, name: str = "images") -> Tensor:
+        """Images from outside, checked, in the type in which the net computes.
+
+        Raises:
+            DataError: the net was not built for them, or they are no finite floating-point numbers.
+        """
+        return entering(name, images, self.pixels, next(self.parameters()))
+
+    def _enter_to_learn(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """A batch from outside to learn from, checked, as images and labels.
+
+        Raises:
+            DataError: as above; no image, or labels or weights that are not as many as the images.
+        """
+        images = self._enter(images)
+        return images, self._enter_labels(labels, weight, len(images))
+
+    def _enter_labels(self, labels: Tensor, weight: Tensor | None, count: int) -> Tensor:
+        if not count:
+            raise DataError("images is empty, expected at least one image to learn from")
+        if weight is not None:
+            floating("weight", weight, count, on=self.device)
+        return checked_labels("labels", labels, self.classes, count, on=self.device)
+
+    def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images from outside, checked, in parts that fit any memory."""
+        return torch.split(self._enter(images), self.at_once)
+
     @abstractmethod
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        """Test -> its score of each label, ``(images, classes)``; the main test first."""
+        """Test -> its score of each label, ``(images, classes)``; the main test first.
 
+        Raises:
+            Diverged: the net has NaN or infinite values.
+            DataError: the scores are NaN or infinite though the net is not: the images are.
+        """
+
+    def checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Scores ``(images, classes)`` that may be answered with; as for `scores`, which ends with it."""
+        self.require_finite()
+        for test, score in scores.items():
+            if not score.amax(1).isfinite().all():  # a label that is not on a shortlist has a score of -∞
+                low, high = (float(value) for value in images.aminmax())
+                raise DataError(
+                    f"the scores of the {test} test are no finite numbers, for images with numbers from {low:g} to "
+                    f"{high:g}: give pixels from 0 to 1, or another net"
+                )
+        return scores
+
+    @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Test -> forward passes that it takes for an image."""
+        counts(shortlist=shortlist)
         return {"fast": 1}
 
+    @typed
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
         """The label that a test names for each image, ``(images,)``: the main test if none is given.
 
         Raises:
             SettingError: the net has no such test.
+            DataError: images that the net was not built for.
         """
         scores = self.scores(images)
         if test is not None and test not in scores:
             raise unknown("test", test, scores)
-        return scores[test or next(iter(scores))].argmax(1)
+        return scores[next(iter(scores)) if test is None else test].argmax(1)
 
+    @typed
     @torch.no_grad()
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
-        """Test the net on images ``(images, ...)`` and their labels ``(images,)``."""
-        images, labels = data
+        """Test the net on images ``(images, ...)`` and their labels ``(images,)``.
+
+        Raises:
+            DataError: data that the net was not built for.
+        """
+        counts(shortlist=shortlist)
+        images, labels = self._labeled(data)
         return self._evaluation(self.scores(images, shortlist), labels, shortlist)
 
+    def _labeled(self, data: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Data to test with, checked, as images and labels."""
+        if len(data) != 2:
+            raise DataError(f"data: {len(data)} arrays to test with, expected two: images and their labels")
+        images = self._enter(data[0], "data, the images")
+        if not len(images):
+            raise DataError("data, the images: there is none, expected at least one")
+        return images, checked_labels("data, the labels", data[1], self.classes, len(images), on=self.device)
+
+    @typed
     def explain(self, case: Tensor) -> dict[str, Any]:
         """Say what each test makes of one image ``(1, channels, height, width)``.
 
@@ -117,7 +193,9 @@ class Classifier(Net):
             ``label``: test -> label; ``softmax``: of the fast test, per label; ``goodness``: of the slow test, total,
             per label, ``None`` where the net has none.
         """
-        scores = {test: score[0].float() for test, score in self.scores(case.to(self.device)).items()}
+        case = self._enter(on_device("case", case, self.device), "case")
+        shaped("case", case, 1, "...")
+        scores = {test: score[0].float() for test, score in self.scores(case).items()}
         return {
             "label": {test: int(score.argmax()) for test, score in scores.items()},
             "softmax": scores["fast"].softmax(0).tolist(),
@@ -163,20 +241,30 @@ class SoftmaxClassifier(Classifier):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
+        counts(2, classes=classes)
         self.classes = classes
 
     def _read_stack(self, layers: Iterable[FeedForwardLayer], counted_from: int, softmax_decay: float) -> None:
         """Take a stack, and a softmax that reads its layers from ``counted_from`` upwards, or the last one alone.
 
         Raises:
-            SettingError: there is no layer.
+            SettingError: there is no layer, or none from ``counted_from`` upwards, or one has not as many inputs as the
+                one below it has units.
         """
-        layers = list(layers)
-        if not layers:
-            raise SettingError("a net needs at least one layer, got none: give at least one width")
-        self.layers = nn.ModuleList(layers)
-        self.read = range(min(counted_from, len(layers)) - 1, len(layers))
-        self.softmax = Softmax(sum(layers[index].units for index in self.read), self.classes, softmax_decay)
+        counts(counted_from=counted_from)
+        not_negative(softmax_decay=softmax_decay)
+        stack: list[FeedForwardLayer] = convert("layers", list(layers), list[FeedForwardLayer])
+        if not stack:
+            raise SettingError("layers: a net needs at least one layer, got none: give at least one width")
+        for number, (below, layer) in enumerate(itertools.pairwise(stack), 2):
+            if layer.inputs not in (None, below.units):
+                raise SettingError(f"layers: layer {number} has {layer.inputs} inputs for {below.units} units below it")
+        last = max(len(stack), defaults.READ_FROM)  # the default reads a single layer, too
+        if counted_from > last:
+            raise SettingError(f"counted_from is {counted_from}, expected at most {last}: there are no layers above")
+        self.layers = nn.ModuleList(stack)
+        self.read = range(min(counted_from, len(stack)) - 1, len(stack))
+        self.softmax = Softmax(sum(stack[index].units for index in self.read), self.classes, softmax_decay)
 
     @abstractmethod
     def images(self, images: Tensor) -> CachedInput:
@@ -187,20 +275,24 @@ class SoftmaxClassifier(Classifier):
         """The input of the softmax: normalized activities of one forward pass without a label, ``(batch, features)``,
         float32."""
 
+    @typed
     @torch.no_grad()
     def fast(self, images: Tensor | CachedInput) -> Tensor:
         """Logits ``(batch, classes)`` of the fast test: one forward pass that knows no label, softmax."""
         if isinstance(images, Tensor):
-            return torch.cat([self.fast(self.images(part)) for part in torch.split(images, self.at_once)])
+            return torch.cat([self.fast(self.images(part)) for part in self._parts(images)])
         logits: Tensor = self.softmax(self.features(images))
         return logits
 
+    @typed
     def readings(self, images: Tensor) -> dict[str, Tensor]:
         """Test -> logits ``(batch, classes)``, for every test that a softmax reads, the fast one first."""
         return {"fast": self.fast(images)}
 
+    @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        return self.readings(images)
+        counts(shortlist=shortlist)
+        return self.checked(self.readings(images), images)
 
 
 class GoodnessClassifier(SoftmaxClassifier):
@@ -210,45 +302,65 @@ class GoodnessClassifier(SoftmaxClassifier):
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
         """Goodness of every layer, ``(batch, candidates, layers)``, for each of the labels ``(batch, candidates)``."""
 
+    def _candidates(self, labels: Tensor, count: int) -> Tensor:
+        """Candidates of so many images, checked."""
+        return checked_labels("labels", labels, self.classes, count, "candidates", on=self.device)
+
+    @typed
     def slow(self, images: Tensor) -> Tensor:
         """Total goodness ``(batch, classes)`` of the layers that are read, for each label: one forward pass a label."""
         return self.total(self.goodness(images, self.every_label(images)))
 
+    @typed
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
-        alone = {"slow": self.slow, "fast": self.fast}.get(test or "slow")
-        return super().predict(images, test) if alone is None else alone(images).argmax(1)
+        test = "slow" if test is None else test
+        alone = {"slow": self.slow, "fast": self.fast}.get(test)
+        if alone is None:
+            return super().predict(images, test)
+        return self.checked({test: alone(images)}, images)[test].argmax(1)
 
+    @typed
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
         """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
+        counts(size=size)
         named = []
-        for part in torch.split(images, self.at_once):
+        for part in self._parts(images):
             ready = self.images(part)
             candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
             best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
             named.append(candidates.gather(1, best)[:, 0])
         return torch.cat(named)
 
+    @typed
     def both(self, images: Tensor) -> Tensor:
         """Scores ``(batch, classes)`` in which the slow and the fast test weigh the same."""
         return joint(self.slow(images), self.fast(images))
 
+    @typed
     def total(self, goodness: Tensor) -> Tensor:
         """Sum over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
+        floating("goodness", goodness, "batch", "candidates", len(self.layers))
         return goodness[:, :, self.read.start :].sum(2)
 
+    @typed
     def every_label(self, images: Tensor) -> Tensor:
         """All labels as candidates of each image, ``(batch, classes)``."""
+        images = self._enter(images)
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
+    @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        return self._with_slow(self.readings(images), self.slow(images), shortlist)
+        counts(shortlist=shortlist)
+        return self.checked(self._with_slow(self.readings(images), self.slow(images), shortlist), images)
 
+    @typed
     @torch.no_grad()
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
-        images, labels = data
+        counts(shortlist=shortlist)
+        images, labels = self._labeled(data)
         goodness = self.goodness(images, self.every_label(images))
-        scores = self._with_slow(self.readings(images), self.total(goodness), shortlist)
+        scores = self.checked(self._with_slow(self.readings(images), self.total(goodness), shortlist), images)
         return self._evaluation(scores, labels, shortlist, goodness)
 
     def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:

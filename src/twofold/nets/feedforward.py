@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.errors import unknown
-from twofold.labels import LABEL_IN, inputs_with_label, neutral, one_hot
+from twofold.checks import convert, typed
+from twofold.checks.bounds import counts, not_negative, positive, sizes
+from twofold.errors import SettingError, unknown
+from twofold.labels import LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot
 from twofold.layers.dense import dense
 from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule
-from twofold.negatives import Negatives, hard_wrong_labels
+from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, concatenated, default_softmax_rate, outputs
 
 
@@ -33,17 +35,18 @@ class FeedForward(GoodnessClassifier):
         label_in: ``overlay`` (the label replaces the first pixels) or ``prepend`` (it comes in front of them).
         label_strength: the number at the label's place in the input (5 in the talk, 1 in the author's code).
         counted_from: the first layer, counted from 1, whose goodness and activities the tests use. The author leaves
-            the first one out. A net with fewer layers uses its last one.
+            the first one out. A single layer is used in any case.
         softmax_decay: weight decay of the softmax.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
     Raises:
-        SettingError: there is no layer, or no such way of putting the label in.
+        SettingError: there is no layer, none that is counted, or no such way of putting the label in.
     """
 
     method = "forward-forward"
 
+    @typed
     def __init__(
         self,
         layers: Iterable[FeedForwardLayer],
@@ -56,12 +59,24 @@ class FeedForward(GoodnessClassifier):
     ) -> None:
         super().__init__(classes)
         if label_in not in LABEL_IN:
-            raise unknown("way of putting the label in", label_in, LABEL_IN)
+            raise unknown("label_in", label_in, LABEL_IN)
+        positive(label_strength=label_strength)
         self.label_in = label_in
         self.label_strength = label_strength
         self._read_stack(layers, counted_from, softmax_decay)
+        if self.stack[0].inputs is not None and self.stack[0].inputs <= classes:
+            raise SettingError(
+                f"layers: the first has {self.stack[0].inputs} inputs, expected more than the {classes} of the label, "
+                "which is a part of the input"
+            )
+
+    @property
+    def pixels(self) -> int | None:
+        inputs = super().pixels
+        return inputs - self.classes if inputs is not None and self.label_in == "prepend" else inputs
 
     @classmethod
+    @typed
     def dense(
         cls,
         shape: Sequence[int],
@@ -82,23 +97,32 @@ class FeedForward(GoodnessClassifier):
             label_in: as above.
             generator: draws the first weights.
         """
+        sizes(shape=shape, widths=widths)
         inputs = inputs_with_label(label_in, math.prod(shape), classes)
-        return cls(dense(inputs, tuple(widths), rule, generator), classes, label_in=label_in)
+        return cls(dense(inputs, widths, rule, generator), classes, label_in=label_in)
 
     # ---- input -------------------------------------------------------------------------------------------------
 
+    @typed
     def images(self, images: Tensor | CachedInput) -> Images:
         """Images ``(batch, ...)`` made ready for any label; what is ready stays the same."""
         if isinstance(images, Images):
             return images
-        assert isinstance(images, Tensor)
+        images = self._enter(convert("images", images, Tensor))
         no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
         return Images(LABEL_IN[self.label_in](images.flatten(1), no_label))
 
+    @typed
     def with_label(self, images: Tensor | Images, labels: Tensor) -> LabeledImages:
         """Normalized input that states the labels ``(batch,)``."""
-        return LabeledImages(self.images(images), one_hot(labels, self.classes, self.label_strength)[None])
+        ready = self.images(images)
+        labels = checked_labels("labels", labels, self.classes, len(ready.rows), on=self.device)
+        return self._with_label(ready, labels)
 
+    def _with_label(self, ready: Images, labels: Tensor) -> LabeledImages:
+        return LabeledImages(ready, one_hot(labels, self.classes, self.label_strength)[None])
+
+    @typed
     def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
         """Normalized input that states no label: the same small number for each."""
         ready = self.images(images)
@@ -107,6 +131,7 @@ class FeedForward(GoodnessClassifier):
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
+    @typed
     @torch.no_grad()
     def learn(
         self,
@@ -135,13 +160,19 @@ class FeedForward(GoodnessClassifier):
             weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
             learning: the numbers, from 0, of the layers that learn; all by default. Those above them are not run.
             generator: draws the wrong labels, on the device of the images.
-        """
-        ready, learning = self.images(images), learning or range(len(self.layers))
-        logits = self.softmax.learn(self.features(ready), labels, default_softmax_rate(softmax_rate, rate), weight)
-        wrong = negatives(labels, logits, generator)
 
-        positive: LayerInput = self.with_label(ready, labels)
-        negative: LayerInput = self.with_label(ready, wrong)
+        Raises:
+            DataError: images or labels that the net was not built for, or negatives that give the true label.
+            SettingError: a rate below 0, or layers that are not there.
+        """
+        not_negative(rate=rate, softmax_rate=softmax_rate)
+        ready, learning = self.images(images), self._to_learn(learning)
+        labels = self._enter_labels(labels, weight, len(ready.rows))
+        logits = self.softmax.learn(self.features(ready), labels, default_softmax_rate(softmax_rate, rate), weight)
+        wrong = draw_wrong_labels(negatives, labels, logits, generator)
+
+        positive: LayerInput = self._with_label(ready, labels)
+        negative: LayerInput = self._with_label(ready, wrong)
         goodness: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         difficulty = torch.zeros(len(labels), device=labels.device)
         for index, layer in enumerate(self.stack[: learning.stop]):
@@ -152,8 +183,18 @@ class FeedForward(GoodnessClassifier):
                 positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
         return NetResult(logits, goodness, difficulty)
 
+    def _to_learn(self, learning: range | None) -> range:
+        """The layers that learn; all by default."""
+        everyone = range(len(self.layers))
+        if learning is None:
+            return everyone
+        if not (learning and learning.step == 1 and learning[0] in everyone and learning[-1] in everyone):
+            raise SettingError(f"learning is {learning}, expected layers from 0 to {len(everyone) - 1}")
+        return learning
+
     # ---- activity ----------------------------------------------------------------------------------------------
 
+    @typed
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, under a neutral label, ``(batch, features)``, float32."""
@@ -161,6 +202,7 @@ class FeedForward(GoodnessClassifier):
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
+    @typed
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
         """Goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
@@ -171,17 +213,21 @@ class FeedForward(GoodnessClassifier):
                 product with the image, which they share.
         """
         if isinstance(images, Images):
+            labels = self._candidates(labels, len(images.rows))
             columns = [
                 torch.stack(
-                    [layer.goodness(a) for layer, a, _ in outputs(self.stack, self.with_label(images, column))], 1
+                    [layer.goodness(a) for layer, a, _ in outputs(self.stack, self._with_label(images, column))], 1
                 )
                 for column in labels.T
             ]
             return torch.stack(columns, 1)
-        assert isinstance(images, Tensor)
-        parts = zip(torch.split(images, self.at_once), torch.split(labels, self.at_once), strict=True)
+        given = self._parts(convert("images", images, Tensor))
+        labels = self._candidates(labels, sum(map(len, given)))
+        parts = zip(given, torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
+    @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
+        counts(shortlist=shortlist)
         several = {"shortlist": 1 + min(shortlist, self.classes), "both": 1 + self.classes}
         return {"slow": self.classes, "fast": 1, **several}

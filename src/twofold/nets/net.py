@@ -11,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults, machine
+from twofold.checks import typed
+from twofold.checks.bounds import counts
+from twofold.errors import Diverged, unknown
+from twofold.nets.door import on_device
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,18 @@ class Net(nn.Module, ABC):
     def explain(self, case: Tensor) -> dict[str, Any]:
         """Say what each test makes of one case ``(1, ...)``, as JSON can hold it."""
 
+    def require_finite(self) -> None:
+        """Refuse to answer where numbers that the net computes with are NaN or infinite.
+
+        Raises:
+            Diverged: there are some; the first parameter or buffer that has them is named.
+        """
+        if name := first_not_finite(self.state_dict()):
+            raise Diverged(
+                f"{name} of this net has NaN or infinite values, so that no test of it means anything: its training "
+                "diverged; train it anew at a lower rate"
+            )
+
     @property
     def device(self) -> torch.device:
         """The device of its parameters."""
@@ -70,12 +86,29 @@ class Net(nn.Module, ABC):
         """The layers, from the input upwards, as a list."""
         return list(self.layers)
 
+    @typed
     def set_precision(self, precision: str) -> None:
-        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32."""
+        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32.
+
+        Raises:
+            SettingError: there is no such precision.
+        """
+        if precision not in machine.PRECISIONS[1:]:
+            raise unknown("precision", precision, machine.PRECISIONS[1:])
         for layer in self.stack:
             layer.compute = machine.compute_type(precision)
 
 
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a value that is NaN or infinite; each is read once where all are finite."""
+    for name, tensor in tensors.items():
+        suspect = tensor.is_floating_point() and not tensor.detach().sum().isfinite()
+        if suspect and not tensor.isfinite().all():  # the sum alone may be too large
+            return name
+    return None
+
+
+@typed
 def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
     """Test a net.
 
@@ -83,5 +116,11 @@ def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Ev
         net: the net.
         data: images ``(cases, ...)`` and labels ``(cases,)``, or whatever the net was trained on, on any device.
         shortlist: labels that the fast test hands to the slow one, where the net has these tests.
+
+    Raises:
+        DataError: data that the net was not built for.
+        Diverged: the net has NaN or infinite values.
     """
-    return net.evaluate(*(part.to(net.device) for part in data), shortlist=shortlist)
+    counts(shortlist=shortlist)
+    net.require_finite()
+    return net.evaluate(*(on_device("data", part, net.device) for part in data), shortlist=shortlist)

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
+from twofold.checks import typed
+from twofold.checks.bounds import counts, floating, not_negative, positive, shaped, share, sizes
 from twofold.errors import DataError, SettingError, unknown
-from twofold.labels import LABEL_TO, neutral, one_hot
+from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.inputs import CachedInput
 from twofold.layers.readout import Softmax
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source
 from twofold.learning import Rule
-from twofold.negatives import Negatives, hard_wrong_labels
+from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate, to_features
-from twofold.nets.video import State, VideoResult, Watched
+from twofold.nets.video import State, VideoResult, Watched, fits, rows_of
 from twofold.normalize import centered, normalize
 
 
@@ -55,6 +57,7 @@ class Recurrent(GoodnessClassifier):
     method = "recurrent"
     at_once = 500
 
+    @typed
     def __init__(
         self,
         inputs: int,
@@ -75,22 +78,25 @@ class Recurrent(GoodnessClassifier):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(classes)
-        if not widths:
-            raise SettingError("a net needs at least one layer, got none: give at least one width")
-        if not 0 <= damping < 1:
-            raise SettingError(f"damping is {damping}, expected a share in [0, 1): 0 keeps nothing of the old state")
-        if iterations < 1:
-            raise SettingError(f"iterations is {iterations}, expected at least 1")
+        counts(inputs=inputs, iterations=iterations)
+        sizes(widths=widths)
+        share(damping=damping)
+        positive(label_strength=label_strength)
+        not_negative(softmax_decay=softmax_decay)
         if label_to not in LABEL_TO:
-            raise unknown("label-to", label_to, LABEL_TO)
+            raise unknown("label_to", label_to, LABEL_TO)
         if not 1 <= judged[0] <= judged[1]:
-            raise SettingError(f"the slow test averages iterations {judged}, expected 1 <= first <= last")
-        sizes = (inputs, *widths, classes)
+            raise SettingError(f"judged is {judged}, expected a first and a last iteration, from 1")
+        if len(connectivity) > len(widths):
+            raise SettingError(
+                f"connectivity has {len(connectivity)} entries, expected one for each of {len(widths)} layers"
+            )
+        chain = (inputs, *widths, classes)
         layers = []
         for index, units in enumerate(widths):
-            sources = {"below": sizes[index]}
+            sources = {"below": chain[index]}
             if top_down or index == len(widths) - 1:
-                sources["above"] = sizes[index + 2]
+                sources["above"] = chain[index + 2]
             if label_to == "all" and index < len(widths) - 1:
                 sources["label"] = classes
             if lateral:
@@ -109,56 +115,55 @@ class Recurrent(GoodnessClassifier):
         self.settled_softmax = Softmax(sum(widths), classes, softmax_decay)
 
     @property
+    def pixels(self) -> int:
+        return self.inputs
+
+    @property
     def stack(self) -> list[RecurrentLayer]:
         """The layers, from the lowest upwards."""
         return [layer for layer in self.layers if isinstance(layer, RecurrentLayer)]
 
     # ---- what is seen ------------------------------------------------------------------------------------------
 
+    @typed
     def images(self, images: Tensor | CachedInput) -> CachedInput:
-        """Images ``(batch, ...)`` as frames: flat, at fixed length. What is ready stays the same.
-
-        Raises:
-            DataError: their size is not the net's.
-        """
+        """Images ``(batch, ...)`` as frames: flat, at fixed length. What is ready stays the same."""
         if isinstance(images, CachedInput):
             return images
-        flat = images.flatten(1)
-        if flat.shape[1] != self.inputs:
-            raise DataError(
-                f"a frame has the shape {tuple(images.shape[1:])}, {flat.shape[1]} numbers, and the net sees "
-                f"{self.inputs}: all frames must have the size that it was built for"
-            )
+        flat = self._enter(images).flatten(1)
         return CachedInput(self.prepare(flat).to(self.stack[0].compute or flat.dtype))
 
+    @typed
     def top(self, labels: Tensor) -> CachedInput:
-        """Labels ``(batch,)`` clamped at the top: one-hot times the strength.
-
-        Raises:
-            DataError: a label is beyond the top layer.
-        """
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
-            raise DataError(
-                f"labels go from {int(labels.min())} to {int(labels.max())}, beyond the top layer, which has "
-                f"{self.classes} classes: number them from 0 to {self.classes - 1}"
-            )
+        """Labels ``(batch,)`` clamped at the top: one-hot times the strength."""
+        labels = checked_labels("labels", labels, self.classes, "batch", on=self.device)
         return CachedInput(one_hot(labels, self.classes, self.label_strength))
 
+    @typed
     def neutral_top(self, count: int) -> CachedInput:
         """No label at the top of ``count`` cases: the mean of all."""
+        counts(0, count=count)
         return CachedInput(neutral(count, self.classes, self.label_strength, self.stack[0].bias.device))
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
+    @typed
     def start(self, frame: Source) -> State:
         """The bottom-up pass: every layer sees the new activity below it, and nothing else."""
+        floating("frame", rows_of(frame), "batch", self.inputs, on=self.device)
         state: list[LayerState] = []
         for layer in self.stack:
             state.append(layer.respond({"below": state[-1].output if state else frame}, None, self.damping))
         return tuple(state)
 
+    @typed
     def sources(self, frame: Source, top: CachedInput, state: State) -> list[dict[str, Source]]:
         """The sources of each layer at an iteration: its neighbors and itself, one iteration ago."""
+        if len(state) != len(self.layers):
+            raise DataError(f"state has {len(state)} layers, expected {len(self.layers)}")
+        cases = len(state[0].state)
+        fits("frame", frame, cases, self.inputs, self.device)
+        fits("top", top, cases, self.classes, self.device)
         known: list[Source] = [frame, *(each.output for each in state), top]
         found = []
         for index, layer in enumerate(self.stack):
@@ -166,6 +171,7 @@ class Recurrent(GoodnessClassifier):
             found.append({name: around[name] for name in layer.weights})
         return found
 
+    @typed
     def step(self, frame: Source, top: CachedInput, state: State) -> State:
         """One iteration of all layers at the same time: a pure function of frame, label and state."""
         return self._respond(self.sources(frame, top, state), state)
@@ -174,20 +180,26 @@ class Recurrent(GoodnessClassifier):
         each = zip(self.stack, sources, state, strict=True)
         return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in each)
 
+    @typed
     def watch(self, video: Iterable[Source], top: CachedInput, state: State) -> Iterator[State]:
         """The state after each frame of a video."""
         for frame in video:
             state = self.step(frame, top, state)
             yield state
 
+    @typed
     def look(self, frame: Source, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
         """The state after each iteration in front of a still image, after a bottom-up pass."""
-        copies = len(top.rows) // len(_rows(frame))
+        counts(iterations=iterations)
+        shaped("top", top.rows, "cases", self.classes, on=self.device)
+        fits("frame", frame, len(top.rows), self.inputs, self.device)
+        copies = len(top.rows) // len(rows_of(frame))
         start = tuple(each.repeat(copies) for each in self.start(frame))
-        return self.watch(repeat(frame, iterations or self.iterations), top, start)
+        return self.watch(repeat(frame, self.iterations if iterations is None else iterations), top, start)
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
+    @typed
     @torch.no_grad()
     def learn(
         self,
@@ -218,10 +230,13 @@ class Recurrent(GoodnessClassifier):
             settle: whether the images also settle under a neutral label, for the softmax that reads settled layers.
             generator: draws the wrong labels, on the device of the images.
         """
+        not_negative(rate=rate, softmax_rate=softmax_rate)
+        counts(first=first, window=window)
         frame, reading_rate = self.images(images), default_softmax_rate(softmax_rate, rate)
+        labels = self._enter_labels(labels, weight, len(frame.rows))
         start = self.start(frame)
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
-        wrong = negatives(labels, logits, generator)
+        wrong = draw_wrong_labels(negatives, labels, logits, generator)
         if settle:
             copies = tuple(layer.repeat(1) for layer in start)  # row by row in memory, as `look` has them
             *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), copies)
@@ -238,6 +253,7 @@ class Recurrent(GoodnessClassifier):
         )
         return NetResult(logits, [*found.goodness], found.difficulty)
 
+    @typed
     @torch.no_grad()
     def learn_video(
         self,
@@ -267,6 +283,8 @@ class Recurrent(GoodnessClassifier):
         Raises:
             DataError: the video is empty, ends before ``first``, or its frames change their size. Nothing is learned.
         """
+        not_negative(rate=rate)
+        counts(first=first, window=window)
         watched = Watched(self.stack, window, weight)
         memories = [layer.memory() for layer in self.stack]
         for layer in self.stack:
@@ -285,7 +303,7 @@ class Recurrent(GoodnessClassifier):
         """Watch the video and gather gradients, window by window; returns the layers after the last frame."""
         number = 0
         for number, frame in enumerate(video, 1):
-            self._check(number, frame, len(state[0].state))
+            fits(f"frame {number} of the video", frame, len(state[0].state), self.inputs, self.device)
             sources = self.sources(frame, top, state)
             state = self._respond(sources, state)
             if number >= first:
@@ -295,38 +313,34 @@ class Recurrent(GoodnessClassifier):
         watched.gather()
         return state
 
-    def _check(self, number: int, frame: Source, rows: int) -> None:
-        size = _rows(frame).shape
-        copies = isinstance(frame, CachedInput) and size[0] and not rows % size[0]
-        if size[1] != self.inputs or not (copies or size[0] == rows):
-            raise DataError(
-                f"frame {number} of the video has the shape {tuple(size)}, expected ({rows}, {self.inputs}): all "
-                "frames must have the size that the net was built for, and as many cases"
-            )
-
     # ---- tests -------------------------------------------------------------------------------------------------
 
+    @typed
     def read_state(self, state: State) -> Tensor:
         """Normalized states of all layers side by side, ``(rows, features)``, float32: what the softmaxes see."""
         return to_features([each.output for each in state])
 
+    @typed
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized states after the bottom-up pass, ``(batch, features)``, float32: what the fast test reads."""
         return self.read_state(self.start(self.images(images)))
 
+    @typed
     @torch.no_grad()
     def settled(self, images: Tensor | CachedInput) -> Tensor:
         """Logits ``(batch, classes)`` after all iterations under a neutral label."""
         if isinstance(images, Tensor):
-            return torch.cat([self.settled(self.images(part)) for part in torch.split(images, self.at_once)])
+            return torch.cat([self.settled(self.images(part)) for part in self._parts(images)])
         *_, state = self.look(images, self.neutral_top(len(images.rows)))
         logits: Tensor = self.settled_softmax(self.read_state(state))
         return logits
 
+    @typed
     def readings(self, images: Tensor) -> dict[str, Tensor]:
         return {**super().readings(images), "settled": self.settled(images)}
 
+    @typed
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
         """Goodness of every layer, averaged over the iterations of the slow test, ``(batch, candidates, layers)``.
@@ -338,14 +352,18 @@ class Recurrent(GoodnessClassifier):
         if isinstance(images, CachedInput):
             first, last = self.judged
             return self.trace(images, labels, last)[..., first - 1 :, :].mean(2)
-        parts = zip(torch.split(images, self.at_once), torch.split(labels, self.at_once), strict=True)
+        given = self._parts(images)
+        labels = self._candidates(labels, sum(map(len, given)))
+        parts = zip(given, torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
+    @typed
     @torch.no_grad()
     def trace(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
         return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
 
+    @typed
     @torch.no_grad()
     def mean_squares(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Mean squared activity of a unit at every iteration, ``(batch, candidates, iterations, layers)``."""
@@ -354,7 +372,9 @@ class Recurrent(GoodnessClassifier):
     def _trace(
         self, frame: CachedInput, labels: Tensor, iterations: int, read: Callable[[LayerState], Tensor]
     ) -> Tensor:
+        counts(iterations=iterations)
         start = self.start(frame)
+        labels = self._candidates(labels, len(frame.rows))
         columns = []
         for column in labels.T:
             states = self.watch(repeat(frame, iterations), self.top(column), start)
@@ -362,8 +382,10 @@ class Recurrent(GoodnessClassifier):
             columns.append(torch.stack(each, 1))
         return torch.stack(columns, 1)
 
+    @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Test -> passes for an image: the bottom-up one, and one for each iteration under each label."""
+        counts(shortlist=shortlist)
         last = self.judged[1]
         return {
             "slow": 1 + self.classes * last,
@@ -372,7 +394,3 @@ class Recurrent(GoodnessClassifier):
             "shortlist": 1 + min(shortlist, self.classes) * last,
             "both": 1 + self.classes * last,
         }
-
-
-def _rows(source: Source) -> Tensor:
-    return source.rows if isinstance(source, CachedInput) else source

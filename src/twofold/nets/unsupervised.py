@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.checks import typed
+from twofold.checks.bounds import not_negative
+from twofold.errors import DataError
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.negatives import hybrids
@@ -23,18 +26,19 @@ class Unsupervised(SoftmaxClassifier):
     Args:
         layers: the stack, from the input upwards.
         classes: number of labels.
-        counted_from: the first layer, counted from 1, that the softmax reads. A net with fewer layers uses its last.
+        counted_from: the first layer, counted from 1, that the softmax reads. A single layer is read in any case.
         softmax_decay: weight decay of the softmax.
         center: whether the mean of an image's pixels is subtracted.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
     Raises:
-        SettingError: no layer.
+        SettingError: no layer, or none that is read.
     """
 
     method = "unsupervised"
 
+    @typed
     def __init__(
         self,
         layers: Iterable[FeedForwardLayer],
@@ -48,10 +52,12 @@ class Unsupervised(SoftmaxClassifier):
         self.prepare = centered if center else normalize
         self._read_stack(layers, counted_from, softmax_decay)
 
+    @typed
     def images(self, images: Tensor | CachedInput) -> CachedInput:
         """Images ``(batch, ...)`` flat and at fixed length; what is ready stays the same."""
-        return images if isinstance(images, CachedInput) else CachedInput(self.prepare(images.flatten(1)))
+        return images if isinstance(images, CachedInput) else CachedInput(self.prepare(self._enter(images).flatten(1)))
 
+    @typed
     @torch.no_grad()
     def learn(
         self,
@@ -76,7 +82,18 @@ class Unsupervised(SoftmaxClassifier):
             blurs: of the masks of hybrids, see `negatives.masks`.
             weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
             generator: draws the masks, on the device of the images.
+
+        Raises:
+            DataError: images or labels that the net was not built for.
+            SettingError: a rate or a number of blurs below 0.
         """
+        not_negative(rate=rate, softmax_rate=softmax_rate, blurs=blurs)
+        images, labels = self._enter_to_learn(images, labels, weight)
+        if images.ndim != 4:
+            raise DataError(
+                f"images: the shape is {tuple(images.shape)}, expected (batch, channels, height, width), where patches "
+                "can be mixed"
+            )
         generator = generator or torch.default_generator
         positive = self.images(images).rows
         negative = self.images(hybrids(images, blurs, generator)).rows
@@ -92,6 +109,7 @@ class Unsupervised(SoftmaxClassifier):
         logits = self.softmax.learn(to_features(features), labels, reading_rate, weight)
         return NetResult(logits, goodness, difficulty)
 
+    @typed
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, ``(batch, features)``, float32: what the softmax sees."""

@@ -8,10 +8,33 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from twofold.checks import convert
+from twofold.checks.bounds import floating
+from twofold.errors import DataError
+from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep
 
 State = tuple[LayerState, ...]
 """All layers after an iteration, from the lowest upwards."""
+
+
+def rows_of(source: Source) -> Tensor:
+    """The input itself, ``(rows, inputs)``."""
+    return source.rows if isinstance(source, CachedInput) else source
+
+
+def fits(name: str, source: Source, cases: int, numbers: int, on: torch.device) -> None:
+    """Refuse an input that has not so many numbers for each of so many cases, or copies of some that make them up.
+
+    Raises:
+        ArgumentError: it is no input.
+        DataError: it has others.
+    """
+    rows = rows_of(convert(name, source, Source))
+    floating(name, rows, "cases", numbers, on=on)
+    count = len(rows)
+    if not count or (cases % count if isinstance(source, CachedInput) else cases != count):
+        raise DataError(f"{name}: the shape is {tuple(rows.shape)}, expected ({cases}, {numbers}): give as many cases")
 
 
 class VideoResult(NamedTuple):

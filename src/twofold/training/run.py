@@ -102,7 +102,7 @@ def train(
             return home.result(strict=True)
         machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), where, offload)
         try:
-            return _train(recipe, home, config, data, offload, progress)
+            return _train(recipe, home, config, where, data, offload, progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(home.how_to_go_on()) from stop
         finally:
@@ -113,16 +113,17 @@ def _train(
     recipe: Recipe,
     home: RunFolder,
     config: Config,
+    where: torch.device,
     data: Data,
     offload: bool,
     progress: Progress | Callable[[dict[str, Any]], None] | None,
 ) -> Result:
     place = partial(keep_on_disk, folder=home.at_rest) if offload else list
-    net: Net = build(recipe, data.form, place).to(config.device)
+    net: Net = build(recipe, data.form, place).to(where)
     net.set_precision(config.precision)
     if config.started_from:
         _start_from(net, recipe, Path(config.started_from["run"]))
-    trainer = Trainer(net, recipe, data.train)
+    trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train))
     environments = home.restore(trainer)
     if environments is None:
         home.begin(config)

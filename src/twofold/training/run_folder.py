@@ -29,7 +29,7 @@ from torch import Tensor
 from twofold import checkpoint
 from twofold.checks import convert
 from twofold.errors import ArgumentError, RunError, remark
-from twofold.files import check_signature, read_signed, read_text, sign, sweep, write_bytes, write_signed
+from twofold.files import UNFINISHED, check_signature, read_signed, read_text, sign, sweep, write_bytes, write_signed
 from twofold.training.config import FORMAT, Config, current_name, reason
 from twofold.training.result import Result, check_metrics
 from twofold.training.trainer import Trainer
@@ -76,7 +76,8 @@ class RunFolder:
         """Whether a training may begin here: there is nothing, or only a start that never got to a checkpoint."""
         if not self.path.is_dir():
             return not self.path.exists()
-        left = {path.name for path in self.path.iterdir()} - {".lock"}
+        killed = {".lock", self.at_rest.name, *(path.name for path in self.path.glob(f".*{UNFINISHED}"))}
+        left = {path.name for path in self.path.iterdir()} - killed
         return not left or ("config.json" in left and not self.complete and not self.checkpoint.exists())
 
     # ---- claiming ----------------------------------------------------------------------------------------------

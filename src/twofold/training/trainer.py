@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.checks import looked_at, typed
 from twofold.errors import SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
+from twofold.nets.door import on_device
 from twofold.nets.net import Net
 
 CHECK_EVERY = 50
@@ -56,6 +59,9 @@ class Trainer:
         while len(self.history) < self.method.recipe.epochs:
             seconds = self.epoch(len(self.history), progress)
             metrics = {"epoch": len(self.history) + 1, "seconds": seconds, **self.method.metrics()}
+            for name, measured in metrics.items():
+                if not all_finite(measured):
+                    raise self.method.diverged(f"the metric {name}")
             self.history.append(metrics)
             yield metrics
 
@@ -65,13 +71,18 @@ class Trainer:
             pass
 
     def epoch(self, number: int, progress: Callable[[float], None] | None = None) -> float:
-        """Learn for one epoch of the schedule, counted from 0; return the seconds that it took."""
+        """Learn for one epoch of the schedule, counted from 0; return the seconds that it took.
+
+        Raises:
+            Diverged: numbers of the net or of its training are not finite.
+        """
         method, recipe = self.method, self.method.recipe
         synchronize(method.net.device)
         start = time.perf_counter()
         for drawn in method.sampler.epoch(recipe.batch):
             batch = method.batch(drawn.cases, drawn.weight)
-            difficulty = method.step(batch, (number + drawn.done) / recipe.epochs)
+            with looked_at():
+                difficulty = method.step(batch, (number + drawn.done) / recipe.epochs)
             method.sampler.learned(drawn.cases, difficulty)
             method.batches_seen += 1
             if method.batches_seen % CHECK_EVERY == 0:
@@ -79,10 +90,12 @@ class Trainer:
                 if progress is not None:
                     progress(number + drawn.done)
         method.check()
+        method.require_finite()
         synchronize(method.net.device)
         return time.perf_counter() - start
 
 
+@typed
 def fit(
     net: Net,
     *data: Tensor,
@@ -116,8 +129,18 @@ def fit(
     if net.method not in METHODS:
         raise unknown("method", net.method, METHODS)
     method = METHODS[net.method]
+    here = tuple(on_device("data", part, part.device) for part in data)
     recipe = method.default_recipe(net, {**settings, "epochs": epochs, "batch": batch, "seed": seed})
-    return Trainer(net, recipe, method.check_data(net, data)).epochs(progress)
+    return Trainer(net, recipe, method.check_data(net, here)).epochs(progress)
+
+
+def all_finite(measured: Any) -> bool:
+    """Whether all numbers in metrics, as JSON can hold them, are finite."""
+    if isinstance(measured, dict):
+        return all(map(all_finite, measured.values()))
+    if isinstance(measured, list | tuple):
+        return all(map(all_finite, measured))
+    return not isinstance(measured, float) or math.isfinite(measured)
 
 
 def synchronize(device: torch.device) -> None:

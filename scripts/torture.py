@@ -1,0 +1,156 @@
+"""Are runs safe? Trainings are killed, disturbed and damaged in every way that docs/reliability.md promises to survive.
+
+    python scripts/torture.py [--minutes 25] [--json FILE] [--only WORD] [--seed N]
+
+- kills: trainings of all families are killed at random moments and resumed until they are complete;
+- folders: two processes want one run folder at once;
+- disks: a small disk is full, from the beginning or from some moment on;
+- bits: one bit in one file is flipped;
+- words: run files and command lines at random.
+
+Prints a table and writes results/reliability.json, or FILE, where all has been tried. The exit code is 1 where anything
+is lost, mixed, unnoticed or told in more than one line, or where it takes longer than it may. Takes about a quarter of
+an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import sklearn.datasets  # noqa: F401 (what takes long to import is imported once, before the forks)
+import torch
+import torture_bits
+import torture_disks
+import torture_folders
+import torture_kills
+import torture_words
+from torture_processes import RIVALS, TRAININGS, Reference, Tally, reference
+
+from twofold import machine
+from twofold.benchmarks.report import format_table
+from twofold.cli import commands  # noqa: F401
+from twofold.files import write_signed
+from twofold.plots import panels  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[1]
+
+WANTED = {
+    "kills": {"kills": 100},
+    "folders": {"meetings": 100},
+    "disks": {"full disks": 50},
+    "bits": {"flipped bits": 500},
+    "words": {"cases in one process": 2000, "cases as processes": 50},
+}
+"""How often each has to be tried at least."""
+
+
+class Job(NamedTuple):
+    """A part of a check."""
+
+    check: str
+    work: Callable[[], Tally]
+
+
+def jobs(expected: Mapping[str, Reference], seed: int) -> Iterator[Job]:
+    """All of them, those that take longest first."""
+    for part in range(4):
+        yield Job("words", partial(torture_words.fuzz_all, 500, 10, 3, seed + part))
+    for offload in (False, True):
+        for name, training in TRAININGS.items():
+            if training.offloads or not offload:
+                words = ["--offload"] if offload else []
+                yield Job("kills", partial(torture_kills.kills, name, expected[name], words, 10, False, seed))
+                yield Job("disks", partial(torture_disks.full_disks, name, expected[name], words, 6, seed))
+    for name in list(TRAININGS)[:5]:
+        yield Job("kills", partial(torture_kills.kills, name, expected[name], [], 1, True, seed))
+    for kind in torture_folders.KINDS:
+        for part in range(2):
+            yield Job("folders", partial(torture_folders.rounds, kind, expected, 15, seed + part))
+    for flipped in torture_bits.KINDS:
+        yield Job("bits", partial(torture_bits.flips, flipped, 65, 5, seed))
+
+
+def in_time(job: Job) -> tuple[str, Tally, float]:
+    """Do a job; with its check and the seconds that it took."""
+    begun = time.monotonic()
+    return job.check, job.work(), time.monotonic() - begun
+
+
+def expectation(name: str) -> Reference:
+    """What the training of that name leaves when nobody disturbs it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return reference({**TRAININGS, **RIVALS}[name], Path(folder))
+
+
+def torture(only: str, seed: int) -> dict[str, tuple[Tally, float]]:
+    """Do all jobs of the checks whose name has ``only`` in it: what was found by each check, and how long it took."""
+    found = {check: (Tally(), 0.0) for check in WANTED if only in check}
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=fork) as pool:
+        names = [*TRAININGS, *RIVALS]
+        expected = dict(zip(names, pool.map(expectation, names), strict=True))
+        chosen = [job for job in jobs(expected, seed) if job.check in found]
+        for number, done in enumerate(as_completed(pool.submit(in_time, job) for job in chosen), 1):
+            check, tally, seconds = done.result()
+            found[check] = (found[check][0] + tally, found[check][1] + seconds)
+            for kind, story in tally.faults:
+                print(f"{check}: {kind}: {story}", flush=True)
+            print(f"{number} of {len(chosen)} parts done, {check}, {seconds:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> int:
+    """Do everything, print the table and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=25, help="that it may take")
+    parser.add_argument("--json", type=Path, default=ROOT / "results" / "reliability.json", help="the record")
+    parser.add_argument("--only", default="", help="only the checks with this word in their name")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # threads do not survive a fork
+    os.environ["OMP_NUM_THREADS"] = "1"
+    begun = time.monotonic()
+    found = torture(options.only, options.seed)
+    seconds = time.monotonic() - begun
+    checks = {
+        check: {
+            "tried": dict(tally.tried),
+            "faults": dict(sorted(tally.kinds().items())),
+            "seconds of one core": round(took),
+        }
+        for check, (tally, took) in found.items()
+    }
+    enough = all(found[check][0].tried[what] >= least for check in found for what, least in WANTED[check].items())
+    holds = enough and not any(tally.faults for tally, _ in found.values()) and seconds <= 60 * options.minutes
+    rows = [["check", "tried", "faults", "seconds of one core"]]
+    for check, said in checks.items():
+        counts = [", ".join(f"{count} {what}" for what, count in said[part].items()) for part in ("tried", "faults")]
+        rows.append([check, counts[0], counts[1] or "none", str(said["seconds of one core"])])
+    print(f"\n{format_table(rows, left=range(3))}\n")
+    print(f"{'all holds' if holds else 'NOT ALL HOLDS'}; {seconds / 60:.1f} minutes, {options.minutes:g} allowed")
+    record = {
+        "holds": holds,
+        "checks": checks,
+        "minutes": round(seconds / 60, 1),
+        "minutes allowed": options.minutes,
+        "full disks are": "small disks" if torture_disks.can_mount() else "limits of the size of a file",
+        "seed": options.seed,
+        "environment": machine.describe(torch.device("cpu")),
+    }
+    if not options.only:
+        write_signed(options.json, record)
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

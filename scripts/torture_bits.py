@@ -1,0 +1,124 @@
+"""One flipped bit in a file of a run: whoever reads the run is told."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+from torture_processes import SMALL, TRAININGS, Command, Tally, train
+
+from twofold.data import load as load_data
+from twofold.errors import Remark, TwofoldError
+from twofold.training import run as training
+from twofold.training.config import Config
+from twofold.training.run_folder import RunFolder
+
+NAME = "forward-forward"
+"""Of the training."""
+
+DATA = load_data("digits")
+"""Of the training."""
+
+
+class Kind(NamedTuple):
+    """A kind of file: in which run it lies, and whether the run is resumed or read."""
+
+    file: str
+    run: str
+    resumed: bool
+
+
+KINDS = [
+    *(Kind(file, "complete", False) for file in ("config.json", "result.json", "metrics.jsonl", "weights.safetensors")),
+    *(Kind(file, "stopped", True) for file in ("config.json", "metrics.jsonl", "checkpoint.safetensors")),
+    *(Kind(file, "complete", True) for file in ("config.json", "result.json")),
+]
+"""Every file that is read, by everything that reads it."""
+
+
+def flips(kind: Kind, number: int, commands: int, seed: int) -> Tally:
+    """Flip ``number`` bits, one at a time; the last ``commands`` of them before a command instead of a library call."""
+    tally, draw = Tally(), random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        whole, run = Path(folder) / "whole", Path(folder) / "run"
+        _make(kind.run, whole)
+        content, settings = (whole / kind.file).read_bytes(), RunFolder(whole).config()
+        for count in range(number):
+            shutil.copytree(whole, run)
+            place, bit = _place(kind.file, content, draw), draw.randrange(8)
+            flipped = content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :]
+            (run / kind.file).write_bytes(flipped)
+            story = f"{kind.file} of a {kind.run} run, {'resumed' if kind.resumed else 'read'}, byte {place} bit {bit}"
+            if count < number - commands:
+                _by_the_library(kind, run, settings, tally, story)
+            else:
+                _by_a_command(kind, Path(folder), draw, tally, story)
+            tally.tried["flipped bits"] += 1
+            shutil.rmtree(run)
+    return tally
+
+
+def _make(state: str, folder: Path) -> None:
+    """A complete run at ``folder``, or one that was killed after its second epoch."""
+    parent = folder.parent
+    while True:
+        command = train(TRAININGS[NAME], parent, run=folder.name)
+        metrics = folder / "metrics.jsonl"
+        while state == "stopped" and not command.ended:
+            if metrics.exists() and len(metrics.read_text().splitlines()) == 2:
+                command.send(signal.SIGKILL)
+            time.sleep(0.001)
+        ended = command.end()
+        if (ended.code == 0) == (state == "complete"):
+            return
+        shutil.rmtree(folder)
+
+
+def _place(file: str, content: bytes, draw: random.Random) -> int:
+    """Any byte of a text; of tensors as often the header as the data."""
+    if file.endswith(".safetensors") and draw.random() < 0.5:
+        return draw.randrange(8 + int.from_bytes(content[:8], "little"))
+    return draw.randrange(len(content))
+
+
+def _by_the_library(kind: Kind, run: Path, settings: Config, tally: Tally, story: str) -> None:
+    """Read or resume it in this process."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        refused = ""
+        try:
+            if kind.resumed:
+                of = {"name": settings.name, "device": settings.device, "precision": settings.precision}
+                training.train(settings.recipe, run, DATA, **of, resume=True)
+            else:
+                training.load(run, settings.device)
+        except TwofoldError as error:
+            refused = str(error)
+        except Exception as error:
+            tally.blame("tracebacks", f"{story}: {type(error).__name__}: {error}")
+            return
+    remarks = [str(each.message) for each in caught if issubclass(each.category, Remark)]
+    if "\n" in refused:
+        tally.blame("not one line", f"{story}: {refused!r}")
+    if not any(kind.file in line for line in ([refused] if kind.resumed else [*remarks, refused])):
+        tally.blame("unnoticed bits", f"{story}: {[*remarks, refused]}")
+
+
+def _by_a_command(kind: Kind, folder: Path, draw: random.Random, tally: Tally, story: str) -> None:
+    """Read or resume it by the command line."""
+    words = draw.choice((["eval", "run"], ["plot", "run"], ["predict", "run", "own.png"]))
+    if kind.resumed:
+        words = ["train", *TRAININGS[NAME].words.split(), *SMALL, "--run", "run", "--resume"]
+    else:
+        Image.new("L", (8, 8)).save(folder / "own.png")
+    ended = Command(words, folder).end()
+    ended.judge({1} if kind.resumed else {0, 1}, tally, f"{story}, {words[0]}")
+    if not any(kind.file in line for line in ended.err.splitlines() if line.startswith("twofold: ")):
+        tally.blame("unnoticed bits", f"{story}, {words[0]}: {ended.err[-300:]}")

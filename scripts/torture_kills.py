@@ -1,0 +1,103 @@
+"""Trainings that are killed at random moments, again and again, and resumed until they are complete."""
+
+from __future__ import annotations
+
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+from torture_processes import (
+    SIGNALS,
+    TRAININGS,
+    Command,
+    Ended,
+    Reference,
+    Tally,
+    check_complete,
+    finished_epochs,
+    left_over,
+    lost,
+    train,
+)
+
+MOSTLY = [signal.SIGKILL] * 7 + [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+def kills(name: str, expected: Reference, words: list[str], quota: int, real: bool, seed: int) -> Tally:
+    """Kill trainings of one kind until ``quota`` kills have hit, and resume each until it is complete."""
+    tally, draw = Tally(), random.Random(seed)
+    while tally.tried["kills"] < quota:
+        with tempfile.TemporaryDirectory() as folder:
+            _killed_and_resumed(name, expected, words, real, draw, Path(folder), tally)
+    return tally
+
+
+def _killed_and_resumed(
+    name: str, expected: Reference, words: list[str], real: bool, draw: random.Random, folder: Path, tally: Tally
+) -> None:
+    """One training, from its beginning to its end through one or more kills."""
+    run, known = folder / "run", finished_epochs(folder / "run")
+    for left in range(draw.choice((1, 1, 2, 3)), -1, -1):
+        number = draw.choice(MOSTLY)
+        story = f"{' '.join([name, *words])}, {signal.Signals(number).name if left else 'resumed'}"
+        again = run.exists() and ((run / "checkpoint.safetensors").exists() or (run / "result.json").exists())
+        resume = ["--resume"] if again or draw.random() < 0.5 else []
+        command = train(TRAININGS[name], folder, *words, *resume, real=real)
+        if left:
+            _wait_for_a_moment(command, run, expected.seconds, real, draw)
+            command.send(number)
+        ended = command.end()
+        hit = left > 0 and ended.code != 0
+        tally.tried["kills"] += hit
+        if hit:
+            _check_end(ended, number, run, tally, story)
+        else:
+            ended.judge({0}, tally, story)
+        for epoch in lost(known, now := finished_epochs(run)):
+            tally.blame("epochs lost", f"{story}: {epoch}")
+        known = now
+        if not hit:
+            break
+    tally.tried["trainings"] += 1
+    if (run / "result.json").exists():
+        check_complete(run, expected, tally, story)
+    if beside := sorted(path.name for path in folder.iterdir() if path != run):
+        tally.blame("left over", f"{story}: {beside}")
+
+
+def _wait_for_a_moment(command: Command, run: Path, seconds: float, real: bool, draw: random.Random) -> None:
+    """Wait for a random time or, as often, until a random number of files have come or gone, and a little more."""
+    if real:  # what happens while Python starts has nothing to do with a training
+        while not command.ended and not (run / "config.json").exists():
+            time.sleep(0.001)
+    if draw.random() < 0.5:
+        until = time.monotonic() + draw.uniform(0.02, seconds)
+        while time.monotonic() < until and not command.ended:
+            time.sleep(0.001)
+        return
+    changes, newest = draw.randrange(1, 30), 0
+    while changes > 0 and not command.ended:
+        time.sleep(0.0002)
+        try:
+            changed = run.stat().st_mtime_ns
+        except FileNotFoundError:
+            continue
+        changes -= changed != newest
+        newest = changed
+    time.sleep(draw.uniform(0, 0.003))
+
+
+def _check_end(ended: Ended, number: int, run: Path, tally: Tally, story: str) -> None:
+    """A signal ends a training in order: one line how to go on, and nothing left but the documented files."""
+    if number == signal.SIGKILL:
+        ended.judge({-number}, tally, story)
+        return
+    ended.judge({SIGNALS[signal.Signals(number)]}, tally, story)
+    if ended.code == SIGNALS[signal.Signals(number)] and not any(
+        "--resume" in line or "begin again" in line for line in ended.said
+    ):
+        tally.blame("not one line", f"{story}: nothing says how to go on")
+    if run.exists() and (left := left_over(run, complete=False)):
+        tally.blame("left over", f"{story}: {', '.join(left)}")

@@ -1,0 +1,356 @@
+"""The public API: one right call of every constructor, method and function, with every argument that it takes."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import twofold
+from small_layers import seeded
+from twofold.data import Dataset
+from twofold.layers.connectivity import Full
+from twofold.layers.dense import dense
+from twofold.layers.recurrent import RecurrentLayer, TimeStep
+from twofold.normalize import normalize
+
+COUNT, PIXELS, CLASSES, WIDTHS, SHAPE = 6, 9, 3, (5, 4), (1, 3, 3)
+
+Call = tuple[Callable[..., Any], dict[str, Any]]
+"""A function, and right arguments by name; those that a star takes are a tuple."""
+
+
+def images() -> Tensor:
+    return torch.rand(COUNT, *SHAPE, generator=seeded(1))
+
+
+def labels() -> Tensor:
+    return torch.arange(COUNT) % CLASSES
+
+
+def candidates() -> Tensor:
+    return torch.stack([labels(), (labels() + 1) % CLASSES], 1)
+
+
+def weight() -> Tensor:
+    return torch.linspace(0.5, 1.5, COUNT)
+
+
+def below(count: int = COUNT, inputs: int = PIXELS, seed: int = 2) -> Tensor:
+    return normalize(torch.rand(count, inputs, generator=seeded(seed)))
+
+
+RULE = twofold.Rule(objective=twofold.OBJECTIVES["logistic"], temperature=1.0)
+FIELDS = twofold.Fields((1, 3, 3), 2, 2)
+
+
+def feedforward() -> twofold.FeedForward:
+    return twofold.FeedForward.dense(SHAPE, WIDTHS, CLASSES, RULE, generator=seeded())
+
+
+def recurrent() -> twofold.Recurrent:
+    return twofold.Recurrent(PIXELS, WIDTHS, CLASSES, RULE, generator=seeded())
+
+
+def unsupervised() -> twofold.Unsupervised:
+    return twofold.Unsupervised(dense(PIXELS, WIDTHS, RULE, seeded()), CLASSES)
+
+
+def twin() -> twofold.Backprop:
+    return twofold.Backprop(PIXELS, WIDTHS, CLASSES, seeded())
+
+
+def layer() -> twofold.Dense:
+    return twofold.Dense(PIXELS, 5, RULE, seeded())
+
+
+def module() -> nn.Module:
+    linear = nn.Linear(PIXELS, 5)
+    nn.init.normal_(linear.weight, generator=seeded())
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(linear, nn.ReLU())
+
+
+def any_layer() -> twofold.LocalModule:
+    return twofold.LocalModule(module(), 5, RULE)
+
+
+def settling() -> RecurrentLayer:
+    return twofold.RecurrentLayer({"below": PIXELS, "beside": 5}, 5, RULE, seeded())
+
+
+def seen_by(settled: RecurrentLayer) -> list[TimeStep]:
+    sources = {"below": below(2 * COUNT), "beside": below(2 * COUNT, 5)}
+    found = settled.respond(sources, None, 0.3)
+    return [TimeStep(sources, found.active, found.goodness)]
+
+
+def data() -> Dataset:
+    return twofold.as_dataset("tiny", images(), labels(), images(), labels(), classes=CLASSES)
+
+
+def recipe() -> Any:
+    small = {"data": "tiny", "widths": WIDTHS, "epochs": 1, "batch": 2, "validation": 0, "jitter": 0}
+    return replace(twofold.RECIPES["digits"], **small)
+
+
+def run_folder() -> Path:
+    return Path(tempfile.mkdtemp()) / "run"
+
+
+@cache
+def trained() -> Path:
+    folder = run_folder()
+    twofold.train(recipe(), folder, data())
+    return folder
+
+
+def told(metrics: object) -> None:
+    """A function of one argument that is told something."""
+
+
+def watched(net: twofold.Recurrent) -> dict[str, Any]:
+    frame = net.images(images())
+    return {"frame": frame, "top": net.top(labels()), "state": net.start(frame)}
+
+
+def of(
+    make: Callable[[], Any], name: str, arguments: Callable[[Any], dict[str, Any]] | dict[str, Any]
+) -> Callable[[], Call]:
+    """A method of what is made anew for each call."""
+
+    def call() -> Call:
+        made = make()
+        return getattr(made, name), arguments(made) if callable(arguments) else arguments
+
+    return call
+
+
+def of_fields(one: Any) -> Call:
+    """The constructor of a dataclass, with the fields of one of its instances."""
+    return type(one), {each.name: getattr(one, each.name) for each in fields(one)}
+
+
+PICTURES: dict[str, Any] = {"images": images()}
+ASKED = {**PICTURES, "labels": candidates()}
+BATCH = {**PICTURES, "labels": labels(), "rate": 0.1, "weight": weight()}
+TAUGHT = {**BATCH, "softmax_rate": 0.2, "negatives": twofold.NEGATIVES["random"]}
+HELD = {"data": (images(), labels()), "shortlist": 2}
+PAIR = {"positive": below(), "negative": below(seed=3), "rate": 0.1, "weight": weight()}
+STACK = {"counted_from": 1, "softmax_decay": 0.01}
+
+
+def gathered(kind: Callable[[], Any]) -> Callable[[], Call]:
+    return of(kind, "gather", lambda one: {"seen": one.respond(below()), "phase": "positive", "weight": weight()})
+
+
+CALLS: dict[str, Callable[[], Call]] = {
+    "Rule": lambda: of_fields(RULE),
+    "Goodness": lambda: of_fields(twofold.GOODNESS["mean_of_squares"]),
+    "Objective": lambda: of_fields(twofold.OBJECTIVES["symba"]),
+    "Fields": lambda: of_fields(FIELDS),
+    "Fields.span": lambda: (FIELDS.span, {"point": 1, "size": 3}),
+    "Rule.temperature_for": lambda: (RULE.temperature_for, {"units": 4}),
+    # Layers
+    "Dense": lambda: (twofold.Dense, {"inputs": PIXELS, "units": 5, "rule": RULE, "generator": seeded()}),
+    "Local": lambda: (twofold.Local, {"fields": FIELDS, "rule": RULE, "generator": seeded(), "tile": (1, 2)}),
+    "Convolution": lambda: (twofold.Convolution, {"fields": FIELDS, "rule": RULE, "generator": seeded()}),
+    "LocalModule": lambda: (twofold.LocalModule, {"module": module(), "units": 5, "rule": RULE}),
+    "RecurrentLayer": lambda: (
+        twofold.RecurrentLayer,
+        {
+            **{"sources": {"below": PIXELS}, "units": 5, "rule": RULE, "generator": seeded()},
+            "connectivity": {"below": Full(5, PIXELS)},
+        },
+    ),
+    "WeightedLayer.forward": of(layer, "forward", {"below": below()}),
+    "LocalModule.forward": of(any_layer, "forward", {"below": below()}),
+    "FeedForwardLayer.respond": of(layer, "respond", {"below": below()}),
+    "LocalModule.respond": of(any_layer, "respond", {"below": below()}),
+    "RecurrentLayer.respond": of(
+        settling,
+        "respond",
+        {"sources": {"below": below(), "beside": below(inputs=5)}, "before": below(inputs=5), "damping": 0.3},
+    ),
+    "FeedForwardLayer.goodness": of(layer, "goodness", {"activity": below(inputs=5)}),
+    "FeedForwardLayer.learn": of(layer, "learn", PAIR),
+    "WeightedLayer.gather": gathered(layer),
+    "LocalModule.gather": gathered(any_layer),
+    "RecurrentLayer.gather": of(
+        settling, "gather", lambda one: {"seen": seen_by(one), "phase": "both", "weight": weight()}
+    ),
+    "Layer.apply_gradient": of(layer, "apply_gradient", {"rate": 0.1}),
+    "Layer.drop": of(layer, "drop", lambda one: {"memory": one.memory()}),
+    # Nets
+    "FeedForward": lambda: (
+        twofold.FeedForward,
+        {"layers": [twofold.Dense(PIXELS, 5, RULE, seeded())], "classes": CLASSES, "label_in": "overlay", **STACK}
+        | {"label_strength": 2.0},
+    ),
+    "FeedForward.dense": lambda: (
+        twofold.FeedForward.dense,
+        {
+            "shape": SHAPE,
+            "widths": WIDTHS,
+            "classes": CLASSES,
+            "rule": RULE,
+            "label_in": "overlay",
+            "generator": seeded(),
+        },
+    ),
+    "Unsupervised": lambda: (
+        twofold.Unsupervised,
+        {"layers": [layer()], "classes": CLASSES, **STACK, "center": True},
+    ),
+    "Recurrent": lambda: (
+        twofold.Recurrent,
+        {
+            **{"inputs": PIXELS, "widths": WIDTHS, "classes": CLASSES, "rule": RULE, "damping": 0.2, "iterations": 3},
+            **{"judged": (1, 2), "label_strength": 2.0, "label_to": "all", "top_down": True, "lateral": True},
+            **{"center": True, "connectivity": [{"below": Full(5, PIXELS)}], "softmax_decay": 0.01},
+            "generator": seeded(),
+        },
+    ),
+    "Backprop": lambda: (
+        twofold.Backprop,
+        {
+            **{"pixels": PIXELS, "widths": WIDTHS, "classes": CLASSES, "generator": seeded(), "center": True},
+            "connectivity": [Full(5, PIXELS), Full(4, 5)],
+        },
+    ),
+    "FeedForward.learn": of(feedforward, "learn", lambda _: {**TAUGHT, "learning": range(1, 2), "generator": seeded()}),
+    "Recurrent.learn": of(
+        recurrent, "learn", lambda _: {**TAUGHT, "first": 2, "window": 3, "settle": True, "generator": seeded()}
+    ),
+    "Unsupervised.learn": of(
+        unsupervised, "learn", lambda _: {**BATCH, "softmax_rate": 0.2, "blurs": 1, "generator": seeded()}
+    ),
+    "Backprop.learn": of(twin, "learn", {**BATCH, "rule": RULE}),
+    "Recurrent.learn_video": of(
+        recurrent,
+        "learn_video",
+        lambda net: {
+            **{"video": [net.images(images())] * 3, "top": net.top(torch.cat([labels(), (labels() + 1) % CLASSES]))},
+            "state": tuple(each.repeat(2) for each in net.start(net.images(images()))),
+            **{"rate": 0.1, "weight": weight(), "first": 1, "window": 2},
+        },
+    ),
+    "Net.set_precision": of(feedforward, "set_precision", {"precision": "fp32"}),
+    "Classifier.predict": of(twin, "predict", {**PICTURES, "test": "fast"}),
+    "GoodnessClassifier.predict": of(feedforward, "predict", {**PICTURES, "test": "both"}),
+    "Classifier.evaluate": of(twin, "evaluate", HELD),
+    "GoodnessClassifier.evaluate": of(feedforward, "evaluate", HELD),
+    "Classifier.explain": of(feedforward, "explain", {"case": images()[:1]}),
+    "Classifier.passes": of(twin, "passes", {"shortlist": 2}),
+    "FeedForward.passes": of(feedforward, "passes", {"shortlist": 2}),
+    "Recurrent.passes": of(recurrent, "passes", {"shortlist": 2}),
+    "Backprop.forward": of(twin, "forward", PICTURES),
+    "Backprop.fast": of(twin, "fast", PICTURES),
+    "Backprop.scores": of(twin, "scores", {**PICTURES, "shortlist": 2}),
+    "SoftmaxClassifier.scores": of(unsupervised, "scores", {**PICTURES, "shortlist": 2}),
+    "GoodnessClassifier.scores": of(feedforward, "scores", {**PICTURES, "shortlist": 2}),
+    "SoftmaxClassifier.fast": of(feedforward, "fast", PICTURES),
+    "SoftmaxClassifier.readings": of(unsupervised, "readings", PICTURES),
+    "Recurrent.readings": of(recurrent, "readings", PICTURES),
+    "GoodnessClassifier.slow": of(feedforward, "slow", PICTURES),
+    "GoodnessClassifier.both": of(feedforward, "both", PICTURES),
+    "GoodnessClassifier.shortlist": of(feedforward, "shortlist", {**PICTURES, "size": 2}),
+    "GoodnessClassifier.total": of(
+        feedforward, "total", {"goodness": torch.rand(COUNT, CLASSES, 2, generator=seeded())}
+    ),
+    "GoodnessClassifier.every_label": of(feedforward, "every_label", PICTURES),
+    "FeedForward.images": of(feedforward, "images", PICTURES),
+    "FeedForward.with_label": of(feedforward, "with_label", {**PICTURES, "labels": labels()}),
+    "FeedForward.with_neutral_label": of(feedforward, "with_neutral_label", PICTURES),
+    "FeedForward.features": of(feedforward, "features", PICTURES),
+    "FeedForward.goodness": of(feedforward, "goodness", ASKED),
+    "Unsupervised.images": of(unsupervised, "images", PICTURES),
+    "Unsupervised.features": of(unsupervised, "features", PICTURES),
+    "Recurrent.images": of(recurrent, "images", PICTURES),
+    "Recurrent.features": of(recurrent, "features", PICTURES),
+    "Recurrent.settled": of(recurrent, "settled", PICTURES),
+    "Recurrent.goodness": of(recurrent, "goodness", ASKED),
+    "Recurrent.top": of(recurrent, "top", {"labels": labels()}),
+    "Recurrent.neutral_top": of(recurrent, "neutral_top", {"count": 3}),
+    "Recurrent.start": of(recurrent, "start", {"frame": below()}),
+    "Recurrent.sources": of(recurrent, "sources", watched),
+    "Recurrent.step": of(recurrent, "step", watched),
+    "Recurrent.watch": of(
+        recurrent,
+        "watch",
+        lambda net: {"video": [below()] * 2, "top": net.top(labels()), "state": net.start(below())},
+    ),
+    "Recurrent.look": of(recurrent, "look", lambda net: {"frame": below(), "top": net.top(labels()), "iterations": 2}),
+    "Recurrent.read_state": of(recurrent, "read_state", lambda net: {"state": watched(net)["state"]}),
+    "Recurrent.trace": of(
+        recurrent, "trace", lambda net: {"frame": net.images(images()), "labels": candidates(), "iterations": 2}
+    ),
+    "Recurrent.mean_squares": of(
+        recurrent, "mean_squares", lambda net: {"frame": net.images(images()), "labels": candidates(), "iterations": 2}
+    ),
+    # Functions
+    "random_wrong_labels": lambda: (
+        twofold.random_wrong_labels,
+        {"labels": labels(), "logits": torch.rand(COUNT, CLASSES, generator=seeded()), "generator": seeded()},
+    ),
+    "hard_wrong_labels": lambda: (
+        twofold.hard_wrong_labels,
+        {"labels": labels(), "logits": torch.rand(COUNT, CLASSES, generator=seeded()), "generator": seeded()},
+    ),
+    "evaluate": lambda: (twofold.evaluate, {"net": twin(), **HELD}),
+    "fit": lambda: (
+        twofold.fit,
+        {
+            "net": twin(),
+            "data": HELD["data"],
+            "epochs": 1,
+            "batch": 2,
+            "seed": 3,
+            "progress": told,
+            "settings": {"rate": 0.1},
+        },
+    ),
+    "as_dataset": lambda: (
+        twofold.as_dataset,
+        {
+            **{"name": "own", "train_images": images(), "train_labels": labels()},
+            **{"test_images": images(), "test_labels": labels(), "classes": CLASSES},
+        },
+    ),
+    "load_data": lambda: (
+        twofold.load_data,
+        {"name": "digits", "data_dir": Path(tempfile.gettempdir()), "download": False},
+    ),
+    "train": lambda: (
+        twofold.train,
+        {
+            **{"recipe": recipe(), "folder": run_folder(), "data": data(), "name": "tiny", "device": "cpu"},
+            **{"precision": "fp32", "resume": False, "offload": False, "start": None, "progress": told},
+        },
+    ),
+    "load": lambda: (twofold.load, {"folder": trained(), "device": "cpu", "precision": "fp32"}),
+    **{f"{type(one).__name__}": partial(of_fields, one) for one in twofold.RECIPES.values()},
+}
+
+
+def public() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every function, constructor and method with arguments that a user meets, each once."""
+    for name in twofold.__all__:
+        found = getattr(twofold, name)
+        if inspect.isclass(found):
+            yield name, found
+            named = {each.name for each in fields(found)} if is_dataclass(found) else set()
+            for method in set(dir(found)) - named:
+                one = getattr(found, method)
+                if not method.startswith("_") and inspect.isroutine(one) and one.__module__.startswith("twofold"):
+                    yield one.__qualname__, one
+        elif callable(found):
+            yield name, found
+    yield from ((type(one).__name__, type(one)) for one in twofold.RECIPES.values())
