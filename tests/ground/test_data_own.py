@@ -233,7 +233,7 @@ def test_arrays_in_the_shape_of_a_data_set_become_one() -> None:
         (lambda: tiny(classes="3"), "classes is '3' (str), expected a whole number"),
         (lambda: tiny(name=5), "name is 5 (int), expected a string"),
         (lambda: tiny(official="no"), "official is 'no' (str), expected True or False"),
-        (lambda: tiny(train_images=[["half"]]), "train_images is [['half']] (list), expected a tensor"),
+        (lambda: tiny(train_images=[[0.5], "x"]), "train_images is [[0.5], 'x'] (list), expected a tensor"),
         (lambda: tiny(train_images=torch.empty(5, 2, 3, 4, device="meta")), "meta"),
         (lambda: tiny(test_labels=torch.zeros(2, dtype=torch.long).to_sparse()), "sparse"),
         (lambda: as_dataset("own", [[0.5]], [0], [[0.5]], [0], classes=2.5), "classes is 2.5 (float)"),

@@ -228,7 +228,7 @@ def _tensor(value: Any) -> Tensor:
             _refuse()
     if isinstance(value, np.ndarray) and value.dtype.kind in "buif":
         return torch.from_numpy(np.require(value, value.dtype.newbyteorder("="), ["C", "W"]))
-    return value if isinstance(value, Tensor) and value.layout == torch.strided else _refuse()
+    return value if isinstance(value, Tensor) else _refuse()
 
 
 def _device(value: Any) -> torch.device:
