@@ -29,6 +29,9 @@ REAL = [sys.executable, "-c", "import sys; from twofold.cli import main; sys.exi
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 """Signals that end a training in order, and the exit code after each."""
 
+NOT_BEGUN = 98
+"""Exit code of a fork that a signal has met outside of the program."""
+
 SMALL = ["--data", "digits", "--batch", "50", "--device", "cpu", "--precision", "fp32", "--no-pictures"]
 
 
@@ -131,8 +134,7 @@ class Command:
                 os.dup2(self.out.fileno(), 1)
                 os.dup2(self.err.fileno(), 2)
                 for number in SIGNALS:
-                    signal.signal(number, signal.SIG_DFL)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+                    signal.signal(number, signal.default_int_handler if real else _not_begun)
                 if file_size is not None:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
                 if real:
@@ -165,6 +167,11 @@ class Command:
             time.sleep(0.002)
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return Ended(None if hung else code, _all_of(self.out), _all_of(self.err))
+
+
+def _not_begun(*rest: object) -> None:
+    """What a signal does while a fork is not yet, or no longer, in the program."""
+    os._exit(NOT_BEGUN)
 
 
 def _all_of(file: BinaryIO) -> str:
