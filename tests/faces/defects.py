@@ -52,7 +52,7 @@ DEFECTS = [
     ),
     (
         "an answer that is lost is none the less a success",
-        "cli.main:main",
+        "cli.main:_answer",
         "if out.lost:",
         "if False:",
         "test_a_training_whose_words_do_not_arrive_comes_to_its_end",

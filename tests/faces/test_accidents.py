@@ -156,7 +156,7 @@ def _signals_are_heard() -> object:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signals_end_a_command_in_one_line(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "plot", lambda words: signal.raise_signal(number))
-    assert answer(["plot"]) == (SIGNALS[number], [], ["twofold: interrupted"])
+    assert answer(["plot"]) == (SIGNALS[number], [], ["twofold: interrupted; to go on, repeat the command"])
     assert signal.getsignal(number) is signal.default_int_handler
 
 
@@ -177,14 +177,14 @@ def test_an_interrupt_that_comes_out_as_another_error_is_an_interrupt(monkeypatc
             raise ImportError("partially initialized module") from None
 
     monkeypatch.setitem(COMMANDS, "plot", command)
-    assert answer(["plot"]) == (143, [], ["twofold: interrupted"])
+    assert answer(["plot"]) == (143, [], ["twofold: interrupted; to go on, repeat the command"])
 
 
 def test_a_second_signal_does_not_cut_the_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "plot", lambda words: signal.raise_signal(signal.SIGINT))
     again = lambda text: (signal.raise_signal(signal.SIGINT), say(text))  # noqa: E731
     monkeypatch.setattr(sys.modules["twofold.cli.main"], "say", again)
-    assert answer(["plot"]) == (130, [], ["twofold: interrupted"])
+    assert answer(["plot"]) == (130, [], ["twofold: interrupted; to go on, repeat the command"])
 
 
 def test_a_command_in_another_thread_leaves_signals_alone() -> None:
@@ -254,4 +254,8 @@ def test_a_signal_while_pytorch_is_imported_ends_in_one_line(number: int, tmp_pa
         check=False,
         env={**os.environ, "PYTHONPATH": path},
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (SIGNALS[number], "", "twofold: interrupted\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (
+        SIGNALS[number],
+        "",
+        "twofold: interrupted; to go on, repeat the command\n",
+    )
