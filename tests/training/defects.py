@@ -365,4 +365,11 @@ DEFECTS = [
         "",
         "test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_its_folder",
     ),
+    (
+        "a run takes any data",
+        "training.run:_train",
+        "METHODS[recipe.method].check_data(net, data.train)",
+        "data.train",
+        "test_own_data_that_a_net_cannot_learn_from_are_told",
+    ),
 ]
