@@ -379,4 +379,11 @@ DEFECTS = [
         "True",
         "test_a_metric_that_is_not_finite_stops_the_training",
     ),
+    (
+        "a run takes any data",
+        "training.run:_train",
+        "METHODS[recipe.method].check_data(net, data.train)",
+        "data.train",
+        "test_own_data_that_a_net_cannot_learn_from_are_told",
+    ),
 ]
