@@ -294,14 +294,14 @@ DEFECTS = [
     ),
     (
         "a net that has diverged answers",
-        "Classifier.checked",
+        "Classifier._checked",
         "self.require_finite()",
         "pass",
         "test_one_value_that_is_not_finite_silences_a_net_and_its_place_is_named",
     ),
     (
         "scores that are no numbers are an answer",
-        "Classifier.checked",
+        "Classifier._checked",
         "if not score.amax(1).isfinite().all():",
         "if not len(score):",
         "test_scores_that_are_not_finite_are_no_answer_either",
