@@ -18,6 +18,7 @@ import twofold
 from helpers import refusal
 from twofold import machine
 from twofold.data import Dataset, as_dataset
+from twofold.data.transforms import jitter
 from twofold.errors import ArgumentError, DataError, Diverged, SettingError, TwofoldError
 from twofold.goodness import GOODNESS
 from twofold.layers.dense import dense
@@ -224,6 +225,20 @@ def test_images_are_not_shifted_out_of_sight_nor_mirrored_where_there_is_nothing
         assert said.startswith(f"--jitter is {reach}, expected less than 5: images of 5 x 5")
     assert "--jitter is 1, expected less than 1" in refusal(all_of(ONE_WIDE, jitter=1), SettingError)
     assert "--mirror is on, but images are one pixel wide" in refusal(all_of(ONE_WIDE, mirror=True), SettingError)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 4, 5, 6, 1000])
+def test_a_shift_beyond_the_image_costs_no_more_than_one_to_its_edge(tiny: Dataset, reach: int) -> None:
+    """Oracle: one image after the other, shifted by the offsets that are drawn."""
+    drawn, images = torch.Generator().manual_seed(0), tiny.train_images[:20]
+    shifted = jitter(images, reach, torch.Generator().manual_seed(0))
+    offsets = torch.randint(2 * reach + 1, (2, 20), generator=drawn).T - reach
+    for image, found, (down, right) in zip(images, shifted, offsets.tolist(), strict=True):
+        expected = torch.zeros_like(image)
+        for row, column in itertools.product(range(5), repeat=2):
+            if 0 <= row + down < 5 and 0 <= column + right < 5:
+                expected[:, row, column] = image[:, row + down, column + right]
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("family", ["forward-forward", "unsupervised"])
