@@ -19,9 +19,13 @@ from reliability_table import reliability
 
 from twofold.claims import listing
 from twofold.cli.report import figures, state
+from twofold.errors import RunError
 from twofold.files import read_json
 
-RECORDS = Kept()
+try:
+    RECORDS = Kept()
+except RunError as error:
+    sys.exit(f"{error}")
 
 
 def spread(value: Any) -> str:
@@ -325,6 +329,9 @@ def ledger() -> str:
     rows = []
     for entry in listing(ROOT / "results" / "claims"):
         verdict = {True: "holds", False: "**does not hold**", None: "-"}[entry["holds"]]
+        if before := entry["overturned"]:
+            rule = "" if before[-1]["rule"] == entry["rule"] else ", by another rule"
+            verdict += f" ({'held' if before[-1]['holds'] else 'did not hold'} before{rule})"
         measured, twin = (
             shortened(figures(brief(entry[side]))) if entry[side] else "-" for side in ("measured", "twin")
         )
@@ -376,7 +383,16 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """The text with each of its tables made anew."""
     pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{RECORDS.footnote()}{found[3]}", text)
+    return pattern.sub(lambda found: f"{found[1]}{made(found[2])}\n{RECORDS.footnote()}{found[3]}", text)
+
+
+def made(name: str) -> str:
+    """A table by name. A record that was edited by hand may lack what it needs: that ends the program with one line."""
+    try:
+        return TABLES[name]()
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        asked = ", ".join(sorted(RECORDS.asked)) or "its file in results/"
+        sys.exit(f"table {name}: a record does not hold what the table needs ({error!r}); look at {asked}")
 
 
 def main() -> int:

@@ -25,8 +25,8 @@ DEFECTS = [
     (
         "a record of another recipe is current",
         "claims.made_of:_recipes",
-        "if isinstance(value, Recipe):",
-        "if False:",
+        "if isinstance(value, Recipe) and",
+        "if False and",
         "test_a_record_is_current_until_something_that_decides_its_figures_is_another",
     ),
     (

@@ -21,8 +21,7 @@ from twofold import claims
 from twofold.claims import cifar, lab, regime, shortlist
 from twofold.claims.fields import agreement
 from twofold.claims.goodness import settings
-from twofold.claims.hard_neg import reached
-from twofold.claims.lab import Lab, mean_and_std, small
+from twofold.claims.lab import Lab, mean_and_std, reached, small
 from twofold.claims.plots.regime import regimes
 from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load

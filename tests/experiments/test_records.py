@@ -113,7 +113,7 @@ def test_planted_lies_are_called_what_they_are(tmp_path: Path) -> None:
     stale = {line.split()[0]: line for line in said if " is stale: " in line}
     assert stale.keys() == {"jitter", "cifar"}
     assert "jitter 2 -> 1" in stale["jitter"]
-    assert "the file of cifar has changed" in stale["cifar"]
+    assert "the code of cifar has changed" in stale["cifar"]
 
 
 def test_the_listing_says_of_every_committed_record_what_it_is() -> None:
