@@ -19,13 +19,9 @@ from reliability_table import reliability
 
 from twofold.claims import listing
 from twofold.cli.report import figures, state
-from twofold.errors import RunError
 from twofold.files import read_json
 
-try:
-    RECORDS = Kept()
-except RunError as error:
-    sys.exit(f"{error}")
+RECORDS = Kept()
 
 
 def spread(value: Any) -> str:
@@ -383,16 +379,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """The text with each of its tables made anew."""
     pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}{made(found[2])}\n{RECORDS.footnote()}{found[3]}", text)
-
-
-def made(name: str) -> str:
-    """A table by name. A record that was edited by hand may lack what it needs: that ends the program with one line."""
-    try:
-        return TABLES[name]()
-    except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
-        asked = ", ".join(sorted(RECORDS.asked)) or "its file in results/"
-        sys.exit(f"table {name}: a record does not hold what the table needs ({error!r}); look at {asked}")
+    return pattern.sub(lambda found: f"{found[1]}{RECORDS.table(found[2], TABLES[found[2]])}{found[3]}", text)
 
 
 def main() -> int:

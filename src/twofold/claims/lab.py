@@ -257,10 +257,17 @@ class Lab:
         found = {run.result.dataset: run.result.official_data for run in self.used.values()}
         return found | {net.dataset.name: net.dataset.official for net in self.taught.values()}
 
-    def fingerprints(self) -> dict[str, str]:
-        """Return the names of the data sets that were learned from, and the fingerprint of each."""
-        found = {run.result.dataset: run.result.fingerprint for run in self.used.values()}
-        return found | {net.dataset.name: net.dataset.fingerprint for net in self.taught.values()}
+    def fingerprints(self) -> dict[str, list[str]]:
+        """Return the names of the data sets that were learned from, and the fingerprints of all that had the name.
+
+        A part of a data set may have the name of the whole.
+        """
+        found: dict[str, set[str]] = {}
+        for run in self.used.values():
+            found.setdefault(run.result.dataset, set()).add(run.result.fingerprint)
+        for net in self.taught.values():
+            found.setdefault(net.dataset.name, set()).add(net.dataset.fingerprint)
+        return {name: sorted(each) for name, each in found.items()}
 
     def commits(self) -> dict[str, str | None]:
         """Return the names of all trainings, and the commits of the code that made each; ``None``: not known."""

@@ -175,7 +175,7 @@ def run(
 
     Returns:
         The record, in values that JSON can hold: ``id, time, says, size``, the fields of `Finding`, ``seconds`` (of all
-        its trainings), ``dataset``, ``official_data``, ``data`` (name -> fingerprint), ``environment``, ``trainings``
+        its trainings), ``dataset``, ``official_data``, ``data`` (name -> fingerprints), ``environment``, ``trainings``
         (run -> the commit of the code that trained it, ``None`` where it is not known), their ``settings``, see
         `Lab.settings`, the ``date`` and, at full size, ``made_of``.
 

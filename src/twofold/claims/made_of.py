@@ -62,7 +62,7 @@ def changes(then: MadeOf, now: MadeOf) -> Iterator[str]:
 def _differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The fields of a recipe that differ. One that it got or lost in between counts where it changes anything."""
     neutral = {name: (REMOVED | ADDED).get(name) for name in before.keys() | after.keys()}
-    old, new = neutral | before, neutral | after
+    old, new = ({**neutral, **each} for each in (before, after))
     return [f"{name} {old[name]} -> {new[name]}" for name in sorted(neutral) if old[name] != new[name]]
 
 

@@ -26,11 +26,11 @@ RECORD: dict[str, Any] = {
 """What every record has, and of which type."""
 
 LATER: dict[str, Any] = {
-    **{"data": dict[str, str], "trainings": dict[str, str | None], "settings": list[dict[str, Any]], "date": str},
+    **{"data": dict[str, list[str]], "trainings": dict[str, str | None], "settings": list[dict[str, Any]], "date": str},
     **{"made_of": dict[str, Any], "history": list[dict[str, Any]], "superseded": str},
 }
-"""What the oldest records do not have. What is known to be another today than it was for a record that does not say what
-it was made of, stands in ``superseded``."""
+"""What the oldest records do not have. ``superseded`` says what is known to have changed since a record was made that
+does not say itself what it was made of."""
 
 VERDICT: dict[str, Any] = {"holds": bool, "rule": str, "commit": str | None}
 """What readers need of each verdict in a history."""
