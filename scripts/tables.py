@@ -325,6 +325,9 @@ def ledger() -> str:
     rows = []
     for entry in listing(ROOT / "results" / "claims"):
         verdict = {True: "holds", False: "**does not hold**", None: "-"}[entry["holds"]]
+        if before := entry["overturned"]:
+            rule = "" if before[-1]["rule"] == entry["rule"] else ", by another rule"
+            verdict += f" ({'held' if before[-1]['holds'] else 'did not hold'} before{rule})"
         measured, twin = (
             shortened(figures(brief(entry[side]))) if entry[side] else "-" for side in ("measured", "twin")
         )
@@ -376,7 +379,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """The text with each of its tables made anew."""
     pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{RECORDS.footnote()}{found[3]}", text)
+    return pattern.sub(lambda found: f"{found[1]}{RECORDS.table(found[2], TABLES[found[2]])}{found[3]}", text)
 
 
 def main() -> int:
