@@ -12,10 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import reliability_table
 import speed_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
-from reliability_table import reliability
 
 from twofold.claims import listing
 from twofold.cli.report import figures, state
@@ -371,7 +371,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
-    "reliability": reliability,
+    **reliability_table.TABLES,
     **speed_tables.TABLES,
 }
 
