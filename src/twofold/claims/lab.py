@@ -234,7 +234,8 @@ class Lab:
             learn(net)
             facts = {"seconds": time.perf_counter() - start, "commit": machine.describe(where)["commit"]}
             checkpoint.write(path, net.state_dict(), facts)
-        self.taught[path] = Taught(dataset, float(facts["seconds"]), settings, facts.get("commit"))
+        told = json.loads(json.dumps(dict(settings)))  # as a record holds them, which knows no tuples
+        self.taught[path] = Taught(dataset, float(facts["seconds"]), told, facts.get("commit"))
         return net
 
     def held(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
