@@ -94,7 +94,9 @@ class Config:
         except TypeError as error:
             raise RunError(f"the settings are no recipe ({reason(error)}): they are damaged") from error
         except SettingError as error:
-            raise RunError(f"the settings are no recipe ({error}): they are damaged") from error
+            raise RunError(
+                f"this version of twofold refuses its settings ({error}): use the one that trained it"
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """All of it side by side, as ``config.json`` has it."""
