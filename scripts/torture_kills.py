@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from torture_processes import (
+    NOT_BEGUN,
     SIGNALS,
     TRAININGS,
     Command,
@@ -49,16 +50,17 @@ def _killed_and_resumed(
             _wait_for_a_moment(command, run, expected.seconds, real, draw)
             command.send(number)
         ended = command.end()
-        hit = left > 0 and ended.code != 0
+        hit = left > 0 and ended.code not in (0, NOT_BEGUN)
         tally.tried["kills"] += hit
+        tally.tried["of them signals that can be answered"] += hit and number != signal.SIGKILL
         if hit:
             _check_end(ended, number, run, tally, story)
-        else:
+        elif ended.code != NOT_BEGUN:
             ended.judge({0}, tally, story)
         for epoch in lost(known, now := finished_epochs(run)):
             tally.blame("epochs lost", f"{story}: {epoch}")
         known = now
-        if not hit:
+        if ended.code == 0:
             break
     tally.tried["trainings"] += 1
     if (run / "result.json").exists():
@@ -77,16 +79,20 @@ def _wait_for_a_moment(command: Command, run: Path, seconds: float, real: bool, 
         while time.monotonic() < until and not command.ended:
             time.sleep(0.001)
         return
-    changes, newest = draw.randrange(1, 30), 0
+    changes, newest = draw.randrange(1, 30), _changed(run)
     while changes > 0 and not command.ended:
         time.sleep(0.0002)
-        try:
-            changed = run.stat().st_mtime_ns
-        except FileNotFoundError:
-            continue
-        changes -= changed != newest
-        newest = changed
+        now = _changed(run)
+        changes, newest = changes - (now != newest), now
     time.sleep(draw.uniform(0, 0.003))
+
+
+def _changed(folder: Path) -> int:
+    """When something has last come to a folder, or gone."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _check_end(ended: Ended, number: int, run: Path, tally: Tally, story: str) -> None:
@@ -95,9 +101,8 @@ def _check_end(ended: Ended, number: int, run: Path, tally: Tally, story: str) -
         ended.judge({-number}, tally, story)
         return
     ended.judge({SIGNALS[signal.Signals(number)]}, tally, story)
-    if ended.code == SIGNALS[signal.Signals(number)] and not any(
-        "--resume" in line or "begin again" in line for line in ended.said
-    ):
-        tally.blame("not one line", f"{story}: nothing says how to go on")
+    begun = (run / "config.json").exists()
+    if begun and not any("repeat the command" in line or "begin again" in line for line in ended.said):
+        tally.blame("not one line", f"{story}: {ended.said} does not say how to go on")
     if run.exists() and (left := left_over(run, complete=False)):
         tally.blame("left over", f"{story}: {', '.join(left)}")

@@ -29,6 +29,9 @@ REAL = [sys.executable, "-c", "import sys; from twofold.cli import main; sys.exi
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 """Signals that end a training in order, and the exit code after each."""
 
+NOT_BEGUN = 98
+"""Exit code of a fork that a signal has met outside of the program."""
+
 SMALL = ["--data", "digits", "--batch", "50", "--device", "cpu", "--precision", "fp32", "--no-pictures"]
 
 
@@ -120,9 +123,9 @@ class Command:
 
     def __init__(self, words: Sequence[str], folder: Path, *, real: bool = False, file_size: int | None = None) -> None:
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
-        self.begun = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child knows what to do with them
         self.pid = os.fork()
         if self.pid == 0:
             code = 99
@@ -131,8 +134,8 @@ class Command:
                 os.dup2(self.out.fileno(), 1)
                 os.dup2(self.err.fileno(), 2)
                 for number in SIGNALS:
-                    signal.signal(number, signal.SIG_DFL)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+                    signal.signal(number, signal.SIG_DFL if real else _not_begun)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
                 if file_size is not None:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
                 if real:
@@ -146,6 +149,7 @@ class Command:
                 with suppress(OSError, ValueError):
                     sys.stderr.flush()
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def send(self, number: int) -> None:
         """Send a signal; one that has ended stays as it is."""
@@ -165,6 +169,11 @@ class Command:
             time.sleep(0.002)
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return Ended(None if hung else code, _all_of(self.out), _all_of(self.err))
+
+
+def _not_begun(*rest: object) -> None:
+    """What a signal does while a fork is not yet, or no longer, in the program."""
+    os._exit(NOT_BEGUN)
 
 
 def _all_of(file: BinaryIO) -> str:

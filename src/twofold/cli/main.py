@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from twofold.cli.output import lasting_output, remarks_as_notes, say
+from twofold.cli.output import Output, lasting_output, remarks_as_notes, say
 from twofold.cli.signals import Stop
 from twofold.errors import SettingError, TwofoldError, unknown
 
@@ -49,6 +49,9 @@ Most commands take --json: the answer is then one JSON object, the last line of 
 A first try that needs no download:  twofold train digits --with-twin
 """
 
+INTERRUPTED = "interrupted; to go on, repeat the command"
+"""Said where a command was stopped before it has changed anything that it could go on with."""
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -56,26 +59,36 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 after an error, which is reported in one line, or 128 + N after signal N (Ctrl-C: 130).
     """
-    with Stop(last=words is None) as stop, lasting_output() as out, remarks_as_notes():
-        try:
-            with suppress(SystemExit):  # the help of a command was printed
-                _run(list(sys.argv[1:] if words is None else words))
-            out.flush()
-        except KeyboardInterrupt as interrupt:
+    stop = Stop(last=words is None)
+    try:
+        with stop, lasting_output() as out, remarks_as_notes():
+            return _answer(list(sys.argv[1:] if words is None else words), stop, out)
+    except KeyboardInterrupt:  # before the command has begun, or when it has ended
+        say(INTERRUPTED)
+        return stop.code
+
+
+def _answer(words: Sequence[str], stop: Stop, out: Output) -> int:
+    """Run a command and say how it has ended; the exit code."""
+    try:
+        with suppress(SystemExit):  # the help of a command was printed
+            _run(words)
+        out.flush()
+    except KeyboardInterrupt as interrupt:
+        stop.ignore()
+        say(str(interrupt) or INTERRUPTED)
+        return stop.code
+    except Exception as error:
+        if stop.number is not None:  # an interrupt that became another error on its way, as within an import
             stop.ignore()
-            say(str(interrupt) or "interrupted")
+            say(INTERRUPTED)
             return stop.code
-        except Exception as error:
-            if stop.number is not None:  # an interrupt that became another error on its way, as within an import
-                stop.ignore()
-                say("interrupted")
-                return stop.code
-            say(f"error: {_one_line(error)}")
-            return 1
-        if out.lost:
-            say(f"error: stdout cannot be written ({out.lost}): all files of the command are, only the answer is lost")
-            return 1
-        return 0
+        say(f"error: {_one_line(error)}")
+        return 1
+    if out.lost:
+        say(f"error: stdout cannot be written ({out.lost}): all files of the command are, only the answer is lost")
+        return 1
+    return 0
 
 
 def _one_line(error: Exception) -> str:
