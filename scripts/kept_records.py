@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from markdown_table import ROOT
 
 from twofold.claims import read_results, read_status
 from twofold.cli.report import MEANING, state
+from twofold.errors import RunError
 
 FOLDER = ROOT / "results" / "claims"
 
@@ -16,7 +19,10 @@ class Kept(dict[str, dict[str, Any]]):
     """Claim -> record; ``asked`` are the claims whose records were looked at."""
 
     def __init__(self) -> None:
-        super().__init__(read_results(FOLDER))
+        try:
+            super().__init__(read_results(FOLDER))
+        except RunError as error:
+            sys.exit(str(error))
         self.asked: set[str] = set()
 
     def __getitem__(self, claim: str) -> dict[str, Any]:
@@ -25,6 +31,14 @@ class Kept(dict[str, dict[str, Any]]):
 
     def get(self, claim: str, default: Any = None) -> Any:
         return self[claim] if claim in self else default  # noqa: SIM401 (this is what it would call)
+
+    def table(self, name: str, make: Callable[[], str]) -> str:
+        """A table with its footnote. A record that was edited by hand may lack what it needs: one line says so."""
+        try:
+            return f"{make()}\n{self.footnote()}"
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
+            looked_at = ", ".join(sorted(self.asked)) or "its file in results/"
+            sys.exit(f"table {name}: a record does not hold what it needs ({error!r}): look at {looked_at}")
 
     def footnote(self) -> str:
         """What is to be said of the records that were asked for since the last footnote, where they are not current."""

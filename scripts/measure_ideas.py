@@ -21,6 +21,7 @@ from torch import Tensor
 from twofold import machine
 from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
 from twofold.benchmarks.trainer import burst, every_case, pair, trainer
+from twofold.defaults import LEARNING_VERSION
 from twofold.files import write_json
 from twofold.layers.weights import LowPrecisionCopy
 from twofold.methods import FeedForwardRecipe
@@ -136,7 +137,8 @@ def main() -> None:
         "precision": bench.precision,
         "ideas": found,
     }
-    write_json(asked.results / f"ideas-{asked.recipe}.json", {**record, "environment": machine.describe(device)})
+    made_by = {"learning_version": LEARNING_VERSION, "environment": machine.describe(device)}
+    write_json(asked.results / f"ideas-{asked.recipe}.json", {**record, **made_by})
     for name, entry in found.items():
         print(f"{entry['ratio']['median']:.2f}  (expected {entry['predicted']})  {name}")
     for name, rate in rates.items():

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import reliability_table
 import speed_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
-from reliability_table import reliability
 
 from twofold.claims import listing
 from twofold.cli.report import figures, state
@@ -325,6 +325,9 @@ def ledger() -> str:
     rows = []
     for entry in listing(ROOT / "results" / "claims"):
         verdict = {True: "holds", False: "**does not hold**", None: "-"}[entry["holds"]]
+        if before := entry["overturned"]:
+            rule = "" if before[-1]["rule"] == entry["rule"] else ", by another rule"
+            verdict += f" ({'held' if before[-1]['holds'] else 'did not hold'} before{rule})"
         measured, twin = (
             shortened(figures(brief(entry[side]))) if entry[side] else "-" for side in ("measured", "twin")
         )
@@ -368,7 +371,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
-    "reliability": reliability,
+    **reliability_table.TABLES,
     **speed_tables.TABLES,
 }
 
@@ -376,7 +379,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(text: str) -> str:
     """The text with each of its tables made anew."""
     pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{RECORDS.footnote()}{found[3]}", text)
+    return pattern.sub(lambda found: f"{found[1]}{RECORDS.table(found[2], TABLES[found[2]])}{found[3]}", text)
 
 
 def main() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +11,9 @@ else:
 
     def __getattr__(name: str) -> Any:
         """Import a room, or the public names, when it is asked for: the command line is there before PyTorch is."""
-        if find_spec(f"twofold.{name}"):
+        from importlib import import_module, util
+
+        if util.find_spec(f"twofold.{name}"):
             return import_module(f"twofold.{name}")
         api = import_module("twofold.api")
         if name in ("__all__", *api.__all__):

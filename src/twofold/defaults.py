@@ -4,8 +4,9 @@ They train the embedded digits and MNIST well at any width. Recipes state every 
 """
 
 LEARNING_VERSION = 1
-"""Raised by hand when a change of the code makes the same recipe learn other weights: earlier records are stale then. A
-test that trains with this code and with that of the commit before demands it."""
+"""Raised by hand when a change of the code makes the same recipe learn other weights, or a test find other errors:
+earlier records are stale then, and the trainings that claims share are done anew. A test that trains with this code and
+with that of the commit before demands it."""
 
 RATE = 0.02
 """Learning rate of the layers, at first; see `learning.half_constant_half_linear`."""

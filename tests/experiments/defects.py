@@ -25,8 +25,8 @@ DEFECTS = [
     (
         "a record of another recipe is current",
         "claims.made_of:_recipes",
-        "if isinstance(value, Recipe):",
-        "if False:",
+        "if isinstance(value, Recipe) and",
+        "if False and",
         "test_a_record_is_current_until_something_that_decides_its_figures_is_another",
     ),
     (
@@ -39,8 +39,8 @@ DEFECTS = [
     (
         "an edited record is current",
         "claims.records:status",
-        "if intact is False:",
-        "if False:",
+        "intact is False or",
+        "False or",
         "test_a_record_that_does_not_say_what_it_was_made_of_is_undated_and_one_that_was_changed_is_edited",
     ),
     (
@@ -49,5 +49,33 @@ DEFECTS = [
         '[*older.get("history", []), verdict]',
         "[verdict]",
         "test_an_earlier_verdict_stays_in_the_history_with_its_rule",
+    ),
+    (
+        "a record that has lost its digest is undated",
+        "claims.records:status",
+        "(intact is None and then)",
+        "False",
+        "test_a_record_that_has_lost_the_digest_of_its_content_is_edited",
+    ),
+    (
+        "nets of an older learning version are taken for new ones",
+        "Lab.train",
+        "precision, LEARNING_VERSION])",
+        "precision])",
+        "test_trainings_of_another_learning_version_are_done_anew",
+    ),
+    (
+        "an edited record is drawn",
+        "claims.ledger:draw",
+        "if not intact:",
+        "if False:",
+        "test_a_picture_is_not_drawn_from_a_record_that_was_edited_and_says_when_it_is_stale",
+    ),
+    (
+        "a new field makes every record stale",
+        "claims.made_of:_differ",
+        "(REMOVED | ADDED).get(name)",
+        "None",
+        "test_a_field_that_recipes_have_got_or_lost_since_makes_no_record_stale_where_it_changes_nothing",
     ),
 ]

@@ -76,7 +76,8 @@ def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(name: str,
     )
     assert code == 0, err
     record = json.loads(out[-1])
-    assert promised | {"benchmark", "settings", "device", "precision", "environment"} <= record.keys()
+    always = {"benchmark", "settings", "device", "precision", "learning_version", "environment"}
+    assert promised | always <= record.keys()
     assert record == json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
     assert {"commit", "torch", "processor", "threads"} <= record["environment"].keys()
     assert (record["benchmark"], record["device"], record["precision"]) == (name, "cpu", "fp32")

@@ -21,13 +21,11 @@ from twofold import claims
 from twofold.claims import cifar, lab, regime, shortlist
 from twofold.claims.fields import agreement
 from twofold.claims.goodness import settings
-from twofold.claims.hard_neg import reached
-from twofold.claims.lab import Lab, mean_and_std, small
+from twofold.claims.lab import Lab, mean_and_std, reached, small
 from twofold.claims.plots.regime import regimes
 from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load
 from twofold.errors import RunError, SettingError
-from twofold.files import read_json
 from twofold.methods import build
 from twofold.nets.feedforward import FeedForward
 
@@ -45,7 +43,7 @@ BUILT = [*TALK[:24], "regime", "cheap", "hybrid", "local"]
 
 FIELDS = {
     *("id", "time", "says", "size", "holds", "rule", "talk", "measured", "twin", "seconds", "seeds"),
-    *("dataset", "official_data", "environment"),
+    *("dataset", "official_data", "data", "environment", "trainings", "settings", "date"),
 }
 
 
@@ -181,7 +179,7 @@ def test_a_map_of_regimes_is_drawn_from_the_record_of_its_size_and_trains_nothin
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = {"10 images a class": {"60 units": {"mean": 3.0, "std": 0.1}}}
-    kept = read_json(ROOT / "results" / "claims" / "regime.json")
+    kept = claims.read_results(ROOT / "results" / "claims")["regime"]
     sides = {"measured": {"slow error %": errors}, "twin": {"fast error %": errors}}
     claims.write({**kept, "size": "full", **sides}, tmp_path)
     expected = regimes(errors, errors, tmp_path / "expected.png")

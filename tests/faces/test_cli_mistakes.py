@@ -15,6 +15,7 @@ from PIL import Image
 
 from command_line import PROGRAM, SMALL, answer
 from helpers import hashes
+from twofold.cli.commands import COMMANDS
 from twofold.data import fetch
 from twofold.data.origins import IDX_FILES
 
@@ -31,6 +32,18 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("train digits-twin --with-twin", ["--with-twin: the recipe digits-twin has no twin"]),
     ("train digits --widths 0", ["--widths is 0, expected at least 1"]),
     ("train digits --widths", ["widths"]),
+    ("train digits --widths 20,20", ["--widths", "20,20", "as in --widths 20 20"]),
+    ("train digits --widths=20,20", ["--widths", "20,20", "as in --widths 20 20"]),
+    ("train digits --rate 0,5", ["--rate", "0,5", "--rate 0.5"]),
+    ("train digits -- --epochs 3", ["unexpected word '--epochs'"]),
+    ("train digits --run=", ["--run is empty"]),
+    ("train digits --start RUN", ["unknown field '--start'"]),
+    ("train digits --from nowhere", ["nowhere is no run folder"]),
+    ("train digits --from RUN --with-twin", ["--with-twin and --from"]),
+    ("train digits --epochs 1 --from RUN --widths 5 --run new", ["weights.safetensors", "another architecture"]),
+    ("train digits-twin-twin", ["unknown recipe 'digits-twin-twin'"]),
+    ("train digits-twin --offload", ["--offload is for layers that learn by themselves"]),
+    ("train recurrent --data digits --offload", ["--offload is for layers that learn by themselves"]),
     ("train digits --rate -0.1", ["--rate is -0.1, expected a number above 0"]),
     ("train digits --rate nan", ["--rate is nan"]),
     ("train digits --temperature inf", ["--temperature is inf"]),
@@ -57,6 +70,9 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("eval RUN --tets fast", ["did you mean '--test'?"]),
     ("eval RUN --shortlist 0", ["--shortlist is 0"]),
     ("eval RUN --shortlist -2", ["--shortlist is -2"]),
+    ("eval RUN --shortlist 11", ["--shortlist is 11", "at most the 10 labels"]),
+    ("eval RUN --test fast --shortlist 2", ["--shortlist is 2", "no test with a shortlist"]),
+    ("eval RUN/twin --shortlist 2", ["--shortlist is 2", "no test with a shortlist"]),
     ("eval RUN/twin --test slow", ["--test is slow", "only: fast"]),
     ("predict RUN", ["IMAGE"]),
     ("predict RUN nowhere.png", ["nowhere.png does not exist"]),
@@ -73,6 +89,9 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("data get mnist --data-dir noise", ["is no IDX file"]),
     ("data get mnist --data-dir cut", ["t10k-labels-idx1-ubyte", "delete it and run `twofold data get mnist`"]),
     ("claims runn", ["runn"]),
+    ("claims --results nowhere", ["--results is nowhere, which is no folder"]),
+    ("claims run layer --results RUN", ["--results is for --size full"]),
+    ("bench epoch --folder own.png", ["--folder is own.png, where no file can be written"]),
     ("claims run mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
     ("claims run", ["ID"]),
     ("claims run layer --size huge", ["--size", "huge"]),
@@ -119,6 +138,67 @@ def test_a_mistake_is_told_in_one_line_and_nothing_is_written(
         assert word in err[0]
     assert (hashes(around), hashes(folder)) == before
     assert not (around / "runs").exists()
+
+
+PATHS = [
+    "train digits --widths 5 --epochs 1 --no-pictures --run PATH",
+    "train digits --from PATH",
+    "train mnist --data-dir PATH",
+    "eval PATH",
+    "predict PATH own.png",
+    "predict RUN PATH",
+    "plot PATH",
+    "data get mnist --data-dir PATH",
+    "claims --results PATH",
+    "claims run layer --runs PATH",
+    "claims draw regime --results PATH --out PATH --runs PATH",
+    "bench epoch --folder PATH",
+]
+"""Every path that a command takes."""
+
+BAD = {
+    "empty": "",
+    "too long": "x" * 300,
+    "below a file": "own.png/more",
+    "a zero byte": "run\0",
+    "no text": "run\udcff",
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("words", PATHS)
+def test_a_path_that_cannot_be_is_told_in_one_line(
+    words: str, bad: str, around: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_get", lambda url, limit: b"")
+    if "--data-dir" in words and bad == "below a file":
+        pytest.skip("data that are not there are looked for elsewhere")
+    before = hashes(around), hashes(folder)
+    given = {"PATH": BAD[bad], "RUN": str(folder)}
+    code, _, err = answer([given.get(word, word) for word in words.split()])
+    assert code == 1
+    assert len(err) == 1
+    assert err[0].startswith("twofold: error: ")
+    assert (hashes(around), hashes(folder)) == before
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "secret/x"), OSError("broken"), UnicodeError("no")]
+)
+def test_what_the_system_refuses_is_told_in_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(words: object) -> None:
+        raise error
+
+    monkeypatch.setitem(COMMANDS, "plot", refuse)
+    code, _, err = answer(["plot"])
+    assert (code, len(err)) == (1, 1)
+    assert err[0].startswith(f"twofold: error: {getattr(error, 'filename', None) or error}")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "plot", lambda words: {}["never"])
+    with pytest.raises(KeyError):
+        answer(["plot"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here, so that asking for it is no mistake")

@@ -32,6 +32,20 @@ def test_these_names_are_the_public_face() -> None:
     assert all(hasattr(twofold, name) for name in twofold.__all__)
 
 
+def test_a_name_that_is_not_public_is_no_attribute() -> None:
+    assert set(NAMES.split()) <= set(dir(twofold))
+    assert not hasattr(twofold, "annotations_of")
+    assert not hasattr(twofold, "import_module")
+
+
+@pytest.mark.slow
+def test_the_command_line_is_there_before_pytorch() -> None:
+    """Else Ctrl-C in the seconds that its import takes would end in a traceback."""
+    code = "import sys, twofold, twofold.cli; print(*({'torch', 'numpy', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_runs(path: Path) -> None:

@@ -15,7 +15,7 @@ from helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
-from twofold.recipes import as_twin
+from twofold.recipes import RECIPES, as_twin
 from twofold.training.run import train
 
 
@@ -52,6 +52,9 @@ from twofold.training.run import train
         ({"seed": 2**70}, "--seed is"),
         ({"validation": 40}, "cannot hold out 40 of 40"),
         ({"batch": 41}, "--batch is 41"),
+        ({"jitter": 5}, "--jitter is 5, expected less than 5"),
+        ({"decay": 200.0}, "--decay is 200, expected less than 100 with --rate 0.01"),
+        ({"counted_from": 4}, "--counted-from is 4, expected at most 3"),
         ({"label_in": "overlay", "data": "four pixels"}, "use --label-in prepend"),
     ],
     ids=str,
@@ -94,4 +97,13 @@ def test_an_unknown_device_or_precision_is_told(
     (kind,) = option
     said = refusal(lambda: train(recipe, tmp_path / "run", tiny, **option), SettingError)
     assert f"unknown {kind} '{option[kind]}'" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["recurrent", "cifar-local", "digits-twin"])
+def test_layers_that_cannot_rest_on_disk_are_not_offloaded(tiny: Dataset, tmp_path: Path, name: str) -> None:
+    """A switch that is taken and ignored would be believed."""
+    recipe = replace(RECIPES[name], data="tiny", batch=8)
+    said = refusal(lambda: train(recipe, tmp_path / "run", tiny, offload=True), SettingError)
+    assert said.startswith("--offload is for layers that learn by themselves")
     assert not (tmp_path / "run").exists()

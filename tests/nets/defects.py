@@ -292,4 +292,25 @@ DEFECTS = [
         "if recipe:",
         "test_a_training_does_not_look_at_its_data_again_at_every_batch",
     ),
+    (
+        "a net that has diverged answers",
+        "Classifier._checked",
+        "self.require_finite()",
+        "pass",
+        "test_one_value_that_is_not_finite_silences_a_net_and_its_place_is_named",
+    ),
+    (
+        "scores that are no numbers are an answer",
+        "Classifier._checked",
+        "if not score.amax(1).isfinite().all():",
+        "if not len(score):",
+        "test_scores_that_are_not_finite_are_no_answer_either",
+    ),
+    (
+        "a sum that is too large is an alarm",
+        "first_not_finite",
+        "if suspect and not tensor.isfinite().all():",
+        "if suspect:",
+        "test_a_sum_that_is_too_large_is_no_false_alarm",
+    ),
 ]

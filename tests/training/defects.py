@@ -365,4 +365,25 @@ DEFECTS = [
         "",
         "test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_its_folder",
     ),
+    (
+        "after an epoch nobody looks at what a checkpoint would hold",
+        "Trainer.epoch",
+        "method.require_finite()",
+        "pass",
+        "test_after_an_epoch_all_that_a_checkpoint_would_hold_is_finite_or_named",
+    ),
+    (
+        "metrics may be NaN",
+        "training.trainer:all_finite",
+        "math.isfinite(measured)",
+        "True",
+        "test_a_metric_that_is_not_finite_stops_the_training",
+    ),
+    (
+        "a run takes any data",
+        "training.run:_train",
+        "METHODS[recipe.method].check_data(net, data.train)",
+        "data.train",
+        "test_own_data_that_a_net_cannot_learn_from_are_told",
+    ),
 ]

@@ -9,18 +9,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from helpers import hashes, refusal
 from runs import CtrlC, outcome, train
 from twofold import checkpoint
 from twofold.data import Dataset
-from twofold.errors import Interrupted
+from twofold.errors import DataError, Interrupted
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
 from twofold.training import run
@@ -113,6 +114,30 @@ def test_a_folder_in_use_is_not_trained_into_again(
         before = hashes(folder)
         assert "add --resume to go on with it" in refusal(lambda folder=folder: train(recipe, folder, tiny))  # type: ignore[misc]
         assert hashes(folder) == before
+
+
+@dataclass
+class Bytes:
+    """Data of the user's own, whose images were never divided by 255."""
+
+    train: tuple[Tensor, ...]
+    test: tuple[Tensor, ...]
+    form: dict[str, Any]
+    name: str = "bytes"
+    official: bool = False
+    fingerprint: str = "0"
+
+    def hold_out(self, count: int) -> Bytes:
+        return self
+
+
+def test_own_data_that_a_net_cannot_learn_from_are_told(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
+) -> None:
+    images, labels = tiny.train
+    data = Bytes(((255 * images).byte(), labels), tiny.test, tiny.form)
+    said = refusal(lambda: run.train(recipe, tmp_path / "run", data, device="cpu"), DataError)
+    assert "expected 0 to 1: rescale them (divide bytes by 255)" in said
 
 
 def test_a_run_folder_that_cannot_be_made_is_told(tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from helpers import SHORTCUTS, refusal
 from runs import train
 from twofold import defaults
 from twofold.data import Dataset
-from twofold.errors import SettingError
+from twofold.errors import Diverged, SettingError
 from twofold.layers.dense import dense
 from twofold.methods import METHODS, BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.nets.net import Net
@@ -107,6 +107,45 @@ def test_a_trainer_writes_nothing_and_leaves_the_data_as_they_are(
         Trainer(build(recipe, tiny.form), recipe, tiny.train).run()
     assert not list(tmp_path.iterdir())
     assert replace(tiny).fingerprint == fingerprint
+
+
+# What diverged never gets out ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_after_an_epoch_all_that_a_checkpoint_would_hold_is_finite_or_named(
+    tiny: Dataset, recipes: dict[str, Recipe], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what shows in no metric: smoothed gradients, and a softmax that nobody reads during the training."""
+    recipe = replace(recipes[family], epochs=1)
+    trainer = Trainer(build(recipe, tiny.form), recipe, tiny.train)
+    method = trainer.method
+    held = {name: tensor for name, tensor in method.tensors().items() if tensor.is_floating_point()}
+    assert any("velocity" in name for name in held)
+    next(trainer.epochs())
+    monkeypatch.setattr(method.sampler, "epoch", lambda batch: iter(()))
+    for name, tensor in held.items():
+        trainer.history.clear()
+        flat = tensor.detach().view(-1)
+        before, flat[0] = flat[0].clone(), torch.nan
+        said = refusal(lambda: next(trainer.epochs()), Diverged)
+        assert said.startswith(f"a value of {name} is not a finite number any more after ")
+        at_fault = "--softmax-rate (it is 0.1)" if "softmax" in name else f"--rate (it is {recipe.rate:g})"
+        assert said.endswith(f"lower {at_fault}")
+        assert not trainer.history
+        flat[0] = before
+    assert next(trainer.epochs())["epoch"] == 1
+
+
+@pytest.mark.parametrize("measured", [float("nan"), {"a": [1.0, float("inf")]}, [None, {"b": -float("inf")}]], ids=str)
+def test_a_metric_that_is_not_finite_stops_the_training(
+    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch, measured: Any
+) -> None:
+    trainer = Trainer(build(recipe, tiny.form), recipe, tiny.train)
+    monkeypatch.setattr(trainer.method, "metrics", lambda: {"rate": 1.0, "strange": measured})
+    said = refusal(lambda: next(trainer.epochs()), Diverged)
+    assert said.startswith("the metric strange is not a finite number any more after 5 batches: ")
+    assert not trainer.history
 
 
 # A net and tensors alone ---------------------------------------------------------------------------------------------

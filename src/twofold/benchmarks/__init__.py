@@ -19,6 +19,7 @@ from twofold.benchmarks.memory import Memory
 from twofold.benchmarks.recurrent import RecurrentNet
 from twofold.benchmarks.roofline import Roofline
 from twofold.benchmarks.time_to_error import TimeToError
+from twofold.defaults import LEARNING_VERSION
 from twofold.errors import unknown
 from twofold.files import write_json
 
@@ -51,14 +52,15 @@ def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict
     """Run a benchmark, and write its record to ``folder/NAME.json`` and its picture to ``folder/NAME.png``.
 
     Returns:
-        The record, in values that JSON can hold: ``benchmark, settings, device, precision, environment`` and the
-        figures.
+        The record, in values that JSON can hold: ``benchmark, settings, device, precision, learning_version,
+        environment`` and the figures.
     """
     record = {
         "benchmark": name,
         "settings": asdict(benchmark),
         "device": bench.device.type,
         "precision": bench.precision,
+        "learning_version": LEARNING_VERSION,
         "environment": machine.describe(bench.device),
         **benchmark.measure(bench),
     }

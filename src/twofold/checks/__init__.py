@@ -118,7 +118,11 @@ def _shown(value: Any) -> str:
         return f"{sparse}numbers of the type {value.dtype} and the shape {tuple(value.shape)}{where}"
     if value is None or not isinstance(value, str | int | float | list | tuple | dict):
         return "None" if value is None else f"of the type {type(value).__name__}"
-    return f"{' '.join(reprlib.repr(value).split())} ({type(value).__name__})"
+    try:
+        said = " ".join(reprlib.repr(value).split())
+    except ValueError:  # Python writes out no whole number of more than 4300 digits
+        said = "too large a number"
+    return f"{said} ({type(value).__name__})"
 
 
 def _convert(value: Any, hint: Any) -> Any:

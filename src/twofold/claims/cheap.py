@@ -14,8 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from twofold.claims.hard_neg import reached
-from twofold.claims.lab import Finding, Lab, errors
+from twofold.claims.lab import Finding, Lab, errors, reached
 from twofold.recipes.digits import digits
 from twofold.recipes.digits import twin as digits_twin
 

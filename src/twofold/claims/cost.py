@@ -11,8 +11,7 @@ Rule: it gets there, with at most five times the twin's visits.
 
 from __future__ import annotations
 
-from twofold.claims.hard_neg import reached
-from twofold.claims.lab import Finding, Lab, errors
+from twofold.claims.lab import Finding, Lab, errors, reached
 
 
 def cost(lab: Lab) -> Finding:

@@ -13,12 +13,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from twofold.claims.lab import Finding, Lab, errors
+from twofold.claims.lab import Finding, Lab, errors, reached
 from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
-from twofold.training.run import Run
-
-Reached = dict[str, float | int | None]
 
 
 def hard_neg(lab: Lab) -> Finding:
@@ -41,19 +38,3 @@ def hard_neg(lab: Lab) -> Finding:
         twin={**reached(twin, target), **errors(twin)},
         seeds=[recipe.seed],
     )
-
-
-def reached(run: Run, target: float) -> Reached:
-    """Return the epochs, visits and seconds after which the error on held-out images was first at most ``target``.
-
-    The error, a fraction, is that of the slow test, or of the only test of a twin. Visits are the number of images seen
-    divided by the number of training images, since an epoch leaves out images that teach nothing. All three are
-    ``None`` if the error never got there.
-    """
-    seconds = visits = 0.0
-    for metrics in run.history:
-        seconds += metrics["seconds"]
-        visits += metrics["visits"]
-        if next(iter(metrics["validation_error"].values())) <= target:
-            return {"epochs": metrics["epoch"], "visits": round(visits, 3), "seconds": round(seconds, 3)}
-    return {"epochs": None, "visits": None, "seconds": None}

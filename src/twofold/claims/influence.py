@@ -187,7 +187,7 @@ def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor,
     for count in presented:
         states = []
         for learner, right, wrong in believers:
-            _present(learner, replace(recipe, iterations=BRIEF), image, right, wrong, count - done)
+            _present(learner, replace(recipe, iterations=BRIEF, judge_to=BRIEF), image, right, wrong, count - done)
             *_, state = learner.look(learner.images(image), learner.top(right), BRIEF)
             states.append(state)
         done = count

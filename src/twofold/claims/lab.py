@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from twofold import checkpoint, data, machine
 from twofold.data import Dataset
+from twofold.defaults import LEARNING_VERSION
 from twofold.errors import unknown
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, RecurrentRecipe
 from twofold.nets.net import Evaluation, Net, evaluate
@@ -73,6 +74,22 @@ class Finding:
     seeds: list[int]
 
 
+class Taught(NamedTuple):
+    """A net that an experiment trained with code of its own.
+
+    Attributes:
+        dataset: that it learned from.
+        seconds: of the training.
+        settings: everything that determines what it learned.
+        commit: of the code that trained it; ``None`` if that is not known.
+    """
+
+    dataset: Dataset
+    seconds: float
+    settings: Mapping[str, Any]
+    commit: str | None
+
+
 @dataclass
 class Lab:
     """A place where experiments train nets.
@@ -87,7 +104,7 @@ class Lab:
         data_dir: folder in which data files are looked for first.
         progress: makes the progress display of each training; ``None`` shows nothing.
         used: the runs that experiments have asked for so far, each once.
-        taught: the nets that experiments have trained with code of their own, with the data and the seconds.
+        taught: the nets that experiments have trained with code of their own.
     """
 
     size: str = "smoke"
@@ -97,7 +114,7 @@ class Lab:
     data_dir: Path | None = None
     progress: Watch | None = None
     used: dict[Path, Run] = field(default_factory=dict)
-    taught: dict[Path, tuple[Dataset, float]] = field(default_factory=dict)
+    taught: dict[Path, Taught] = field(default_factory=dict)
     _data: dict[str, Dataset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -163,8 +180,8 @@ class Lab:
     def train(self, recipe: Recipe, name: str, dataset: Dataset | None = None) -> Run:
         """Return the complete run of a recipe: read it if it exists, else train it, from where it was interrupted.
 
-        Its folder is named after ``name``, the seed and a hash of all settings, data, device and precision, so that
-        experiments that ask for the same training share it.
+        Its folder is named after ``name``, the seed and a hash of all settings, data, device, precision and learning
+        version, so that experiments that ask for the same training share it.
 
         Args:
             recipe: the settings.
@@ -175,7 +192,7 @@ class Lab:
         dataset = dataset or self.data(recipe.data)
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
-        digest = _digest([recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision])
+        digest = _digest([recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision, LEARNING_VERSION])
         folder = self.runs / f"{name}-seed{recipe.seed}-{digest}"
         if not (folder / "result.json").exists():
             face = self.progress(f"{name} seed {recipe.seed}", recipe.epochs) if self.progress else nullcontext(None)
@@ -198,27 +215,26 @@ class Lab:
 
         Args:
             net: the untrained net; it is moved to the device, with products in the laboratory's precision.
-            name: name of its file, which ends in a hash of settings, data, device and precision.
+            name: name of its file, which ends in a hash of settings, data, device, precision and learning version.
             dataset: the data that it learns from.
             settings: everything that determines what it learns, as values that JSON can hold.
             learn: trains the net.
         """
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
-        digest = _digest([dict(settings), dataset.fingerprint, where.type, precision])
+        digest = _digest([dict(settings), dataset.fingerprint, where.type, precision, LEARNING_VERSION])
         path = self.runs / f"{name}-{digest}.safetensors"
         net.to(where)
         net.set_precision(precision)
         if path.exists():
             tensors, facts = checkpoint.read(path)
             checkpoint.fill(net.state_dict(), tensors, path)
-            seconds = float(facts["seconds"])
         else:
             start = time.perf_counter()
             learn(net)
-            seconds = time.perf_counter() - start
-            checkpoint.write(path, net.state_dict(), {"seconds": seconds})
-        self.taught[path] = dataset, seconds
+            facts = {"seconds": time.perf_counter() - start, "commit": machine.describe(where)["commit"]}
+            checkpoint.write(path, net.state_dict(), facts)
+        self.taught[path] = Taught(dataset, float(facts["seconds"]), settings, facts.get("commit"))
         return net
 
     def held(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -233,18 +249,57 @@ class Lab:
 
     def seconds(self) -> float:
         """Return the seconds of all trainings asked for, including those that had been done before."""
-        alone = sum(seconds for _, seconds in self.taught.values())
+        alone = sum(net.seconds for net in self.taught.values())
         return alone + sum(run.result.seconds for run in self.used.values())
 
     def sources(self) -> dict[str, bool]:
         """Return the names of the data sets that were learned from, and whether each is the official one."""
         found = {run.result.dataset: run.result.official_data for run in self.used.values()}
-        return found | {dataset.name: dataset.official for dataset, _ in self.taught.values()}
+        return found | {net.dataset.name: net.dataset.official for net in self.taught.values()}
 
-    def fingerprints(self) -> dict[str, str]:
-        """Return the names of the data sets that were learned from, and the fingerprint of each."""
-        found = {run.result.dataset: run.result.fingerprint for run in self.used.values()}
-        return found | {dataset.name: dataset.fingerprint for dataset, _ in self.taught.values()}
+    def fingerprints(self) -> dict[str, list[str]]:
+        """Return the names of the data sets that were learned from, and the fingerprints of all that had the name.
+
+        A part of a data set may have the name of the whole.
+        """
+        found: dict[str, set[str]] = {}
+        for run in self.used.values():
+            found.setdefault(run.result.dataset, set()).add(run.result.fingerprint)
+        for net in self.taught.values():
+            found.setdefault(net.dataset.name, set()).add(net.dataset.fingerprint)
+        return {name: sorted(each) for name, each in found.items()}
+
+    def commits(self) -> dict[str, str | None]:
+        """Return the names of all trainings, and the commits of the code that made each; ``None``: not known."""
+        found = {path.name: _commits(run.result.environment) for path, run in self.used.items()}
+        return found | {path.stem: net.commit for path, net in self.taught.items()}
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Return the settings of all trainings, in groups of those that have the same fields.
+
+        Each group has ``shared``, what all of its trainings have in common, and ``own``, the rest of each by its name.
+        """
+        every = {path.name: {"method": run.recipe.method, **run.recipe.fields()} for path, run in self.used.items()}
+        every |= {path.stem: dict(net.settings) for path, net in self.taught.items()}
+        groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+        for name, settings in every.items():
+            groups.setdefault(tuple(sorted(settings)), {})[name] = settings
+        return [_in_common(group) for group in groups.values()]
+
+
+def _commits(environment: Mapping[str, Any]) -> str | None:
+    """The commits of the code that made the parts of a training; ``None`` if one is not known."""
+    parts = [*environment.get("earlier", []), environment]
+    found = dict.fromkeys(part.get("commit") for part in parts)
+    return None if None in found else ", ".join(map(str, found))
+
+
+def _in_common(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Split the settings of trainings into what all have in common and the rest of each."""
+    first = next(iter(group.values()))
+    shared = {key: value for key, value in first.items() if all(each[key] == value for each in group.values())}
+    own = {name: {key: each[key] for key in each if key not in shared} for name, each in group.items()}
+    return {"shared": shared, "own": own}
 
 
 def _digest(identity: list[Any]) -> str:
@@ -277,3 +332,19 @@ def mean_errors(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
     """Return the mean and standard deviation over runs of the error of every test."""
     each = [errors(run) for run in runs]
     return {test: mean_and_std(one[test] for one in each) for test in each[0]}
+
+
+def reached(run: Run, target: float) -> dict[str, float | int | None]:
+    """Return the epochs, visits and seconds after which the error on held-out images was first at most ``target``.
+
+    The error, a fraction, is that of the slow test, or of the only test of a twin. Visits are the number of images seen
+    divided by the number of training images, since an epoch leaves out images that teach nothing. All three are
+    ``None`` if the error never got there.
+    """
+    seconds = visits = 0.0
+    for metrics in run.history:
+        seconds += metrics["seconds"]
+        visits += metrics["visits"]
+        if next(iter(metrics["validation_error"].values())) <= target:
+            return {"epochs": metrics["epoch"], "visits": round(visits, 3), "seconds": round(seconds, 3)}
+    return {"epochs": None, "visits": None, "seconds": None}

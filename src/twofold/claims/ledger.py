@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from twofold.claims.mnist import mnist
 from twofold.claims.moving import draw_moving, moving
 from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
-from twofold.claims.records import SHOWN, command, read, read_result, status
+from twofold.claims.records import SHOWN, command, overturned, read, read_result, status
 from twofold.claims.recurrent import recurrent
 from twofold.claims.regime import draw_regime, regime
 from twofold.claims.relax import draw_relax, relax
@@ -39,7 +40,7 @@ from twofold.claims.shortlist import shortlist
 from twofold.claims.slow import slow_test
 from twofold.claims.top_down import draw_top_down, top_down
 from twofold.claims.video import video
-from twofold.errors import SettingError, unknown
+from twofold.errors import RunError, SettingError, remark, unknown
 
 RESULTS = Path("results/claims")
 """Folder of the kept records."""
@@ -174,8 +175,9 @@ def run(
 
     Returns:
         The record, in values that JSON can hold: ``id, time, says, size``, the fields of `Finding`, ``seconds`` (of all
-        its trainings), ``dataset``, ``official_data``, ``data`` (name -> fingerprint), ``environment``, ``trainings``
-        (run -> the commit of the code that trained it, ``None`` where it is not known) and, at full size, ``made_of``.
+        its trainings), ``dataset``, ``official_data``, ``data`` (name -> fingerprints), ``environment``, ``trainings``
+        (run -> the commit of the code that trained it, ``None`` where it is not known), their ``settings``, see
+        `Lab.settings`, the ``date`` and, at full size, ``made_of``.
 
     Raises:
         SettingError: there is no such claim or size, or its experiment is not built.
@@ -199,7 +201,9 @@ def run(
         "official_data": all(sources.values()),
         "data": lab.fingerprints(),
         "environment": machine.describe(machine.choose_device(device)),
-        "trainings": {path.name: run.result.environment.get("commit") for path, run in lab.used.items()},
+        "trainings": lab.commits(),
+        "settings": lab.settings(),
+        "date": datetime.now(UTC).date().isoformat(),
         **made,
     }
 
@@ -234,21 +238,32 @@ def draw(
 
     Raises:
         SettingError: there is no such claim or size, or the claim has no picture.
-        RunError: the record is damaged.
+        RunError: the record is damaged or edited.
     """
     claim = find(name)
     if claim.draw is None:
         drawn = ", ".join(claim.id for claim in _CLAIMS if claim.draw)
         raise SettingError(f"claim {name!r} has no picture: choose one of {drawn}")
     lab = Lab(size, runs, device, precision, data_dir, progress)
-    record = read_result(name, results)
-    return claim.draw(lab, path, record if record and record.get("size") == size else None)
+    record, intact = read(name, results)
+    if record is None or record["size"] != size:
+        return claim.draw(lab, path, None)
+    if not intact:
+        raise RunError(
+            f"{results / f'{name}.json'} is not as it was written, or of a version that did not write down its digest: "
+            f"restore it, or run `{command(name)}` again"
+        )
+    said = status(record, intact, claim.experiment)
+    if said.startswith("stale"):
+        remark(f"the record of {name} is {said}; `{command(name)}` measures it again")
+    return claim.draw(lab, path, record)
 
 
 def listing(folder: Path) -> list[dict[str, Any]]:
     """List every claim with the figures of its result in ``folder``, its status and the command that measures it.
 
-    The figures are ``None`` if no result is kept, and the command is ``None`` if no experiment is built.
+    The figures are ``None`` if no result is kept, and the command is ``None`` if no experiment is built. ``overturned``
+    are the earlier verdicts that were different.
     """
     results = read_results(folder)
     return [
@@ -258,6 +273,7 @@ def listing(folder: Path) -> list[dict[str, Any]]:
             "says": claim.says,
             **{key: results.get(claim.id, {}).get(key) for key in SHOWN},
             "status": read_status(claim.id, folder),
+            "overturned": overturned(results.get(claim.id, {})),
             "command": command(claim.id) if claim.experiment else None,
         }
         for claim in _CLAIMS

@@ -11,13 +11,14 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 from twofold.claims import lab
 from twofold.defaults import LEARNING_VERSION
 from twofold.methods import Recipe
+from twofold.training.config import ADDED, REMOVED
 
 ASKED = r'\blab\.(recipe|short|settling|short_settling)\((?:"([\w-]+)")?\)'
 """How an experiment asks the laboratory for a recipe and its twin."""
@@ -30,11 +31,13 @@ def made_of(experiment: Callable[..., Any]) -> MadeOf:
     """What the figures of an experiment at full size depend on: found from its source, without training anything.
 
     That are the version of the learning code, the experiment's own module and the modules of other claims that it uses,
-    and the values of every recipe that these name or get from the laboratory.
+    the functions with which the laboratory makes figures of runs, and the values of every recipe that the modules name
+    (those called ``small...`` are for smoke size) or get from the laboratory.
     """
     modules = list(_modules(sys.modules[experiment.__module__]))
     settings = {name: recipe.fields() for module in modules for name, recipe in _recipes(module)}
     code = {module.__name__.removeprefix("twofold.claims."): _sha(inspect.getsource(module)) for module in modules}
+    code |= {f"lab.{name}": _sha(inspect.getsource(function)) for name, function in _measures()}
     found: MadeOf = {"learning_version": LEARNING_VERSION, "code": code, "settings": settings}
     return dict(json.loads(json.dumps(found)))
 
@@ -43,20 +46,31 @@ def changes(then: MadeOf, now: MadeOf) -> Iterator[str]:
     """Why a record made of one is not a record made of the other, in words."""
     if then.get("learning_version") != now["learning_version"]:
         yield f"learning version {then.get('learning_version')}, now {now['learning_version']}"
-    for kind, what in (("code", "the file of"), ("settings", "the recipe")):
+    for kind, what in (("code", "the code of"), ("settings", "the recipe")):
         old, new = then.get(kind, {}), now[kind]
         for name in sorted(old.keys() | new.keys()):
             before, after = old.get(name), new.get(name)
             if before == after:
                 continue
             if isinstance(before, dict) and isinstance(after, dict):
-                fields = sorted(
-                    field for field in before.keys() | after.keys() if before.get(field) != after.get(field)
-                )
-                said = ", ".join(f"{field} {before.get(field)} -> {after.get(field)}" for field in fields)
-                yield f"{what} {name}: {said}"
+                if fields := _differ(before, after):
+                    yield f"{what} {name}: {', '.join(fields)}"
             else:
                 yield f"{what} {name} {'is new' if before is None else 'is gone' if after is None else 'has changed'}"
+
+
+def _differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The fields of a recipe that differ. One that it got or lost in between counts where it changes anything."""
+    neutral = {name: (REMOVED | ADDED).get(name) for name in before.keys() | after.keys()}
+    old, new = ({**neutral, **each} for each in (before, after))
+    return [f"{name} {old[name]} -> {new[name]}" for name in sorted(neutral) if old[name] != new[name]]
+
+
+def _measures() -> Iterator[tuple[str, FunctionType]]:
+    """The functions with which the laboratory makes figures of runs."""
+    for name, value in vars(lab).items():
+        if isinstance(value, FunctionType) and value.__module__ == lab.__name__ and not name.startswith("_"):
+            yield name, value
 
 
 def _modules(module: ModuleType, found: dict[str, ModuleType] | None = None) -> Iterator[ModuleType]:
@@ -75,7 +89,7 @@ def _modules(module: ModuleType, found: dict[str, ModuleType] | None = None) -> 
 def _recipes(module: ModuleType) -> Iterator[tuple[str, Recipe]]:
     """The recipes in the namespace of a module, and those that its source asks the laboratory for."""
     for name, value in vars(module).items():
-        if isinstance(value, Recipe):
+        if isinstance(value, Recipe) and not name.startswith("small"):
             yield f"{module.__name__.rpartition('.')[2]}.{name}", value
     full = lab.Lab("full")
     for method, argument in re.findall(ASKED, inspect.getsource(module)):

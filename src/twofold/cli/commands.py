@@ -257,11 +257,15 @@ def bench(words: Sequence[str]) -> None:
 
 
 def _expect_writable(folder: Path) -> None:
-    """Raise an OSError unless files can be written into ``folder``, which need not be there yet."""
-    while not folder.exists():
-        folder = folder.parent
-    with TemporaryFile(dir=folder):
-        pass
+    """Raise unless files can be written into ``folder``, which need not be there yet."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    try:
+        with TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise SettingError(f"--folder is {folder}, where no file can be written: choose another") from error
 
 
 def _print_json(facts: Any) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from twofold.errors import DataError
 
-MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
+MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"}
 """Kinds of pixels, as Pillow calls them, of which each channel has 8 bits. Others have no agreed white."""
 
 LARGEST = 1 << 26

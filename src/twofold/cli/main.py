@@ -86,7 +86,7 @@ def _answer(words: Sequence[str], stop: Stop, out: Output) -> int:
         say(f"error: {_one_line(error)}")
         return 1
     if out.lost:
-        say(f"error: stdout cannot be written ({out.lost}): all files of the command are, only the answer is lost")
+        say(f"error: the answer cannot be written to stdout ({out.lost}): what the command saves in files is saved")
         return 1
     return 0
 
@@ -131,12 +131,12 @@ def _run(words: Sequence[str]) -> None:
 
 
 def _expect_values(words: Sequence[str]) -> None:
-    """Raise if a word is empty, which as a path would be the current folder, or is no word of a shell."""
+    """Raise if a word is empty, which as a path would be the current folder, or is no text, which not all can read."""
     for before, word in zip(("", *words), words, strict=False):
         option, equals, value = word.partition("=")
         if not word.startswith("--"):
             option, equals, value = before if before.startswith("--") else "a word", "=", word
         if equals and not value:
             raise SettingError(f"{option} is empty: give it a value, or leave it away")
-        if "\0" in word:
-            raise SettingError(f"{option} has a zero byte, which no path and no name has: leave it away")
+        if any(each == "\0" or "\ud800" <= each <= "\udfff" for each in word):
+            raise SettingError(f"{option} has {value!a}, which is no text: give another name")

@@ -106,7 +106,18 @@ def ledger(listing: Sequence[dict[str, Any]]) -> str:
     found = {state(entry["status"]) for entry in listing}
     lines = [f"{name}: {meaning}" for name, meaning in MEANING.items() if name in found]
     lines += [f"{entry['id']} is {entry['status']}" for entry in listing if state(entry["status"]) == "stale"]
+    lines += [line for entry in listing for line in earlier(entry)]
     return "\n".join([format_table(rows, left=range(5)), "", *lines])
+
+
+def earlier(entry: Mapping[str, Any]) -> list[str]:
+    """The earlier verdicts on a claim that were different, a line each."""
+    return [
+        f"{entry['id']} {'held' if verdict['holds'] else 'did not hold'} before, at commit "
+        f"{verdict['commit'] or '(not known)'}, by "
+        + ("the same rule" if verdict["rule"] == entry["rule"] else f"another rule: {verdict['rule']}")
+        for verdict in entry["overturned"]
+    ]
 
 
 MEANING = {

@@ -173,7 +173,9 @@ class PictureRecipe(ImageRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, each in (("field_sizes", self.field_sizes), ("strides", self.strides), ("margins", self.margins)):
+        for name, least in (("field_sizes", 1), ("strides", 1), ("margins", 0)):
+            each: tuple[int, ...] = getattr(self, name)
+            self._expect(min(each, default=least) >= least, name, min(each, default=least), f"at least {least}")
             said, expected = " ".join(map(str, each)), f"none or one for each of {len(self.widths)} layers"
             fit = len(each) == (len(self.widths) if self.field_sizes else 0)
             self._expect(fit, name, said or "empty", expected)

@@ -74,7 +74,7 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
         self._expect(held, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
         self._expect(self.judge_from >= 1, "judge_from", self.judge_from, "an iteration, 1 or later")
         held = self.judge_from <= self.judge_to <= self.iterations
-        expected = f"an iteration from --judge-from, {self.judge_from}, to the last, {self.iterations}"
+        expected = f"an iteration from --judge-from, {self.judge_from}, to the last of --iterations, {self.iterations}"
         self._expect(held, "judge_to", self.judge_to, expected)
         self._expect(self.neutral_every >= 1, "neutral_every", self.neutral_every, "at least 1")
         self._expect(self.window >= 1, "window", self.window, "at least 1 iteration")

@@ -166,4 +166,4 @@ class Backprop(Classifier):
     @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
-        return self.checked({"fast": self.fast(images)}, images)
+        return self._checked({"fast": self.fast(images)}, images)

@@ -132,7 +132,7 @@ class Classifier(Net):
             DataError: the scores are NaN or infinite though the net is not: the images are.
         """
 
-    def checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+    def _checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
         """Scores ``(images, classes)`` that may be answered with; as for `scores`, which ends with it."""
         self.require_finite()
         for test, score in scores.items():
@@ -292,7 +292,7 @@ class SoftmaxClassifier(Classifier):
     @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
-        return self.checked(self.readings(images), images)
+        return self._checked(self.readings(images), images)
 
 
 class GoodnessClassifier(SoftmaxClassifier):
@@ -318,7 +318,7 @@ class GoodnessClassifier(SoftmaxClassifier):
         alone = {"slow": self.slow, "fast": self.fast}.get(test)
         if alone is None:
             return super().predict(images, test)
-        return self.checked({test: alone(images)}, images)[test].argmax(1)
+        return self._checked({test: alone(images)}, images)[test].argmax(1)
 
     @typed
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
@@ -352,7 +352,7 @@ class GoodnessClassifier(SoftmaxClassifier):
     @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
-        return self.checked(self._with_slow(self.readings(images), self.slow(images), shortlist), images)
+        return self._checked(self._with_slow(self.readings(images), self.slow(images), shortlist), images)
 
     @typed
     @torch.no_grad()
@@ -360,7 +360,7 @@ class GoodnessClassifier(SoftmaxClassifier):
         counts(shortlist=shortlist)
         images, labels = self._labeled(data)
         goodness = self.goodness(images, self.every_label(images))
-        scores = self.checked(self._with_slow(self.readings(images), self.total(goodness), shortlist), images)
+        scores = self._checked(self._with_slow(self.readings(images), self.total(goodness), shortlist), images)
         return self._evaluation(scores, labels, shortlist, goodness)
 
     def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:
