@@ -79,16 +79,20 @@ def _wait_for_a_moment(command: Command, run: Path, seconds: float, real: bool, 
         while time.monotonic() < until and not command.ended:
             time.sleep(0.001)
         return
-    changes, newest = draw.randrange(1, 30), 0
+    changes, newest = draw.randrange(1, 30), _changed(run)
     while changes > 0 and not command.ended:
         time.sleep(0.0002)
-        try:
-            changed = run.stat().st_mtime_ns
-        except FileNotFoundError:
-            continue
-        changes -= changed != newest
-        newest = changed
+        now = _changed(run)
+        changes, newest = changes - (now != newest), now
     time.sleep(draw.uniform(0, 0.003))
+
+
+def _changed(folder: Path) -> int:
+    """When something has last come to a folder, or gone."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _check_end(ended: Ended, number: int, run: Path, tally: Tally, story: str) -> None:

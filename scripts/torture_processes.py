@@ -123,9 +123,9 @@ class Command:
 
     def __init__(self, words: Sequence[str], folder: Path, *, real: bool = False, file_size: int | None = None) -> None:
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
-        self.begun = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child knows what to do with them
         self.pid = os.fork()
         if self.pid == 0:
             code = 99
@@ -134,7 +134,8 @@ class Command:
                 os.dup2(self.out.fileno(), 1)
                 os.dup2(self.err.fileno(), 2)
                 for number in SIGNALS:
-                    signal.signal(number, signal.default_int_handler if real else _not_begun)
+                    signal.signal(number, signal.SIG_DFL if real else _not_begun)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
                 if file_size is not None:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
                 if real:
@@ -148,6 +149,7 @@ class Command:
                 with suppress(OSError, ValueError):
                     sys.stderr.flush()
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def send(self, number: int) -> None:
         """Send a signal; one that has ended stays as it is."""
