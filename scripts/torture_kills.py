@@ -45,6 +45,7 @@ def _killed_and_resumed(
         story = f"{' '.join([name, *words])}, {signal.Signals(number).name if left else 'resumed'}"
         again = run.exists() and ((run / "checkpoint.safetensors").exists() or (run / "result.json").exists())
         resume = ["--resume"] if again or draw.random() < 0.5 else []
+        before = set(left_over(run, complete=False))
         command = train(TRAININGS[name], folder, *words, *resume, real=real)
         if left:
             _wait_for_a_moment(command, run, expected.seconds, real, draw)
@@ -54,7 +55,7 @@ def _killed_and_resumed(
         tally.tried["kills"] += hit
         tally.tried["of them signals that can be answered"] += hit and number != signal.SIGKILL
         if hit:
-            _check_end(ended, number, run, tally, story)
+            _check_end(ended, number, run, before, tally, story)
         elif ended.code != NOT_BEGUN:
             ended.judge({0}, tally, story)
         for epoch in lost(known, now := finished_epochs(run)):
@@ -95,7 +96,7 @@ def _changed(folder: Path) -> int:
         return 0
 
 
-def _check_end(ended: Ended, number: int, run: Path, tally: Tally, story: str) -> None:
+def _check_end(ended: Ended, number: int, run: Path, before: set[str], tally: Tally, story: str) -> None:
     """A signal ends a training in order: one line how to go on, and nothing left but the documented files."""
     if number == signal.SIGKILL:
         ended.judge({-number}, tally, story)
@@ -104,5 +105,5 @@ def _check_end(ended: Ended, number: int, run: Path, tally: Tally, story: str) -
     begun = (run / "config.json").exists()
     if begun and not any("repeat the command" in line or "begin again" in line for line in ended.said):
         tally.blame("not one line", f"{story}: {ended.said} does not say how to go on")
-    if run.exists() and (left := left_over(run, complete=False)):
+    if left := set(left_over(run, complete=False)) - before:  # an earlier kill may have left something
         tally.blame("left over", f"{story}: {', '.join(left)}")

@@ -79,6 +79,13 @@ DEFECTS = [
         "test_signals_end_a_command_in_one_line",
     ),
     (
+        "an interrupt while an object is deleted is lost",
+        "Stop.__enter__",
+        "sys.unraisablehook, self._swallowed",
+        "sys.unraisablehook, sys.unraisablehook",
+        "test_an_interrupt_that_comes_while_an_object_is_deleted_is_heard",
+    ),
+    (
         "a picture is decoded before its size is looked at",
         "cli.image_file:_decoded",
         "if image.size != (width, height):",

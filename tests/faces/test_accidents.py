@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,24 @@ def test_an_interrupt_that_comes_out_as_another_error_is_an_interrupt(monkeypatc
 
     monkeypatch.setitem(COMMANDS, "plot", command)
     assert answer(["plot"]) == (143, [], ["twofold: interrupted; to go on, repeat the command"])
+
+
+def test_an_interrupt_that_comes_while_an_object_is_deleted_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python lets no exception out of there: it would print a traceback, and the command would go on."""
+
+    class Deleted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def command(words: object) -> None:
+        Deleted()
+        for _ in range(1000):
+            time.sleep(0.01)
+
+    monkeypatch.setitem(COMMANDS, "plot", command)
+    before = sys.unraisablehook
+    assert answer(["plot"]) == (143, [], ["twofold: interrupted; to go on, repeat the command"])
+    assert sys.unraisablehook is before
 
 
 def test_a_second_signal_does_not_cut_the_last_line(monkeypatch: pytest.MonkeyPatch) -> None:

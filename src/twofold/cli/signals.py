@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -27,6 +28,8 @@ class Stop:
         self.last = last
         self.number: int | None = None
         self.before: dict[int, Any] = {}
+        self.again: threading.Timer | None = None
+        self.hook = sys.unraisablehook
 
     @property
     def code(self) -> int:
@@ -39,11 +42,15 @@ class Stop:
                 number = getattr(signal, name, None)
                 if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self.before[number] = signal.signal(number, self._stop)
+        self.hook, sys.unraisablehook = sys.unraisablehook, self._swallowed
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        sys.unraisablehook = self.hook
+        if self.again:
+            self.again.cancel()
         for number, handler in self.before.items():
             signal.signal(number, signal.SIG_DFL if self.last else handler)
 
@@ -55,3 +62,11 @@ class Stop:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.number = number
         raise KeyboardInterrupt
+
+    def _swallowed(self, error: sys.UnraisableHookArgs) -> None:
+        """Python lets no exception out of the deletion of an object: an interrupt that came in one comes again."""
+        if self.number is not None and issubclass(error.exc_type, KeyboardInterrupt):
+            self.again = threading.Timer(0.01, signal.raise_signal, (self.number,))
+            self.again.start()
+        else:
+            self.hook(error)
