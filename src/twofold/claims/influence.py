@@ -184,10 +184,11 @@ def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor,
     """
     believers = [(_learner(net), label, (label + 1) % net.classes), (_learner(net), (label + 1) % net.classes, label)]
     found, done = [], 0
+    once = replace(recipe, iterations=BRIEF, judge_from=1, judge_to=BRIEF)
     for count in presented:
         states = []
         for learner, right, wrong in believers:
-            _present(learner, replace(recipe, iterations=BRIEF, judge_to=BRIEF), image, right, wrong, count - done)
+            _present(learner, once, image, right, wrong, count - done)
             *_, state = learner.look(learner.images(image), learner.top(right), BRIEF)
             states.append(state)
         done = count
