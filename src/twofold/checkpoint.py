@@ -55,8 +55,12 @@ def _save(tensors: Mapping[str, Tensor], said: str, path: Path) -> None:
             file.write(_bytes(tensor))
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(path: Path, signed: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors, on the CPU, and the facts.
+
+    Args:
+        path: the file.
+        signed: whether it has to have a digest, as all files have that are not of an older version.
 
     Raises:
         RunError: there is no such file, or it is damaged: one bit that is another is enough. Files of older versions,
@@ -71,7 +75,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if header.keys() - {"twofold"}:
             raise ValueError(f"its header has {', '.join(sorted(header))}")
         facts, intact = check_signature(header.get("twofold", "{}"), path, before=_digest(tensors))
-        if intact is False or (intact is None and "format" in facts):
+        if intact is False or (intact is None and (signed or "format" in facts)):
             raise ValueError("its content does not have the digest that it was written with")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from helpers import hashes, refusal
 from runs import CtrlC, outcome, train
@@ -110,6 +111,31 @@ def test_a_text_that_was_edited_is_named_when_it_is_read_and_refused_when_it_is_
     if name != "metrics.jsonl":  # the metrics of a complete run are not what its result is taken from
         said = refusal(lambda: train(recipe, folder, tiny, resume=True))
         assert f"{name} was changed since it was written" in said
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "checkpoint.safetensors"])
+def test_tensors_without_a_digest_are_those_of_an_older_version_only(
+    tiny: Dataset,
+    recipe: FeedForwardRecipe,
+    complete: Path,
+    stopped: Path,
+    copy: Callable[[Path], Path],
+    name: str,
+) -> None:
+    folder = copy(complete if name.startswith("weights") else stopped)
+    tensors, facts = checkpoint.read(folder / name)
+    save_file(tensors, folder / name, {"twofold": json.dumps(facts)})
+
+    def use() -> None:
+        if name.startswith("weights"):
+            run.load(folder, "cpu")
+        else:
+            train(recipe, folder, tiny, resume=True)
+
+    assert f"{name} is damaged (its content does not have the digest" in refusal(use)
+    content, _ = read_signed(folder / "config.json")
+    write_signed(folder / "config.json", {**content, "format": 1})
+    use()
 
 
 def test_lines_that_are_gone_or_in_another_order_are_noticed(complete: Path, copy: Callable[[Path], Path]) -> None:

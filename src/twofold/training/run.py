@@ -225,7 +225,7 @@ def load(folder: Path, device: str | torch.device = "auto", precision: str | Non
     config, result, history = home.config(), home.result(), home.history()
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision or config.precision, where)
-    weights, _ = checkpoint.read(home.weights)
+    weights, _ = checkpoint.read(home.weights, signed=config.format > 1)
     try:
         machine.require_memory(
             METHODS[config.method].needed_memory(config.recipe, config.form, precision, False), where

@@ -195,7 +195,7 @@ class RunFolder:
         """
         if not self.checkpoint.exists():
             return None
-        tensors, facts = checkpoint.read(self.checkpoint)
+        tensors, facts = checkpoint.read(self.checkpoint, signed=self.config().format > 1)
         try:
             generator, method = tensors.pop("generator"), trainer.method
             history = convert("history", facts["history"], list[dict[str, Any]])
