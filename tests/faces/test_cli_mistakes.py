@@ -171,8 +171,6 @@ def test_a_path_that_cannot_be_is_told_in_one_line(
     words: str, bad: str, around: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "_get", lambda url, limit: b"")
-    if "--data-dir" in words and bad == "below a file":
-        pytest.skip("data that are not there are looked for elsewhere")
     before = hashes(around), hashes(folder)
     given = {"PATH": BAD[bad], "RUN": str(folder)}
     code, _, err = answer([given.get(word, word) for word in words.split()])
