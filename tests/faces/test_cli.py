@@ -19,6 +19,7 @@ from command_line import PROGRAM, SMALL, answer, facts
 from helpers import hashes
 from twofold.cli.commands import COMMANDS
 from twofold.data import Dataset
+from twofold.files import read_signed, write_signed
 from twofold.recipes import RECIPES
 from twofold.training import run
 
@@ -135,8 +136,8 @@ def test_a_picture_of_a_claim_goes_where_the_pictures_are_and_a_small_one_never_
     for results, size in (("results", "full"), ("small", "smoke")):
         folder = tmp_path / results / "claims"
         folder.mkdir(parents=True)
-        kept = json.loads((ROOT / "results" / "claims" / "regime.json").read_text(encoding="utf-8"))
-        (folder / "regime.json").write_text(json.dumps({**kept, "size": size, **sides}))
+        kept, _ = read_signed(ROOT / "results" / "claims" / "regime.json")
+        write_signed(folder / "regime.json", {**kept, "size": size, **sides})
     draw = ["claims", "draw", "regime"]
     assert facts([*draw, "--size", "full"]) == {"id": "regime", "size": "full", "picture": "runs/claims/regime.png"}
     (tmp_path / "docs" / "pictures").mkdir(parents=True)
