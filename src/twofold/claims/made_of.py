@@ -1,8 +1,4 @@
-"""What decides the figures of a claim, so that a record can be told whether it speaks of the code of today.
-
-A record is *current* if what it was made of is what it would be made of today, *stale* if that is another, *undated* if
-it does not say, and *edited* if its content was changed since it was written.
-"""
+"""What decides the figures of a claim, so that a record can be told whether it speaks of the code of today."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ MadeOf = dict[str, Any]
 def made_of(experiment: Callable[..., Any]) -> MadeOf:
     """What the figures of an experiment at full size depend on: found from its source, without training anything.
 
-    That are the version of the learning code, the experiment's own module and the modules of other claims that it uses,
+    It is the version of the learning code, the experiment's own module and the modules of other claims that it uses,
     the functions with which the laboratory makes figures of runs, and the values of every recipe that the modules name
     (those called ``small...`` are for smoke size) or get from the laboratory.
     """
