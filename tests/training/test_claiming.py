@@ -168,6 +168,18 @@ def test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_
     }
 
 
+@pytest.mark.parametrize("left", ["weights.safetensors", "result.json", "checkpoint.safetensors"])
+def test_a_folder_with_anything_trained_in_it_is_not_begun_anew(
+    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, left: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path, tiny, progress=CtrlC(after=0.5))
+    (tmp_path / left).write_bytes(b"trained")
+    with pytest.raises(RunError, match="exists and is not empty: add --resume"):
+        train(recipe, tmp_path, tiny)
+    assert (tmp_path / left).read_bytes() == b"trained"
+
+
 def test_where_locks_do_not_exist_a_training_goes_on_as_before(
     tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

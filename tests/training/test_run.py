@@ -107,6 +107,8 @@ def test_a_training_that_is_brought_back_knows_all_that_it_knew(
     tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
 ) -> None:
     """Also what the rest of this training makes no use of, as another one may."""
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path, tiny, progress=CtrlC(after=0.5))  # it has written its settings, and nothing more
     first, second = (Trainer(build(recipe, tiny.form), recipe, tiny.train) for _ in range(2))
     assert [metrics["epoch"] for _, metrics in zip(range(2), first.epochs(), strict=False)] == [1, 2]
     home = run_folder.RunFolder(tmp_path)

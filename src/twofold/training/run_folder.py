@@ -78,7 +78,8 @@ class RunFolder:
             return not self.path.exists()
         killed = {".lock", self.at_rest.name, *(path.name for path in self.path.glob(f".*{UNFINISHED}"))}
         left = {path.name for path in self.path.iterdir()} - killed
-        return not left or ("config.json" in left and not self.complete and not self.checkpoint.exists())
+        trained = {self.checkpoint.name, self.weights.name, "result.json"}
+        return not left or ("config.json" in left and not left & trained)
 
     # ---- claiming ----------------------------------------------------------------------------------------------
 
