@@ -168,6 +168,7 @@ def test_a_training_that_was_killed_before_it_wrote_its_settings_does_not_block_
     }
 
 
+@pytest.mark.usefixtures("progress_at_every_batch")
 @pytest.mark.parametrize("left", ["weights.safetensors", "result.json", "checkpoint.safetensors"])
 def test_a_folder_with_anything_trained_in_it_is_not_begun_anew(
     tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, left: str
