@@ -13,6 +13,7 @@ from twofold.recipes import (
     mnist_hybrid,
     mnist_hybrid_local,
     mnist_jitter,
+    mnist_paper,
     mnist_wide,
     recurrent,
 )
@@ -24,6 +25,10 @@ RECIPES: dict[str, Recipe] = {
     "cifar-local-twin": cifar_local.twin,
     "digits": digits.digits,
     "digits-twin": digits.twin,
+    "mnist-paper": mnist_paper.mnist_paper,
+    "mnist-paper-twin": mnist.twin,
+    "mnist-paper-wide": mnist_paper.wide,
+    "mnist-paper-wide-twin": mnist_wide.twin,
     "mnist": mnist.mnist,
     "mnist-twin": mnist.twin,
     "mnist-random-negatives": mnist.random_negatives,
