@@ -104,7 +104,7 @@ def some_net(recipe: Recipe, form: dict[str, Any]) -> Any:
     """In the middle of a training, when every part of it has something to learn."""
     net = build(recipe, form).double()
     for parameter in net.parameters():
-        parameter += 0.1 * torch.randn(parameter.shape, generator=seeded(), dtype=torch.float64)
+        parameter.add_(torch.randn(parameter.shape, generator=seeded(), dtype=torch.float64), alpha=0.1)
     return net
 
 
