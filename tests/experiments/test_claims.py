@@ -32,14 +32,14 @@ from twofold.nets.feedforward import FeedForward
 ROOT = Path(__file__).resolve().parents[2]
 
 TALK = [
-    "layer", "goodness", "norm", "label-in", "irrelevant", "fast-test", "slow-test", "shortlist", "mnist",
+    "layer", "goodness", "norm", "label-in", "irrelevant", "fast-test", "slow-test", "shortlist", "paper", "mnist",
     "hard-neg", "jitter", "fields", "no-later", "top-down", "video", "glom", "agree", "moving", "recurrent",
     "low-activity", "from-start", "cost", "cifar", "relax", "gan", "no-collapse", "own-negatives", "analog",
     "black-box", "cancel", "mortal", "digital", "power", "regime", "cheap",
 ]  # fmt: skip
 PAPER = ["hybrid", "local", "aesop", "sleep"]
 DRAWN = ["top-down", "moving", "relax", "regime"]
-BUILT = [*TALK[:24], "regime", "cheap", "hybrid", "local"]
+BUILT = [*TALK[:25], "regime", "cheap", "hybrid", "local"]
 
 FIELDS = {
     *("id", "time", "says", "size", "holds", "rule", "talk", "measured", "twin", "seconds", "seeds"),
