@@ -1,7 +1,7 @@
 """Claim (talk 13:48): the author's own method, nothing changed and nothing left out, gets to backprop's error on MNIST.
 
-smoke: two seeds of a small net on digits, by his rule at a higher rate. full: the recipe mnist-paper, three seeds, and one
-of its net of the paper's table, 4 x 2000 (1.36 % there); their twins, likewise.
+smoke: two seeds of a small net on digits, by his rule at a higher rate. full: the recipe mnist-paper, three seeds, and
+one of its net of the paper's table, 4 x 2000 (1.36 % there); their twins, likewise.
 
 Rule: the mean slow error of 3 x 1000 is at most 1.45 % (smoke: 5 %), which is where ports of the author's code end.
 """
