@@ -16,14 +16,14 @@ from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import LayerInput, active_rows, checked, gather_gradient, total_input, usable_by
 from twofold.layers.layer import FeedForwardLayer, Response
 from twofold.layers.weights import Learnable, Weights
-from twofold.learning import Phase, Rule
+from twofold.learning import Phase, Rule, slope
 
 
 class WeightedLayer(FeedForwardLayer):
-    """y = relu(x Wᵀ + b), with the local update in closed form.
+    """y = unit(x Wᵀ + b), with the local update in closed form; the unit is that of the rule.
 
-    With the objective's signal s for each case, the total inputs are to change by s · slope(y), and the weight gradient
-    is one product of that with the inputs. Biases start at 0.
+    With the objective's signal s for each case, the total inputs are to change by s · slope(y), the slope of the
+    goodness times that of the unit, and the weight gradient is one product of that with the inputs. Biases start at 0.
 
     Args:
         connectivity: which inputs each unit sees.
@@ -37,7 +37,7 @@ class WeightedLayer(FeedForwardLayer):
     bias_velocity: Tensor
 
     def __init__(self, connectivity: Connectivity, weight: Tensor, rule: Rule) -> None:
-        super().__init__(connectivity.units, rule)
+        super().__init__(connectivity.shape_above, rule)
         self.connectivity = connectivity
         self.inputs = connectivity.inputs
         self.weights = Weights(self, "weight", weight, connectivity)
@@ -53,10 +53,22 @@ class WeightedLayer(FeedForwardLayer):
 
     @typed
     def forward(self, below: LayerInput) -> Tensor:
-        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
+        """Activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products."""
+        return self.rule.unit.value(self._total(below))
+
+    @typed
+    def respond(self, below: LayerInput) -> Response:
+        unit = self.rule.unit
+        with torch.no_grad():
+            total = self._total(below)
+            seen = self._response(below, unit.value(total))
+        return seen if unit.of_activity else seen._replace(total=total)
+
+    def _total(self, below: LayerInput) -> Tensor:
+        """Total inputs in the form of the activity."""
         checked("below", below, self.connectivity.inputs, self.bias.device)
         bias = self.bias.to(self.weights.in_use().dtype)
-        return total_input(usable_by(self.weights, below), self.weights, bias).relu_()
+        return total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
 
     @typed
     @torch.no_grad()
@@ -65,8 +77,9 @@ class WeightedLayer(FeedForwardLayer):
         keep, share = self._shares(phase)
         below = usable_by(self.weights, seen.below)
         rows = active_rows(below, signal)
-        activity = seen.activity.index_select(0, rows)
-        wanted = self.rule.goodness.slope(activity) * signal[rows, None].to(activity.dtype)
+        activity = seen.activity.index_select(0, rows).flatten(1)
+        total = None if seen.total is None else seen.total.index_select(0, rows).flatten(1)
+        wanted = slope(activity, total, self.rule) * signal[rows, None].to(activity.dtype)
         bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positives * peers
         gather_gradient(self.weights, below, wanted, rows, positives, peers.to(wanted.dtype), keep, share)
         self.biases.gather(self.connectivity.bias_gradient(bias_gradient), keep, share)
@@ -74,7 +87,7 @@ class WeightedLayer(FeedForwardLayer):
 
 
 class Dense(WeightedLayer):
-    """y = relu(x Wᵀ + b), where every unit sees all inputs.
+    """y = unit(x Wᵀ + b), where every unit sees all inputs.
 
     Weights start as N(0, 1) / √inputs and biases at 0 (the author's code).
 
@@ -95,7 +108,7 @@ class Dense(WeightedLayer):
 
 
 class SparseLayer(WeightedLayer):
-    """y = relu(x Wᵀ + b), where a connectivity says which inputs each unit sees.
+    """y = unit(x Wᵀ + b), where a connectivity says which inputs each unit sees.
 
     Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 

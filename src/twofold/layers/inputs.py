@@ -121,7 +121,9 @@ def checked(name: str, below: LayerInput, inputs: int | None, on: torch.device) 
     if not looking():
         return
     rows = below if isinstance(below, Tensor) else below.images.rows
-    floating(name, rows, "batch", "..." if inputs is None else inputs, on=on)
+    floating(name, rows, "batch", "...", on=on)
+    if inputs is not None and rows.shape[1:].numel() != inputs:  # any form that has as many numbers
+        floating(name, rows, "batch", inputs, on=on)
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
@@ -141,8 +143,10 @@ def to_tensor(below: LayerInput) -> Tensor:
 
 
 def usable_by(weights: Weights, below: LayerInput) -> LayerInput:
-    """The input, as a tensor where the weights are not stored as a whole matrix, ``(units, inputs)``."""
-    return below if weights.connectivity.whole else to_tensor(below)
+    """The input with one row a case, as a tensor where the weights are not stored as a whole matrix."""
+    if isinstance(below, LabeledImages) and weights.connectivity.whole:
+        return below
+    return to_tensor(below).flatten(1)
 
 
 def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:

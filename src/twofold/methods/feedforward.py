@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.labels import LABEL_IN, inputs_with_label
+from twofold.labels import FLAT, inputs_with_label
 from twofold.layers.dense import dense
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
@@ -39,7 +39,7 @@ class FeedForwardRecipe(LabelRecipe):
     """
 
     named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {
-        "label_in": LABEL_IN,
+        "label_in": FLAT,
         "normalize": NORMALIZE,
     }
 
