@@ -178,7 +178,7 @@ CALLS: dict[str, Callable[[], Call]] = {
             "connectivity": {"below": Full(5, PIXELS)},
         },
     ),
-    "WeightedLayer.forward": of(layer, "forward", {"below": below()}),
+    "WeightedLayer.forward": of(layer, "forward", {"below": below(), "activate": False}),
     "LocalModule.forward": of(any_layer, "forward", {"below": below()}),
     "LocalModule.respond": of(any_layer, "respond", {"below": below()}),
     "RecurrentLayer.respond": of(

@@ -51,7 +51,7 @@ def _leaky(total: Tensor) -> Tensor:
 
 
 def _leaky_slope(activity: Tensor) -> Tensor:
-    return torch.where(activity > 0, 1.0, LEAK).to(activity.dtype)
+    return _positive(activity).mul_(1 - LEAK).add_(LEAK)
 
 
 def _gelu_slope(total: Tensor) -> Tensor:

@@ -52,23 +52,24 @@ class WeightedLayer(FeedForwardLayer):
         return self.weights
 
     @typed
-    def forward(self, below: LayerInput) -> Tensor:
-        """Activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products."""
-        return self.rule.unit.value(self._total(below))
+    def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
+        """Activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.
+
+        Args:
+            below: the input.
+            activate: whether the unit is applied; else these are the total inputs.
+        """
+        checked("below", below, self.connectivity.inputs, self.bias.device)
+        bias = self.bias.to(self.weights.in_use().dtype)
+        total = total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
+        return self.rule.unit.value(total) if activate else total
 
     @typed
     def respond(self, below: LayerInput) -> Response:
-        unit = self.rule.unit
-        with torch.no_grad():
-            total = self._total(below)
-            seen = self._response(below, unit.value(total))
-        return seen if unit.of_activity else seen._replace(total=total)
-
-    def _total(self, below: LayerInput) -> Tensor:
-        """Total inputs in the form of the activity."""
-        checked("below", below, self.connectivity.inputs, self.bias.device)
-        bias = self.bias.to(self.weights.in_use().dtype)
-        return total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
+        if self.rule.unit.of_activity:
+            return super().respond(below)
+        total = self(below, activate=False)
+        return self._response(below, self.rule.unit.value(total))._replace(total=total)
 
     @typed
     @torch.no_grad()
