@@ -19,6 +19,8 @@ from small_layers import CASES, RATE, authors_rule, batch, dense_layer, seeded
 from twofold import Convolution, Dense, FeedForward, Fixed, LocalModule, Rule
 from twofold.errors import DataError, SettingError
 from twofold.goodness import GOODNESS
+from twofold.labels import one_hot
+from twofold.layers.inputs import Images, LabeledImages
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.recurrent import RecurrentLayer
 from twofold.normalize import normalize
@@ -184,6 +186,32 @@ def test_a_recurrent_layer_refuses_a_unit_whose_slope_needs_total_inputs() -> No
             assert "a recurrent layer does not keep" in said
 
 
+# Planes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["rectangular", "groups"])
+@pytest.mark.parametrize("tolerance", [0.0, 0.6])
+def test_a_convolution_learns_the_same_from_shared_images_as_from_the_written_out_maps(
+    form: str, tolerance: float
+) -> None:
+    """The product with the images is made once for all labels; what is learned must not know."""
+    shape = FORMS[form][0]
+    rule = authors_rule(temperature=3.0, decay=0.05, peer=0.2, tolerance=tolerance)
+    short, long = convolution(form, rule), convolution(form, rule)
+    for step in range(4):
+        images = torch.rand(CASES, *shape, generator=seeded(step), dtype=torch.float64)
+        images[:, :2] = 0
+        ready, label = Images(images.flatten(1), shape), torch.arange(CASES) % 2
+        sides = [LabeledImages(ready, one_hot(each, 2, 0.7)[None].double()) for each in (label, 1 - label)]
+        written = [
+            normalize(torch.cat([images[:, :2] + each.labels[0][:, :, None, None], images[:, 2:]], 1)) for each in sides
+        ]
+        torch.testing.assert_close([side.to_tensor() for side in sides], written)
+        torch.testing.assert_close(short.learn(*sides, RATE), long.learn(*written, RATE))
+        torch.testing.assert_close(short.state_dict(), long.state_dict())
+        torch.testing.assert_close(short.learning_state(), long.learning_state())
+
+
 # Fixed parts ---------------------------------------------------------------------------------------------------------
 
 CLASSES, PICTURE = 3, (1, 8, 8)
@@ -211,7 +239,6 @@ def test_a_layer_hands_on_what_the_fixed_parts_make_of_its_activity(fixed: tuple
     images, labels = picture()
     assert len(net.layers) == 2
     stated = net.with_label(images, labels)
-    assert isinstance(stated, Tensor)
     first, second = net.stack
     activity = first(stated).detach()
     below = normalize(nn.Sequential(*fixed)(activity))
@@ -232,7 +259,8 @@ def test_batch_statistics_are_those_of_both_phases_in_a_step_and_running_ones_in
     torch.testing.assert_close(net.slow(images[:1]), answers[1][:1])
     assert net.training
     assert part.training
-    positive, negative = net.with_label(images, labels), net.with_label(images, (labels + 1) % CLASSES)
+    ready = net.images(images)
+    positive, negative = net.with_label(ready, labels), net.with_label(ready, (labels + 1) % CLASSES)
     found = first.learn(positive, negative, 0.0)
     activity = torch.cat([first(side) for side in (positive, negative)])
     expected = normalize(functional.batch_norm(activity, None, None, training=True))

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, errors
-from twofold.layers.inputs import to_tensor
 from twofold.methods import ForwardForward
 from twofold.nets.feedforward import FeedForward
 
@@ -52,7 +51,7 @@ def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
         labels: ``(images,)``.
     """
     weight = net.stack[0].weight
-    pixels = to_tensor(net.with_neutral_label(images))
+    pixels = net.with_neutral_label(images).to_tensor()
     pixels[:, : net.classes] = 0
     per_class = torch.stack([pixels[labels == label].mean(0) for label in range(net.classes)])
     field, label = weight @ per_class.T, weight[:, : net.classes]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.errors import Diverged
+from twofold.errors import Diverged, remark
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
 from twofold.learning import Rule
@@ -23,6 +23,8 @@ from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500
 """Batches after which a layer that says the same of everything counts as collapsed."""
+CHANCE = 0.55
+"""The largest share of pairs that a layer orders rightly which counts as none: by chance it is about a half."""
 STRONGEST = 1e15
 """The largest label strength: that of squares of larger ones single precision can hold no sum."""
 
@@ -113,6 +115,7 @@ class GoodnessMethod(ImageMethod[R, N]):
     def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
+        self._said = False
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
@@ -143,6 +146,7 @@ class GoodnessMethod(ImageMethod[R, N]):
     def metrics(self) -> dict[str, Any]:
         """Add ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
         the threshold, and the mean probability that they are positive, ``p_positive`` and ``p_negative``."""
+        self._remark_if_at_chance()
         layers: list[dict[str, float] | None] = []
         for number, (layer, kept) in enumerate(zip(self.net.stack, self._goodness, strict=True), 1):
             layers.append(self._summary(number, layer, kept) if kept else None)
@@ -161,6 +165,18 @@ class GoodnessMethod(ImageMethod[R, N]):
         }
         self._raise_if_collapsed(number, summary)
         return summary
+
+    def _remark_if_at_chance(self) -> None:
+        """Say it once where a net that had time to learn has no layer that tells positive from negative data."""
+        found = [torch.cat([p > n for p, n in kept]).float().mean().item() for kept in self._goodness if kept]
+        if self._said or not found or self.batches_seen < TIME_TO_LEARN or max(found) > CHANCE:
+            return
+        self._said = True
+        remark(
+            f"after {self.batches_seen} batches no layer tells positive from negative data: at best the positive one "
+            f"has more goodness in {100 * max(found):.0f} % of all pairs; change --rate (it is {self.recipe.rate:g}), "
+            "and where layers take maps let every place see the label, as label_in='planes' does"
+        )
 
     def _raise_if_dead(self, summaries: list[dict[str, float]]) -> None:
         """Layers that no case of an epoch has made active have nothing to learn from, unless a floor raises them."""

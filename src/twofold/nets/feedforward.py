@@ -22,7 +22,6 @@ from twofold.learning import Rule
 from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, concatenated, default_softmax_rate, outputs
 from twofold.nets.net import testing
-from twofold.normalize import normalize
 
 
 class FeedForward(GoodnessClassifier):
@@ -129,38 +128,35 @@ class FeedForward(GoodnessClassifier):
     # ---- input -------------------------------------------------------------------------------------------------
 
     @typed
-    def images(self, images: Tensor | CachedInput) -> CachedInput:
+    def images(self, images: Tensor | CachedInput) -> Images:
         """Images ``(batch, ...)`` made ready for any label; what is ready stays the same."""
-        if isinstance(images, CachedInput):
+        if isinstance(images, Images):
             return images
         images = self._enter(convert("images", images, Tensor))
-        if self.label_in not in FLAT:
+        if self.label_in in FLAT:
+            images = images.flatten(1)
+        else:
             floating("images", images, "batch", "channels", "height", "width")
-            return CachedInput(images)
         no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
-        return Images(LABEL_IN[self.label_in](images.flatten(1), no_label))
+        together = LABEL_IN[self.label_in](images, no_label)
+        return Images(together.flatten(1), tuple(together.shape[1:]))
 
     @typed
-    def with_label(self, images: Tensor | CachedInput, labels: Tensor) -> LayerInput:
+    def with_label(self, images: Tensor | Images, labels: Tensor) -> LabeledImages:
         """Normalized input that states the labels ``(batch,)``."""
         ready = self.images(images)
         labels = checked_labels("labels", labels, self.classes, len(ready.rows), on=self.device)
         return self._with_label(ready, labels)
 
-    def _with_label(self, ready: CachedInput, labels: Tensor) -> LayerInput:
-        return self._together(ready, one_hot(labels, self.classes, self.label_strength))
+    def _with_label(self, ready: Images, labels: Tensor) -> LabeledImages:
+        return LabeledImages(ready, one_hot(labels, self.classes, self.label_strength)[None])
 
     @typed
-    def with_neutral_label(self, images: Tensor | CachedInput) -> LayerInput:
+    def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
         """Normalized input that states no label: the same small number for each."""
         ready = self.images(images)
         count, device = len(ready.rows), ready.rows.device
-        return self._together(ready, neutral(count, self.classes, self.label_strength, device))
-
-    def _together(self, ready: CachedInput, vectors: Tensor) -> LayerInput:
-        if isinstance(ready, Images):
-            return LabeledImages(ready, vectors[None])
-        return normalize(LABEL_IN[self.label_in](ready.rows, vectors))
+        return LabeledImages(ready, neutral(count, self.classes, self.label_strength, device)[None])
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
@@ -168,7 +164,7 @@ class FeedForward(GoodnessClassifier):
     @torch.no_grad()
     def learn(
         self,
-        images: Tensor | CachedInput,
+        images: Tensor | Images,
         labels: Tensor,
         *,
         rate: float,
@@ -247,7 +243,7 @@ class FeedForward(GoodnessClassifier):
             labels: candidates of each image, ``(batch, candidates)``. Each costs one forward pass, apart from the
                 product with the image, which they share.
         """
-        if isinstance(images, CachedInput):
+        if isinstance(images, Images):
             labels = self._candidates(labels, len(images.rows))
             with testing(self):
                 stated = (self._with_label(images, column) for column in labels.T)
