@@ -120,13 +120,16 @@ def _blur(size: int, times: int, device: torch.device) -> Tensor:
 def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
     """Mix each image with its neighbor in the batch: image · mask + other · (1 - mask).
 
-    A batch of a single image stays as it is.
-
     Args:
         images: ``(batch, channels, height, width)``, in random order.
         blurs: number of blurs of each mask.
         generator: draws the masks; on the device of the images.
+
+    Raises:
+        DataError: there is no second image to mix with.
     """
+    if len(images) < 2:
+        raise DataError(f"images: there are {len(images)}, expected at least 2: a hybrid is made of two images")
     height, width = images.shape[-2:]
     mask = masks(len(images), height, width, blurs, generator).to(images)
     return torch.lerp(images.roll(1, 0), images, mask)

@@ -167,6 +167,26 @@ def test_a_recurrent_layer_learns_the_same_from_exact_weights_however_often_they
         torch.testing.assert_close(other.learning_state(), layer.learning_state(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["bias", "weights"])
+def test_a_long_video_is_gathered_as_exactly_as_a_short_one(kind: str) -> None:
+    """In bfloat16 a thousandth of what is new is nothing beside what is there."""
+    torch.manual_seed(0)
+    layer, moments = Dense(PIXELS, UNITS), 2000
+    layer.compute = torch.bfloat16
+    wanted, rows = torch.randn(moments, UNITS, 1).bfloat16(), torch.rand(moments, 1, PIXELS).bfloat16()
+    wanted += 0.5 * torch.linspace(-1, 1, moments)[:, None, None].bfloat16()
+    for number in range(moments):
+        keep, share = number / (number + 1), 1 / (number + 1)
+        if kind == "bias":
+            layer.biases.gather(wanted[number, :, 0], keep, share)
+        else:
+            layer.weights.gather_product(wanted[number], rows[number], keep, share)
+    found = (layer.biases if kind == "bias" else layer.weights).gradient
+    expected = wanted.double().mean(0)[:, 0] if kind == "bias" else (wanted.double() @ rows.double()).mean(0)
+    assert found is not None
+    assert (found.double() - expected).norm() < 0.01 * expected.norm()
+
+
 @pytest.mark.parametrize("source", ["below", "above"])
 def test_copies_of_a_frame_and_iterations_have_noise_of_their_own_where_weights_are_read_anew(source: str) -> None:
     layer = recurrent_layer()

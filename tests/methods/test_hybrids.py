@@ -90,10 +90,38 @@ def test_a_hybrid_has_each_pixel_from_one_of_two_images() -> None:
     assert torch.equal(found[~mask], others[~mask])
     assert 0.1 < float(mask.float().mean()) < 0.9
     assert torch.equal(hybrids(images, 2, seeded()), found)
-    assert torch.equal(hybrids(images[:1], 2, seeded()), images[:1])
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_an_image_alone_is_no_hybrid_of_itself(count: int) -> None:
+    """As negative data it would be the positive ones once more."""
+    said = refusal(lambda: hybrids(torch.rand(count, 1, 8, 8), 2, seeded()), DataError)
+    assert said == f"images: there are {count}, expected at least 2: a hybrid is made of two images"
 
 
 # Learning -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lone_last_image_is_mixed_with_one_that_counts_nothing(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three images in batches of two: the last one learns as the first of a pair whose second has no weight."""
+    data = tuple(part[:3] for part in digits.train)
+    trainer = Trainer(build(on_digits(batch=2), digits.form), on_digits(batch=2), data)
+    seen: list[tuple[list[int], list[float]]] = []
+    step = trainer.method.step
+
+    def watched(batch: Any, progress: float) -> Tensor:
+        seen.append((batch.cases.tolist(), batch.weight.tolist()))
+        return step(batch, progress)
+
+    monkeypatch.setattr(trainer.method, "step", watched)
+    trainer.epoch(0)
+    (pair, whole), (mixed, alone) = seen
+    assert (whole, alone) == ([1, 1], [1, 0])
+    assert mixed[0] not in pair
+    assert mixed[1] in pair
+    assert trainer.method.net.layers[0].mean_activity.isfinite().all()
 
 
 def test_digits_are_told_apart_by_a_net_that_has_seen_no_label(digits: Dataset, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from twofold.defaults import LEARNING_VERSION
 from twofold.errors import unknown
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, RecurrentRecipe
 from twofold.nets.net import Evaluation, Net, evaluate
-from twofold.recipes import mnist_jitter, mnist_wide
+from twofold.recipes import mnist_jitter, mnist_paper, mnist_wide
 from twofold.recipes.digits import digits
 from twofold.recipes.digits import twin as digits_twin
 from twofold.recipes.mnist import mnist
@@ -34,6 +34,8 @@ RUNS = Path("runs/claims")
 
 FEEDFORWARD = {
     "mnist": (mnist, mnist_twin),
+    "mnist-paper": (mnist_paper.mnist_paper, mnist_twin),
+    "mnist-paper-wide": (mnist_paper.wide, mnist_wide.twin),
     "mnist-jitter": (mnist_jitter.mnist_jitter, mnist_jitter.twin),
     "mnist-wide": (mnist_wide.mnist_wide, mnist_wide.twin),
 }

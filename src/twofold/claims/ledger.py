@@ -32,6 +32,7 @@ from twofold.claims.mnist import mnist
 from twofold.claims.moving import draw_moving, moving
 from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
+from twofold.claims.paper import paper
 from twofold.claims.records import SHOWN, command, overturned, read, read_result, status
 from twofold.claims.recurrent import recurrent
 from twofold.claims.regime import draw_regime, regime
@@ -77,6 +78,7 @@ _CLAIMS = (
     Claim("fast-test", "13:02", "A softmax on the hidden activities under a neutral label takes one pass.", fast_test),
     Claim("slow-test", "13:14", "Trying every label for the highest goodness is slower, and better.", slow_test),
     Claim("shortlist", "13:27", "Among a thousand labels the fast test picks a few, the slow test one.", shortlist),
+    Claim("paper", "13:48", "On MNIST the author's own method errs about as rarely as backprop.", paper),
     Claim("mnist", "13:48", "On MNIST a fully connected net errs about as rarely as with backprop.", mnist),
     Claim("hard-neg", "14:05", "Wrong labels that are the net's own mistakes teach faster than random ones.", hard_neg),
     Claim("jitter", "15:26", "On images shifted by up to two pixels the error on MNIST falls to 0.64 %.", jitter),

@@ -86,11 +86,10 @@ class Convolved(Connectivity):
         product = conv2d(rows.to(weight.dtype).view(-1, *self.shape_below), weight, bias, *self._how).flatten(1)
         return product if bias is not None else product + total
 
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
         maps, images = wanted.T.reshape(-1, *self.shape_above), seen.view(-1, *self.shape_below)
         new = conv2d_weight(images, self._kernel, maps, *self._how)  # type: ignore[no-untyped-call]
-        new *= share / self._places
-        gradient.copy_(new if not keep else keep * gradient + new)
+        torch.div(new, self._places, out=gradient)
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
         return gradient.view(-1, self._places).mean(1)

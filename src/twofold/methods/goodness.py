@@ -179,7 +179,7 @@ class GoodnessMethod(ImageMethod[R, N]):
         remark(
             f"after {self.batches_seen} batches no layer tells positive from negative data well: at best the positive "
             f"one has more goodness in {100 * max(ordered):.0f} % of all pairs; change --rate (it is "
-            f"{self.recipe.rate:g}), and where layers take maps let every place see the label, as label_in='planes' does"
+            f"{self.recipe.rate:g}), and let every place of a map see the label, as label_in='planes' does"
         )
 
     def _raise_if_dead(self, summaries: list[dict[str, float]]) -> None:

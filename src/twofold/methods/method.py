@@ -141,7 +141,8 @@ class Method(ABC, Generic[R, N]):
 
     @abstractmethod
     def batch(self, cases: Tensor, weight: Tensor) -> Any:
-        """Make the batch for `step` of some training cases ``(batch,)``; each counts ``weight``, ``(batch,)``."""
+        """Make the batch for `step` of some training cases ``(batch,)``; each counts ``weight``, ``(batch,)``. Behind
+        them there may be others that count nothing."""
 
     @abstractmethod
     def step(self, batch: Any, progress: float) -> Tensor:

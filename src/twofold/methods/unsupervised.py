@@ -120,6 +120,14 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
             *draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder),
         ]
 
+    def batch(self, cases: Tensor, weight: Tensor) -> Batch:
+        """As for all; a lone image, as the last of an epoch may be, is mixed with another one, which counts nothing."""
+        if len(cases) == 1:
+            count = len(self.data[0])
+            other = torch.randint(1, count, (1,), generator=self.generator, device=cases.device)
+            cases, weight = torch.cat([cases, (cases + other) % count]), torch.cat([2 * weight, 0 * weight])
+        return super().batch(cases, weight)
+
     def step(self, batch: Batch, progress: float) -> Tensor:
         recipe, factor = self.recipe, self.schedule(progress)
         found = self.net.learn(

@@ -84,7 +84,7 @@ class Trainer:
             batch = method.batch(drawn.cases, drawn.weight)
             with looked_at():
                 difficulty = method.step(batch, (number + drawn.done) / recipe.epochs)
-            method.sampler.learned(drawn.cases, difficulty)
+            method.sampler.learned(drawn.cases, difficulty[: len(drawn.cases)])
             method.batches_seen += 1
             if method.batches_seen % CHECK_EVERY == 0:
                 method.check()
