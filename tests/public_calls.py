@@ -161,7 +161,15 @@ CALLS: dict[str, Callable[[], Call]] = {
     # Layers
     "Dense": lambda: (twofold.Dense, {"inputs": PIXELS, "units": 5, "rule": RULE, "generator": seeded()}),
     "Local": lambda: (twofold.Local, {"fields": FIELDS, "rule": RULE, "generator": seeded(), "tile": (1, 2)}),
-    "Convolution": lambda: (twofold.Convolution, {"fields": FIELDS, "rule": RULE, "generator": seeded()}),
+    "Convolution": lambda: (
+        twofold.Convolution,
+        {
+            **{"shape_below": (2, 3, 3), "channels": 4, "kernel_size": 2, "stride": (1, 2), "padding": 1},
+            **{"dilation": 1, "groups": 2, "rule": RULE, "generator": seeded()},
+        },
+    ),
+    "Fixed": lambda: (twofold.Fixed, {"module": nn.MaxPool2d(2)}),
+    "Unit": lambda: of_fields(twofold.UNITS["leaky_relu"]),
     "LocalModule": lambda: (twofold.LocalModule, {"module": module(), "units": 5, "rule": RULE}),
     "RecurrentLayer": lambda: (
         twofold.RecurrentLayer,
@@ -170,15 +178,16 @@ CALLS: dict[str, Callable[[], Call]] = {
             "connectivity": {"below": Full(5, PIXELS)},
         },
     ),
-    "WeightedLayer.forward": of(layer, "forward", {"below": below()}),
+    "WeightedLayer.forward": of(layer, "forward", {"below": below(), "activate": False}),
     "LocalModule.forward": of(any_layer, "forward", {"below": below()}),
-    "FeedForwardLayer.respond": of(layer, "respond", {"below": below()}),
     "LocalModule.respond": of(any_layer, "respond", {"below": below()}),
     "RecurrentLayer.respond": of(
         settling,
         "respond",
         {"sources": {"below": below(), "beside": below(inputs=5)}, "before": below(inputs=5), "damping": 0.3},
     ),
+    "FeedForwardLayer.hand_on": of(layer, "hand_on", {"activity": below(inputs=5)}),
+    "WeightedLayer.respond": of(layer, "respond", {"below": below()}),
     "FeedForwardLayer.goodness": of(layer, "goodness", {"activity": below(inputs=5)}),
     "FeedForwardLayer.learn": of(layer, "learn", PAIR),
     "WeightedLayer.gather": gathered(layer),

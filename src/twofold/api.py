@@ -6,6 +6,7 @@ from twofold.goodness import GOODNESS, Goodness
 from twofold.layers.convolution import Convolution
 from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields
+from twofold.layers.fixed import Fixed
 from twofold.layers.local import Local
 from twofold.layers.module import LocalModule
 from twofold.layers.recurrent import RecurrentLayer
@@ -21,6 +22,7 @@ from twofold.objectives import OBJECTIVES, Objective
 from twofold.recipes import RECIPES
 from twofold.training.run import load, train
 from twofold.training.trainer import fit
+from twofold.units import UNITS, Unit
 
 __all__ = [
     "GOODNESS",
@@ -28,11 +30,13 @@ __all__ = [
     "NEGATIVES",
     "OBJECTIVES",
     "RECIPES",
+    "UNITS",
     "Backprop",
     "Convolution",
     "Dense",
     "FeedForward",
     "Fields",
+    "Fixed",
     "Goodness",
     "Local",
     "LocalModule",
@@ -40,6 +44,7 @@ __all__ = [
     "Recurrent",
     "RecurrentLayer",
     "Rule",
+    "Unit",
     "Unsupervised",
     "as_dataset",
     "evaluate",

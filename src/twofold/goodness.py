@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,8 +23,7 @@ class Goodness:
 
     Attributes:
         value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
-        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``, and 0 where the activity is 0: a
-            silent unit has no slope through its rectifier.
+        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``.
         threshold: number of units -> the goodness at which p(positive) = ½.
     """
 
@@ -33,6 +33,11 @@ class Goodness:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @cached_property
+    def spares_silent_units(self) -> bool:
+        """Whether the slope is 0 where the activity is, so that a rectifier's own slope changes nothing."""
+        return not self.slope(torch.zeros(1, 1)).any()
 
 
 def accumulate_dtype(tensor: Tensor) -> torch.dtype:
@@ -57,8 +62,8 @@ def _sum_of_activities(activity: Tensor) -> Tensor:
     return activity.sum(1, dtype=accumulate_dtype(activity))
 
 
-def _half_where_active(activity: Tensor) -> Tensor:
-    return 0.5 * (activity != 0).to(activity.dtype)
+def _half_each(activity: Tensor) -> Tensor:
+    return torch.full_like(activity, 0.5)
 
 
 def _minus_sum_of_squares(activity: Tensor) -> Tensor:
@@ -91,7 +96,7 @@ mean_of_squares = Goodness(
 )
 """g = Σ yⱼ² / units, threshold 1. The slope is ``units`` times smaller, so the rate should be that much larger."""
 
-sum_of_activities = Goodness(_sum_of_activities, _half_where_active, _half)
+sum_of_activities = Goodness(_sum_of_activities, _half_each, _half)
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""
 
 minus_sum_of_squares = Goodness(_minus_sum_of_squares, torch.neg, _minus)

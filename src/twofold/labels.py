@@ -6,6 +6,7 @@ number everywhere for the neutral label. Positive, negative and neutral inputs d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -53,11 +54,40 @@ def prepend(images: Tensor, labels: Tensor) -> Tensor:
     return torch.cat([labels.to(images.dtype), images], 1)
 
 
-LABEL_IN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "prepend": prepend}
+def planes(images: Tensor, labels: Tensor) -> Tensor:
+    """Put a constant plane for each class in front of the channels, so that a label is seen at every place.
+
+    Args:
+        images: ``(batch, channels, height, width)``.
+        labels: ``(batch, classes)`` label vectors.
+
+    Returns:
+        ``(batch, classes + channels, height, width)``.
+    """
+    constant = labels.to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[2:])
+    return torch.cat([constant, images], 1)
+
+
+FLAT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "prepend": prepend}
+"""Ways of putting a label into flat images, for layers that take one vector for each case."""
+
+LABEL_IN = FLAT | {"planes": planes}
+"""All ways of putting a label in; those that are not in `FLAT` are for layers that take maps."""
+
+
+def shape_with_label(label_in: str, shape: tuple[int, int, int], classes: int) -> tuple[int, ...]:
+    """Return the shape that an image (channels, height, width) has together with its label.
+
+    Raises:
+        SettingError: the label would cover the whole image.
+    """
+    if label_in in FLAT:
+        return (inputs_with_label(label_in, math.prod(shape), classes),)
+    return shape[0] + classes, *shape[1:]
 
 
 def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
-    """Return the number of inputs that an image has together with its label.
+    """Return the number of inputs that a flat image has together with its label.
 
     Raises:
         SettingError: the label would cover the whole image.

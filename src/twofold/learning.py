@@ -17,6 +17,7 @@ from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
 from twofold.normalize import normalize
 from twofold.objectives import Objective, swish_symba
+from twofold.units import Unit, relu
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -39,7 +40,8 @@ class Rule:
 
         Δz⁺ = s⁺ · slope(y⁺) + peer · (max(floor, mean over units of m) - m),     Δz⁻ = -s⁻ · slope(y⁻)
 
-    The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch is smoothed over batches,
+    where the slope is that of the goodness times that of the unit. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch
+    is smoothed over batches,
 
         v ← smoothing · v + (1 - smoothing) · gradient,     w ← w + rate · (v - decay · w),
 
@@ -65,6 +67,7 @@ class Rule:
             tolerance, and then with the strength of the tolerance: the same on average, and after the first epochs a
             small part of the work. 0 takes all as they are.
         normalize: what is done to an activity before it is passed on.
+        unit: what becomes of a total input; `LocalModule` has units of its own.
 
     Raises:
         ArgumentError: a field is of the wrong type.
@@ -80,6 +83,7 @@ class Rule:
     floor: float = 0.0
     tolerance: float = 0.0
     normalize: Callable[[Tensor], Tensor] = normalize
+    unit: Unit = relu
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -94,6 +98,20 @@ class Rule:
         if self.temperature is not None:
             return self.temperature
         return defaults.TEMPERATURE * abs(self.goodness.threshold(units)) / math.sqrt(units)
+
+
+def slope(activity: Tensor, total: Tensor | None, rule: Rule) -> Tensor:
+    """Give ½ ∂goodness/∂z, ``(batch, units)``: the slope of the goodness times that of the unit.
+
+    Args:
+        activity: ``(batch, units)``.
+        total: total inputs z, likewise; ``None`` where the unit's slope is one of its activity.
+        rule: its goodness and unit are used.
+    """
+    found = rule.goodness.slope(activity)
+    if rule.unit is relu and rule.goodness.spares_silent_units:
+        return found
+    return found * rule.unit.slope(activity if total is None else total)
 
 
 def case_signals(

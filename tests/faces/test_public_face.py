@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 NAMES = """
-GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES
-Backprop Convolution Dense FeedForward Fields Goodness Local LocalModule Objective
-Recurrent RecurrentLayer Rule Unsupervised
+GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES UNITS
+Backprop Convolution Dense FeedForward Fields Fixed Goodness Local LocalModule Objective
+Recurrent RecurrentLayer Rule Unit Unsupervised
 as_dataset evaluate fit hard_wrong_labels load load_data random_wrong_labels train
 """
 

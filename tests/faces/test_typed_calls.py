@@ -124,7 +124,7 @@ NOT_BELOW_ZERO = {
     "softmax_rate",
     "softmax_decay",
 }
-MAY_BE_ZERO = NOT_BELOW_ZERO | {"margin", "blurs", "count", "seed", "point"}
+MAY_BE_ZERO = NOT_BELOW_ZERO | {"margin", "padding", "blurs", "count", "seed", "point"}
 MAY_BE_NEGATIVE = {"seed", "point"}
 """Numbers that work, and so does what is not tried to be refused here: 0 or -1."""
 

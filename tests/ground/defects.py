@@ -10,10 +10,10 @@ DEFECTS = [
     ),
     (
         "a silent unit has a slope",
-        "_half_where_active",
-        "0.5 * (activity != 0).to(activity.dtype)",
-        "0.5 * torch.ones_like(activity)",
-        "test_a_silent_unit_has_no_slope",
+        "Goodness.spares_silent_units",
+        "return not self.slope(torch.zeros(1, 1)).any()",
+        "return True",
+        "test_a_goodness_that_spares_silent_units_has_no_slope_there",
     ),
     (
         "a negative may carry the true label",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from twofold import defaults, learning
 from twofold.goodness import GOODNESS
-from twofold.labels import LABEL_IN, neutral, one_hot, overlay, prepend
+from twofold.labels import FLAT, LABEL_IN, neutral, one_hot, overlay, planes, prepend
 from twofold.learning import Rule, half_constant_half_linear, momentum_step
 from twofold.negatives import NEGATIVES, hard_wrong_labels, random_wrong_labels
 from twofold.normalize import NORMALIZE, identity, normalize
@@ -67,12 +67,13 @@ def test_the_slope_is_half_the_derivative_of_the_goodness(name: str) -> None:
 
 @pytest.mark.parametrize("name", GOODNESS)
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
-def test_a_silent_unit_has_no_slope(name: str, kind: torch.dtype) -> None:
-    """Through its rectifier nothing comes back: a slope there would teach units from cases that they do not see."""
+def test_a_goodness_that_spares_silent_units_has_no_slope_there(name: str, kind: torch.dtype) -> None:
+    """The slope of a rectifier is left out there: it changes nothing."""
     activity = normal(5, 6).relu().to(kind)
     slope = GOODNESS[name].slope(activity)
     assert slope.dtype == kind
-    assert torch.equal(slope != 0, activity != 0)
+    assert GOODNESS[name].spares_silent_units == (not slope[activity == 0].any())
+    assert slope[activity != 0].all()
 
 
 @pytest.mark.parametrize("name", GOODNESS)
@@ -199,11 +200,19 @@ def test_a_prepended_label_keeps_every_pixel() -> None:
     assert torch.equal(prepend(images, labels), torch.cat([labels, images], 1))
 
 
+def test_planes_state_the_label_at_every_place_in_front_of_the_channels() -> None:
+    images, labels = torch.rand(3, 2, 4, 5), one_hot(torch.tensor([2, 0, 1]), 3, 5.0)
+    found = planes(images, labels)
+    assert torch.equal(found[:, 3:], images)
+    assert torch.equal(found[:, :3], labels[:, :, None, None].expand(3, 3, 4, 5))
+
+
 @pytest.mark.parametrize("way", LABEL_IN)
 def test_the_neutral_input_is_the_mean_of_all_stated_ones(way: str) -> None:
     """A neutral label of another size would be something that the layers have never seen the like of."""
-    image, classes, strength = torch.rand(1, 12), 5, 3.0
-    stated = LABEL_IN[way](image.expand(classes, -1), one_hot(torch.arange(classes), classes, strength))
+    image, classes, strength = torch.rand(1, 1, 3, 4), 5, 3.0
+    image = image.flatten(1) if way in FLAT else image
+    stated = LABEL_IN[way](image.repeat_interleave(classes, 0), one_hot(torch.arange(classes), classes, strength))
     silent = LABEL_IN[way](image, neutral(1, classes, strength, image.device))
     torch.testing.assert_close(silent, stated.mean(0, keepdim=True))
 

@@ -18,7 +18,7 @@ HOUSE = Path(twofold.__file__).parent
 
 ROOMS = [
     *("errors", "checks", "files", "machine", "checkpoint"),
-    *("defaults", "goodness", "objectives", "normalize", "labels", "negatives", "learning"),
+    *("defaults", "goodness", "units", "objectives", "normalize", "labels", "negatives", "learning"),
     *("data", "layers", "plots", "nets", "methods", "training", "recipes", "benchmarks", "claims", "cli"),
     *("api", "__init__", "__main__"),
 ]

@@ -32,7 +32,7 @@ DEFECTS = [
     (
         "the bias feels one peer pull, not one a case",
         "WeightedLayer.gather",
-        " + positives * peers",
+        " + positive.sum() * peers",
         " + peers",
         "test_the_pull_of_the_peers_is_one_and_the_same_for_every_positive_case",
     ),
@@ -66,7 +66,7 @@ DEFECTS = [
     ),
     (
         "the gradient forgets the length",
-        "LabeledImages.weight_gradient",
+        "LabeledImages._shared",
         "wanted * self.scale.flatten()[rows, None].to(dtype)",
         "wanted * 1",
         "test_the_weight_gradient_is_that_of_the_written_out_matrix",
@@ -74,13 +74,13 @@ DEFECTS = [
     (
         "the length forgets the label",
         "LabeledImages.__init__",
-        " + labels.square().sum(2, dtype=accumulate_dtype(labels))",
+        " + images.places * labels.square().sum(2, dtype=accumulate_dtype(labels))",
         " + 0 * labels.sum(2)",
         "test_written_out_it_is_each_picture_with_its_label_at_fixed_length",
     ),
     (
         "peers do not pull on the label's weights",
-        "LabeledImages.weight_gradient",
+        "LabeledImages._shared",
         "torch.cat([labels[rows], stated])",
         "torch.cat([labels[rows], 0 * stated])",
         "test_the_weight_gradient_is_that_of_the_written_out_matrix",
@@ -94,7 +94,7 @@ DEFECTS = [
     ),
     (
         "a batch without signals ends the training",
-        "LabeledImages.weight_gradient",
+        "LabeledImages._shared",
         "wanted.shape[1]).sum(0)",
         "-1).sum(0)",
         "test_where_no_case_has_a_signal_the_peers_still_pull",
@@ -298,8 +298,8 @@ DEFECTS = [
     (
         "peers pull on a module's negative data",
         "LocalModule.gather",
-        "wanted[:positives] += ",
-        "wanted += ",
+        "wanted[: len(positive)] += ",
+        "wanted[:] += 2 * ",
         "test_a_module_is_drawn_to_its_peers_through_what_it_puts_out",
     ),
     (
@@ -329,5 +329,54 @@ DEFECTS = [
         " if each.value.requires_grad]",
         "]",
         "test_what_is_frozen_of_a_module_stays_as_it_is",
+    ),
+    (
+        "a convolution adds up its places",
+        "Convolved.gather",
+        "torch.div(new, self._places, out=gradient)",
+        "gradient.copy_(new)",
+        "test_a_convolution_of_any_form_descends_the_mean_over_places",
+    ),
+    (
+        "a module adds up its places",
+        "LocalModule.gather",
+        "wanted /= seen.activity[0, 0].numel()",
+        "wanted /= 1",
+        "test_a_module_of_a_convolution_learns_what_a_convolution_learns",
+    ),
+    (
+        "every unit is a rectifier",
+        "learning:slope",
+        "if rule.unit is relu and rule.goodness.spares_silent_units:",
+        "if rule.goodness.spares_silent_units:",
+        "test_a_layer_of_any_unit_descends_the_written_out_loss",
+    ),
+    (
+        "a silent rectifier learns from a sum of activities",
+        "learning:slope",
+        " and rule.goodness.spares_silent_units",
+        "",
+        "test_a_layer_of_any_unit_descends_the_written_out_loss",
+    ),
+    (
+        "a plane has the length of a pixel",
+        "LabeledImages.__init__",
+        "images.places * labels",
+        "labels",
+        "test_a_convolution_learns_the_same_from_shared_images_as_from_the_written_out_maps",
+    ),
+    (
+        "what is fixed comes after the length",
+        "FeedForwardLayer.hand_on",
+        "self.rule.normalize(self.fixed(activity))",
+        "self.fixed(self.rule.normalize(activity))",
+        "test_a_layer_hands_on_what_the_fixed_parts_make_of_its_activity",
+    ),
+    (
+        "a test renews batch statistics",
+        "nets.net:testing",
+        "part.training = False",
+        "pass",
+        "test_batch_statistics_are_those_of_both_phases_in_a_step_and_running_ones_in_a_test",
     ),
 ]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from small_layers import authors_rule
-from twofold.labels import LABEL_IN, neutral, one_hot
+from twofold.labels import FLAT, neutral, one_hot
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense
 from twofold.layers.inputs import (
@@ -55,7 +55,7 @@ def pictures(seed: int = 0, count: int = BATCH) -> Tensor:
 
 
 def ready(way: str, seed: int = 0, count: int = BATCH) -> Images:
-    return Images(LABEL_IN[way](pictures(seed, count), torch.zeros(count, CLASSES)))
+    return Images(FLAT[way](pictures(seed, count), torch.zeros(count, CLASSES)))
 
 
 def holding(weight: Tensor) -> Weights:
@@ -80,14 +80,14 @@ def a_pair(images: Images) -> tuple[LabeledImages, LabeledImages]:
 def by_hand(way: str, vectors: Tensor) -> Tensor:
     """Row by row: the picture with the label put into it, at fixed length."""
     rows = [
-        normalize(LABEL_IN[way](pictures()[case : case + 1], vector[None]))[0]
+        normalize(FLAT[way](pictures()[case : case + 1], vector[None]))[0]
         for variant in vectors
         for case, vector in enumerate(variant)
     ]
     return torch.stack(rows)
 
 
-SHAPES = [(way, variants, count) for way in LABEL_IN for variants in (1, 2, 4) for count in (BATCH, 3)]
+SHAPES = [(way, variants, count) for way in FLAT for variants in (1, 2, 4) for count in (BATCH, 3)]
 """Ways of putting the label in, label vectors of each image, images."""
 
 
@@ -174,7 +174,7 @@ def test_two_batches_are_joined_positive_rows_first(kind: str) -> None:
 def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
     vectors = label_vectors(2, BATCH)
     images, rows = (
-        Images(LABEL_IN["prepend"](pictures().float(), torch.zeros(BATCH, CLASSES))),
+        Images(FLAT["prepend"](pictures().float(), torch.zeros(BATCH, CLASSES))),
         by_hand("prepend", vectors),
     )
     stated, weight, bias = LabeledImages(images, vectors), normal(UNITS, rows.shape[1]), normal(UNITS, seed=1)

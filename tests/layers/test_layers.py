@@ -314,7 +314,7 @@ def test_a_convolution_learns_to_tell_stripes_that_stand_from_stripes_that_lie()
 
     layer = LocalModule(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), 4 * 4 * 4, authors_rule(temperature=5.0))
     for _ in range(150):
-        learned = layer.learn(stripes(20).mT, stripes(20), 0.03)
+        learned = layer.learn(stripes(20).mT, stripes(20), 0.5)
     assert learned.positive.shape == (20, 4, 4, 4)
     standing, lying = (layer.goodness(layer(images).detach()) for images in (stripes(200).mT, stripes(200)))
     assert (standing > layer.threshold).float().mean() > 0.9

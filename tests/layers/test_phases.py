@@ -113,7 +113,10 @@ KINDS: dict[str, tuple[Callable[[Rule], Layer[Any]], Callable[[Any, int], Seen]]
     "fields": (lambda rule: Local(FIELDS, rule, seeded()), both_in_one(images)),
     "fields, labeled images": (lambda rule: Local(FIELDS, rule, seeded()), both_in_one(labeled)),
     "mask": (lambda rule: SparseLayer(Masked(FIELDS.mask()), rule, seeded()), both_in_one(images)),
-    "convolution": (lambda rule: Convolution(FIELDS, rule, seeded()), both_in_one(images)),
+    "convolution": (
+        lambda rule: Convolution(FIELDS.below, 2, 3, padding=1, rule=rule, generator=seeded()),
+        both_in_one(images),
+    ),
     "module": (
         lambda rule: seeded_module(nn.Sequential(nn.Linear(INPUTS, UNITS), nn.ReLU()), UNITS, rule),
         both_in_one(images),

@@ -5,6 +5,7 @@ Oracles: thresholds that a broken rule does not reach, the documented contract o
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,20 @@ def test_a_collapsed_layer_stops_the_training_and_says_what_to_try(
     assert said.startswith("layer 2 has collapsed after 500 batches: ")
     for word in words:
         assert word in said
+
+
+def test_a_net_at_chance_says_so_once(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    """A map that sees the label in one corner ends with a good softmax, and layers that know nothing."""
+    trainer = trainer_of(replace(recipe, rate=1e-9, epochs=102, revisit=1.0), tiny)
+    said = []
+    for epochs in (99, 1, 1):
+        learn(trainer, epochs)
+        with warnings.catch_warnings(record=True) as remarks:
+            warnings.simplefilter("always")
+            trainer.method.metrics()
+        said.append([str(each.message) for each in remarks])
+    assert [len(each) for each in said] == [0, 1, 0]
+    assert said[1][0].startswith("after 500 batches no layer tells positive from negative data well: at best")
 
 
 def test_a_layer_that_learns_is_not_taken_for_collapsed(tiny: Dataset, recipe: FeedForwardRecipe) -> None:

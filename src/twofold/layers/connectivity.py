@@ -19,6 +19,8 @@ class Connectivity(nn.Module, ABC):
     Attributes:
         units: units of the layer.
         inputs: number of inputs.
+        shape_above: of the units, as the next layer gets them.
+        shape_below: of the inputs, as the layer takes them.
         biases: number of biases of the layer.
         whole: whether the weights are stored as a matrix, ``(units, inputs)``.
     """
@@ -29,6 +31,8 @@ class Connectivity(nn.Module, ABC):
         super().__init__()
         self.units = units
         self.inputs = inputs
+        self.shape_above: tuple[int, ...] = (units,)
+        self.shape_below: tuple[int, ...] = (inputs,)
         self.biases = units
 
     @abstractmethod

@@ -1,6 +1,8 @@
-"""Layers whose units see a square of the map below through weights that all grid points share."""
+"""Layers whose units see a patch of the map below through weights that all places share."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -8,49 +10,89 @@ from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_weight
 
 from twofold.checks import typed
+from twofold.checks.bounds import counts, not_negative
+from twofold.errors import SettingError
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.dense import WeightedLayer
-from twofold.layers.fields import Fields
+from twofold.layers.fields import Map
 from twofold.learning import Rule
+
+Pair = int | tuple[int, int]
+"""A number for rows and one for columns, or one for both."""
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    """The number for rows and that for columns."""
+    return (value, value) if isinstance(value, int) else value
 
 
 class Convolved(Connectivity):
-    """Each unit sees its own field, through weights that it shares with the same channel at all grid points.
+    """Each unit sees its own patch, through weights that it shares with its channel's units at all other places.
 
-    Weights are stored as ``(channels, channels below, field, field)``; each channel has a bias. The gradient is the
-    mean over grid points of what each would want of weights of its own.
+    Weights and arguments are those of ``torch.nn.Conv2d``; each channel has a bias. The gradient is the mean over
+    places of what each would want of weights of its own.
 
     Args:
-        fields: where the units lie and what they see; beyond the edges there is nothing.
+        shape_below: the map below.
+        channels: units at each place.
+        kernel_size, stride, padding, dilation, groups: as in PyTorch.
+
+    Raises:
+        SettingError: a number outside its range, a kernel larger than the map, groups that do not divide channels.
     """
 
-    def __init__(self, fields: Fields) -> None:
-        super().__init__(fields.units, fields.inputs)
-        self.fields = fields
-        self.biases = fields.channels
-        self._points = fields.units // fields.channels
-        self._shape = (fields.channels, fields.below[0], fields.field, fields.field)
+    def __init__(
+        self,
+        shape_below: Map,
+        channels: int,
+        kernel_size: Pair,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+    ) -> None:
+        below, height, width = shape_below
+        kernel, step, edge, gap = (pair(each) for each in (kernel_size, stride, padding, dilation))
+        counts(shape_below=min(shape_below), channels=channels, kernel_size=min(kernel))
+        counts(stride=min(step), dilation=min(gap), groups=groups)
+        not_negative(padding=min(edge))
+        if below % groups or channels % groups:
+            raise SettingError(f"groups is {groups}, expected a divisor of {below} channels below and {channels} here")
+        rows, columns = (
+            (size + 2 * p - d * (k - 1) - 1) // s + 1
+            for size, k, s, p, d in zip((height, width), kernel, step, edge, gap, strict=True)
+        )
+        if min(rows, columns) < 1:
+            raise SettingError(
+                f"kernel_size is {kernel_size}, which does not fit into a map of {height} x {width} with padding "
+                f"{padding} and dilation {dilation}: make it smaller"
+            )
+        super().__init__(channels * rows * columns, math.prod(shape_below))
+        self.shape_above = (channels, rows, columns)
+        self.biases = channels
+        self.shape_below = shape_below
+        self._places = rows * columns
+        self._kernel = (channels, below // groups, *kernel)
+        self._how = step, edge, gap, groups
 
     def fan_in(self) -> Tensor:
-        return torch.full((self.units,), self.fields.below[0] * self.fields.field**2)
+        return torch.full((self.units,), math.prod(self._kernel[1:]))
 
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return torch.randn(self._shape, generator=generator) * scale[:: self._points, None, None, None]
+        return torch.randn(self._kernel, generator=generator) * scale[:: self._places, None, None, None]
 
     def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
-        images = rows.to(weight.dtype).view(-1, *self.fields.below)
         bias = total if total.shape == (self.biases,) else None
-        product = conv2d(images, weight, bias, self.fields.stride, self.fields.margin).flatten(1)
+        product = conv2d(rows.to(weight.dtype).view(-1, *self.shape_below), weight, bias, *self._how).flatten(1)
         return product if bias is not None else product + total
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
-        maps, images = wanted.T.reshape(-1, *self.fields.above), seen.view(-1, *self.fields.below)
-        stride, margin = self.fields.stride, self.fields.margin
-        new = conv2d_weight(images, self._shape, maps / self._points, stride, margin)  # type: ignore[no-untyped-call]
-        gradient.copy_(new)
+        maps, images = wanted.T.reshape(-1, *self.shape_above), seen.view(-1, *self.shape_below)
+        new = conv2d_weight(images, self._kernel, maps, *self._how)  # type: ignore[no-untyped-call]
+        torch.div(new, self._places, out=gradient)
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
-        return gradient.view(-1, self._points).mean(1)
+        return gradient.view(-1, self._places).mean(1)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         impulses = torch.eye(self.inputs, dtype=weight.dtype, device=weight.device)
@@ -58,20 +100,40 @@ class Convolved(Connectivity):
 
 
 class Convolution(WeightedLayer):
-    """y = relu(w ∗ x + b): a local layer in which grid points share their weights, with the update in closed form.
+    """y = unit(w ∗ x + b): ``torch.nn.Conv2d`` and a rectifier as a layer, with the update in closed form.
 
-    Goodness is that of the whole map. The weight gradient is a mean over grid points, so that the rate of a local layer
-    serves a convolution too. Weights start as N(0, 1) / √(inputs of a square) and biases at 0. The brain cannot share
-    weights; the paper's nets do not (paper section 3.2).
+    Activities are ``(batch, channels, rows, columns)``. Weight and bias gradients are means over places, so that the
+    rate does not depend on the size of the map. Weights start as N(0, 1) / √(inputs of a patch) and biases at 0.
+    The brain cannot share weights, and the paper's nets do not (paper section 3.2); local fields with weights of their
+    own are `Local`.
 
     Args:
-        fields: where the units lie and what they see; beyond the edges there is nothing.
+        shape_below: channels, height and width of what the layer sees. For the first layer of `FeedForward` this is
+            the picture with its label, `labels.shape_with_label`.
+        channels: units at each place.
+        kernel_size, stride, padding, dilation, groups: as in PyTorch.
         rule: how the layer learns.
         generator: draws the first weights.
+
+    Raises:
+        SettingError: see `Convolved`.
     """
 
+    connectivity: Convolved
+
     @typed
-    def __init__(self, fields: Fields, rule: Rule | None = None, generator: torch.Generator | None = None) -> None:
-        connectivity = Convolved(fields)
+    def __init__(
+        self,
+        shape_below: tuple[int, int, int],
+        channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        *,
+        rule: Rule | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        connectivity = Convolved(shape_below, channels, kernel_size, stride, padding, dilation, groups)
         super().__init__(connectivity, connectivity.draw(connectivity.fan_in().rsqrt(), generator), rule or Rule())
-        self.fields = fields

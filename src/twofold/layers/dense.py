@@ -16,14 +16,14 @@ from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import LayerInput, active_rows, checked, gather_gradient, total_input, usable_by
 from twofold.layers.layer import FeedForwardLayer, Response
 from twofold.layers.weights import Learnable, Weights
-from twofold.learning import Phase, Rule
+from twofold.learning import Phase, Rule, slope
 
 
 class WeightedLayer(FeedForwardLayer):
-    """y = relu(x Wᵀ + b), with the local update in closed form.
+    """y = unit(x Wᵀ + b), with the local update in closed form; the unit is that of the rule.
 
-    With the objective's signal s for each case, the total inputs are to change by s · slope(y), and the weight gradient
-    is one product of that with the inputs. Biases start at 0.
+    With the objective's signal s for each case, the total inputs are to change by s · slope(y), the slope of the
+    goodness times that of the unit, and the weight gradient is one product of that with the inputs. Biases start at 0.
 
     Args:
         connectivity: which inputs each unit sees.
@@ -37,7 +37,7 @@ class WeightedLayer(FeedForwardLayer):
     bias_velocity: Tensor
 
     def __init__(self, connectivity: Connectivity, weight: Tensor, rule: Rule) -> None:
-        super().__init__(connectivity.units, rule)
+        super().__init__(connectivity.shape_above, rule)
         self.connectivity = connectivity
         self.inputs = connectivity.inputs
         self.weights = Weights(self, "weight", weight, connectivity)
@@ -52,11 +52,24 @@ class WeightedLayer(FeedForwardLayer):
         return self.weights
 
     @typed
-    def forward(self, below: LayerInput) -> Tensor:
-        """Activity ``(batch, units)`` for normalized input ``(batch, inputs)``, in the type of the products."""
+    def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
+        """Activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.
+
+        Args:
+            below: the input.
+            activate: whether the unit is applied; else these are the total inputs.
+        """
         checked("below", below, self.connectivity.inputs, self.bias.device)
         bias = self.bias.to(self.weights.in_use().dtype)
-        return total_input(usable_by(self.weights, below), self.weights, bias).relu_()
+        total = total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
+        return self.rule.unit.value(total) if activate else total
+
+    @typed
+    def respond(self, below: LayerInput) -> Response:
+        if self.rule.unit.of_activity:
+            return super().respond(below)
+        total = self(below, activate=False)
+        return self._response(below, self.rule.unit.value(total))._replace(total=total)
 
     @typed
     @torch.no_grad()
@@ -65,8 +78,9 @@ class WeightedLayer(FeedForwardLayer):
         keep, share = self._shares(phase)
         below = usable_by(self.weights, seen.below)
         rows = active_rows(below, signal)
-        activity = seen.activity.index_select(0, rows)
-        wanted = self.rule.goodness.slope(activity) * signal[rows, None].to(activity.dtype)
+        activity = seen.activity.index_select(0, rows).flatten(1)
+        total = None if seen.total is None else seen.total.index_select(0, rows).flatten(1)
+        wanted = slope(activity, total, self.rule) * signal[rows, None].to(activity.dtype)
         bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positive.sum() * peers
         gather_gradient(self.weights, below, wanted, rows, positive, peers.to(wanted.dtype), keep, share)
         self.biases.gather(self.connectivity.bias_gradient(bias_gradient), keep, share)
@@ -74,7 +88,7 @@ class WeightedLayer(FeedForwardLayer):
 
 
 class Dense(WeightedLayer):
-    """y = relu(x Wᵀ + b), where every unit sees all inputs.
+    """y = unit(x Wᵀ + b), where every unit sees all inputs.
 
     Weights start as N(0, 1) / √inputs and biases at 0 (the author's code).
 
@@ -95,7 +109,7 @@ class Dense(WeightedLayer):
 
 
 class SparseLayer(WeightedLayer):
-    """y = relu(x Wᵀ + b), where a connectivity says which inputs each unit sees.
+    """y = unit(x Wᵀ + b), where a connectivity says which inputs each unit sees.
 
     Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 

@@ -6,6 +6,8 @@ A layer needs two products with it: the total inputs of its units, and the weigh
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -46,12 +48,20 @@ class CachedInput:
 class Images(CachedInput):
     """A batch of images in the rows of a matrix whose first columns, the place of the label, are zero.
 
+    Args:
+        rows: ``(batch, inputs)``.
+        shape: of an image with its label; of maps, (channels, height, width), where the label is planes, so that each
+            class has a whole map of columns.
+
     Attributes:
+        places: columns of each class.
         squares: sum of the squared pixels of each image, ``(batch,)``.
     """
 
-    def __init__(self, rows: Tensor) -> None:
+    def __init__(self, rows: Tensor, shape: tuple[int, ...] | None = None) -> None:
         super().__init__(rows)
+        self.shape = shape or (rows.shape[1],)
+        self.places = math.prod(self.shape[1:])
         self.squares = rows.square().sum(1, dtype=accumulate_dtype(rows))
 
 
@@ -71,7 +81,7 @@ class LabeledImages:
         self.images = images
         self.labels = labels
         self.variants, self.count, self.classes = labels.shape
-        squares = images.squares + labels.square().sum(2, dtype=accumulate_dtype(labels))
+        squares = images.squares + images.places * labels.square().sum(2, dtype=accumulate_dtype(labels))
         self.scale = 1 / (EPS + (squares / images.rows.shape[1]).sqrt())  # (variants, images)
 
     def __len__(self) -> int:
@@ -80,7 +90,12 @@ class LabeledImages:
     def total_input(self, weights: Weights, bias: Tensor) -> Tensor:
         """Total inputs, ``(rows, units)``, from one product with the images and a small one with the labels."""
         product, weight = self.images.product(weights), weights.in_use()
-        of_labels = self.labels.to(weight.dtype) @ weight[:, : self.classes].T
+        if weights.connectivity.whole and self.images.places == 1:
+            of_classes = weight[:, : self.classes].T
+        else:
+            of_classes = weights.product(self._classes(weight.dtype), weight.new_zeros(weights.connectivity.units))
+            bias = bias.repeat_interleave(weights.connectivity.units // len(bias))
+        of_labels = self.labels.to(weight.dtype) @ of_classes
         return torch.addcmul(bias, of_labels.add_(product), self.scale[:, :, None].to(weight.dtype)).flatten(0, 1)
 
     def active_rows(self, signal: Tensor) -> Tensor:
@@ -88,25 +103,52 @@ class LabeledImages:
         images = nonzero_rows(signal.view(self.variants, self.count).any(0))
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
-    def weight_gradient(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> Tensor:
-        """Σ over rows of wanted ⊗ row + peers ⊗ Σ of positive rows, ``(units, inputs)``; see `gather_gradient`."""
+    def _classes(self, dtype: torch.dtype) -> Tensor:
+        """The columns of each class, ``(classes, inputs)``: ones at its places."""
+        own = torch.eye(self.classes, dtype=dtype, device=self.labels.device).repeat_interleave(self.images.places, 1)
+        return torch.nn.functional.pad(own, (0, self.images.rows.shape[1] - own.shape[1]))
+
+    def gather_gradient(
+        self, weights: Weights, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor, keep: float, share: float
+    ) -> None:
+        """Gather the weight gradient; see the function `gather_gradient`."""
+        if weights.connectivity.whole and self.images.places == 1:
+            weights.gather(self._weight_gradient(wanted, rows, positive, peers), keep, share)
+            return
+        factors, pixels, of_classes = self._shared(wanted, rows, positive, peers)
+        seen = torch.cat([pixels, self._classes(wanted.dtype)])
+        weights.gather_product(torch.cat([factors, of_classes.T]).T, seen, keep, share)
+
+    def _weight_gradient(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> Tensor:
+        """Σ over rows of wanted ⊗ row + peers ⊗ Σ of positive rows, ``(units, inputs)``."""
+        factors, pixels, of_classes = self._shared(wanted, rows, positive, peers)
+        gradient = factors.T @ pixels
+        gradient[:, : self.classes] += of_classes
+        return gradient
+
+    def _shared(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What all labels of an image want together, and the peers; the pixels with which each of these is multiplied;
+        and what is wanted of the columns of each class."""
         dtype, first = wanted.dtype, rows[: len(rows) // self.variants]
         scaled = wanted * self.scale.flatten()[rows, None].to(dtype)
         shared = scaled.view(self.variants, len(first), wanted.shape[1]).sum(0)
         pixels = self.images.rows.to(dtype)
         half = self.scale[: len(positive) // self.count] * positive.view(-1, self.count).to(self.scale.dtype)
         half = half.to(dtype)
-        gradient = torch.cat([shared, peers[None]]).T @ torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels])
         labels = self.labels.flatten(0, 1).to(dtype)
         stated = half.flatten()[None] @ labels[: len(positive)]
-        gradient[:, : self.classes] += torch.cat([scaled, peers[None]]).T @ torch.cat([labels[rows], stated])
-        return gradient
+        return (
+            torch.cat([shared, peers[None]]),
+            torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels]),
+            torch.cat([scaled, peers[None]]).T @ torch.cat([labels[rows], stated]),
+        )
 
     def to_tensor(self) -> Tensor:
-        """The matrix itself, ``(variants · images, inputs)``."""
+        """The matrix itself, ``(variants · images, inputs)``, or maps, ``(variants · images, channels, ...)``."""
         rows = self.images.rows.repeat(self.variants, 1)
-        rows[:, : self.classes] += self.labels.flatten(0, 1).to(rows.dtype)
-        return rows * self.scale.flatten()[:, None].to(rows.dtype)
+        labels = self.labels.flatten(0, 1).to(rows.dtype).repeat_interleave(self.images.places, 1)
+        rows[:, : labels.shape[1]] += labels
+        return (rows * self.scale.flatten()[:, None].to(rows.dtype)).view(-1, *self.images.shape)
 
 
 LayerInput = Tensor | LabeledImages
@@ -122,7 +164,9 @@ def checked(name: str, below: LayerInput, inputs: int | None, on: torch.device) 
     if not looking():
         return
     rows = below if isinstance(below, Tensor) else below.images.rows
-    floating(name, rows, "batch", "..." if inputs is None else inputs, on=on)
+    floating(name, rows, "batch", "...", on=on)
+    if inputs is not None and rows.shape[1:].numel() != inputs:  # any form that has as many numbers
+        floating(name, rows, "batch", inputs, on=on)
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
@@ -142,15 +186,17 @@ def to_tensor(below: LayerInput) -> Tensor:
 
 
 def usable_by(weights: Weights, below: LayerInput) -> LayerInput:
-    """The input, as a tensor where the weights are not stored as a whole matrix, ``(units, inputs)``."""
-    return below if weights.connectivity.whole else to_tensor(below)
+    """The input with one row a case, as a tensor where the weights are not stored as a whole matrix."""
+    if isinstance(below, LabeledImages) and (weights.connectivity.whole or below.images.places > 1):
+        return below
+    return to_tensor(below).flatten(1)
 
 
 def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:
     """Total inputs ``below · Wᵀ + bias``, ``(rows, units)``, in the type of the products."""
     if isinstance(below, LabeledImages) and weights.shares_products:
         return below.total_input(weights, bias)
-    return weights.product(to_tensor(below), bias)
+    return weights.product(to_tensor(below).flatten(1), bias)
 
 
 def active_rows(below: LayerInput, signal: Tensor) -> Tensor:
@@ -186,7 +232,7 @@ def gather_gradient(
         keep, share: of the old and of the new gradient, as in `Weights.gather_product`.
     """
     if isinstance(below, LabeledImages):
-        weights.gather(below.weight_gradient(wanted, rows, positive, peers), keep, share)
+        below.gather_gradient(weights, wanted, rows, positive, peers, keep, share)
         return
     some, total = below.index_select(0, rows), weighted_sum(below[: len(positive)], positive)[None]
     seen = torch.cat([some.to(wanted.dtype), total.to(wanted.dtype)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -43,12 +44,14 @@ class Response(NamedTuple):
         activity: ``(rows, ...)``.
         output: normalized activity, ``(rows, ...)``: what the next layer gets.
         goodness: of the activity, ``(rows,)``.
+        total: total inputs, ``(rows, ...)``, where learning needs them beside the activity.
     """
 
     below: LayerInput
     activity: Tensor
     output: Tensor
     goodness: Tensor
+    total: Tensor | None = None
 
 
 class Learner(nn.Module, ABC):
@@ -191,19 +194,38 @@ class Layer(Learner, Generic[Seen]):
 class FeedForwardLayer(Layer[Response]):
     """A layer that sees the layer below it alone.
 
+    Args:
+        shape: of its activity, such as ``(units,)`` or (channels, height, width).
+        rule: how it learns.
+
     Attributes:
         inputs: number of inputs; ``None`` where a module decides what it takes.
+        shape: as above.
+        fixed: what its activity goes through before it is passed on; see `Fixed`.
     """
 
     inputs: int | None = None
 
+    def __init__(self, shape: tuple[int, ...], rule: Rule) -> None:
+        super().__init__(math.prod(shape), rule)
+        self.shape = shape
+        self.fixed = nn.Sequential()
+
+    @typed
+    def hand_on(self, activity: Tensor) -> Tensor:
+        """What the next layer gets: the activity, through what is `Fixed` behind the layer, at fixed length."""
+        floating("activity", activity, "batch", "...", on=self.mean_activity.device)
+        return self.rule.normalize(self.fixed(activity))
+
     @typed
     def respond(self, below: LayerInput) -> Response:
-        """Activity, goodness and output for normalized input ``(batch, inputs)``."""
-        activity = self(below)
+        """Activity, goodness and output for normalized input ``(batch, ...)``."""
+        return self._response(below, self(below))
+
+    def _response(self, below: LayerInput, activity: Tensor) -> Response:
         with torch.no_grad():
             found = activity.detach()
-            return Response(below, activity, self.rule.normalize(found), self.goodness(found))
+            return Response(below, activity, self.hand_on(found), self.goodness(found))
 
     @typed
     def goodness(self, activity: Tensor) -> Tensor:

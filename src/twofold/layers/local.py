@@ -16,7 +16,7 @@ from twofold.learning import Rule
 
 
 class Local(SparseLayer):
-    """y = relu(x Wᵀ + b), where each unit has weights to its own field alone, with the update in closed form.
+    """y = unit(x Wᵀ + b), where each unit has weights to its own field alone, with the update in closed form.
 
     Args:
         fields: where the units lie and what they see.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.checks import convert, typed
-from twofold.checks.bounds import shaped
+from twofold.checks.bounds import shaped, sizes
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, to_tensor
 from twofold.layers.layer import FeedForwardLayer, Response
@@ -17,18 +17,23 @@ from twofold.learning import Phase, Rule
 class LocalModule(FeedForwardLayer):
     """Any module as a layer: its own autograd finds its gradients, and no derivative leaves it.
 
-    The module must give ``units`` activities per case. Peer normalization acts on what the module puts out, since its
-    total inputs are not known.
+    The module must give ``units`` activities per case, and has units of its own, such as ``nn.ReLU``; that of the rule
+    is not used. Peer normalization acts on what the module puts out, since its total inputs are not known.
+
+    Where the module puts out maps ``(batch, channels, rows, columns)``, all its gradients are divided by
+    rows · columns: a mean over places, as those of `Convolution`, so that one rate serves maps of any size.
 
     Args:
         module: maps ``(batch, ...)`` to ``(batch, ...)`` with ``units`` numbers per case.
-        units: that number.
+        units: that number, or the shape of the activity, such as (channels, rows, columns), where `Fixed` parts follow.
         rule: how the layer learns.
     """
 
     @typed
-    def __init__(self, module: nn.Module, units: int, rule: Rule | None = None) -> None:
-        super().__init__(units, rule or Rule())
+    def __init__(self, module: nn.Module, units: int | tuple[int, ...], rule: Rule | None = None) -> None:
+        shape = (units,) if isinstance(units, int) else units
+        sizes(units=shape)
+        super().__init__(shape, rule or Rule())
         self.module = module
         self._learned = []
         for name, parameter in list(module.named_parameters()):
@@ -56,6 +61,8 @@ class LocalModule(FeedForwardLayer):
                 f"({str(error).strip().splitlines()[0]})"
             ) from error
         shaped("what the module gives, with one row a case,", activity.flatten(1), len(given), self.units)
+        if len(self.shape) > 1:
+            shaped("what the module gives", activity, len(given), *self.shape)
         return activity
 
     @typed
@@ -71,6 +78,7 @@ class LocalModule(FeedForwardLayer):
         flat = seen.activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
         wanted[: len(positive)] += torch.outer(positive.to(flat.dtype), peers.to(flat.dtype))
+        wanted /= seen.activity[0, 0].numel()  # places of a map
         learned = [each for each in self.learnables() if each.value.requires_grad]
         if not learned:
             return difficulty

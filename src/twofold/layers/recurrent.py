@@ -15,7 +15,7 @@ from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import CachedInput, nonzero_rows, weighted_sum
 from twofold.layers.layer import Layer
 from twofold.layers.weights import Learnable, Weights
-from twofold.learning import Phase, Rule
+from twofold.learning import Phase, Rule, slope
 
 Source = Tensor | CachedInput
 """The input from one side, ``(rows, inputs)``. A `CachedInput` with fewer rows than the net has cases stands for as
@@ -43,7 +43,7 @@ class LayerState(NamedTuple):
 
 
 def recurrent_step(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> LayerState:
-    """a = relu(total); s ← damping · s + (1 - damping) · a; what others see is n(s). A pure function.
+    """a = unit(total); s ← damping · s + (1 - damping) · a; what others see is n(s). A pure function.
 
     Source: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
 
@@ -51,9 +51,9 @@ def recurrent_step(total: Tensor, before: Tensor | None, damping: float, rule: R
         total: total inputs, ``(rows, units)``.
         before: the old state s, ``(rows, units)``; ``None`` at the first iteration, where s is a.
         damping: share of the old state that is kept, in [0, 1).
-        rule: its goodness and normalization are used.
+        rule: its unit, goodness and normalization are used.
     """
-    active = total.relu()
+    active = rule.unit.value(total.clone())  # what a layer sees all the time is kept
     state = active if before is None else damping * before + (1 - damping) * active
     return LayerState(state, rule.normalize(state), active, rule.goodness.value(active))
 
@@ -91,7 +91,8 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         learned: source -> the same with all that learning needs.
 
     Raises:
-        SettingError: a connectivity is that of another layer or source.
+        SettingError: a connectivity is that of another layer or source, or the slope of the rule's unit is not one of
+            its activity: total inputs are not kept.
     """
 
     bias: nn.Parameter
@@ -107,6 +108,11 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
     ) -> None:
         super().__init__(units, rule or Rule())
         counts(**sources)
+        if not self.rule.unit.of_activity:
+            raise SettingError(
+                "rule: its unit has a slope of the total input, which a recurrent layer does not keep: use relu, "
+                "leaky_relu or tanh"
+            )
         if not sources:
             raise SettingError(
                 "sources is empty, expected at least one: a layer has to see something, as {'below': 64}"
@@ -219,7 +225,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         strength = torch.cat([one[kept] for one, kept in zip(signal, active, strict=True)])
         shown = _rows_of([step.active for step in seen], active, rows, peers[None])
         strength = torch.cat([strength, strength.new_zeros(1)])
-        wanted = self.rule.goodness.slope(shown) * strength[:, None].to(shown.dtype)
+        wanted = slope(shown, None, self.rule) * strength[:, None].to(shown.dtype)
         wanted = wanted.T.contiguous()  # transposed, as the products need it
         wanted[:, -1] = peers
         for name, weights in self.learned.items():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.labels import LABEL_IN, inputs_with_label
+from twofold.labels import FLAT, inputs_with_label
 from twofold.layers.dense import dense
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
@@ -24,6 +24,7 @@ from twofold.methods.sampler import Sampler
 from twofold.negatives import NEGATIVES
 from twofold.nets.feedforward import FeedForward
 from twofold.normalize import NORMALIZE
+from twofold.units import UNITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +37,20 @@ class FeedForwardRecipe(LabelRecipe):
             case.
         layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
         normalize: what a layer passes on: length (activity at a fixed length) or none (raw activity, an ablation).
+        unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
     """
 
     named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {
-        "label_in": LABEL_IN,
+        "label_in": FLAT,
         "normalize": NORMALIZE,
+        "unit": UNITS,
     }
 
     label_in: str
     counted_from: int
     layer_by_layer: bool
     normalize: str
+    unit: str
 
     method: ClassVar[str] = "forward-forward"
 
@@ -60,14 +64,14 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     recipe_type = FeedForwardRecipe
     offloads = True
-    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize"}
+    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize", "unit"}
 
     @classmethod
     def build(cls, recipe: FeedForwardRecipe, form: Form, place: Place = list) -> FeedForward:
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
-        rule = replace(recipe.rule(), normalize=NORMALIZE[recipe.normalize])
+        rule = replace(recipe.rule(), normalize=NORMALIZE[recipe.normalize], unit=UNITS[recipe.unit])
         return FeedForward(
             place(dense(inputs, recipe.widths, rule, generator)),
             classes,
@@ -91,6 +95,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             "counted_from": defaults.READ_FROM,
             "layer_by_layer": False,
             "normalize": "length",
+            "unit": "relu",
         }
 
     @classmethod

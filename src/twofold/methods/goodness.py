@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.errors import Diverged
+from twofold.errors import Diverged, remark
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
 from twofold.learning import Rule
@@ -23,6 +23,8 @@ from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500
 """Batches after which a layer that says the same of everything counts as collapsed."""
+CHANCE = 0.6
+"""The largest share of pairs in which the positive case has more goodness that counts as chance, which is a half."""
 STRONGEST = 1e15
 """The largest label strength: that of squares of larger ones single precision can hold no sum."""
 
@@ -113,6 +115,7 @@ class GoodnessMethod(ImageMethod[R, N]):
     def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
+        self._said = False
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
@@ -143,11 +146,13 @@ class GoodnessMethod(ImageMethod[R, N]):
     def metrics(self) -> dict[str, Any]:
         """Add ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
         the threshold, and the mean probability that they are positive, ``p_positive`` and ``p_negative``."""
+        ordered = [torch.cat([p > n for p, n in kept]).float().mean().item() for kept in self._goodness if kept]
         layers: list[dict[str, float] | None] = []
         for number, (layer, kept) in enumerate(zip(self.net.stack, self._goodness, strict=True), 1):
             layers.append(self._summary(number, layer, kept) if kept else None)
             kept.clear()
         self._raise_if_dead([summary for summary in layers if summary])
+        self._remark_if_at_chance(ordered)
         return {**super().metrics(), "layers": layers}
 
     def _summary(self, number: int, layer: Layer[Any], kept: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
@@ -161,6 +166,21 @@ class GoodnessMethod(ImageMethod[R, N]):
         }
         self._raise_if_collapsed(number, summary)
         return summary
+
+    def _remark_if_at_chance(self, ordered: list[float]) -> None:
+        """Say it once where a net had time to learn and no layer tells positive from negative data.
+
+        Args:
+            ordered: of each layer the share of pairs in which the positive case has more goodness.
+        """
+        if self._said or not ordered or self.batches_seen < TIME_TO_LEARN or max(ordered) > CHANCE:
+            return
+        self._said = True
+        remark(
+            f"after {self.batches_seen} batches no layer tells positive from negative data well: at best the positive "
+            f"one has more goodness in {100 * max(ordered):.0f} % of all pairs; change --rate (it is "
+            f"{self.recipe.rate:g}), and let every place of a map see the label, as label_in='planes' does"
+        )
 
     def _raise_if_dead(self, summaries: list[dict[str, float]]) -> None:
         """Layers that no case of an epoch has made active have nothing to learn from, unless a floor raises them."""

@@ -6,7 +6,8 @@ The algorithm of one batch is `nets.unsupervised.Unsupervised.learn`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from twofold.methods.method import Batch, Form, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.negatives import hybrids, masks
 from twofold.nets.unsupervised import Unsupervised
+from twofold.units import UNITS
 
 HYBRIDS = 8
 """Hybrids that are drawn."""
@@ -36,10 +38,14 @@ class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
     Attributes:
         blurs: how often the masks of hybrids are blurred.
         counted_from: first layer, from 1, that the softmax reads. A single layer is read in any case.
+        unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
     """
+
+    named: ClassVar[dict[str, Mapping[str, object]]] = GoodnessRecipe.named | {"unit": UNITS}
 
     blurs: int
     counted_from: int
+    unit: str
 
     method: ClassVar[str] = "unsupervised"
 
@@ -55,6 +61,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
 
     recipe_type = UnsupervisedRecipe
     offloads = True
+    of_the_net = GoodnessMethod.of_the_net | {"unit"}
 
     def __init__(self, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
@@ -72,11 +79,8 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         maps = recipe.maps(shape)
-        layers = (
-            local(maps, recipe.rule(), generator)
-            if maps
-            else dense(math.prod(shape), recipe.widths, recipe.rule(), generator)
-        )
+        rule = replace(recipe.rule(), unit=UNITS[recipe.unit])
+        layers = local(maps, rule, generator) if maps else dense(math.prod(shape), recipe.widths, rule, generator)
         return Unsupervised(
             place(layers),
             classes,
@@ -98,6 +102,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
             **ALL_SEE_ALL,
             "blurs": defaults.BLURS,
             "counted_from": defaults.READ_FROM,
+            "unit": "relu",
         }
 
     @classmethod

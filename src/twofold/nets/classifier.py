@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -15,11 +14,12 @@ from twofold.checks import convert, typed
 from twofold.checks.bounds import counts, floating, not_negative, shaped
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import checked_labels
+from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
 from twofold.nets.door import entering, on_device
-from twofold.nets.net import Evaluation, Net
+from twofold.nets.net import Evaluation, Net, testing
 from twofold.normalize import EPS, normalize
 
 
@@ -43,7 +43,7 @@ def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[t
     upwards."""
     for layer in layers:
         activity = layer(below)
-        below = layer.rule.normalize(activity)
+        below = layer.hand_on(activity)
         yield layer, activity, below
 
 
@@ -52,9 +52,36 @@ def concatenated(layers: Iterable[FeedForwardLayer], below: LayerInput, read: ra
     parts = []
     for number, (layer, activity, output) in enumerate(outputs(layers, below)):
         if number in read:
-            normalized = output if layer.rule.normalize is normalize else normalize(activity)
+            normalized = output if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
             parts.append(normalized.flatten(1))
     return to_features(parts)
+
+
+def _with_fixed_parts(parts: Iterable[FeedForwardLayer | Fixed]) -> list[FeedForwardLayer]:
+    """The layers among the parts of a net, each with what stands behind it."""
+    stack: list[FeedForwardLayer] = []
+    for part in parts:
+        if isinstance(part, FeedForwardLayer):
+            stack.append(part)
+        elif stack:
+            stack[-1].fixed.append(part.module)
+        else:
+            raise SettingError("layers: the first is Fixed, expected a layer that learns: prepare the images instead")
+    return stack
+
+
+def _handed_on(number: int, layer: FeedForwardLayer) -> int:
+    """How many numbers a layer hands on for each case."""
+    if not len(layer.fixed):
+        return layer.units
+    try:
+        with testing(layer):
+            return layer.hand_on(torch.zeros(2, *layer.shape).to(layer.mean_activity))[0].numel()
+    except (RuntimeError, ValueError, IndexError, DataError) as error:
+        raise SettingError(
+            f"layers: what is Fixed behind layer {number} does not take its activity, {layer.shape} "
+            f"({str(error).strip().splitlines()[0]}): a LocalModule has to be told the shape of what it gives"
+        ) from error
 
 
 def to_features(parts: list[Tensor]) -> Tensor:
@@ -244,27 +271,28 @@ class SoftmaxClassifier(Classifier):
         counts(2, classes=classes)
         self.classes = classes
 
-    def _read_stack(self, layers: Iterable[FeedForwardLayer], counted_from: int, softmax_decay: float) -> None:
+    def _read_stack(self, layers: Iterable[FeedForwardLayer | Fixed], counted_from: int, softmax_decay: float) -> None:
         """Take a stack, and a softmax that reads its layers from ``counted_from`` upwards, or the last one alone.
 
         Raises:
             SettingError: there is no layer, or none from ``counted_from`` upwards, or one has not as many inputs as the
-                one below it has units.
+                one below it hands on.
         """
         counts(counted_from=counted_from)
         not_negative(softmax_decay=softmax_decay)
-        stack: list[FeedForwardLayer] = convert("layers", list(layers), list[FeedForwardLayer])
+        stack = _with_fixed_parts(convert("layers", list(layers), list[FeedForwardLayer | Fixed]))
         if not stack:
             raise SettingError("layers: a net needs at least one layer, got none: give at least one width")
-        for number, (below, layer) in enumerate(itertools.pairwise(stack), 2):
-            if layer.inputs not in (None, below.units):
-                raise SettingError(f"layers: layer {number} has {layer.inputs} inputs for {below.units} units below it")
+        handed_on = [_handed_on(number, layer) for number, layer in enumerate(stack, 1)]
+        for number, (below, layer) in enumerate(zip(handed_on, stack[1:], strict=False), 2):
+            if layer.inputs not in (None, below):
+                raise SettingError(f"layers: layer {number} has {layer.inputs} inputs for {below} units below it")
         last = max(len(stack), defaults.READ_FROM)  # the default reads a single layer, too
         if counted_from > last:
             raise SettingError(f"counted_from is {counted_from}, expected at most {last}: there are no layers above")
         self.layers = nn.ModuleList(stack)
         self.read = range(min(counted_from, len(stack)) - 1, len(stack))
-        self.softmax = Softmax(sum(stack[index].units for index in self.read), self.classes, softmax_decay)
+        self.softmax = Softmax(sum(handed_on[index] for index in self.read), self.classes, softmax_decay)
 
     @abstractmethod
     def images(self, images: Tensor) -> CachedInput:

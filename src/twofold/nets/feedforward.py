@@ -11,15 +11,17 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.checks import convert, typed
-from twofold.checks.bounds import counts, not_negative, positive, sizes
+from twofold.checks.bounds import counts, floating, not_negative, positive, sizes
 from twofold.errors import SettingError, unknown
-from twofold.labels import LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot
-from twofold.layers.dense import dense
+from twofold.labels import FLAT, LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot
+from twofold.layers.dense import WeightedLayer, dense
+from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule
 from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, concatenated, default_softmax_rate, outputs
+from twofold.nets.net import testing
 
 
 class FeedForward(GoodnessClassifier):
@@ -30,15 +32,17 @@ class FeedForward(GoodnessClassifier):
     (fast), or lets the second choose a few for the first to decide between (shortlist).
 
     Args:
-        layers: the stack, from the input upwards.
+        layers: the stack, from the input upwards; `Fixed` parts stand behind the layer whose activity they change.
         classes: number of labels.
-        label_in: ``overlay`` (the label replaces the first pixels) or ``prepend`` (it comes in front of them).
+        label_in: ``overlay`` (the label replaces the first pixels), ``prepend`` (it comes in front of them), or, for a
+            first layer that takes maps, ``planes`` (a constant plane for each class in front of the channels).
         label_strength: the number at the label's place in the input (5 in the talk, 1 in the author's code).
         counted_from: the first layer, counted from 1, whose goodness and activities the tests use. The author leaves
             the first one out. A single layer is used in any case.
         softmax_decay: weight decay of the softmax.
 
-    Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
+    Images are ``(batch, ...)`` with pixels in [0, 1]. They are flattened, but for planes, where they are
+    ``(batch, channels, height, width)``.
 
     Raises:
         SettingError: there is no layer, none that is counted, or no such way of putting the label in.
@@ -49,7 +53,7 @@ class FeedForward(GoodnessClassifier):
     @typed
     def __init__(
         self,
-        layers: Iterable[FeedForwardLayer],
+        layers: Iterable[FeedForwardLayer | Fixed],
         classes: int,
         *,
         label_in: str = defaults.LABEL_IN,
@@ -69,11 +73,31 @@ class FeedForward(GoodnessClassifier):
                 f"layers: the first has {self.stack[0].inputs} inputs, expected more than the {classes} of the label, "
                 "which is a part of the input"
             )
+        self._expect_form()
+
+    def _expect_form(self) -> None:
+        """Refuse a label in a form that the first layer does not take."""
+        taken = self._taken()
+        if taken is None:
+            return
+        maps, wanted = len(taken) == 3, self.label_in not in FLAT
+        if (maps and self.label_in == "prepend") or maps < wanted or (wanted and taken[0] <= self.classes):
+            raise SettingError(
+                f"label_in is {self.label_in}, but the first layer takes {taken}: use planes, with {self.classes} "
+                "channels more than an image has, for a Convolution, and prepend for layers that take vectors"
+            )
+
+    def _taken(self) -> tuple[int, ...] | None:
+        """The shape that the first layer takes; ``None`` where a module alone knows."""
+        first = self.stack[0]
+        return first.connectivity.shape_below if isinstance(first, WeightedLayer) else None
 
     @property
     def pixels(self) -> int | None:
-        inputs = super().pixels
-        return inputs - self.classes if inputs is not None and self.label_in == "prepend" else inputs
+        taken = self._taken()
+        if taken is None:
+            return None
+        return math.prod(taken) if self.label_in == "overlay" else (taken[0] - self.classes) * math.prod(taken[1:])
 
     @classmethod
     @typed
@@ -109,8 +133,13 @@ class FeedForward(GoodnessClassifier):
         if isinstance(images, Images):
             return images
         images = self._enter(convert("images", images, Tensor))
+        if self.label_in in FLAT:
+            images = images.flatten(1)
+        else:
+            floating("images", images, "batch", "channels", "height", "width")
         no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
-        return Images(LABEL_IN[self.label_in](images.flatten(1), no_label))
+        together = LABEL_IN[self.label_in](images, no_label)
+        return Images(together.flatten(1), tuple(together.shape[1:]))
 
     @typed
     def with_label(self, images: Tensor | Images, labels: Tensor) -> LabeledImages:
@@ -180,7 +209,8 @@ class FeedForward(GoodnessClassifier):
                 positive, negative, goodness[index], signal = layer.learn(positive, negative, rate, weight)
                 difficulty = torch.maximum(difficulty, signal.to(difficulty.dtype))
             else:
-                positive, negative = (layer.rule.normalize(layer(below)) for below in (positive, negative))
+                with testing(layer):
+                    positive, negative = (layer.hand_on(layer(below)) for below in (positive, negative))
         return NetResult(logits, goodness, difficulty)
 
     def _to_learn(self, learning: range | None) -> range:
@@ -198,7 +228,8 @@ class FeedForward(GoodnessClassifier):
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, under a neutral label, ``(batch, features)``, float32."""
-        return concatenated(self.stack, self.with_neutral_label(self.images(images)), self.read)
+        with testing(self):
+            return concatenated(self.stack, self.with_neutral_label(self.images(images)), self.read)
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
@@ -214,13 +245,10 @@ class FeedForward(GoodnessClassifier):
         """
         if isinstance(images, Images):
             labels = self._candidates(labels, len(images.rows))
-            columns = [
-                torch.stack(
-                    [layer.goodness(a) for layer, a, _ in outputs(self.stack, self._with_label(images, column))], 1
-                )
-                for column in labels.T
-            ]
-            return torch.stack(columns, 1)
+            with testing(self):
+                stated = (self._with_label(images, column) for column in labels.T)
+                columns = [[layer.goodness(a) for layer, a, _ in outputs(self.stack, one)] for one in stated]
+            return torch.stack([torch.stack(column, 1) for column in columns], 1)
         given = self._parts(convert("images", images, Tensor))
         labels = self._candidates(labels, sum(map(len, given)))
         parts = zip(given, torch.split(labels, self.at_once), strict=True)

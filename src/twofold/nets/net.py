@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -33,6 +34,19 @@ class Evaluation:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     named: Mapping[str, Tensor] = field(default_factory=dict)
     goodness: Tensor | None = None
+
+
+@contextmanager
+def testing(module: nn.Module) -> Iterator[None]:
+    """Have all parts of a module compute as in ``eval()``, with running statistics, and then as before."""
+    learning = [part for part in module.modules() if part.training]
+    for part in learning:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in learning:
+            part.training = True
 
 
 class Net(nn.Module, ABC):

@@ -11,10 +11,12 @@ from twofold import defaults
 from twofold.checks import typed
 from twofold.checks.bounds import not_negative
 from twofold.errors import DataError
+from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.negatives import hybrids
 from twofold.nets.classifier import NetResult, SoftmaxClassifier, concatenated, default_softmax_rate, to_features
+from twofold.nets.net import testing
 from twofold.normalize import centered, normalize
 
 
@@ -41,7 +43,7 @@ class Unsupervised(SoftmaxClassifier):
     @typed
     def __init__(
         self,
-        layers: Iterable[FeedForwardLayer],
+        layers: Iterable[FeedForwardLayer | Fixed],
         classes: int,
         *,
         counted_from: int = defaults.READ_FROM,
@@ -113,4 +115,5 @@ class Unsupervised(SoftmaxClassifier):
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, ``(batch, features)``, float32: what the softmax sees."""
-        return concatenated(self.stack, self.images(images).rows, self.read)
+        with testing(self):
+            return concatenated(self.stack, self.images(images).rows, self.read)

@@ -40,6 +40,7 @@ mnist = FeedForwardRecipe(
     softmax_decay=0.003,
     layer_by_layer=False,
     normalize="length",
+    unit="relu",
 )
 
 random_negatives = replace(mnist, negatives="random")

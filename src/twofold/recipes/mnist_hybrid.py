@@ -40,6 +40,7 @@ mnist_hybrid = UnsupervisedRecipe(
     field_sizes=(),
     strides=(),
     margins=(),
+    unit="relu",
 )
 
 twin = replace(mnist.twin, widths=mnist_hybrid.widths, rate=0.05)

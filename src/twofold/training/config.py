@@ -26,6 +26,7 @@ ADDED: dict[str, Any] = {
     "strides": [],
     "margins": [],
     "label_to": "top",
+    "unit": "relu",
 }
 """Fields that recipes of older runs lack, and the value at which they change nothing."""
 

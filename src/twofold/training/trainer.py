@@ -77,6 +77,7 @@ class Trainer:
             Diverged: numbers of the net or of its training are not finite.
         """
         method, recipe = self.method, self.method.recipe
+        method.net.train()
         synchronize(method.net.device)
         start = time.perf_counter()
         for drawn in method.sampler.epoch(recipe.batch):

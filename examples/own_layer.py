@@ -1,0 +1,83 @@
+"""Layers of your own: a small convolutional net, made of closed-form layers or of any PyTorch modules.
+
+    python examples/own_layer.py [EPOCHS [DATA [LAYERS]]]
+
+DATA is digits, mnist or fashion-mnist; LAYERS is convolution, module (the same layers, from torch.nn), or backprop (the
+same net, trained by cross-entropy). docs/layers.md has what each reaches.
+"""
+
+import sys
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import twofold
+from twofold.data.dataset import Dataset
+from twofold.data.transforms import jitter
+from twofold.learning import half_constant_half_linear
+
+CHANNELS, UNITS, BATCH = (32, 64), 500, 50
+
+
+def convolutions(shape: tuple[int, int, int], classes: int) -> list[twofold.Convolution | twofold.Dense]:
+    """The label comes in as planes: one more channel for each class, constant over the whole picture."""
+    channels, height, width = shape
+    first = twofold.Convolution((classes + channels, height, width), CHANNELS[0], 5, stride=2, padding=2)
+    second = twofold.Convolution(first.shape, CHANNELS[1], 3, stride=2, padding=1)
+    return [first, second, twofold.Dense(second.units, UNITS)]
+
+
+def modules(shape: tuple[int, int, int], classes: int) -> list[twofold.LocalModule]:
+    """The same layers from modules. Each finds its own gradients; no derivative leaves it."""
+    shapes = [layer.shape for layer in convolutions(shape, classes)]
+    first = nn.Conv2d(classes + shape[0], CHANNELS[0], 5, stride=2, padding=2)
+    second = nn.Conv2d(CHANNELS[0], CHANNELS[1], 3, stride=2, padding=1)
+    third = nn.Linear(torch.Size(shapes[1]).numel(), UNITS)
+    for part in (first, second, third):
+        nn.init.normal_(part.weight, std=part.weight[0].numel() ** -0.5)
+        nn.init.zeros_(part.bias)
+    stack = [nn.Sequential(first, nn.ReLU()), nn.Sequential(second, nn.ReLU())]
+    stack.append(nn.Sequential(nn.Flatten(), third, nn.ReLU()))
+    return [twofold.LocalModule(module, size) for module, size in zip(stack, shapes, strict=True)]
+
+
+def learn(data: Dataset, kind: str, epochs: int) -> dict[str, float]:
+    """Train a net of layers that learn by themselves, and test it."""
+    layers = convolutions(data.shape, data.classes) if kind == "convolution" else modules(data.shape, data.classes)
+    # The tests read the last layer alone, which sees the whole picture. A plane is seen at every place: a small number.
+    net = twofold.FeedForward(layers, data.classes, label_in="planes", label_strength=0.1, counted_from=3)
+    for metrics in twofold.fit(net, *data.train, epochs=epochs, batch=BATCH, rate=0.03, jitter=1):
+        print(f"epoch {metrics['epoch']}: train error {100 * metrics['train_error']:.2f} %", flush=True)
+    return twofold.evaluate(net, *data.test).error
+
+
+def learn_by_backprop(data: Dataset, epochs: int, rate: float = 0.05) -> dict[str, float]:
+    """Train the same net by cross-entropy and test it."""
+    images, labels = data.train
+    net = nn.Sequential(
+        *(nn.Conv2d(data.shape[0], CHANNELS[0], 5, stride=2, padding=2), nn.ReLU()),
+        *(nn.Conv2d(CHANNELS[0], CHANNELS[1], 3, stride=2, padding=1), nn.ReLU()),
+        *(nn.Flatten(), nn.LazyLinear(UNITS), nn.ReLU(), nn.Linear(UNITS, data.classes)),
+    )
+    net(images[:1])  # a lazy layer finds its inputs
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=2e-4)
+    batches, generator = epochs * -(-len(labels) // BATCH), torch.Generator().manual_seed(0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: half_constant_half_linear(step / batches))
+    for _ in range(epochs):
+        for batch in torch.randperm(len(labels)).split(BATCH):
+            optimizer.zero_grad()
+            cross_entropy(net(jitter(images[batch], 1, generator)), labels[batch]).backward()
+            optimizer.step()
+            schedule.step()
+    with torch.no_grad():
+        named = torch.cat([net(part).argmax(1) for part in data.test[0].split(1000)])
+    return {"backprop": (named != data.test[1]).float().mean().item()}
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    epochs, name, kind = (*sys.argv[1:], *("5", "digits", "convolution")[len(sys.argv) - 1 :])
+    data = twofold.load_data(name)
+    done = learn_by_backprop(data, int(epochs)) if kind == "backprop" else learn(data, kind, int(epochs))
+    print("test error", done)

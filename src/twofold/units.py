@@ -1,0 +1,96 @@
+"""Units: what becomes of a total input z, and how much the activity y changes with it (talk 08:05).
+
+Slopes are derivatives dy/dz. The rectifier is the one of the talk and the paper; what the others reach beside it is in
+docs/layers.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu as torch_gelu
+
+from twofold.checks import BY_NAME, check_fields
+
+LEAK = 0.01
+"""Slope of a leaky unit below zero, as in PyTorch."""
+HEIGHT = 2.0
+"""Activity of a threshold unit that is active: with a quarter of them active, the sum of squares is their number."""
+REACH, STRETCH = 1.7159, 2 / 3
+"""y = REACH · tanh(STRETCH · z): y is ±1 where z is, and y² may be larger than 1 (LeCun et al., Efficient BackProp)."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """An activation function with its slope.
+
+    Attributes:
+        value: total inputs, of any shape -> activities; it may work in place where ``of_activity`` is True.
+        slope: total inputs -> dy/dz, or, where ``of_activity`` is True, activities -> dy/dz.
+        of_activity: whether the activity alone says how steep the unit is, so that total inputs need not be kept.
+    """
+
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    of_activity: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def _positive(activity: Tensor) -> Tensor:
+    return (activity > 0).to(activity.dtype)
+
+
+def _leaky(total: Tensor) -> Tensor:
+    return torch.nn.functional.leaky_relu_(total, LEAK)
+
+
+def _leaky_slope(activity: Tensor) -> Tensor:
+    return _positive(activity).mul_(1 - LEAK).add_(LEAK)
+
+
+def _gelu_slope(total: Tensor) -> Tensor:
+    below = 0.5 * (1 + torch.erf(total / math.sqrt(2)))
+    density = torch.exp(-0.5 * total.square()) / math.sqrt(2 * math.pi)
+    return below + total * density
+
+
+def _tanh(total: Tensor) -> Tensor:
+    return total.mul_(STRETCH).tanh_().mul_(REACH)
+
+
+def _tanh_slope(activity: Tensor) -> Tensor:
+    return STRETCH * (REACH - activity.square() / REACH)
+
+
+def _threshold(total: Tensor) -> Tensor:
+    return HEIGHT * _positive(total)
+
+
+def _triangle(total: Tensor) -> Tensor:
+    return (1 - total.abs()).clamp(min=0) * HEIGHT
+
+
+relu = Unit(torch.relu_, _positive, of_activity=True)
+"""y = max(z, 0)."""
+
+leaky_relu = Unit(_leaky, _leaky_slope, of_activity=True)
+"""y = z where z > 0, else 0.01 z."""
+
+gelu = Unit(torch_gelu, _gelu_slope)
+"""y = z Φ(z), with the normal distribution function Φ: a little below zero where z is."""
+
+tanh = Unit(_tanh, _tanh_slope, of_activity=True)
+"""y = 1.7159 tanh(⅔ z): active in two directions, and bounded."""
+
+threshold = Unit(_threshold, _triangle)
+"""y = 2 where z > 0, else 0. Its derivative is 0, so that it learns by a surrogate slope, 2 max(0, 1 - |z|), as spiking
+nets do. A sum of squares asks nothing of a silent unit: peer normalization alone can wake it."""
+
+UNITS = {"relu": relu, "leaky_relu": leaky_relu, "gelu": gelu, "tanh": tanh, "threshold": threshold}
+BY_NAME[Unit] = UNITS
