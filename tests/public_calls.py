@@ -215,6 +215,7 @@ CALLS: dict[str, Callable[[], Call]] = {
             **{"inputs": PIXELS, "widths": WIDTHS, "classes": CLASSES, "rule": RULE, "damping": 0.2, "iterations": 3},
             **{"judged": (1, 2), "label_strength": 2.0, "label_to": "all", "top_down": True, "lateral": True},
             **{"center": True, "connectivity": [{"below": Full(5, PIXELS)}], "softmax_decay": 0.01},
+            "top_down_start": 0.5,
             "generator": seeded(),
         },
     ),

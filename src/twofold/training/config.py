@@ -26,6 +26,7 @@ ADDED: dict[str, Any] = {
     "strides": [],
     "margins": [],
     "label_to": "top",
+    "top_down_start": 1.0,
 }
 """Fields that recipes of older runs lack, and the value at which they change nothing."""
 
