@@ -20,6 +20,9 @@ from twofold.objectives import Objective, swish_symba
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
+TINY = 1e-30
+"""Below any number of cases that count: cases that count nothing have no mean, and need none."""
+
 BLOCK = 1 << 18
 """Weights that are updated at a time: few enough that all that is read and written of them stays in a cache."""
 
@@ -42,6 +45,10 @@ class Rule:
 
     without decay on biases. m is the running mean activity of each unit on positive data (0.9 old + 0.1 new, starting
     at 0.5). Source: the author's code; paper section 2.1 for the peer term.
+
+    Where cases have weights, a case of weight c counts as c cases do, in all of it: in signals, peers, m and decay. So
+    a case that is seen with a chance of p, and then with a weight of 1 / p, teaches on average what it would teach if
+    it were always seen.
 
     Attributes:
         goodness: the goodness function.
@@ -93,7 +100,7 @@ def case_signals(
     goodness: Tensor,
     phase: Phase,
     batches: Tensor,
-    weight: Tensor | None,
+    weight: Tensor,
     threshold: float,
     temperature: float,
     rule: Rule,
@@ -104,8 +111,7 @@ def case_signals(
         goodness: ``(2, cases)``, of the positive and of the negative cases; of a phase alone ``(1, cases)``.
         phase: which of them it is.
         batches: how many there were, ``()``; counted up in place.
-        weight: how much each case counts, ``(cases,)``, or ``None``: all count 1. No case counts for more than one that
-            is plainly wrong, whose signal is 1: a weight that is out of date would upset the layer.
+        weight: how much each case counts, ``(cases,)``.
         threshold: the goodness at which p(positive) = ½.
         temperature: of the objective.
         rule: its objective and tolerance are used.
@@ -126,25 +132,25 @@ def case_signals(
     each = rule.objective.signal(excess[0], excess[-1], temperature)
     signals = torch.stack(each) if phase == "both" else each[phase == "negative"][None]
     difficulty = signals.abs().amax(0)
-    if weight is not None:
-        most = signals.abs().clamp(min=1)
-        signals = torch.minimum(torch.maximum(signals * weight, -most), most)
     batches.add_(1)
-    signals = sample(signals, rule.tolerance, batches)
+    signals = sample(signals * weight.to(signals.dtype), rule.tolerance, batches)
     if phase != "positive":
         signals[-1].neg_()
     return signals, difficulty
 
 
-def peer_gradient(mean: Tensor, mean_activity: Tensor, rule: Rule) -> Tensor:
+def peer_gradient(total: Tensor, weight: Tensor, mean_activity: Tensor, rule: Rule) -> Tensor:
     """Give the gradient of peer normalization on total inputs, ``(units,)``; the same for every positive case.
 
     Args:
-        mean: mean activity on the newest positive cases, ``(units,)``.
-        mean_activity: its running mean, ``(units,)``; takes it in, in place.
+        total: activity summed over the newest positive cases, each times its weight, ``(units,)``.
+        weight: of these cases, ``(cases,)``.
+        mean_activity: the running mean of activity, ``(units,)``; takes it in, in place.
         rule: its ``peer`` and ``floor`` are used.
     """
-    mean_activity.lerp_(mean, 0.1)
+    counted = weight.sum()
+    new = (0.1 * counted / len(weight)).clamp(max=1).to(mean_activity.dtype)
+    mean_activity.lerp_((total / counted.clamp(min=TINY)).to(mean_activity.dtype), new)
     return rule.peer * (mean_activity.mean().clamp(min=rule.floor) - mean_activity)
 
 
@@ -169,9 +175,15 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
 
 
 def momentum_step(
-    weight: Tensor, velocity: Tensor, gradient: Tensor, rate: float, rule: Rule, copy: Tensor | None = None
+    weight: Tensor,
+    velocity: Tensor,
+    gradient: Tensor,
+    rate: float,
+    rule: Rule,
+    counted: Tensor,
+    copy: Tensor | None = None,
 ) -> None:
-    """v ← smoothing · v + (1 - smoothing) · gradient; w ← w + rate · (v - decay · w), in place.
+    """v ← smoothing · v + (1 - smoothing) · gradient; w ← w + rate · (v - counted · decay · w), in place.
 
     Args:
         weight: w. A tensor with one dimension holds biases, which do not decay.
@@ -179,17 +191,19 @@ def momentum_step(
         gradient: points uphill; in the shape of w.
         rate: the learning rate.
         rule: its smoothing and decay are used.
+        counted: mean weight of the cases that the gradient is from, ``()``: a full batch of cases that count 1 each
+            has 1.
         copy: the weights in another type, renewed with them.
     """
-    decay = rule.decay if weight.dim() > 1 else 0.0
+    kept = (1 - rate * rule.decay * counted).to(weight.dtype) if rule.decay and weight.dim() > 1 else None
     weights, velocities, gradients = weight.detach().view(-1), velocity.view(-1), gradient.reshape(-1)
     copies = None if copy is None else copy.detach().view(-1)
     for first in range(0, len(weights), BLOCK):
         block = slice(first, first + BLOCK)
         w, v = weights[block], velocities[block]
         v.lerp_(gradients[block].to(v.dtype), 1 - rule.smoothing)
-        if decay:
-            w.mul_(1 - rate * decay)
+        if kept is not None:
+            w.mul_(kept)
         w.add_(v, alpha=rate)
         if copies is not None:
             copies[block].copy_(w)

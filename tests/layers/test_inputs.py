@@ -126,10 +126,10 @@ BUSY: dict[str, Callable[[int], Tensor]] = {
 """Which rows have a signal, and how strong it is."""
 
 
-def gathered(below: LayerInput, wanted: Tensor, rows: Tensor, positives: int, pull: Tensor) -> Tensor:
+def gathered(below: LayerInput, wanted: Tensor, rows: Tensor, positive: Tensor, pull: Tensor) -> Tensor:
     """The weight gradient, from nothing."""
     weights = holding(torch.zeros(UNITS, to_tensor(below).shape[1], dtype=torch.float64))
-    gather_gradient(weights, below, wanted, rows, positives, pull, 0.0, 1.0)
+    gather_gradient(weights, below, wanted, rows, positive, pull, 0.0, 1.0)
     assert weights.gradient is not None
     return weights.gradient
 
@@ -137,18 +137,18 @@ def gathered(below: LayerInput, wanted: Tensor, rows: Tensor, positives: int, pu
 @pytest.mark.parametrize("which", BUSY)
 @pytest.mark.parametrize(("way", "variants", "count"), [shape for shape in SHAPES if shape[1] % 2 == 0])
 def test_the_weight_gradient_is_that_of_the_written_out_matrix(way: str, variants: int, count: int, which: str) -> None:
-    """Also of the pull of the peers, which all positive rows feel, whether they have a signal or not."""
+    """Also of the pull of the peers, which all positive rows feel as they count, whether they have a signal or not."""
     vectors = label_vectors(variants, count)
     stated, rows = LabeledImages(ready(way, count=count), vectors), by_hand(way, vectors)
     signal, slope, pull = BUSY[which](len(rows)), normal(len(rows), UNITS, seed=3), normal(UNITS, seed=4)
-    positive = rows[: len(rows) // 2]
-    expected = (signal[:, None] * slope).T @ rows + torch.outer(pull, positive.sum(0))
+    counts = normal(len(rows) // 2, seed=5).abs()
+    expected = (signal[:, None] * slope).T @ rows + torch.outer(pull, counts @ rows[: len(counts)])
     everywhere = torch.arange(len(rows))  # as on a GPU, which is not asked which rows have a signal
     for below in (stated, rows):
         for chosen in (active_rows(below, signal), everywhere):
             assert set(signal.nonzero()[:, 0].tolist()) <= set(chosen.tolist())
             wanted = (signal[:, None] * slope)[chosen]
-            torch.testing.assert_close(gathered(below, wanted, chosen, len(positive), pull), expected)
+            torch.testing.assert_close(gathered(below, wanted, chosen, counts, pull), expected)
 
 
 @given(st.lists(st.booleans(), min_size=2 * BATCH, max_size=2 * BATCH))
@@ -184,7 +184,7 @@ def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.double(), rows @ weight.T + bias, rtol=0.02, atol=0.1)
     wanted, pull = normal(len(rows), UNITS, seed=3), normal(UNITS, seed=4)
-    gradient = gathered(stated, wanted.bfloat16(), torch.arange(len(rows)), BATCH, pull.bfloat16())
+    gradient = gathered(stated, wanted.bfloat16(), torch.arange(len(rows)), torch.ones(BATCH), pull.bfloat16())
     expected = wanted.T @ rows + torch.outer(pull, rows[:BATCH].sum(0))
     assert (gradient.double() - expected).norm() < 0.01 * expected.norm()
 

@@ -59,30 +59,28 @@ def test_all_pairs_count_one_where_nothing_else_is_said(kind: str) -> None:
     )
 
 
-STRENGTHS = {
-    # signal, weight -> weighted
-    "weak": (0.2, 3.0, 0.6),
-    "bounded": (0.4, 5.0, 1.0),
-    "bounded, below zero": (-0.4, 5.0, -1.0),
-    "plainly wrong": (1.0, 7.0, 1.0),
-    "beyond one": (1.1, 7.0, 1.1),
-    "beyond one, weighed little": (1.1, 0.5, 0.55),
-    "none": (0.0, 9.0, 0.0),
-}
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_weight_counts_in_decay_peers_and_running_means_too(kind: str) -> None:
+    """Else a layer whose easy cases are left out would decay, and be pulled to its peers, too little."""
+    rule = authors_rule(decay=0.05, peer=0.2, smoothing=0.7)
+    weighted, repeated, times = LAYERS[kind](rule), LAYERS[kind](rule), 1 + torch.arange(CASES) % 3
+    count = int(times.sum())
+    each = torch.full((count,), count / CASES, dtype=torch.float64)
+    for step in range(3):
+        positive, negative = batch(step)
+        weighted.learn(positive, negative, RATE, times.double())
+        repeated.learn(*(side.repeat_interleave(times, 0) for side in (positive, negative)), RATE, each)
+        torch.testing.assert_close(dict(weighted.named_parameters()), dict(repeated.named_parameters()))
+        torch.testing.assert_close(weighted.mean_activity, repeated.mean_activity)
 
 
-@pytest.mark.parametrize("case", STRENGTHS)
-def test_no_pair_counts_more_than_one_that_is_plainly_wrong(case: str) -> None:
-    """What was easy when it was weighed may be hard by now: five times the strongest signal would upset the layer."""
-    signal, weight, weighted = STRENGTHS[case]
-    fixed, expected = (
-        Objective(lambda good, *_: good, lambda good, bad, _, s=s: (s + 0 * good, s + 0 * bad), paired=True)  # type: ignore[misc]
-        for s in (signal, weighted)
-    )
-    found = gradient(
-        authors_rule(objective=fixed), "dense", *batch(0), torch.full((CASES,), weight, dtype=torch.float64)
-    )
-    torch.testing.assert_close(found, gradient(authors_rule(objective=expected), "dense", *batch(0)))
+@pytest.mark.parametrize("kind", LAYERS)
+def test_cases_that_count_nothing_change_nothing(kind: str) -> None:
+    layer = LAYERS[kind](authors_rule(decay=0.05, peer=0.2))
+    before = copy.deepcopy(layer.state_dict())
+    layer.learn(*batch(0), RATE, torch.zeros(CASES, dtype=torch.float64))
+    assert all(torch.equal(each, before[name]) for name, each in layer.state_dict().items())
+    assert (layer.mean_activity == 0.5).all()
 
 
 def _sampled(tolerance: float) -> Objective:

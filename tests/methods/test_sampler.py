@@ -5,6 +5,7 @@ Oracles: the draws written out, the documented chances, hand counts.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 
+from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
-from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.methods.method import Batch
 from twofold.methods.sampler import Drawn, Sampler
+from twofold.recipes import RECIPES
 from twofold.training.trainer import Trainer
 
 DIFFICULTY = torch.tensor([0.0, 0.03, 0.15, 0.3, 1.0, 0.0, 0.29, 0.06, 0.12, 0.7])
@@ -58,8 +61,17 @@ def test_an_epoch_is_an_order_drawn_first_and_then_a_chance_for_each_case(batch:
         assert [len(drawn.cases) for drawn in found[:-1]] == [batch] * (len(found) - 1)
         assert [drawn.done for drawn in found] == [number * batch / len(order) for number in range(len(found))]
         for drawn in found:
-            torch.testing.assert_close(drawn.weight, 1 / chances[drawn.cases])
+            torch.testing.assert_close(drawn.weight, len(drawn.cases) / batch / chances[drawn.cases])
         assert sampler.visits == len(order) / 10
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 4])
+def test_a_case_counts_the_same_in_a_last_batch_that_is_smaller(last: int) -> None:
+    """A mean over a single image would else teach as much as one over a hundred."""
+    *full, rest = Sampler(8 + last, seeded()).epoch(4)
+    assert [len(drawn.cases) for drawn in (*full, rest)] == [4, 4, last]
+    assert all(torch.equal(drawn.weight, torch.ones(4)) for drawn in full)
+    assert torch.equal(rest.weight, torch.full((last,), last / 4))
 
 
 def test_cases_are_drawn_when_an_epoch_begins_and_what_is_learned_in_it_counts_for_the_next() -> None:
@@ -79,6 +91,64 @@ def test_an_epoch_that_chance_leaves_empty_has_no_batch() -> None:
     sampler.learned(torch.arange(10), torch.zeros(10))
     assert list(sampler.epoch(4)) == []
     assert sampler.visits == 0
+
+
+# On average over all that chance may draw ---------------------------------------------------------------------------
+
+FEW = 6
+NEEDS = torch.tensor([0.0, 0.05, 0.15, 0.3, 1.0, 0.1])
+"""How much each of the few cases had to teach, from less than what gives the smallest chance to more than enough."""
+
+
+def some_net(recipe: Recipe, form: dict[str, Any]) -> Any:
+    """In the middle of a training, when every part of it has something to learn."""
+    net = build(recipe, form).double()
+    for parameter in net.parameters():
+        parameter.add_(torch.randn(parameter.shape, generator=seeded(), dtype=torch.float64), alpha=0.1)
+    return net
+
+
+def after_an_epoch(recipe: Recipe, data: tuple[torch.Tensor, ...], form: dict[str, Any], seen: list[bool]) -> Any:
+    """All that a training goes on with after an epoch that saw these cases, with the chance that it does."""
+    method = Trainer(some_net(recipe, form), recipe, data).method
+    for layer in method.net.stack if recipe.method != "backprop" else []:
+        layer.rule = replace(layer.rule, tolerance=0.0)  # what layers leave out of themselves has its own test
+    sampler = method.sampler
+    sampler.difficulty = NEEDS.double()
+    chances = sampler.chances()
+    order = torch.arange(FEW)
+    drawn = torch.where(torch.tensor(seen), 0.0, 1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randperm", lambda *_, **__: order)
+        patch.setattr(torch, "rand", lambda *_, **__: drawn)
+        batches = list(sampler.epoch(recipe.batch))
+    for each in batches:
+        method.step(method.batch(each.cases, each.weight), 0.0)
+    state = {name: each for name, each in module_tensors(method.net).items() if each.is_floating_point()}
+    return torch.where(torch.tensor(seen), chances, 1 - chances).prod(), state
+
+
+@pytest.mark.parametrize("kind", ["forward-forward", "recurrent", "twin"])
+def test_what_an_epoch_teaches_is_on_average_what_it_teaches_if_every_case_is_seen(
+    recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, kind: str
+) -> None:
+    """Weights, biases, decay, smoothed gradients, running means, softmaxes: the mean over all 64 sets of cases that may
+    be seen, each with its chance, exactly. Peers alone are left out, who are drawn to a mean that itself moves."""
+    recurrent = replace(RECIPES["recurrent"], widths=(8, 6), temperature=5.0, neutral_every=1)
+    asked: Any = {"forward-forward": recipe, "twin": twin_recipe, "recurrent": recurrent}[kind]
+    changes = {} if kind == "twin" else {"peer": 0.0, "negatives": "random", "softmax_decay": 0.05}
+    asked = replace(asked, tolerance=0.3, revisit=0.2, decay=0.05, batch=FEW + 2, **changes)
+    images = torch.rand(FEW, 1, 3, 3, generator=seeded(), dtype=torch.float64)
+    data, form = (images, torch.arange(FEW) % 2), {"shape": (1, 3, 3), "classes": 2}
+    expected: dict[str, torch.Tensor] = {}
+    for seen in itertools.product([False, True], repeat=FEW):
+        chance, state = after_an_epoch(asked, data, form, [*seen])
+        for name, each in state.items():
+            expected[name] = expected.get(name, 0) + chance * each
+    _, state = after_an_epoch(replace(asked, tolerance=0.0), data, form, [True] * FEW)
+    untrained = module_tensors(some_net(asked, form))
+    assert all(not torch.equal(each, untrained[name]) for name, each in state.items() if "settled" not in name)
+    torch.testing.assert_close(expected, state, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["forward-forward", "twin"])

@@ -248,7 +248,8 @@ def test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before(
     (gradient,) = torch.autograd.grad(likelihood, before)
     logits = net.softmax.learn(features, labels, 0.5, counts)
     torch.testing.assert_close(logits, (features @ before.T).detach())
-    expected = before + 0.5 * (0.1 * gradient - 0.003 * before)  # smoothing 0.9, decay 0.003
+    decay = 0.003 * (1.0 if counts is None else counts.mean())  # that of so many images
+    expected = before + 0.5 * (0.1 * gradient - decay * before)  # smoothing 0.9
     torch.testing.assert_close(net.softmax.weight.data, expected.detach())
 
 
@@ -328,11 +329,10 @@ def test_the_twin_is_the_plain_net_and_learns_as_it_does(
         optimizer.zero_grad()
         logits = model(at_length_one(images()))
         need = 1 - logits.detach().softmax(1)[torch.arange(IMAGES), labels]
-        most = weight.minimum(1 / need)  # no image counts more than one that is plainly wrong
-        (most * nn.functional.cross_entropy(logits, labels, reduction="none")).mean().backward()
+        (weight * nn.functional.cross_entropy(logits, labels, reduction="none")).mean().backward()
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.data *= 1 - rate / (1 - 0.9) * decay
+                parameter.data *= 1 - rate / (1 - 0.9) * decay * weight.mean()
         optimizer.step()
         difficulty = method.step(Batch(images(), labels, torch.arange(IMAGES), weight), progress)
         torch.testing.assert_close([p.data for p in net.parameters()], [p.data for p in model.parameters()])

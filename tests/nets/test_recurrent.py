@@ -126,18 +126,18 @@ class WrittenOut:
             total, active = (torch.stack([moment[index][part] for moment in moments]) for part in (0, 1))
             value = torch.stack([rule.goodness.value(each) for each in active])
             excess = (value - rule.goodness.threshold(active.shape[2])).chunk(2, dim=1)
-            mean = active[:, :CASES].mean((0, 1)).detach()
-            self.means[index] = 0.9 * self.means[index] + 0.1 * mean
+            mean = (active[:, :CASES] * weight[:, None]).mean((0, 1)).detach() / weight.mean()
+            self.means[index] += 0.1 * weight.mean() * (mean - self.means[index])
             pull = rule.peer * (max(float(self.means[index].mean()), rule.floor) - self.means[index])
             losses = rule.objective.loss(*excess, rule.temperature)
             signals = torch.autograd.grad(losses.sum(), excess, retain_graph=True)
             goodness.append(value.detach().mean(0).chunk(2))
             needs.append(torch.stack(signals).abs().amax(0).mean(0))
-            wanted = (pull * total[:, :CASES]).sum(2) - 0.5 * weight * losses
+            wanted = weight * ((pull * total[:, :CASES]).sum(2) - 0.5 * losses)
             names = list(layer)
             for name, gradient in zip(names, torch.autograd.grad(wanted.mean(), list(layer.values())), strict=True):
                 velocity = rule.smoothing * self.velocities[index][name] + (1 - rule.smoothing) * gradient
-                old, decay = layer[name].detach(), rule.decay * (gradient.dim() > 1)
+                old, decay = layer[name].detach(), rule.decay * weight.mean() * (gradient.dim() > 1)
                 self.velocities[index][name], layer[name] = velocity, old + RATE * (velocity - decay * old)
         return goodness, torch.stack(needs).amax(0), states
 

@@ -54,9 +54,9 @@ class Unfolded(Connectivity):
         product = self._squares(rows.to(weight.dtype)) @ weight
         return product.permute(1, 2, 0).flatten(1) + total
 
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
         asked = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
-        torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), asked, beta=keep, alpha=share, out=gradient)
+        torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), asked, beta=0, out=gradient)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         impulses = torch.eye(self.inputs, dtype=weight.dtype)

@@ -204,8 +204,8 @@ class ThroughTime(Recurrent):
         batch = len(top.rows) // 2
         for index, layer in enumerate(self.stack):
             steps = [each[index] for each in unrolled.steps]
-            mean = torch.stack([step.active.detach()[:batch].mean(0) for step in steps]).mean(0)
-            peers = peer_gradient(mean, layer.mean_activity, layer.rule)
+            total = torch.stack([step.active.detach()[:batch].sum(0) for step in steps]).mean(0)
+            peers = peer_gradient(total, torch.ones(batch), layer.mean_activity, layer.rule)
             for name, weights in layer.learned.items():
                 seen = torch.stack([_rows(step.sources[name]).detach()[:batch].mean(0) for step in steps]).mean(0)
                 weights.gather(found[weights.value] + torch.outer(peers, seen))

@@ -50,14 +50,13 @@ class Connectivity(nn.Module, ABC):
         """
 
     @abstractmethod
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
-        """gradient ← keep · gradient + share · wanted · seen, in place. A ``keep`` of 0 does not read the old one.
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
+        """gradient ← wanted · seen, in place; what stood there is not read.
 
         Args:
             gradient: of the weights, as stored.
             wanted: ``(units, some)``.
             seen: ``(some, inputs)``, in the type of ``wanted``.
-            keep, share: of the old and of the new gradient.
         """
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
@@ -87,8 +86,8 @@ class Full(Connectivity):
     def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         return torch.addmm(total, rows.to(weight.dtype), weight.T)
 
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
-        torch.addmm(gradient, wanted, seen, beta=keep, alpha=share, out=gradient)
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
+        torch.addmm(gradient, wanted, seen, beta=0, out=gradient)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         return weight.detach()

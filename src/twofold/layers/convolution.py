@@ -43,11 +43,11 @@ class Convolved(Connectivity):
         product = conv2d(images, weight, bias, self.fields.stride, self.fields.margin).flatten(1)
         return product if bias is not None else product + total
 
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
         maps, images = wanted.T.reshape(-1, *self.fields.above), seen.view(-1, *self.fields.below)
         stride, margin = self.fields.stride, self.fields.margin
         new = conv2d_weight(images, self._shape, maps / self._points, stride, margin)  # type: ignore[no-untyped-call]
-        gradient.copy_(new if not keep and share == 1 else keep * gradient + share * new)
+        gradient.copy_(new)
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
         return gradient.view(-1, self._points).mean(1)

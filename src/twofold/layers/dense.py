@@ -61,14 +61,14 @@ class WeightedLayer(FeedForwardLayer):
     @typed
     @torch.no_grad()
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        signal, peers, difficulty, positives = self._learning_signal(seen, phase, weight)
+        signal, peers, difficulty, positive = self._learning_signal(seen, phase, weight)
         keep, share = self._shares(phase)
         below = usable_by(self.weights, seen.below)
         rows = active_rows(below, signal)
         activity = seen.activity.index_select(0, rows)
         wanted = self.rule.goodness.slope(activity) * signal[rows, None].to(activity.dtype)
-        bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positives * peers
-        gather_gradient(self.weights, below, wanted, rows, positives, peers.to(wanted.dtype), keep, share)
+        bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positive.sum() * peers
+        gather_gradient(self.weights, below, wanted, rows, positive, peers.to(wanted.dtype), keep, share)
         self.biases.gather(self.connectivity.bias_gradient(bias_gradient), keep, share)
         return difficulty
 

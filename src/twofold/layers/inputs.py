@@ -88,16 +88,17 @@ class LabeledImages:
         images = nonzero_rows(signal.view(self.variants, self.count).any(0))
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
-    def weight_gradient(self, wanted: Tensor, rows: Tensor, positives: int, peers: Tensor) -> Tensor:
-        """Σ over rows of wanted ⊗ row + peers ⊗ sum of positive rows, ``(units, inputs)``; see `gather_gradient`."""
+    def weight_gradient(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> Tensor:
+        """Σ over rows of wanted ⊗ row + peers ⊗ Σ of positive rows, ``(units, inputs)``; see `gather_gradient`."""
         dtype, first = wanted.dtype, rows[: len(rows) // self.variants]
         scaled = wanted * self.scale.flatten()[rows, None].to(dtype)
         shared = scaled.view(self.variants, len(first), wanted.shape[1]).sum(0)
         pixels = self.images.rows.to(dtype)
-        half = self.scale[: positives // self.count].to(dtype)
+        half = self.scale[: len(positive) // self.count] * positive.view(-1, self.count).to(self.scale.dtype)
+        half = half.to(dtype)
         gradient = torch.cat([shared, peers[None]]).T @ torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels])
         labels = self.labels.flatten(0, 1).to(dtype)
-        stated = half.flatten()[None] @ labels[:positives]
+        stated = half.flatten()[None] @ labels[: len(positive)]
         gradient[:, : self.classes] += torch.cat([scaled, peers[None]]).T @ torch.cat([labels[rows], stated])
         return gradient
 
@@ -168,26 +169,35 @@ def gather_gradient(
     below: LayerInput,
     wanted: Tensor,
     rows: Tensor,
-    positives: int,
+    positive: Tensor,
     peers: Tensor,
     keep: float,
     share: float,
 ) -> None:
-    """Gather the weight gradient, Σ over active rows of wanted ⊗ row + peers ⊗ the sum of all positive rows.
+    """Gather the weight gradient, Σ over active rows of wanted ⊗ row + peers ⊗ Σ over positive rows of weight · row.
 
     Args:
         weights: gather it.
         below: the input; its positive rows come first.
         wanted: how the total inputs of the active rows are to change, ``(active, units)``.
         rows: their numbers, ``(active,)``, as `active_rows` gives them.
-        positives: how many positive rows there are.
+        positive: how much each positive row counts, ``(positive rows,)``.
         peers: ``(units,)``, in the type of ``wanted``. The same for all positive rows: one more row for the product.
         keep, share: of the old and of the new gradient, as in `Weights.gather_product`.
     """
     if isinstance(below, LabeledImages):
-        weights.gather(below.weight_gradient(wanted, rows, positives, peers), keep, share)
+        weights.gather(below.weight_gradient(wanted, rows, positive, peers), keep, share)
         return
-    some, positive = below.index_select(0, rows), below[:positives]
-    total = positive.sum(0, keepdim=True, dtype=accumulate_dtype(positive))
+    some, total = below.index_select(0, rows), weighted_sum(below[: len(positive)], positive)[None]
     seen = torch.cat([some.to(wanted.dtype), total.to(wanted.dtype)])
     weights.gather_product(torch.cat([wanted, peers[None]]).T, seen, keep, share)
+
+
+def weighted_sum(rows: Tensor, weight: Tensor) -> Tensor:
+    """Σ over rows of weight · row, ``(columns,)``, in the wider of their types. Rows that stand for copies of
+    themselves, one after the other, have the weight of all."""
+    if len(rows) < len(weight):
+        copied = torch.arange(len(weight), device=weight.device) % len(rows)
+        weight = weight.new_zeros(len(rows)).index_add_(0, copied, weight)
+    kind = torch.promote_types(rows.dtype, weight.dtype)
+    return weight.to(kind) @ rows.to(kind)

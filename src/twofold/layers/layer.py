@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from twofold.checks import convert, typed
 from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
-from twofold.layers.inputs import LayerInput, checked, join
+from twofold.layers.inputs import LayerInput, checked, join, weighted_sum
 from twofold.layers.weights import Learnable
 from twofold.learning import Phase, Rule, case_signals, peer_gradient
 
@@ -105,6 +105,7 @@ class Layer(Learner, Generic[Seen]):
         self.rule = rule
         self.threshold = convert("the threshold of the goodness", rule.goodness.threshold(units), float)
         self._steps = {"positive": 0, "negative": 0}
+        self._counted: list[Tensor] = []
         self.register_buffer("mean_activity", torch.full((units,), 0.5), persistent=False)
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64), persistent=False)
 
@@ -124,7 +125,8 @@ class Layer(Learner, Generic[Seen]):
         Args:
             seen: what the layer responded.
             phase: which data that was.
-            weight: how much each case, or pair of cases, counts, ``(batch,)``; all count 1 where it is not given.
+            weight: how much each case, or pair of cases, counts, ``(batch,)``; all count 1 where it is not given. See
+                `Rule` for what that means.
 
         Returns:
             How difficult each case or pair was, ``(batch,)``.
@@ -138,9 +140,14 @@ class Layer(Learner, Generic[Seen]):
     def apply_gradient(self, rate: float) -> None:
         """One step of all parameters with the gradients gathered since the last one, if there are any."""
         not_negative(rate=rate)
+        counted = torch.stack(self._counted).mean() if self._counted else torch.ones_like(self.mean_activity[0])
         for each in self.learnables():
-            each.apply(rate, self.rule)
+            each.apply(rate, self.rule, counted)
+        self._forget_gathered()
+
+    def _forget_gathered(self) -> None:
         self._steps = {"positive": 0, "negative": 0}
+        self._counted = []
 
     def memory(self) -> tuple[Tensor, Tensor]:
         """A copy of all that gathering changes apart from the gradient, for `drop`."""
@@ -153,16 +160,24 @@ class Layer(Learner, Generic[Seen]):
         self.batches.copy_(memory[1])
         for each in self.learnables():
             each.gradient = None
-        self._steps = {"positive": 0, "negative": 0}
+        self._forget_gathered()
 
-    def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        if weight is not None:
-            floating("weight", weight, goodness.shape[1], on=goodness.device)
+    def _weight(self, weight: Tensor | None, batch: int) -> Tensor:
+        """How much each case counts, ``(batch,)``; noted for `apply_gradient`."""
+        if weight is None:
+            found = self.mean_activity.new_ones(batch)
+        else:
+            floating("weight", weight, batch, on=self.batches.device)
+            found = weight.to(self.mean_activity.dtype)
+        self._counted.append(found.mean())
+        return found
+
+    def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor) -> tuple[Tensor, Tensor]:
         return case_signals(goodness, phase, self.batches, weight, self.threshold, self.temperature, self.rule)
 
-    def _peers(self, mean: Tensor) -> Tensor:
-        """The peer gradient, with ``mean``, the newest activity on positive data ``(units,)``, in the running mean."""
-        return peer_gradient(mean, self.mean_activity, self.rule)
+    def _peers(self, total: Tensor, weight: Tensor) -> Tensor:
+        """The peer gradient, with the newest positive cases in the running mean of activity."""
+        return peer_gradient(total, weight, self.mean_activity, self.rule)
 
     def _shares(self, phase: Phase, steps: int = 1) -> tuple[float, float]:
         """The factors of the gathered and of the new gradient that make each phase a mean over its steps."""
@@ -230,16 +245,17 @@ class FeedForwardLayer(Layer[Response]):
 
     def _learning_signal(
         self, seen: Response, phase: Phase, weight: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, int]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The signal of each row, how peers want each unit to change (both divided by the batch), the difficulty of
-        each case, and the number of positive rows."""
+        each case, and how much each positive row counts."""
         rows = len(seen.goodness)
         batch = rows // 2 if phase == "both" else rows
-        positives = 0 if phase == "negative" else batch
+        weight = self._weight(weight, batch)
         signals, difficulty = self._signals(seen.goodness.view(-1, batch), phase, weight)
-        if positives:
-            mean = seen.activity.detach().flatten(1)[:positives].mean(0, dtype=self.mean_activity.dtype)
-            peers = self._peers(mean) / batch
+        positive = weight[: 0 if phase == "negative" else batch]
+        if len(positive):
+            activity = seen.activity.detach().flatten(1)[:batch]
+            peers = self._peers(weighted_sum(activity, positive), positive) / batch
         else:
             peers = torch.zeros_like(self.mean_activity)
-        return signals.flatten() / batch, peers, difficulty, positives
+        return signals.flatten() / batch, peers, difficulty, positive

@@ -66,11 +66,11 @@ class LocalModule(FeedForwardLayer):
 
     @typed
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        signal, peers, difficulty, positives = self._learning_signal(seen, phase, weight)
+        signal, peers, difficulty, positive = self._learning_signal(seen, phase, weight)
         keep, share = self._shares(phase)
         flat = seen.activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
-        wanted[:positives] += peers.to(flat.dtype)
+        wanted[: len(positive)] += torch.outer(positive.to(flat.dtype), peers.to(flat.dtype))
         learned = [each for each in self.learnables() if each.value.requires_grad]
         if not learned:
             return difficulty

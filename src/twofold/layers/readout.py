@@ -57,7 +57,8 @@ class Softmax(Learner):
             logits: Tensor = self(features)
             wanted = -logits.softmax(1)
             wanted[torch.arange(len(labels), device=labels.device), labels] += 1
-            wanted *= 1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)
+            weight = wanted.new_ones(len(labels)) if weight is None else weight.to(wanted.dtype)
+            wanted *= weight[:, None] / len(labels)
             self.weights.gather_product(wanted.T, features.to(wanted.dtype))
-            self.weights.apply(rate, self.rule)
+            self.weights.apply(rate, self.rule, weight.mean())
         return logits

@@ -12,7 +12,7 @@ from twofold.checks import looking, typed
 from twofold.checks.bounds import counts, floating, not_negative, share
 from twofold.errors import DataError, SettingError
 from twofold.layers.connectivity import Connectivity, Full
-from twofold.layers.inputs import CachedInput, nonzero_rows
+from twofold.layers.inputs import CachedInput, nonzero_rows, weighted_sum
 from twofold.layers.layer import Layer
 from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule
@@ -201,28 +201,21 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
     def learnables(self) -> list[Learnable]:
         return [*self.learned.values(), self.biases]
 
-    def prepare(self) -> None:
-        """Make room for the gradients before the first frame, so that a long video takes no more than a short one."""
-        for each in self.learnables():
-            each.prepare()
-
     @typed
     @torch.no_grad()
     def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         count, rows = len(seen), len(seen[0].active)
         batch = rows // 2 if phase == "both" else rows
-        positives = 0 if phase == "negative" else batch
-        if weight is not None:
-            floating("weight", weight, batch, on=self.bias.device)
+        weight = self._weight(weight, batch)
+        positive = weight[: 0 if phase == "negative" else batch]
         goodness = torch.stack([step.goodness for step in seen]).view(count, -1, batch)
-        counts = None if weight is None else weight.repeat(count)
-        signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, counts)
+        signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, weight.repeat(count))
         signal = signals.view(-1, count, batch).transpose(0, 1).reshape(count, rows) / (count * batch)
         keep, share = self._shares(phase, count)
 
-        if positives:
-            total = _sum_of([step.active[:positives] for step in seen]).to(self.mean_activity)
-            peers = self._peers(total / (count * batch)) / (count * batch)
+        if len(positive):
+            total = _sum_of([step.active for step in seen], positive)
+            peers = self._peers(total / count, positive) / (count * batch)
         else:
             peers = torch.zeros_like(self.mean_activity)
         active = [nonzero_rows(one != 0) for one in signal]
@@ -232,14 +225,12 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         wanted = self.rule.goodness.slope(shown) * strength[:, None].to(shown.dtype)
         wanted = wanted.T.contiguous()  # transposed, as the products need it
         wanted[:, -1] = peers
-        self.prepare()
         for name, weights in self.learned.items():
             sources = [step.sources[name] for step in seen]
-            weights.gather_product(*_factors(sources, wanted, active, rows, positives), keep, share)
+            weights.gather_product(*_factors(sources, wanted, active, rows, positive), keep, share)
         times = wanted.new_ones(wanted.shape[1])
-        times[-1] = count * positives
-        assert self.biases.gradient is not None
-        self.biases.gradient.addmv_(wanted, times, beta=keep, alpha=share)
+        times[-1] = count * positive.sum()
+        self.biases.gather(wanted @ times, keep, share)
         return difficulty.view(count, batch).mean(0)
 
     def forget(self) -> None:
@@ -260,29 +251,29 @@ def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: T
     return torch.cat([*chosen_rows, last.to(each[0])])
 
 
-def _sum_of(each: Sequence[Tensor]) -> Tensor:
-    """The sum of all rows of some matrices, ``(columns,)``; torch adds them up in a wider type."""
-    return torch.stack([rows.sum(0) for rows in each]).sum(0)
+def _sum_of(each: Sequence[Tensor], positive: Tensor) -> Tensor:
+    """The sum of the positive rows of some matrices, which count ``positive``, ``(columns,)``, in at least float32."""
+    return torch.stack([weighted_sum(rows[: len(positive)], positive) for rows in each]).sum(0)
 
 
 def _factors(
-    sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], cases: int, positives: int
+    sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], cases: int, positive: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Two matrices whose product is the weight gradient from a source, summed over iterations: Σ wanted ⊗ row, plus
-    peers ⊗ the sum of positive rows.
+    peers ⊗ the sum of positive rows, each times how much it counts.
 
     Args:
         sources: what was seen at each iteration.
         wanted: of the active rows of all iterations, and in the last column that of the peers, ``(units, all + 1)``.
         rows: the numbers of the active rows of each iteration.
         cases: how many rows there are.
-        positives: how many of them are positive; they come first.
+        positive: how much each of the positive ones counts, ``(positive rows,)``; they come first.
 
     Returns:
         ``(units, some)`` and ``(some, inputs)``, in the type of ``wanted``.
     """
     seen = [source.rows if isinstance(source, CachedInput) else source for source in sources]
-    total = _sum_of([each[:positives] for each in seen])[None]
+    total = _sum_of(seen, positive)[None]
     distinct = {id(each): each for each in seen}.values()
     alone, chosen, inputs = sum(len(each) for each in distinct), wanted.shape[1], total.shape[1]
     if alone * (chosen + inputs) < chosen * inputs:

@@ -151,14 +151,14 @@ class Tiled(Connectivity):
         made = torch.cat([torch.bmm(block, inputs).flatten(0, 1) for block, inputs in pairs])
         return total + made.index_select(0, self._places).T
 
-    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor, keep: float, share: float) -> None:
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
         by_tile, shown = wanted.index_select(0, self._units), seen.T.contiguous()
         tiles = itertools.chain.from_iterable(self._blocks(gradient))
         sides = self._tiles(by_tile, 1), self._tiles(self._inputs[:, None], 2)
         each = zip(tiles, *(itertools.chain.from_iterable(side) for side in sides), strict=True)
         for tile, units, inputs in each:  # one after the other, so that what a tile sees fits into a cache
             given = shown.index_select(0, inputs[:, 0])
-            torch.addmm(tile, units, given.T, beta=keep, alpha=share, out=tile)
+            torch.addmm(tile, units, given.T, beta=0, out=tile)
 
     def mask(self, gradient: Tensor) -> Tensor:
         return gradient.mul_(self._mask)

@@ -22,7 +22,7 @@ class Learnable:
         value: its first value.
 
     Attributes:
-        gradient: gathered since the last step, pointing uphill, in the type of the products; ``None`` if there is none.
+        gradient: gathered since the last step, pointing uphill; ``None`` if there is none.
         compute: the type of the products; ``None`` is that of the value.
     """
 
@@ -52,26 +52,26 @@ class Learnable:
         """The value in the type of the products."""
         return self._copy.of(self.value, self.compute)
 
-    def prepare(self) -> None:
-        """Make room for the gradient, so that nothing has to be found later."""
-        if self.gradient is None:
-            self.gradient = torch.empty_like(self.value, dtype=self.compute or self.value.dtype)
-
     def gather(self, gradient: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
-        """gradient ← keep · what was gathered + share · ``gradient``. A ``keep`` of 0 does not read the old one."""
+        """gradient ← keep · what was gathered + share · ``gradient``, in the type of the value where several are
+        gathered: in a shorter one what is new is lost beside what is there."""
         if not keep:
             self.gradient = gradient if share == 1 else gradient * share
         else:
             assert self.gradient is not None
             # Not in place: autograd may hand the same tensor to several parameters.
-            self.gradient = torch.add(self.gradient * keep, gradient, alpha=share)
+            self.gradient = torch.add(self.gradient.to(self.value.dtype) * keep, gradient, alpha=share)
 
-    def apply(self, rate: float, rule: Rule) -> None:
-        """One step with what was gathered, which is then gone; nothing if nothing was gathered."""
+    def apply(self, rate: float, rule: Rule, counted: Tensor) -> None:
+        """One step with what was gathered, which is then gone; nothing if nothing was gathered.
+
+        Args:
+            rate, rule, counted: see `learning.momentum_step`.
+        """
         if self.gradient is None:
             return
         copy = self._copy.kept(self.value)
-        momentum_step(self.value, self.velocity, self.gradient, rate, rule, copy)
+        momentum_step(self.value, self.velocity, self.gradient, rate, rule, counted, copy)
         if copy is not None:
             self._copy.is_of(self.value)
         self.gradient = None
@@ -110,21 +110,21 @@ class Weights(Learnable):
         return self.connectivity.times(self.in_use(), rows, total)
 
     def gather_product(self, wanted: Tensor, seen: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
-        """gradient ← keep · what was gathered + share · wanted · seen. A ``keep`` of 0 does not read the old one.
+        """gradient ← keep · what was gathered + share · wanted · seen.
 
         Args:
             wanted: how total inputs are to change, ``(units, some)``.
             seen: the inputs, ``(some, inputs)``, in the type of ``wanted``.
             keep, share: of the old and of the new gradient.
         """
-        self.prepare()
-        assert self.gradient is not None
-        self.connectivity.gather(self.gradient, wanted, seen, keep, share)
+        new = torch.empty_like(self.value, dtype=self.compute or self.value.dtype)
+        self.connectivity.gather(new, wanted, seen)
+        self.gather(new, keep, share)
 
-    def apply(self, rate: float, rule: Rule) -> None:
+    def apply(self, rate: float, rule: Rule, counted: Tensor) -> None:
         if self.gradient is not None:
             self.connectivity.mask(self.gradient)
-        super().apply(rate, rule)
+        super().apply(rate, rule, counted)
 
     def to_matrix(self) -> Tensor:
         """The weights as a matrix, ``(units, inputs)``, zero where there are none."""

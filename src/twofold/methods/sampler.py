@@ -15,7 +15,8 @@ class Drawn(NamedTuple):
     Attributes:
         done: share of the epoch that was done before it, in [0, 1).
         cases: which of the training cases, ``(batch,)``.
-        weight: how much each counts, ``(batch,)``; 1 on average over the training cases.
+        weight: how much each counts, ``(batch,)``; in a full batch 1 on average over the training cases. In a last
+            batch that is smaller each counts so much less that its share of the mean is that in a full one.
     """
 
     done: float
@@ -27,7 +28,7 @@ class Sampler:
     """Each case once in an epoch, in a new order; those that had little to teach less often (importance sampling).
 
     A case is seen with a probability of its difficulty / tolerance, at least ``revisit`` and at most 1, and counts so
-    many times more when it is, so that what is learned stays the same on average.
+    many times more when it is, so that what is learned stays the same on average. No case counts more than 1 / revisit.
 
     Args:
         cases: how many there are.
@@ -63,7 +64,7 @@ class Sampler:
         if not len(order):
             return
         for number, cases in enumerate(torch.split(order, batch)):
-            yield Drawn(number * batch / len(order), cases, 1 / chances[cases])
+            yield Drawn(number * batch / len(order), cases, len(cases) / batch / chances[cases])
 
     def learned(self, cases: Tensor, difficulty: Tensor) -> None:
         """Note how much the cases ``(batch,)`` had to teach."""

@@ -59,13 +59,13 @@ class Affine(Learner):
         return self.weights.product(activity, bias)
 
     @torch.no_grad()
-    def apply_gradient(self, rate: float, rule: Rule) -> None:
-        """One step with the gradients of the newest backward pass, which are then gone."""
+    def apply_gradient(self, rate: float, rule: Rule, counted: Tensor) -> None:
+        """One step with the gradients of the newest backward pass, which are then gone; see `momentum_step`."""
         for each in self.learnables():
             leaf = each.in_use()
             assert leaf.grad is not None
             each.gather(leaf.grad)
-            each.apply(rate, rule)
+            each.apply(rate, rule, counted)
             leaf.grad = None
 
 
@@ -136,8 +136,7 @@ class Backprop(Classifier):
             images: ``(batch, ...)``.
             labels: the true ones, ``(batch,)``.
             rate: the learning rate.
-            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given. As in a layer, none
-                counts for more than one that is plainly wrong.
+            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
             rule: its smoothing and decay are used.
 
         Raises:
@@ -151,10 +150,10 @@ class Backprop(Classifier):
             logits: Tensor = self(images)
             losses = cross_entropy(logits, labels, reduction="none")
             difficulty = 1 - (-losses.detach()).exp()
-            counts = torch.ones_like(losses) if weight is None else torch.minimum(weight, 1 / difficulty)
-            (-(counts * losses).mean()).backward()  # type: ignore[no-untyped-call]
+            weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
+            (-(weight * losses).mean()).backward()  # type: ignore[no-untyped-call]
         for layer in self.stack:
-            layer.apply_gradient(rate / (1 - rule.smoothing), rule)
+            layer.apply_gradient(rate / (1 - rule.smoothing), rule, weight.mean())
         return NetResult(logits.detach(), [], difficulty)
 
     @typed

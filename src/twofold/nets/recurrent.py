@@ -134,20 +134,24 @@ class Recurrent(GoodnessClassifier):
         """Images ``(batch, ...)`` as frames: flat, at fixed length. What is ready stays the same."""
         if isinstance(images, CachedInput):
             return images
-        flat = self._enter(images).flatten(1)
-        return CachedInput(self.prepare(flat).to(self.stack[0].compute or flat.dtype))
+        return CachedInput(self.prepare(self._enter(images).flatten(1)).to(self._kind))
 
     @typed
     def top(self, labels: Tensor) -> CachedInput:
         """Labels ``(batch,)`` clamped at the top: one-hot times the strength."""
         labels = checked_labels("labels", labels, self.classes, "batch", on=self.device)
-        return CachedInput(one_hot(labels, self.classes, self.label_strength))
+        return CachedInput(one_hot(labels, self.classes, self.label_strength).to(self._kind))
 
     @typed
     def neutral_top(self, count: int) -> CachedInput:
         """No label at the top of ``count`` cases: the mean of all."""
         counts(0, count=count)
-        return CachedInput(neutral(count, self.classes, self.label_strength, self.stack[0].bias.device))
+        return CachedInput(neutral(count, self.classes, self.label_strength, self.device).to(self._kind))
+
+    @property
+    def _kind(self) -> torch.dtype:
+        """The type of the products."""
+        return self.stack[0].compute or self.stack[0].bias.dtype
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
@@ -291,8 +295,6 @@ class Recurrent(GoodnessClassifier):
         counts(first=first, window=window)
         watched = Watched(self.stack, window, weight)
         memories = [layer.memory() for layer in self.stack]
-        for layer in self.stack:
-            layer.prepare()
         try:
             state = self._gather(video, top, state, watched, first)
         except BaseException:
