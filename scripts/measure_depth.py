@@ -1,6 +1,6 @@
 """Deep recurrent nets on MNIST, with and without top-down input, beside backprop on the same layers.
 
-    python scripts/measure_depth.py [6 8 10] [--runs runs/depth] [--seed 0]
+    python scripts/measure_depth.py [6 8 10] [--runs runs/depth] [--seed 0] [--nets recurrent twin]
 
 Every net is trained by its recipe, on all training images, and tested once, at the end. A training that is there is read,
 one that was interrupted goes on. After each, results/recurrent/depth.json is written anew, from all that there are.
@@ -18,6 +18,7 @@ from twofold.recipes.recurrent_deep import recurrent_deep, twin
 from twofold.training.run import train
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "recurrent" / "depth.json"
+NETS = ["recurrent", "without top-down", "twin"]
 UNITS = recurrent_deep.widths[0]
 
 
@@ -25,13 +26,13 @@ def nets(depth: int, seed: int) -> dict[str, Recipe]:
     """The contenders of a depth by name."""
     same = {"widths": (UNITS,) * depth, "seed": seed}
     ours = replace(recurrent_deep, **same)
-    return {"recurrent": ours, "without top-down": replace(ours, top_down=False), "twin": replace(twin, **same)}
+    return dict(zip(NETS, (ours, replace(ours, top_down=False), replace(twin, **same)), strict=True))
 
 
-def measure(depth: int, seed: int, runs: Path) -> None:
+def measure(depth: int, seed: int, runs: Path, names: list[str]) -> None:
     """Train and test the contenders of a depth, and put each into the record."""
-    for name, recipe in nets(depth, seed).items():
-        folder = runs / f"{depth}-{name.replace(' ', '-')}-seed{seed}"
+    for name in names:
+        recipe, folder = nets(depth, seed)[name], runs / f"{depth}-{name.replace(' ', '-')}-seed{seed}"
         found = train(recipe, folder, name=f"depth-{depth}-{name}", resume=folder.exists())
         record = read_json(RESULTS) if RESULTS.exists() else {"nets": []}
         key = {"layers": depth, "net": name, "seed": seed}
@@ -53,9 +54,10 @@ def main() -> None:
     parser.add_argument("depths", type=int, nargs="*", default=[6, 8, 10])
     parser.add_argument("--runs", type=Path, default=Path("runs/depth"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nets", nargs="*", choices=NETS, default=NETS)
     asked = parser.parse_args()
     for depth in asked.depths:
-        measure(depth, asked.seed, asked.runs)
+        measure(depth, asked.seed, asked.runs, asked.nets)
 
 
 if __name__ == "__main__":

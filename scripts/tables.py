@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import recurrent_tables
 import reliability_table
 import speed_tables
 from kept_records import Kept
@@ -371,8 +372,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
-    **reliability_table.TABLES,
-    **speed_tables.TABLES,
+    **(recurrent_tables.TABLES | reliability_table.TABLES | speed_tables.TABLES),
 }
 
 

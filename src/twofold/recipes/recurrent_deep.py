@@ -24,7 +24,7 @@ from twofold.recipes.recurrent import recurrent
 recurrent_deep = replace(
     recurrent,
     widths=(300,) * 6,
-    epochs=12,
+    epochs=10,
     rate=0.04,
     temperature=30.0,
     iterations=4,
