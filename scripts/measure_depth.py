@@ -2,8 +2,8 @@
 
     python scripts/measure_depth.py [6 8 10] [--runs runs/depth] [--seed 0] [--nets recurrent twin]
 
-Every net is trained by its recipe, on all training images, and tested once, at the end. A training that is there is read,
-one that was interrupted goes on. After each, results/recurrent/depth.json is written anew, from all that there are.
+Every net is trained by its recipe, on all training images, and tested once, at the end. A training that is there is
+read, one that was interrupted goes on. After each, its errors are put into results/recurrent/depth.json.
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ from markdown_table import NONE, ROOT, markdown
 from twofold.files import read_json
 
 RECURRENT = ROOT / "results" / "recurrent"
+TESTS = ("slow", "fast", "settled", "both")
 
 
 def depth() -> str:
-    """Test errors by depth: with top-down input, without, and the twin's; and how far above the twin the slow test is."""
+    """Test errors by depth, with top-down input, without it, and the twin's; and the slow error over the twin's."""
     path = RECURRENT / "depth.json"
     if not path.exists():
         return NONE
@@ -23,37 +24,41 @@ def depth() -> str:
         slow, twin = each["error %"].get("slow"), twins.get((each["layers"], each["seed"]))
         rows.append(
             [
-                *(str(each[name]) for name in ("layers", "net", "seed", "epochs")),
-                *(f"{each['error %'][test]:.2f}" if test in each["error %"] else "-" for test in TESTS),
+                *(str(each[name]) for name in ("layers", "net", "seed", "epochs", "rate")),
+                *_errors(each["error %"], each["layer error %"], 2),
                 f"{slow / twin:.2f}" if slow and twin else "-",
-                " / ".join(f"{error:.2f}" for error in each["layer error %"]) or "-",
             ]
         )
-    heads = ["layers", "net", "seed", "epochs", *(f"{test} %" for test in TESTS)]
-    return markdown([*heads, "slow / twin's", "each layer alone, slow %"], rows)
+    return markdown(["layers", "net", "seed", "epochs", "rate", *HEADS, "slow / twin's"], rows)
 
 
-def depth_choices() -> str:
-    """What was tried for deep nets on held-out training images, in the order of the study."""
+def choices() -> str:
+    """What was tried for deep nets on held-out training images, in the order in which it was tried."""
     path = RECURRENT / "depth-choices.json"
     if not path.exists():
         return NONE
-    return markdown(
-        ["study", "net", "changed", *(f"{test} %" for test in TESTS), "each layer alone, slow %"],
-        [_tried(one) for one in read_json(path)["tried"]],
-    )
+    heads = ["data", "net", "layers", "label", "top-down start", "goodness", "iterations", "judged", "rate", "other"]
+    return markdown([*heads, *HEADS], [_tried(one) for one in read_json(path)["tried"]])
 
 
 def _tried(one: dict[str, Any]) -> list[str]:
-    return [
-        one["study"],
-        one["net"],
-        ", ".join(f"{name} {value}" for name, value in one["changed"].items()) or "as the study's base",
-        *(f"{one['held-out error %'][test]:.2f}" if test in one["held-out error %"] else "-" for test in TESTS),
-        " / ".join(f"{error:.1f}" for error in one["layer error %"]) or "-",
-    ]
+    if one["net"] == "twin":
+        settles = ["-"] * 5
+    else:
+        start = "none" if one["top_down_start"] is None else str(one["top_down_start"])
+        judged = f"{one['judge_from']} to {one['judge_to']}"
+        settles = [one["label_to"], start, one["goodness"].replace("_", " "), str(one["iterations"]), judged]
+    other = ", ".join([f"{one['epochs']} epochs", *(f"{name} {value}" for name, value in one["other"].items())])
+    shown = [one["data"], one["net"], str(one["layers"]), *settles, str(one["rate"]), other]
+    return [*shown, *_errors(one["held-out error %"], one["layer error %"], 1)]
 
 
-TESTS = ("slow", "fast", "settled", "both")
+HEADS = [*(f"{test} %" for test in TESTS), "each layer alone, slow %"]
 
-TABLES = {"recurrent-depth": depth, "recurrent-depth-choices": depth_choices}
+
+def _errors(errors: dict[str, float], layers: list[float], digits: int) -> list[str]:
+    each = " / ".join(f"{error:.{digits}f}" for error in layers)
+    return [*(f"{errors[test]:.2f}" if test in errors else "-" for test in TESTS), each or "-"]
+
+
+TABLES = {"recurrent-depth": depth, "recurrent-depth-choices": choices}

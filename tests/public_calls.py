@@ -167,7 +167,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         twofold.RecurrentLayer,
         {
             **{"sources": {"below": PIXELS}, "units": 5, "rule": RULE, "generator": seeded()},
-            "connectivity": {"below": Full(5, PIXELS)},
+            **{"connectivity": {"below": Full(5, PIXELS)}, "start": {"below": 0.5}},
         },
     ),
     "WeightedLayer.forward": of(layer, "forward", {"below": below()}),

@@ -109,7 +109,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
     ) -> None:
         super().__init__(units, rule or Rule())
         counts(**sources)
-        not_negative(**(start or {}))
+        not_negative(**{f"start[{name!r}]": size for name, size in (start or {}).items()})
         if not sources:
             raise SettingError(
                 "sources is empty, expected at least one: a layer has to see something, as {'below': 64}"

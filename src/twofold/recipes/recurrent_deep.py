@@ -2,14 +2,13 @@
 
 Settings scale to other depths: ``twofold train recurrent-deep --widths 300 300 300 300 300 300 300 300``.
 
-With the settings of the recipe `recurrent`, nets of 6 to 10 layers follow the label and not the image. What is different:
+With the settings of the recipe `recurrent`, nets of 6 to 10 layers follow the label and not the image. What differs:
 
-* top-down weights start at 0. Random ones give every layer as much noise from above as there is image from below, and in
+* top-down weights start at 0. Random ones give every layer as much noise from above as there is image from below, in
   each layer anew. Learned from nothing, they say something from the first;
-* every layer sees the label. From the top alone it has to go through all layers, each of which learns in the meantime to
-  tell labels by what it is told from above, and not by the image;
-* there are four iterations, and all of them are judged. The longer layers settle, the less of the image is left in them;
-* the rate is twice as high: the gradient of narrow layers is smaller.
+* every layer sees the label. From the top alone it comes down slowly, and layers that it has not reached learn nothing;
+* there are four iterations, all of them judged. The longer layers settle, the less of the image is left in them;
+* the rate is twice as high, since the layers are narrow.
 
 docs/recurrent.md lists what was tried on the last 10,000 training images.
 """
