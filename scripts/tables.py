@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import layer_tables
+import recurrent_tables
 import reliability_table
 import speed_tables
 from kept_records import Kept
@@ -372,7 +373,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
-} | (layer_tables.TABLES | reliability_table.TABLES | speed_tables.TABLES)
+} | (layer_tables.TABLES | recurrent_tables.TABLES | reliability_table.TABLES | speed_tables.TABLES)
 
 
 def filled(text: str) -> str:

@@ -175,7 +175,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         twofold.RecurrentLayer,
         {
             **{"sources": {"below": PIXELS}, "units": 5, "rule": RULE, "generator": seeded()},
-            "connectivity": {"below": Full(5, PIXELS)},
+            **{"connectivity": {"below": Full(5, PIXELS)}, "start": {"below": 0.5}},
         },
     ),
     "WeightedLayer.forward": of(layer, "forward", {"below": below(), "activate": False}),
@@ -224,6 +224,7 @@ CALLS: dict[str, Callable[[], Call]] = {
             **{"inputs": PIXELS, "widths": WIDTHS, "classes": CLASSES, "rule": RULE, "damping": 0.2, "iterations": 3},
             **{"judged": (1, 2), "label_strength": 2.0, "label_to": "all", "top_down": True, "lateral": True},
             **{"center": True, "connectivity": [{"below": Full(5, PIXELS)}], "softmax_decay": 0.01},
+            "top_down_start": 0.5,
             "generator": seeded(),
         },
     ),

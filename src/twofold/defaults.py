@@ -40,6 +40,8 @@ ITERATIONS = 8
 """Iterations of a recurrent net in front of a still image."""
 JUDGED = (3, 5)
 """First and last iteration whose goodness the slow test of a recurrent net averages."""
+TOP_DOWN_START = 1.0
+"""Size of the first weights to a layer above, relative to those of a recurrent layer's other sources."""
 BLURS = 4
 """Blurs of the masks of hybrid images."""
 LABEL_IN = "prepend"

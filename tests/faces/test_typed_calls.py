@@ -123,6 +123,7 @@ NOT_BELOW_ZERO = {
     "rate",
     "softmax_rate",
     "softmax_decay",
+    "top_down_start",
 }
 MAY_BE_ZERO = NOT_BELOW_ZERO | {"margin", "padding", "blurs", "count", "seed", "point"}
 MAY_BE_NEGATIVE = {"seed", "point"}

@@ -2,6 +2,20 @@
 
 DEFECTS = [
     (
+        "top-down weights of a recipe start as large as all others",
+        "RecurrentTraining.build",
+        "top_down_start=recipe.top_down_start",
+        "top_down_start=1.0",
+        "test_a_deep_recurrent_net_follows_the_image_and_not_its_label",
+    ),
+    (
+        "the label of a recipe goes to the top alone",
+        "RecurrentTraining.build",
+        "label_to=recipe.label_to",
+        'label_to="top"',
+        "test_a_deep_recurrent_net_follows_the_image_and_not_its_label",
+    ),
+    (
         "only the first block of weights is updated",
         "momentum_step",
         "range(0, len(weights), BLOCK)",

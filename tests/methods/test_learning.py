@@ -98,6 +98,15 @@ def test_the_twin_learns_digits_well(digits: Dataset, tmp_path: Path, precision:
     assert result.test_error["fast"] < 0.04
 
 
+@pytest.mark.slow
+def test_a_deep_recurrent_net_follows_the_image_and_not_its_label(digits: Dataset, tmp_path: Path) -> None:
+    """With top-down weights as large as the others, or the label at the top alone, its upper layers do not."""
+    changes = {"widths": (100,) * 6, "temperature": 10.0, "batch": 25, "epochs": 8}
+    result = on_digits(digits, tmp_path, "recurrent-deep", **changes)
+    assert result.test_error["slow"] < 0.05
+    assert max(result.metrics["layer_error"]) < 0.09
+
+
 def test_goodness_rises_for_positive_and_falls_for_negative_data_in_every_layer(
     tiny: Dataset, recipe: FeedForwardRecipe
 ) -> None:

@@ -44,7 +44,7 @@ RECIPE = RecurrentRecipe(
     **{"negatives": "hard", "label_strength": 5.0, "goodness": "minus_sum_of_squares", "objective": "swish_symba"},
     **{"temperature": 5.0, "softmax_rate": 0.1, "softmax_decay": 0.003, "damping": 0.3, "iterations": 5},
     **{"learn_from": 2, "judge_from": 2, "judge_to": 4, "neutral_every": 3, "window": 3},
-    **{"top_down": True, "lateral": True, "label_to": "top"},
+    **{"top_down": True, "top_down_start": 1.0, "lateral": True, "label_to": "top"},
     **{"mirror": False, "center": False, "field_sizes": (), "strides": (), "margins": ()},
 )
 

@@ -167,6 +167,27 @@ DEFECTS = [
         "test_with_the_label_for_all_it_is_in_every_layer_after_one_iteration",
     ),
     (
+        "the first top-down weights are as large as all others",
+        "RecurrentLayer.__init__",
+        "* (start or {}).get(name, 1.0)",
+        "",
+        "test_top_down_weights_start_as_large_as_asked_for_and_all_others_as_they_would",
+    ),
+    (
+        "the label at the top counts as top-down input at the start",
+        "Recurrent.__init__",
+        "if index < len(widths) - 1 else None",
+        "",
+        "test_top_down_weights_start_as_large_as_asked_for_and_all_others_as_they_would",
+    ),
+    (
+        "what a layer sees above is not learned from",
+        "RecurrentLayer.gather",
+        "for name, weights in self.learned.items():",
+        'for name, weights in ((one, each) for one, each in self.learned.items() if one != "above"):',
+        "test_top_down_input_can_be_learned_from_nothing_where_the_label_is_at_the_top_alone",
+    ),
+    (
         "images are turned upside down",
         "mirror",
         "images.flip(3)",

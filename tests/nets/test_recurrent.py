@@ -356,6 +356,29 @@ def test_the_first_weights_are_as_large_as_all_that_a_unit_sees_asks_for() -> No
     assert layer.bias.count_nonzero() == 0
 
 
+def test_top_down_weights_start_as_large_as_asked_for_and_all_others_as_they_would() -> None:
+    """The label above the top layer is no layer: it stays as strong as it is."""
+    plain, small = (
+        a_net(widths=(8, 7, 6), lateral=True, label_to="all", **start) for start in ({}, {"top_down_start": 0.25})
+    )
+    expected = {
+        name: 0.25 * each if name.endswith(("0.weights.above", "1.weights.above")) else each
+        for name, each in plain.state_dict().items()
+    }
+    torch.testing.assert_close(small.state_dict(), expected, rtol=0, atol=0)
+
+
+def test_top_down_input_can_be_learned_from_nothing_where_the_label_is_at_the_top_alone() -> None:
+    """Its first gradient is that of how the layer above differs between the two cases; so the label gets down."""
+    net = a_net(replace(PLAIN, temperature=0.1), widths=(8, 7, 6), top_down_start=0.0)
+    assert not any(layer.weights["above"].any() for layer in net.stack[:-1])
+    for _ in range(3):
+        lesson = learn(net, VIDEOS["a still image that both share"](INPUTS, 6))
+    for layer, state in zip(net.stack, lesson.state, strict=True):
+        assert layer.weights["above"].any()
+        assert not torch.allclose(state.state[:CASES], state.state[CASES:])
+
+
 def test_units_see_their_fields_alone_before_and_after_learning() -> None:
     fields = torch.zeros(400, 300, dtype=torch.bool)
     fields[:200, :39] = fields[200:, 20:215] = True

@@ -164,20 +164,22 @@ def examine(lab: Lab) -> Study:
 def settings(lab: Lab, depth: int) -> tuple[RecurrentRecipe, BackpropRecipe]:
     """Return the recipe of a depth and its twin.
 
-    There are more iterations than layers, so that the label can get to the first layer; the slow test uses the first
-    three iterations at which it can have got there.
+    There are more iterations than layers, so that the label can get to the first layer. All of them are judged: a layer
+    that the label has not reached says the same of every label. Top-down weights start smaller than the others, since
+    deep nets whose random ones are as large lose sight of the image; not at 0, so that untrained nets have influence.
     """
     recipe, twin = lab.short_settling()
-    units, epochs = lab.pick(smoke=(50, 2), full=(300, 3))
+    units, epochs = lab.pick(smoke=(50, 2), full=(300, 6))
     narrow = replace(
         recipe,
         widths=(units,) * depth,
         temperature=recipe.temperature * units / recipe.widths[0],
         epochs=epochs,
         validation=lab.pick(smoke=300, full=1000),
-        iterations=depth + 4,
-        judge_from=depth + 1,
-        judge_to=depth + 3,
+        iterations=depth + 2,
+        judge_from=1,
+        judge_to=depth + 2,
+        top_down_start=0.3,
     )
     rate = lab.pick(smoke=twin.rate, full=0.02)  # at the twin's own rate eight layers diverge
     return narrow, replace(twin, widths=narrow.widths, epochs=epochs, validation=narrow.validation, rate=rate)

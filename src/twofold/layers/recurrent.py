@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.checks import looking, typed
-from twofold.checks.bounds import counts, floating, share
+from twofold.checks.bounds import counts, floating, not_negative, share
 from twofold.errors import DataError, SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import CachedInput, nonzero_rows, weighted_sum
@@ -85,6 +85,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         rule: how the layer learns.
         generator: draws the first weights.
         connectivity: source -> which of its inputs each unit sees; all where it is not given.
+        start: source -> size of its first weights relative to the above; 1 where it is not given.
 
     Attributes:
         weights: source -> its weights, as its connectivity stores them; ``(units, inputs)`` where all is seen.
@@ -105,6 +106,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         rule: Rule | None = None,
         generator: torch.Generator | None = None,
         connectivity: Mapping[str, Connectivity] | None = None,
+        start: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(units, rule or Rule())
         counts(**sources)
@@ -113,6 +115,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
                 "rule: its unit has a slope of the total input, which a recurrent layer does not keep: use relu, "
                 "leaky_relu or tanh"
             )
+        not_negative(**{f"start[{name!r}]": size for name, size in (start or {}).items()})
         if not sources:
             raise SettingError(
                 "sources is empty, expected at least one: a layer has to see something, as {'below': 64}"
@@ -130,7 +133,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
                     f"sees {sources[name]} {name}: make it for this layer"
                 )
             self.add_module(f"{name}_connectivity", one)
-            weight = one.draw(scale, generator)
+            weight = one.draw(scale, generator) * (start or {}).get(name, 1.0)
             self.weights[name] = nn.Parameter(weight, requires_grad=False)
             self.learned[name] = Weights(self.weights, name, weight, one)
         self.biases = Learnable(self, "bias", torch.zeros(units))

@@ -47,6 +47,8 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
         window: iterations whose weight gradients are one product. It bounds memory and changes rounding alone.
         top_down: layers see the layer above, where units have fields those units that see them. Without it only the
             top layer sees the label.
+        top_down_start: size of the first weights to a layer above, relative to those of the other sources; 0 lets
+            top-down input be learned from nothing.
         lateral: layers see themselves.
         label_to: top (the last hidden layer alone sees the label) or all (all of them see it).
     """
@@ -61,6 +63,7 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
     neutral_every: int
     window: int
     top_down: bool
+    top_down_start: float
     lateral: bool
     label_to: str
 
@@ -77,6 +80,7 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
         expected = f"an iteration from --judge-from, {self.judge_from}, to the last of --iterations, {self.iterations}"
         self._expect(held, "judge_to", self.judge_to, expected)
         self._expect(self.neutral_every >= 1, "neutral_every", self.neutral_every, "at least 1")
+        self._expect_not_negative("top_down_start", self.top_down_start)
         self._expect(self.window >= 1, "window", self.window, "at least 1 iteration")
 
 
@@ -89,7 +93,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
 
     recipe_type = RecurrentRecipe
     of_the_net = LabelMethod.of_the_net | {
-        *("damping", "iterations", "judge_from", "judge_to", "top_down", "lateral", "label_to"),
+        *("damping", "iterations", "judge_from", "judge_to", "top_down", "top_down_start", "lateral", "label_to"),
     }
 
     @classmethod
@@ -105,6 +109,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
             judged=(recipe.judge_from, recipe.judge_to),
             label_strength=recipe.label_strength,
             top_down=recipe.top_down,
+            top_down_start=recipe.top_down_start,
             lateral=recipe.lateral,
             label_to=recipe.label_to,
             center=recipe.center,
@@ -133,6 +138,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
             "neutral_every": 10,
             "window": defaults.ITERATIONS,
             "top_down": True,
+            "top_down_start": defaults.TOP_DOWN_START,
             "lateral": False,
             "label_to": "top",
         }

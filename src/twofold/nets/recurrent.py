@@ -42,6 +42,8 @@ class Recurrent(GoodnessClassifier):
         label_strength: the number at the label's place at the top.
         label_to: top (the last hidden layer alone sees the label, which is the layer above it) or all (all see it).
         top_down: whether layers see the layer above; without it the top layer still sees the label.
+        top_down_start: size of the first weights to a layer above, relative to those of the other sources. Where it
+            is 0, top-down input is learned from nothing; in deep nets it drowns the image as long as it says nothing.
         lateral: whether layers see themselves.
         center: whether the mean of a frame's numbers is subtracted.
         connectivity: for each layer, by source, which of its inputs each unit sees; all where it is not given.
@@ -71,6 +73,7 @@ class Recurrent(GoodnessClassifier):
         label_strength: float = defaults.TOP_STRENGTH,
         label_to: str = "top",
         top_down: bool = True,
+        top_down_start: float = defaults.TOP_DOWN_START,
         lateral: bool = False,
         center: bool = False,
         connectivity: Sequence[Mapping[str, Connectivity]] = (),
@@ -82,7 +85,7 @@ class Recurrent(GoodnessClassifier):
         sizes(widths=widths)
         share(damping=damping)
         positive(label_strength=label_strength)
-        not_negative(softmax_decay=softmax_decay)
+        not_negative(softmax_decay=softmax_decay, top_down_start=top_down_start)
         if label_to not in LABEL_TO:
             raise unknown("label_to", label_to, LABEL_TO)
         if not 1 <= judged[0] <= judged[1]:
@@ -102,7 +105,8 @@ class Recurrent(GoodnessClassifier):
             if lateral:
                 sources["beside"] = units
             seen = connectivity[index] if index < len(connectivity) else None
-            layers.append(RecurrentLayer(sources, units, rule, generator, seen))
+            start = {"above": top_down_start} if index < len(widths) - 1 else None
+            layers.append(RecurrentLayer(sources, units, rule, generator, seen, start))
         self.inputs = inputs
         self.layers = nn.ModuleList(layers)
         self.read = range(len(layers))

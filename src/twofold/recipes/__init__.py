@@ -16,6 +16,7 @@ from twofold.recipes import (
     mnist_paper,
     mnist_wide,
     recurrent,
+    recurrent_deep,
 )
 
 __all__ = ["RECIPES", "as_twin", "find", "twin_of"]
@@ -43,6 +44,8 @@ RECIPES: dict[str, Recipe] = {
     "mnist-hybrid-local-twin": mnist_hybrid_local.twin,
     "recurrent": recurrent.recurrent,
     "recurrent-twin": recurrent.twin,
+    "recurrent-deep": recurrent_deep.recurrent_deep,
+    "recurrent-deep-twin": recurrent_deep.twin,
 }
 
 

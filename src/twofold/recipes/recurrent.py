@@ -43,6 +43,7 @@ recurrent = RecurrentRecipe(
     neutral_every=10,
     window=8,
     top_down=True,
+    top_down_start=1.0,
     lateral=False,
     label_to="top",
     center=False,

@@ -27,6 +27,7 @@ ADDED: dict[str, Any] = {
     "margins": [],
     "label_to": "top",
     "unit": "relu",
+    "top_down_start": 1.0,
 }
 """Fields that recipes of older runs lack, and the value at which they change nothing."""
 
