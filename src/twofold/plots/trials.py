@@ -56,17 +56,19 @@ def _panel(ax: Axes, side: Mapping[str, Any], field: str, color: str) -> None:
     ax.set_xticks(range(len(values)), [f"{each:g}" if isinstance(each, float) else str(each) for each in values])
     ax.set_xlim(-0.5, len(values) - 0.5)
     top = ax.get_ylim()[1]
-    least = []
+    least: dict[int, float] = {}
     for place, value in enumerate(values):
         here = [each for each in side["trials"] if each["settings"][field] == value]
         found = _errors(here)
         beyond = [error for error in found if error > top]
         ax.plot([place] * len(found), found, "o", color=color, ms=4.5, alpha=0.55, mew=0)
-        ax.plot([place] * len(beyond), [top] * len(beyond), "^", color=color, ms=7, alpha=0.55, mew=0, clip_on=False)
+        for _ in beyond:
+            ax.plot(place, top, "^", color=color, ms=7, alpha=0.55, mew=0, clip_on=False)
         if len(found) < len(here):
             ax.plot(place, top, "x", color=NEGATIVE, ms=7, mew=1.8, clip_on=False)
-        least.append(min(found, default=float("nan")))
-    ax.plot(range(len(values)), least, "-", color=color, lw=1.5)
+        if found:
+            least[place] = min(found)
+    ax.plot(list(least), list(least.values()), "-", color=color, lw=1.5)
     for settings, mark, size in ((side["chosen"]["settings"], "o", 10), (side["stands"], "s", 14)):
         found = _errors([each for each in side["trials"] if each["settings"] == settings])
         if found:

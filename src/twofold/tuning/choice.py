@@ -42,17 +42,19 @@ class Tried:
 
 
 def binomial_error(error: float, cases: int) -> float:
-    """The standard error of a share that was found on so many cases; where none was wrong, as if one had been."""
-    share = max(error, 1 / cases)
-    return math.sqrt(share * (1 - share) / cases)
+    """The standard error of a share that was found on so many cases."""
+    return math.sqrt(error * (1 - error) / cases)
 
 
 def close(tried: Sequence[Tried], cases: int) -> list[Settings]:
-    """The settings of the trials whose error cannot be told from the least, in the order of their plan."""
+    """The settings of the trials whose error cannot be told from the least, in the order of their plan.
+
+    Where the least has no case wrong, it counts as if it had one.
+    """
     found = [each for each in tried if each.error is not None]
     if not found:
         return []
-    least = min(each.error for each in found if each.error is not None)
+    least = max(min(each.error for each in found if each.error is not None), 1 / cases)
     most = least + binomial_error(least, cases)
     return [each.settings for each in found if each.error is not None and each.error <= most]
 

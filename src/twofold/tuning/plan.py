@@ -89,8 +89,6 @@ def points(stands: Settings, values: Values) -> Iterator[Settings]:
     """The points of a grid, each once: that of the recipe as it stands, and then as evenly as can be (Sobol's sequence,
     not scrambled), so that any number of first points has all values of each field about equally often.
 
-    Two grids whose first fields are the same go through the same points of these.
-
     Args:
         stands: the recipe's own value of each field, which need not be in the grid.
         values: of each field.
