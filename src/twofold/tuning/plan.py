@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from itertools import chain, islice, product
+from itertools import chain, product
 from math import prod
 from typing import Any
 
@@ -77,12 +77,10 @@ def _side(name: str, recipe: Recipe, stated: frozenset[str], trials: int) -> Sid
     values = {field: each for field, each in recipes.space_of(name).items() if field not in stated}
     if not values:
         raise SettingError(f"every field of the search space of {name} is stated: leave one to be tuned")
-    plan = list(islice(points({field: getattr(recipe, field) for field in values}, values), trials))
-    if len(plan) < trials:
-        raise SettingError(
-            f"--trials is {trials}, but the search space of {name} has only {len(plan)} points: lower it"
-        )
-    return Side(name, recipe, values, plan)
+    every = list(points({field: getattr(recipe, field) for field in values}, values))
+    if len(every) < trials:
+        raise SettingError(f"--trials is {trials}, but the search space of {name} has {len(every)} points: lower it")
+    return Side(name, recipe, values, every[:trials])
 
 
 def points(stands: Settings, values: Values) -> Iterator[Settings]:

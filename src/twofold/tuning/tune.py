@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from twofold import data, machine
 from twofold.defaults import LEARNING_VERSION
 from twofold.errors import Interrupted, SettingError, remark
-from twofold.methods import Recipe
+from twofold.methods import Recipe, build
 from twofold.recipes import find
 from twofold.tuning.choice import MORE_SEEDS, RULE, Tried, close
 from twofold.tuning.plan import Side, sides
@@ -80,6 +80,8 @@ def tune(
     dataset = data.load(recipe.data, data_dir)
     cases = len(dataset.train[0])
     both = sides(name, recipe, stated, twin, cases, trials)
+    for side in both:
+        _expect_trainable(side, dataset)
     identity = {
         "trials": trials,
         "data": dataset.fingerprint,
@@ -110,6 +112,16 @@ def tune(
             "environment": machine.describe(where),
         }
         return described(name, trials, cases, [(side, study.tried(side)) for side in both], facts)
+
+
+def _expect_trainable(side: Side, dataset: data.Data) -> None:
+    """Raise, before anything is written, where a training of a side would refuse its settings."""
+    cases = len(dataset.hold_out(side.recipe.validation).train[0])
+    if side.recipe.batch > cases:
+        raise SettingError(f"--batch is {side.recipe.batch}, more than the {cases} training cases: lower it")
+    for settings in side.plan:
+        side.with_settings(settings, side.recipe.seed + MORE_SEEDS)
+    build(side.recipe, dataset.form)
 
 
 def _identity(side: Side) -> Mapping[str, Any]:
