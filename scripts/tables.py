@@ -14,6 +14,7 @@ from typing import Any
 
 import reliability_table
 import speed_tables
+import tuning_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
 
@@ -371,8 +372,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
-    **reliability_table.TABLES,
-    **speed_tables.TABLES,
+    **(reliability_table.TABLES | speed_tables.TABLES | tuning_tables.TABLES),
 }
 
 
