@@ -257,6 +257,7 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(tmp_path: Path, monkeypatch:
         study(tmp_path / "study", monkeypatch, Stopped)
 
 
+@pytest.mark.slow
 @FAKE
 @pytest.mark.filterwarnings("ignore::twofold.errors.Remark")
 def test_the_test_images_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +358,7 @@ def test_the_command_of_a_choice_has_what_is_not_as_the_recipe_stands() -> None:
     assert records.command("digits", RECIPES["digits"]) == "twofold train digits"
 
 
+@pytest.mark.slow
 def test_a_record_is_signed_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = study(tmp_path / "study", monkeypatch)
     (tmp_path / "docs" / "pictures").mkdir(parents=True)
