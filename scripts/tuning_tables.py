@@ -76,7 +76,7 @@ def _of_side(side: Mapping[str, Any]) -> str:
             *(str(each.settings[field]) for field in fields),
             percent(each.error),
             str(each.seeds),
-            f"{each.seconds:.0f}",
+            "" if each.error is None else f"{each.seconds:.0f}",
         ]
         for each in by_settings(side)
     ]

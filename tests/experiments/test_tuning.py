@@ -293,7 +293,10 @@ def test_a_folder_that_holds_another_study_or_something_else_is_one_line_and_sta
     study(tmp_path / "study", monkeypatch)
     for options, said in (
         ({"trials": 7}, "trials = 6, asked for is 7"),
-        ({"stated": frozenset({"temperature"})}, r"temperature of digits = \[12.5, 25.0, 50.0\], asked for is None"),
+        (
+            {"stated": frozenset({"temperature"})},
+            r"temperature of digits = \[12.5, 25.0, 50.0, 100.0\], asked for is None",
+        ),
         ({"recipe": replace(RECIPES["digits"], seed=4)}, "seed of digits = 0, asked for is 4"),
     ):
         with pytest.raises(RunError, match=said):
@@ -338,7 +341,7 @@ def test_a_damaged_journal_and_a_full_disk_are_one_line(tmp_path: Path, monkeypa
     [
         ({"trials": 0}, "--trials is 0"),
         ({"workers": 0}, "--workers is 0"),
-        ({"trials": 5000}, "has 144 points"),
+        ({"trials": 5000}, "has 256 points"),
         ({"stated": frozenset(space_of("digits"))}, "leave one to be tuned"),
     ],
 )

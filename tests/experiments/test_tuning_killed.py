@@ -84,6 +84,18 @@ def test_a_study_killed_at_random_three_times_has_the_trials_of_one_that_was_not
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+def test_a_worker_that_is_killed_alone_ends_the_study_in_one_line(tmp_path: Path) -> None:
+    process = begin(tmp_path / "study", 1)
+    while not list((tmp_path / "study").glob("trials/*/config.json")):
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children()
+    (worker,) = (each for each in children if "spawn_main" in " ".join(each.cmdline()))
+    worker.kill()
+    out, err = process.communicate()
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith("twofold: error: a worker ended by itself (exit code -9), as when memory")
+
+
 def test_ctrl_c_in_a_terminal_ends_all_of_it_in_one_line_and_it_goes_on(tmp_path: Path, undisturbed: list[Any]) -> None:
     process = begin(tmp_path / "study", 2)
     while lines(tmp_path / "study" / "journal.log") < 12:

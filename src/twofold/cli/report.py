@@ -69,7 +69,8 @@ def study(record: Mapping[str, Any]) -> str:
         for each in studies.by_settings(side):
             error = "diverged" if each.error is None else format_percent(each.error)
             values = [str(each.settings[field]) for field in fields]
-            rows.append([each.mark, *values, error, str(each.seeds), f"{each.seconds:.1f}"])
+            seconds = "" if each.error is None else f"{each.seconds:.1f}"
+            rows.append([each.mark, *values, error, str(each.seeds), seconds])
         lines += ["", side["recipe"], "", format_table(rows), "", f"chosen: {chosen['command']}"]
         lines += [f"warning: {line}" for line in studies.warnings(side)]
     return "\n".join(lines)

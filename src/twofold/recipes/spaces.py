@@ -46,12 +46,15 @@ HYBRID: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.001, 0.003, 0.01)}
 
 
 def _temperatures(middle: float) -> Values:
-    """The rates and decays of Forward-Forward with labels, at half, once and twice a temperature."""
-    return {**OURS, "temperature": (middle / 2, middle, 2 * middle)}
+    """The rates and decays of Forward-Forward with labels, at half, once, twice and four times a temperature.
+
+    A first study of the digits ended at twice the temperature of the recipe, then the highest.
+    """
+    return {**OURS, "temperature": (middle / 2, middle, 2 * middle, 4 * middle)}
 
 
 SPACES: dict[str, Space] = {
-    "digits": Space({"epochs": (20, 40, 80)}, _temperatures(25.0), TWIN),
+    "digits": Space({"epochs": (10, 20, 40, 80)}, _temperatures(25.0), TWIN),
     "mnist": Space({"epochs": (12, 20, 40, 80)}, _temperatures(50.0), TWIN),
     "mnist-random-negatives": Space({"epochs": (12, 20, 40, 80)}, _temperatures(50.0), TWIN),
     "mnist-paper": Space({"epochs": (30, 60, 120)}, PAPER, TWIN),

@@ -109,7 +109,7 @@ def tune(
             "device": where.type,
             "precision": precision,
             "learning_version": LEARNING_VERSION,
-            "environment": machine.describe(where),
+            "environment": {**machine.describe(where), "threads": 1},  # of each worker
         }
         return described(name, trials, cases, [(side, study.tried(side)) for side in both], facts)
 

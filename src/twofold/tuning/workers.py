@@ -12,7 +12,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -73,8 +73,9 @@ class Worker:
         theirs.close()
 
     def begin(self, trial: Trial) -> None:
-        """Let it train."""
-        self.pipe.send(trial)
+        """Let it train; where it has ended, `outcome` says so."""
+        with suppress(OSError):
+            self.pipe.send(trial)
 
     def outcome(self) -> Outcome:
         """What came of it.
