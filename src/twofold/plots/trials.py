@@ -66,7 +66,7 @@ def _panel(ax: Axes, side: Mapping[str, Any], field: str, color: str) -> None:
             ax.plot(place, top, "^", color=color, ms=7, alpha=0.55, mew=0, clip_on=False)
         if len(found) < len(here):
             ax.plot(place, top, "x", color=NEGATIVE, ms=7, mew=1.8, clip_on=False)
-        if found:
+        if found and min(found) <= top:
             least[place] = min(found)
     ax.plot(list(least), list(least.values()), "-", color=color, lw=1.5)
     for settings, mark, size in ((side["chosen"]["settings"], "o", 10), (side["stands"], "s", 14)):
