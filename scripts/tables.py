@@ -16,6 +16,7 @@ import layer_tables
 import recurrent_tables
 import reliability_table
 import speed_tables
+import tuning_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
 
@@ -24,6 +25,7 @@ from twofold.cli.report import figures, state
 from twofold.files import read_json
 
 RECORDS = Kept()
+OTHERS = (layer_tables, recurrent_tables, reliability_table, speed_tables, tuning_tables)
 
 
 def spread(value: Any) -> str:
@@ -373,7 +375,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     "choices": choices,
-} | (layer_tables.TABLES | recurrent_tables.TABLES | reliability_table.TABLES | speed_tables.TABLES)
+    **{name: table for module in OTHERS for name, table in module.TABLES.items()},
+}
 
 
 def filled(text: str) -> str:

@@ -26,9 +26,10 @@ from twofold.data import DATASETS, fetch
 from twofold.errors import RunError
 from twofold.recipes import RECIPES
 from twofold.training import run
+from twofold.tuning import tune
 
 KINDS = [
-    *(arguments.Training, arguments.Eval, arguments.Predict, arguments.Plot, arguments.DataGet),
+    *(arguments.Training, arguments.Tuning, arguments.Eval, arguments.Predict, arguments.Plot, arguments.DataGet),
     *(arguments.ClaimsRun, arguments.ClaimsDraw, arguments.Bench, *map(type, RECIPES.values()), *BENCHMARKS.values()),
 ]
 OPTIONS = sorted({f"--{field.name.replace('_', '-')}" for kind in KINDS for field in dataclasses.fields(kind)})
@@ -118,6 +119,7 @@ pairs = st.one_of(
 )
 starts = st.one_of(
     st.sampled_from(["digits", "digits-twin", "recurrent", "cifar-local"]).map(lambda name: ["train", name]),
+    st.sampled_from(["digits", "digits-twin", "recurrent"]).map(lambda name: ["tune", name]),
     st.sampled_from([["eval", "RUN"], ["predict", "RUN"], ["plot", "RUN"], ["data", "get"], ["claims"]]),
     st.sampled_from(sorted(LEDGER)).map(lambda name: ["claims", "run", name]),
     st.sampled_from(sorted(LEDGER)).map(lambda name: ["claims", "draw", name]),
@@ -138,6 +140,7 @@ def _nothing_long_begins(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(run, "_train", begin)
+    monkeypatch.setattr(tune.Study, "run", begin)
     monkeypatch.setattr(ledger, "Lab", begin)
     monkeypatch.setattr(benchmarks, "run", begin)
     monkeypatch.setattr(fetch, "_get", offline)

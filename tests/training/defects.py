@@ -213,7 +213,7 @@ DEFECTS = [
     ),
     (
         "a folder in use is trained into",
-        "RunFolder.lock",
+        "locked",
         "lock.acquire()",
         "pass",
         "test_a_named_folder_in_use_is_one_line_and_stays_as_it_is",

@@ -67,6 +67,25 @@ class Training(Where):
 
 
 @dataclass(frozen=True)
+class Tuning(Where):
+    """Options of a study.
+
+    Attributes:
+        trials: settings that are tried of the recipe, and as many of its twin.
+        workers: processes that train, each of one thread; by default as many as there are processors.
+        study: the study folder, in which a study that was stopped goes on; by default runs/tune/RECIPE.
+        twin: tune the backprop twin too.
+        record: write the record to results/tuning and the picture to docs/pictures.
+    """
+
+    trials: int = 16
+    workers: int | None = None
+    study: Path | None = None
+    twin: bool = True
+    record: bool = False
+
+
+@dataclass(frozen=True)
 class Eval(Where):
     """Test a trained net again.
 
@@ -188,6 +207,12 @@ class Bench(Where):
     """
 
     folder: Path = Path("runs/bench")
+
+
+def stated(words: Sequence[str]) -> frozenset[str]:
+    """The fields that the words of a command line name, whatever their values."""
+    names = (word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--"))
+    return frozenset(each for name in names for each in (name, name.removeprefix("no_")))
 
 
 def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None) -> T:

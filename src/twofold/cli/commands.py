@@ -6,6 +6,7 @@ A module that only some commands need is imported inside them, so that each comm
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import math
 import sys
@@ -18,7 +19,20 @@ from typing import Any
 
 from twofold import data, defaults, machine, recipes
 from twofold.cli import report
-from twofold.cli.arguments import Bench, Claims, ClaimsDraw, ClaimsRun, DataGet, Eval, Plot, Predict, Training, parse
+from twofold.cli.arguments import (
+    Bench,
+    Claims,
+    ClaimsDraw,
+    ClaimsRun,
+    DataGet,
+    Eval,
+    Plot,
+    Predict,
+    Training,
+    Tuning,
+    parse,
+    stated,
+)
 from twofold.errors import Interrupted, SettingError, TwofoldError
 from twofold.nets.net import evaluate as test
 from twofold.training import run
@@ -84,6 +98,51 @@ def _train(name: str, recipe: Any, options: Training) -> None:
         ) from stop
     if options.json:
         _print_json(results[0].to_json() | ({"twin": results[1].to_json()} if twin else {}))
+
+
+def tune(words: Sequence[str]) -> None:
+    """Tune a recipe and its twin, print and draw what was tried."""
+    if not words or words[0].startswith("-"):
+        print(
+            f"usage: twofold tune RECIPE [--trials N] [--workers K] [--field value ...]\n\nRecipes\n{report.recipes()}"
+        )
+        if words[:1] in (["--help"], ["-h"]):
+            return
+        raise SettingError("twofold tune needs the name of a recipe: try `twofold tune digits`")
+    name, words = words[0], words[1:]
+    recipe = recipes.find(name)
+    command = dataclasses.make_dataclass(
+        "Tune", [("recipe", type(recipe)), ("options", Tuning)], frozen=True, namespace={"__doc__": f"Tune {name}."}
+    )
+    parsed: Any = parse(command, words, f"tune {name}", command(recipe, Tuning()))
+    options = parsed.options
+    if importlib.util.find_spec("optuna") is None:
+        raise SettingError("twofold tune needs optuna, which is not here: pip install 'twofold[tune]'")
+    from twofold.tuning import record as records
+    from twofold.tuning import tune as tuning
+
+    if recipes.twin_of(name) is None and "twin" not in stated(words):
+        options = dataclasses.replace(options, twin=False)  # it is itself a twin
+    folder = options.study or tuning.STUDIES / name
+    record = tuning.tune(
+        name,
+        parsed.recipe,
+        stated=stated(words) & {each.name for each in dataclasses.fields(recipe)},
+        twin=options.twin,
+        trials=options.trials,
+        workers=options.workers,
+        folder=folder,
+        data_dir=options.data_dir,
+        device=options.device,
+        precision=options.precision,
+        report=partial(print, file=sys.stderr, flush=True),
+    )
+    picture = records.draw(record, folder / "trials.png")
+    print(f"{report.study(record)}\n\nstudy: {folder}, picture: {picture.name}")
+    if options.record:
+        print(f"record: {records.write(record, Path('results'), Path('docs'))}")
+    if options.json:
+        _print_json(record)
 
 
 def evaluate(words: Sequence[str]) -> None:
@@ -278,6 +337,7 @@ def _print_json(facts: Any) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
+    "tune": tune,
     "eval": evaluate,
     "predict": predict,
     "plot": plot,

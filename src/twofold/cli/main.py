@@ -26,6 +26,7 @@ Train and look
   twofold eval RUN --test slow|fast|...      test a trained net again
   twofold predict RUN IMAGE.png              which label each test gives to a picture of your own
   twofold plot RUN                           draw the pictures again
+  twofold tune RECIPE --trials N             try as many settings of the recipe as of its twin, on held-out images
 
 Recipes
 {recipes}

@@ -9,6 +9,7 @@ from twofold.benchmarks import BENCHMARKS
 from twofold.benchmarks.report import format_percent, format_table
 from twofold.recipes import RECIPES, twin_of
 from twofold.training.result import Result
+from twofold.tuning import record as studies
 
 
 def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
@@ -54,6 +55,25 @@ def comparison(results: Sequence[Result]) -> str:
         f"\n{first.recipe}: {widths}, {first.dataset} ({official}), seed {first.seed}, {first.precision} on "
         f"{first.device}\n\n{format_table(rows)}\n\nrun: {first.run}"
     )
+
+
+def study(record: Mapping[str, Any]) -> str:
+    """Format the trials of a study, the best settings of each side first, and what was chosen."""
+    lines = [
+        f"{record['recipe']}: errors on {record['held_out']} held-out of {record['trained_on'] + record['held_out']} "
+        f"training images of {record['dataset']}, {record['precision']} on {record['device']}"
+    ]
+    for side in record["sides"]:
+        chosen, fields = side["chosen"], list(side["values"])
+        rows = [["", *fields, f"{next(iter(chosen['errors']))} test", "seeds", "s/training"]]
+        for each in studies.by_settings(side):
+            error = "diverged" if each.error is None else format_percent(each.error)
+            values = [str(each.settings[field]) for field in fields]
+            seconds = "" if each.error is None else f"{each.seconds:.1f}"
+            rows.append([each.mark, *values, error, str(each.seeds), seconds])
+        lines += ["", side["recipe"], "", format_table(rows), "", f"chosen: {chosen['command']}"]
+        lines += [f"warning: {line}" for line in studies.warnings(side)]
+    return "\n".join(lines)
 
 
 def answer(named: dict[str, Any]) -> str:

@@ -18,8 +18,9 @@ from twofold.recipes import (
     recurrent,
     recurrent_deep,
 )
+from twofold.recipes.spaces import SPACES, Values
 
-__all__ = ["RECIPES", "as_twin", "find", "twin_of"]
+__all__ = ["RECIPES", "as_twin", "find", "space_of", "twin_of"]
 
 RECIPES: dict[str, Recipe] = {
     "cifar-local": cifar_local.cifar_local,
@@ -74,3 +75,16 @@ def twin_of(name: str) -> str | None:
     """Return the name of a recipe's backprop twin, or ``None`` if it has none, as when it is itself a twin."""
     twin = f"{name}-twin"
     return twin if twin in RECIPES else None
+
+
+def space_of(name: str) -> Values:
+    """What `twofold tune` tries of a recipe, or of a twin: the values of each field.
+
+    Raises:
+        SettingError: nothing is said for it.
+    """
+    base = name.removesuffix("-twin")
+    if base not in SPACES:
+        raise unknown("search space of the recipe", name, [each for each in RECIPES if each in SPACES])
+    both, ours, twin = SPACES[base]
+    return {**both, **(ours if name == base else twin)}

@@ -93,25 +93,8 @@ class RunFolder:
         """
         if not self.free and not (self.path / "config.json").exists():
             raise RunError(f"{self.path} is not empty and no run folder: choose another --run")
-        lock = FileLock(self.path / ".lock", blocking=False)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            said = f"{self.path} is in use by another training: wait until it ends, or choose another --run"
-            raise InUse(said) from error
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            if getattr(error, "errno", None) not in NO_LOCKS:
-                raise RunError(f"cannot train in {self.path} ({why}): choose another --run") from error
-            remark(f"{self.path} lies where files cannot be locked ({why}): start no second training in it")
-        try:
+        with locked(self.path, "training", "--run"):
             yield
-        finally:
-            with suppress(OSError):
-                (self.path / ".lock").unlink()  # whoever has opened it already finds that it is gone, and tries again
-                self.path.rmdir()  # where nothing came of the training
-            lock.release()
 
     def open(self, config: Config, resume: bool) -> None:
         """Make sure that the folder, which is locked, is free for a training or, to resume, holds this very one.
@@ -304,7 +287,41 @@ class RunFolder:
 
 
 class InUse(RunError):
-    """A run folder in which another training is going on."""
+    """A folder in which another process, or another thread of this one, is at work."""
+
+
+@contextmanager
+def locked(folder: Path, work: str, option: str) -> Iterator[None]:
+    """Keep all others from working in a folder, which is made; a lock whose process is gone does not count.
+
+    Args:
+        folder: which; where nothing came of the work it is removed.
+        work: what is done there, in a word.
+        option: that names another folder.
+
+    Raises:
+        InUse: another has it.
+        RunError: there can be no such folder.
+    """
+    lock = FileLock(folder / ".lock", blocking=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        said = f"{folder} is in use by another {work}: wait until it ends, or choose another {option}"
+        raise InUse(said) from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) not in NO_LOCKS:
+            raise RunError(f"cannot begin a {work} in {folder} ({why}): choose another {option}") from error
+        remark(f"{folder} lies where files cannot be locked ({why}): start no second {work} in it")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / ".lock").unlink()  # whoever has opened it already finds that it is gone, and tries again
+            folder.rmdir()
+        lock.release()
 
 
 @contextmanager
