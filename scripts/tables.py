@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
+import choice_tables
 import layer_tables
 import recurrent_tables
 import reliability_table
@@ -22,10 +22,9 @@ from markdown_table import NONE, ROOT, markdown
 
 from twofold.claims import listing
 from twofold.cli.report import figures, state
-from twofold.files import read_json
 
 RECORDS = Kept()
-OTHERS = (layer_tables, recurrent_tables, reliability_table, speed_tables, tuning_tables)
+OTHERS = (choice_tables, layer_tables, recurrent_tables, reliability_table, speed_tables, tuning_tables)
 
 
 def spread(value: Any) -> str:
@@ -186,60 +185,6 @@ def presentations() -> str:
     return markdown(["presentations", "number", *(f"layer {layer + 1}" for layer in range(layers))], rows)
 
 
-def unsupervised_choices() -> str:
-    """What was tried for nets without labels on held-out training images, the best first."""
-    path = ROOT / "results" / "unsupervised" / "choices.json"
-    if not path.exists():
-        return NONE
-    tried = sorted(read_json(path)["tried"], key=lambda one: one["validation error %"])
-    rows = [
-        [
-            ", ".join(f"{name} {value}" for name, value in one["changed"].items()) or "as the base",
-            f"{one['validation error %']:.2f}",
-            f"{one['train error %']:.2f}",
-        ]
-        for one in tried
-    ]
-    return markdown(["changed", "held-out error %", "training error %"], rows)
-
-
-def recurrent_choices(net: str) -> str:
-    """What was tried for a recurrent net on held-out training images, the best slow test first."""
-    path = ROOT / "results" / net / "choices.json"
-    if not path.exists():
-        return NONE
-    tried = sorted(read_json(path)["tried"], key=lambda one: one["validation error %"]["slow"])
-    tests = [
-        test for test in ("slow", "fast", "settled", "both") if any(test in one["validation error %"] for one in tried)
-    ]
-    rows = [
-        [
-            ", ".join(f"{name} {value}" for name, value in one["changed"].items()) or "as the base",
-            *(f"{found:.2f}" if (found := one["validation error %"].get(test)) else "-" for test in tests),
-            f"{one['visits in the last epoch']:.2f}",
-        ]
-        for one in tried
-    ]
-    return markdown(["changed", *(f"{test} %" for test in tests), "share of images in the last epoch"], rows)
-
-
-def twin_choices() -> str:
-    """What was tried for the twin on CIFAR-10, on held-out training images, the best first."""
-    path = ROOT / "results" / "cifar" / "choices.json"
-    if not path.exists():
-        return NONE
-    tried = sorted(read_json(path)["twin"], key=lambda one: one["validation error %"])
-    rows = [
-        [
-            *(str(one[name]) for name in ("images", "epochs", "rate", "decay")),
-            f"{one['validation error %']:.2f}",
-            f"{one['train error %']:.2f}",
-        ]
-        for one in tried
-    ]
-    return markdown(["images", "epochs", "rate", "decay", "held-out error %", "training error %"], rows)
-
-
 def cifar() -> str:
     """The paper's table of CIFAR-10, training and test errors, beside ours."""
     if "cifar" not in RECORDS:
@@ -286,26 +231,6 @@ def regime() -> str:
     return markdown(["", *(f"{width}, {side}" for width in widths for side in ("FF", "backprop"))], rows)
 
 
-def regime_choices() -> str:
-    """What was tried for few images, on held-out training images."""
-    path = ROOT / "results" / "regime" / "choices.json"
-    if not path.exists():
-        return NONE
-    rows = [
-        [
-            str(one["images of a class"]),
-            one["method"],
-            str(one["decay"]),
-            *(
-                f"{one['validation error %'][test]:.2f}" if test in one["validation error %"] else "-"
-                for test in ("slow", "fast")
-            ),
-        ]
-        for one in read_json(path)["tried"]
-    ]
-    return markdown(["images of a class", "method", "decay", "slow %", "fast %"], rows)
-
-
 def to_an_error() -> str:
     """How soon hard negatives, random negatives and the twin get to an error."""
     if "hard-neg" not in RECORDS:
@@ -339,21 +264,6 @@ def ledger() -> str:
     return markdown(["id", "talk", "says", "", "record", "measured", "twin"], rows)
 
 
-def choices() -> str:
-    """What was tried, on held-out training images unless the row says otherwise."""
-    rows = []
-    names = ("objective", "temperature", "decay", "rate", "tolerance", "neutral_share", "epochs")
-    for path in sorted((ROOT / "results" / "choices").glob("*.json")):
-        result = read_json(path)
-        settings, found = result["settings"], result["validation_error"] or result["test_error"]
-        tested = "held out" if result["validation_error"] else "test set"
-        errors = [f"{100 * found[test]:.2f}" if test in found else "-" for test in ("slow", "fast")]
-        layers = " / ".join(f"{100 * error:.2f}" for error in result["layer_error"]) or "-"
-        chosen = [str(settings.get(name, "-")) for name in names]
-        rows.append([result["method"], *chosen, tested, *errors, layers])
-    return markdown(["method", *names, "tested on", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "errors": errors,
     "tests": record("shortlist"),
@@ -361,20 +271,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "ledger": ledger,
     "recurrent": record("recurrent"),
     "recurrent-compared": compared("low-activity", "from-start", "glom"),
-    "recurrent-choices": partial(recurrent_choices, "recurrent"),
-    "cifar-choices": partial(recurrent_choices, "cifar"),
-    "cifar-twin-choices": twin_choices,
     "cifar": cifar,
     "cifar-tests": cifar_tests,
     "regime": regime,
-    "regime-choices": regime_choices,
-    "unsupervised-choices": unsupervised_choices,
     "moving": separations,
     "top-down": contexts,
     "relax": relaxation,
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
-    "choices": choices,
     **{name: table for module in OTHERS for name, table in module.TABLES.items()},
 }
 

@@ -91,9 +91,8 @@ class Recurrent(GoodnessClassifier):
         if not 1 <= judged[0] <= judged[1]:
             raise SettingError(f"judged is {judged}, expected a first and a last iteration, from 1")
         if len(connectivity) > len(widths):
-            raise SettingError(
-                f"connectivity has {len(connectivity)} entries, expected one for each of {len(widths)} layers"
-            )
+            found = f"connectivity has {len(connectivity)} entries"
+            raise SettingError(f"{found}, expected one for each of {len(widths)} layers")
         chain = (inputs, *widths, classes)
         layers = []
         for index, units in enumerate(widths):
@@ -150,7 +149,6 @@ class Recurrent(GoodnessClassifier):
 
     @property
     def _kind(self) -> torch.dtype:
-        """The type of the products."""
         return self.stack[0].compute or self.stack[0].bias.dtype
 
     # ---- activity ----------------------------------------------------------------------------------------------
