@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from helpers import refusal
+from helpers import AUTHORS, refusal
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
@@ -107,3 +107,13 @@ def test_layers_that_cannot_rest_on_disk_are_not_offloaded(tiny: Dataset, tmp_pa
     said = refusal(lambda: train(recipe, tmp_path / "run", tiny, offload=True), SettingError)
     assert said.startswith("--offload is for layers that learn by themselves")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("name", "widths"), [("mnist-paper", [1000] * 3), ("mnist-paper-wide", [2000] * 4)])
+def test_the_recipe_of_the_paper_is_the_authors_method_with_nothing_changed(name: str, widths: list[int]) -> None:
+    """Otherwise a reader could say that another algorithm than his reached the figure."""
+    fields = RECIPES[name].fields()
+    expected = {**AUTHORS, "data": "mnist", "widths": widths, "epochs": 60, "batch": 100, "label_in": "overlay"}
+    assert {field: fields[field] for field in expected} == expected
+    assert fields.keys() - expected.keys() == {"floor", "unit"}
+    assert (fields["floor"], fields["unit"]) == (0.0, "relu")
