@@ -298,8 +298,8 @@ DEFECTS = [
     (
         "peers pull on a module's negative data",
         "LocalModule.gather",
-        "wanted[: len(positive)] += ",
-        "wanted[:] += 2 * ",
+        "wanted[: len(positive)] += torch.outer(positive.to(flat.dtype), peers.to(flat.dtype))",
+        "wanted += peers.to(flat.dtype)",
         "test_a_module_is_drawn_to_its_peers_through_what_it_puts_out",
     ),
     (
