@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean, stdev
 from typing import Any
 
 from markdown_table import NONE, ROOT, markdown
@@ -230,7 +231,23 @@ def recurrent_memory() -> str:
     return markdown(["MB held", *(str(length) for length in record["lengths"]), "growth"], rows)
 
 
+def sampling() -> str:
+    """Errors on held-out images with sampling and with nothing left out, mean and deviation over seeds."""
+    path = SPEED / "sampling.json"
+    if not path.exists():
+        return NONE
+    every = read_json(path)["trainings"]
+    rows = []
+    for kind in dict.fromkeys((each["recipe"], each["tolerance"], each["revisit"]) for each in every):
+        same = [each for each in every if (each["recipe"], each["tolerance"], each["revisit"]) == kind]
+        tests = [[each["validation error %"][test] for each in same] for test in ("slow", "fast", "both")]
+        cells = [f"{fmean(errors):.2f}" + (f" ± {stdev(errors):.2f}" if len(errors) > 1 else "") for errors in tests]
+        rows.append([*map(str, kind), str(len(same)), f"{fmean(each['visits'] for each in same):.2f}", *cells])
+    return markdown(["recipe", "tolerance", "revisit", "seeds", "visits", "slow %", "fast %", "both %"], rows)
+
+
 TABLES = {
+    "sampling": sampling,
     "machines": machines,
     "epochs": epochs,
     "sweep": sweep,
