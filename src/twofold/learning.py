@@ -198,8 +198,8 @@ def momentum_step(
     gradient: Tensor,
     rate: float,
     rule: Rule,
-    counted: Tensor,
     copy: Tensor | None = None,
+    counted: Tensor | float = 1.0,
 ) -> None:
     """v ← smoothing · v + (1 - smoothing) · gradient; w ← w + rate · (v - counted · decay · w), in place.
 
@@ -209,18 +209,18 @@ def momentum_step(
         gradient: points uphill; in the shape of w.
         rate: the learning rate.
         rule: its smoothing and decay are used.
-        counted: mean weight of the cases that the gradient is from, ``()``: a full batch of cases that count 1 each
-            has 1.
         copy: the weights in another type, renewed with them.
+        counted: mean weight of the cases that the gradient is from.
     """
-    kept = (1 - rate * rule.decay * counted).to(weight.dtype) if rule.decay and weight.dim() > 1 else None
+    decay = rule.decay if weight.dim() > 1 else 0.0
+    kept = 1 - rate * decay * counted
     weights, velocities, gradients = weight.detach().view(-1), velocity.view(-1), gradient.reshape(-1)
     copies = None if copy is None else copy.detach().view(-1)
     for first in range(0, len(weights), BLOCK):
         block = slice(first, first + BLOCK)
         w, v = weights[block], velocities[block]
         v.lerp_(gradients[block].to(v.dtype), 1 - rule.smoothing)
-        if kept is not None:
+        if decay:
             w.mul_(kept)
         w.add_(v, alpha=rate)
         if copies is not None:

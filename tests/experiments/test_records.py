@@ -34,7 +34,9 @@ from twofold.training.run import load as load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "results" / "claims"
-BUILT = [name for name, claim in LEDGER.items() if claim.experiment]
+UNMEASURED = {"paper"}
+"""Claims whose full-size measurement is not committed yet."""
+BUILT = [name for name, claim in LEDGER.items() if claim.experiment and name not in UNMEASURED]
 
 
 def dated(name: str, folder: Path) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def test_the_listing_says_of_every_committed_record_what_it_is() -> None:
 
 def test_every_committed_record_carries_a_digest_of_its_content_and_the_one_that_is_known_to_be_old_is_stale() -> None:
     """So none of them can be changed by hand without being called edited."""
-    assert {name for name in BUILT if read_signed(KEPT / f"{name}.json")[1]} == set(BUILT)
+    assert {path.stem for path in KEPT.glob("*.json") if read_signed(path)[1]} == set(BUILT)
     assert "rate 0.01 -> 0.02" in str(claims.read_status("hard-neg", KEPT))
 
 

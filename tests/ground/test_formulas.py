@@ -294,6 +294,8 @@ def test_weights_decay_with_the_rate_outside_the_smoothing_and_biases_do_not() -
         momentum_step(parameter, torch.zeros_like(parameter), torch.zeros_like(parameter), 0.1, rule)
     torch.testing.assert_close(weight, torch.full_like(weight, 1 - 0.1 * 0.5))
     assert torch.equal(bias, torch.ones_like(bias))
+    momentum_step(weight, torch.zeros_like(weight), torch.zeros_like(weight), 0.1, rule, counted=torch.tensor(3.0))
+    torch.testing.assert_close(weight, torch.full_like(weight, (1 - 0.1 * 0.5) * (1 - 0.1 * 0.5 * 3)))
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])

@@ -71,7 +71,7 @@ class Learnable:
         if self.gradient is None:
             return
         copy = self._copy.kept(self.value)
-        momentum_step(self.value, self.velocity, self.gradient, rate, rule, counted, copy)
+        momentum_step(self.value, self.velocity, self.gradient, rate, rule, copy, counted)
         if copy is not None:
             self._copy.is_of(self.value)
         self.gradient = None

@@ -92,6 +92,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     """
 
     recipe_type = RecurrentRecipe
+    usual = LabelMethod.usual | {"top_down_start": 10.0}
     of_the_net = LabelMethod.of_the_net | {
         *("damping", "iterations", "judge_from", "judge_to", "top_down", "top_down_start", "lateral", "label_to"),
     }
