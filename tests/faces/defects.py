@@ -32,8 +32,8 @@ DEFECTS = [
     (
         "the library is another algorithm than the page",
         "peer_gradient",
-        "mean_activity.lerp_(mean, 0.1)",
-        "mean_activity.lerp_(mean, 0.2)",
+        "0.1 * counted / len(weight)",
+        "0.2 * counted / len(weight)",
         "test_the_algorithm_on_one_page_is_the_librarys",
     ),
     (

@@ -25,8 +25,8 @@ DEFECTS = [
     (
         "silent units feel no peers",
         "FeedForwardLayer._learning_signal",
-        "self._peers(mean) / batch",
-        "self._peers(mean) * (mean > 0) / batch",
+        "positive), positive) / batch",
+        "positive), positive) * (activity.mean(0) > 0) / batch",
         "test_peer_normalization_revives_a_silent_unit_and_nothing_else_does",
     ),
     (
@@ -38,7 +38,7 @@ DEFECTS = [
     ),
     (
         "a graph leaves the layer",
-        "FeedForwardLayer.respond",
+        "FeedForwardLayer._response",
         "with torch.no_grad():\n            found = activity.detach()",
         "with torch.enable_grad():\n            found = activity",
         "test_no_graph_leaves_a_layer",
@@ -107,11 +107,11 @@ DEFECTS = [
         "test_the_narrow_copy_of_the_weights_is_never_stale",
     ),
     (
-        "an easy pair may count five times the strongest",
+        "a weight of a pair is not in its signals",
         "case_signals",
-        "torch.minimum(torch.maximum(signals * weight, -most), most)",
-        "signals * weight",
-        "test_no_pair_counts_more_than_one_that_is_plainly_wrong",
+        "signals * weight.to(signals.dtype)",
+        "signals",
+        "test_a_pair_counts_as_often_as_its_weight_says",
     ),
     (
         "the difficulty is that of the positive case",
@@ -158,15 +158,15 @@ DEFECTS = [
     (
         "the narrow copy of a local layer is stale",
         "Learnable.apply",
-        "rate, rule, copy)",
-        "rate, rule)",
+        "rate, rule, copy, counted)",
+        "rate, rule, None, counted)",
         "test_copies_in_the_type_of_the_products_are_renewed",
     ),
     (
         "grid points of a convolution add up",
         "Convolved.gather",
-        "maps / self._points",
-        "maps",
+        "torch.div(new, self._places, out=gradient)",
+        "gradient.copy_(new)",
         "test_it_learns_the_mean_of_what_its_grid_points_would_learn",
     ),
     (
@@ -200,15 +200,15 @@ DEFECTS = [
     (
         "negative data move the running mean",
         "FeedForwardLayer._learning_signal",
-        'positives = 0 if phase == "negative" else batch',
-        "positives = batch",
+        '0 if phase == "negative" else batch',
+        "batch",
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),
     (
         "negative data move the running mean of a recurrent layer",
         "RecurrentLayer.gather",
-        'positives = 0 if phase == "negative" else batch',
-        "positives = batch",
+        '0 if phase == "negative" else batch',
+        "batch",
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),
     (
@@ -235,7 +235,7 @@ DEFECTS = [
     (
         "after a step older batches still have a share",
         "Layer.apply_gradient",
-        'self._steps = {"positive": 0, "negative": 0}',
+        "self._forget_gathered()",
         "pass",
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),
@@ -263,7 +263,7 @@ DEFECTS = [
     (
         "what is dropped keeps its share",
         "Layer.drop",
-        'self._steps = {"positive": 0, "negative": 0}',
+        "self._forget_gathered()",
         "pass",
         "test_what_was_gathered_can_be_taken_back",
     ),
@@ -284,7 +284,7 @@ DEFECTS = [
     (
         "a module's gradients are added in place",
         "Learnable.gather",
-        "self.gradient = torch.add(self.gradient * keep, gradient, alpha=share)",
+        "self.gradient = torch.add(self.gradient.to(self.value.dtype) * keep, gradient, alpha=share)",
         "self.gradient.mul_(keep).add_(gradient, alpha=share)",
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),

@@ -46,8 +46,8 @@ DEFECTS = [
     (
         "rare visits count no more than others",
         "Sampler.epoch",
-        "1 / chances[cases]",
-        "torch.ones_like(chances[cases])",
+        "len(cases) / batch / chances[cases]",
+        "torch.full_like(chances[cases], len(cases) / batch)",
         "test_over_many_epochs_every_image_counts_the_same",
     ),
     (
@@ -88,7 +88,7 @@ DEFECTS = [
     (
         "a refused video leaves its gradients",
         "Layer.drop",
-        '            each.gradient = None\n        self._steps = {"positive": 0, "negative": 0}',
+        "            each.gradient = None\n        self._forget_gathered()",
         "            pass",
         "test_a_video_that_was_refused_leaves_nothing_behind",
     ),
@@ -151,7 +151,7 @@ DEFECTS = [
     (
         "the difficulty of a case is never noted",
         "Trainer.epoch",
-        "method.sampler.learned(drawn.cases, difficulty)",
+        "method.sampler.learned(drawn.cases, difficulty[: len(drawn.cases)])",
         "pass",
         "test_the_trainer_hands_each_batch_of_the_sampler_to_the_method_and_its_difficulty_back",
     ),
@@ -264,5 +264,33 @@ DEFECTS = [
         "number <= last",
         "number >= 1",
         "test_a_setting_that_means_nothing_is_refused",
+    ),
+    (
+        "decay counts no cases",
+        "momentum_step",
+        "rate * decay * counted",
+        "rate * decay",
+        "test_a_weight_counts_in_decay_peers_and_running_means_too",
+    ),
+    (
+        "a case of a smaller last batch counts for more",
+        "Sampler.epoch",
+        "len(cases) / batch / chances[cases]",
+        "1 / chances[cases]",
+        "test_a_case_counts_the_same_in_a_last_batch_that_is_smaller",
+    ),
+    (
+        "a lone image is mixed with itself",
+        "Hybrids.batch",
+        "if len(cases) == 1:",
+        "if False:",
+        "test_a_lone_last_image_is_mixed_with_one_that_counts_nothing",
+    ),
+    (
+        "the twin's loss knows no weights",
+        "nets.backprop:Backprop.learn",
+        "(weight * losses).mean()",
+        "losses.mean()",
+        "test_what_an_epoch_teaches_is_on_average_what_it_teaches_if_every_case_is_seen",
     ),
 ]

@@ -4,8 +4,8 @@ DEFECTS = [
     (
         "the softmax takes all for equally rare",
         "Softmax.learn",
-        "1 / len(labels) if weight is None else weight[:, None].to(wanted.dtype) / len(labels)",
-        "1 / len(labels)",
+        "wanted *= weight[:, None] / len(labels)",
+        "wanted *= 1 / len(labels)",
         "test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before",
     ),
     (
@@ -78,15 +78,15 @@ DEFECTS = [
     (
         "a later window replaces the earlier ones",
         "RecurrentLayer.gather",
-        "positives), keep, share)",
-        "positives), 0.0, 1.0)",
+        "positive), keep, share)",
+        "positive), 0.0, 1.0)",
         "test_how_many_iterations_are_one_product_changes_nothing",
     ),
     (
         "the bias forgets earlier windows",
         "RecurrentLayer.gather",
-        "beta=keep, alpha=share)",
-        "beta=0, alpha=1)",
+        "wanted @ times, keep, share)",
+        "wanted @ times, 0.0, 1.0)",
         "test_how_many_iterations_are_one_product_changes_nothing",
     ),
     (
@@ -133,17 +133,17 @@ DEFECTS = [
     ),
     (
         "what was gathered before counts no less",
-        "Full.gather",
-        "beta=keep, alpha=share, out=gradient)",
-        "beta=1, alpha=share, out=gradient)",
-        "test_products_are_those_of_the_written_out_matrix",
+        "Learnable.gather",
+        "self.gradient.to(self.value.dtype) * keep",
+        "self.gradient.to(self.value.dtype)",
+        "test_how_many_iterations_are_one_product_changes_nothing",
     ),
     (
-        "what a tile gathered before counts no less",
-        "Tiled.gather",
-        "beta=keep, alpha=share, out=tile)",
-        "beta=min(1, 2 * keep), alpha=share, out=tile)",
-        "test_products_are_those_of_the_written_out_matrix",
+        "a long video is gathered in the type of the products",
+        "Learnable.gather",
+        "self.gradient.to(self.value.dtype) * keep",
+        "self.gradient * keep",
+        "test_a_long_video_is_gathered_as_exactly_as_a_short_one",
     ),
     (
         "top-down fields are shifted",
@@ -155,8 +155,8 @@ DEFECTS = [
     (
         "a twin's weights grow outside its fields",
         "Affine.apply_gradient",
-        "each.apply(rate, rule)",
-        "Learnable.apply(each, rate, rule)",
+        "each.apply(rate, rule, counted)",
+        "Learnable.apply(each, rate, rule, counted)",
         "test_a_twin_with_fields_learns_what_one_with_masks_learns",
     ),
     (

@@ -171,7 +171,7 @@ DEFECTS = [
     ),
     (
         "a run is tested on other data than its own",
-        "held_out",
+        "training.run:held_out",
         "if data.fingerprint != run.result.fingerprint:",
         "if False:",
         "test_a_run_is_not_tested_on_other_data_than_its_own",
@@ -220,7 +220,7 @@ DEFECTS = [
     ),
     (
         "a folder is given out to several trainings",
-        "claimed",
+        "training.run_folder:claimed",
         "if folder is None and not resume and not home.free:",
         "if False:",
         "test_trainings_that_name_no_folder_get_one_each",
