@@ -270,7 +270,7 @@ DEFECTS = [
         "momentum_step",
         "rate * decay * counted",
         "rate * decay",
-        "test_a_weight_counts_in_decay_peers_and_running_means_too",
+        "test_what_an_epoch_teaches_is_on_average_what_it_teaches_if_every_case_is_seen",
     ),
     (
         "a case of a smaller last batch counts for more",
