@@ -55,14 +55,4 @@ def prototypes() -> str:
     return markdown([*shown, *(f"{test}, %" for test in TESTS), "each layer alone, %"], rows)
 
 
-def units() -> str:
-    """The errors of nets of each kind of unit."""
-    path = FOLDER / "units.json"
-    if not path.exists():
-        return NONE
-    record = read_json(path)
-    rows = [[f"`{unit}`", *(f"{error[test]:.2f}" for test in TESTS)] for unit, error in record["error %"].items()]
-    return markdown(["unit", *(f"{test}, %" for test in TESTS)], rows)
-
-
-TABLES = {"units": units, "own-layers": own_layers, "map-prototypes": prototypes}
+TABLES = {"own-layers": own_layers, "map-prototypes": prototypes}

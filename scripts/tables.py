@@ -249,6 +249,16 @@ def to_an_error() -> str:
     return markdown(["", *(f"{name} to 2 %" for name in names[:3]), *names[3:]], rows)
 
 
+def units() -> str:
+    """The errors of nets of each kind of unit, as the claim `layer` measures them."""
+    found = RECORDS.get("layer", {}).get("measured", {}).get("units")
+    if not found:
+        return NONE
+    tests = ("slow", "fast", "both")
+    rows = [[f"`{unit}`", *(figures(error[f"{test} error %"]) for test in tests)] for unit, error in found.items()]
+    return markdown(["unit", *(f"{test}, %" for test in tests)], rows)
+
+
 def shortened(text: str, most: int = 400) -> str:
     """As much of a long list as fits; all of it stands in the record."""
     return text if len(text) <= most else text[:most].rsplit(", ", 1)[0] + ", ..."
@@ -273,6 +283,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "errors": errors,
     "tests": record("shortlist"),
     "hard-neg": to_an_error,
+    "units": units,
     "ledger": ledger,
     "recurrent": record("recurrent"),
     "recurrent-compared": compared("low-activity", "from-start", "glom"),

@@ -41,18 +41,23 @@ from twofold.training.result import Result
 
 def train(words: Sequence[str]) -> None:
     """Train a recipe, test it and draw its pictures."""
+    if parsed := _with_recipe("train", Training(), words, "[--field value ...]"):
+        _train(words[0], parsed.recipe, parsed.options)
+
+
+def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -> Any:
+    """The words of a command that begin with a recipe's name, as its ``recipe`` and its ``options``; ``None`` where
+    they asked for help."""
     if not words or words[0].startswith("-"):
-        print(f"usage: twofold train RECIPE [--field value ...]\n\nRecipes\n{report.recipes()}")
+        print(f"usage: twofold {command} RECIPE {usage}\n\nRecipes\n{report.recipes()}")
         if words[:1] in (["--help"], ["-h"]):
-            return
-        raise SettingError("twofold train needs the name of a recipe: try `twofold train digits`")
-    name, words = words[0], words[1:]
+            return None
+        raise SettingError(f"twofold {command} needs the name of a recipe: try `twofold {command} digits`")
+    name, title = words[0], command.capitalize()
     recipe = recipes.find(name)
-    command = dataclasses.make_dataclass(
-        "Train", [("recipe", type(recipe)), ("options", Training)], frozen=True, namespace={"__doc__": f"Train {name}."}
-    )
-    parsed: Any = parse(command, words, f"train {name}", command(recipe, Training()))
-    _train(name, parsed.recipe, parsed.options)
+    fields = [("recipe", type(recipe)), ("options", type(options))]
+    kind = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} {name}."})
+    return parse(kind, words[1:], f"{command} {name}", kind(recipe, options))
 
 
 def _train(name: str, recipe: Any, options: Training) -> None:
@@ -102,20 +107,10 @@ def _train(name: str, recipe: Any, options: Training) -> None:
 
 def tune(words: Sequence[str]) -> None:
     """Tune a recipe and its twin, print and draw what was tried."""
-    if not words or words[0].startswith("-"):
-        print(
-            f"usage: twofold tune RECIPE [--trials N] [--workers K] [--field value ...]\n\nRecipes\n{report.recipes()}"
-        )
-        if words[:1] in (["--help"], ["-h"]):
-            return
-        raise SettingError("twofold tune needs the name of a recipe: try `twofold tune digits`")
-    name, words = words[0], words[1:]
-    recipe = recipes.find(name)
-    command = dataclasses.make_dataclass(
-        "Tune", [("recipe", type(recipe)), ("options", Tuning)], frozen=True, namespace={"__doc__": f"Tune {name}."}
-    )
-    parsed: Any = parse(command, words, f"tune {name}", command(recipe, Tuning()))
-    options = parsed.options
+    parsed = _with_recipe("tune", Tuning(), words, "[--trials N] [--workers K] [--field value ...]")
+    if parsed is None:
+        return
+    name, words, options = words[0], words[1:], parsed.options
     if importlib.util.find_spec("optuna") is None:
         raise SettingError("twofold tune needs optuna, which is not here: pip install 'twofold[tune]'")
     from twofold.tuning import record as records
@@ -127,7 +122,7 @@ def tune(words: Sequence[str]) -> None:
     record = tuning.tune(
         name,
         parsed.recipe,
-        stated=stated(words) & {each.name for each in dataclasses.fields(recipe)},
+        stated=stated(words) & {each.name for each in dataclasses.fields(parsed.recipe)},
         twin=options.twin,
         trials=options.trials,
         workers=options.workers,

@@ -6,6 +6,7 @@ from torch import nn
 
 from twofold.checks import typed
 from twofold.errors import SettingError
+from twofold.layers.layer import FeedForwardLayer
 
 
 class Fixed(nn.Module):
@@ -31,3 +32,13 @@ class Fixed(nn.Module):
                 "LocalModule, or leave them out, as affine=False does"
             )
         self.module = module
+
+    def _join(self, stack: list[FeedForwardLayer]) -> None:
+        """Stand behind the topmost layer of a stack.
+
+        Raises:
+            SettingError: there is none.
+        """
+        if not stack:
+            raise SettingError("layers: the first is Fixed, expected a layer that learns: prepare the images instead")
+        stack[-1].fixed.append(self.module)

@@ -143,7 +143,7 @@ class Layer(Learner, Generic[Seen]):
     def apply_gradient(self, rate: float) -> None:
         """One step of all parameters with the gradients gathered since the last one, if there are any."""
         not_negative(rate=rate)
-        counted = torch.stack(self._counted).mean() if self._counted else torch.ones_like(self.mean_activity[0])
+        counted = torch.stack(self._counted).mean() if self._counted else 1.0
         for each in self.learnables():
             each.apply(rate, self.rule, counted)
         self._forget_gathered()
@@ -210,6 +210,10 @@ class FeedForwardLayer(Layer[Response]):
         super().__init__(math.prod(shape), rule)
         self.shape = shape
         self.fixed = nn.Sequential()
+
+    def _join(self, stack: list[FeedForwardLayer]) -> None:
+        """Take a place on top of a stack."""
+        stack.append(self)
 
     @typed
     def hand_on(self, activity: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class Learnable:
             # Not in place: autograd may hand the same tensor to several parameters.
             self.gradient = torch.add(self.gradient.to(self.value.dtype) * keep, gradient, alpha=share)
 
-    def apply(self, rate: float, rule: Rule, counted: Tensor) -> None:
+    def apply(self, rate: float, rule: Rule, counted: Tensor | float) -> None:
         """One step with what was gathered, which is then gone; nothing if nothing was gathered.
 
         Args:
@@ -121,7 +121,7 @@ class Weights(Learnable):
         self.connectivity.gather(new, wanted, seen)
         self.gather(new, keep, share)
 
-    def apply(self, rate: float, rule: Rule, counted: Tensor) -> None:
+    def apply(self, rate: float, rule: Rule, counted: Tensor | float) -> None:
         if self.gradient is not None:
             self.connectivity.mask(self.gradient)
         super().apply(rate, rule, counted)

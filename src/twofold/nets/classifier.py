@@ -57,19 +57,6 @@ def concatenated(layers: Iterable[FeedForwardLayer], below: LayerInput, read: ra
     return to_features(parts)
 
 
-def _with_fixed_parts(parts: Iterable[FeedForwardLayer | Fixed]) -> list[FeedForwardLayer]:
-    """The layers among the parts of a net, each with what stands behind it."""
-    stack: list[FeedForwardLayer] = []
-    for part in parts:
-        if isinstance(part, FeedForwardLayer):
-            stack.append(part)
-        elif stack:
-            stack[-1].fixed.append(part.module)
-        else:
-            raise SettingError("layers: the first is Fixed, expected a layer that learns: prepare the images instead")
-    return stack
-
-
 def _handed_on(number: int, layer: FeedForwardLayer) -> int:
     """How many numbers a layer hands on for each case."""
     if not len(layer.fixed):
@@ -280,7 +267,9 @@ class SoftmaxClassifier(Classifier):
         """
         counts(counted_from=counted_from)
         not_negative(softmax_decay=softmax_decay)
-        stack = _with_fixed_parts(convert("layers", list(layers), list[FeedForwardLayer | Fixed]))
+        stack: list[FeedForwardLayer] = []
+        for part in convert("layers", list(layers), list[FeedForwardLayer | Fixed]):
+            part._join(stack)
         if not stack:
             raise SettingError("layers: a net needs at least one layer, got none: give at least one width")
         handed_on = [_handed_on(number, layer) for number, layer in enumerate(stack, 1)]
