@@ -17,8 +17,8 @@ MORE_SEEDS = 2
 RULE = (
     "The settings with the least error on the held-out images are chosen, by the main test, the first that a net has. "
     "All settings whose error is within one binomial standard error of the least, sqrt(p (1 - p) / n) for an error p "
-    "on n images, are trained with two more seeds, and the least mean of the three is chosen; of equal ones the first "
-    "that was planned."
+    "on n images, are trained with two more seeds (where no image was wrong, it counts as one), and the least mean of "
+    "the three is chosen; of equal ones the first that was planned. Settings that diverge with any seed are not chosen."
 )
 
 

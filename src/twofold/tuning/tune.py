@@ -193,8 +193,7 @@ class Study:
         """Plan what is not planned yet: the first round, and the second when the first is done."""
         wanted = [(settings, self.seed) for settings in side.plan]
         if len(first := self.first_round(side)) == len(side.plan):
-            cases = side.recipe.validation
-            again = found if len(found := close(first, cases)) > 1 else []
+            again = close(first, side.recipe.validation)
             wanted += [(each, self.seed + 1 + more) for each in again for more in range(MORE_SEEDS)]
         for settings, seed in wanted[len(self.store.trials(side)) :]:
             self.store.add(side, settings, seed)
