@@ -10,6 +10,7 @@ from markdown_table import NONE, ROOT, markdown
 from twofold.benchmarks.local import TITLES
 from twofold.benchmarks.memory import CONTENDERS
 from twofold.benchmarks.report import format_spread
+from twofold.benchmarks.time_to_error import mean_error
 from twofold.benchmarks.trainer import layers_of
 from twofold.files import read_json
 
@@ -131,14 +132,14 @@ def time_to_error() -> str:
     rows = []
     for target, entry in record["targets"].items():
         for name, title in (("ff", "FF"), ("twin", "twin")):
-            seconds, runs = entry["seconds"][name], entry["runs"][name]
             changes = ", ".join(f"{key} {value}" for key, value in entry["schedule"][name].items())
-            reached = f"{sum(each['seconds'] is not None for each in runs)} of {len(runs)}"
+            test = entry["test"][name]
+            error = mean_error(entry["runs"][name], test)
             ratio = "" if name == "twin" or entry["ratio"] is None else f"**{entry['ratio']:.2f}**"
-            rows.append(
-                [f"{float(target):g} %", title, changes, quartiles(seconds, 1) if seconds else "-", reached, ratio]
-            )
-    return markdown(["test error", "", "schedule", "seconds", "reached", "FF / twin"], rows)
+            seconds = quartiles(entry["seconds"][name], 1)
+            rows.append([f"{float(target):g} %", title, changes, seconds, f"{error:.2f} ({test})", ratio])
+    heads = ["target", "", "schedule", "seconds", "mean test error %", "FF / twin"]
+    return markdown(heads, rows)
 
 
 def inference() -> str:

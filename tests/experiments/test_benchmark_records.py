@@ -36,7 +36,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         (inference, {"IMAGES": 60, "ROUNDS": 2, "ALONE": 2}),
         (
             tte,
-            {"RECIPE": "digits", "SCHEDULES": {60.0: tte.Schedule(), 0.01: tte.Schedule({"epochs": 1}, {"epochs": 1})}},
+            {
+                "RECIPE": "digits",
+                "SCHEDULES": {each: tte.Schedule({"epochs": 2}, {"epochs": 2}) for each in (60.0, 0.01)},
+            },
         ),
         (gpu, {"ROUNDS": 2}),
         (memory, {"CONTENDERS": {name: memory.CONTENDERS[name] for name in ("ff", "twin")}}),
@@ -117,9 +120,9 @@ def test_a_target_that_was_missed_is_a_dash_in_the_table() -> None:
     environment = {"processor": "any", "threads": 1}
     said = tte.TimeToError.table({**found, "precision": "fp32", "device": "cpu", "environment": environment})
     ff, twin = said.splitlines()[-2:]
-    assert ff.split()[:6] == ["at", "most", "0.01", "%", "FF", "-"]
-    assert twin.split()[:5] == ["twin", "-", "0", "of", "1"]
+    assert ff.split()[:5] == ["at", "most", "0.01", "%", "FF"]
     assert ff.endswith("-")
+    assert twin.split()[0] == "twin"
 
 
 @pytest.mark.slow
