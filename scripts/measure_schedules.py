@@ -5,9 +5,9 @@
 Forward-Forward and its twin are each trained on 50,000 images with all points of their grid, with as many points for
 either, and tested on the last 10,000 training images; the test images are not read. Then, for each target, those whose
 error is at most 1.05 times the target are trained with two more seeds, in the order of their processor seconds (of one
-thread, training alone), until the mean error of one is at most the target: that one is chosen. Of Forward-Forward's tests
-the one counts whose mean is least. After each training the figures are put into results/speed/schedules.json; what is
-there is not trained again.
+thread, training alone), until the mean error of one is at most the target: that one is chosen. Of Forward-Forward's
+tests the one counts whose mean is least. After each training the figures are put into results/speed/schedules.json;
+what is there is not trained again.
 """
 
 from __future__ import annotations
@@ -79,14 +79,15 @@ def trained(
     """The figures of a training, from the record or newly measured."""
     record = read_json(RESULTS) if RESULTS.exists() else {"trainings": []}
     this = {"side": side, "schedule": point, "seed": seed}
-    for each in record["trainings"]:
+    there: list[dict[str, Any]] = record["trainings"]
+    for each in there:
         if all(each[key] == value for key, value in this.items()):
             return each
     row = {**this, **train(bench, replace(recipe, **point, seed=seed), data)}
     bench.say(str(row))
     what = f"MNIST, 3 x 1000, tested on the last {HELD_OUT} training images; processor seconds of one thread"
     environment = {**machine.describe(bench.device), "threads": 1}
-    rows = sorted([*record["trainings"], row], key=str)
+    rows = sorted([*there, row], key=str)
     write_json(RESULTS, {"what": what, "targets": TARGETS, "environment": environment, "trainings": rows})
     return row
 
