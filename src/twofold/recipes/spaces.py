@@ -6,8 +6,8 @@ Whatever is tuned here is tuned for both, by the same number of trainings. Field
 ``temperature``: the same number of its trainings has to do for more of them.
 
 Values lie around those that earlier comparisons chose, with at least one on either side, two to four times as far from
-each other: nearer ones differ by less than the binomial error of the held-out images. The epochs of ``mnist`` end at its
-own 40, for both sides: longer trainings are another recipe's.
+each other: nearer ones differ by less than the binomial error of the held-out images. The epochs of ``mnist`` end at
+its own 40, for both sides: longer trainings are another recipe's.
 """
 
 from __future__ import annotations
