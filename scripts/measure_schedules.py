@@ -38,8 +38,8 @@ GRID: dict[str, dict[str, tuple[Any, ...]]] = {
     "ff": {"batch": (50, 100), "epochs": (1, 2, 3, 4, 6), "rate": (0.02, 0.03, 0.04, 0.06)},
     "twin": {"batch": (50, 100), "epochs": (1, 2, 3, 4, 6), "rate": (0.0125, 0.025, 0.05, 0.1)},
 }
-"""A first grid was wider spaced, and was widened on the sides at which both were near its edge. At a rate of .2 the twin
-learned nothing or diverged: those points are in the record as far as they have an error."""
+"""A first grid was wider spaced, and was widened on the sides at which both were near its edge. At a rate of .2 the
+twin learned nothing or diverged: those points are in the record as far as they have an error."""
 
 
 def points(side: str) -> Iterator[dict[str, Any]]:
