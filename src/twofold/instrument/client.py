@@ -121,8 +121,9 @@ class Instrument(nn.Module):
                 self.close()
                 reason = one_line(getattr(lost, "strerror", None) or lost)
                 hopeless = self.description is None and (isinstance(lost, Refused) or not isinstance(self.address, str))
-                if hopeless or time.monotonic() - start + pause > self.patience:
-                    raise DeviceError(self._given_up(reason, number)) from lost
+                waited = time.monotonic() - start
+                if hopeless or waited + pause > self.patience:
+                    raise DeviceError(self._given_up(reason, number, waited)) from lost
                 if pause == FIRST_PAUSE:
                     remark(f"{self.title} does not answer ({reason}) at request {number}; waiting{self._doubt()}")
             except ValueError as error:
@@ -138,12 +139,12 @@ class Instrument(nn.Module):
         once = self.description is not None and not self.description.repeatable
         return " (a request that it gets twice may change its state twice)" if once else ""
 
-    def _given_up(self, reason: str, number: int) -> str:
+    def _given_up(self, reason: str, number: int, waited: float) -> str:
         if self.description is None and not isinstance(self.address, str):
             return f"{self.title} ended, or said nothing ({reason}), before it described itself: run it by hand"
         return (
-            f"{self.title} does not answer request {number} ({reason}): see that it runs, nobody else uses it, and "
-            f"{self.timeout:g} s are enough for it; it was waited for {self.patience:g} s"
+            f"{self.title} does not answer request {number} ({reason}), {waited:.0f} s after it was asked first: see "
+            f"that it runs, nobody else uses it, and {self.timeout:g} s are enough for an answer"
         )
 
     def _ask(self, request: bytes, number: int, batch: Tensor) -> Tensor:
