@@ -57,6 +57,9 @@ class Instrument(nn.Module):
     asks with the numbers with which it would have asked, and where the instrument draws its noise by number, it ends
     with the same weights.
 
+    In one process the newest instrument at an address has it; an older one that is asked again has it again. Where two
+    boxes of a net are one device, give both the same object, so that their requests have numbers of one row.
+
     Args:
         address: ``tcp://HOST:PORT`` of a server, or a command, such as ``["python", "my_device.py"]``, whose stdin and
             stdout are the wire.
@@ -158,6 +161,7 @@ class Instrument(nn.Module):
         if self._wires and number <= self._sent:
             self.close()  # a training went back to a checkpoint: an answer to the number may be under way already
         if not self._wires:
+            self._take_seat()
             self._wires.append(connect(self.address, self.timeout))
             self.description = self._describe()
         known = self.description
@@ -171,6 +175,14 @@ class Instrument(nn.Module):
         self._wires[0].send(request, self.timeout)
         answer = self._receive(number, "batch", 8 * len(batch) * known.units, self.timeout)
         return as_batch(self.title, answer.batch, len(batch), known.units)
+
+    def _take_seat(self) -> None:
+        """Hang up for an older one of this process, such as that of the net of a training before."""
+        if isinstance(self.address, str):
+            older = _SEATS.get(self.address)
+            if older is not None and older is not self:
+                older.close()
+            _SEATS[self.address] = self
 
     def _describe(self) -> Description:
         seconds = self.timeout if isinstance(self.address, str) else max(self.timeout, STARTING)
@@ -208,6 +220,10 @@ class Instrument(nn.Module):
 
     def extra_repr(self) -> str:
         return self.title
+
+
+_SEATS: weakref.WeakValueDictionary[str, Instrument] = weakref.WeakValueDictionary()
+"""The one of this process that is the client at each address."""
 
 
 def _hang_up(wires: list[Wire]) -> None:
