@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,12 @@ def seated(address: str) -> Wire:
 
 def test_a_second_client_is_refused_until_the_first_has_gone_and_a_lost_one_is_let_in() -> None:
     address = served(half)
-    first, second = seated(address), Instrument(address)
-    for number in (1, 2):
-        assert "it has another client" in refusal(lambda: second(BATCH), DeviceError)
-        first.send(pack("batch", number, BATCH), 5)
-        assert first.receive(5).number == number
-    first.close()
+    second = Instrument(address)
+    with closing(seated(address)) as first:
+        for number in (1, 2):
+            assert "it has another client" in refusal(lambda: second(BATCH), DeviceError)
+            first.send(pack("batch", number, BATCH), 5)
+            assert first.receive(5).number == number
     second(BATCH)
     second._wires[0].end.close()  # lost, without a word
     second._wires.clear()
