@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ import torch
 from torch import Tensor
 
 from helpers import first
+from runs import CtrlC, train
 from small_layers import seeded
 from small_nets import CLASSES, NETS, SHAPE, WIDTHS
+from twofold import evaluate, load
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.errors import ArgumentError, SettingError
@@ -27,7 +30,8 @@ from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields
 from twofold.layers.local import Local
 from twofold.nets.feedforward import FeedForward
-from twofold.substrate import Substrate, age, arrays, find, last, program
+from twofold.recipes import RECIPES
+from twofold.substrate import PRESETS, Substrate, age, arrays, find, last, program
 
 NOISY = Substrate(
     **{"full_scale": 4.0, "mismatch": 0.3, "offset": 0.01, "stuck": 0.02, "read_noise": 0.02, "bits": 6},
@@ -187,6 +191,28 @@ def test_a_device_that_ages_goes_as_far_as_its_run_says() -> None:
         moved = (each.value - old).square().mean().sqrt() / old.square().mean().sqrt()
         assert moved.item() == pytest.approx(0.2, rel=0.1)
     assert not torch.equal(net.stack[0].neurons.threshold, thresholds)
+
+
+@pytest.mark.slow
+def test_a_training_on_a_device_goes_on_bitwise_and_its_net_is_tested_on_its_device(
+    tmp_path: Path, digits: Dataset
+) -> None:
+    """The device is in the files, and what is drawn next."""
+    recipe = replace(RECIPES["digits"], substrate="bench", device_seed=3, epochs=2, widths=(20, 20))
+    whole = train(recipe, tmp_path / "whole", digits)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "stopped", digits, progress=CtrlC(1).epoch)
+    again = train(recipe, tmp_path / "stopped", digits, resume=True)
+    assert again.test_error == whole.test_error
+    one, other = (load(tmp_path / name).net for name in ("whole", "stopped"))
+    assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in one.state_dict().items())
+    device = PRESETS["bench"].install(FeedForward.dense(SHAPE, (20, 20), CLASSES), 3)
+    for trained, fresh in zip(arrays(one), arrays(device), strict=True):
+        assert torch.equal(trained.gain, fresh.gain)  # seed 3 of this substrate, and no other device
+    held = digits.test_images, digits.test_labels
+    assert evaluate(one, *held).error == evaluate(other, *held).error
+    with pytest.raises(SettingError, match="unknown substrate 'bensh': did you mean 'bench'"):
+        replace(recipe, substrate="bensh")
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
