@@ -116,4 +116,4 @@ def test_the_recipe_of_the_paper_is_the_authors_method_with_nothing_changed(name
     expected = {**AUTHORS, "data": "mnist", "widths": widths, "epochs": 60, "batch": 100, "label_in": "overlay"}
     assert {field: fields[field] for field in expected} == expected
     assert fields.keys() - expected.keys() == {"floor", "unit", "substrate", "device_seed"}
-    assert (fields["floor"], fields["unit"]) == (0.0, "relu")
+    assert [fields[name] for name in ("floor", "unit", "substrate")] == [0.0, "relu", "ideal"]
