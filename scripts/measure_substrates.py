@@ -2,8 +2,8 @@
 
     python scripts/measure_substrates.py [SEED]
 
-Learns from the first 10,000 training images for 10 epochs and tests on the last 10,000, which are held out; 3 x 500 units.
-Writes results/substrate/parameters-seedSEED.json. CPU seconds are those of the whole process, one thread.
+Learns from the first 10,000 training images for 10 epochs and tests on the last 10,000, which are held out; 3 x 500
+units. Writes results/substrate/parameters-seedSEED.json. CPU seconds are those of the whole process, one thread.
 """
 
 from __future__ import annotations

@@ -24,7 +24,11 @@ def parameters() -> str:
     described = said.split("Attributes:\n")[1].split("\n\n")[0]
     meanings = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", described, re.DOTALL | re.MULTILINE))
     rows = [
-        [f"`{each.name}`", " ".join(meanings[each.name].replace("``", "`").split()), f"{each.default}"]
+        [
+            f"`{each.name}`",
+            " ".join(meanings[each.name].replace("``", "`").replace("|", r"\|").split()),
+            f"{each.default}",
+        ]
         for each in fields(Substrate)
     ]
     return markdown(["parameter", "meaning and unit", "default"], rows)

@@ -52,7 +52,7 @@ ecram = Substrate(
     asymmetry=0.01,
     pulse_spread=0.1,
     pulse_noise=0.3,
-    mismatch=0.05,
+    mismatch=0.05,  # the spread of their ranges
     read_noise=0.01,  # estimate
 )
 """Electrochemical RAM with lithium: Tang et al., ECRAM as scalable synaptic cell for high-speed, low-power neuromorphic
@@ -65,7 +65,7 @@ capacitor = Substrate(
     asymmetry=0.06,  # the standard deviation between cells, here the same for all
     pulse_spread=0.1,
     pulse_noise=0.3,
-    mismatch=0.07,
+    mismatch=0.07,  # the spread of their ranges
     read_noise=0.01,  # estimate
 )
 """A capacitor and three transistors, charged and discharged: Li et al., Capacitor-based cross-point array for analog
