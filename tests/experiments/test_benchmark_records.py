@@ -42,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
             },
         ),
         (gpu, {"ROUNDS": 2}),
-        (substrate, {"NETS": {"digits": "dense"}, "BATCHES": 2, "ROUNDS": 2}),
+        (substrate, {"NETS": {"dense": ("digits", {"widths": (20, 20)})}, "BATCHES": 2, "ROUNDS": 2}),
         (memory, {"CONTENDERS": {name: memory.CONTENDERS[name] for name in ("ff", "twin")}}),
     ):
         for name, value in changes.items():

@@ -19,9 +19,13 @@ from twofold.layers.weights import Weights
 from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.trainer import Trainer, synchronize
 
-NETS = {"mnist": "dense", "mnist-hybrid-local": "local", "recurrent": "recurrent"}
-"""The recipes whose nets are simulated, and what their layers are."""
-BATCHES = 10
+NETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dense": ("mnist", {}),
+    "local": ("mnist-hybrid-local", {}),
+    "recurrent": ("recurrent", {"widths": (1000, 1000)}),
+}
+"""Kinds of layers: the recipe whose net is simulated, and what is changed of it."""
+BATCHES = 5
 """Batches of a round."""
 ROUNDS = 7
 
@@ -41,9 +45,9 @@ class SubstrateCost(Benchmark):
     def measure(self, bench: Workbench) -> dict[str, Any]:
         preset = substrate.find(self.substrate)
         found: dict[str, dict[str, Any]] = {}
-        for name, kind in NETS.items():
+        for kind, (name, changes) in NETS.items():
             bench.say(f"{ROUNDS} rounds of {kind} layers")
-            recipe = replace(every_case(recipes.find(name)), rate=RATE)
+            recipe = replace(every_case(recipes.find(name)), rate=RATE, **changes)
             data = bench.load(recipe.data)
             ideal, analog = (trainer(bench, recipe, data, BATCHES * recipe.batch) for _ in range(2))
             read_anew(ideal.method.net)

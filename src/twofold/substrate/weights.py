@@ -226,7 +226,7 @@ class AnalogWeights(Weights):
     def _send_pulses(self, rate: float, rule: Rule, counted: Tensor | float, generator: torch.Generator) -> None:
         """v ← smoothing · v + (1 - smoothing) · gradient; pulses for a change of rate · (v - counted · decay · w)."""
         assert self.gradient is not None
-        gradients = self.connectivity.mask(self.gradient).view(-1)
+        gradients = self.connectivity.mask(self.gradient).reshape(-1)
         velocities = self.velocity.view(-1)
         for first in range(0, len(velocities), BLOCK):
             block = slice(first, first + BLOCK)
