@@ -36,6 +36,7 @@ if __name__ == "__main__":
             pass
         return twofold.evaluate(net, *held_out).error["slow"]
 
+    print("test error, slow test")
     print(f"ideal                     {train(fresh(), epochs):.3f}")
 
     device = mine.install(fresh(), seed=1)  # one piece of hardware
