@@ -114,6 +114,13 @@ class Convolved(Connectivity):
         new = conv2d_weight(self._maps(seen), self._kernel, maps, *self._how)  # type: ignore[no-untyped-call]
         torch.div(new, self._places, out=gradient)
 
+    def sum_seen(self, rows: Tensor) -> Tensor:
+        step, edge, gap, groups = self._how
+        maps = self._maps(rows)
+        maps = maps.view(len(rows), groups, -1, *maps.shape[2:]).sum(2)
+        sums = conv2d(maps, rows.new_ones(groups, 1, *self._kernel[2:]), None, step, edge, gap, groups)
+        return sums.repeat_interleave(self.shape_above[0] // groups, 1).flatten(1)
+
     def _maps(self, rows: Tensor) -> Tensor:
         """Rows as maps, with an edge of zeros where the product cannot add it."""
         maps = rows.view(-1, *self.shape_below)
