@@ -6,7 +6,7 @@ The algorithm of one batch is `nets.feedforward.FeedForward.learn`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,10 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.labels import FLAT, inputs_with_label
+from twofold.layers.black_box import BlackBox
+from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
+from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Place, image_form, image_shape
@@ -28,7 +31,7 @@ from twofold.units import UNITS
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedForwardRecipe(LabelRecipe):
+class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     """Forward-Forward on a stack of dense layers.
 
     Attributes:
@@ -40,7 +43,7 @@ class FeedForwardRecipe(LabelRecipe):
         unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
     """
 
-    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {
+    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | BoxedRecipe.named | {
         "label_in": FLAT,
         "normalize": NORMALIZE,
         "unit": UNITS,
@@ -59,12 +62,24 @@ class FeedForwardRecipe(LabelRecipe):
         self._expect_layer("counted_from", self.counted_from)
 
 
+def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
+    """Layers, each with the box that stands behind it."""
+    for number, layer in enumerate(layers, 1):
+        yield layer
+        if number in boxes:
+            yield BlackBox(boxes[number])
+
+
 class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     """Layer after layer, from the bottom up."""
 
     recipe_type = FeedForwardRecipe
     offloads = True
-    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize", "unit"}
+    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize", "unit", "box", "box_drift"}
+
+    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...]) -> None:
+        super().__init__(net, recipe, data)
+        self._reads = Reads(boxes_in(net), recipe.box_drift)
 
     @classmethod
     def build(cls, recipe: FeedForwardRecipe, form: Form, place: Place = list) -> FeedForward:
@@ -72,8 +87,9 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         generator = torch.Generator().manual_seed(recipe.seed)
         inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
         rule = replace(recipe.rule(), normalize=NORMALIZE[recipe.normalize], unit=UNITS[recipe.unit])
+        boxes = boxes_for(recipe.box, recipe.widths, recipe.seed)
         return FeedForward(
-            place(dense(inputs, recipe.widths, rule, generator)),
+            _with_boxes(place(dense(inputs, recipe.widths, rule, generator)), boxes),
             classes,
             label_in=recipe.label_in,
             label_strength=recipe.label_strength,
@@ -85,7 +101,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     def needed_memory(cls, recipe: FeedForwardRecipe, form: Form, precision: str, offload: bool) -> int:
         shape, classes = image_form(form)
         sizes = (math.prod(shape) + classes, *recipe.widths)
-        return Sizes(sizes, (), recipe.batch, precision).of_a_stack(offload)
+        return Sizes(sizes, (), recipe.batch, precision).of_a_stack(offload) + bytes_of_boxes(recipe)
 
     @classmethod
     def defaults(cls, net: FeedForward) -> dict[str, Any]:
@@ -96,6 +112,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             "layer_by_layer": False,
             "normalize": "length",
             "unit": "relu",
+            **NO_BOX,
         }
 
     @classmethod
@@ -119,17 +136,22 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         recipe = self.recipe
         learning, progress = self._turn(progress)
         factor = self.schedule(progress)
-        found = self.net.learn(
-            batch.images,
-            batch.labels,
-            rate=self.rate,
-            softmax_rate=recipe.softmax_rate * factor,
-            negatives=NEGATIVES[recipe.negatives],
-            weight=batch.weight,
-            learning=learning,
-            generator=self.generator,
-        )
+        with self._reads:
+            found = self.net.learn(
+                batch.images,
+                batch.labels,
+                rate=self.rate,
+                softmax_rate=recipe.softmax_rate * factor,
+                negatives=NEGATIVES[recipe.negatives],
+                weight=batch.weight,
+                learning=learning,
+                generator=self.generator,
+            )
         return self._record(batch, found)
+
+    def metrics(self) -> dict[str, Any]:
+        """Add ``box_reads`` where there are boxes."""
+        return {**super().metrics(), **self._reads.metrics()}
 
     def _turn(self, progress: float) -> tuple[range, float]:
         """The layers that learn now, and the progress of their training."""

@@ -41,6 +41,8 @@ mnist = FeedForwardRecipe(
     layer_by_layer=False,
     normalize="length",
     unit="relu",
+    box="none",
+    box_drift=0.0,
 )
 
 random_negatives = replace(mnist, negatives="random")
