@@ -3,6 +3,7 @@
 from twofold.data import as_dataset
 from twofold.data import load as load_data
 from twofold.goodness import GOODNESS, Goodness
+from twofold.layers.black_box import BlackBox
 from twofold.layers.convolution import Convolution
 from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields
@@ -32,6 +33,7 @@ __all__ = [
     "RECIPES",
     "UNITS",
     "Backprop",
+    "BlackBox",
     "Convolution",
     "Dense",
     "FeedForward",

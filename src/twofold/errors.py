@@ -27,6 +27,10 @@ class ArgumentError(TwofoldError, TypeError):
     """An argument of the wrong type, which cannot be turned into the right one without guessing."""
 
 
+class DeviceError(TwofoldError):
+    """Hardware, or what stands in for it, that gives no answer, or something else than an answer."""
+
+
 class Diverged(TwofoldError):
     """Training that stopped itself, because a layer's numbers are no longer finite or the layer has collapsed."""
 

@@ -209,6 +209,31 @@ class Bench(Where):
     folder: Path = Path("runs/bench")
 
 
+@dataclass(frozen=True)
+class InstrumentServe:
+    """Simulate an instrument that trainings on this machine can use, until it is ended with Ctrl-C.
+
+    Attributes:
+        device: random-relu (a random matrix and a rectifier) or one-bit (a random matrix and the sign).
+        port: on the loopback interface; 0 takes a free one.
+        pipes: answer on stdin and stdout and no port, as a process that the training starts.
+        inputs: numbers in a row that it takes.
+        units: numbers in a row that it gives.
+        noise: standard deviation of the noise of each read, where the total inputs have about 1.
+        drift: the most that the gain of a unit moves away from 1.
+        seed: of the matrix, the noise and the drift.
+    """
+
+    device: str = "random-relu"
+    port: int = 5555
+    pipes: bool = False
+    inputs: int = 500
+    units: int = 500
+    noise: float = 0.05
+    drift: float = 0.0
+    seed: int = 0
+
+
 def stated(words: Sequence[str]) -> frozenset[str]:
     """The fields that the words of a command line name, whatever their values."""
     names = (word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--"))

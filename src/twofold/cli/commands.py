@@ -26,6 +26,7 @@ from twofold.cli.arguments import (
     ClaimsRun,
     DataGet,
     Eval,
+    InstrumentServe,
     Plot,
     Predict,
     Training,
@@ -310,6 +311,30 @@ def bench(words: Sequence[str]) -> None:
         _print_json(record)
 
 
+def instrument(words: Sequence[str]) -> None:
+    """Simulate an instrument."""
+    from twofold import instrument as room
+
+    if words[:1] != ["serve"]:
+        if words[:1] in (["--help"], ["-h"]):
+            print(f"usage: twofold instrument serve [--field value ...]\n\ndevices: {', '.join(room.DEVICES)}")
+            return
+        raise SettingError("twofold instrument has one command: twofold instrument serve")
+    options = parse(InstrumentServe, words[1:], "instrument serve")
+    if not 0 <= options.port < 2**16:
+        raise SettingError(f"--port is {options.port}, expected one from 0 to 65535")
+    device = room.Simulated(options.device, options.inputs, options.units, options.noise, options.drift, options.seed)
+    room.serve(
+        device,
+        options.inputs,
+        options.units,
+        room.PIPES if options.pipes else f"tcp://127.0.0.1:{options.port}",
+        name=options.device,
+        repeatable=True,
+        announce=lambda address: print(f"{options.device} answers at {address} until Ctrl-C", flush=True),
+    )
+
+
 def _expect_writable(folder: Path) -> None:
     """Raise unless files can be written into ``folder``, which need not be there yet."""
     place = folder
@@ -339,4 +364,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "data": data_get,
     "claims": claims,
     "bench": bench,
+    "instrument": instrument,
 }

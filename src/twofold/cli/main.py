@@ -41,6 +41,9 @@ How fast, how large, beside the twin
   twofold bench NAME                         interleaved measurements on this machine, a table and a picture
       names: {benchmarks}
 
+Hardware in the loop
+  twofold instrument serve --device NAME     a simulated instrument for a training in another process to use
+
 Data
   twofold data get NAME                      find or download a data set, and check it
       names: {datasets}

@@ -14,6 +14,7 @@ from twofold.checks import convert, typed
 from twofold.checks.bounds import counts, floating, not_negative, shaped
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import checked_labels
+from twofold.layers.black_box import BlackBox
 from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput, LayerInput
 from twofold.layers.layer import FeedForwardLayer
@@ -61,6 +62,8 @@ def _handed_on(number: int, layer: FeedForwardLayer) -> int:
     """How many numbers a layer hands on for each case."""
     if not len(layer.fixed):
         return layer.units
+    if isinstance(layer.fixed[-1], BlackBox) and layer.fixed[-1].units:
+        return layer.fixed[-1].units
     try:
         with testing(layer):
             return layer.hand_on(torch.zeros(2, *layer.shape).to(layer.mean_activity))[0].numel()
@@ -258,7 +261,9 @@ class SoftmaxClassifier(Classifier):
         counts(2, classes=classes)
         self.classes = classes
 
-    def _read_stack(self, layers: Iterable[FeedForwardLayer | Fixed], counted_from: int, softmax_decay: float) -> None:
+    def _read_stack(
+        self, layers: Iterable[FeedForwardLayer | Fixed | BlackBox], counted_from: int, softmax_decay: float
+    ) -> None:
         """Take a stack, and a softmax that reads its layers from ``counted_from`` upwards, or the last one alone.
 
         Raises:
@@ -268,7 +273,7 @@ class SoftmaxClassifier(Classifier):
         counts(counted_from=counted_from)
         not_negative(softmax_decay=softmax_decay)
         stack: list[FeedForwardLayer] = []
-        for part in convert("layers", list(layers), list[FeedForwardLayer | Fixed]):
+        for part in convert("layers", list(layers), list[FeedForwardLayer | Fixed | BlackBox]):
             part._join(stack)
         if not stack:
             raise SettingError("layers: a net needs at least one layer, got none: give at least one width")

@@ -14,6 +14,7 @@ from twofold.checks import convert, typed
 from twofold.checks.bounds import counts, floating, not_negative, positive, sizes
 from twofold.errors import SettingError, unknown
 from twofold.labels import FLAT, LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot
+from twofold.layers.black_box import BlackBox
 from twofold.layers.dense import WeightedLayer, dense
 from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
@@ -32,7 +33,8 @@ class FeedForward(GoodnessClassifier):
     (fast), or lets the second choose a few for the first to decide between (shortlist).
 
     Args:
-        layers: the stack, from the input upwards; `Fixed` parts stand behind the layer whose activity they change.
+        layers: the stack, from the input upwards; a `Fixed` part or a `BlackBox` stands behind the layer whose
+            activity it changes.
         classes: number of labels.
         label_in: ``overlay`` (the label replaces the first pixels), ``prepend`` (it comes in front of them), or, for a
             first layer that takes maps, ``planes`` (a constant plane for each class in front of the channels).
@@ -53,7 +55,7 @@ class FeedForward(GoodnessClassifier):
     @typed
     def __init__(
         self,
-        layers: Iterable[FeedForwardLayer | Fixed],
+        layers: Iterable[FeedForwardLayer | Fixed | BlackBox],
         classes: int,
         *,
         label_in: str = defaults.LABEL_IN,
@@ -210,7 +212,8 @@ class FeedForward(GoodnessClassifier):
                 difficulty = torch.maximum(difficulty, signal.to(difficulty.dtype))
             else:
                 with testing(layer):
-                    positive, negative = (layer.hand_on(layer(below)) for below in (positive, negative))
+                    both = torch.cat([layer(positive), layer(negative)])
+                    positive, negative = layer.hand_on(both).chunk(2)  # what is behind a layer meets both passes
         return NetResult(logits, goodness, difficulty)
 
     def _to_learn(self, learning: range | None) -> range:

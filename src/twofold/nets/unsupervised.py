@@ -11,6 +11,7 @@ from twofold import defaults
 from twofold.checks import typed
 from twofold.checks.bounds import not_negative
 from twofold.errors import DataError
+from twofold.layers.black_box import BlackBox
 from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
@@ -43,7 +44,7 @@ class Unsupervised(SoftmaxClassifier):
     @typed
     def __init__(
         self,
-        layers: Iterable[FeedForwardLayer | Fixed],
+        layers: Iterable[FeedForwardLayer | Fixed | BlackBox],
         classes: int,
         *,
         counted_from: int = defaults.READ_FROM,
