@@ -49,8 +49,7 @@ class BoxedBackpropagation(Backpropagation):
         self._reads = Reads(boxes_in(net), recipe.box_drift)
 
     @classmethod
-    def build(cls, recipe: BackpropRecipe, form: Form, place: Place = list) -> BoxedBackprop:
-        assert isinstance(recipe, BoxedBackpropRecipe)
+    def build(cls, recipe: Any, form: Form, place: Place = list) -> BoxedBackprop:
         shape, classes = image_form(form)
         return BoxedBackprop(
             math.prod(shape),
@@ -64,8 +63,7 @@ class BoxedBackpropagation(Backpropagation):
         )
 
     @classmethod
-    def needed_memory(cls, recipe: BackpropRecipe, form: Form, precision: str, offload: bool) -> int:
-        assert isinstance(recipe, BoxedBackpropRecipe)
+    def needed_memory(cls, recipe: Any, form: Form, precision: str, offload: bool) -> int:
         return super().needed_memory(recipe, form, precision, offload) + 8 * bytes_of_boxes(recipe)
 
     @classmethod

@@ -67,7 +67,7 @@ def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any
     for number, layer in enumerate(layers, 1):
         yield layer
         if number in boxes:
-            yield BlackBox(boxes[number])
+            yield BlackBox(boxes[number], units=len(boxes[number].matrix))
 
 
 class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
