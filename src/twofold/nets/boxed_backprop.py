@@ -70,8 +70,8 @@ class BoxedBackprop(Backprop):
 
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)
-        for part in self._learners():
-            part.compute = self.stack[0].compute
+        for softmax in self.softmaxes:
+            softmax.compute = self.stack[0].compute  # type: ignore[assignment]
 
     def _learners(self) -> list[Affine]:
         """All layers that learn."""
@@ -91,7 +91,7 @@ class BoxedBackprop(Backprop):
             if str(number) in self.crossings:
                 ends.append(activity)
                 crossed.append(self.crossings[str(number)](activity, given.pop(0) if given else None))
-                activity = crossed[-1].output.to(activity.dtype)
+                activity = crossed[-1].output
         logits = [softmax(end) for softmax, end in zip(self.softmaxes, ends, strict=False)]
         return [each.to(images.dtype) for each in (*logits, total)], crossed
 

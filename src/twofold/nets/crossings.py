@@ -23,6 +23,9 @@ from twofold.normalize import normalize
 NUDGE = 0.1
 """By how much simultaneous perturbation changes each number that goes into a box; their root mean square is 1."""
 
+FIT = 10.0
+"""The rate of a surrogate relative to that of the net; with 1 it lags behind."""
+
 Losses = Callable[[Sequence[Tensor]], Tensor]
 """Gives the loss of each case, ``(batch,)``, when so much is added to what goes into each box, ``(batch, units)``."""
 
@@ -60,14 +63,15 @@ class Crossing(nn.Module, ABC):
         self.box = box
 
     def forward(self, activity: Tensor, nudge: Tensor | None = None) -> Crossed:
-        """Send activity ``(batch, units)`` through the box, after a nudge where there is one."""
-        sent = normalize(activity)
+        """Send activity ``(batch, units)`` through the box, in its type, after a nudge where there is one."""
+        sent = normalize(activity).to(self.box.matrix.dtype)
         if nudge is not None:
             sent = sent + nudge
         with torch.no_grad():
             answer = self.box(sent)
         assumed = self.assumed(sent - sent.detach(), sent.detach())
-        return Crossed(sent, answer, normalize(answer if assumed is None else answer + assumed))
+        output = normalize(answer if assumed is None else answer + assumed)
+        return Crossed(sent, answer, output.to(activity.dtype))
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor | None:
         """J · change, how the answer is taken to change when what is sent does; ``None`` if nothing is assumed.
@@ -216,23 +220,25 @@ class Perturbed(Crossing):
 class Surrogate(Crossing):
     """A small net learns what the box answers, from what it is sent, and lends its derivative.
 
-    It has one hidden layer of as many rectified units as the box has, and learns at each batch, so that it follows a box
-    that drifts.
+    It is linear from input to answer, beside one hidden layer of as many rectified units as the box has, whose weights to
+    the answer start at 0: the linear part alone follows a box far better than the hidden layer does. It learns at each
+    batch, so that it follows a box that drifts.
     """
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__(box, classes, generator)
         units = len(box.matrix)
+        self.direct = Affine(Full(units, units), 1.0, generator)
         self.hidden = Affine(Full(units, units), math.sqrt(2), generator)
-        self.answers = Affine(Full(units, units), 1.0, generator)
+        self.answers = Affine(Full(units, units), 0.0)
 
     def learners(self) -> list[Affine]:
-        return [self.hidden, self.answers]
+        return [self.direct, self.hidden, self.answers]
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         with torch.no_grad():
             active = self.hidden(sent) > 0
-        return change @ self.hidden.weight.T * active @ self.answers.weight.T
+        return change @ self.direct.weight.T + change @ self.hidden.weight.T * active @ self.answers.weight.T
 
     @classmethod
     def lessons(
@@ -246,8 +252,9 @@ class Surrogate(Crossing):
     ) -> Tensor:
         found = torch.zeros(len(labels), device=labels.device)
         for each, box in zip(crossings, crossed, strict=True):
-            guess = each.answers(each.hidden(box.sent.detach()).relu())
-            found = found + (guess - box.answer).square().mean(1) / 2
+            sent = box.sent.detach()
+            guess = each.direct(sent) + each.answers(each.hidden(sent).relu())
+            found = found + FIT * (guess - box.answer).square().mean(1) / 2
         return found
 
 
