@@ -42,13 +42,12 @@ def black_box_goal(records: Records) -> str:
         return NONE
     measured = found["measured"]
     half, less, ratios = (
-        measured[name]
-        for name in ("at most half of it in", "less in", "error / best that is told nothing of the box")
+        measured[name] for name in ("at most half of it in", "less in", "error / best that is told nothing of the box")
     )
     rows = f"{len(ratios)} rows"
     said = (
-        f"In {len(half)} of {rows} Forward-Forward errs at most half as often as the best contender that is told nothing "
-        f"of the box: {', '.join(half)}."
+        f"In {len(half)} of {rows} Forward-Forward errs at most half as often as the best contender that is told "
+        f"nothing of the box: {', '.join(half)}."
         if half
         else f"In none of {rows} does Forward-Forward err at most half as often as the best contender that is told "
         "nothing of the box."

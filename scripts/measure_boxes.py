@@ -2,9 +2,9 @@
 
     python scripts/measure_boxes.py [--contenders forward-forward local ...] [--runs runs/boxes]
 
-Each is trained at four rates, as the claim trains it at full size, from seed 0, and tested on the held-out images. After
-each training, its error is put into results/hardware/black-box-rates.json; what is there is not trained again. The last
-lines are what the claim's TUNED has to hold.
+Each is trained at four rates, as the claim trains it at full size, from seed 0, and tested on the held-out images.
+After each training its error is put into results/hardware/black-box-rates.json; what is there is not trained again.
+The last lines are what the claim's TUNED has to hold.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from twofold import machine
 from twofold.claims.black_box import EPOCHS, HELD, IMAGES, ORACLE, OURS, part, recipe
 from twofold.claims.lab import Lab
+from twofold.errors import Diverged
 from twofold.files import read_json, write_json
 from twofold.nets.crossings import GRADIENTS
 from twofold.training.run import train
@@ -46,11 +48,15 @@ def measure(contender: str, box: str, rate: float, runs: Path) -> None:
     lab = Lab("full")
     settings, start = replace(recipe(lab, contender, box, 0.0), rate=rate), time.process_time()
     folder = runs / f"{contender}-{box}-{rate:g}"
-    found = train(settings, folder, part(lab), name=f"boxes-{contender}", resume=folder.exists())
-    errors = {test: round(100 * error, 2) for test, error in found.error.items()}
+    try:
+        found = train(settings, folder, part(lab), name=f"boxes-{contender}", resume=folder.exists())
+        errors = {test: round(100 * error, 2) for test, error in found.error.items()}
+    except Diverged:
+        errors = {"diverged": 90.0}
     record["tried"].append({**key, "held-out error %": errors, "cpu seconds": round(time.process_time() - start, 1)})
     record["what"] = f"MNIST, 6 x 500, {IMAGES} images, {EPOCHS} epochs, tested on {HELD} held-out images, seed 0"
-    record["environment"] = {part: found.environment[part] for part in ("twofold", "commit", "torch", "processor")}
+    where = machine.describe(machine.choose_device("auto"))
+    record["environment"] = {part: where[part] for part in ("twofold", "commit", "torch", "processor")}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     write_json(RESULTS, record)
 
@@ -71,7 +77,9 @@ def main() -> None:
     for contender, box, rate in asked([*dict.fromkeys([ORACLE, *options.contenders])]):
         measure(contender, box, rate, options.runs)
     for contender in options.contenders:
-        print(f'"{contender}": ({best(contender if contender == OURS else ORACLE, "none")}, {best(contender, BOXES[1])})')
+        print(
+            f'"{contender}": ({best(contender if contender == OURS else ORACLE, "none")}, {best(contender, BOXES[1])})'
+        )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,15 @@ from twofold.claims import listing
 from twofold.cli.report import figures, state
 
 RECORDS = Kept()
-OTHERS = (choice_tables, hardware_tables, layer_tables, recurrent_tables, reliability_table, speed_tables, tuning_tables)
+OTHERS = (
+    choice_tables,
+    hardware_tables,
+    layer_tables,
+    recurrent_tables,
+    reliability_table,
+    speed_tables,
+    tuning_tables,
+)
 
 
 def spread(value: Any) -> str:

@@ -296,7 +296,7 @@ DEFECTS = [
     (
         "boxes: what a box draws is no state",
         "Box.__init__",
-        "self.register_buffer(\"draws\", torch.zeros((), dtype=torch.int64))",
+        'self.register_buffer("draws", torch.zeros((), dtype=torch.int64))',
         "self.draws = torch.zeros((), dtype=torch.int64)",
         "test_a_training_with_boxes_that_was_interrupted_ends_bitwise_as_one_that_was_not",
     ),

@@ -43,11 +43,15 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
         unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
     """
 
-    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | BoxedRecipe.named | {
-        "label_in": FLAT,
-        "normalize": NORMALIZE,
-        "unit": UNITS,
-    }
+    named: ClassVar[dict[str, Mapping[str, object]]] = (
+        LabelRecipe.named
+        | BoxedRecipe.named
+        | {
+            "label_in": FLAT,
+            "normalize": NORMALIZE,
+            "unit": UNITS,
+        }
+    )
 
     label_in: str
     counted_from: int

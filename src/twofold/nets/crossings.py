@@ -1,7 +1,7 @@
-"""What backpropagation can make of a black box: its measured answer forwards, and backwards a stand-in for its derivative.
+"""What backpropagation can make of a black box: its answer as measured, and a stand-in for its derivative.
 
-The box gets normalized activity x and gives an answer. What is handed on is n(answer + J (x - x'))), where x' is x without
-a graph, so that the last term is 0 and has the derivative J: what each crossing takes for that of the box.
+The box gets normalized activity x and gives an answer. What is handed on is n(answer + J (x - x')), where x' is x
+without a graph, so that the last term is 0 and has the derivative J: what each crossing takes for that of the box.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class StraightThrough(Crossing):
 
 
 class Known(Crossing):
-    """An oracle: it knows the matrix of the box as it is now, and the derivative of its response, or what does for one."""
+    """An oracle: it knows the matrix of the box as it is now, and the slope of its response; see `Box.slope`."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         matrix = self.matrix()
@@ -220,9 +220,9 @@ class Perturbed(Crossing):
 class Surrogate(Crossing):
     """A small net learns what the box answers, from what it is sent, and lends its derivative.
 
-    It is linear from input to answer, beside one hidden layer of as many rectified units as the box has, whose weights to
-    the answer start at 0: the linear part alone follows a box far better than the hidden layer does. It learns at each
-    batch, so that it follows a box that drifts.
+    It is linear from input to answer, beside one hidden layer of as many rectified units as the box has, whose weights
+    to the answer start at 0: the linear part alone follows a box far better than the hidden layer does. It learns at
+    each batch, so that it follows a box that drifts.
     """
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
