@@ -14,9 +14,9 @@ test set, the mean over the seeds. A training that diverges counts as one that h
 
 smoke: digits, one kind of box and one rate of drift, one seed.
 
-Rule, for every kind of box while it stands still: what Forward-Forward loses by the boxes (its error with them less that
-without) is at most what the oracle loses + 0.5 points, and the epochs until its error on held-out images is at most the
-final one of the net without boxes + 0.5 points are at most 1.2 times those that the net without boxes takes.
+Rule, for every kind of box while it stands still: what Forward-Forward loses by the boxes (its error with them less
+that without) is at most what the oracle loses + 0.5 points, and the epochs until its error on held-out images is at
+most the final one of the net without boxes + 0.5 points are at most 1.2 times those that the net without boxes takes.
 
 Reported beside it, not part of the rule: the rows in which Forward-Forward errs at most half as often as the best
 contender that is told nothing of the box, and those in which it errs less often, or more.
@@ -180,9 +180,10 @@ def tested(run: Run, data: Dataset) -> Mapping[str, float]:
 
 def reads(run: Run, data: Dataset) -> float:
     """Rows that went through each box in an epoch, for each image; 0 where there is none."""
-    images = len(data.train_labels) - run.recipe.validation
+    images: int = len(data.train_labels) - run.recipe.validation
     count = sum(1 for _ in boxes_in(run.net))
-    return float(run.history[-1].get("box_reads", 0)) / images / max(1, count)
+    rows: int = run.history[-1].get("box_reads", 0)
+    return rows / images / max(1, count)
 
 
 def named(box: str, drift: float) -> str:

@@ -63,7 +63,7 @@ class Box(nn.Module, ABC):
 
     @abstractmethod
     def slope(self, total: Tensor) -> Tensor:
-        """What an oracle takes for the derivative: that of the response, or of its expectation where it is drawn, or what
+        """What an oracle takes for the derivative: that of the response, of its expectation where it is drawn, or what
         does for one where it is 0."""
 
     @typed

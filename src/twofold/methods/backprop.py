@@ -35,7 +35,7 @@ class BackpropRecipe(PictureRecipe):
 class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     """Cross-entropy, stochastic gradient descent with momentum."""
 
-    recipe_type = BackpropRecipe
+    recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
     of_the_net = ImageMethod.of_the_net | {"center", "field_sizes", "strides", "margins"}
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...]) -> None:

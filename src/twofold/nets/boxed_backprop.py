@@ -71,12 +71,12 @@ class BoxedBackprop(Backprop):
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)
         for softmax in self.softmaxes:
-            softmax.compute = self.stack[0].compute  # type: ignore[assignment]
+            softmax.compute = self.stack[0].compute
 
     def _learners(self) -> list[Affine]:
         """All layers that learn."""
         beside = [layer for crossing in self._crossings() for layer in crossing.learners()]
-        return [*self.stack, *self.softmaxes, *beside]  # type: ignore[list-item]
+        return [*self.stack, *self.softmaxes, *beside]
 
     def _crossings(self) -> list[Crossing]:
         return list(self.crossings.values())  # type: ignore[arg-type]

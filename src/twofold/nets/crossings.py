@@ -238,7 +238,8 @@ class Surrogate(Crossing):
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         with torch.no_grad():
             active = self.hidden(sent) > 0
-        return change @ self.direct.weight.T + change @ self.hidden.weight.T * active @ self.answers.weight.T
+        hidden: Tensor = change @ self.hidden.weight.T * active
+        return change @ self.direct.weight.T + hidden @ self.answers.weight.T
 
     @classmethod
     def lessons(
