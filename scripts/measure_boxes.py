@@ -24,7 +24,7 @@ from twofold.nets.crossings import GRADIENTS
 from twofold.training.run import train
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "hardware" / "black-box-rates.json"
-RATES = {OURS: (0.01, 0.02, 0.04, 0.08)} | dict.fromkeys(GRADIENTS, (0.025, 0.05, 0.1, 0.2))
+RATES = {OURS: (0.025, 0.05, 0.1, 0.2)} | dict.fromkeys(GRADIENTS, (0.0125, 0.025, 0.05, 0.1))
 BOXES = ("none", "random_relu")
 
 

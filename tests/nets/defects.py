@@ -357,7 +357,7 @@ DEFECTS = [
     ),
     (
         "boxes: a block hears of the one above through the box",
-        "Local",
+        "nets.crossings:Local",
         "own_softmax = True",
         "own_softmax, assumed = True, lambda self, change, sent: change",
         "test_a_block_with_its_own_softmax_learns_the_same_whatever_is_above_it",
