@@ -81,6 +81,34 @@ def black_box_cost(records: Records) -> str:
     return markdown(["still box", "lost, points", "lost by the oracle, points", head, "times the epochs"], rows)
 
 
+def black_box_layers(records: Records) -> str:
+    """The error of Forward-Forward by the goodness of each layer alone."""
+    found = records.get("black-box")
+    if not found or found["size"] != FULL:
+        return NONE
+    alone = found["measured"]["layer error %"]
+    rows = [[row.replace("_", " "), *(f"{error:.1f}" for error in errors)] for row, errors in alone.items()]
+    return markdown(["box", *(f"layer {number}, %" for number in range(1, len(rows[0])))], rows)
+
+
+def black_box_prototypes() -> str:
+    """What was tried for Forward-Forward on few held-out images, in the order in which it was tried."""
+    path = HARDWARE / "black-box-prototypes.json"
+    if not path.exists():
+        return NONE
+    tried = read_json(path)["tried"]
+    shown = ("data", "box", "drift", "contender", "label again", "rate", "temperature per unit", "epochs")
+    rows = [
+        [
+            *(str(each[name]).replace("_", " ") for name in shown),
+            " / ".join(f"{test} {error:.1f}" for test, error in each["held-out error %"].items()),
+            " / ".join(f"{error:.0f}" for error in each["layer error %"]) or "-",
+        ]
+        for each in tried
+    ]
+    return markdown([*shown, "held-out error, %", "each layer alone, %"], rows)
+
+
 def black_box_rates() -> str:
     """Held-out errors of every contender at every rate that was tried."""
     path = HARDWARE / "black-box-rates.json"
@@ -107,5 +135,10 @@ def spread(value: Mapping[str, float]) -> str:
     return f"{value['mean']:.2f} ± {value['std']:.2f}"
 
 
-TABLES = {"black-box-rates": black_box_rates}
-OF_RECORDS = {"black-box": black_box, "black-box-goal": black_box_goal, "black-box-cost": black_box_cost}
+TABLES = {"black-box-rates": black_box_rates, "black-box-prototypes": black_box_prototypes}
+OF_RECORDS = {
+    "black-box": black_box,
+    "black-box-goal": black_box_goal,
+    "black-box-cost": black_box_cost,
+    "black-box-layers": black_box_layers,
+}

@@ -68,6 +68,8 @@ class Cell:
         held: on held-out images after each epoch, in percent.
         seconds: of training.
         reads: rows that went through boxes for each training image and box.
+        layers: of the test set, by the goodness of each layer alone, in percent, mean over the seeds; empty where no
+            layer has one.
     """
 
     test: str
@@ -75,6 +77,7 @@ class Cell:
     held: list[list[float]]
     seconds: list[float]
     reads: float
+    layers: list[float]
 
     def epochs_to(self, most: float) -> list[int | None]:
         """The first epoch after which the error on held-out images is at most so many percent."""
@@ -108,6 +111,7 @@ def black_box(lab: Lab) -> Finding:
             "error %": {"none": mean_and_std(none[OURS].error)}
             | {row: mean_and_std(cells[OURS].error) for row, cells in rows.items()},
             "test": {row: cells[OURS].test for row, cells in rows.items()},
+            "layer error %": {"none": none[OURS].layers} | {row: cells[OURS].layers for row, cells in rows.items()},
             "lost by a still box (points)": rounded(loss),
             "lost by the oracle (points)": rounded(oracle),
             "epochs to": {"held-out error %": round(target, 3), "none": without, **taken},
@@ -160,20 +164,18 @@ def cell(lab: Lab, contender: str, box: str, drift: float, data: Dataset) -> Cel
     except Diverged:
         nothing = 100 * (1 - 1 / data.classes)
         count = len(seeds(lab))
-        return Cell("none", [nothing] * count, [[nothing] * settings.epochs] * count, [0.0] * count, 0.0)
+        return Cell("none", [nothing] * count, [[nothing] * settings.epochs] * count, [0.0] * count, 0.0, [])
     test = min(runs[0].result.error, key=lambda name: fmean(run.result.error[name] for run in runs))
+    found = [evaluate(run.net, *(each.to(run.net.device) for each in data.test)) for run in runs]
+    layers = zip(*(each.metrics["layer_error"] for each in found), strict=True)
     return Cell(
         test,
-        [percent(tested(run, data)[test]) for run in runs],
+        [percent(each.error[test]) for each in found],
         [[percent(epoch["validation_error"][test]) for epoch in run.history] for run in runs],
         [run.result.seconds for run in runs],
         round(reads(runs[0], data), 3),
+        [percent(fmean(each)) for each in layers],
     )
-
-
-def tested(run: Run, data: Dataset) -> Mapping[str, float]:
-    """The error of each test on the test set, as a share."""
-    return evaluate(run.net, *(each.to(run.net.device) for each in data.test)).error
 
 
 def reads(run: Run, data: Dataset) -> float:
