@@ -54,7 +54,7 @@ TUNED: dict[str, tuple[float, float]] = {
 }
 """The rate of each contender without a box and with boxes, by scripts/measure_boxes.py."""
 
-small = replace(boxed, data="digits", label_in="prepend", widths=(60,) * 6, epochs=8, batch=50, temperature=12.0)
+small = replace(boxed, data="digits", label_in="prepend", widths=(60,) * 6, epochs=5, batch=50, temperature=12.0)
 small_twin = replace(boxed_twin, data="digits", widths=small.widths, epochs=small.epochs, batch=small.batch)
 
 
