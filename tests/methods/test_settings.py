@@ -115,5 +115,6 @@ def test_the_recipe_of_the_paper_is_the_authors_method_with_nothing_changed(name
     fields = RECIPES[name].fields()
     expected = {**AUTHORS, "data": "mnist", "widths": widths, "epochs": 60, "batch": 100, "label_in": "overlay"}
     assert {field: fields[field] for field in expected} == expected
-    assert fields.keys() - expected.keys() == {"floor", "unit"}
+    assert fields.keys() - expected.keys() == {"floor", "unit", "box", "box_drift"}
+    assert (fields["box"], fields["box_drift"]) == ("none", 0.0)
     assert (fields["floor"], fields["unit"]) == (0.0, "relu")
