@@ -168,6 +168,8 @@ CALLS: dict[str, Callable[[], Call]] = {
             **{"dilation": 1, "groups": 2, "rule": RULE, "generator": seeded()},
         },
     ),
+    "BlackBox": lambda: (twofold.BlackBox, {"function": torch.relu, "units": 5, "timeout": 9.0}),
+    "BlackBox.forward": of(lambda: twofold.BlackBox(torch.relu), "forward", {"activity": below(inputs=5)}),
     "Fixed": lambda: (twofold.Fixed, {"module": nn.MaxPool2d(2)}),
     "Unit": lambda: of_fields(twofold.UNITS["leaky_relu"]),
     "LocalModule": lambda: (twofold.LocalModule, {"module": module(), "units": 5, "rule": RULE}),

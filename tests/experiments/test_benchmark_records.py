@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from command_line import answer
-from twofold.benchmarks import BENCHMARKS, Workbench, epoch, gpu, inference, memory, one_step, roofline
+from twofold.benchmarks import BENCHMARKS, Workbench, epoch, gpu, inference, memory, one_step, roofline, wire
 from twofold.benchmarks import time_to_error as tte
 from twofold.benchmarks.gpu import Gpu
 from twofold.benchmarks.one_step import Case
@@ -42,6 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
             },
         ),
         (gpu, {"ROUNDS": 2}),
+        (wire, {"ROUNDS": 2, "STEPS": 1}),
         (memory, {"CONTENDERS": {name: memory.CONTENDERS[name] for name in ("ff", "twin")}}),
     ):
         for name, value in changes.items():
@@ -62,6 +63,7 @@ PROMISED = {
         ["--recipe", "digits"],
         {"roofline_fraction", "twin_roofline_fraction", "best", "products", "ff", "twin"},
     ),
+    "wire": (["--width", "20", "--batch", "8"], {"ratio", "step"}),
     "memory": (["--width", "8", "--depths", "1", "2", "--batch", "8"], {"activation_growth", "twin_activation_growth"}),
     "time-to-error": (["--targets", "60", "0.01", "--seeds", "1"], {"ff_over_bp", "targets"}),
     "inference": (["--recipe", "digits"], {"slow_over_fast", "shortlist_over_fast", "images_per_second", "latency_ms"}),

@@ -19,6 +19,7 @@ from twofold.benchmarks.memory import Memory
 from twofold.benchmarks.recurrent import RecurrentNet
 from twofold.benchmarks.roofline import Roofline
 from twofold.benchmarks.time_to_error import TimeToError
+from twofold.benchmarks.wire import OverTheWire
 from twofold.defaults import LEARNING_VERSION
 from twofold.errors import unknown
 from twofold.files import write_json
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "recurrent": RecurrentNet,
     "local": LocalLayer,
     "gpu": Gpu,
+    "wire": OverTheWire,
 }
 
 

@@ -57,6 +57,9 @@ class Instrument(nn.Module):
     asks with the numbers with which it would have asked, and where the instrument draws its noise by number, it ends
     with the same weights.
 
+    In one process the newest instrument at an address has it; an older one that is asked again has it again. Where two
+    boxes of a net are one device, give both the same object, so that their requests have numbers of one row.
+
     Args:
         address: ``tcp://HOST:PORT`` of a server, or a command, such as ``["python", "my_device.py"]``, whose stdin and
             stdout are the wire.
@@ -121,8 +124,9 @@ class Instrument(nn.Module):
                 self.close()
                 reason = one_line(getattr(lost, "strerror", None) or lost)
                 hopeless = self.description is None and (isinstance(lost, Refused) or not isinstance(self.address, str))
-                if hopeless or time.monotonic() - start + pause > self.patience:
-                    raise DeviceError(self._given_up(reason, number)) from lost
+                waited = time.monotonic() - start
+                if hopeless or waited + pause > self.patience:
+                    raise DeviceError(self._given_up(reason, number, waited)) from lost
                 if pause == FIRST_PAUSE:
                     remark(f"{self.title} does not answer ({reason}) at request {number}; waiting{self._doubt()}")
             except ValueError as error:
@@ -138,12 +142,12 @@ class Instrument(nn.Module):
         once = self.description is not None and not self.description.repeatable
         return " (a request that it gets twice may change its state twice)" if once else ""
 
-    def _given_up(self, reason: str, number: int) -> str:
+    def _given_up(self, reason: str, number: int, waited: float) -> str:
         if self.description is None and not isinstance(self.address, str):
             return f"{self.title} ended, or said nothing ({reason}), before it described itself: run it by hand"
         return (
-            f"{self.title} does not answer request {number} ({reason}): see that it runs, nobody else uses it, and "
-            f"{self.timeout:g} s are enough for it; it was waited for {self.patience:g} s"
+            f"{self.title} does not answer request {number} ({reason}), {waited:.0f} s after it was asked first: see "
+            f"that it runs, nobody else uses it, and {self.timeout:g} s are enough for an answer"
         )
 
     def _ask(self, request: bytes, number: int, batch: Tensor) -> Tensor:
@@ -157,6 +161,7 @@ class Instrument(nn.Module):
         if self._wires and number <= self._sent:
             self.close()  # a training went back to a checkpoint: an answer to the number may be under way already
         if not self._wires:
+            self._take_seat()
             self._wires.append(connect(self.address, self.timeout))
             self.description = self._describe()
         known = self.description
@@ -170,6 +175,14 @@ class Instrument(nn.Module):
         self._wires[0].send(request, self.timeout)
         answer = self._receive(number, "batch", 8 * len(batch) * known.units, self.timeout)
         return as_batch(self.title, answer.batch, len(batch), known.units)
+
+    def _take_seat(self) -> None:
+        """Hang up for an older one of this process, such as that of the net of a training before."""
+        if isinstance(self.address, str):
+            older = _SEATS.get(self.address)
+            if older is not None and older is not self:
+                older.close()
+            _SEATS[self.address] = self
 
     def _describe(self) -> Description:
         seconds = self.timeout if isinstance(self.address, str) else max(self.timeout, STARTING)
@@ -207,6 +220,10 @@ class Instrument(nn.Module):
 
     def extra_repr(self) -> str:
         return self.title
+
+
+_SEATS: weakref.WeakValueDictionary[str, Instrument] = weakref.WeakValueDictionary()
+"""The one of this process that is the client at each address."""
 
 
 def _hang_up(wires: list[Wire]) -> None:

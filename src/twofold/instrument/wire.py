@@ -16,6 +16,9 @@ from twofold.instrument.messages import NUMBERS, Message, unpack
 
 SCHEME = "tcp://"
 
+ENDING = 5.0
+"""Seconds that a process has to end after its connection, before it is killed."""
+
 
 def host_and_port(address: str) -> tuple[str, int]:
     """The parts of ``tcp://HOST:PORT``.
@@ -76,13 +79,13 @@ class Wire:
         return unpack(read, most)
 
     def close(self) -> None:
-        """End the connection, and the process, which has a second to end by itself."""
+        """End the connection, and the process, which is given time to end by itself."""
         with contextlib.suppress(OSError):
             self.end.shutdown(socket.SHUT_RDWR)  # closed for the other end, whoever has a copy of this one
         self.end.close()
         if self.process is not None:
             try:
-                self.process.wait(1)
+                self.process.wait(ENDING)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ from twofold.checks import convert, typed
 from twofold.checks.bounds import counts, floating, positive
 from twofold.errors import ArgumentError, DeviceError, SettingError, TwofoldError
 from twofold.layers.layer import FeedForwardLayer
-from twofold.normalize import normalize
+from twofold.normalize import NORMALIZE
 
 
 class BlackBox(nn.Module):
@@ -56,7 +56,7 @@ class BlackBox(nn.Module):
         self.function = function
         self.units = units
         self.timeout = timeout
-        self.normalize = normalize
+        self.normalize: Callable[[Tensor], Tensor] = NORMALIZE["length"]
         self._awaited: list[Any] | None = None
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:

@@ -14,7 +14,7 @@ from twofold import checkpoint, machine
 from twofold.checks import typed
 from twofold.data import Data
 from twofold.data import load as load_data
-from twofold.errors import Interrupted, RunError, SettingError, TwofoldError, remark
+from twofold.errors import DeviceError, Interrupted, RunError, SettingError, TwofoldError, remark
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
 from twofold.training.config import Config
@@ -71,6 +71,7 @@ def train(
     Raises:
         RunError: the folder is in use or belongs to another training, or the disk is full.
         Diverged: a layer's numbers are not finite, or it has collapsed.
+        DeviceError: a black box or an instrument failed; the message says how to go on.
         SettingError: the device, the precision, the batch or the memory is not there.
         Interrupted: Ctrl-C, or a signal that does the same; the message says how to go on.
     """
@@ -105,6 +106,8 @@ def train(
             return _train(recipe, home, config, where, data, offload, progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(home.how_to_go_on()) from stop
+        except DeviceError as failure:
+            raise DeviceError(f"{failure}; {home.how_to_go_on()}") from failure
         finally:
             home.clear()
 

@@ -1,0 +1,49 @@
+"""A net with hardware in its middle, in another process; here the hardware is a function in this file.
+
+    python examples/instrument.py [EPOCHS]
+
+Started as `python examples/instrument.py device`, this file is the hardware. docs/instruments.md explains both ends.
+"""
+
+import sys
+
+import torch
+
+import twofold
+from twofold.instrument import Instrument, serve
+
+LIGHT, DETECTORS = 200, 300
+
+
+def scatter(light: torch.Tensor, number: int) -> torch.Tensor:
+    """A diffuser and a camera: light in, intensities out. No formula of it is known to the training."""
+    generator = torch.Generator().manual_seed(1)
+    through = torch.randn(2, LIGHT, DETECTORS, generator=generator) / LIGHT**0.5
+    intensity = (light @ through[0]) ** 2 + (light @ through[1]) ** 2
+    noise = torch.randn(intensity.shape, generator=generator.manual_seed(number))  # drawn by the request's number
+    return (intensity + 0.05 * noise).clamp(0, 4)  # and the camera saturates
+
+
+def learn(epochs: int) -> dict[str, float]:
+    digits = twofold.load_data("digits")
+    torch.manual_seed(0)
+    instrument = Instrument([sys.executable, __file__, "device"])  # or Instrument("tcp://127.0.0.1:5555")
+    layers = [
+        twofold.Dense(digits.classes + 64, LIGHT),
+        twofold.BlackBox(instrument),
+        twofold.Dense(DETECTORS, 200),
+    ]
+    net = twofold.FeedForward(layers, digits.classes, counted_from=1)
+    for metrics in twofold.fit(net, *digits.train, epochs=epochs):
+        print(f"epoch {metrics['epoch']}: train error {100 * metrics['train_error']:.2f} %", flush=True)
+    error = twofold.evaluate(net, *digits.test).error
+    print(f"{int(instrument.requests)} requests to {instrument.description.name}")
+    instrument.close()
+    return error
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["device"]:
+        serve(scatter, LIGHT, DETECTORS, repeatable=True)
+    else:
+        print("test error", learn(int(sys.argv[1]) if len(sys.argv) > 1 else 10))
