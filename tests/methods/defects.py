@@ -293,4 +293,18 @@ DEFECTS = [
         "losses.mean()",
         "test_what_an_epoch_teaches_is_on_average_what_it_teaches_if_every_case_is_seen",
     ),
+    (
+        "boxes: what a box draws is no state",
+        "Box.__init__",
+        'self.register_buffer("draws", torch.zeros((), dtype=torch.int64))',
+        "self.draws = torch.zeros((), dtype=torch.int64)",
+        "test_a_training_with_boxes_that_was_interrupted_ends_bitwise_as_one_that_was_not",
+    ),
+    (
+        "boxes: a box drifts before each batch, too",
+        "Reads.__enter__",
+        "self._before = self._read()",
+        "self._before = self.__exit__() or self._read()",
+        "test_boxes_drift_after_each_batch_by_as_much_as_is_said",
+    ),
 ]

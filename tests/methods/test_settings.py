@@ -115,5 +115,6 @@ def test_the_recipe_of_the_paper_is_the_authors_method_with_nothing_changed(name
     fields = RECIPES[name].fields()
     expected = {**AUTHORS, "data": "mnist", "widths": widths, "epochs": 60, "batch": 100, "label_in": "overlay"}
     assert {field: fields[field] for field in expected} == expected
-    assert fields.keys() - expected.keys() == {"floor", "unit", "substrate", "device_seed"}
-    assert [fields[name] for name in ("floor", "unit", "substrate")] == [0.0, "relu", "ideal"]
+    assert fields.keys() - expected.keys() == {"floor", "unit", "substrate", "device_seed", "box", "box_drift"}
+    changed_by_none = {"floor": 0.0, "unit": "relu", "substrate": "ideal", "box": "none", "box_drift": 0.0}
+    assert {name: fields[name] for name in changed_by_none} == changed_by_none

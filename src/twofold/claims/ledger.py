@@ -10,6 +10,7 @@ from typing import Any
 
 from twofold import machine
 from twofold.claims.agree import agree
+from twofold.claims.black_box import black_box, draw_black_box
 from twofold.claims.cheap import cheap
 from twofold.claims.cifar import cifar
 from twofold.claims.cost import cost
@@ -114,7 +115,13 @@ _CLAIMS = (
     Claim("no-collapse", "34:18", "Sharing those layers removes the contest of two nets and mode collapse."),
     Claim("own-negatives", "34:55", "Whether a net can learn to supply its own negative data is open."),
     Claim("analog", "35:54", "It runs on analog hardware that is noisy, unknown and never the same twice."),
-    Claim("black-box", "36:43", "An unknown transformation between layers does not slow it down."),
+    Claim(
+        "black-box",
+        "36:43",
+        "An unknown transformation between layers does not slow it down.",
+        black_box,
+        draw_black_box,
+    ),
     Claim("cancel", "37:52", "Contrasting positive with negative data cancels the noise that both passes share."),
     Claim("mortal", "38:42", "Weights that fit one piece of hardware cannot be copied; what they know can be taught."),
     Claim("digital", "41:55", "Digital computers can share one model, each learning a part and averaging weights."),

@@ -19,6 +19,7 @@ from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.nets.backprop import Backprop
+from twofold.nets.classifier import NetResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class BackpropRecipe(PictureRecipe):
 class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     """Cross-entropy, stochastic gradient descent with momentum."""
 
-    recipe_type = BackpropRecipe
+    recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
     of_the_net = ImageMethod.of_the_net | {"center", "field_sizes", "strides", "margins"}
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...]) -> None:
@@ -68,10 +69,13 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
 
     def step(self, batch: Batch, progress: float) -> Tensor:
         self.schedule(progress)
-        found = self.net.learn(batch.images, batch.labels, rate=self.rate, weight=batch.weight, rule=self._rule)
+        found = self._learn(batch)
         self._losses.append(cross_entropy(found.logits, batch.labels))
         self._note(batch, found.logits)
         return found.difficulty
+
+    def _learn(self, batch: Batch) -> NetResult:
+        return self.net.learn(batch.images, batch.labels, rate=self.rate, weight=batch.weight, rule=self._rule)
 
     def check(self) -> None:
         if self._losses and not self._losses[-1].isfinite():

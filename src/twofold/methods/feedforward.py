@@ -6,7 +6,7 @@ The algorithm of one batch is `nets.feedforward.FeedForward.learn`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,10 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.labels import FLAT, inputs_with_label
+from twofold.layers.black_box import BlackBox
+from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
+from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Place, image_form, image_shape
@@ -29,7 +32,7 @@ from twofold.units import UNITS
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedForwardRecipe(LabelRecipe):
+class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     """Forward-Forward on a stack of dense layers.
 
     Attributes:
@@ -43,12 +46,11 @@ class FeedForwardRecipe(LabelRecipe):
         unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
     """
 
-    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {
-        "label_in": FLAT,
-        "normalize": NORMALIZE,
-        "substrate": PRESETS,
-        "unit": UNITS,
-    }
+    named: ClassVar[dict[str, Mapping[str, object]]] = (
+        LabelRecipe.named
+        | BoxedRecipe.named
+        | {"label_in": FLAT, "normalize": NORMALIZE, "substrate": PRESETS, "unit": UNITS}
+    )
 
     label_in: str
     counted_from: int
@@ -65,15 +67,26 @@ class FeedForwardRecipe(LabelRecipe):
         self._expect_layer("counted_from", self.counted_from)
 
 
+def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
+    """Layers, each with the box that stands behind it."""
+    for number, layer in enumerate(layers, 1):
+        yield layer
+        if number in boxes:
+            yield BlackBox(boxes[number], units=len(boxes[number].matrix))
+
+
 class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     """Layer after layer, from the bottom up."""
 
     recipe_type = FeedForwardRecipe
     offloads = True
-    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize", "substrate", "device_seed", "unit"}
+    of_the_net = LabelMethod.of_the_net | {
+        *("label_in", "normalize", "substrate", "device_seed", "unit", "box", "box_drift"),
+    }
 
     def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...]) -> None:
         super().__init__(net, recipe, data)
+        self._reads = Reads(boxes_in(net), recipe.box_drift)
         if recipe.substrate != "ideal":
             last(net, recipe.epochs * math.ceil(len(data[0]) / recipe.batch))
 
@@ -86,8 +99,9 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         layers = dense(inputs, recipe.widths, rule, generator)
         if recipe.substrate != "ideal":
             layers = installed(PRESETS[recipe.substrate], layers, recipe.device_seed)
+        boxes = boxes_for(recipe.box, recipe.widths, recipe.seed)
         return FeedForward(
-            place(layers),
+            _with_boxes(place(layers), boxes),
             classes,
             label_in=recipe.label_in,
             label_strength=recipe.label_strength,
@@ -100,7 +114,8 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         shape, classes = image_form(form)
         sizes = (math.prod(shape) + classes, *recipe.widths)
         analog = recipe.substrate != "ideal"
-        return Sizes(sizes, (), recipe.batch, precision, analog=analog).of_a_stack(offload)
+        memory = Sizes(sizes, (), recipe.batch, precision, analog=analog).of_a_stack(offload)
+        return memory + bytes_of_boxes(recipe)
 
     @classmethod
     def defaults(cls, net: FeedForward) -> dict[str, Any]:
@@ -113,6 +128,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             "substrate": "ideal",
             "device_seed": 0,
             "unit": "relu",
+            **NO_BOX,
         }
 
     @classmethod
@@ -136,17 +152,22 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         recipe = self.recipe
         learning, progress = self._turn(progress)
         factor = self.schedule(progress)
-        found = self.net.learn(
-            batch.images,
-            batch.labels,
-            rate=self.rate,
-            softmax_rate=recipe.softmax_rate * factor,
-            negatives=NEGATIVES[recipe.negatives],
-            weight=batch.weight,
-            learning=learning,
-            generator=self.generator,
-        )
+        with self._reads:
+            found = self.net.learn(
+                batch.images,
+                batch.labels,
+                rate=self.rate,
+                softmax_rate=recipe.softmax_rate * factor,
+                negatives=NEGATIVES[recipe.negatives],
+                weight=batch.weight,
+                learning=learning,
+                generator=self.generator,
+            )
         return self._record(batch, found)
+
+    def metrics(self) -> dict[str, Any]:
+        """Add ``box_reads`` where there are boxes."""
+        return {**super().metrics(), **self._reads.metrics()}
 
     def _turn(self, progress: float) -> tuple[range, float]:
         """The layers that learn now, and the progress of their training."""

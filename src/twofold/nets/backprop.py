@@ -60,10 +60,11 @@ class Affine(Learner):
 
     @torch.no_grad()
     def apply_gradient(self, rate: float, rule: Rule, counted: Tensor) -> None:
-        """One step with the gradients of the newest backward pass, which are then gone; see `momentum_step`."""
+        """One step with the gradients of the newest backward pass, if any, which are then gone; see `momentum_step`."""
         for each in self.learnables():
             leaf = each.in_use()
-            assert leaf.grad is not None
+            if leaf.grad is None:  # no gradient reached it
+                continue
             each.gather(leaf.grad)
             each.apply(rate, rule, counted)
             leaf.grad = None

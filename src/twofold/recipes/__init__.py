@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from twofold.errors import unknown
 from twofold.methods import Recipe
 from twofold.recipes import (
+    black_box,
     cifar_local,
     digits,
     mnist,
@@ -23,6 +24,8 @@ from twofold.recipes.spaces import SPACES, Values
 __all__ = ["RECIPES", "as_twin", "find", "space_of", "twin_of"]
 
 RECIPES: dict[str, Recipe] = {
+    "black-box": black_box.black_box,
+    "black-box-twin": black_box.twin,
     "cifar-local": cifar_local.cifar_local,
     "cifar-local-twin": cifar_local.twin,
     "digits": digits.digits,

@@ -43,6 +43,8 @@ mnist = FeedForwardRecipe(
     substrate="ideal",
     device_seed=0,
     unit="relu",
+    box="none",
+    box_drift=0.0,
 )
 
 random_negatives = replace(mnist, negatives="random")

@@ -30,6 +30,8 @@ ADDED: dict[str, Any] = {
     "device_seed": 0,
     "unit": "relu",
     "top_down_start": 1.0,
+    "box": "none",
+    "box_drift": 0.0,
 }
 """Fields that recipes of older runs lack, and the value at which they change nothing."""
 

@@ -1,0 +1,37 @@
+"""MNIST, 6 x 500, with a black box behind the second and the fourth layer.
+
+Claim: an unknown transformation between layers does not slow Forward-Forward down (talk 36:43). docs/hardware.md has
+what it and the ways to backpropagate through a box reach.
+
+Deep nets need a temperature four times that of the recipe mnist, for as many units, and a rate five times as high: with
+less, layers from the third on hardly learn in so few steps, with boxes or without.
+
+    twofold train black-box --box one_bit --box-drift 0.01
+    twofold train black-box-twin --box one_bit --box-drift 0.01 --gradient local
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from twofold.methods import BoxedBackpropRecipe
+from twofold.recipes import mnist
+
+black_box = replace(
+    mnist.mnist,
+    widths=(500,) * 6,
+    epochs=20,
+    rate=0.1,
+    temperature=100.0,
+    tolerance=0.0,
+    revisit=1.0,
+    box="random_relu",
+)
+
+twin = BoxedBackpropRecipe(
+    **{each.name: getattr(mnist.twin, each.name) for each in fields(mnist.twin)}
+    | {"widths": black_box.widths, "epochs": black_box.epochs, "rate": 0.03},
+    box=black_box.box,
+    box_drift=black_box.box_drift,
+    gradient="straight_through",
+)
