@@ -1,0 +1,298 @@
+"""Claim (talk 37:52): contrasting positive with negative data cancels the noise that both passes share; contrasting two
+internal representations does not.
+
+Learners of the same hidden layers get noise on their total inputs (``noise.py``), shared by all passes over a batch or
+drawn anew for each, of strengths from 0.1 to 1 relative to the total inputs (smoke: digits; full: MNIST, 3 x 500,
+10,000 images):
+
+* Forward-Forward with the paired objective symba, with the logistic and its fixed threshold, and with the logistic and
+  a threshold that follows the running mean of goodness;
+* greedy InfoNCE of two views, as the learner that contrasts two internal representations;
+* the twin, trained by backpropagation, which has one pass, so that nothing is shared.
+
+Two things are measured. *Cosine*: of the weight gradient to the noise-free one of the same batch, negatives and views,
+mean over layers, batches and seeds, after training without noise; peers and tolerance are off. *Error*: on the test
+images, of nets that are trained and tested with that noise, by the fast test, which all learners have, with Forward-
+Forward's slow test beside it. Rates were chosen for each learner without noise, by the same factors, on held-out images.
+
+The *share that cancels* is 1 - (1 - cosine with shared noise) / (1 - cosine with noise drawn anew).
+
+Rule, at noise 0.3. The talk's statement *holds* if for the paired objective the cosine with shared noise is at least 0.95,
+at least half of the noise cancels, and shared noise costs at most 0.5 points of error (smoke: 3); and if of the noise of
+InfoNCE less than a quarter cancels. It is *refuted* if for the paired objective less than a quarter cancels, or if
+InfoNCE's cosine with shared noise is at least that of the paired objective. Else it is *undecided*. The logistic, which
+is the talk's own objective, is judged by the same words beside it; the record holds if the paired objective does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from twofold.claims.lab import Finding, Lab, mean_and_std, percent
+from twofold.claims.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward
+from twofold.data import Dataset
+from twofold.methods import BackpropRecipe, FeedForwardRecipe
+from twofold.negatives import random_wrong_labels
+from twofold.nets.net import evaluate
+from twofold.training.trainer import Trainer
+
+SIDES = ("shared", "anew")
+JUDGED = 0.3
+"""The noise at which the rule judges."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A way of learning that is compared.
+
+    Attributes:
+        objective: of Forward-Forward; empty for the others.
+        follows: whether the threshold follows the mean goodness.
+        rate: the learning rate at full size.
+        small_rate: at smoke size.
+    """
+
+    objective: str = ""
+    follows: bool = False
+    rate: float = 0.1
+    small_rate: float = 0.1
+
+
+PAIRED, INFONCE, TWIN = "paired", "InfoNCE", "backprop"
+LEARNERS = {
+    PAIRED: Learner("symba", rate=0.02, small_rate=0.03),
+    "logistic, threshold follows": Learner("logistic", True, rate=0.02, small_rate=0.03),
+    "logistic": Learner("logistic", rate=0.02, small_rate=0.03),
+    INFONCE: Learner(),
+    TWIN: Learner(),
+}
+"""The rates are those of the recipes, times the best of 1/3, 1 and 3."""
+
+TEMPERATURE = 0.2
+"""Of InfoNCE."""
+
+Net = NoisyFeedForward | NoisyBackprop
+
+
+def cancel(lab: Lab) -> Finding:
+    """Measure the claim ``cancel``."""
+    noises = lab.pick(smoke=(JUDGED, 1.0), full=(0.1, JUDGED, 1.0))
+    sides = {name: SIDES if name != TWIN else ("one pass",) for name in LEARNERS}
+    errors: dict[str, dict[str, Any]] = {}
+    cosines: dict[str, dict[str, dict[str, float]]] = {}
+    for name, learner in LEARNERS.items():
+        clean = [trained(lab, name, learner, Noise(0.0, True, seed), seed) for seed in lab.seeds]
+        errors[name] = {"no noise": _errors(lab, clean)}
+        cosines[name] = {}
+        for side in sides[name]:
+            shared = side != "anew"
+            cosines[name][side] = {f"{noise:g}": _cosine(lab, clean, noise, shared) for noise in noises}
+            errors[name][side] = {
+                f"{noise:g}": _errors(
+                    lab, [trained(lab, name, learner, Noise(noise, shared, seed), seed) for seed in lab.seeds]
+                )
+                for noise in noises
+            }
+    twin = {"cosine": cosines.pop(TWIN), "error %": errors.pop(TWIN)}
+    allowed = lab.pick(smoke=3.0, full=0.5)
+    verdicts = {
+        name: verdict(cosines[name], cosines[INFONCE], _cost(errors[name]), allowed)
+        for name in LEARNERS
+        if name not in (INFONCE, TWIN)
+    }
+    return Finding(
+        holds=verdicts[PAIRED] == "holds",
+        rule=f"at noise {JUDGED}: the paired objective's cosine with shared noise >= 0.95, at least half of its noise "
+        f"cancels, which costs at most {allowed:g} points; of InfoNCE's less than a quarter cancels. Refuted if less "
+        "than a quarter of the paired objective's cancels or InfoNCE's cosine with shared noise is at least as large",
+        talk="noise common to both passes cancels; contrasting two representations does not cancel it",
+        measured={
+            "verdict": verdicts,
+            "cosine": cosines,
+            "share that cancels": {name: round(cancels(found), 3) for name, found in cosines.items()},
+            "error %": errors,
+        },
+        twin=twin,
+        seeds=lab.seeds,
+    )
+
+
+def cancels(cosines: Mapping[str, Mapping[str, float]]) -> float:
+    """The share of the noise that cancels where it is shared, at the noise that is judged."""
+    shared, anew = (1 - cosines[side][f"{JUDGED:g}"] for side in SIDES)
+    return 1 - shared / max(anew, 1e-9)
+
+
+def verdict(
+    ours: Mapping[str, Mapping[str, float]],
+    other: Mapping[str, Mapping[str, float]],
+    cost: float,
+    allowed: float,
+) -> str:
+    """``holds``, ``refuted`` or ``undecided``, as the rule says.
+
+    Args:
+        ours: cosines of an objective of Forward-Forward: side -> noise -> cosine.
+        other: those of InfoNCE.
+        cost: points of error that shared noise costs ours.
+        allowed: the most that it may cost.
+    """
+    shared, theirs = (found["shared"][f"{JUDGED:g}"] for found in (ours, other))
+    if cancels(ours) < 0.25 or theirs >= shared:
+        return "refuted"
+    if shared >= 0.95 and cancels(ours) >= 0.5 and cost <= allowed and cancels(other) < 0.25:
+        return "holds"
+    return "undecided"
+
+
+# ---- nets ----------------------------------------------------------------------------------------------------------
+
+
+def settings(lab: Lab, name: str, learner: Learner, seed: int) -> FeedForwardRecipe | BackpropRecipe:
+    """The recipe of a learner; InfoNCE has that of the twin."""
+    recipe, twin = lab.short()
+    rate = lab.pick(smoke=learner.small_rate, full=learner.rate)
+    whole: dict[str, Any] = {"epochs": lab.pick(smoke=4, full=10), "seed": seed, "rate": rate, "validation": 0}
+    if learner.objective:
+        return replace(recipe, objective=learner.objective, tolerance=0.0, revisit=1.0, **whole)
+    return replace(twin, **whole)
+
+
+def build(lab: Lab, learner: Learner, name: str, recipe: FeedForwardRecipe | BackpropRecipe, dataset: Dataset) -> Net:
+    """An untrained net without noise."""
+    pixels, classes = dataset.train_images[0].numel(), dataset.classes
+    if isinstance(recipe, FeedForwardRecipe):
+        return NoisyFeedForward.of(
+            tuple(dataset.train_images.shape[1:]),
+            recipe.widths,
+            recipe.rule(),
+            learner.follows,
+            classes=classes,
+            label_in=recipe.label_in,
+            seed=recipe.seed,
+        )
+    generator = torch.Generator().manual_seed(recipe.seed)
+    if name == INFONCE:
+        return GreedyInfoNCE(pixels, recipe.widths, classes, generator, lab.pick(smoke=1, full=2), TEMPERATURE)
+    return NoisyBackprop(pixels, recipe.widths, classes, generator)
+
+
+def trained(lab: Lab, name: str, learner: Learner, noise: Noise, seed: int) -> Net:
+    """A net that has learned with that noise, and still has it."""
+    recipe, dataset = settings(lab, name, learner, seed), part(lab)
+    net = build(lab, learner, name, recipe, dataset)
+    net.set_noise(noise)
+
+    def learn(untrained: Net) -> None:
+        Trainer(untrained, recipe, (dataset.train_images, dataset.train_labels)).run()
+
+    told = {
+        **{"learner": name, "noise": noise.strength, "shared": noise.shared, "follows": learner.follows},
+        **{"temperature of InfoNCE": TEMPERATURE if name == INFONCE else None, **recipe.fields()},
+    }
+    return lab.teach(net, f"cancel-{name.replace(', ', '-').replace(' ', '-')}", dataset, told, learn)
+
+
+def part(lab: Lab) -> Dataset:
+    """The data that all learn from (full: the first 10,000 training images)."""
+    whole = lab.data(lab.pick(smoke="digits", full="mnist"))
+    count = lab.pick(smoke=len(whole.train_labels), full=10_000)
+    return replace(whole, train_images=whole.train_images[:count], train_labels=whole.train_labels[:count])
+
+
+# ---- measures ------------------------------------------------------------------------------------------------------
+
+
+def _errors(lab: Lab, nets: list[Net]) -> dict[str, dict[str, float]]:
+    dataset = part(lab)
+    found = [evaluate(net, dataset.test_images, dataset.test_labels).error for net in nets]
+    return {test: mean_and_std(percent(one[test]) for one in found) for test in ("fast", "slow") if test in found[0]}
+
+
+def _cost(errors: Mapping[str, Any]) -> float:
+    """Points of error that shared noise costs."""
+    with_noise, without = (found["fast"]["mean"] for found in (errors["shared"][f"{JUDGED:g}"], errors["no noise"]))
+    return float(with_noise - without)
+
+
+def _cosine(lab: Lab, nets: list[Net], noise: float, shared: bool) -> float:
+    batches = lab.pick(smoke=5, full=20)
+    found = [cosine(net, part(lab), Noise(noise, shared, 7), batches, lab.pick(smoke=50, full=100)) for net in nets]
+    return round(fmean(found), 4)
+
+
+def cosine(net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int = 30) -> float:
+    """Cosine of the weight gradients with noise to those without, mean over layers and batches.
+
+    Args:
+        net: a trained net; its noise, thresholds that follow, and peers are as before afterwards.
+        dataset: its training images are what the gradients are of.
+        noise: the noise.
+        batches: number of batches that are measured.
+        size: images of each.
+        settle: batches before these, from which only thresholds that follow learn.
+    """
+    quiet, noisy = (_gradients(net, dataset, each, batches, size, settle) for each in (Noise(0.0, True), noise))
+    each = [
+        cosine_similarity(one.flatten(), other.flatten(), dim=0)
+        for before, after in zip(quiet, noisy, strict=True)
+        for one, other in zip(before, after, strict=True)
+    ]
+    return float(torch.stack(each).mean())
+
+
+def _gradients(
+    net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int
+) -> list[list[Tensor]]:
+    """The gradients of each batch and layer, with negatives and views that are the same at every call."""
+    images, labels = dataset.train_images.to(net.device), dataset.train_labels.to(net.device)
+    generator = torch.Generator(net.device).manual_seed(1)
+    if isinstance(net, GreedyInfoNCE):
+        net.views.manual_seed(1)
+    forward = isinstance(net, NoisyFeedForward)
+    kept = [(layer.rule, layer.threshold) for layer in net.stack] if forward else []
+    before, learns = net.noise, any(layer.follows for layer in net.stack) if forward else False
+    net.set_noise(noise)
+    for layer in net.stack if forward else []:
+        layer.rule = replace(layer.rule, peer=0.0, tolerance=0.0)
+    found = []
+    for number in range(-settle if learns else 0, batches):
+        cases = torch.randint(len(labels), (size,), generator=generator, device=net.device)
+        chosen = labels[cases]
+        wrong = random_wrong_labels(chosen, torch.zeros(size, dataset.classes, device=net.device), generator)
+        gradients = net.gradients(images[cases], chosen, wrong)
+        if number >= 0:
+            found.append([gradient.float() for gradient in gradients])
+    net.set_noise(before)
+    for layer, (rule, threshold) in zip(net.stack, kept, strict=forward):
+        layer.rule, layer.threshold = rule, threshold
+    return found
+
+
+# ---- the picture ---------------------------------------------------------------------------------------------------
+
+
+def draw_cancel(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
+    """Draw cosines and errors against noise.
+
+    Args:
+        lab: the laboratory that has the nets, or trains them, if there is no record.
+        path: the PNG to write.
+        record: the kept record of the claim.
+    """
+    from twofold.claims.plots import cancel as plots
+
+    found = record or asdict(cancel(lab))
+    return plots.noises(
+        {**found["measured"]["cosine"], TWIN: found["twin"]["cosine"]},
+        {**found["measured"]["error %"], TWIN: found["twin"]["error %"]},
+        path,
+    )
