@@ -84,7 +84,7 @@ Net = NoisyFeedForward | NoisyBackprop
 
 def cancel(lab: Lab) -> Finding:
     """Measure the claim ``cancel``."""
-    noises = lab.pick(smoke=(JUDGED, 1.0), full=(0.1, JUDGED, 1.0))
+    noises = lab.pick(smoke=(JUDGED,), full=(0.1, JUDGED, 1.0))
     sides = {name: SIDES if name != TWIN else ("one pass",) for name in LEARNERS}
     errors: dict[str, dict[str, Any]] = {}
     cosines: dict[str, dict[str, dict[str, float]]] = {}
@@ -160,7 +160,7 @@ def settings(lab: Lab, name: str, learner: Learner, seed: int) -> FeedForwardRec
     """The recipe of a learner; InfoNCE has that of the twin."""
     recipe, twin = lab.short()
     rate = lab.pick(smoke=learner.small_rate, full=learner.rate)
-    whole: dict[str, Any] = {"epochs": lab.pick(smoke=4, full=10), "seed": seed, "rate": rate, "validation": 0}
+    whole: dict[str, Any] = {"epochs": lab.pick(smoke=3, full=10), "seed": seed, "rate": rate, "validation": 0}
     if learner.objective:
         return replace(recipe, objective=learner.objective, tolerance=0.0, revisit=1.0, **whole)
     return replace(twin, **whole)
@@ -169,7 +169,7 @@ def settings(lab: Lab, name: str, learner: Learner, seed: int) -> FeedForwardRec
 def build(lab: Lab, learner: Learner, name: str, recipe: FeedForwardRecipe | BackpropRecipe, dataset: Dataset) -> Net:
     """An untrained net without noise."""
     pixels, classes = dataset.train_images[0].numel(), dataset.classes
-    if isinstance(recipe, FeedForwardRecipe):
+    if learner.objective:
         return NoisyFeedForward.of(
             tuple(dataset.train_images.shape[1:]),
             recipe.widths,
@@ -255,25 +255,15 @@ def _gradients(
     """The gradients of each batch and layer, with negatives and views that are the same at every call."""
     images, labels = dataset.train_images.to(net.device), dataset.train_labels.to(net.device)
     generator = torch.Generator(net.device).manual_seed(1)
-    if isinstance(net, GreedyInfoNCE):
-        net.views.manual_seed(1)
-    forward = isinstance(net, NoisyFeedForward)
-    kept = [(layer.rule, layer.threshold) for layer in net.stack] if forward else []
-    before, learns = net.noise, any(layer.follows for layer in net.stack) if forward else False
-    net.set_noise(noise)
-    for layer in net.stack if forward else []:
-        layer.rule = replace(layer.rule, peer=0.0, tolerance=0.0)
     found = []
-    for number in range(-settle if learns else 0, batches):
-        cases = torch.randint(len(labels), (size,), generator=generator, device=net.device)
-        chosen = labels[cases]
-        wrong = random_wrong_labels(chosen, torch.zeros(size, dataset.classes, device=net.device), generator)
-        gradients = net.gradients(images[cases], chosen, wrong)
-        if number >= 0:
-            found.append([gradient.float() for gradient in gradients])
-    net.set_noise(before)
-    for layer, (rule, threshold) in zip(net.stack, kept, strict=forward):
-        layer.rule, layer.threshold = rule, threshold
+    with net.measured(noise):
+        for number in range(-settle if net.settles else 0, batches):
+            cases = torch.randint(len(labels), (size,), generator=generator, device=net.device)
+            chosen = labels[cases]
+            wrong = random_wrong_labels(chosen, torch.zeros(size, dataset.classes, device=net.device), generator)
+            gradients = net.gradients(images[cases], chosen, wrong)
+            if number >= 0:
+                found.append([gradient.float() for gradient in gradients])
     return found
 
 

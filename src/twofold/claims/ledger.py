@@ -10,6 +10,7 @@ from typing import Any
 
 from twofold import machine
 from twofold.claims.agree import agree
+from twofold.claims.cancel import cancel, draw_cancel
 from twofold.claims.cheap import cheap
 from twofold.claims.cifar import cifar
 from twofold.claims.cost import cost
@@ -33,6 +34,7 @@ from twofold.claims.moving import draw_moving, moving
 from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
 from twofold.claims.paper import paper
+from twofold.claims.power import draw_power, power
 from twofold.claims.records import SHOWN, command, overturned, read, read_result, status
 from twofold.claims.recurrent import recurrent
 from twofold.claims.regime import draw_regime, regime
@@ -115,10 +117,16 @@ _CLAIMS = (
     Claim("own-negatives", "34:55", "Whether a net can learn to supply its own negative data is open."),
     Claim("analog", "35:54", "It runs on analog hardware that is noisy, unknown and never the same twice."),
     Claim("black-box", "36:43", "An unknown transformation between layers does not slow it down."),
-    Claim("cancel", "37:52", "Contrasting positive with negative data cancels the noise that both passes share."),
+    Claim(
+        "cancel",
+        "37:52",
+        "Contrasting positive with negative data cancels the noise that both passes share.",
+        cancel,
+        draw_cancel,
+    ),
     Claim("mortal", "38:42", "Weights that fit one piece of hardware cannot be copied; what they know can be taught."),
     Claim("digital", "41:55", "Digital computers can share one model, each learning a part and averaging weights."),
-    Claim("power", "41:38", "A hundred trillion connections can run on thirty watts."),
+    Claim("power", "41:38", "A hundred trillion connections can run on thirty watts.", power, draw_power),
     Claim(
         "regime",
         "06:03",

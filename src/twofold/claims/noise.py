@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -123,6 +125,23 @@ class NoisyFeedForward(FeedForward):
         for layer in self.stack:
             layer.noise = noise
 
+    @property
+    def settles(self) -> bool:
+        """Whether something other than weights adapts to the noise."""
+        return any(layer.follows for layer in self.stack)
+
+    @contextmanager
+    def measured(self, noise: Noise) -> Iterator[None]:
+        """Have this noise for a while, and no peers and no tolerance, which would blur what the noise does."""
+        before, kept = self.noise, [(layer.rule, layer.threshold) for layer in self.stack]
+        self.set_noise(noise)
+        for layer in self.stack:
+            layer.rule = replace(layer.rule, peer=0.0, tolerance=0.0)
+        yield
+        self.set_noise(before)
+        for layer, (rule, threshold) in zip(self.stack, kept, strict=True):
+            layer.rule, layer.threshold = rule, threshold
+
     @typed
     def images(self, images: Tensor | CachedInput) -> Images:
         ready = super().images(images)
@@ -152,10 +171,19 @@ class NoisyBackprop(Backprop):
     """The twin, with noise on the total inputs of its hidden layers."""
 
     noise = Noise(0.0, shared=True)
+    settles = False
 
     def set_noise(self, noise: Noise) -> None:
         """Give all hidden layers this noise."""
         self.noise = noise
+
+    @contextmanager
+    def measured(self, noise: Noise) -> Iterator[None]:
+        """Have this noise for a while."""
+        before = self.noise
+        self.set_noise(noise)
+        yield
+        self.set_noise(before)
 
     def forward(self, images: Tensor) -> Tensor:
         images = self._enter(images)
@@ -217,6 +245,13 @@ class GreedyInfoNCE(NoisyBackprop):
         self.reach = reach
         self.temperature = temperature
         self.views = torch.Generator().manual_seed(0)
+
+    @contextmanager
+    def measured(self, noise: Noise) -> Iterator[None]:
+        """Have this noise for a while, and the same views whenever it begins."""
+        self.views.manual_seed(1)
+        with super().measured(noise):
+            yield
 
     def _activities(self, images: Tensor) -> Iterator[Tensor]:
         """The normalized activity of each hidden layer, with a derivative by its own weights alone."""
