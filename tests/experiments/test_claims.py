@@ -38,8 +38,8 @@ TALK = [
     "black-box", "cancel", "mortal", "digital", "power", "regime", "cheap",
 ]  # fmt: skip
 PAPER = ["hybrid", "local", "aesop", "sleep"]
-DRAWN = ["top-down", "moving", "relax", "regime"]
-BUILT = [*TALK[:25], "regime", "cheap", "hybrid", "local"]
+DRAWN = ["top-down", "moving", "relax", "analog", "cancel", "mortal", "power", "regime"]
+BUILT = [*TALK[:25], "analog", "cancel", "mortal", "power", "regime", "cheap", "hybrid", "local"]
 
 FIELDS = {
     *("id", "time", "says", "size", "holds", "rule", "talk", "measured", "twin", "seconds", "seeds"),
