@@ -1,7 +1,7 @@
 """Noise that is shared, energy that is estimated, and learners on devices: what the claims about hardware rest on.
 
-Oracles: counts by hand and by PyTorch's counter, brute force, and autograd of the ideal model. Were one of these to fail,
-the figures of the claims analog, cancel, mortal or power would mean something else.
+Oracles: counts by hand and by PyTorch's counter, brute force, and autograd of the ideal model. Were one of these to
+fail, the figures of the claims analog, cancel, mortal or power would mean something else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from twofold.benchmarks.energy import JOULES, Range, analog, brain_joules, counters, digital, inference, joules, measured, step
+from twofold.benchmarks.energy import (
+    JOULES,
+    Range,
+    analog,
+    brain_joules,
+    counters,
+    digital,
+    inference,
+    joules,
+    measured,
+    step,
+)
 from twofold.benchmarks.operations import operations
 from twofold.claims import cancel, mortal, power
 from twofold.claims.devices import OURS, Device, deployed, error_of, recipe_of, untrained

@@ -8,14 +8,14 @@ between chips, and units' own functions beyond ten operations for each.
 Sources:
 
 * digital: Horowitz, ISSCC 2014 (45 nm), and Jouppi et al., ISCA 2021, table 2 (7 nm): a multiply and an add of 8-bit
-  integers 0.23 and 0.077 pJ, of 32-bit floats 4.6 and 1.69 pJ; 8 bytes from 8 KB of SRAM 10 and 7.5 pJ, from 1 MB 100 and
-  14 pJ; 8 bytes from DRAM 1300 to 2600 pJ, from HBM2 250 to 450 pJ.
+  integers 0.23 and 0.077 pJ, of 32-bit floats 4.6 and 1.69 pJ; 8 bytes from 8 KB of SRAM 10 and 7.5 pJ, from 1 MB 100
+  and 14 pJ; 8 bytes from DRAM 1300 to 2600 pJ, from HBM2 250 to 450 pJ.
 * ADC: Murmann's survey of converters (ISSCC and VLSI, 1997 to 2024): Walden's figure of merit is about 1 fJ per step at
   best, and 50 fJ is common at higher speeds; 8 bits are 256 steps. ISAAC (Shafiee et al., ISCA 2016) takes 1.6 pJ.
 * DAC: ISAAC's row drivers, 4 mW for 1024 of 1 bit at 10 MHz, are 0.04 pJ a bit, 0.3 pJ for 8 bits; up to 2 pJ for
   capacitive ones.
-* analog read, V² G t of one device: from 0.1 V, 1 µS, 10 ns (0.1 fJ) to 0.2 V, 25 µS, 100 ns (100 fJ). Marinella et al.,
-  IEEE JETCAS 2018, find 11 fJ for a multiply and add of a training array with all that is around it.
+* analog read, V² G t of one device: from 0.1 V, 1 µS, 10 ns (0.1 fJ) to 0.2 V, 25 µS, 100 ns (100 fJ). Marinella et
+  al., IEEE JETCAS 2018, find 11 fJ for a multiply and add of a training array with all that is around it.
 * pulse that changes one device: from 1 fJ (electrochemical cells) to 10 pJ (phase change and filamentary devices, of
   which Wong et al., Proc. IEEE 2010 and 2012, report below 1 pJ to above 10 pJ); from 1 to 10 pulses for each update.
 """
@@ -99,8 +99,8 @@ STEPS = {
     "forward-forward": Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
     "backprop": Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
 }
-"""A training step. Forward-Forward: a neutral, a positive and a negative pass, each written and read, and the activity of
-two phases read again for the gradient; the neutral pass reads the weights, and both phases together. Backpropagation:
+"""A training step. Forward-Forward: a neutral, a positive and a negative pass, each written and read, and the activity
+of two phases read again for the gradient; the neutral pass reads the weights, and both phases together. Backprop:
 activity written, read, and read again; errors written and read; weights are read forwards and backwards."""
 UPDATE_TRANSFERS = 6
 """Reads and writes of each weight at an update: gradient, smoothed gradient and weight, each read and written."""
@@ -133,7 +133,7 @@ def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Rang
 
 
 def analog(widths: Sequence[int], passes: Passes) -> dict[str, Range]:
-    """Count what an analog machine does for one case, whose weights stay where they are, with converters at every layer.
+    """Count what an analog machine does for one case: weights stay where they are, with converters at every layer.
 
     Backpropagation reads the same devices backwards. Each outer product is an update of all devices at every case.
 
@@ -218,7 +218,7 @@ def _gpus() -> dict[str, Callable[[], float]]:
 
 
 def measured(work: Callable[[], object], powercap: Path = POWERCAP) -> dict[str, float]:
-    """Run some work, and return the joules of each counter during it, whoever caused them; empty where there is none."""
+    """Run some work, and return the joules of each counter meanwhile, whoever caused them; none where none is there."""
     found = counters(powercap)
     before = {name: reading() for name, reading in found.items()}
     work()

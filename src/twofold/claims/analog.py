@@ -1,20 +1,21 @@
 """Claim (talk 35:54): Forward-Forward runs on analog hardware that is noisy, unknown and never the same twice.
 
 Nets learn on simulated devices of the preset ``bench``: mismatch 20 %, read noise 5 %, thresholds that spread by 10 %,
-drift 10 % over the run, updates of 6-bit pulses (smoke: digits; full: MNIST, 3 x 500, 10,000 images). ``devices.py`` has
-the learners, which are all tuned by the same grid, on this substrate; each seed is a device of its own.
+drift 10 % over the run, updates of 6-bit pulses (smoke: digits; full: MNIST, 3 x 500, 10,000 images). ``devices.py``
+has the learners, which are all tuned by the same grid, on this substrate; each seed is a device of its own.
 
 * error: of every learner on the device; of nets that learned without a device (*ideal*), Forward-Forward and backprop;
   and of these programmed into the device (*deployed*).
 * sweep: the same errors with mismatches from 0 to 100 %, all else as in the preset.
-* recovery: what a trained device errs after a jump, and while it goes on learning for an epoch. A *drift* jump takes each
-  weight as far as 25 runs would, by about half of the root mean square of the weights. A *swap* puts the weights into
-  another device. The rate is the tuned one, a quarter of it, constant. Backprop with the chip in the loop does the same.
+* recovery: what a trained device errs after a jump, and while it goes on learning for an epoch. A *drift* jump takes
+  each weight as far as 25 runs would, by about half of the root mean square of the weights. A *swap* puts the weights
+  into another device. The rate is the tuned one, a quarter of it, constant. Backprop with the chip in the loop does the
+  same.
 
 Rule: at the preset Forward-Forward's mean error is at most 0.5 points (smoke: 5) above that without a device, and after
-both jumps it is within 0.5 points (smoke: 5) of its error before the jump by the end of one epoch. Refuted if it errs more
-than 2 points (smoke: 15) above the ideal. Whether any baseline does as well is not part of the rule; the record says
-which learner is the best at each mismatch.
+both jumps it is within 0.5 points (smoke: 5) of its error before the jump by the end of one epoch. Refuted if it errs
+more than 2 points (smoke: 15) above the ideal. Whether any baseline does as well is not part of the rule; the record
+says which learner is the best at each mismatch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from twofold.claims.devices import (
@@ -144,10 +144,12 @@ def recover(lab: Lab, learner: str, jump: str, seed: int) -> dict[str, Any]:
 
 
 def learn_on(lab: Lab, learner: str, net: Net, dataset: Dataset, seed: int) -> tuple[list[float], list[int]]:
-    """Let a device learn for one epoch, at a quarter of its rate; its error at the start, and after ever more batches."""
+    """Let a device learn for one epoch at a quarter of its rate; its error after ever more batches."""
     recipe = recipe_of(lab, learner, seed + 1)
     recipe = replace(recipe, rate=recipe.rate * factor(lab, learner, BENCH) / 4)
-    method = METHODS[recipe.method](net, recipe, (dataset.train_images.to(net.device), dataset.train_labels.to(net.device)))
+    method = METHODS[recipe.method](
+        net, recipe, (dataset.train_images.to(net.device), dataset.train_labels.to(net.device))
+    )
     errors, batches = [error_of(net, dataset)], [0]
     epoch = list(method.sampler.epoch(recipe.batch))
     for number, drawn in enumerate(epoch, 1):

@@ -13,16 +13,16 @@ drawn anew for each, of strengths from 0.1 to 1 relative to the total inputs (sm
 Two things are measured. *Cosine*: of the weight gradient to the noise-free one of the same batch, negatives and views,
 mean over layers, batches and seeds, after training without noise; peers and tolerance are off. *Error*: on the test
 images, of nets that are trained and tested with that noise, by the fast test, which all learners have, with Forward-
-Forward's slow test beside it. The rate of each learner is that of its recipe times the best of 1/3, 1 and 3, without noise,
-with one seed, on a fifth of the images that is held out (smoke: the recipe's).
+Forward's slow test beside it. The rate of each learner is that of its recipe times the best of 1/3, 1 and 3, without
+noise, with one seed, on a fifth of the images that is held out (smoke: the recipe's).
 
 The *share that cancels* is 1 - (1 - cosine with shared noise) / (1 - cosine with noise drawn anew).
 
-Rule, at noise 0.3. The talk's statement *holds* if for the paired objective the cosine with shared noise is at least 0.95,
-at least half of the noise cancels, and shared noise costs at most 0.5 points of error (smoke: 3); and if of the noise of
-InfoNCE less than a quarter cancels. It is *refuted* if for the paired objective less than a quarter cancels, or if
-InfoNCE's cosine with shared noise is at least that of the paired objective. Else it is *undecided*. The logistic, which
-is the talk's own objective, is judged by the same words beside it; the record holds if the paired objective does.
+Rule, at noise 0.3. The talk's statement *holds* if for the paired objective the cosine with shared noise is at least
+0.95, at least half of the noise cancels, and shared noise costs at most 0.5 points of error (smoke: 3); and if of the
+noise of InfoNCE less than a quarter cancels. It is *refuted* if for the paired objective less than a quarter cancels,
+or if InfoNCE's cosine with shared noise is at least that of the paired objective. Else it is *undecided*. The logistic,
+which is the talk's own objective, is judged by the same words beside it; the record holds if the paired objective does.
 """
 
 from __future__ import annotations
@@ -190,7 +190,9 @@ def build(lab: Lab, learner: Learner, name: str, recipe: FeedForwardRecipe | Bac
 def trained(lab: Lab, name: str, learner: Learner, noise: Noise, seed: int) -> Net:
     """A net that has learned with that noise at the rate that was chosen for it, and still has the noise."""
     recipe = settings(lab, name, learner, seed)
-    return _learned(lab, name, learner, replace(recipe, rate=recipe.rate * _factor(lab, name, learner)), part(lab), noise)
+    return _learned(
+        lab, name, learner, replace(recipe, rate=recipe.rate * _factor(lab, name, learner)), part(lab), noise
+    )
 
 
 def _factor(lab: Lab, name: str, learner: Learner) -> float:
@@ -268,9 +270,7 @@ def cosines(net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, s
     return torch.tensor(each).mean(0).tolist()
 
 
-def _gradients(
-    net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int
-) -> list[list[Tensor]]:
+def _gradients(net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int) -> list[list[Tensor]]:
     """The gradients of each batch and layer, with negatives and views that are the same at every call."""
     images, labels = dataset.train_images.to(net.device), dataset.train_labels.to(net.device)
     generator = torch.Generator(net.device).manual_seed(1)

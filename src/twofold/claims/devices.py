@@ -56,7 +56,7 @@ class Device:
 
 
 def recipe_of(lab: Lab, learner: str, seed: int = 0) -> FeedForwardRecipe | BackpropRecipe:
-    """The settings of a learner without its tuned rate; every case counts in full, as on a device that knows no better."""
+    """The settings of a learner without its tuned rate; every case counts in full."""
     ours, twin = lab.short()
     recipe: FeedForwardRecipe | BackpropRecipe = ours if learner == OURS else twin
     epochs = lab.pick(smoke=3, full=10)
@@ -112,14 +112,14 @@ def taught(
     name: str = "",
     told: dict[str, Any] | None = None,
 ) -> Net:
-    """A net that has learned from a data set on its device; ``method`` and what is ``told`` of it are for other rules."""
+    """A net that has learned on its device; ``method``, and what is ``told`` of it, are for other rules."""
     net = untrained(lab, learner, device, dataset, recipe.seed)
 
     def learn(fresh: Net) -> None:
         Trainer(fresh, recipe, (dataset.train_images, dataset.train_labels), method).run()
 
     settings = {"learner": learner, "device": device.seed, **recipe.fields(), **(told or {})}
-    physics = {"substrate": {key: value for key, value in asdict(device.substrate).items()}}
+    physics = {"substrate": asdict(device.substrate)}
     return lab.teach(net, f"device-{name or learner.replace(' ', '-')}", dataset, {**settings, **physics}, learn)
 
 
@@ -146,5 +146,5 @@ def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
 
 def error_of(net: nn.Module, dataset: Dataset) -> float:
     """The error of a net's main test on the test images, in percent."""
-    copied = copy.deepcopy(net)  # a read moves a device's count of reads, so that a test leaves its trace in what follows
+    copied = copy.deepcopy(net)  # a read moves a device's count of reads, so that a test would change what follows
     return percent(next(iter(evaluate(copied, dataset.test_images, dataset.test_labels).error.values())))

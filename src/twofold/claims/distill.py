@@ -1,8 +1,8 @@
 """Forward-Forward that learns from a teacher's soft outputs: what one device knows, taught to another.
 
-At every visit of an image the positive label is drawn from the teacher's distribution over the labels, and the negative one
-from the student's own likeliest mistakes among the others. So on average the goodness of a label is raised as often as the
-teacher would say it.
+At every visit of an image the positive label is drawn from the teacher's distribution over the labels, and the negative
+one from the student's own likeliest mistakes among the others. So on average the goodness of a label is raised as often
+as the teacher would say it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def soft_outputs(teacher: FeedForward, images: Tensor) -> Tensor:
 def without_labels(dataset: Dataset, soft: Tensor, labeled: int) -> tuple[Dataset, Tensor]:
     """A transfer set: images with the teacher's outputs, of which the first so many have their true label instead.
 
-    Its images are repeated until there are enough for an epoch of `VISITS`, where it has fewer. The labels of all others
-    are replaced by the teacher's likeliest, so that no true one is left in it.
+    Its images are repeated until there are enough for an epoch of `VISITS`, where it has fewer. The labels of all
+    others are replaced by the teacher's likeliest, so that no true one is left in it.
     """
     soft = soft.clone().cpu()
     soft[:labeled] = torch.nn.functional.one_hot(dataset.train_labels[:labeled].cpu(), soft.shape[1]).to(soft)

@@ -1,17 +1,17 @@
 """Claim (talk 38:42): weights that fit one piece of hardware cannot be copied to another; what they know can be taught.
 
 Four devices of one design, each with a mismatch of its own (smoke: digits; full: MNIST, 3 x 500, 10,000 images;
-``devices.py`` has the learners). Designs: gains of devices that differ by 5 % to 100 %, all else ideal; and *own*, where
-neurons have thresholds, gains and exponents of their own besides, so that each transfer function is another.
+``devices.py`` has the learners). Designs: gains of devices that differ by 5 % to 100 %, all else ideal; and *own*,
+where neurons have thresholds, gains and exponents of their own besides, so that each transfer function is another.
 
 * transfer: each device learns from the same images; the weights of each are then written into each. The *diagonal* are
   originals, the rest copies. Backprop with the chip in the loop has the same matrix.
-* distillation, between devices with a mismatch of 50 % (``distill.py``): students learn from unlabeled images that nobody
-  has learned from, with the teacher's soft outputs, over the number of images; the same with 100 labels beside; from 100
-  labels alone; and from the true labels of the same images. All have as many visits. The share recovered is (error with
-  100 labels alone - error of the student) / (error with 100 labels alone - error of the teacher).
-* drift: two copies of a trained device drift on by as much as a run would take them, at each of several epochs; one goes
-  on learning, at a quarter of its rate, the other is frozen.
+* distillation, between devices with a mismatch of 50 % (``distill.py``): students learn from unlabeled images that
+  nobody has learned from, with the teacher's soft outputs, over the number of images; the same with 100 labels beside;
+  from 100 labels alone; and from the true labels of the same images. All have as many visits. The share recovered is
+  (error with 100 labels alone - error of the student) / (error with 100 labels alone - error of the teacher).
+* drift: two copies of a trained device drift on by as much as a run would take them, at each of several epochs; one
+  goes on learning, at a quarter of its rate, the other is frozen.
 
 Rule: in every design the mean of Forward-Forward's diagonal is within 1 point (smoke: 8) of its error without a device;
 at some mismatch within the sweep, or in the design own, copies err ten times (smoke: twice) as often as originals; and
@@ -22,6 +22,7 @@ err less than twice as often as originals, or students recover less than half (s
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -87,8 +88,8 @@ def mortal(lab: Lab) -> Finding:
         verdict = "holds"
     return Finding(
         holds=verdict == "holds",
-        rule=f"originals err within {near:g} points of ideal in every design, copies {times:g} times as often in some, and "
-        f"students without labels recover {100 * share:g} % of the gap between {LABELS} labels alone and the teacher",
+        rule=f"originals err within {near:g} points of ideal in every design, copies {times:g} times as often in some, "
+        f"and students without labels recover {100 * share:g} % of the gap between {LABELS} labels and the teacher",
         talk="weights cannot be copied to other hardware; what they know can be distilled",
         measured={
             "verdict": verdict,
@@ -118,10 +119,7 @@ def transfer(lab: Lab, learner: str, design: Substrate) -> Matrix:
     devices, dataset = [Device(design, seed) for seed in range(DEVICES)], data_of(lab)
     nets = [trained(lab, learner, device, device.seed, TAUGHT_ON) for device in devices]
     return [
-        [
-            error_of(net if here == there else deployed(net, lab, learner, there), dataset)
-            for there in devices
-        ]
+        [error_of(net if here == there else deployed(net, lab, learner, there), dataset) for there in devices]
         for net, here in zip(nets, devices, strict=True)
     ]
 
@@ -138,10 +136,11 @@ def summary(matrix: Matrix) -> dict[str, float]:
 
 
 def crossing(found: Mapping[str, Mapping[str, float]], times: float = 10.0) -> float | str:
-    """The mismatch at which copies err so many times as often as originals: between the designs on either side of it, on
+    """The mismatch at which copies err so many times as often as originals: between the designs on either side of it,
+    on
     a line through logarithms of both; in words where it lies beyond them."""
     points = [(float(name), one["copies / originals"]) for name, one in found.items() if name != "own"]
-    for (low, before), (high, after) in zip(points, points[1:], strict=False):
+    for (low, before), (high, after) in itertools.pairwise(points):
         if before < times <= after:
             share = math.log(times / before) / math.log(after / before)
             return round(math.exp(math.log(low) + share * math.log(high / low)), 3)

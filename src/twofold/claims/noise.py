@@ -1,9 +1,9 @@
 """Learners with noise on the total inputs of their units, which the claim ``cancel`` compares.
 
 The noise is Gaussian, its standard deviation relative to the root mean square of the layer's total inputs. It is drawn
-for each unit and each case of a batch, and is either *shared*, frozen for all passes over the batch, or drawn *anew* for
-each pass. Passes over a batch are: of Forward-Forward those with the right, the wrong and no label; of InfoNCE those of
-the two views. Backpropagation has a single one.
+for each unit and each case of a batch, and is either *shared*, frozen for all passes over the batch, or drawn *anew*
+for each pass. Passes over a batch are: of Forward-Forward those with the right, the wrong and no label; of InfoNCE
+those of the two views. Backpropagation has a single one.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class NoisyFeedForward(FeedForward):
     noise: Noise
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], widths: tuple[int, ...], rule: Rule, follows: bool, **options: Any) -> NoisyFeedForward:
+    def of(
+        cls, shape: tuple[int, ...], widths: tuple[int, ...], rule: Rule, follows: bool, **options: Any
+    ) -> NoisyFeedForward:
         """Return a net without noise; ``options`` are ``classes``, ``label_in`` and ``seed``."""
         noise = Noise(0.0, shared=True)
         generator = torch.Generator().manual_seed(options["seed"])
@@ -222,14 +224,14 @@ class NoisyBackprop(Backprop):
 class GreedyInfoNCE(NoisyBackprop):
     """Layers that each learn by themselves to tell an image's other view from the views of other images.
 
-    The views are the image shifted by up to ``reach`` pixels, drawn anew at every visit. With normalized activities u, v
-    of the two views of n images, each layer has the loss
+    The views are the image shifted by up to ``reach`` pixels, drawn anew at every visit. With normalized activities u,
+    v of the two views of n images, each layer has the loss
 
         -1/2n · Σᵢ (log softmaxⱼ(uᵢ · vⱼ / τ)ᵢ + log softmaxⱼ(vᵢ · uⱼ / τ)ᵢ),
 
     where lengths are 1, and hands on its normalized activity without a derivative (Löwe et al., arXiv 1905.11786; the
-    loss of van den Oord et al., arXiv 1807.03748). A softmax on the layers from the second upwards learns the labels, and
-    teaches the layers nothing.
+    loss of van den Oord et al., arXiv 1807.03748). A softmax on the layers from the second upwards learns the labels,
+    and teaches the layers nothing.
 
     Args:
         pixels, widths, classes, generator: as for `Backprop`.
@@ -238,7 +240,13 @@ class GreedyInfoNCE(NoisyBackprop):
     """
 
     def __init__(
-        self, pixels: int, widths: tuple[int, ...], classes: int, generator: torch.Generator, reach: int, temperature: float
+        self,
+        pixels: int,
+        widths: tuple[int, ...],
+        classes: int,
+        generator: torch.Generator,
+        reach: int,
+        temperature: float,
     ) -> None:
         super().__init__(pixels, widths, classes, generator)
         self.layers[-1] = Affine(Full(classes, sum(widths[1:])), 0.0)
@@ -274,7 +282,9 @@ class GreedyInfoNCE(NoisyBackprop):
         self.noise.new_batch(len(images))
         views = torch.cat([jitter(images, self.reach, self.views) for _ in range(2)])
         activities = list(self._activities(views))
-        contrast = sum((info_nce(*activity.float().chunk(2), self.temperature) for activity in activities), torch.zeros(()))
+        contrast = sum(
+            (info_nce(*activity.float().chunk(2), self.temperature) for activity in activities), torch.zeros(())
+        )
         logits = self._read(activities)
         return contrast + cross_entropy(logits, labels.repeat(2)), logits[: len(labels)]
 

@@ -4,18 +4,18 @@ An ESTIMATE: counts of multiply-adds, bytes, conversions, reads and updates of d
 range from low to high (``benchmarks/energy.py``, with sources and what is left out). Nothing in it is random, and the
 constants decide the outcome: the record says what published hardware could do, not what any machine did.
 
-* A net as large as the talk's brain, 10^14 connections with 10^4 inputs for each unit, on digital and on analog hardware,
-  one pass a second (so many times a second a cortical neuron is active, about), and learning from one case a second.
-  Beside it how many passes a second thirty watts pay for.
+* A net as large as the talk's brain, 10^14 connections with 10^4 inputs for each unit, on digital and on analog
+  hardware, one pass a second (so many times a second a cortical neuron is active, about), and learning from one case a
+  second. Beside it how many passes a second thirty watts pay for.
 * The recipe's net and its twin (smoke: small nets on digits; full: the recipe ``mnist``): joules of a training step and
-  of a test for each image, and of the whole training. Softmaxes are left out on both sides. All cases are counted whole:
-  that Forward-Forward leaves cases out of its gradients, and shares the first product between passes, saves more on a
-  digital machine; the program's own multiply-adds are beside the counted ones.
+  of a test for each image, and of the whole training. Softmaxes are left out on both sides. All cases are counted
+  whole: that Forward-Forward leaves cases out of its gradients, and shares the first product between passes, saves more
+  on a digital machine; the program's own multiply-adds are beside the counted ones.
 * What the machine's energy counters say of a hundred steps, where it has any; else the record says that there are none.
 
 Rule: on analog hardware the low end of one pass a second is at most 30 W, so that it is within reach of published
-devices, and on digital hardware even the low end is above 30 W. It is refuted if the low end on analog hardware is above
-30 W. The same verdict on learning is reported beside it.
+devices, and on digital hardware even the low end is above 30 W. It is refuted if the low end on analog hardware is
+above 30 W. The same verdict on learning is reported beside it.
 """
 
 from __future__ import annotations
@@ -120,7 +120,10 @@ def _costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
     found = measured(lambda: [trainer.method.step(batch, 0.0) for _ in range(STEPS)])
     own = operations(lambda: trainer.method.step(batch, 0.0)) / 2 / recipe.batch
     return {
-        **{f"joules for an image, {name}": {where: _listed(one[where]) for where in HARDWARE} for name, one in each.items()},
+        **{
+            f"joules for an image, {name}": {where: _listed(one[where]) for where in HARDWARE}
+            for name, one in each.items()
+        },
         "joules of the whole training": {
             where: _listed(each["training step"][where].times(images)) for where in HARDWARE
         },

@@ -32,7 +32,8 @@ the devices give without noise, an oracle; ``feedback``, fixed random weights (f
 
 
 class _Measured(torch.autograd.Function):
-    """Activity as devices and neurons give it; backwards the derivative of a rectified layer with the weights ``back``."""
+    """Activity as devices and neurons give it; backwards the derivative of a rectified layer with the weights
+    ``back``."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, back: Tensor, layer: MeasuredLayer) -> Tensor:
@@ -191,7 +192,9 @@ class LocalChip(ChipBackprop):
         weight = torch.ones(len(labels), device=labels.device) if weight is None else weight
         with torch.enable_grad():
             logits = self.each(images)
-            losses = cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none").view(len(logits), -1)
+            losses = cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none").view(
+                len(logits), -1
+            )
             (-(weight * losses).mean(1).sum()).backward()  # type: ignore[no-untyped-call]
         for layer in (*self.stack[:-1], *self.heads):
             layer.apply_gradient(rate / (1 - rule.smoothing), rule, weight.mean())

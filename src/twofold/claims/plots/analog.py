@@ -15,7 +15,15 @@ from twofold.plots.colors import INK, NEGATIVE, POSITIVE, TESTS, TWIN
 Errors = Mapping[str, Mapping[str, float]]
 """Learner -> mean and standard deviation in percent."""
 
-LEARNERS = ("o-", POSITIVE), ("s-", INK), ("^-", NEGATIVE), ("v:", TESTS[0]), ("D:", TESTS[1]), ("o:", TESTS[2]), ("s:", TWIN)
+LEARNERS = (
+    ("o-", POSITIVE),
+    ("s-", INK),
+    ("^-", NEGATIVE),
+    ("v:", TESTS[0]),
+    ("D:", TESTS[1]),
+    ("o:", TESTS[2]),
+    ("s:", TWIN),
+)
 
 
 def devices(
@@ -37,7 +45,9 @@ def devices(
     """
     names: Sequence[str] = list(next(iter(sweep.values()), {}))
     if not names or any(list(each) != names for each in sweep.values()):
-        raise DataError("a picture of devices needs the errors of the same learners for each mismatch, and at least one")
+        raise DataError(
+            "a picture of devices needs the errors of the same learners for each mismatch, and at least one"
+        )
     figure, [axes] = subplots(1, 2, 6.0, 4.6)
     label_axes(axes[0], "Error", "mismatch of gains, %", "% of test images")
     mismatches = [100 * float(mismatch) for mismatch in sweep]
@@ -55,7 +65,9 @@ def devices(
     shown = []
     for (learner, jumps), color in zip(recovery.items(), (POSITIVE, TWIN), strict=True):
         for (jump, found), style in zip(jumps.items(), ("o-", "s--"), strict=True):
-            axes[1].plot(found["batches"], found["after"], style, ms=4.5, lw=1.7, color=color, label=f"{learner}, {jump}")
+            axes[1].plot(
+                found["batches"], found["after"], style, ms=4.5, lw=1.7, color=color, label=f"{learner}, {jump}"
+            )
             axes[1].plot(found["batches"], [found["before"]] * len(found["batches"]), ":", lw=1, color=color)
             shown += [*found["after"], found["before"]]
     axes[1].set_xscale("symlog", linthresh=1)

@@ -71,7 +71,9 @@ def _matrix(ax: Axes, errors: np.ndarray[Any, np.dtype[np.float64]], title: str)
     shown = errors.clip(min=0.5)
     ax.imshow(shown, cmap=HEAT, norm=LogNorm(1, 100, clip=True))
     for (row, column), error in np.ndenumerate(errors):
-        ax.text(column, row, f"{error:.1f}", ha="center", va="center", color="white" if error > 12 else INK, fontsize=11)
+        ax.text(
+            column, row, f"{error:.1f}", ha="center", va="center", color="white" if error > 12 else INK, fontsize=11
+        )
     ax.set_xticks(range(len(errors)), [str(number) for number in range(len(errors))])
     ax.set_yticks(range(len(errors)), [str(number) for number in range(len(errors))])
 
