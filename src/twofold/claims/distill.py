@@ -18,9 +18,6 @@ from twofold.methods.feedforward import ForwardForward
 from twofold.methods.method import Batch
 from twofold.nets.feedforward import FeedForward
 
-VISITS = 10_000
-"""Visits of an epoch where there are fewer images: these are repeated."""
-
 
 class FromTeacher(ForwardForward):
     """Forward-Forward with positive labels drawn from given distributions.
@@ -45,14 +42,14 @@ def soft_outputs(teacher: FeedForward, images: Tensor) -> Tensor:
     return teacher.fast(images.to(teacher.device)).float().softmax(1)
 
 
-def without_labels(dataset: Dataset, soft: Tensor, labeled: int) -> tuple[Dataset, Tensor]:
+def without_labels(dataset: Dataset, soft: Tensor, labeled: int, visits: int) -> tuple[Dataset, Tensor]:
     """A transfer set: images with the teacher's outputs, of which the first so many have their true label instead.
 
-    Its images are repeated until there are enough for an epoch of `VISITS`, where it has fewer. The labels of all
-    others are replaced by the teacher's likeliest, so that no true one is left in it.
+    Its images are repeated until an epoch has about so many ``visits``, where they are fewer. The labels of all others are
+    replaced by the teacher's likeliest, so that no true one is left in it.
     """
     soft = soft.clone().cpu()
     soft[:labeled] = torch.nn.functional.one_hot(dataset.train_labels[:labeled].cpu(), soft.shape[1]).to(soft)
-    cases = torch.arange(len(soft)).repeat(max(1, VISITS // len(soft)))
+    cases = torch.arange(len(soft)).repeat(max(1, visits // len(soft)))
     shown = replace(dataset, train_images=dataset.train_images[cases], train_labels=soft.argmax(1)[cases])
     return shown, soft[cases]

@@ -165,7 +165,7 @@ def distillation(lab: Lab) -> dict[str, Any]:
         found = []
         for seed in students:
             part = replace(unseen, train_images=unseen.train_images[:count], train_labels=unseen.train_labels[:count])
-            shown, soft = without_labels(part, outputs[:count], labels)
+            shown, soft = without_labels(part, outputs[:count], labels, max(numbers))
             recipe = recipe_of(lab, OURS, seed)
             net = taught(
                 lab,
