@@ -45,8 +45,8 @@ def soft_outputs(teacher: FeedForward, images: Tensor) -> Tensor:
 def without_labels(dataset: Dataset, soft: Tensor, labeled: int, visits: int) -> tuple[Dataset, Tensor]:
     """A transfer set: images with the teacher's outputs, of which the first so many have their true label instead.
 
-    Its images are repeated until an epoch has about so many ``visits``, where they are fewer. The labels of all others are
-    replaced by the teacher's likeliest, so that no true one is left in it.
+    Its images are repeated until an epoch has about so many ``visits``, where they are fewer. The labels of all others
+    are replaced by the teacher's likeliest, so that no true one is left in it.
     """
     soft = soft.clone().cpu()
     soft[:labeled] = torch.nn.functional.one_hot(dataset.train_labels[:labeled].cpu(), soft.shape[1]).to(soft)
