@@ -145,7 +145,7 @@ DEFECTS = [
         "the chip in the loop knows the derivative of its devices",
         "nets.chip:MeasuredLayer.forward",
         ".get(self.model, weight)",
-        ".get(self.model, self.weights.in_use())",
+        ".get(self.model, known)",
         "test_the_derivative_is_that_of_the_written_weights_or_for_the_oracle_of_what_devices_give",
     ),
     (

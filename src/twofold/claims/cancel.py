@@ -262,7 +262,11 @@ def cosines(net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, s
         size: images of each.
         settle: batches before these, from which only thresholds that follow learn.
     """
+    kept = net.stack[0].compute
+    net.set_precision("fp32")  # else rounding would be noise as well
     quiet, noisy = (_gradients(net, dataset, each, batches, size, settle) for each in (Noise(0.0, True), noise))
+    for layer in net.stack:
+        layer.compute = kept
     each = [
         [float(cosine_similarity(one.flatten(), other.flatten(), dim=0)) for one, other in zip(*pair, strict=True)]
         for pair in zip(quiet, noisy, strict=True)

@@ -37,7 +37,7 @@ class _Measured(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, back: Tensor, layer: MeasuredLayer) -> Tensor:
-        total = layer.weights.product(rows, bias)
+        total = layer.weights.product(rows, bias.to(layer.weights.in_use().dtype))
         activity = relu.value(total) if layer.neurons is None else layer.neurons(total)
         ctx.save_for_backward(rows, back, activity)
         return activity
@@ -45,8 +45,8 @@ class _Measured(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         rows, back, activity = ctx.saved_tensors
-        wanted = gradients[0] * (activity > 0)
-        return wanted @ back, wanted.T @ rows, wanted.sum(0), None, None
+        wanted = gradients[0].to(back.dtype) * (activity > 0)
+        return (wanted @ back).to(rows.dtype), wanted.T @ rows.to(back.dtype), wanted.sum(0), None, None
 
 
 class MeasuredLayer(Affine):
@@ -85,7 +85,8 @@ class MeasuredLayer(Affine):
     def forward(self, activity: Tensor) -> Tensor:
         """Activity ``(batch, units)`` for that of the layer below, ``(batch, inputs)``."""
         weight, bias = (each.value.requires_grad_() for each in self.learnables())
-        back = {"known": self.weights.in_use(), "feedback": getattr(self, "feedback", None)}.get(self.model, weight)
+        known = self.weights.in_use().to(weight.dtype)
+        back = {"known": known, "feedback": getattr(self, "feedback", None)}.get(self.model, weight)
         measured: Tensor = _Measured.apply(activity, weight, bias, back, self)  # type: ignore[no-untyped-call]
         return measured
 
