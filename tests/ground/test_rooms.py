@@ -19,7 +19,20 @@ HOUSE = Path(twofold.__file__).parent
 ROOMS = [
     *("errors", "checks", "files", "machine", "checkpoint"),
     *("defaults", "goodness", "units", "objectives", "normalize", "labels", "negatives", "learning"),
-    *("data", "layers", "plots", "nets", "methods", "training", "recipes", "tuning", "benchmarks", "claims", "cli"),
+    *(
+        "data",
+        "layers",
+        "substrate",
+        "plots",
+        "nets",
+        "methods",
+        "training",
+        "recipes",
+        "tuning",
+        "benchmarks",
+        "claims",
+        "cli",
+    ),
     *("api", "__init__", "__main__"),
 ]
 """From the ground upwards. The last three may import from all."""

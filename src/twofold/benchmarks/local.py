@@ -58,6 +58,9 @@ class Unfolded(Connectivity):
         asked = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
         torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), asked, beta=0, out=gradient)
 
+    def sum_seen(self, rows: Tensor) -> Tensor:
+        return self._squares(rows).sum(2).T.repeat(1, self.fields.channels)
+
     def to_matrix(self, weight: Tensor) -> Tensor:
         impulses = torch.eye(self.inputs, dtype=weight.dtype)
         return self.times(weight, impulses, weight.new_zeros(self.units)).T

@@ -63,6 +63,11 @@ class Connectivity(nn.Module, ABC):
             seen: ``(some, inputs)``, in the type of ``wanted``.
         """
 
+    @abstractmethod
+    def sum_seen(self, rows: Tensor) -> Tensor:
+        """The sum of all that each unit sees of ``(rows, inputs)``, ``(rows, units)``, or ``(rows, 1)`` where each sees
+        the same."""
+
     def bias_gradient(self, gradient: Tensor) -> Tensor:
         """The gradient of the biases, ``(biases,)``, from that of the total input of each unit, ``(units,)``."""
         return gradient
@@ -92,6 +97,9 @@ class Full(Connectivity):
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
         torch.addmm(gradient, wanted, seen, beta=0, out=gradient)
+
+    def sum_seen(self, rows: Tensor) -> Tensor:
+        return rows.sum(1, keepdim=True)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         return weight.detach()
@@ -125,3 +133,6 @@ class Masked(Full):
 
     def mask(self, gradient: Tensor) -> Tensor:
         return gradient.mul_(self._mask)
+
+    def sum_seen(self, rows: Tensor) -> Tensor:
+        return rows @ self._mask.T.to(rows.dtype)

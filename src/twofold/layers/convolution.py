@@ -91,6 +91,13 @@ class Convolved(Connectivity):
         new = conv2d_weight(images, self._kernel, maps, *self._how)  # type: ignore[no-untyped-call]
         torch.div(new, self._places, out=gradient)
 
+    def sum_seen(self, rows: Tensor) -> Tensor:
+        step, edge, gap, groups = self._how
+        maps = rows.view(len(rows), groups, -1, *self.shape_below[1:]).sum(2)
+        ones = rows.new_ones(groups, 1, *self._kernel[2:])
+        sums = conv2d(maps, ones, None, step, edge, gap, groups)
+        return sums.repeat_interleave(self.shape_above[0] // groups, 1).flatten(1)
+
     def bias_gradient(self, gradient: Tensor) -> Tensor:
         return gradient.view(-1, self._places).mean(1)
 

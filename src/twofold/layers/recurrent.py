@@ -194,7 +194,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
             return total
         if not constant:
             return bias
-        values = [self.bias, *(each.value for each in learned)]
+        values = [self.bias, *(each.in_use() for each in learned)]
         state = [rows, bias.dtype, *((each.data_ptr(), each._version) for each in values)]
         if self._kept is None or self._kept[0] != state or self._kept[1] != list(constant.values()):
             products = [source.product(each) for each, source in zip(learned, constant.values(), strict=True)]

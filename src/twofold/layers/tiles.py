@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 from twofold.layers.connectivity import Connectivity, Masked
 from twofold.layers.fields import Fields
@@ -159,6 +160,12 @@ class Tiled(Connectivity):
         for tile, units, inputs in each:  # one after the other, so that what a tile sees fits into a cache
             given = shown.index_select(0, inputs[:, 0])
             torch.addmm(tile, units, given.T, beta=0, out=tile)
+
+    def sum_seen(self, rows: Tensor) -> Tensor:
+        fields = self.fields
+        together = pad(rows.view(-1, *fields.below).sum(1, keepdim=True), [fields.margin] * 4)
+        sums = avg_pool2d(together, fields.field, fields.stride, divisor_override=1)
+        return sums.expand(-1, fields.channels, -1, -1).flatten(1)
 
     def mask(self, gradient: Tensor) -> Tensor:
         return gradient.mul_(self._mask)

@@ -1,0 +1,83 @@
+"""Neurons at the edge of an array, each with a transfer function of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from twofold.substrate.noise import log_normal
+from twofold.units import Unit
+
+if TYPE_CHECKING:
+    from twofold.substrate.parameters import Substrate
+
+
+class Neurons(nn.Module):
+    """y = unit(z'), where z' is the total input z as each neuron takes it in.
+
+    In units of the signal: z' = min(sign(u) |u|^p, limit) and > -limit, with u = gain · (z - threshold). Threshold,
+    gain, limit and exponent p are those of each neuron, in buffers in ``state_dict``, where the substrate has them:
+    they are part of the device.
+
+    Args:
+        units: how many there are.
+        unit: of the rule.
+        substrate: the physics.
+        signal: root mean square of the layer's total inputs.
+        generator: draws the neurons.
+    """
+
+    def __init__(self, units: int, unit: Unit, substrate: Substrate, signal: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.substrate = substrate
+        self.signal = signal
+        self._unit = unit
+        wanders, shape = bool(substrate.neuron_drift), (units,)
+        self.threshold: Tensor | None
+        self.gain: Tensor | None
+        self.limit: Tensor | None
+        self.exponent: Tensor | None
+        self.register_buffer("threshold", None)
+        self.register_buffer("gain", None)
+        self.register_buffer("limit", None)
+        self.register_buffer("exponent", None)
+        if substrate.threshold or wanders:
+            self.threshold = substrate.threshold * signal * torch.randn(shape, generator=generator)
+        if substrate.neuron_gain or wanders:
+            self.gain = log_normal(substrate.neuron_gain, shape, generator)
+        if substrate.saturation is not None:
+            self.limit = substrate.saturation * signal * log_normal(substrate.saturation_spread, shape, generator)
+        if substrate.exponent:
+            self.exponent = log_normal(substrate.exponent, shape, generator)
+
+    def forward(self, total: Tensor) -> Tensor:
+        """Activities for total inputs, ``(rows, ...)``; in place where the unit may work so."""
+        if not self._unit.of_activity:
+            total = total.clone()  # the rule needs what the device returned
+        flat = total.flatten(1)
+        if self.threshold is not None:
+            flat.sub_(self.threshold)
+        if self.gain is not None:
+            flat.mul_(self.gain)
+        if self.exponent is not None:
+            size = flat.abs().div_(self.signal).pow_(self.exponent.to(flat.dtype)).mul_(self.signal)
+            flat.copy_(size.copysign_(flat))
+        if self.limit is not None:
+            limit = self.limit.to(flat.dtype)
+            torch.clamp(flat, -limit, limit, out=flat)
+        return self._unit.value(flat.view(total.shape))
+
+    @torch.no_grad()
+    def wander(self, updates: int, generator: torch.Generator) -> None:
+        """A step of a random walk of thresholds and gains, as far as so many updates lead."""
+        if not self.substrate.neuron_drift:
+            return
+        assert self.threshold is not None
+        assert self.gain is not None
+        step = self.substrate.neuron_drift * math.sqrt(updates / self.substrate.updates)
+        noise = torch.empty(2, len(self.gain), device=self.gain.device).normal_(0, step, generator=generator)
+        self.threshold.add_(noise[0], alpha=self.signal)
+        self.gain.mul_(noise[1].exp_())
