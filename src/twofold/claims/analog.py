@@ -5,16 +5,17 @@ drift 10 % over the run, updates of 6-bit pulses (smoke: digits; full: MNIST, 3 
 has the learners, which are all tuned by the same grid, on this substrate; each seed is a device of its own.
 
 * error: of every learner on the device; of nets that learned without a device (*ideal*), Forward-Forward and backprop;
-  and of these programmed into the device (*deployed*).
+  of these programmed into the device (*deployed*); and of a softmax on layers that stay as they were drawn. It is that
+  of the fast test; Forward-Forward's slow test, which compares reads with noise of their own, is beside it.
 * sweep: the same errors with mismatches from 0 to 100 %, all else as in the preset.
 * recovery: what a trained device errs after a jump, and while it goes on learning for an epoch. A *drift* jump takes
   each weight as far as 25 runs would, by about half of the root mean square of the weights. A *swap* puts the weights
-  into another device. The rate is the tuned one, a quarter of it, constant. Backprop with the chip in the loop does the
-  same.
+  into another device. The rate is the tuned one, with the schedule of a run of one epoch. Backprop with the chip in the
+  loop does the same.
 
-Rule: at the preset Forward-Forward's mean error is at most 0.5 points (smoke: 5) above that without a device, and after
-both jumps it is within 0.5 points (smoke: 5) of its error before the jump by the end of one epoch. Refuted if it errs
-more than 2 points (smoke: 15) above the ideal. Whether any baseline does as well is not part of the rule; the record
+Rule: at the preset Forward-Forward's mean error is at most 0.5 points (smoke: 8) above that without a device, and after
+both jumps it is within 0.5 points (smoke: 8) of its error before the jump by the end of one epoch. Refuted if it errs
+more than 2 points (smoke: 20) above the ideal. Whether any baseline does as well is not part of the rule; the record
 says which learner is the best at each mismatch.
 """
 
@@ -37,6 +38,7 @@ from twofold.claims.devices import (
     error_of,
     factor,
     recipe_of,
+    taught,
     trained,
     updates,
 )
@@ -62,9 +64,11 @@ def analog(lab: Lab) -> Finding:
     recovery = {
         learner: {jump: recover(lab, learner, jump, seed=lab.seeds[0]) for jump in JUMPS} for learner in (OURS, CHIP)
     }
+    on_bench = [trained(lab, OURS, Device(BENCH, seed), seed, BENCH) for seed in lab.seeds]
+    slow = [_errors(lab, nets, "slow") for nets in (ideal[OURS], on_bench)]
     preset = sweep[f"{BENCH.mismatch:g}"]
     worse = preset[OURS]["mean"] - alone[OURS]["mean"]
-    allowed, refuting, back = lab.pick(smoke=(5.0, 15.0, 5.0), full=(0.5, 2.0, 0.5))
+    allowed, refuting, back = lab.pick(smoke=(8.0, 20.0, 8.0), full=(0.5, 2.0, 0.5))
     returns = {jump: found["after"][-1] - found["before"] for jump, found in recovery[OURS].items()}
     verdict = "refuted" if worse > refuting else "undecided"
     if worse <= allowed and all(left <= back for left in returns.values()):
@@ -79,6 +83,8 @@ def analog(lab: Lab) -> Finding:
             "error %, without a device": alone[OURS],
             "error %, preset bench": preset[OURS],
             "points above ideal": round(worse, 3),
+            "slow error %": {"without a device": slow[0], "preset bench": slow[1]},
+            "error %, softmax on layers as drawn": _errors(lab, [as_drawn(lab, seed) for seed in lab.seeds]),
             "error % by mismatch": {mismatch: _ours(found) for mismatch, found in sweep.items()},
             "best by mismatch": {mismatch: best(found) for mismatch, found in sweep.items()},
             "recovery": recovery[OURS],
@@ -118,8 +124,14 @@ def _ours(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in found.items() if name.startswith(OURS)}
 
 
-def _errors(lab: Lab, nets: list[Net]) -> dict[str, float]:
-    return mean_and_std(error_of(net, data_of(lab)) for net in nets)
+def _errors(lab: Lab, nets: list[Net], test: str = "fast") -> dict[str, float]:
+    return mean_and_std(error_of(net, data_of(lab), test) for net in nets)
+
+
+def as_drawn(lab: Lab, seed: int) -> Net:
+    """A net on the preset whose layers hardly learn, so that its softmax reads them as they were drawn."""
+    recipe = recipe_of(lab, OURS, seed)
+    return taught(lab, OURS, Device(BENCH, seed), replace(recipe, rate=1e-9), data_of(lab), name="as-drawn")
 
 
 # ---- recovery ------------------------------------------------------------------------------------------------------
@@ -144,16 +156,16 @@ def recover(lab: Lab, learner: str, jump: str, seed: int) -> dict[str, Any]:
 
 
 def learn_on(lab: Lab, learner: str, net: Net, dataset: Dataset, seed: int) -> tuple[list[float], list[int]]:
-    """Let a device learn for one epoch at a quarter of its rate; its error after ever more batches."""
+    """Let a device learn for one epoch; its error after ever more batches, and how many they were."""
     recipe = recipe_of(lab, learner, seed + 1)
-    recipe = replace(recipe, rate=recipe.rate * factor(lab, learner, BENCH) / 4)
+    recipe = replace(recipe, rate=recipe.rate * factor(lab, learner, BENCH))
     method = METHODS[recipe.method](
         net, recipe, (dataset.train_images.to(net.device), dataset.train_labels.to(net.device))
     )
     errors, batches = [error_of(net, dataset)], [0]
     epoch = list(method.sampler.epoch(recipe.batch))
     for number, drawn in enumerate(epoch, 1):
-        method.step(method.batch(drawn.cases, drawn.weight), 0.0)
+        method.step(method.batch(drawn.cases, drawn.weight), number / len(epoch))
         if number in (1, 3, 10, 30, len(epoch)):
             errors.append(error_of(net, dataset))
             batches.append(number)
