@@ -199,7 +199,8 @@ def _factor(lab: Lab, name: str, learner: Learner) -> float:
     """The factor of the rate with the smallest error of the fast test on held-out images, without noise."""
     if lab.size == "smoke":
         return 1.0
-    whole, recipe, found = part(lab), settings(lab, name, learner, 0), {}
+    whole, recipe = part(lab), settings(lab, name, learner, 0)
+    found: dict[float, float] = {}
     dataset = whole.hold_out(len(whole.train_labels) // 5)
     for times in FACTORS:
         net = _learned(lab, name, learner, replace(recipe, rate=recipe.rate * times), dataset, Noise(0.0, True))

@@ -21,6 +21,7 @@ from torch import nn
 
 from twofold.claims.lab import Lab, percent
 from twofold.data import Dataset
+from twofold.errors import Diverged
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.nets.backprop import Backprop
 from twofold.nets.chip import ChipBackprop, LocalChip
@@ -99,11 +100,17 @@ def updates(recipe: FeedForwardRecipe | BackpropRecipe, dataset: Dataset) -> int
 
 
 def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substrate = IDEAL) -> Net:
-    """A net that has learned on its device, with the rate that was chosen on the substrate ``tuned_on``."""
-    dataset = data_of(lab)
-    recipe = recipe_of(lab, learner, seed)
-    recipe = replace(recipe, rate=recipe.rate * factor(lab, learner, tuned_on))
-    return taught(lab, learner, device, recipe, dataset)
+    """A net that has learned on its device, with the rate that was chosen on the substrate ``tuned_on``, or with the
+    highest one below it at which its training does not diverge on this device."""
+    dataset, recipe = data_of(lab), recipe_of(lab, learner, seed)
+    chosen = factor(lab, learner, tuned_on)
+    *lower, last_resort = [chosen, *(times for times in sorted(FACTORS, reverse=True) if times < chosen)]
+    for times in lower:
+        try:
+            return taught(lab, learner, device, replace(recipe, rate=recipe.rate * times), dataset)
+        except Diverged:
+            continue
+    return taught(lab, learner, device, replace(recipe, rate=recipe.rate * last_resort), dataset)
 
 
 def taught(
@@ -133,9 +140,13 @@ def factor(lab: Lab, learner: str, substrate: Substrate) -> float:
         return SMALL_FACTORS.get(learner, 1.0)
     whole = data_of(lab)
     dataset = whole.hold_out(len(whole.train_labels) // 5)
-    device, recipe, found = Device(substrate, 99), recipe_of(lab, learner), {}
+    device, recipe = Device(substrate, 99), recipe_of(lab, learner)
+    found: dict[float, float] = {}
     for times in FACTORS:
-        net = taught(lab, learner, device, replace(recipe, rate=recipe.rate * times), dataset, name="tuning")
+        try:
+            net = taught(lab, learner, device, replace(recipe, rate=recipe.rate * times), dataset, name="tuning")
+        except Diverged:
+            continue
         found[times] = error_of(net, dataset)
     return min(found, key=lambda times: found[times])
 
