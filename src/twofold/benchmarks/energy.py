@@ -95,11 +95,11 @@ class Passes:
     weight_reads: int
 
 
-STEPS = {
-    "forward-forward": Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
-    "backprop": Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
-}
-"""A training step. Forward-Forward: a neutral, a positive and a negative pass, each written and read, and the activity
+STEPS = (
+    Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
+    Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
+)
+"""A training step of each of the `LEARNERS`. Forward-Forward: a neutral, a positive and a negative pass, each written and read, and the activity
 of two phases read again for the gradient; the neutral pass reads the weights, and both phases together. Backprop:
 activity written, read, and read again; errors written and read; weights are read forwards and backwards."""
 UPDATE_TRANSFERS = 6
@@ -113,7 +113,7 @@ def inference(passes: int) -> Passes:
 
 def step(learner: str) -> Passes:
     """The training step of a learner of `LEARNERS`."""
-    return STEPS[learner]
+    return STEPS[LEARNERS.index(learner)]
 
 
 def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Range]:

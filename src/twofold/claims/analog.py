@@ -27,6 +27,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from twofold.claims.devices import (
     CHIP,
     LEARNERS,
@@ -46,11 +48,13 @@ from twofold.claims.lab import Finding, Lab, mean_and_std
 from twofold.data import Dataset
 from twofold.methods import METHODS
 from twofold.substrate import PRESETS, Substrate, age
+from twofold.training.trainer import Trainer
 
 BENCH = PRESETS["bench"]
 RUNS = 25
 """Runs whose drift makes a jump."""
-ALONE = "ideal, no device"
+LOOKS = (0, 1, 3, 10, 30)
+"""Batches of learning after which a device is tested."""
 DEPLOYED = "learned without a device, deployed"
 JUMPS = ("drift", "swap")
 
@@ -158,17 +162,25 @@ def recover(lab: Lab, learner: str, jump: str, seed: int) -> dict[str, Any]:
 def learn_on(lab: Lab, learner: str, net: Net, dataset: Dataset, seed: int) -> tuple[list[float], list[int]]:
     """Let a device learn for one epoch; its error after ever more batches, and how many they were."""
     recipe = recipe_of(lab, learner, seed + 1)
-    recipe = replace(recipe, rate=recipe.rate * factor(lab, learner, BENCH))
-    method = METHODS[recipe.method](
-        net, recipe, (dataset.train_images.to(net.device), dataset.train_labels.to(net.device))
-    )
-    errors, batches = [error_of(net, dataset)], [0]
-    epoch = list(method.sampler.epoch(recipe.batch))
-    for number, drawn in enumerate(epoch, 1):
-        method.step(method.batch(drawn.cases, drawn.weight), number / len(epoch))
-        if number in (1, 3, 10, 30, len(epoch)):
-            errors.append(error_of(net, dataset))
-            batches.append(number)
+    recipe = replace(recipe, rate=recipe.rate * factor(lab, learner, BENCH), epochs=1)
+    errors: list[float] = []
+    batches: list[int] = []
+
+    def look(seen: int) -> None:
+        errors.append(error_of(net, dataset))
+        batches.append(seen)
+
+    class Watched(METHODS[recipe.method]):  # type: ignore[misc, name-defined]
+        """The method of the recipe, whose net is tested now and then."""
+
+        def batch(self, cases: Tensor, weight: Tensor) -> Any:
+            if self.batches_seen in LOOKS:
+                look(self.batches_seen)
+            return super().batch(cases, weight)
+
+    trainer = Trainer(net, recipe, (dataset.train_images, dataset.train_labels), Watched)
+    trainer.run()
+    look(trainer.method.batches_seen)
     return errors, batches
 
 

@@ -14,7 +14,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -79,9 +79,9 @@ def data_of(lab: Lab, first: int = 0, count: int | None = None) -> Dataset:
 def untrained(lab: Lab, learner: str, device: Device, dataset: Dataset, seed: int = 0) -> Net:
     """A net on a device, before it learns; its drift sums up over the run of the recipe."""
     recipe = recipe_of(lab, learner, seed)
+    net: Net
     if learner == OURS:
-        net = build(recipe, dataset.form)
-        assert isinstance(net, FeedForward)
+        net = cast(FeedForward, build(recipe, dataset.form))
         if device.substrate != IDEAL:
             device.substrate.install(net, device.seed)
     else:

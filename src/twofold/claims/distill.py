@@ -20,7 +20,6 @@ from twofold.methods.feedforward import ForwardForward
 from twofold.methods.method import Batch
 from twofold.nets.feedforward import FeedForward
 
-
 SHARPNESS = 4.0
 """Exponent of the teacher's probabilities."""
 

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -204,9 +204,7 @@ def trained_teacher(lab: Lab, count: int) -> FeedForward:
     """A device that has learned from the first so many images with their labels."""
     recipe = recipe_of(lab, OURS, 0)
     recipe = replace(recipe, rate=recipe.rate * factor(lab, OURS, TAUGHT_ON))
-    net = taught(lab, OURS, Device(TAUGHT_ON, 0), recipe, data_of(lab, 0, count), name="teacher")
-    assert isinstance(net, FeedForward)
-    return net
+    return cast(FeedForward, taught(lab, OURS, Device(TAUGHT_ON, 0), recipe, data_of(lab, 0, count), name="teacher"))
 
 
 # ---- drift ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ constants decide the outcome: the record says what published hardware could do, 
   of a test for each image, and of the whole training. Softmaxes are left out on both sides. All cases are counted
   whole: that Forward-Forward leaves cases out of its gradients, and shares the first product between passes, saves more
   on a digital machine; the program's own multiply-adds are beside the counted ones.
-* What the machine's energy counters say of a hundred steps, where it has any; else the record says that there are none.
+* What the machine's energy counters say of up to a hundred steps, where it has any; else the record says that there are none.
 
 Rule: on analog hardware the low end of one pass a second is at most 30 W, so that it is within reach of published
 devices, and on digital hardware even the low end is above 30 W. It is refuted if the low end on analog hardware is
@@ -53,7 +53,7 @@ FAN_IN = 10_000
 BLOCK = (FAN_IN, FAN_IN)
 """A layer of so many inputs and units; `BRAIN_CONNECTIONS` / FAN_IN² of them make the net."""
 STEPS = 100
-"""Steps that the counters measure."""
+"""Steps that the counters measure, at most."""
 
 
 def power(lab: Lab) -> Finding:
@@ -79,8 +79,8 @@ def power(lab: Lab) -> Finding:
         rule="ESTIMATE from published constants: 1e14 connections, one pass a second, on analog hardware take at most "
         "30 W at the low end, on digital hardware more than 30 W even at the low end",
         talk="a hundred trillion connections at 30 W",
-        measured={"estimate": True, "brain-sized net": brain, "forward-forward": sides[LEARNERS[0]]},
-        twin={"backprop": sides[LEARNERS[1]]},
+        measured={"estimate": True, "brain-sized net": brain, LEARNERS[0]: sides[LEARNERS[0]]},
+        twin={LEARNERS[1]: sides[LEARNERS[1]]},
         seeds=[recipe.seed],
     )
 
@@ -114,10 +114,12 @@ def _costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
         name: {where: joules(counts(where, widths, passes, recipe.batch)) for where in HARDWARE}
         for name, passes in work.items()
     }
-    trainer = Trainer(copy.deepcopy(run.net), recipe, (dataset.train_images, dataset.train_labels))
+    first = slice(STEPS * recipe.batch)
+    trainer = Trainer(copy.deepcopy(run.net), recipe, (dataset.train_images[first], dataset.train_labels[first]))
+    found = measured(lambda: trainer.epoch(0))
+    seen = trainer.method.sampler.visits * len(dataset.train_labels[first])
     cases = torch.arange(recipe.batch, device=run.net.device)
     batch = trainer.method.batch(cases, torch.ones(recipe.batch, device=run.net.device))
-    found = measured(lambda: [trainer.method.step(batch, 0.0) for _ in range(STEPS)])
     own = operations(lambda: trainer.method.step(batch, 0.0)) / 2 / recipe.batch
     return {
         **{
@@ -132,9 +134,7 @@ def _costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
             counts("digital", widths, work["training step"], recipe.batch)["multiply-adds"].low
         ),
         "multiply-adds for an image of a step, in the program": round(own),
-        "measured joules for an image of a step": {
-            counter: _short(total / STEPS / recipe.batch) for counter, total in found.items()
-        }
+        "measured joules for an image of a step": {counter: _short(total / seen) for counter, total in found.items()}
         or "this machine has no energy counter that can be read",
         **errors(run),
     }
@@ -163,7 +163,7 @@ def draw_power(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) ->
 
     found = record or asdict(power(lab))
     brain = found["measured"]["brain-sized net"]
-    sides = {"forward-forward": found["measured"]["forward-forward"], "backprop": found["twin"]["backprop"]}
+    sides = dict(zip(LEARNERS, (found["measured"][LEARNERS[0]], found["twin"][LEARNERS[1]]), strict=True))
     return plots.ranges(
         {
             "a pass": brain["watts, one pass a second"],
