@@ -99,9 +99,10 @@ STEPS = (
     Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
     Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
 )
-"""A training step of each of the `LEARNERS`. Forward-Forward: a neutral, a positive and a negative pass, each written and read, and the activity
-of two phases read again for the gradient; the neutral pass reads the weights, and both phases together. Backprop:
-activity written, read, and read again; errors written and read; weights are read forwards and backwards."""
+"""A training step of each of the `LEARNERS`. Forward-Forward: a neutral, a positive and a negative pass, each written
+and read, and the activity of two phases read again for the gradient; the neutral pass reads the weights, and both
+phases together. Backprop: activity written, read, and read again; errors written and read; weights are read forwards
+and backwards."""
 UPDATE_TRANSFERS = 6
 """Reads and writes of each weight at an update: gradient, smoothed gradient and weight, each read and written."""
 

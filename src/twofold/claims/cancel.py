@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -172,6 +172,7 @@ def build(lab: Lab, learner: Learner, name: str, recipe: FeedForwardRecipe | Bac
     """An untrained net without noise."""
     pixels, classes = dataset.train_images[0].numel(), dataset.classes
     if learner.objective:
+        recipe = cast(FeedForwardRecipe, recipe)
         return NoisyFeedForward.of(
             tuple(dataset.train_images.shape[1:]),
             recipe.widths,

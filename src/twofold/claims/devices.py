@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import torch
-from torch import nn
 
 from twofold.claims.lab import Lab, percent
 from twofold.data import Dataset
@@ -159,7 +158,7 @@ def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
     return copied
 
 
-def error_of(net: nn.Module, dataset: Dataset, test: str = "fast") -> float:
+def error_of(net: Net, dataset: Dataset, test: str = "fast") -> float:
     """The error of a net on the test images, in percent."""
     copied = copy.deepcopy(net)  # a read moves a device's count of reads, so that a test would change what follows
     return percent(evaluate(copied, dataset.test_images, dataset.test_labels).error[test])

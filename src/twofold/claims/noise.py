@@ -282,9 +282,8 @@ class GreedyInfoNCE(NoisyBackprop):
         self.noise.new_batch(len(images))
         views = torch.cat([jitter(images, self.reach, self.views) for _ in range(2)])
         activities = list(self._activities(views))
-        contrast = sum(
-            (info_nce(*activity.float().chunk(2), self.temperature) for activity in activities), torch.zeros(())
-        )
+        pairs = (activity.float().chunk(2) for activity in activities)
+        contrast = torch.stack([info_nce(one, other, self.temperature) for one, other in pairs]).sum()
         logits = self._read(activities)
         return contrast + cross_entropy(logits, labels.repeat(2)), logits[: len(labels)]
 

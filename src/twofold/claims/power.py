@@ -11,7 +11,8 @@ constants decide the outcome: the record says what published hardware could do, 
   of a test for each image, and of the whole training. Softmaxes are left out on both sides. All cases are counted
   whole: that Forward-Forward leaves cases out of its gradients, and shares the first product between passes, saves more
   on a digital machine; the program's own multiply-adds are beside the counted ones.
-* What the machine's energy counters say of up to a hundred steps, where it has any; else the record says that there are none.
+* What the machine's energy counters say of up to a hundred steps, where it has any; else the record says that there are
+  none.
 
 Rule: on analog hardware the low end of one pass a second is at most 30 W, so that it is within reach of published
 devices, and on digital hardware even the low end is above 30 W. It is refuted if the low end on analog hardware is
@@ -61,7 +62,7 @@ def power(lab: Lab) -> Finding:
     name, recipe, twin_name, twin_recipe = lab.recipe()
     runs = dict(zip(LEARNERS, (lab.train(recipe, name), lab.train(twin_recipe, twin_name)), strict=True))
     sides = {learner: _costs(lab, learner, run) for learner, run in runs.items()}
-    brain = {
+    brain: dict[str, Any] = {
         "joules for each connection and second": brain_joules(),
         "watts, one pass a second": {where: watts(where, inference(1)) for where in HARDWARE},
         "watts, learning from one case a second": {

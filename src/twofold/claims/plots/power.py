@@ -51,10 +51,10 @@ def ranges(watts: Ranges, joules: Ranges, path: Path) -> Path:
 def _bars(ax: Axes, found: Ranges, title: str, unit: str) -> None:
     label_axes(ax, title, unit, "")
     ax.grid(visible=False)
-    for row, each in enumerate(reversed(found.values())):
+    for row, each in enumerate(reversed(list(found.values()))):
         for offset, (hardware, color) in zip((0.18, -0.18), COLORS.items(), strict=True):
             low, high = each[hardware]
             ax.plot([low, high], [row + offset] * 2, lw=8, color=color, solid_capstyle="butt", label=hardware)
     ax.set_xscale("log")
     ax.set_ylim(-0.6, len(found) - 0.2)
-    ax.set_yticks(range(len(found)), list(reversed(found)), fontsize=11)
+    ax.set_yticks(range(len(found)), list(found)[::-1], fontsize=11)
