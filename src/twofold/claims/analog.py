@@ -170,7 +170,9 @@ def learn_on(lab: Lab, learner: str, net: Net, dataset: Dataset, seed: int) -> t
         errors.append(error_of(net, dataset))
         batches.append(seen)
 
-    class Watched(METHODS[recipe.method]):  # type: ignore[misc, valid-type]
+    method: Any = METHODS[recipe.method]
+
+    class Watched(method):  # type: ignore[misc]
         """The method of the recipe, whose net is tested now and then."""
 
         def batch(self, cases: Tensor, weight: Tensor) -> Any:
