@@ -25,6 +25,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor
@@ -65,9 +66,7 @@ def analog(lab: Lab) -> Finding:
     ideal = {learner: [trained(lab, learner, Device(), seed) for seed in lab.seeds] for learner in (OURS, CHIP)}
     alone = {learner: _errors(lab, nets) for learner, nets in ideal.items()}
     sweep = {f"{mismatch:g}": contest(lab, ideal, replace(BENCH, mismatch=mismatch)) for mismatch in mismatches}
-    recovery = {
-        learner: {jump: recover(lab, learner, jump, seed=lab.seeds[0]) for jump in JUMPS} for learner in (OURS, CHIP)
-    }
+    recovery = {learner: {jump: recover(lab, learner, jump) for jump in JUMPS} for learner in (OURS, CHIP)}
     on_bench = [trained(lab, OURS, Device(BENCH, seed), seed, BENCH) for seed in lab.seeds]
     slow = [_errors(lab, nets, "slow") for nets in (ideal[OURS], on_bench)]
     preset = sweep[f"{BENCH.mismatch:g}"]
@@ -141,12 +140,24 @@ def as_drawn(lab: Lab, seed: int) -> Net:
 # ---- recovery ------------------------------------------------------------------------------------------------------
 
 
-def recover(lab: Lab, learner: str, jump: str, seed: int) -> dict[str, Any]:
-    """A jump of a trained device, and an epoch of learning after it.
+def recover(lab: Lab, learner: str, jump: str) -> dict[str, Any]:
+    """A jump of trained devices, and an epoch of learning after it.
 
     Returns:
-        Errors in percent: ``before`` the jump, and ``after`` it, at each of the ``batches`` of learning.
+        Errors in percent, mean over devices: ``before`` the jump, and ``after`` it, at each of the ``batches`` of
+        learning.
     """
+    found = [_recovery(lab, learner, jump, seed) for seed in lab.seeds]
+    after = zip(*(errors for _, errors, _ in found), strict=True)
+    return {
+        "before": round(fmean(before for before, _, _ in found), 3),
+        "after": [round(fmean(each), 3) for each in after],
+        "batches": found[0][2],
+    }
+
+
+def _recovery(lab: Lab, learner: str, jump: str, seed: int) -> tuple[float, list[float], list[int]]:
+    """Of one device: the error before the jump, and those after so many batches of learning."""
     dataset = data_of(lab)
     device = Device(BENCH, seed)
     net = copy.deepcopy(trained(lab, learner, device, seed, BENCH))
@@ -155,8 +166,7 @@ def recover(lab: Lab, learner: str, jump: str, seed: int) -> dict[str, Any]:
         net = deployed(net, lab, learner, replace(device, seed=seed + 100))
     else:
         age(net, RUNS * updates(recipe_of(lab, learner), dataset))
-    after, batches = learn_on(lab, learner, net, dataset, seed)
-    return {"before": before, "after": after, "batches": batches}
+    return before, *learn_on(lab, learner, net, dataset, seed)
 
 
 def learn_on(lab: Lab, learner: str, net: Net, dataset: Dataset, seed: int) -> tuple[list[float], list[int]]:
