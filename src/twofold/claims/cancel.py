@@ -14,7 +14,8 @@ Two things are measured. *Cosine*: of the weight gradient to the noise-free one 
 mean over layers, batches and seeds, after training without noise; peers and tolerance are off. *Error*: on the test
 images, of nets that are trained and tested with that noise, by the fast test, which all learners have, with Forward-
 Forward's slow test beside it. The rate of each learner is that of its recipe times the best of 1/3, 1 and 3, without
-noise, with one seed, on a fifth of the images that is held out (smoke: the recipe's).
+noise, with one seed, on a fifth of the images that is held out (smoke: the recipe's); so was the temperature of
+InfoNCE, whose cosines are reported for every one.
 
 The *share that cancels* is 1 - (1 - cosine with shared noise) / (1 - cosine with noise drawn anew).
 
@@ -27,6 +28,7 @@ which is the talk's own objective, is judged by the same words beside it; the re
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -57,10 +59,12 @@ class Learner:
     Attributes:
         objective: of Forward-Forward; empty for the others.
         follows: whether the threshold follows the mean goodness.
+        temperatures: of InfoNCE, among which one is chosen.
     """
 
     objective: str = ""
     follows: bool = False
+    temperatures: tuple[float, ...] = (1.0,)
 
 
 PAIRED, INFONCE, TWIN = "paired", "InfoNCE", "backprop"
@@ -68,14 +72,11 @@ LEARNERS = {
     PAIRED: Learner("symba"),
     "logistic, threshold follows": Learner("logistic", True),
     "logistic": Learner("logistic"),
-    INFONCE: Learner(),
+    INFONCE: Learner(temperatures=(0.1, 0.3, 1.0)),
     TWIN: Learner(),
 }
 FACTORS = (1 / 3, 1.0, 3.0)
 """Of the recipe's rate, among which each learner's is chosen."""
-
-TEMPERATURE = 0.2
-"""Of InfoNCE."""
 
 Net = NoisyFeedForward | NoisyBackprop
 
@@ -121,6 +122,7 @@ def cancel(lab: Lab) -> Finding:
             "cosine": means,
             "cosine by layer": layers,
             "share that cancels": {name: round(cancels(found), 3) for name, found in means.items()},
+            "cosine of InfoNCE by temperature": _by_temperature(lab),
             "error %": errors,
         },
         twin=twin,
@@ -168,7 +170,14 @@ def settings(lab: Lab, name: str, learner: Learner, seed: int) -> FeedForwardRec
     return replace(twin, **whole)
 
 
-def build(lab: Lab, learner: Learner, name: str, recipe: FeedForwardRecipe | BackpropRecipe, dataset: Dataset) -> Net:
+def build(
+    lab: Lab,
+    learner: Learner,
+    name: str,
+    recipe: FeedForwardRecipe | BackpropRecipe,
+    dataset: Dataset,
+    temperature: float = 1.0,
+) -> Net:
     """An untrained net without noise."""
     pixels, classes = dataset.train_images[0].numel(), dataset.classes
     if learner.objective:
@@ -184,35 +193,43 @@ def build(lab: Lab, learner: Learner, name: str, recipe: FeedForwardRecipe | Bac
         )
     generator = torch.Generator().manual_seed(recipe.seed)
     if name == INFONCE:
-        return GreedyInfoNCE(pixels, recipe.widths, classes, generator, lab.pick(smoke=1, full=2), TEMPERATURE)
+        return GreedyInfoNCE(pixels, recipe.widths, classes, generator, lab.pick(smoke=1, full=2), temperature)
     return NoisyBackprop(pixels, recipe.widths, classes, generator)
 
 
-def trained(lab: Lab, name: str, learner: Learner, noise: Noise, seed: int) -> Net:
-    """A net that has learned with that noise at the rate that was chosen for it, and still has the noise."""
+def trained(lab: Lab, name: str, learner: Learner, noise: Noise, seed: int, temperature: float | None = None) -> Net:
+    """A net that has learned with that noise, at the rate and temperature that were chosen for it or at the one that is
+    given, and still has the noise."""
     recipe = settings(lab, name, learner, seed)
-    return _learned(
-        lab, name, learner, replace(recipe, rate=recipe.rate * _factor(lab, name, learner)), part(lab), noise
-    )
+    times, chosen = _chosen(lab, name, learner)
+    recipe = replace(recipe, rate=recipe.rate * times)
+    return _learned(lab, name, learner, recipe, part(lab), noise, temperature or chosen)
 
 
-def _factor(lab: Lab, name: str, learner: Learner) -> float:
-    """The factor of the rate with the smallest error of the fast test on held-out images, without noise."""
+def _chosen(lab: Lab, name: str, learner: Learner) -> tuple[float, float]:
+    """The factor of the rate, and the temperature, with the smallest error of the fast test on held-out images."""
     if lab.size == "smoke":
-        return 1.0
+        return 1.0, learner.temperatures[0]
     whole, recipe = part(lab), settings(lab, name, learner, 0)
-    found: dict[float, float] = {}
     dataset = whole.hold_out(len(whole.train_labels) // 5)
-    for times in FACTORS:
-        net = _learned(lab, name, learner, replace(recipe, rate=recipe.rate * times), dataset, Noise(0.0, True))
-        found[times] = evaluate(net, dataset.test_images, dataset.test_labels).error["fast"]
-    return min(found, key=lambda times: found[times])
+    found: dict[tuple[float, float], float] = {}
+    for times, temperature in itertools.product(FACTORS, learner.temperatures):
+        tried = replace(recipe, rate=recipe.rate * times)
+        net = _learned(lab, name, learner, tried, dataset, Noise(0.0, True), temperature)
+        found[times, temperature] = evaluate(net, dataset.test_images, dataset.test_labels).error["fast"]
+    return min(found, key=lambda one: found[one])
 
 
 def _learned(
-    lab: Lab, name: str, learner: Learner, recipe: FeedForwardRecipe | BackpropRecipe, dataset: Dataset, noise: Noise
+    lab: Lab,
+    name: str,
+    learner: Learner,
+    recipe: FeedForwardRecipe | BackpropRecipe,
+    dataset: Dataset,
+    noise: Noise,
+    temperature: float,
 ) -> Net:
-    net = build(lab, learner, name, recipe, dataset)
+    net = build(lab, learner, name, recipe, dataset, temperature)
     net.set_noise(noise)
 
     def learn(untrained: Net) -> None:
@@ -220,7 +237,7 @@ def _learned(
 
     told = {
         **{"learner": name, "noise": noise.strength, "shared": noise.shared, "follows": learner.follows},
-        **{"temperature of InfoNCE": TEMPERATURE if name == INFONCE else None, **recipe.fields()},
+        **{"temperature of InfoNCE": temperature, **recipe.fields()},
     }
     return lab.teach(net, f"cancel-{name.replace(', ', '-').replace(' ', '-')}", dataset, told, learn)
 
@@ -233,6 +250,15 @@ def part(lab: Lab) -> Dataset:
 
 
 # ---- measures ------------------------------------------------------------------------------------------------------
+
+
+def _by_temperature(lab: Lab) -> dict[str, dict[str, list[float]]]:
+    """InfoNCE's cosines by layer at the noise that is judged, for every temperature, of nets of the first seed."""
+    learner, found = LEARNERS[INFONCE], {}
+    for temperature in learner.temperatures:
+        net = trained(lab, INFONCE, learner, Noise(0.0, True, lab.seeds[0]), lab.seeds[0], temperature)
+        found[f"{temperature:g}"] = {side: _cosines(lab, [net], JUDGED, side == "shared") for side in SIDES}
+    return found
 
 
 def _errors(lab: Lab, nets: list[Net]) -> dict[str, dict[str, float]]:
