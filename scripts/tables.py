@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import choice_tables
+import device_tables
 import layer_tables
 import recurrent_tables
 import reliability_table
@@ -295,6 +297,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "relax": relaxation,
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
+    **{name: partial(table, RECORDS) for name, table in device_tables.OF_RECORDS.items()},
     **{name: table for module in OTHERS for name, table in module.TABLES.items()},
 }
 
