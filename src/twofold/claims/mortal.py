@@ -154,7 +154,7 @@ def crossing(found: Mapping[str, Mapping[str, float]], times: float = 10.0) -> f
 
 def distillation(lab: Lab) -> dict[str, Any]:
     """The errors of a teacher and of students on other devices, and the share of the gap that each kind recovers."""
-    numbers = lab.pick(smoke=(100, 500), full=(100, 1000, 10_000))
+    numbers = lab.pick(smoke=(100, 700), full=(100, 1000, 10_000))
     learned = lab.pick(smoke=700, full=10_000)
     teacher = trained_teacher(lab, learned)
     unseen, rate = data_of(lab, learned, max(numbers)), factor(lab, OURS, TAUGHT_ON)
