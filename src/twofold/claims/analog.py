@@ -56,7 +56,7 @@ RUNS = 25
 """Runs whose drift makes a jump."""
 LOOKS = (0, 1, 3, 10, 30)
 """Batches of learning after which a device is tested."""
-DEPLOYED = "learned without a device, deployed"
+DEPLOYED = "deployed"
 JUMPS = ("drift", "swap")
 
 

@@ -72,7 +72,7 @@ def devices(
             shown += [*found["after"], found["before"]]
     axes[1].set_xscale("symlog", linthresh=1)
     scale_axis(axes[1], np.array(shown))
-    legend(axes[1], 2)
+    legend(axes[1], 1)
     suptitle(
         figure,
         "Learning on analog devices: mismatch, read noise, spread thresholds, drift, 6-bit pulses",

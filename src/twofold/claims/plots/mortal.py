@@ -104,5 +104,7 @@ def _students(ax: Axes, found: Mapping[str, Any]) -> None:
         ax.axhline(level, color=INK, lw=1.2, ls=style, label=name)
         values.append(level)
     ax.set_xscale("log")
+    ax.set_xticks([int(count) for count in each], list(each))
+    ax.minorticks_off()
     scale_axis(ax, np.array(values))
     legend(ax, 2)
