@@ -142,6 +142,30 @@ def time_to_error() -> str:
     return markdown(heads, rows)
 
 
+def schedules() -> str:
+    """The grid from which the schedules of time-to-error were chosen, in the order of what they cost."""
+    path = SPEED / "schedules.json"
+    if not path.exists():
+        return NONE
+    every = read_json(path)["trainings"]
+    rows = []
+    for side, title in (("ff", "FF"), ("twin", "twin")):
+        kinds: dict[Any, list[dict[str, Any]]] = {
+            tuple(each["schedule"].items()): [] for each in every if each["side"] == side
+        }
+        for each in every:
+            if each["side"] == side:
+                kinds[tuple(each["schedule"].items())].append(each)
+        for kind, same in sorted(kinds.items(), key=lambda item: fmean(each["seconds"] for each in item[1])):
+            tests = ("slow", "fast", "both") if side == "ff" else (None, "fast", None)
+            errors = [
+                f"{fmean(each['validation error %'][test] for each in same):.2f}" if test else "" for test in tests
+            ]
+            seconds = f"{fmean(each['seconds'] for each in same):.1f}"
+            rows.append([title, *(str(value) for _, value in kind), seconds, str(len(same)), *errors])
+    return markdown(["", "batch", "epochs", "rate", "CPU s", "seeds", "slow %", "fast %", "both %"], rows)
+
+
 def inference() -> str:
     """What a test costs."""
     record = BENCHES.get("twofold bench inference")
@@ -255,6 +279,7 @@ TABLES = {
     "roofline": roofline,
     "memory": memory,
     "time-to-error": time_to_error,
+    "schedules": schedules,
     "inference": inference,
     "ideas": ideas,
     "compiled": compiled,

@@ -18,6 +18,7 @@ import layer_tables
 import recurrent_tables
 import reliability_table
 import speed_tables
+import substrate_tables
 import tuning_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
@@ -26,7 +27,15 @@ from twofold.claims import listing
 from twofold.cli.report import figures, state
 
 RECORDS = Kept()
-OTHERS = (choice_tables, layer_tables, recurrent_tables, reliability_table, speed_tables, tuning_tables)
+OTHERS = (
+    choice_tables,
+    layer_tables,
+    recurrent_tables,
+    reliability_table,
+    speed_tables,
+    substrate_tables,
+    tuning_tables,
+)
 
 
 def spread(value: Any) -> str:

@@ -49,6 +49,10 @@ def below(count: int = COUNT, inputs: int = PIXELS, seed: int = 2) -> Tensor:
 
 RULE = twofold.Rule(objective=twofold.OBJECTIVES["logistic"], temperature=1.0)
 FIELDS = twofold.Fields((1, 3, 3), 2, 2)
+SUBSTRATE = twofold.Substrate(
+    **{"full_scale": 4.0, "bits": 6, "softness": 0.5, "dac_bits": 7, "adc_bits": 9},
+    **{"saturation": 3.0, "saturation_spread": 0.1, "threshold": 0.1, "mismatch": 0.2},
+)
 
 
 def feedforward() -> twofold.FeedForward:
@@ -197,6 +201,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     ),
     "Layer.apply_gradient": of(layer, "apply_gradient", {"rate": 0.1}),
     "Layer.drop": of(layer, "drop", lambda one: {"memory": one.memory()}),
+    "Substrate": lambda: of_fields(SUBSTRATE),
+    "Substrate.install": lambda: (SUBSTRATE.install, {"module": layer(), "seed": 1}),
+    "Substrate.array": lambda: (SUBSTRATE.array, {"weight": torch.rand(5, 4, generator=seeded()), "seed": 1}),
     # Nets
     "FeedForward": lambda: (
         twofold.FeedForward,

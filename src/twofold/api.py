@@ -20,6 +20,7 @@ from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 from twofold.objectives import OBJECTIVES, Objective
 from twofold.recipes import RECIPES
+from twofold.substrate import Substrate
 from twofold.training.run import load, train
 from twofold.training.trainer import fit
 from twofold.units import UNITS, Unit
@@ -44,6 +45,7 @@ __all__ = [
     "Recurrent",
     "RecurrentLayer",
     "Rule",
+    "Substrate",
     "Unit",
     "Unsupervised",
     "as_dataset",

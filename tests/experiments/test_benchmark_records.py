@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from command_line import answer
-from twofold.benchmarks import BENCHMARKS, Workbench, epoch, gpu, inference, memory, one_step, roofline
+from twofold.benchmarks import BENCHMARKS, Workbench, epoch, gpu, inference, memory, one_step, roofline, substrate
 from twofold.benchmarks import time_to_error as tte
 from twofold.benchmarks.gpu import Gpu
 from twofold.benchmarks.one_step import Case
@@ -42,6 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
             },
         ),
         (gpu, {"ROUNDS": 2}),
+        (substrate, {"NETS": {"dense": ("digits", {"widths": (20, 20)})}, "BATCHES": 2, "ROUNDS": 2}),
         (memory, {"CONTENDERS": {name: memory.CONTENDERS[name] for name in ("ff", "twin")}}),
     ):
         for name, value in changes.items():
@@ -64,6 +65,7 @@ PROMISED = {
     ),
     "memory": (["--width", "8", "--depths", "1", "2", "--batch", "8"], {"activation_growth", "twin_activation_growth"}),
     "time-to-error": (["--targets", "60", "0.01", "--seeds", "1"], {"ff_over_bp", "targets"}),
+    "substrate": (["--substrate", "reram"], {"analog_over_ideal", "nets"}),
     "inference": (["--recipe", "digits"], {"slow_over_fast", "shortlist_over_fast", "images_per_second", "latency_ms"}),
 }
 
@@ -159,6 +161,7 @@ def test_what_runs_on_a_gpu_gives_a_whole_record(tmp_path: Path) -> None:
         (["memory", "--batch", "1"], "--batch is 1, expected at least 8"),
         (["time-to-error", "--seeds", "-1"], "--seeds is -1, expected at least 1"),
         (["time-to-error", "--targets", "1.75"], "--targets is 1.75, which has no schedule: choose among"),
+        (["substrate", "--substrate", "reran"], "unknown substrate 'reran': did you mean 'reram'?"),
         (["gpu", "--epochs", "0"], "--epochs is 0, expected at least 1"),
         (["gpu", "--device", "cpu"], "needs a CUDA device"),
         (["inference", "--device", "gpu"], "--device"),

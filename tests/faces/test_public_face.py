@@ -22,7 +22,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NAMES = """
 GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES UNITS
 Backprop Convolution Dense FeedForward Fields Fixed Goodness Local LocalModule Objective
-Recurrent RecurrentLayer Rule Unit Unsupervised
+Recurrent RecurrentLayer Rule Substrate Unit Unsupervised
 as_dataset evaluate fit hard_wrong_labels load load_data random_wrong_labels train
 """
 

@@ -36,6 +36,8 @@ FORMS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
     "dilated": ((2, 9, 8), {"kernel_size": 3, "padding": 2, "dilation": (2, 1)}),
     "groups": ((4, 5, 5), {"kernel_size": 3, "stride": (2, 3), "padding": 1, "groups": 2}),
     "padding beyond the kernel": ((1, 4, 4), {"kernel_size": 2, "padding": 3, "stride": 3}),
+    "same size": ((2, 6, 5), {"kernel_size": (4, 3), "padding": "same", "dilation": (1, 2)}),
+    "valid": ((2, 6, 5), {"kernel_size": 3, "padding": "valid", "stride": 2}),
     "the whole map": ((2, 4, 5), {"kernel_size": (4, 5)}),
 }
 CHANNELS = 4
@@ -69,6 +71,7 @@ def descended(
     return 0.5 * rule.objective.loss(good - threshold, bad - threshold, rule.temperature or 0).mean() - peers
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_convolution_of_any_form_descends_the_mean_over_places(form: str) -> None:
     layer, (below, how) = convolution(form), FORMS[form]
@@ -84,6 +87,7 @@ def test_a_convolution_of_any_form_descends_the_mean_over_places(form: str) -> N
         torch.testing.assert_close(velocity, -0.3 * gradient / places, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_module_of_a_convolution_learns_what_a_convolution_learns(form: str) -> None:
     """One rate serves both: sums over places in one and means in the other would be two algorithms."""
@@ -111,6 +115,8 @@ def test_maps_may_come_flat(form: str) -> None:
         ({"groups": 2}, "groups is 2, expected a divisor of 3 channels below"),
         ({"stride": (1, 0)}, "stride is 0"),
         ({"padding": -1}, "padding is -1"),
+        ({"padding": "sane"}, "unknown padding 'sane'"),
+        ({"padding": "same", "stride": 2}, "padding is same, which leaves the map its size, and stride"),
     ],
 )
 def test_what_pytorch_would_refuse_is_refused_in_one_line(changes: dict[str, Any], said: str) -> None:

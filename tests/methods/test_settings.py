@@ -115,5 +115,5 @@ def test_the_recipe_of_the_paper_is_the_authors_method_with_nothing_changed(name
     fields = RECIPES[name].fields()
     expected = {**AUTHORS, "data": "mnist", "widths": widths, "epochs": 60, "batch": 100, "label_in": "overlay"}
     assert {field: fields[field] for field in expected} == expected
-    assert fields.keys() - expected.keys() == {"floor", "unit"}
-    assert (fields["floor"], fields["unit"]) == (0.0, "relu")
+    assert fields.keys() - expected.keys() == {"floor", "unit", "substrate", "device_seed"}
+    assert [fields[name] for name in ("floor", "unit", "substrate")] == [0.0, "relu", "ideal"]

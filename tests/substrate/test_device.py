@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ import torch
 from torch import Tensor
 
 from helpers import first
+from runs import CtrlC, train
 from small_layers import seeded
 from small_nets import CLASSES, NETS, SHAPE, WIDTHS
+from twofold import evaluate, load
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.errors import ArgumentError, SettingError
@@ -27,7 +30,8 @@ from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields
 from twofold.layers.local import Local
 from twofold.nets.feedforward import FeedForward
-from twofold.substrate import Substrate, age, arrays, find, last, program
+from twofold.recipes import RECIPES
+from twofold.substrate import PRESETS, Substrate, age, arrays, find, last, program
 
 NOISY = Substrate(
     **{"full_scale": 4.0, "mismatch": 0.3, "offset": 0.01, "stuck": 0.02, "read_noise": 0.02, "bits": 6},
@@ -140,14 +144,13 @@ def test_one_seed_is_one_device_and_layers_have_devices_of_their_own() -> None:
 def test_a_net_that_goes_on_from_its_state_learns_the_same_bitwise(digits: Dataset) -> None:
     net = NOISY.install(NETS["feedforward"](), 5)
     learned(net, digits)
-    copies = {"deepcopy": copy.deepcopy(net), "tensors": NOISY.install(NETS["feedforward"](), 99)}
+    copies = [copy.deepcopy(net), NOISY.install(NETS["feedforward"](), 5)]
     with torch.no_grad():
-        for key, tensor in module_tensors(copies["tensors"]).items():
+        for key, tensor in module_tensors(copies[1]).items():
             tensor.copy_(module_tensors(net)[key])
-    for each in arrays(copies["tensors"]):
-        each._noise._seed = next(one._noise._seed for one in arrays(net) if one._name == each._name)
     said = learned(net, digits, start=2)
-    assert all(torch.equal(*pair) for pair in zip(said, learned(copies["deepcopy"], digits, start=2), strict=True))
+    for each in copies:
+        assert all(torch.equal(*pair) for pair in zip(said, learned(each, digits, start=2), strict=True))
 
 
 def test_reduced_precision_reads_the_same_device(digits: Dataset) -> None:
@@ -187,6 +190,28 @@ def test_a_device_that_ages_goes_as_far_as_its_run_says() -> None:
         moved = (each.value - old).square().mean().sqrt() / old.square().mean().sqrt()
         assert moved.item() == pytest.approx(0.2, rel=0.1)
     assert not torch.equal(net.stack[0].neurons.threshold, thresholds)
+
+
+@pytest.mark.slow
+def test_a_training_on_a_device_goes_on_bitwise_and_its_net_is_tested_on_its_device(
+    tmp_path: Path, digits: Dataset
+) -> None:
+    """The device is in the files, and what is drawn next."""
+    recipe = replace(RECIPES["digits"], substrate="bench", device_seed=3, epochs=2, widths=(20, 20))
+    whole = train(recipe, tmp_path / "whole", digits)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "stopped", digits, progress=CtrlC(1).epoch)
+    again = train(recipe, tmp_path / "stopped", digits, resume=True)
+    assert again.test_error == whole.test_error
+    one, other = (load(tmp_path / name).net for name in ("whole", "stopped"))
+    assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in one.state_dict().items())
+    device = PRESETS["bench"].install(FeedForward.dense(SHAPE, (20, 20), CLASSES), 3)
+    for trained, fresh in zip(arrays(one), arrays(device), strict=True):
+        assert torch.equal(trained.gain, fresh.gain)  # seed 3 of this substrate, and no other device
+    held = digits.test_images, digits.test_labels
+    assert evaluate(one, *held).error == evaluate(other, *held).error
+    with pytest.raises(SettingError, match="unknown substrate 'bensh': did you mean 'bench'"):
+        replace(recipe, substrate="bensh")
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -26,7 +26,7 @@ CONNECTIVITIES: dict[str, Connectivity] = {
     "full": Full(12, 36),
     "masked": Masked(torch.rand(12, 36, generator=seeded()) < 0.4),
     "tiled": Tiled(Fields((1, 6, 6), 3, 4, 2, 1)),
-    "convolved": Convolved((4, 3, 3), 6, 2, 1, 1, 1, 2),
+    "convolved": Convolved((4, 3, 3), 6, 2, 1, "same", 1, 2),
 }
 
 

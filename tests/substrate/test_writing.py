@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from small_layers import seeded
+from twofold.errors import SettingError
 from twofold.learning import Rule
 from twofold.substrate import AnalogWeights, Substrate
 
@@ -40,6 +41,16 @@ def test_weights_are_cut_off_at_the_full_scale() -> None:
         assert found.value.abs().max().item() == pytest.approx(2 * found.spread)
         asked(found, 10.0)
         assert found.value.min().item() == pytest.approx(2 * found.spread)
+
+
+def test_a_weight_is_the_difference_of_two_conductances_within_their_range() -> None:
+    found = array(full_scale=2.0, g_min=5.0, g_max=25.0)
+    up, down = found.conductances()
+    assert torch.allclose((up - down) * found.scale / 20, found.value)
+    assert 5 <= torch.minimum(up, down).min() == torch.minimum(up, down).max()
+    assert torch.maximum(up, down).max().item() == pytest.approx(25)
+    with pytest.raises(SettingError, match="full_scale is None"):
+        array(full_scale=None).conductances()
 
 
 def test_a_programmed_weight_lands_with_the_stated_error_anew_each_time() -> None:

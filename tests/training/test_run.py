@@ -44,6 +44,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "layer by layer": {"layer_by_layer": True},
     "jitter": {"jitter": 1},
     "validation": {"validation": 8},
+    "on a device": {"substrate": "bench", "device_seed": 3},
     "shortcuts": WIDE,
     "shortcuts, jitter": {**WIDE, "jitter": 1},
     "twin": {"twin": True},

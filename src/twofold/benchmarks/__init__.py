@@ -18,6 +18,7 @@ from twofold.benchmarks.local import LocalLayer
 from twofold.benchmarks.memory import Memory
 from twofold.benchmarks.recurrent import RecurrentNet
 from twofold.benchmarks.roofline import Roofline
+from twofold.benchmarks.substrate import SubstrateCost
 from twofold.benchmarks.time_to_error import TimeToError
 from twofold.defaults import LEARNING_VERSION
 from twofold.errors import unknown
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
     "inference": Inference,
     "recurrent": RecurrentNet,
     "local": LocalLayer,
+    "substrate": SubstrateCost,
     "gpu": Gpu,
 }
 

@@ -6,12 +6,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 from torch.nn.grad import conv2d_weight
 
 from twofold.checks import typed
 from twofold.checks.bounds import counts, not_negative
-from twofold.errors import SettingError
+from twofold.errors import SettingError, unknown
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.dense import WeightedLayer
 from twofold.layers.fields import Map
@@ -21,9 +21,28 @@ Pair = int | tuple[int, int]
 """A number for rows and one for columns, or one for both."""
 
 
+PADDING = ("valid", "same")
+
+
 def pair(value: Pair) -> tuple[int, int]:
     """The number for rows and that for columns."""
     return (value, value) if isinstance(value, int) else value
+
+
+def edges(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[tuple[int, int], tuple[int, int]]:
+    """How many zeros stand before and behind the rows, and before and behind the columns."""
+    if padding == "valid":
+        padding = 0
+    if not isinstance(padding, str):
+        up, left = pair(padding)
+        return (up, up), (left, left)
+    if padding not in PADDING:
+        raise unknown("padding", padding, PADDING)
+    if pair(stride) != (1, 1):
+        raise SettingError(f"padding is same, which leaves the map its size, and stride {stride}: expected stride 1")
+    whole = [gap * (size - 1) for gap, size in zip(pair(dilation), pair(kernel), strict=True)]
+    rows, columns = ((each // 2, each - each // 2) for each in whole)  # what is odd is behind, as in PyTorch
+    return rows, columns
 
 
 class Convolved(Connectivity):
@@ -38,7 +57,8 @@ class Convolved(Connectivity):
         kernel_size, stride, padding, dilation, groups: as in PyTorch.
 
     Raises:
-        SettingError: a number outside its range, a kernel larger than the map, groups that do not divide channels.
+        SettingError: a number outside its range, a kernel larger than the map, groups that do not divide channels, the
+            padding ``same`` with a stride.
     """
 
     def __init__(
@@ -47,19 +67,20 @@ class Convolved(Connectivity):
         channels: int,
         kernel_size: Pair,
         stride: Pair,
-        padding: Pair,
+        padding: Pair | str,
         dilation: Pair,
         groups: int,
     ) -> None:
         below, height, width = shape_below
-        kernel, step, edge, gap = (pair(each) for each in (kernel_size, stride, padding, dilation))
+        kernel, step, gap = (pair(each) for each in (kernel_size, stride, dilation))
         counts(shape_below=min(shape_below), channels=channels, kernel_size=min(kernel))
         counts(stride=min(step), dilation=min(gap), groups=groups)
-        not_negative(padding=min(edge))
+        edge = edges(padding, kernel, step, gap)
+        not_negative(padding=min(map(min, edge)))
         if below % groups or channels % groups:
             raise SettingError(f"groups is {groups}, expected a divisor of {below} channels below and {channels} here")
         rows, columns = (
-            (size + 2 * p - d * (k - 1) - 1) // s + 1
+            (size + sum(p) - d * (k - 1) - 1) // s + 1
             for size, k, s, p, d in zip((height, width), kernel, step, edge, gap, strict=True)
         )
         if min(rows, columns) < 1:
@@ -73,7 +94,9 @@ class Convolved(Connectivity):
         self.shape_below = shape_below
         self._places = rows * columns
         self._kernel = (channels, below // groups, *kernel)
-        self._how = step, edge, gap, groups
+        even = all(before == behind for before, behind in edge)  # then the product pads by itself
+        self._edge = () if even else (*edge[1], *edge[0])
+        self._how = step, tuple(before for before, _ in edge) if even else (0, 0), gap, groups
 
     def fan_in(self) -> Tensor:
         return torch.full((self.units,), math.prod(self._kernel[1:]))
@@ -83,20 +106,25 @@ class Convolved(Connectivity):
 
     def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         bias = total if total.shape == (self.biases,) else None
-        product = conv2d(rows.to(weight.dtype).view(-1, *self.shape_below), weight, bias, *self._how).flatten(1)
+        product = conv2d(self._maps(rows.to(weight.dtype)), weight, bias, *self._how).flatten(1)
         return product if bias is not None else product + total
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
-        maps, images = wanted.T.reshape(-1, *self.shape_above), seen.view(-1, *self.shape_below)
-        new = conv2d_weight(images, self._kernel, maps, *self._how)  # type: ignore[no-untyped-call]
+        maps = wanted.T.reshape(-1, *self.shape_above)
+        new = conv2d_weight(self._maps(seen), self._kernel, maps, *self._how)  # type: ignore[no-untyped-call]
         torch.div(new, self._places, out=gradient)
 
     def sum_seen(self, rows: Tensor) -> Tensor:
         step, edge, gap, groups = self._how
-        maps = rows.view(len(rows), groups, -1, *self.shape_below[1:]).sum(2)
-        ones = rows.new_ones(groups, 1, *self._kernel[2:])
-        sums = conv2d(maps, ones, None, step, edge, gap, groups)
+        maps = self._maps(rows)
+        maps = maps.view(len(rows), groups, -1, *maps.shape[2:]).sum(2)
+        sums = conv2d(maps, rows.new_ones(groups, 1, *self._kernel[2:]), None, step, edge, gap, groups)
         return sums.repeat_interleave(self.shape_above[0] // groups, 1).flatten(1)
+
+    def _maps(self, rows: Tensor) -> Tensor:
+        """Rows as maps, with an edge of zeros where the product cannot add it."""
+        maps = rows.view(-1, *self.shape_below)
+        return pad(maps, self._edge) if self._edge else maps
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
         return gradient.view(-1, self._places).mean(1)
@@ -135,7 +163,7 @@ class Convolution(WeightedLayer):
         channels: int,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] = 0,
+        padding: int | tuple[int, int] | str = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         *,

@@ -24,6 +24,7 @@ from twofold.methods.sampler import Sampler
 from twofold.negatives import NEGATIVES
 from twofold.nets.feedforward import FeedForward
 from twofold.normalize import NORMALIZE
+from twofold.substrate import PRESETS, installed, last
 from twofold.units import UNITS
 
 
@@ -37,12 +38,15 @@ class FeedForwardRecipe(LabelRecipe):
             case.
         layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
         normalize: what a layer passes on: length (activity at a fixed length) or none (raw activity, an ablation).
+        substrate: the analog devices that hold the weights: the name of a preset, or ideal for the machine's numbers.
+        device_seed: of the devices and their noise: one seed, one piece of hardware.
         unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
     """
 
     named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {
         "label_in": FLAT,
         "normalize": NORMALIZE,
+        "substrate": PRESETS,
         "unit": UNITS,
     }
 
@@ -50,6 +54,8 @@ class FeedForwardRecipe(LabelRecipe):
     counted_from: int
     layer_by_layer: bool
     normalize: str
+    substrate: str
+    device_seed: int
     unit: str
 
     method: ClassVar[str] = "forward-forward"
@@ -64,7 +70,12 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     recipe_type = FeedForwardRecipe
     offloads = True
-    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize", "unit"}
+    of_the_net = LabelMethod.of_the_net | {"label_in", "normalize", "substrate", "device_seed", "unit"}
+
+    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...]) -> None:
+        super().__init__(net, recipe, data)
+        if recipe.substrate != "ideal":
+            last(net, recipe.epochs * math.ceil(len(data[0]) / recipe.batch))
 
     @classmethod
     def build(cls, recipe: FeedForwardRecipe, form: Form, place: Place = list) -> FeedForward:
@@ -72,8 +83,11 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         generator = torch.Generator().manual_seed(recipe.seed)
         inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
         rule = replace(recipe.rule(), normalize=NORMALIZE[recipe.normalize], unit=UNITS[recipe.unit])
+        layers = dense(inputs, recipe.widths, rule, generator)
+        if recipe.substrate != "ideal":
+            layers = installed(PRESETS[recipe.substrate], layers, recipe.device_seed)
         return FeedForward(
-            place(dense(inputs, recipe.widths, rule, generator)),
+            place(layers),
             classes,
             label_in=recipe.label_in,
             label_strength=recipe.label_strength,
@@ -85,7 +99,8 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     def needed_memory(cls, recipe: FeedForwardRecipe, form: Form, precision: str, offload: bool) -> int:
         shape, classes = image_form(form)
         sizes = (math.prod(shape) + classes, *recipe.widths)
-        return Sizes(sizes, (), recipe.batch, precision).of_a_stack(offload)
+        analog = recipe.substrate != "ideal"
+        return Sizes(sizes, (), recipe.batch, precision, analog=analog).of_a_stack(offload)
 
     @classmethod
     def defaults(cls, net: FeedForward) -> dict[str, Any]:
@@ -95,6 +110,8 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             "counted_from": defaults.READ_FROM,
             "layer_by_layer": False,
             "normalize": "length",
+            "substrate": "ideal",
+            "device_seed": 0,
             "unit": "relu",
         }
 
@@ -107,7 +124,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         labels = torch.arange(net.classes)
         return [
             *super().draw(net, recipe, data, folder),
-            receptive_fields(net.stack[0].weight, shape, labels, path, net.classes),
+            receptive_fields(net.stack[0].weights.to_matrix(), shape, labels, path, net.classes),
         ]
 
     def make_sampler(self, cases: int) -> Sampler:

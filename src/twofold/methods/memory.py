@@ -17,6 +17,7 @@ class Sizes:
         fields: what the units of each layer see, where they do not see all.
         batch: cases of an update.
         precision: of the products.
+        analog: whether analog devices hold the weights.
 
     Attributes:
         weights: of each layer, in float32.
@@ -24,11 +25,15 @@ class Sizes:
         rows: of a batch of activities of each size, in float32.
     """
 
-    def __init__(self, sizes: Sequence[int], fields: Sequence[Fields], batch: int, precision: str) -> None:
+    def __init__(
+        self, sizes: Sequence[int], fields: Sequence[Fields], batch: int, precision: str, analog: bool = False
+    ) -> None:
         self.weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
         if fields:
             self.weights = [4 * int(MAX_STORED * each.weights) for each in fields]
         self.copied = 1.5 if precision == "bf16" else 1.0  # copy and gradient in bf16, or a gradient in fp32
+        if analog:
+            self.copied += 4  # gains, offsets, sizes of pulses, and what the devices give
         self.rows = [4 * batch * size for size in sizes]
 
     def of_a_stack(self, offload: bool) -> int:

@@ -40,6 +40,8 @@ mnist = FeedForwardRecipe(
     softmax_decay=0.003,
     layer_by_layer=False,
     normalize="length",
+    substrate="ideal",
+    device_seed=0,
     unit="relu",
 )
 

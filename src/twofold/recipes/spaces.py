@@ -6,7 +6,8 @@ Whatever is tuned here is tuned for both, by the same number of trainings. Field
 ``temperature``: the same number of its trainings has to do for more of them.
 
 Values lie around those that earlier comparisons chose, with at least one on either side, two to four times as far from
-each other: nearer ones differ by less than the binomial error of the held-out images.
+each other: nearer ones differ by less than the binomial error of the held-out images. The epochs of ``mnist`` end at
+its own 40, for both sides: longer trainings are another recipe's.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _temperatures(middle: float) -> Values:
 
 SPACES: dict[str, Space] = {
     "digits": Space({"epochs": (10, 20, 40, 80)}, _temperatures(25.0), TWIN),
-    "mnist": Space({"epochs": (12, 20, 40, 80)}, _temperatures(50.0), TWIN),
+    "mnist": Space({"epochs": (12, 20, 40)}, _temperatures(50.0), TWIN),
     "mnist-random-negatives": Space({"epochs": (12, 20, 40, 80)}, _temperatures(50.0), TWIN),
     "mnist-paper": Space({"epochs": (30, 60, 120)}, PAPER, TWIN),
     "mnist-paper-wide": Space({"epochs": (30, 60, 120)}, PAPER, TWIN),

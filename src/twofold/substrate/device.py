@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +21,8 @@ from twofold.substrate.parameters import Substrate
 from twofold.substrate.weights import AnalogWeights, signal_of
 from twofold.units import Unit
 
+L = TypeVar("L", bound=WeightedLayer | RecurrentLayer)
+
 
 def install(substrate: Substrate, module: nn.Module, seed: int) -> None:
     """See `Substrate.install`."""
@@ -31,8 +34,15 @@ def install(substrate: Substrate, module: nn.Module, seed: int) -> None:
         )
     if any(True for _ in arrays(module)):
         raise SettingError("module: it has analog weights already, expected ideal ones: build it anew")
+    for _ in installed(substrate, layers, seed):
+        pass
+
+
+def installed(substrate: Substrate, layers: Iterable[L], seed: int) -> Iterator[L]:
+    """Layers of a net, each put on the substrate as it is made; from the same seed as those of `Substrate.install`."""
     for number, layer in enumerate(layers):
         _install(substrate, layer, mixed(seed, number))
+        yield layer
 
 
 def _install(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, seed: int) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from twofold.checks import check_fields, typed
+from twofold.checks import check_fields, convert, typed
 from twofold.checks.bounds import counts, floating, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.layers.connectivity import Full
@@ -160,7 +160,7 @@ class Substrate:
         """
         from twofold.substrate.device import install
 
-        install(self, module, seed)
+        install(self, convert("module", module, nn.Module), seed)
         return module
 
     @typed
@@ -171,4 +171,4 @@ class Substrate:
         """
         floating("weight", weight, "units", "inputs")
         units, inputs = weight.shape
-        return AnalogWeights(nn.Module(), "weight", weight.clone(), Full(units, inputs), self, seed)
+        return AnalogWeights(nn.Module(), "weight", weight.detach().clone(), Full(units, inputs), self, seed)

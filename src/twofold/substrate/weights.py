@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from twofold.errors import SettingError
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.weights import Weights
 from twofold.learning import BLOCK, Rule
@@ -168,6 +169,19 @@ class AnalogWeights(Weights):
         """What the devices give without noise, as a matrix, ``(units, inputs)``, zero where there are none."""
         return self.connectivity.to_matrix(self._given(slice(None)).view(self.value.shape))
 
+    def conductances(self) -> tuple[Tensor, Tensor]:
+        """g⁺ and g⁻ of each weight as it was written, in microsiemens, as weights are stored: one of them carries the
+        weight, the other one is at its smallest.
+
+        Raises:
+            SettingError: the substrate has no full scale, so that a weight is no conductance.
+        """
+        substrate = self.substrate
+        if substrate.full_scale is None:
+            raise SettingError("full_scale is None, expected a number: what a weight is in microsiemens is open")
+        carried = self.value.detach() * ((substrate.g_max - substrate.g_min) / self.scale)
+        return substrate.g_min + carried.clamp(min=0), substrate.g_min - carried.clamp(max=0)
+
     def forget(self) -> None:
         super().forget()
         self._made = None
@@ -212,7 +226,7 @@ class AnalogWeights(Weights):
     def _send_pulses(self, rate: float, rule: Rule, counted: Tensor | float, generator: torch.Generator) -> None:
         """v ← smoothing · v + (1 - smoothing) · gradient; pulses for a change of rate · (v - counted · decay · w)."""
         assert self.gradient is not None
-        gradients = self.connectivity.mask(self.gradient).view(-1)
+        gradients = self.connectivity.mask(self.gradient).reshape(-1)
         velocities = self.velocity.view(-1)
         for first in range(0, len(velocities), BLOCK):
             block = slice(first, first + BLOCK)

@@ -26,6 +26,8 @@ ADDED: dict[str, Any] = {
     "strides": [],
     "margins": [],
     "label_to": "top",
+    "substrate": "ideal",
+    "device_seed": 0,
     "unit": "relu",
     "top_down_start": 1.0,
 }
