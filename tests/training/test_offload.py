@@ -26,13 +26,19 @@ from twofold.training import run
 from twofold.training.offload import keep_on_disk
 
 
+@pytest.mark.parametrize("substrate", ["ideal", "bench"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_net_whose_layers_rest_on_disk_ends_bitwise_as_one_in_memory(
-    tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+    tiny: Dataset,
+    recipe: FeedForwardRecipe,
+    tmp_path: Path,
+    precision: str,
+    substrate: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where weights lie must change nothing, or every figure would depend on the size of a machine."""
     monkeypatch.setattr(machine, "has_fast_bf16", lambda device: True)
-    asked = replace(recipe, **SHORTCUTS)
+    asked = replace(recipe, **SHORTCUTS, substrate=substrate)
     for name, offload in (("memory", False), ("disk", True)):
         run.train(asked, tmp_path / name, tiny, device="cpu", precision=precision, offload=offload)
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("memory", "disk")]

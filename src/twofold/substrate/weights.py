@@ -119,6 +119,7 @@ class AnalogWeights(Weights):
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def in_use(self) -> Tensor:
         """What the devices give without noise, as weights in the type of the products."""
         gain, offset, kind = self.gain, self.offset, self.compute or self.value.dtype
@@ -128,9 +129,13 @@ class AnalogWeights(Weights):
         state: list[object] = [kind, *((part.data_ptr(), part._version) for part in parts)]
         if self._made is not None and self._made[0] == state:
             return self._made[1]
-        made = self._given(slice(None)).view(self.value.shape).to(kind)
-        if self._made is not None and (self._made[1].dtype, self._made[1].device) == (kind, made.device):
-            made = self._made[1].copy_(made)  # the same tensor in another version, as what is kept of products expects
+        made = None if self._made is None else self._made[1]  # what is kept of products knows it by its version
+        if made is None or (made.dtype, made.device) != (kind, self.value.device):
+            made = torch.empty(self.value.shape, dtype=kind, device=self.value.device)
+        given = made.view(-1)
+        for first in range(0, len(given), BLOCK):
+            block = slice(first, first + BLOCK)
+            given[block] = self._given(block)
         self._made = state, made
         return made
 
@@ -161,7 +166,8 @@ class AnalogWeights(Weights):
         with a variance of Σx², is drawn as that."""
         if not self.substrate.read_noise:
             return product
-        noise = torch.empty_like(product).normal_(generator=self._noise.next("read"))
+        noise = torch.empty_like(product)  # in the same order in memory, whose numbers are drawn one after the other
+        noise.as_strided((noise.numel(),), (1,)).normal_(generator=self._noise.next("read"))
         size = self.connectivity.sum_seen(rows.square()).sqrt_().to(product.dtype)
         return product.addcmul_(noise, size, value=self.substrate.read_noise * self.scale)
 
