@@ -25,6 +25,7 @@ from public_calls import CALLS, Call, public
 from twofold.checks import BY_NAME, UNIONS
 from twofold.errors import TwofoldError
 from twofold.layers.inputs import CachedInput, LabeledImages
+from twofold.layers.weights import Weights
 from twofold.training.result import Result
 from twofold.training.run import Run
 
@@ -69,6 +70,7 @@ FORMS: list[tuple[type, Callable[[Any], Any]]] = [
     (Run, lambda run: run.net),
     (CachedInput, lambda ready: ready.rows),
     (LabeledImages, LabeledImages.to_tensor),
+    (Weights, lambda weights: weights.to_matrix()),
     (partial, lambda one: one.func),
     (type, lambda kind: kind),
     (object, of_dataclass),
@@ -147,7 +149,7 @@ def wrong_values(key: str, name: str, hint: Any, value: Any) -> Iterator[Any]:
         yield "xyz"
     if key not in RECIPES and {int, float} & set(kinds):
         yield from () if name in MAY_BE_NEGATIVE else (-1,)
-        yield from () if name in MAY_BE_ZERO else (0,)
+        yield from () if name in MAY_BE_ZERO or key == "Substrate" else (0,)
     if get_origin(hint) is tuple and get_args(hint)[0] is int and key not in RECIPES:
         yield from ((), [0] * len(value), [-1] * len(value), [*value[:-1], "x"], [*value[:-1], 2.5])
     if Tensor in kinds and isinstance(value, Tensor):
