@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import choice_tables
+import device_tables
 import hardware_tables
 import layer_tables
 import recurrent_tables
@@ -308,6 +309,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
     **{name: partial(table, RECORDS) for name, table in hardware_tables.OF_RECORDS.items()},
+    **{name: partial(table, RECORDS) for name, table in device_tables.OF_RECORDS.items()},
     **{name: table for module in OTHERS for name, table in module.TABLES.items()},
 }
 

@@ -38,8 +38,8 @@ TALK = [
     "black-box", "cancel", "mortal", "digital", "power", "regime", "cheap",
 ]  # fmt: skip
 PAPER = ["hybrid", "local", "aesop", "sleep"]
-DRAWN = ["top-down", "moving", "relax", "black-box", "regime"]
-BUILT = [*TALK[:25], "black-box", "regime", "cheap", "hybrid", "local"]
+DRAWN = ["top-down", "moving", "relax", "analog", "black-box", "cancel", "mortal", "power", "regime"]
+BUILT = [*TALK[:25], "analog", "black-box", "cancel", "mortal", "power", "regime", "cheap", "hybrid", "local"]
 
 FIELDS = {
     *("id", "time", "says", "size", "holds", "rule", "talk", "measured", "twin", "seconds", "seeds"),

@@ -104,7 +104,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("claims run layer --size huge", ["--size", "huge"]),
     ("claims draw", ["ID"]),
     ("claims draw mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
-    ("claims draw mnist", ["claim 'mnist' has no picture: choose one of top-down, moving, relax, regime"]),
+    ("claims draw mnist", ["claim 'mnist' has no picture: choose one of top-down, moving, relax, analog, black-box,"]),
     ("claims draw relax --size huge", ["--size", "huge"]),
 ]
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from twofold import machine
 from twofold.claims.agree import agree
+from twofold.claims.analog import analog, draw_analog
 from twofold.claims.black_box import black_box, draw_black_box
+from twofold.claims.cancel import cancel, draw_cancel
 from twofold.claims.cheap import cheap
 from twofold.claims.cifar import cifar
 from twofold.claims.cost import cost
@@ -30,10 +32,12 @@ from twofold.claims.local import local
 from twofold.claims.low_activity import low_activity
 from twofold.claims.made_of import made_of
 from twofold.claims.mnist import mnist
+from twofold.claims.mortal import draw_mortal, mortal
 from twofold.claims.moving import draw_moving, moving
 from twofold.claims.no_later import no_later
 from twofold.claims.norm import norm
 from twofold.claims.paper import paper
+from twofold.claims.power import draw_power, power
 from twofold.claims.records import SHOWN, command, overturned, read, read_result, status
 from twofold.claims.recurrent import recurrent
 from twofold.claims.regime import draw_regime, regime
@@ -114,7 +118,13 @@ _CLAIMS = (
     Claim("gan", "32:32", "A generative model can predict from the hidden layers of its own greedy discriminator."),
     Claim("no-collapse", "34:18", "Sharing those layers removes the contest of two nets and mode collapse."),
     Claim("own-negatives", "34:55", "Whether a net can learn to supply its own negative data is open."),
-    Claim("analog", "35:54", "It runs on analog hardware that is noisy, unknown and never the same twice."),
+    Claim(
+        "analog",
+        "35:54",
+        "It runs on analog hardware that is noisy, unknown and never the same twice.",
+        analog,
+        draw_analog,
+    ),
     Claim(
         "black-box",
         "36:43",
@@ -122,10 +132,22 @@ _CLAIMS = (
         black_box,
         draw_black_box,
     ),
-    Claim("cancel", "37:52", "Contrasting positive with negative data cancels the noise that both passes share."),
-    Claim("mortal", "38:42", "Weights that fit one piece of hardware cannot be copied; what they know can be taught."),
+    Claim(
+        "cancel",
+        "37:52",
+        "Contrasting positive with negative data cancels the noise that both passes share.",
+        cancel,
+        draw_cancel,
+    ),
+    Claim(
+        "mortal",
+        "38:42",
+        "Weights that fit one piece of hardware cannot be copied; what they know can be taught.",
+        mortal,
+        draw_mortal,
+    ),
     Claim("digital", "41:55", "Digital computers can share one model, each learning a part and averaging weights."),
-    Claim("power", "41:38", "A hundred trillion connections can run on thirty watts."),
+    Claim("power", "41:38", "A hundred trillion connections can run on thirty watts.", power, draw_power),
     Claim(
         "regime",
         "06:03",

@@ -151,7 +151,7 @@ class Claims:
     """The ledger of claims.
 
     `twofold claims run ID` measures a claim. `twofold claims draw ID` draws the picture of a claim that has one:
-    top-down, moving, relax, black-box or regime.
+    top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
 
     Attributes:
         results: folder with the committed results.
@@ -181,7 +181,7 @@ class ClaimsRun(Where):
 
 @dataclass(frozen=True)
 class ClaimsDraw(Where):
-    """Draw the picture of a claim: top-down, moving, relax, black-box or regime.
+    """Draw the picture of a claim: top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
 
     Attributes:
         id: id of the claim.

@@ -35,7 +35,8 @@ Recipes
 The talk, claim by claim
   twofold claims                             the ledger: what was claimed, what was measured
   twofold claims run ID --size smoke|full    run one: seconds on the embedded data, or the real thing
-  twofold claims draw ID --size smoke|full   draw the picture of one: top-down, moving, relax, black-box or regime
+  twofold claims draw ID --size smoke|full   draw the picture of one: top-down, moving, relax, analog, black-box,
+                                             cancel, mortal, power or regime
 
 How fast, how large, beside the twin
   twofold bench NAME                         interleaved measurements on this machine, a table and a picture

@@ -1,0 +1,227 @@
+"""An ESTIMATE of the energy of a net, from counts and published constants, as a range from low to high; and the energy
+that a machine's own counters say, where it has some.
+
+Each constant has a low and a high value from published hardware, and ranges are added as such: low with low, high with
+high. Nothing here is measured but what `measured` returns. What is left out: control, clocks, leakage, cooling, wires
+between chips, and units' own functions beyond ten operations for each.
+
+Sources:
+
+* digital: Horowitz, ISSCC 2014 (45 nm), and Jouppi et al., ISCA 2021, table 2 (7 nm): a multiply and an add of 8-bit
+  integers 0.23 and 0.077 pJ, of 32-bit floats 4.6 and 1.69 pJ; 8 bytes from 8 KB of SRAM 10 and 7.5 pJ, from 1 MB 100
+  and 14 pJ; 8 bytes from DRAM 1300 to 2600 pJ, from HBM2 250 to 450 pJ.
+* ADC: Murmann's survey of converters (ISSCC and VLSI, 1997 to 2024): Walden's figure of merit is about 1 fJ per step at
+  best, and 50 fJ is common at higher speeds; 8 bits are 256 steps. ISAAC (Shafiee et al., ISCA 2016) takes 1.6 pJ.
+* DAC: ISAAC's row drivers, 4 mW for 1024 of 1 bit at 10 MHz, are 0.04 pJ a bit, 0.3 pJ for 8 bits; up to 2 pJ for
+  capacitive ones.
+* analog read, V² G t of one device: from 0.1 V, 1 µS, 10 ns (0.1 fJ) to 0.2 V, 25 µS, 100 ns (100 fJ). Marinella et
+  al., IEEE JETCAS 2018, find 11 fJ for a multiply and add of a training array with all that is around it.
+* pulse that changes one device: from 1 fJ (electrochemical cells) to 10 pJ (phase change and filamentary devices, of
+  which Wong et al., Proc. IEEE 2010 and 2012, report below 1 pJ to above 10 pJ); from 1 to 10 pulses for each update.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from twofold.checks.bounds import counts, sizes
+
+PICO = 1e-12
+BRAIN_WATTS, BRAIN_CONNECTIONS = 30.0, 1e14
+"""Of the talk, 41:38."""
+POWERCAP = Path("/sys/class/powercap")
+
+
+class Range(NamedTuple):
+    """A quantity that is known only within bounds.
+
+    Attributes:
+        low: the least.
+        high: the most.
+    """
+
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Range:
+        """The same, ``factor`` times."""
+        return Range(factor * self.low, factor * self.high)
+
+    def plus(self, other: Range) -> Range:
+        """Of both together: low with low, high with high."""
+        return Range(self.low + other.low, self.high + other.high)
+
+
+JOULES = {
+    "multiply-adds": Range(0.077 * PICO, 4.6 * PICO),
+    "bytes": Range(7.5 / 8 * PICO, 2600 / 8 * PICO),
+    "ADC conversions": Range(0.256 * PICO, 12.8 * PICO),
+    "DAC conversions": Range(0.3 * PICO, 2 * PICO),
+    "device reads": Range(1e-4 * PICO, 0.1 * PICO),
+    "device updates": Range(1e-3 * PICO, 10 * 10 * PICO),
+}
+"""What is counted -> joules for each, from all that is low to all that is high: 8-bit integers in SRAM or 32-bit floats
+in DRAM."""
+NUMBER = Range(1, 4)
+"""Bytes of a number."""
+HARDWARE = ("digital", "analog")
+LEARNERS = ("forward-forward", "backprop")
+OWN = 10
+"""Operations of a unit beside its products, in each pass: its function, its share of the length, and the signal."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What a learner does with one case.
+
+    Attributes:
+        forward: passes forward through all layers.
+        backward: passes backward through all layers but the first.
+        outer: outer products of the whole weight gradient: as many phases as it learns from.
+        transfers: how often the activity of each unit is written to or read from memory.
+        weight_reads: how often a batch reads all weights for its products.
+    """
+
+    forward: int
+    backward: int
+    outer: int
+    transfers: int
+    weight_reads: int
+
+
+STEPS = (
+    Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
+    Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
+)
+"""A training step of each of the `LEARNERS`. Forward-Forward: a neutral, a positive and a negative pass, each written
+and read, and the activity of two phases read again for the gradient; the neutral pass reads the weights, and both
+phases together. Backprop: activity written, read, and read again; errors written and read; weights are read forwards
+and backwards."""
+UPDATE_TRANSFERS = 6
+"""Reads and writes of each weight at an update: gradient, smoothed gradient and weight, each read and written."""
+
+
+def inference(passes: int) -> Passes:
+    """A test that takes so many forward passes."""
+    return Passes(forward=passes, backward=0, outer=0, transfers=2 * passes, weight_reads=passes)
+
+
+def step(learner: str) -> Passes:
+    """The training step of a learner of `LEARNERS`."""
+    return STEPS[LEARNERS.index(learner)]
+
+
+def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Range]:
+    """Count what a digital machine does for one case: ``multiply-adds`` and ``bytes``.
+
+    Args:
+        widths: inputs, and the units of each layer.
+        passes: what is done with a case.
+        batch: cases of a batch, which share reads and updates of the weights.
+    """
+    connections, above, units = _sizes(widths, batch)
+    products = (passes.forward + passes.outer) * connections + passes.backward * above
+    own = OWN * units * (passes.forward + passes.backward)
+    moved = passes.weight_reads * connections + (UPDATE_TRANSFERS * connections if passes.outer else 0)
+    numbers = moved / batch + passes.transfers * units
+    return {"multiply-adds": Range(products + own, products + own), "bytes": NUMBER.times(numbers)}
+
+
+def analog(widths: Sequence[int], passes: Passes) -> dict[str, Range]:
+    """Count what an analog machine does for one case: weights stay where they are, with converters at every layer.
+
+    Backpropagation reads the same devices backwards. Each outer product is an update of all devices at every case.
+
+    Args:
+        widths: inputs, and the units of each layer.
+        passes: what is done with a case.
+    """
+    connections, above, units = _sizes(widths, 1)
+    entering, hidden = sum(widths[:-1]), sum(widths[1:-1])
+    reads = passes.forward * connections + passes.backward * above
+    found = {
+        "device reads": reads,
+        "DAC conversions": passes.forward * entering
+        + passes.backward * (units - widths[1])
+        + passes.outer * (entering + units),
+        "ADC conversions": passes.forward * units + passes.backward * hidden,
+        "device updates": passes.outer * connections,
+        "multiply-adds": OWN * units * (passes.forward + passes.backward),
+    }
+    exact = {name: Range(count, count) for name, count in found.items()}
+    return {**exact, "bytes": NUMBER.times(passes.transfers * units)}
+
+
+def joules(counted: dict[str, Range]) -> Range:
+    """The ESTIMATED energy of what was counted."""
+    found = Range(0.0, 0.0)
+    for name, count in counted.items():
+        each = JOULES[name]
+        found = found.plus(Range(count.low * each.low, count.high * each.high))
+    return found
+
+
+def brain_joules() -> float:
+    """Joules for each connection and second of the talk's brain: 30 W over 10^14 connections."""
+    return BRAIN_WATTS / BRAIN_CONNECTIONS
+
+
+def _sizes(widths: Sequence[int], batch: int) -> tuple[int, int, int]:
+    """Connections, those above the first layer, and units."""
+    sizes(widths=tuple(widths))
+    counts(batch=batch)
+    each = [below * units for below, units in itertools.pairwise(widths)]
+    return sum(each), sum(each[1:]), sum(widths[1:])
+
+
+# ---- measured ------------------------------------------------------------------------------------------------------
+
+
+def counters(powercap: Path = POWERCAP) -> dict[str, Callable[[], float]]:
+    """The machine's energy counters that can be read, each a function that gives joules since some moment: RAPL's
+    packages, and GPUs by NVML where pynvml is installed."""
+    found: dict[str, Callable[[], float]] = {}
+    for path in sorted(powercap.glob("*/energy_uj")):
+        if path.parent.name.count(":") == 1:  # a package; its parts have another colon
+            reading = _rapl(path)
+            try:
+                reading()
+            except OSError:  # only root may read it
+                continue
+            found[f"RAPL {(path.parent / 'name').read_text().strip()}"] = reading
+    if importlib.util.find_spec("pynvml"):
+        found |= _gpus()
+    return found
+
+
+def _rapl(path: Path) -> Callable[[], float]:
+    return lambda: int(path.read_text()) * 1e-6
+
+
+def _gpus() -> dict[str, Callable[[], float]]:
+    nvml = importlib.import_module("pynvml")
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return {}
+    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+
+    def reading(handle: object) -> Callable[[], float]:
+        return lambda: float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) * 1e-3
+
+    return {f"NVML {index}": reading(handle) for index, handle in enumerate(handles)}
+
+
+def measured(work: Callable[[], object], powercap: Path = POWERCAP) -> dict[str, float]:
+    """Run some work, and return the joules of each counter meanwhile, whoever caused them; none where none is there."""
+    found = counters(powercap)
+    before = {name: reading() for name, reading in found.items()}
+    work()
+    after = {name: reading() for name, reading in found.items()}
+    return {name: after[name] - before[name] for name in found if after[name] >= before[name]}  # counters wrap around
