@@ -143,7 +143,7 @@ def time_to_error() -> str:
 
 
 def schedules() -> str:
-    """The grid from which the schedules of time-to-error were chosen, in the order of what they cost."""
+    """The schedules of time-to-error that were tried with several seeds, in the order of what they cost."""
     path = SPEED / "schedules.json"
     if not path.exists():
         return NONE
@@ -156,7 +156,8 @@ def schedules() -> str:
         for each in every:
             if each["side"] == side:
                 kinds[tuple(each["schedule"].items())].append(each)
-        for kind, same in sorted(kinds.items(), key=lambda item: fmean(each["seconds"] for each in item[1])):
+        several = [each for each in kinds.items() if len(each[1]) > 1]
+        for kind, same in sorted(several, key=lambda item: fmean(each["seconds"] for each in item[1])):
             tests = ("slow", "fast", "both") if side == "ff" else (None, "fast", None)
             errors = [
                 f"{fmean(each['validation error %'][test] for each in same):.2f}" if test else "" for test in tests

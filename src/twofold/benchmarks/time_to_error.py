@@ -118,7 +118,7 @@ class TimeToError(Benchmark):
             ax.axhline(float(target), color=INK, lw=1, ls="--", label="target")
             canvas.label_axes(ax, f"To {float(target):g} %", "seconds of training", "test error (%)")
             ax.set_xlim(left=0)
-            canvas.legend(ax, 3)
+            canvas.legend(ax, 2)
         canvas.suptitle(figure, f"Error against training time, {layers_of(record['widths'])}, {record['dataset']}")
         return canvas.write(figure, path)
 
