@@ -12,7 +12,7 @@ test: $(READY)  ## Style, types and the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 tables: $(READY)  ## Write the tables of README and docs from results/
 	$(BIN)/python scripts/tables.py

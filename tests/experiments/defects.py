@@ -129,14 +129,14 @@ DEFECTS = [
     ),
     (
         "energy: a positive and a negative phase count as one",
-        "benchmarks.energy:digital",
+        "claims.energy:digital",
         "(passes.forward + passes.outer) * connections",
         "(passes.forward + 1) * connections",
         "test_what_a_step_counts_is_what_one_counts_by_hand",
     ),
     (
         "energy: a counter that wrapped around is taken for an energy",
-        "benchmarks.energy:measured",
+        "claims.energy:measured",
         "for name in found if after[name] >= before[name]",
         "for name in found",
         "test_energy_is_read_from_the_counters_of_packages_and_one_that_wraps_around_says_nothing",

@@ -96,9 +96,9 @@ def test_these_experiments_are_built() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT)
 def test_a_built_claim_runs_at_smoke_size_and_gives_a_whole_record(name: str, runs: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # of this process, whatever else the machine does
     record = claims.run(name, "smoke", runs=runs)
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
     assert set(record) == FIELDS
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert (record["id"], record["size"]) == (name, "smoke")

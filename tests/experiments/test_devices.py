@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from twofold.benchmarks.energy import (
+from twofold.benchmarks.operations import operations
+from twofold.claims import cancel, mortal, power
+from twofold.claims.devices import OURS, Device, deployed, error_of, recipe_of, untrained
+from twofold.claims.distill import FromTeacher, without_labels
+from twofold.claims.energy import (
     JOULES,
     Range,
     analog,
@@ -28,10 +32,6 @@ from twofold.benchmarks.energy import (
     measured,
     step,
 )
-from twofold.benchmarks.operations import operations
-from twofold.claims import cancel, mortal, power
-from twofold.claims.devices import OURS, Device, deployed, error_of, recipe_of, untrained
-from twofold.claims.distill import FromTeacher, without_labels
 from twofold.claims.lab import Lab
 from twofold.claims.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward, info_nce
 from twofold.data import load

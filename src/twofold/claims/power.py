@@ -1,7 +1,7 @@
 """Claim (talk 41:38): a hundred trillion connections can run on thirty watts.
 
 An ESTIMATE: counts of multiply-adds, bytes, conversions, reads and updates of devices, times published energies, each a
-range from low to high (``benchmarks/energy.py``, with sources and what is left out). Nothing in it is random, and the
+range from low to high (``claims/energy.py``, with sources and what is left out). Nothing in it is random, and the
 constants decide the outcome: the record says what published hardware could do, not what any machine did.
 
 * A net as large as the talk's brain, 10^14 connections with 10^4 inputs for each unit, on digital and on analog
@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from twofold.benchmarks.energy import (
+from twofold.claims.energy import (
     BRAIN_CONNECTIONS,
     BRAIN_WATTS,
     HARDWARE,
@@ -44,7 +44,6 @@ from twofold.benchmarks.energy import (
     measured,
     step,
 )
-from twofold.benchmarks.operations import operations
 from twofold.claims.lab import Finding, Lab, errors
 from twofold.training.run import Run
 from twofold.training.trainer import Trainer
@@ -106,6 +105,8 @@ def verdict(watts: Mapping[str, list[float]]) -> str:
 
 def _costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
     """What a trained net costs for each image, ESTIMATED, and what the counters of the machine say."""
+    from twofold.benchmarks.operations import operations  # here, since benchmarks draw, and the laboratory does not
+
     dataset, recipe = lab.data(run.recipe.data), run.recipe
     widths = (run.net.stack[0].inputs, *recipe.widths)
     tests = {test: inference(passes) for test, passes in run.net.passes().items() if test in ("slow", "fast")}
