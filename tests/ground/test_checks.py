@@ -65,7 +65,12 @@ CONVERTED: list[tuple[Any, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "hint", "expected"), CONVERTED, ids=str)
+def named(value: Any) -> str:
+    """The name of a function, or the value itself: an address would be another one in each process."""
+    return str(getattr(value, "__name__", value))
+
+
+@pytest.mark.parametrize(("value", "hint", "expected"), CONVERTED, ids=named)
 def test_what_is_unambiguous_is_converted(value: Any, hint: Any, expected: Any) -> None:
     found = convert("it", value, hint)
     assert found == expected
@@ -113,7 +118,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "hint", "says"), REFUSED, ids=str)
+@pytest.mark.parametrize(("value", "hint", "says"), REFUSED, ids=named)
 def test_what_would_be_a_guess_is_refused_in_words(value: Any, hint: Any, says: str) -> None:
     assert refusal(lambda: convert("it", value, hint), ArgumentError) == says
 
