@@ -20,6 +20,8 @@ from twofold.learning import Rule
 Pair = int | tuple[int, int]
 """A number for rows and one for columns, or one for both."""
 
+Edges = tuple[int, int]
+"""A number before and one behind."""
 
 PADDING = ("valid", "same")
 
@@ -29,7 +31,7 @@ def pair(value: Pair) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
-def edges(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[tuple[int, int], tuple[int, int]]:
+def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Edges, Edges]:
     """How many zeros stand before and behind the rows, and before and behind the columns."""
     if padding == "valid":
         padding = 0
@@ -75,7 +77,7 @@ class Convolved(Connectivity):
         kernel, step, gap = (pair(each) for each in (kernel_size, stride, dilation))
         counts(shape_below=min(shape_below), channels=channels, kernel_size=min(kernel))
         counts(stride=min(step), dilation=min(gap), groups=groups)
-        edge = edges(padding, kernel, step, gap)
+        edge = zeros_around(padding, kernel, step, gap)
         not_negative(padding=min(map(min, edge)))
         if below % groups or channels % groups:
             raise SettingError(f"groups is {groups}, expected a divisor of {below} channels below and {channels} here")
