@@ -155,4 +155,11 @@ DEFECTS = [
         "train_labels=dataset.train_labels[cases]",
         "test_a_transfer_set_has_no_true_label_but_those_that_are_given",
     ),
+    (
+        "the time to an error has a ratio though a mean error is above the target",
+        "benchmarks.time_to_error:ratio",
+        """mean_error(runs["twin"], "fast") > target""",
+        """mean_error(runs["twin"], "fast") > 100""",
+        "test_the_time_to_an_error_is_that_of_whole_trainings_whose_mean_error_is_small_enough",
+    ),
 ]
