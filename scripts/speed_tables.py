@@ -150,12 +150,10 @@ def schedules() -> str:
     every = read_json(path)["trainings"]
     rows = []
     for side, title in (("ff", "FF"), ("twin", "twin")):
-        kinds: dict[Any, list[dict[str, Any]]] = {
-            tuple(each["schedule"].items()): [] for each in every if each["side"] == side
-        }
+        kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for each in every:
             if each["side"] == side:
-                kinds[tuple(each["schedule"].items())].append(each)
+                kinds.setdefault(tuple(each["schedule"].values()), []).append(each)
         several = [each for each in kinds.items() if len(each[1]) > 1]
         for kind, same in sorted(several, key=lambda item: fmean(each["seconds"] for each in item[1])):
             tests = ("slow", "fast", "both") if side == "ff" else (None, "fast", None)
@@ -163,7 +161,7 @@ def schedules() -> str:
                 f"{fmean(each['validation error %'][test] for each in same):.2f}" if test else "" for test in tests
             ]
             seconds = f"{fmean(each['seconds'] for each in same):.1f}"
-            rows.append([title, *(str(value) for _, value in kind), seconds, str(len(same)), *errors])
+            rows.append([title, *map(str, kind), seconds, str(len(same)), *errors])
     return markdown(["", "batch", "epochs", "rate", "CPU s", "seeds", "slow %", "fast %", "both %"], rows)
 
 

@@ -137,8 +137,7 @@ def summary(matrix: Matrix) -> dict[str, float]:
 
 def crossing(found: Mapping[str, Mapping[str, float]], times: float = 10.0) -> float | str:
     """The mismatch at which copies err so many times as often as originals: between the designs on either side of it,
-    on
-    a line through logarithms of both; in words where it lies beyond them."""
+    on a line through logarithms of both; in words where it lies beyond them."""
     points = [(float(name), one["copies / originals"]) for name, one in found.items() if name != "own"]
     for (low, before), (high, after) in itertools.pairwise(points):
         if before < times <= after:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -146,16 +146,22 @@ class Backprop(Classifier):
         """
         not_negative(rate=rate)
         images, labels = self._enter_to_learn(images, labels, weight)
-        rule = rule or TWIN_RULE
         with torch.enable_grad():
             logits: Tensor = self(images)
             losses = cross_entropy(logits, labels, reduction="none")
-            difficulty = 1 - (-losses.detach()).exp()
-            weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
-            (-(weight * losses).mean()).backward()  # type: ignore[no-untyped-call]
-        for layer in self.stack:
+            self._descend(self.stack, losses, weight, rate, rule)
+        return NetResult(logits.detach(), [], 1 - (-losses.detach()).exp())
+
+    @staticmethod
+    def _descend(
+        layers: Iterable[Affine], losses: Tensor, weight: Tensor | None, rate: float, rule: Rule | None
+    ) -> None:
+        """A step of layers down the mean of losses ``(batch,)``, each of which counts as its case does."""
+        rule = rule or TWIN_RULE
+        weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
+        (-(weight * losses).mean()).backward()  # type: ignore[no-untyped-call]
+        for layer in layers:
             layer.apply_gradient(rate / (1 - rule.smoothing), rule, weight.mean())
-        return NetResult(logits.detach(), [], difficulty)
 
     @typed
     @torch.no_grad()

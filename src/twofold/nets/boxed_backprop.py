@@ -15,9 +15,9 @@ from twofold.errors import SettingError, unknown
 from twofold.layers.boxes import Box
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.learning import Rule
-from twofold.nets.backprop import TWIN_RULE, Affine, Backprop
+from twofold.nets.backprop import Affine, Backprop
 from twofold.nets.classifier import NetResult
-from twofold.nets.crossings import GRADIENTS, Crossed, Crossing
+from twofold.nets.crossings import GRADIENTS, BoxedPass, Crossed, Crossing
 
 
 class BoxedBackprop(Backprop):
@@ -119,7 +119,6 @@ class BoxedBackprop(Backprop):
         """
         not_negative(rate=rate)
         images, labels = self._enter_to_learn(images, labels, weight)
-        rule = rule or TWIN_RULE
 
         def losses(nudges: Sequence[Tensor]) -> Tensor:
             return cross_entropy(self._pass(images, nudges)[0][-1], labels, reduction="none")
@@ -127,14 +126,9 @@ class BoxedBackprop(Backprop):
         with torch.enable_grad():
             every, crossed = self._pass(images)
             each = [cross_entropy(logits, labels, reduction="none") for logits in every]
-            difficulty = 1 - (-each[-1].detach()).exp()
-            lessons = self._lessons(self._crossings(), crossed, every[-1], labels, losses, generator)
-            total = torch.stack(each).sum(0) + lessons
-            weight = torch.ones_like(total) if weight is None else weight.to(total.dtype)
-            (-(weight * total).mean()).backward()  # type: ignore[no-untyped-call]
-        for layer in self._learners():
-            layer.apply_gradient(rate / (1 - rule.smoothing), rule, weight.mean())
-        return NetResult(every[-1].detach(), [], difficulty)
+            passed = BoxedPass(self._crossings(), crossed, every[-1], labels, losses, generator)
+            self._descend(self._learners(), torch.stack(each).sum(0) + self._lessons(passed), weight, rate, rule)
+        return NetResult(every[-1].detach(), [], 1 - (-each[-1].detach()).exp())
 
     @typed
     @torch.no_grad()

@@ -17,7 +17,7 @@ from twofold.checks.bounds import not_negative
 from twofold.errors import unknown
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.learning import Rule
-from twofold.nets.backprop import TWIN_RULE, Affine, Backprop
+from twofold.nets.backprop import Affine, Backprop
 from twofold.nets.classifier import NetResult
 from twofold.normalize import normalize
 from twofold.substrate.neurons import Neurons
@@ -189,14 +189,8 @@ class LocalChip(ChipBackprop):
         """Learn from one batch, each layer by its own cross-entropy; see `Backprop.learn`."""
         not_negative(rate=rate)
         images, labels = self._enter_to_learn(images, labels, weight)
-        rule = rule or TWIN_RULE
-        weight = torch.ones(len(labels), device=labels.device) if weight is None else weight
         with torch.enable_grad():
             logits = self.each(images)
-            losses = cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none").view(
-                len(logits), -1
-            )
-            (-(weight * losses).mean(1).sum()).backward()  # type: ignore[no-untyped-call]
-        for layer in (*self.stack[:-1], *self.heads):
-            layer.apply_gradient(rate / (1 - rule.smoothing), rule, weight.mean())
+            losses = torch.stack([cross_entropy(each, labels, reduction="none") for each in logits])
+            self._descend((*self.stack[:-1], *self.heads), losses.sum(0), weight, rate, rule)
         return NetResult(logits.detach().mean(0), [], 1 - (-losses.detach()).exp().mean(0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -42,6 +42,30 @@ class Crossed(NamedTuple):
     sent: Tensor
     answer: Tensor
     output: Tensor
+
+
+class BoxedPass(NamedTuple):
+    """A batch that went through a net with boxes.
+
+    Attributes:
+        crossings: of the net.
+        crossed: what happened at each.
+        logits: of the net, ``(batch, classes)``.
+        labels: the true ones, ``(batch,)``.
+        losses: measures the net again.
+        generator: draws what is tried.
+    """
+
+    crossings: Sequence[Any]
+    crossed: Sequence[Crossed]
+    logits: Tensor
+    labels: Tensor
+    losses: Losses
+    generator: torch.Generator | None
+
+    def boxes(self) -> Iterator[tuple[Any, Crossed]]:
+        """Each crossing with what happened at it."""
+        return zip(self.crossings, self.crossed, strict=True)
 
 
 class Crossing(nn.Module, ABC):
@@ -87,26 +111,9 @@ class Crossing(nn.Module, ABC):
         return []
 
     @classmethod
-    def lessons(
-        cls,
-        crossings: Sequence[Any],
-        crossed: Sequence[Crossed],
-        logits: Tensor,
-        labels: Tensor,
-        losses: Losses,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        """What is added to the loss of each case, ``(batch,)``, for all boxes of a net.
-
-        Args:
-            crossings: of the net.
-            crossed: what happened at each.
-            logits: of the net, ``(batch, classes)``.
-            labels: the true ones, ``(batch,)``.
-            losses: measures the net again.
-            generator: draws what is tried.
-        """
-        return torch.zeros(len(labels), device=labels.device)
+    def lessons(cls, passed: BoxedPass) -> Tensor:
+        """What is added to the loss of each case, ``(batch,)``, for all boxes of a net."""
+        return passed.logits.new_zeros(len(passed.labels))
 
 
 class Stop(Crossing):
@@ -176,17 +183,9 @@ class DirectFeedbackAlignment(Crossing):
         self.register_buffer("feedback", torch.randn(classes, units, generator=generator) / math.sqrt(units))
 
     @classmethod
-    def lessons(
-        cls,
-        crossings: Sequence[Any],
-        crossed: Sequence[Crossed],
-        logits: Tensor,
-        labels: Tensor,
-        losses: Losses,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        wrong = logits.detach().softmax(1) - one_hot(labels, logits.shape[1])
-        taught = [(wrong @ each.feedback * box.sent).sum(1) for each, box in zip(crossings, crossed, strict=True)]
+    def lessons(cls, passed: BoxedPass) -> Tensor:
+        wrong = passed.logits.detach().softmax(1) - one_hot(passed.labels, passed.logits.shape[1])
+        taught = [(wrong @ each.feedback * box.sent).sum(1) for each, box in passed.boxes()]
         return sum(taught, torch.zeros_like(wrong[:, 0]))
 
 
@@ -200,20 +199,13 @@ class Perturbed(Crossing):
     """
 
     @classmethod
-    def lessons(
-        cls,
-        crossings: Sequence[Any],
-        crossed: Sequence[Crossed],
-        logits: Tensor,
-        labels: Tensor,
-        losses: Losses,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        signs = [torch.randint(2, box.sent.shape, generator=generator, device=labels.device) * 2 - 1 for box in crossed]
+    def lessons(cls, passed: BoxedPass) -> Tensor:
+        on, sent = passed.labels.device, [box.sent for box in passed.crossed]
+        signs = [torch.randint(2, each.shape, generator=passed.generator, device=on) * 2 - 1 for each in sent]
         with torch.no_grad():
-            up, down = (losses([step * each for each in signs]) for step in (NUDGE, -NUDGE))
+            up, down = (passed.losses([step * each for each in signs]) for step in (NUDGE, -NUDGE))
             slope = (up - down) / (2 * NUDGE)
-        taught = [(slope[:, None] * each * box.sent).sum(1) for each, box in zip(signs, crossed, strict=True)]
+        taught = [(slope[:, None] * sign * each).sum(1) for sign, each in zip(signs, sent, strict=True)]
         return sum(taught, torch.zeros_like(slope))
 
 
@@ -242,17 +234,9 @@ class Surrogate(Crossing):
         return change @ self.direct.weight.T + hidden @ self.answers.weight.T
 
     @classmethod
-    def lessons(
-        cls,
-        crossings: Sequence[Any],
-        crossed: Sequence[Crossed],
-        logits: Tensor,
-        labels: Tensor,
-        losses: Losses,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        found = torch.zeros(len(labels), device=labels.device)
-        for each, box in zip(crossings, crossed, strict=True):
+    def lessons(cls, passed: BoxedPass) -> Tensor:
+        found = super().lessons(passed)
+        for each, box in passed.boxes():
             sent = box.sent.detach()
             guess = each.direct(sent) + each.answers(each.hidden(sent).relu())
             found = found + FIT * (guess - box.answer).square().mean(1) / 2
