@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -102,13 +103,11 @@ def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substra
     highest one below it at which its training does not diverge on this device."""
     dataset, recipe = data_of(lab), recipe_of(lab, learner, seed)
     chosen = factor(lab, learner, tuned_on)
-    *lower, last_resort = [chosen, *(times for times in sorted(FACTORS, reverse=True) if times < chosen)]
-    for times in lower:
-        try:
+    *others, least = (times for times in sorted(FACTORS, reverse=True) if times <= chosen)
+    for times in others:
+        with suppress(Diverged):
             return taught(lab, learner, device, replace(recipe, rate=recipe.rate * times), dataset)
-        except Diverged:
-            continue
-    return taught(lab, learner, device, replace(recipe, rate=recipe.rate * last_resort), dataset)
+    return taught(lab, learner, device, replace(recipe, rate=recipe.rate * least), dataset)
 
 
 def taught(

@@ -12,8 +12,8 @@ Sources:
   and 14 pJ; 8 bytes from DRAM 1300 to 2600 pJ, from HBM2 250 to 450 pJ.
 * ADC: Murmann's survey of converters (ISSCC and VLSI, 1997 to 2024): Walden's figure of merit is about 1 fJ per step at
   best, and 50 fJ is common at higher speeds; 8 bits are 256 steps. ISAAC (Shafiee et al., ISCA 2016) takes 1.6 pJ.
-* DAC: ISAAC's row drivers, 4 mW for 1024 of 1 bit at 10 MHz, are 0.04 pJ a bit, 0.3 pJ for 8 bits; up to 2 pJ for
-  capacitive ones.
+* DAC: charging 50 fF to 1 V takes 0.05 pJ, an estimate of the least; ISAAC's row drivers, 4 mW for 1024 of 1 bit at
+  10 MHz, take 0.4 pJ a bit, 3.1 pJ for 8 bits.
 * analog read, V² G t of one device: from 0.1 V, 1 µS, 10 ns (0.1 fJ) to 0.2 V, 25 µS, 100 ns (100 fJ). Marinella et
   al., IEEE JETCAS 2018, find 11 fJ for a multiply and add of a training array with all that is around it.
 * pulse that changes one device: from 1 fJ (electrochemical cells) to 10 pJ (phase change and filamentary devices, of
@@ -62,7 +62,7 @@ JOULES = {
     "multiply-adds": Range(0.077 * PICO, 4.6 * PICO),
     "bytes": Range(7.5 / 8 * PICO, 2600 / 8 * PICO),
     "ADC conversions": Range(0.256 * PICO, 12.8 * PICO),
-    "DAC conversions": Range(0.3 * PICO, 2 * PICO),
+    "DAC conversions": Range(0.05 * PICO, 3.1 * PICO),
     "device reads": Range(1e-4 * PICO, 0.1 * PICO),
     "device updates": Range(1e-3 * PICO, 10 * 10 * PICO),
 }
