@@ -13,4 +13,4 @@ digits = replace(
     mnist.mnist, data="digits", widths=(500, 500, 500), epochs=40, batch=50, temperature=25.0, label_in="prepend"
 )
 
-twin = replace(mnist.twin, data="digits", widths=digits.widths, epochs=30, batch=50)
+twin = replace(mnist.twin, data="digits", widths=digits.widths, epochs=30, decay=0.0002, batch=50)

@@ -34,4 +34,4 @@ recurrent_deep = replace(
     label_to="all",
 )
 
-twin = replace(mnist.twin, widths=recurrent_deep.widths, epochs=20, rate=0.05)
+twin = replace(mnist.twin, widths=recurrent_deep.widths, epochs=20, rate=0.05, decay=0.0002)
