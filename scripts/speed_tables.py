@@ -266,8 +266,11 @@ def sampling() -> str:
         same = [each for each in every if (each["recipe"], each["tolerance"], each["revisit"]) == kind]
         tests = [[each["validation error %"][test] for each in same] for test in ("slow", "fast", "both")]
         cells = [f"{fmean(errors):.2f}" + (f" ± {stdev(errors):.2f}" if len(errors) > 1 else "") for errors in tests]
-        rows.append([*map(str, kind), str(len(same)), f"{fmean(each['visits'] for each in same):.2f}", *cells])
-    return markdown(["recipe", "tolerance", "revisit", "seeds", "visits", "slow %", "fast %", "both %"], rows)
+        learned = f"{same[0]['images']:,}, {same[0]['epochs']} epochs"
+        visits = f"{fmean(each['visits'] for each in same):.2f}"
+        rows.append([kind[0], learned, *map(str, kind[1:]), str(len(same)), visits, *cells])
+    head = ["recipe", "images", "tolerance", "revisit", "seeds", "visits", "slow %", "fast %", "both %"]
+    return markdown(head, rows)
 
 
 TABLES = {

@@ -1,4 +1,4 @@
-"""Tables of analog substrates: their parameters, the presets, and what small trainings on them reach."""
+"""Tables of substrates and instruments: parameters, presets, what small trainings reach, and what it all costs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from markdown_table import NONE, ROOT, markdown
 
 from twofold.benchmarks.report import format_spread
 from twofold.benchmarks.trainer import layers_of
+from twofold.benchmarks.wire import TITLES
 from twofold.files import read_json
 from twofold.substrate import PRESETS, Substrate
 
@@ -92,9 +93,24 @@ def cost() -> str:
     return markdown(["layers", "precision", "ideal, ms", "analog, ms", "analog / ideal"], rows) if rows else NONE
 
 
+def wire() -> str:
+    """What `twofold bench wire` measured."""
+    path = ROOT / "results" / "bench" / "wire.json"
+    if not path.exists():
+        return NONE
+    record, rows = read_json(path), []
+    for name, title in TITLES.items():
+        step = {key: 1000 * value for key, value in record["step"][name].items()}
+        rows.append([title, format_spread(step), format_spread(record["ratio"][name])])
+    settings = record["settings"]
+    net = f"{settings['layers']} x {settings['width']}, batch {settings['batch']}"
+    return markdown([f"the box ({net})", "a step, ms", "times that in this process"], rows)
+
+
 TABLES = {
     "substrate-parameters": parameters,
     "substrate-presets": presets,
     "substrate-trainings": trainings,
     "substrate-cost": cost,
+    "wire": wire,
 }
