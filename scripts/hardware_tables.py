@@ -115,19 +115,13 @@ def black_box_rates() -> str:
     if not path.exists():
         return NONE
     tried = read_json(path)["tried"]
-    rates = sorted({each["rate"] for each in tried if each["contender"] != "forward-forward"})
-    ours = sorted({each["rate"] for each in tried if each["contender"] == "forward-forward"})
     rows = []
     for contender, box in dict.fromkeys((each["contender"], each["box"]) for each in tried):
-        grid = ours if contender == "forward-forward" else rates
-        error = {
-            each["rate"]: min(each["held-out error %"].values())
-            for each in tried
-            if (each["contender"], each["box"]) == (contender, box)
-        }
-        cells = [f"{rate:g}: {error[rate]:.2f}" if rate in error else "-" for rate in grid]
-        rows.append([contender.replace("_", " "), box.replace("_", " "), *cells])
-    return markdown(["contender", "box", *(f"rate {number}: error, %" for number in range(1, len(rates) + 1))], rows)
+        same = [each for each in tried if (each["contender"], each["box"]) == (contender, box)]
+        errors = {each["rate"]: min(each["held-out error %"].values()) for each in same}
+        found = ", ".join(f"{error:.1f} at {rate:g}" for rate, error in sorted(errors.items()))
+        rows.append([contender.replace("_", " "), box.replace("_", " "), found])
+    return markdown(["contender", "box", "held-out error, %, at the rate"], rows)
 
 
 def spread(value: Mapping[str, float]) -> str:

@@ -7,10 +7,11 @@ oracle), the derivative of the box as it was at first (chip in the loop), straig
 at the box, local backpropagation with a softmax for each block between boxes, simultaneous perturbation, a surrogate
 that learns to be the box, and feedback alignment, from layer to layer or direct.
 
-All learn from as many images (full: 10,000 of MNIST) for as many epochs. Rates are tuned by four values for each, on
-held-out images, without a box and with a still random matrix with ReLU (results/hardware/black-box-rates.json). Of a
-contender with several tests it is the one that errs least on the held-out images, in each row anew; figures are of the
-test set, the mean over the seeds. A training that diverges counts as one that has learned nothing.
+All learn from as many images (full: 10,000 of MNIST) for as many epochs. Rates are tuned by four values for each, which
+are moved until the best lies within them, on held-out images, without a box and with a still random matrix with ReLU
+(results/hardware/black-box-rates.json). Of a contender with several tests it is the one that errs least on the held-out
+images, in each row anew; figures are of the test set, the mean over the seeds. A training that diverges counts as one
+that has learned nothing.
 
 smoke: digits, one kind of box and one rate of drift, one seed.
 

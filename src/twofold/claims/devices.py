@@ -39,6 +39,8 @@ fixed random feedback."""
 DERIVATIVES = {CHIP: "ideal", "known derivative": "known", "feedback alignment": "feedback"}
 FACTORS = (0.1, 1 / 3, 1.0, 3.0)
 """Of the recipe's rate, among which each learner's is chosen."""
+LOWERED = 5
+"""Rates that are tried on a device on which trainings diverge."""
 SMALL_FACTORS = {OURS: 3.0, "feedback alignment": 1 / 3}
 """At smoke size, where they are not 1."""
 IDEAL = PRESETS["ideal"]
@@ -100,14 +102,14 @@ def updates(recipe: FeedForwardRecipe | BackpropRecipe, dataset: Dataset) -> int
 
 def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substrate = IDEAL) -> Net:
     """A net that has learned on its device, with the rate that was chosen on the substrate ``tuned_on``, or with the
-    highest one below it at which its training does not diverge on this device."""
+    highest of those below it, each a third of the one before, at which its training does not diverge on this device. A
+    net that diverges at all of them has learned nothing, and is as it was drawn."""
     dataset, recipe = data_of(lab), recipe_of(lab, learner, seed)
-    chosen = factor(lab, learner, tuned_on)
-    *others, least = (times for times in sorted(FACTORS, reverse=True) if times <= chosen)
-    for times in others:
+    highest = recipe.rate * factor(lab, learner, tuned_on)
+    for lowered in range(LOWERED):
         with suppress(Diverged):
-            return taught(lab, learner, device, replace(recipe, rate=recipe.rate * times), dataset)
-    return taught(lab, learner, device, replace(recipe, rate=recipe.rate * least), dataset)
+            return taught(lab, learner, device, replace(recipe, rate=highest / 3**lowered), dataset)
+    return untrained(lab, learner, device, dataset, seed)
 
 
 def taught(
@@ -145,7 +147,7 @@ def factor(lab: Lab, learner: str, substrate: Substrate) -> float:
         except Diverged:
             continue
         found[times] = error_of(net, dataset)
-    return min(found, key=lambda times: found[times])
+    return min(found, key=lambda times: found[times], default=FACTORS[0])
 
 
 def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
