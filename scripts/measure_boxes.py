@@ -28,7 +28,7 @@ RATES = dict.fromkeys(GRADIENTS, (0.0125, 0.025, 0.05, 0.1)) | {
     OURS: (0.05, 0.1, 0.2, 0.4),
     "local": (0.025, 0.05, 0.1, 0.2),
     "direct_feedback_alignment": (0.025, 0.05, 0.1, 0.2),
-    "spsa": (0.0016, 0.003, 0.006, 0.0125),
+    "spsa": (0.0002, 0.0005, 0.0016, 0.003),
 }
 """Moved until the best of each lies within them; rates that were tried before stay in the record."""
 BOXES = ("none", "random_relu")

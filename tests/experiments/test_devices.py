@@ -34,7 +34,9 @@ from twofold.claims.energy import (
 )
 from twofold.claims.lab import Lab
 from twofold.claims.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward, info_nce
+from twofold.claims.rates import best, lowered
 from twofold.data import load
+from twofold.errors import Diverged
 from twofold.layers.inputs import join
 from twofold.learning import Rule
 from twofold.methods import build
@@ -317,3 +319,28 @@ def test_a_student_sees_labels_as_often_as_its_teacher_says_them(monkeypatch: py
     method.step(method.batch(torch.arange(500), torch.ones(500)), 0.0)
     assert set(seen[0].tolist()) == {3, 7}
     assert (seen[0] == 7).float().mean() == pytest.approx(0.75, abs=0.06)
+
+
+def test_a_training_that_diverges_is_tried_at_thirds_of_its_rate_and_given_up_where_none_learns() -> None:
+    tried: list[float] = []
+
+    def learn(rate: float, learns_at: float) -> float:
+        tried.append(rate)
+        if rate > learns_at:
+            raise Diverged("too high")
+        return rate
+
+    assert lowered(0.9, lambda rate: learn(rate, 0.2)) == pytest.approx(0.1)
+    assert tried == pytest.approx([0.9, 0.3, 0.1])
+    assert lowered(0.9, lambda rate: learn(rate, 0.0)) is None
+
+
+def test_a_setting_that_diverges_is_not_chosen() -> None:
+    def error(rate: float) -> float:
+        if rate > 1:
+            raise Diverged("too high")
+        return abs(rate - 0.4)
+
+    assert best((0.1, 0.5, 3.0), error) == 0.5
+    with pytest.raises(Diverged):
+        best((3.0, 9.0), error)

@@ -41,6 +41,7 @@ from torch.nn.functional import cosine_similarity
 
 from twofold.claims.lab import Finding, Lab, mean_and_std, percent
 from twofold.claims.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward
+from twofold.claims.rates import best, lowered
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.negatives import random_wrong_labels
@@ -198,12 +199,21 @@ def build(
 
 
 def trained(lab: Lab, name: str, learner: Learner, noise: Noise, seed: int, temperature: float | None = None) -> Net:
-    """A net that has learned with that noise, at the rate and temperature that were chosen for it or at the one that is
-    given, and still has the noise."""
-    recipe = settings(lab, name, learner, seed)
+    """A net that has learned with that noise and still has it, at the temperature that was chosen for it or is given,
+    and at the rate that was chosen, or the highest of those below it, each a third of the one before, at which it does
+    not diverge. A net that diverges at all of them has learned nothing, and is as it was drawn."""
+    recipe, dataset = settings(lab, name, learner, seed), part(lab)
     times, chosen = _chosen(lab, name, learner)
-    recipe = replace(recipe, rate=recipe.rate * times)
-    return _learned(lab, name, learner, recipe, part(lab), noise, temperature or chosen)
+    temperature = temperature or chosen
+
+    def learned(rate: float) -> Net:
+        return _learned(lab, name, learner, replace(recipe, rate=rate), dataset, noise, temperature)
+
+    net = lowered(recipe.rate * times, learned)
+    if net is None:
+        net = build(lab, learner, name, recipe, dataset, temperature)
+        net.set_noise(noise)
+    return net
 
 
 def _chosen(lab: Lab, name: str, learner: Learner) -> tuple[float, float]:
@@ -212,12 +222,14 @@ def _chosen(lab: Lab, name: str, learner: Learner) -> tuple[float, float]:
         return 1.0, learner.temperatures[0]
     whole, recipe = part(lab), settings(lab, name, learner, 0)
     dataset = whole.hold_out(len(whole.train_labels) // 5)
-    found: dict[tuple[float, float], float] = {}
-    for times, temperature in itertools.product(FACTORS, learner.temperatures):
+
+    def error(factor_and_temperature: tuple[float, float]) -> float:
+        times, temperature = factor_and_temperature
         tried = replace(recipe, rate=recipe.rate * times)
         net = _learned(lab, name, learner, tried, dataset, Noise(0.0, True), temperature)
-        found[times, temperature] = evaluate(net, dataset.test_images, dataset.test_labels).error["fast"]
-    return min(found, key=lambda one: found[one])
+        return evaluate(net, dataset.test_images, dataset.test_labels).error["fast"]
+
+    return best(itertools.product(FACTORS, learner.temperatures), error)
 
 
 def _learned(

@@ -13,15 +13,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import torch
 
 from twofold.claims.lab import Lab, percent
+from twofold.claims.rates import best, lowered
 from twofold.data import Dataset
-from twofold.errors import Diverged
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.nets.backprop import Backprop
 from twofold.nets.chip import ChipBackprop, LocalChip
@@ -39,8 +38,6 @@ fixed random feedback."""
 DERIVATIVES = {CHIP: "ideal", "known derivative": "known", "feedback alignment": "feedback"}
 FACTORS = (0.1, 1 / 3, 1.0, 3.0)
 """Of the recipe's rate, among which each learner's is chosen."""
-LOWERED = 5
-"""Rates that are tried on a device on which trainings diverge."""
 SMALL_FACTORS = {OURS: 3.0, "feedback alignment": 1 / 3}
 """At smoke size, where they are not 1."""
 IDEAL = PRESETS["ideal"]
@@ -105,11 +102,12 @@ def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substra
     highest of those below it, each a third of the one before, at which its training does not diverge on this device. A
     net that diverges at all of them has learned nothing, and is as it was drawn."""
     dataset, recipe = data_of(lab), recipe_of(lab, learner, seed)
-    highest = recipe.rate * factor(lab, learner, tuned_on)
-    for lowered in range(LOWERED):
-        with suppress(Diverged):
-            return taught(lab, learner, device, replace(recipe, rate=highest / 3**lowered), dataset)
-    return untrained(lab, learner, device, dataset, seed)
+
+    def learned(rate: float) -> Net:
+        return taught(lab, learner, device, replace(recipe, rate=rate), dataset)
+
+    net = lowered(recipe.rate * factor(lab, learner, tuned_on), learned)
+    return untrained(lab, learner, device, dataset, seed) if net is None else net
 
 
 def taught(
@@ -140,14 +138,12 @@ def factor(lab: Lab, learner: str, substrate: Substrate) -> float:
     whole = data_of(lab)
     dataset = whole.hold_out(len(whole.train_labels) // 5)
     device, recipe = Device(substrate, 99), recipe_of(lab, learner)
-    found: dict[float, float] = {}
-    for times in FACTORS:
-        try:
-            net = taught(lab, learner, device, replace(recipe, rate=recipe.rate * times), dataset, name="tuning")
-        except Diverged:
-            continue
-        found[times] = error_of(net, dataset)
-    return min(found, key=lambda times: found[times], default=FACTORS[0])
+
+    def error(times: float) -> float:
+        tried = replace(recipe, rate=recipe.rate * times)
+        return error_of(taught(lab, learner, device, tried, dataset, name="tuning"), dataset)
+
+    return best(FACTORS, error)
 
 
 def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
