@@ -86,13 +86,6 @@ DEFECTS = [
         "test_an_interrupt_that_comes_while_an_object_is_deleted_is_heard",
     ),
     (
-        "a picture is decoded before its size is looked at",
-        "cli.image_file:_decoded",
-        "if image.size != (width, height):",
-        "image.load()\n        if image.size != (width, height):",
-        "test_a_file_that_is_no_fitting_picture_is_refused_before_it_takes_memory",
-    ),
-    (
         "a public argument has no range",
         "Recurrent.neutral_top",
         "counts(0, count=count)",

@@ -295,4 +295,32 @@ DEFECTS = [
         "not (number <= 0 or number == math.inf)",
         "test_numbers_outside_their_range_are_named",
     ),
+    (
+        "a picture is decoded before its pixels are counted",
+        "data.pictures:_opened",
+        "if pixels > LARGEST or",
+        "image.load()\n        if pixels > LARGEST or",
+        "test_a_file_that_is_no_whole_picture_is_refused_before_it_takes_memory",
+    ),
+    (
+        "a program for a printer is run to see its picture",
+        "data.pictures:_opened",
+        "for name in FORMATS",
+        'for name in (*FORMATS, "EPS")',
+        "test_a_file_that_is_no_whole_picture_is_refused_before_it_takes_memory",
+    ),
+    (
+        "what is transparent lies on black",
+        "data.pictures:_on_a_ground",
+        'if bright else ((255, 255, 255), "white")',
+        'if bright else ((0, 0, 0), "white")',
+        "test_what_the_transparency_alone_draws_is_seen",
+    ),
+    (
+        "a picture lies as its camera was held",
+        "data.pictures:_upright",
+        "if turned else image",
+        "if not turned else image",
+        "test_a_picture_stands_as_the_camera_saw_it",
+    ),
 ]
