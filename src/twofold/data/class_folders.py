@@ -46,9 +46,7 @@ def read(source: Source) -> tuple[Part, Part | None]:
     whole = reading.pixels.transpose(0, 3, 1, 2)
     for part, read_labels in zip(parts, (labels[:cut], labels[cut:]), strict=False):
         if lost := {label for _, label in part} - set(read_labels.tolist()):
-            raise DataError(
-                f"{path}: no picture of the class {min(lost)} can be read: repair some, or remove it"
-            )
+            raise DataError(f"{path}: no picture of the class {min(lost)} can be read: repair some, or remove it")
     return Part(whole[:cut], labels[:cut]), Part(whole[cut:], labels[cut:]) if test else None
 
 
@@ -72,9 +70,7 @@ def _files(path: Path) -> list[tuple[Path, str]]:
     for folder in _folders(path):
         pictures = _pictures(folder)
         if not pictures:
-            raise DataError(
-                f"{folder} has no picture, expected those of a class: add some, or remove the folder"
-            )
+            raise DataError(f"{folder} has no picture, expected those of a class: add some, or remove the folder")
         found += [(file, folder.name) for file in pictures]
     if not found:
         what = "pictures but no folders in it" if _pictures(path) else "no folders in it"

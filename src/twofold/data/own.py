@@ -28,11 +28,11 @@ UNEQUAL = 3
 
 @typed
 def read_data(
-    path: Path | str,
+    path: Path,
     *,
     label: str | None = None,
     size: int | tuple[int, int] | None = None,
-    test: Path | str | None = None,
+    test: Path | None = None,
     test_share: float | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
@@ -99,17 +99,19 @@ def source_of(
     if test is not None and test_share is not None:
         raise SettingError("--test and --test-share: where the test part is named none is split off; leave one away")
     second = None if test is None else _resolved(test)
-    if second is not None and (found := kind_of(second)) != kind:
+    if second is not None and (found := kind_of(second, "--test ")) != kind:
         raise DataError(f"--test {second} is {WORDS[found]}, but the training part is {WORDS[kind]}: give one like it")
-    return Source(str(place), kind, label, size, None if second is None else str(second), test_share, seed, skip_unreadable)
+    return Source(
+        str(place), kind, label, size, None if second is None else str(second), test_share, seed, skip_unreadable
+    )
 
 
 WORDS = {"folder": "a folder of pictures", "npz": "an .npz file", "table": "a table", "idx": "an IDX file"}
 """How a kind of data is said."""
 
 
-def kind_of(path: Path) -> str:
-    """What lies at a path.
+def kind_of(path: Path, option: str = "") -> str:
+    """What lies at a path, which an option may have named.
 
     Raises:
         DataError: nothing does, or nothing of a known kind.
@@ -119,9 +121,9 @@ def kind_of(path: Path) -> str:
             return "idx" if idx_pairs.lie_in(path) else "folder"
         there = path.exists()
     except OSError as error:
-        raise DataError(f"{path} cannot be looked for ({error.strerror}): check the path") from error
+        raise DataError(f"{option}{path} cannot be looked for ({error.strerror}): check the path") from error
     if not there:
-        raise DataError(f"{path} does not exist: check the path")
+        raise DataError(f"{option}{path} does not exist: check the path")
     ending = path.suffix.lower()
     if ending == ".npz":
         return "npz"
@@ -130,7 +132,7 @@ def kind_of(path: Path) -> str:
     if idx_pairs.is_idx(path):
         return "idx"
     raise DataError(
-        f"{path} is of no kind that is known here: give a folder of class folders, an .npz, a table "
+        f"{option}{path} is of no kind that is known here: give a folder of class folders, an .npz, a table "
         f"({', '.join(tables.ENDINGS)}) or an IDX file"
     )
 
@@ -155,7 +157,10 @@ def read(source: Source) -> Dataset:
         train, test = READERS[source.kind](source)
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be read ({error.strerror or error}): repair it") from error
-    return assembled(source.name, train, test, source)
+    from twofold.data import DATASETS
+
+    name = f"own-{source.name}" if source.name in DATASETS else source.name
+    return assembled(name, train, test, source)
 
 
 def description(data: Dataset) -> str:

@@ -21,7 +21,7 @@ from twofold.errors import DataError
 SHARE = 0.2
 """Of each class that is split off as the test part where nobody says how much."""
 
-Cases = NDArray[Any] | dict[str, Column]
+Cases = NDArray[Any] | Tensor | dict[str, Column]
 """Pictures ``(cases, channels, height, width)``, bytes or numbers from 0 to 1, or the columns of a table, `cleaned`."""
 
 
@@ -74,11 +74,18 @@ def assembled(name: str, train: Part, test: Part | None, source: Source) -> Data
     )
 
 
+def count_of(cases: Cases) -> int:
+    """How many cases they are; a number alone, which is none, counts as 0."""
+    if isinstance(cases, dict):
+        return len(next(iter(cases.values())))
+    return len(cases) if cases.ndim else 0
+
+
 def taken(cases: Cases, chosen: Any) -> Cases:
     """Some of the cases."""
     if isinstance(cases, dict):
         return {name: values[chosen] for name, values in cases.items()}
-    some: NDArray[Any] = cases[chosen]
+    some: NDArray[Any] | Tensor = cases[chosen]
     return some
 
 
@@ -86,13 +93,17 @@ def prepared(train: Cases, names: Sequence[str], where: str) -> Preparation:
     """The preparation that fits a training part."""
     if isinstance(train, dict):
         return Preparation.fitted(train, names, where)
-    return Preparation("pictures", train.shape[1:], tuple(names))
+    channels, height, width = train.shape[1:]
+    return Preparation("pictures", (channels, height, width), tuple(names))
 
 
-def as_tensor(cases: Cases, preparation: Preparation, where: str) -> Tensor:
+def as_tensor(cases: Cases, preparation: Preparation | None, where: str) -> Tensor:
     """Raw cases as a net takes them."""
     if isinstance(cases, dict):
+        assert preparation is not None
         return preparation.table(cases, where)
+    if isinstance(cases, Tensor):
+        return cases
     if cases.dtype == np.uint8:
         return torch.from_numpy(np.divide(cases, 255, dtype=np.float32))
     return torch.from_numpy(cases.astype(np.float32))
