@@ -129,11 +129,13 @@ class Eval(Where):
 
 @dataclass(frozen=True)
 class Predict:
-    """Classify a picture. It must have the size of the training images; it is made grey if those are grey.
+    """Classify a picture, or the rows of a table. A picture must have the size of the training images; it is made grey
+    if those are grey. A table must have the columns of the training table; what each test names for a row is printed as
+    CSV, and with --json as a JSON object a line.
 
     Attributes:
         run: the run folder.
-        image: a picture file, light strokes on black as in the training images.
+        image: a picture file, light strokes on black as in the training images; or a .csv, .tsv or .parquet.
         json: end with one JSON object on the last line.
     """
 

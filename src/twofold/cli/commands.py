@@ -171,6 +171,7 @@ def evaluate(words: Sequence[str]) -> None:
 def predict(words: Sequence[str]) -> None:
     """Classify one picture with every test."""
     from twofold.cli.image_file import read_picture
+    from twofold.cli.table_predictions import predict_table
 
     options = parse(Predict, words, "predict")
     loaded = run.load(options.run)
@@ -178,6 +179,9 @@ def predict(words: Sequence[str]) -> None:
         raise SettingError(
             f"{options.run} was trained on {loaded.result.dataset}, which has no pictures: choose another run"
         )
+    if loaded.preparation is not None and loaded.preparation.kind == "table":
+        predict_table(loaded, options.image, options.json)
+        return
     answer = loaded.net.explain(read_picture(options.image, tuple(loaded.form["shape"])))
     print(report.answer(answer))
     if options.json:

@@ -79,7 +79,7 @@ def missing_column(where: str, name: str, found: Iterable[str]) -> DataError:
     """The error for a column that a table does not have; it suggests the nearest one."""
     names = list(found)
     lower = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
     hint = f"did you mean {lower[near[0]]!r}?" if near else f"it has {shortened(names)}"
     return DataError(f"{where} has no column {name!r}: {hint}")
 
