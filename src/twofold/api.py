@@ -1,6 +1,6 @@
 """The public names, which `import twofold` has at their first use."""
 
-from twofold.data import as_dataset
+from twofold.data import as_dataset, read_data
 from twofold.data import load as load_data
 from twofold.goodness import GOODNESS, Goodness
 from twofold.layers.black_box import BlackBox
@@ -22,7 +22,7 @@ from twofold.nets.unsupervised import Unsupervised
 from twofold.objectives import OBJECTIVES, Objective
 from twofold.recipes import RECIPES
 from twofold.substrate import Substrate
-from twofold.training.run import load, train
+from twofold.training.run import draw, load, train
 from twofold.training.trainer import fit
 from twofold.units import UNITS, Unit
 
@@ -51,11 +51,13 @@ __all__ = [
     "Unit",
     "Unsupervised",
     "as_dataset",
+    "draw",
     "evaluate",
     "fit",
     "hard_wrong_labels",
     "load",
     "load_data",
     "random_wrong_labels",
+    "read_data",
     "train",
 ]

@@ -28,7 +28,7 @@ def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, 
     """
     if isinstance(frame, Mapping) or hasattr(frame, "columns"):
         names = frame if isinstance(frame, Mapping) else frame.columns
-        columns = {str(name): np.asarray(frame[name]) for name in names}
+        columns = {str(name): _raw(frame[name]) for name in names}
         missing = [name for name in wanted if name not in columns]
         if missing:
             raise missing_column(where, missing[0], columns)
@@ -54,14 +54,32 @@ def _rows(frame: Any, where: str, wanted: Sequence[str]) -> dict[str, Column]:
             f"{where} has {rows.shape[1]} columns, expected the {len(wanted)} of the training: {shortened(wanted)}"
         )
     names = wanted or [f"x{number}" for number in range(rows.shape[1])]
-    return dict(zip(names, rows.T, strict=True))
+    return {name: _raw(values) for name, values in zip(names, rows.T, strict=True)}
+
+
+def _raw(values: Any) -> Column:
+    """Values as they were given; texts as objects, of which nobody has said yet whether they are numbers."""
+    column = np.asarray(values)
+    return column.astype(object) if column.dtype.kind not in "biuf" else column
+
+
+def cleaned(columns: dict[str, Column], where: str) -> dict[str, Column]:
+    """Columns of numbers as float64, and columns of texts as texts.
+
+    Raises:
+        DataError: a column holds both, or a value is missing or not finite; its row, counted from 1, is named.
+    """
+    return {
+        name: as_texts(name, values, where) if is_text(values) else as_numbers(name, values, where)
+        for name, values in columns.items()
+    }
 
 
 def missing_column(where: str, name: str, found: Iterable[str]) -> DataError:
     """The error for a column that a table does not have; it suggests the nearest one."""
     names = list(found)
     lower = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
     hint = f"did you mean {lower[near[0]]!r}?" if near else f"it has {shortened(names)}"
     return DataError(f"{where} has no column {name!r}: {hint}")
 

@@ -17,6 +17,9 @@ from twofold.data.preparation import Preparation, numbered
 from twofold.data.source import Source
 from twofold.errors import DataError, SettingError
 
+STANDARDIZED = 100.0
+"""The largest mean square of numbers that count as standardized, where it is 1, up to a part of them or outliers."""
+
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -156,38 +159,18 @@ class Dataset:
 
 
 @typed
-def as_dataset(
-    name: str, train_images: Any, train_labels: Any, test_images: Any, test_labels: Any, *, classes: int
-) -> Dataset:
-    """Make a `Dataset` from your own arrays or tensors, with ``official=False``.
-
-    Images may have the shape ``(cases, channels, height, width)``, ``(cases, height, width)`` (one channel is added)
-    or ``(cases, features)`` (they become ``(cases, 1, 1, features)``). They become float32 and keep their values,
-    which must lie between 0 and 1. Labels are whole numbers of any integer type, ``(cases,)``.
-
-    Raises:
-        DataError: the arrays are not as described; see `Dataset`.
-    """
-    return Dataset(
-        name,
-        _as_images(name, "train", train_images),
-        _as_labels(name, "train", train_labels),
-        _as_images(name, "test", test_images),
-        _as_labels(name, "test", test_labels),
-        classes=classes,
-        official=False,
-    )
-
-
-@typed
 def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tuple[Tensor, Tensor]:
-    """One part of a data set of your own, in the shapes that `as_dataset` takes.
+    """One part of a data set of your own, in the shapes that `twofold.as_dataset` takes.
+
+    Rows of features may hold any numbers of the size of standardized ones.
 
     Raises:
         DataError: no such arrays; see `Dataset`.
     """
-    part = _as_images(name, "training", images), _as_labels(name, "training", labels)
-    _check_part(name, "training", *part, classes)
+    part = as_images(name, "training", images), as_labels(name, "training", labels)
+    rows = part[0].ndim == 4 and part[0].shape[1:3] == (1, 1)
+    table = rows and float(part[0].square().mean()) <= STANDARDIZED
+    _check_part(name, "training", *part, classes, table)
     return part
 
 
@@ -207,7 +190,12 @@ def _as_tensor(name: str, what: str, values: Any) -> Tensor:
         ) from error
 
 
-def _as_images(name: str, part: str, values: Any) -> Tensor:
+def as_images(name: str, part: str, values: Any) -> Tensor:
+    """Arrays of any kind as images, float32; see `twofold.as_dataset`.
+
+    Raises:
+        DataError: they cannot be meant.
+    """
     images = _as_tensor(name, f"{part} images", values)
     if images.is_complex():
         raise DataError(f"data set {name!r}: {part} images are complex numbers, expected real ones: give magnitudes")
@@ -217,7 +205,12 @@ def _as_images(name: str, part: str, values: Any) -> Tensor:
     return images[:, None] if images.ndim == 3 else images
 
 
-def _as_labels(name: str, part: str, values: Any) -> Tensor:
+def as_labels(name: str, part: str, values: Any) -> Tensor:
+    """Arrays of any kind as the numbers of classes, int64.
+
+    Raises:
+        DataError: they cannot be meant.
+    """
     labels = _as_tensor(name, f"{part} labels", values)
     _check_one_each(name, part, labels)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twofold.checks import check_fields
-from twofold.data.columns import as_columns, as_numbers, as_texts, is_text
+from twofold.data.columns import Column, as_columns, as_numbers, as_texts
 from twofold.data.look import Look
 from twofold.errors import DataError, SettingError, remark, unknown
 
@@ -78,29 +79,28 @@ class Preparation:
         return cls(**{**content, "look": None if look is None else Look.from_json(look)})
 
     @classmethod
-    def fitted(cls, frame: Any, names: Sequence[str], where: str = "the table") -> Self:
+    def fitted(cls, columns: Mapping[str, Column], names: Sequence[str], where: str = "the table") -> Self:
         """The preparation of tables, fitted on a training part.
 
         Args:
-            frame: raw columns, see `table`.
+            columns: its columns, `cleaned`: numbers or texts.
             names: of the classes.
             where: how errors name the table.
 
         Raises:
-            DataError: a column holds numbers and texts, too many different texts, or no value somewhere.
+            DataError: a column has too many different texts, or numbers that are too large.
         """
-        columns = as_columns(frame, where)
         mean, scale, categories = [], [], {}
-        for name, values in columns.items():
-            if is_text(values):
-                categories[name] = _categories(name, as_texts(name, values, where), where)
-            numbers = np.zeros(1) if name in categories else as_numbers(name, values, where)
-            with np.errstate(over="ignore"):
-                deviation = float(numbers.std())
-            if not np.isfinite(deviation):
+        for name, column in columns.items():
+            if column.dtype.kind == "U":
+                categories[name] = _categories(name, column, where)
+            values = np.zeros(1) if name in categories else column
+            with np.errstate(over="ignore", invalid="ignore"):
+                middle, deviation = float(values.mean()), float(values.std())
+            if not math.isfinite(deviation):
                 raise DataError(f"{where}: the numbers of column {name!r} are too large to be standardized: rescale it")
-            mean.append(float(numbers.mean()))
-            scale.append(deviation if numbers.min() < numbers.max() and deviation > 0 else 1.0)
+            mean.append(middle)
+            scale.append(deviation if values.min() < values.max() and deviation > 0 else 1.0)
         features = sum(len(categories.get(name, "1")) for name in columns)
         return cls("table", (1, 1, features), tuple(names), tuple(columns), tuple(mean), tuple(scale), categories)
 

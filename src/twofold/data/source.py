@@ -25,9 +25,8 @@ class Source:
         kind: folder (of class folders), npz, table (CSV or Parquet) or idx.
         label: the column of the label, for a table.
         size: (width, height) to which pictures are scaled; ``None`` where they have one size.
-        test: the folder or file that holds the test part; ``None`` where it lies beside or in the other, or is split
-            off.
-        test_share: share of each class that is split off as the test part, where there is none.
+        test: a second folder or file, which holds the test part.
+        test_share: share of each class that is split off as the test part; ``None`` where there is one.
         seed: of the split, and of the order of the training cases.
         skip_unreadable: whether pictures that cannot be read are left out.
     """
@@ -37,7 +36,7 @@ class Source:
     label: str | None = None
     size: tuple[int, int] | None = None
     test: str | None = None
-    test_share: float = 0.2
+    test_share: float | None = None
     seed: int = 0
     skip_unreadable: bool = False
 
@@ -45,7 +44,7 @@ class Source:
         check_fields(self)
         if self.kind not in KINDS:
             raise unknown("kind of data", self.kind, KINDS)
-        if not 0 < self.test_share < 1:
+        if self.test_share is not None and not 0 < self.test_share < 1:
             raise SettingError(f"--test-share is {self.test_share:g}, expected a share above 0 and below 1, as 0.2")
         if self.size is not None and min(self.size) < 1:
             raise SettingError(f"--size is {self.size[0]}x{self.size[1]}, expected at least 1 pixel each way")

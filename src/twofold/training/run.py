@@ -251,24 +251,68 @@ def load(folder: Path, device: str | torch.device = "auto", precision: str | Non
     return Run(home.path, config.recipe, net, result, history, config.form, prepared, config.source)
 
 
-def held_out(run: Run, data_dir: Path | None = None) -> Data:
+@typed
+def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) -> Data:
     """The data a run was trained on, its test part being what the run was tested on.
 
+    Args:
+        run: the run.
+        data_dir: a folder with data sets, looked in first.
+        place: where data of one's own lie now, if no longer where they were read from.
+
     Raises:
-        RunError: the data on this machine are not the ones of the run.
+        RunError: the data on this machine are not the ones of the run, or are gone, or were arrays.
+        DataError: they cannot be read.
     """
-    data = load_data(run.recipe.data, data_dir)
-    if data.fingerprint != run.result.fingerprint:
-        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
+    data = read_again(run.source, run.folder, run.result.fingerprint, place) or _named(run, data_dir)
     return data.hold_out(run.recipe.validation) if run.recipe.validation else data
 
 
-def draw(run: Run, data: Data, twin: Run | None = None) -> list[Path]:
+def read_again(source: Source | None, folder: Path, fingerprint: str, place: Path | None = None) -> Data | None:
+    """Read the data of a run from where they came from; ``None`` where that is no place of one's own.
+
+    Raises:
+        RunError: they are gone, or have changed.
+        DataError: they cannot be read.
+        SettingError: a place is given for data that came from none.
+    """
+    if source is None:
+        if place is not None:
+            raise SettingError(f"--data is {place}, but {folder} was not trained on data of your own: leave it away")
+        return None
+    source = source.at(place) if place else source
+    if not Path(source.path).exists():
+        raise RunError(f"{folder} was trained on {source.path}, which is not there: say where it is with --data")
+    data = source.read()
+    if data.fingerprint != fingerprint:
+        raise RunError(
+            f"{source.path} has changed since {folder} was trained on it: put back what was there, or train anew"
+        )
+    return data
+
+
+def _named(run: Run, data_dir: Path | None) -> Data:
+    """The data set that the recipe of a run names."""
+    try:
+        data = load_data(run.result.dataset, data_dir)
+    except SettingError as error:
+        raise RunError(
+            f"{run.folder} was trained on the arrays {run.result.dataset!r}, which lie in no file: in Python, give "
+            "them to twofold.evaluate(run.net, ...) and twofold.draw(run, data)"
+        ) from error
+    if data.fingerprint != run.result.fingerprint:
+        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
+    return data
+
+
+@typed
+def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Path]:
     """Draw the pictures of a run into its folder: learning curves, and what its method has to show.
 
     Args:
         run: the run.
-        data: the data it was trained on, its test part being what the run was tested on.
+        data: the data it was trained on, its test part being what the run was tested on; by default they are read
+            again. A run that was trained on arrays needs them.
         twin: the backprop twin's run, drawn beside the learning curves.
 
     Returns:
@@ -276,6 +320,8 @@ def draw(run: Run, data: Data, twin: Run | None = None) -> list[Path]:
     """
     from twofold.plots.panels import learning_curves
 
+    data = held_out(run) if data is None else data
     folder, test = run.folder / "pictures", tuple(part.to(run.net.device) for part in data.test)
+    names = run.preparation.names if run.preparation else ()
     curves = learning_curves(run.history, folder / "learning.png", twin.history if twin else None)
-    return [curves, *METHODS[run.recipe.method].draw(run.net, run.recipe, test, folder)]
+    return [curves, *METHODS[run.recipe.method].draw(run.net, run.recipe, test, folder, names)]

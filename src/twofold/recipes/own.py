@@ -1,0 +1,59 @@
+"""Recipes for data of one's own: which one fits, and what of it has to change for the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+from twofold import defaults
+from twofold.data.dataset import Dataset
+from twofold.methods import Recipe
+
+SMALL = 256
+"""Numbers in a case up to which the smaller recipe does."""
+FEW = 10_000
+"""Cases below which larger batches would make too few steps."""
+
+
+def fitting(data: Dataset) -> str:
+    """The name of the recipe that fits data: that of the 8 x 8 digits for small pictures and tables, else MNIST's."""
+    return "digits" if data.pixels <= SMALL else "mnist"
+
+
+def adapted(recipe: Recipe, data: Dataset) -> Recipe:
+    """Change what data ask for: their name, the size of batches, and the place of the label.
+
+    Batches are no larger than those of the digits where there are `FEW` cases, and have no more cases than there are.
+    A label replaces the first pixels only where these are dark in every picture, and else comes in front of them.
+    """
+    cases = len(data.train_labels)
+    changes: dict[str, Any] = {
+        "data": data.name,
+        "batch": min(recipe.batch, cases, defaults.BATCH if cases < FEW else cases),
+    }
+    if "label_in" in _names(recipe) and not _has_margin(data):
+        changes["label_in"] = "prepend"
+    return replace(recipe, **changes)
+
+
+def _has_margin(data: Dataset) -> bool:
+    """Whether there is room for the label in the first pixels: none of them is ever bright, and others follow."""
+    return data.pixels > data.classes and not data.train_images.flatten(1)[:, : data.classes].any()
+
+
+def scaled(recipe: Recipe, like: Recipe) -> Recipe:
+    """Give a recipe whose widths were changed the temperature that goes with them.
+
+    It grows with the root of the widest layer's units: a goodness that is a sum over units varies like that.
+    """
+    if "temperature" not in _names(recipe) or recipe.widths == like.widths:
+        return recipe
+    changes: dict[str, Any] = {
+        "temperature": vars(like)["temperature"] * math.sqrt(max(recipe.widths) / max(like.widths))
+    }
+    return replace(recipe, **changes)
+
+
+def _names(recipe: Recipe) -> set[str]:
+    return {each.name for each in fields(recipe)}
