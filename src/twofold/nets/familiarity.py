@@ -26,6 +26,11 @@ def familiarity(net: Classifier, images: Tensor) -> Tensor:
 
 @familiarity.register
 def _by_goodness(net: GoodnessClassifier, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        temperature = sum(layer.temperature for layer in net.stack[net.read.start :])
-        return (net.slow(images) / temperature).log_softmax(1).amax(1)
+    return evidence(net, images).log_softmax(1).amax(1)
+
+
+@torch.no_grad()
+def evidence(net: GoodnessClassifier, images: Tensor) -> Tensor:
+    """Total goodness of the layers that are read, for each label, in units of their temperature, ``(images, classes)``:
+    what the softmax of which is a probability."""
+    return net.slow(images) / sum(layer.temperature for layer in net.stack[net.read.start :])
