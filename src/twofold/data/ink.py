@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from twofold.data.look import SEEN, box_of
+from twofold.data.look import SEEN, box_of, stroke_of
 
 Array = NDArray[np.float64]
 
@@ -188,3 +188,14 @@ def _cleaned(levels: Array, uneven: bool) -> tuple[Array, float]:
 def _from_edge(part: NDArray[np.bool_]) -> bool:
     """Whether a part lies along an edge of the picture for long, as what is beyond a sheet of paper does."""
     return any(side.mean() > 0.25 for side in (part[0], part[-1], part[:, 0], part[:, -1]))
+
+
+def thickened(levels: Array, share: float) -> Array:
+    """What is drawn (height, width), with strokes about as wide as this share of its longer side."""
+    more = round((share * max(levels.shape) - stroke_of(levels)) / 2)
+    if more < 1:
+        return levels
+    down, right = np.ogrid[-more : more + 1, -more : more + 1]
+    pen = down**2 + right**2 <= more**2
+    found: Array = ndimage.grey_dilation(np.pad(levels, more), footprint=pen)
+    return found

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from twofold import machine
-from twofold.data.look import SEEN, Look, box_of, mass_of
+from twofold.data.look import SEEN, Look, box_of, mass_of, stroke_of
 from twofold.data.preparation import Preparation
 from twofold.errors import DataError, SettingError
 
@@ -211,7 +211,7 @@ def _has_ground(pixels: NDArray[np.float32], look: Look) -> bool:
 
 def _fits(pixels: NDArray[np.float32], look: Look, box: int) -> bool:
     """Whether a picture of the right size is drawn as the training images are, within a tenth of the box."""
-    levels = np.clip((pixels - look.ground) / (look.ink - look.ground), 0, 1)
+    levels = look.levels(pixels)
     if not _has_ground(pixels, look) or levels.max() < 1 - 3 * SEEN:
         return False
     top, left, bottom, right = box_of(levels)
@@ -225,7 +225,7 @@ def _redrawn(
     image: Image.Image, size: tuple[int, int], look: Look, box: int, done: list[str], name: str
 ) -> NDArray[np.float32]:
     """What is drawn on a picture, drawn anew (height, width) as the training images are."""
-    from twofold.data.ink import ink_of
+    from twofold.data.ink import ink_of, thickened
 
     ink = ink_of(image)
     if not ink.contrast:
@@ -237,10 +237,14 @@ def _redrawn(
     if ink.contrast < 0.5:
         done.append("contrast raised")
     done.append("centered")
-    longer = max(ink.levels.shape)
-    rows, columns = (max(1, round(length * box / longer)) for length in ink.levels.shape)
+    levels = ink.levels
+    if stroke_of(levels) * box / max(levels.shape) < look.stroke[0]:
+        levels = thickened(levels, look.stroke[1] / box)
+        done.append("strokes thickened")
+    longer = max(levels.shape)
+    rows, columns = (max(1, round(length * box / longer)) for length in levels.shape)
     way = Image.Resampling.BICUBIC if longer < box else Image.Resampling.BOX
-    small = Image.fromarray(ink.levels.astype(np.float32)).resize((columns, rows), way)
+    small = Image.fromarray(levels.astype(np.float32)).resize((columns, rows), way)
     drawn: NDArray[np.float32] = np.clip(np.asarray(small), 0, 1)
     drawn = drawn / drawn.max()
     middle = mass_of(drawn) if look.by_mass else (rows / 2, columns / 2)
