@@ -51,8 +51,8 @@ SHORTLIST = 3
 TABLE_WIDTHS = (200,)
 """Units of each layer of a net that learns from a table."""
 TABLE_RATE, TABLE_INPUTS = 0.5, 64
-"""Learning rate of the layers for a table of so many columns or fewer; for more of them it is lower in proportion, since
-each adds to what a step changes."""
+"""Learning rate of the layers for a table of so many columns or fewer; for more of them it is lower in proportion,
+since each adds to what a step changes."""
 TABLE_CONSTANT = 1.0
 """The number behind the columns of a table, relative to the root of how many there are."""
 TABLE_LABEL_STRENGTH = 0.5

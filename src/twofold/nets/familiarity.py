@@ -33,4 +33,5 @@ def _by_goodness(net: GoodnessClassifier, images: Tensor) -> Tensor:
 def evidence(net: GoodnessClassifier, images: Tensor) -> Tensor:
     """Total goodness of the layers that are read, for each label, in units of their temperature, ``(images, classes)``:
     what the softmax of which is a probability."""
-    return net.slow(images) / sum(layer.temperature for layer in net.stack[net.read.start :])
+    temperature: float = sum(layer.temperature for layer in net.stack[net.read.start :])
+    return net.slow(images) / temperature
