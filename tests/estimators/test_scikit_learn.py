@@ -40,7 +40,7 @@ CHECKS = [
     for estimator, check in estimator_checks_generator(made)
     if check.func.__name__ != "check_array_api_input"
 ]
-"""All that scikit-learn checks; its check of the array API is for estimators that say they know it, and skips itself."""
+"""All that scikit-learn checks, but for what is for estimators that say they know its array API, and skips itself."""
 
 
 @pytest.mark.slow

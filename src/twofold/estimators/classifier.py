@@ -36,9 +36,9 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     Args:
         widths: units of each layer.
-        epochs: how often every case is seen; with early stopping at most. ``auto`` is 20, and more for short tables.
+        epochs: how often every case is seen; with early stopping at most. ``auto`` is 16, and more for short tables.
         batch: cases per update; ``auto`` is 50.
-        rate: learning rate of the layers; ``auto`` is 0.5, and less in proportion for more than 64 columns.
+        rate: learning rate of the layers; ``auto`` is 1, and less in proportion for more than 32 columns.
         test: ``fast``, in which a softmax reads the hidden activities, or ``slow``, in which the layers' goodness
             decides, one pass for each class.
         early_stopping: whether a part of the cases is held out to the end, and training stops when they are named no
