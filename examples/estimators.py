@@ -1,4 +1,4 @@
-"""Forward-Forward as scikit-learn's own estimators: a table of words and numbers, a search, probabilities, strange cases.
+"""Forward-Forward as an estimator of scikit-learn: probabilities, strange cases, a search, features in a pipeline.
 
 python examples/estimators.py [EPOCHS]
 """
@@ -25,9 +25,8 @@ if __name__ == "__main__":
 
     # What looks like nothing that was learned from is rejected: here columns of different wines.
     strange = np.random.default_rng(0).permuted(held, axis=0)
-    print(
-        "rejected", (classifier.predict(held) == "rejected").mean(), (classifier.predict(strange) == "rejected").mean()
-    )
+    for name, cases in (("test part", held), ("strange", strange)):
+        print(name, "rejected", (classifier.predict(cases) == "rejected").mean())
 
     # Two layers, and how many units they need.
     search = GridSearchCV(classifier, {"widths": [(50,), (200,), (100, 100)]}, cv=3).fit(table, known)

@@ -38,7 +38,7 @@ def _by_goodness(net: GoodnessClassifier, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evidence(net: GoodnessClassifier, images: Tensor) -> Tensor:
-    """Total goodness of each label in the slow test, in units of the temperature, ``(images, classes)``: a softmax of it
+    """Total goodness of each label in the slow test, in units of the temperature, ``(images, classes)``: its softmax
     gives probabilities."""
     temperature: float = sum(layer.temperature for layer in net.stack[net.read.start :])
     return net.slow(images) / temperature
