@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twofold import data, recipes
+from twofold import data
 from twofold.cli.arguments import OwnData, Training, parse, stated, value_of
 from twofold.data.dataset import Dataset
 from twofold.data.own import description, source_of
@@ -65,7 +65,7 @@ def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
     dataset = _read(place, wanted)
     print(description(dataset), flush=True)
     based_on = named or wanted.recipe or own.fitting(dataset)
-    usual = own.adapted(recipes.find(based_on), dataset)
+    usual = own.recipe_for(dataset, based_on)
     fields = [("settings", type(usual)), ("options", Training), ("own", OwnData)]
     doc = {"__doc__": f"Train {based_on} on {dataset.name}."}
     kind = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
@@ -79,6 +79,11 @@ def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
 
 def _read(place: str, wanted: OwnData) -> Dataset:
     if place in data.DATASETS:
+        usual = OwnData(wanted.recipe)
+        for each in dataclasses.fields(wanted):
+            if getattr(wanted, each.name) != getattr(usual, each.name):
+                option = each.name.replace("_", "-")
+                raise SettingError(f"--{option} is for data of your own, but {place} is a data set: leave it away")
         return data.load(place)
     if not Path(place).exists() and Path(place).name == place:
         raise unknown("data set or path", place, data.DATASETS)

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from twofold import defaults
+from twofold.checks import typed
 from twofold.data.dataset import Dataset
 from twofold.methods import Recipe
 
@@ -19,6 +20,22 @@ FEW = 10_000
 def fitting(data: Dataset) -> str:
     """The name of the recipe that fits data: that of the 8 x 8 digits for small pictures and tables, else MNIST's."""
     return "digits" if data.pixels <= SMALL else "mnist"
+
+
+@typed
+def recipe_for(data: Dataset, like: str | None = None) -> Recipe:
+    """The recipe with which `twofold train --data` trains on data of your own.
+
+    Args:
+        data: of your own.
+        like: the name of the recipe whose settings are taken; by default the one that fits.
+
+    Raises:
+        SettingError: there is no recipe of that name.
+    """
+    from twofold.recipes import find
+
+    return adapted(find(like or fitting(data)), data)
 
 
 def adapted(recipe: Recipe, data: Dataset) -> Recipe:
