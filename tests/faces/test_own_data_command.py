@@ -84,7 +84,7 @@ def test_a_run_finds_its_data_again_also_where_they_were_moved(trained_on_a_tabl
 def test_rows_of_a_table_get_the_class_that_the_net_names(trained_on_a_table: tuple[Path, Path]) -> None:
     folder, path = trained_on_a_table
     loaded = run.load(folder)
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     frame = {name: [row[name] for row in rows] for name in rows[0]}
     named = loaded.net.predict(loaded.preparation.table(frame))  # type: ignore[union-attr]
     expected = [("no", "yes")[label] for label in named]
