@@ -40,13 +40,13 @@ def clouds(random: Random, cells: int) -> Array:
     return np.asarray(coarse.resize((SCENE, SCENE), Image.Resampling.BICUBIC), dtype=np.float64)
 
 
-def ink_of(digit: Any, height: int) -> Array:
-    """How much of the paper is covered, 0 to 1, for a digit whose ink is so high: with edges as of a pen."""
+def ink_of(digit: Any, longer: int) -> Array:
+    """How much of the paper is covered, 0 to 1, for a digit whose longer side is so long: with edges as of a pen."""
     ink = Image.fromarray(digit)
     ink = ink.crop(ink.getbbox())
-    width = max(1, round(ink.width * height / ink.height))
+    size = tuple(max(1, round(length * longer / max(ink.size))) for length in ink.size)
     grown = np.asarray(
-        ink.resize((width, height), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(height / 60)),
+        ink.resize((size[0], size[1]), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(longer / 60)),
         dtype=np.float64,
     )
     return np.clip((grown / 255 - 0.35) / 0.25, 0, 1)
@@ -57,8 +57,7 @@ def scene_of(digit: Any, random: Random) -> Array:
     paper = random.uniform(0.78, 0.95) * (1 - random.uniform(0, 0.08, 3))
     scene = np.ones((SCENE, SCENE, 3)) * paper
     scene *= 1 + (0.01 * clouds(random, 40) + 0.02 * random.standard_normal((SCENE, SCENE)))[..., None]
-    height = int(random.uniform(0.25, 0.5) * SCENE)
-    cover = ink_of(digit, height)
+    cover = ink_of(digit, int(random.uniform(0.25, 0.5) * SCENE))
     top, left = (int((SCENE - length) / 2 + random.uniform(-0.08, 0.08) * SCENE) for length in cover.shape)
     color = np.array(INKS[str(random.choice(list(INKS)))]) * random.uniform(0.8, 1.2)
     strength = random.uniform(0.75, 1) * (1 - 0.15 * np.abs(clouds(random, 60)))

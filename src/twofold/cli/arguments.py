@@ -129,18 +129,26 @@ class Eval(Where):
 
 @dataclass(frozen=True)
 class Predict:
-    """Classify a picture, or the rows of a table. A picture must have the size of the training images; it is made grey
-    if those are grey. A table must have the columns of the training table; what each test names for a row is printed as
-    CSV, and with --json as a JSON object a line.
+    """Classify pictures, or the rows of a table.
+
+    Pictures may have any size, kind of pixels, transparency, orientation and polarity: they are brought to what the net
+    was trained on, and what was done is said. A table must have the columns of the training table; what each test names
+    for a row is printed as CSV, and with --json as a JSON object a line.
 
     Attributes:
         run: the run folder.
-        image: a picture file, light strokes on black as in the training images; or a .csv, .tsv or .parquet.
+        pictures: picture files, or folders of them; or a .csv, .tsv or .parquet.
+        csv: a line of CSV for each picture.
+        jsonl: a JSON object on a line for each picture.
+        data_dir: folder with data sets, looked in first; for older runs, which do not know how their pictures look.
         json: end with one JSON object on the last line.
     """
 
     run: RunPath
-    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE...")]
+    csv: bool = False
+    jsonl: bool = False
+    data_dir: Path | None = None
     json: bool = False
 
 

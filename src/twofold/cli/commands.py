@@ -28,12 +28,12 @@ from twofold.cli.arguments import (
     Eval,
     InstrumentServe,
     Plot,
-    Predict,
     Training,
     Tuning,
     parse,
     stated,
 )
+from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError, TwofoldError
 from twofold.nets.net import evaluate as test
 from twofold.training import run
@@ -166,26 +166,6 @@ def evaluate(words: Sequence[str]) -> None:
         key = "validation_error" if loaded.recipe.validation else "test_error"
         facts = {key: chosen, **report.of_tests(tested.metrics, chosen), "dataset": dataset.name}
         _print_json({**facts, "official_data": dataset.official, "run": str(options.run)})
-
-
-def predict(words: Sequence[str]) -> None:
-    """Classify one picture with every test."""
-    from twofold.cli.image_file import read_picture
-    from twofold.cli.table_predictions import predict_table
-
-    options = parse(Predict, words, "predict")
-    loaded = run.load(options.run)
-    if "shape" not in loaded.form:
-        raise SettingError(
-            f"{options.run} was trained on {loaded.result.dataset}, which has no pictures: choose another run"
-        )
-    if loaded.preparation is not None and loaded.preparation.kind == "table":
-        predict_table(loaded, options.image, options.json)
-        return
-    answer = loaded.net.explain(read_picture(options.image, tuple(loaded.form["shape"])))
-    print(report.answer(answer))
-    if options.json:
-        _print_json(answer)
 
 
 def plot(words: Sequence[str]) -> None:

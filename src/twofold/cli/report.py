@@ -78,13 +78,13 @@ def study(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def answer(named: dict[str, Any]) -> str:
-    """Format the answers of all tests for one picture."""
+def answer(named: dict[str, Any], names: Sequence[str]) -> str:
+    """Format the answers of all tests for one picture; ``names`` are those of the classes."""
     rows = [["label", "goodness", "softmax"]]
     goodness = named["goodness"] or [None] * len(named["softmax"])
     for label, (liked, share) in enumerate(zip(goodness, named["softmax"], strict=True)):
-        rows.append([str(label), "" if liked is None else f"{liked:.1f}", format_percent(share)])
-    said = ", ".join(f"{test} test: {label}" for test, label in named["label"].items())
+        rows.append([names[label], "" if liked is None else f"{liked:.1f}", format_percent(share)])
+    said = ", ".join(f"{test} test: {names[label]}" for test, label in named["label"].items())
     return f"{said}\n\n{format_table(rows)}"
 
 

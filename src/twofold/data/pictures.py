@@ -1,4 +1,4 @@
-"""Picture files, whatever they are, as upright pictures of 8 bits without transparency."""
+"""Picture files, whatever they are, as upright pictures of 8 bits without transparency, and as what a net takes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from twofold import machine
-from twofold.errors import DataError
+from twofold.data.look import SEEN, Look, box_of, mass_of, stroke_of
+from twofold.data.preparation import Preparation
+from twofold.errors import DataError, SettingError
 
 LARGEST = 1 << 26
 """Bytes of a file that is looked into, and pixels of a picture that is decoded."""
@@ -137,3 +141,117 @@ def _on_a_ground(image: Image.Image) -> tuple[Image.Image, list[str]]:
     below = Image.new("RGBA", image.size, (*ground, 255))
     below.alpha_composite(image)
     return below.convert("RGB"), [f"transparency on {name}"]
+
+
+def prepare(picture: Path | Image.Image, preparation: Preparation) -> tuple[Tensor, tuple[str, ...]]:
+    """Bring a picture to what a net was trained on, ``(1, channels, height, width)``, and say what was done to it.
+
+    What the training images have in common (`Look`) decides. Where things are drawn on a plain ground with a longer
+    side that is always the same, what is drawn is told from the ground, brought to that size and to that place, as
+    light or dark as in training. Other pictures are only scaled, and inverted where their ground is the training's ink.
+    A picture that is already so is left as it is, bit by bit.
+
+    Args:
+        picture: a file in any format of `FORMATS`, or a picture of kind L or RGB, such as `decoded` gives.
+        preparation: of the data that the net was trained on, kind pictures.
+
+    Raises:
+        DataError: it is no file that can be read as a picture, or nothing is drawn on it.
+        SettingError: the preparation is no preparation of pictures.
+    """
+    channels, height, width = preparation.shape
+    if preparation.kind != "pictures" or channels not in (1, 3):
+        raise SettingError("the net was trained on no pictures of one or three channels: choose another")
+    name = str(picture) if isinstance(picture, Path) else "the picture"
+    image, said = read_picture(picture) if isinstance(picture, Path) else (picture, ())
+    done, look = list(said), preparation.look
+    if channels == 1 and image.mode == "RGB" and _is_grey(image):
+        image = image.convert("L")
+    if look is None or look.box is None:
+        pixels = _scaled(image, preparation.shape, look, done)
+    elif image.mode == "L" and image.size == (width, height) and _fits(_pixels(image), look, look.box):
+        pixels = _pixels(image)
+    else:
+        pixels = _redrawn(image, (height, width), look, look.box, done, name)
+    if image.size != (width, height):
+        done.append(f"{image.width} x {image.height} -> {width} x {height}")
+    return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1)[None].contiguous(), tuple(done)
+
+
+def _pixels(image: Image.Image) -> NDArray[np.float32]:
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    red, *others = image.split()
+    return all(ImageChops.difference(red, other).getbbox() is None for other in others)
+
+
+def _scaled(image: Image.Image, shape: tuple[int, int, int], look: Look | None, done: list[str]) -> NDArray[np.float32]:
+    """A picture of this shape, as pictures of one's own are scaled to train on them."""
+    channels, height, width = shape
+    if channels == 1 and image.mode != "L":
+        done.append("made grey")
+    plain = image.convert("L" if channels == 1 else "RGB")
+    if plain.size != (width, height):
+        plain = plain.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = _pixels(plain)
+    if look is None or _has_ground(pixels, look):
+        return pixels
+    done.append("inverted")
+    return 1 - pixels
+
+
+def _has_ground(pixels: NDArray[np.float32], look: Look) -> bool:
+    """Whether at the edge of a picture more is near the training images' ground than near their ink."""
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    ground, ink = ((abs(edge - level) <= 2 * SEEN).sum() for level in (look.ground, look.ink))
+    return bool(ground >= ink)
+
+
+def _fits(pixels: NDArray[np.float32], look: Look, box: int) -> bool:
+    """Whether a picture of the right size is drawn as the training images are, within a tenth of the box."""
+    levels = look.levels(pixels)
+    if not _has_ground(pixels, look) or levels.max() < 1 - 3 * SEEN:
+        return False
+    top, left, bottom, right = box_of(levels)
+    middle = mass_of(levels) if look.by_mass else ((top + bottom) / 2, (left + right) / 2)
+    away = max(abs(found - usual) for found, usual in zip(middle, look.center, strict=True))
+    room = max(1.5, box / 10)
+    return away <= room and abs(max(bottom - top, right - left) - box) <= room
+
+
+def _redrawn(
+    image: Image.Image, size: tuple[int, int], look: Look, box: int, done: list[str], name: str
+) -> NDArray[np.float32]:
+    """What is drawn on a picture, drawn anew (height, width) as the training images are."""
+    from twofold.data.ink import ink_of, thickened
+
+    ink = ink_of(image)
+    if not ink.contrast:
+        raise DataError(f"{name} has nothing on it that could be told from its ground: give another picture")
+    if ink.dark != (look.ink < look.ground):
+        done.append("inverted")
+    if ink.uneven:
+        done.append("background removed")
+    if ink.contrast < 0.5:
+        done.append("contrast raised")
+    done.append("centered")
+    levels = ink.levels
+    if stroke_of(levels) * box / max(levels.shape) < look.stroke[0]:
+        levels = thickened(levels, look.stroke[1] / box)
+        done.append("strokes thickened")
+    longer = max(levels.shape)
+    rows, columns = (max(1, round(length * box / longer)) for length in levels.shape)
+    way = Image.Resampling.BICUBIC if longer < box else Image.Resampling.BOX
+    small = Image.fromarray(levels.astype(np.float32)).resize((columns, rows), way)
+    drawn: NDArray[np.float32] = np.clip(np.asarray(small), 0, 1)
+    drawn = drawn / drawn.max()
+    middle = mass_of(drawn) if look.by_mass else (rows / 2, columns / 2)
+    top, left = (
+        min(max(round(place - own), 0), most - length)
+        for place, own, most, length in zip(look.center, middle, size, drawn.shape, strict=True)
+    )
+    pixels = np.full(size, look.ground, dtype=np.float32)
+    pixels[top : top + rows, left : left + columns] += (look.ink - look.ground) * drawn
+    return pixels

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from twofold.checks import check_fields
 from twofold.data.columns import Column, as_columns, as_numbers, as_texts
+from twofold.data.look import Look
 from twofold.errors import DataError, SettingError, remark, unknown
 
 KINDS = ("pictures", "table")
@@ -37,6 +38,7 @@ class Preparation:
         mean, scale: of each column, fitted on the training part alone; 0 and 1 for a column of texts, and a scale of 1
             for one that never changes.
         categories: column -> its values, for each column of texts.
+        look: what the pictures of the training part have in common; ``None`` where nobody has looked.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Preparation:
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    look: Look | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -60,7 +63,10 @@ class Preparation:
     def to_json(self) -> dict[str, Any]:
         """The preparation as JSON can hold it; what only tables have is left away for pictures."""
         content = asdict(self)
-        return content if self.kind == "table" else {name: content[name] for name in ("kind", "shape", "names")}
+        if self.look is None:
+            del content["look"]
+        pictured = ("kind", "shape", "names", "look")
+        return {name: value for name, value in content.items() if self.kind == "table" or name in pictured}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -69,7 +75,8 @@ class Preparation:
         Raises:
             TypeError: an entry is missing, or of another type.
         """
-        return cls(**content)
+        look = content.get("look")
+        return cls(**{**content, "look": None if look is None else Look.from_json(look)})
 
     @classmethod
     def fitted(cls, columns: Mapping[str, Column], names: Sequence[str], where: str = "the table") -> Self:

@@ -21,6 +21,7 @@ from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
 from twofold.training.config import Config, preparation_of
 from twofold.training.offload import keep_on_disk
+from twofold.training.prediction import familiar_from, with_look
 from twofold.training.result import Result
 from twofold.training.run_folder import RunFolder, claimed
 from twofold.training.trainer import Trainer
@@ -94,6 +95,7 @@ def train(
         preparation=getattr(data, "preparation", None),
         source=getattr(data, "source", None),
     )
+    config = replace(config, preparation=with_look(preparation_of(config), data.train[0]))
     if recipe.validation:
         data = data.hold_out(recipe.validation)
     cases = len(data.train[0])
@@ -173,6 +175,7 @@ def _train(
         environment=environments[-1] | ({"earlier": environments[:-1]} if len(environments) > 1 else {}),
         run=str(home.path),
         started_from=config.started_from,
+        familiar=familiar_from(net, held[0]) if config.preparation else None,
         metrics={**found.metrics, **measured},
     )
     home.finish(result, net.state_dict())
