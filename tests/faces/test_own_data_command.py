@@ -18,6 +18,7 @@ import twofold
 from command_line import SMALL, answer, facts
 from helpers import refusal
 from own_files import ROWS, class_folders, digit_pictures, table, two_classes
+from twofold.errors import SettingError
 from twofold.recipes.own import recipe_for, scaled
 from twofold.training import run
 
@@ -78,7 +79,9 @@ def test_a_run_finds_its_data_again_also_where_they_were_moved(trained_on_a_tabl
             assert f"{moved} has changed since {folder}" in said([command, str(folder), "--data", str(moved)])
     finally:
         table(path, ROWS * 3)
-    assert "was not trained on data of your own" in refusal(lambda: run.read_again(None, folder, "", path))
+    assert "was not trained on data of your own" in refusal(
+        lambda: run.read_again(None, folder, "", path), SettingError
+    )
 
 
 def test_rows_of_a_table_get_the_class_that_the_net_names(trained_on_a_table: tuple[Path, Path]) -> None:
@@ -156,6 +159,8 @@ def test_a_recipe_may_be_named_and_is_changed_only_where_the_data_ask_for_it(tmp
         assert (settings["data"], settings["batch"], settings["label_in"]) == ("mine", 6, "prepend")
         assert settings["temperature"] == pytest.approx(50 * (20 / 1000) ** 0.5)
     assert facts(["train", *command, "--temperature", "7"])["settings"]["temperature"] == 7
+    many = twofold.as_dataset("many", np.zeros((90, 7, 7)), np.arange(90) % 40)
+    assert vars(twofold.recipe_for(many))["label_strength"] == pytest.approx(2)
     margin = np.zeros((8, 6, 6))
     margin[:, 1:] = 0.5
     data = twofold.as_dataset("dark above", margin, [0, 1] * 4)

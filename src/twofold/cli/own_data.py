@@ -64,8 +64,8 @@ def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
         raise SettingError(f"--recipe is {wanted.recipe}, but the recipe {named} is named already: leave one away")
     dataset = _read(place, wanted)
     print(description(dataset), flush=True)
+    usual = own.recipe_for(dataset, named or wanted.recipe)
     based_on = named or wanted.recipe or own.fitting(dataset)
-    usual = own.recipe_for(dataset, based_on)
     fields = [("settings", type(usual)), ("options", Training), ("own", OwnData)]
     doc = {"__doc__": f"Train {based_on} on {dataset.name}."}
     kind = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
