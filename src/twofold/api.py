@@ -23,6 +23,7 @@ from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 from twofold.objectives import OBJECTIVES, Objective
 from twofold.recipes import RECIPES
+from twofold.recipes.own import recipe_for
 from twofold.substrate import Substrate
 from twofold.training.run import draw, load, train
 from twofold.training.trainer import fit
@@ -66,6 +67,7 @@ __all__ = [
     "load_data",
     "random_wrong_labels",
     "read_data",
+    "recipe_for",
     "train",
 ]
 

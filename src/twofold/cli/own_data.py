@@ -13,6 +13,7 @@ from twofold.cli.arguments import OwnData, Training, parse, stated, value_of
 from twofold.data.dataset import Dataset
 from twofold.data.own import description, source_of
 from twofold.errors import RunError, SettingError, unknown
+from twofold.methods import Recipe
 from twofold.recipes import own
 from twofold.training.run import read_again
 from twofold.training.run_folder import RunFolder
@@ -62,14 +63,13 @@ def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
     wanted = parse(OwnData, asked, "train", others=True)
     if named and wanted.recipe not in (None, named):
         raise SettingError(f"--recipe is {wanted.recipe}, but the recipe {named} is named already: leave one away")
+    if asked != list(words):  # only the help is wanted, for which no data need be there
+        _parsed(words, recipes.find(named or wanted.recipe or "digits"))
     dataset = _read(place, wanted)
     print(description(dataset), flush=True)
+    usual = own.recipe_for(dataset, named or wanted.recipe)
     based_on = named or wanted.recipe or own.fitting(dataset)
-    usual = own.adapted(recipes.find(based_on), dataset)
-    fields = [("settings", type(usual)), ("options", Training), ("own", OwnData)]
-    doc = {"__doc__": f"Train {based_on} on {dataset.name}."}
-    kind = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
-    parsed: Any = parse(kind, words, "train --data", kind(usual, Training(), OwnData()))
+    parsed = _parsed(words, usual)
     recipe = dataclasses.replace(parsed.settings, data=dataset.name)
     if "temperature" not in stated(words):
         recipe = own.scaled(recipe, usual)
@@ -77,8 +77,21 @@ def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
     return Task(name, recipe, parsed.options, dataset, based_on)
 
 
+def _parsed(words: Sequence[str], usual: Recipe) -> Any:
+    """The words as ``settings``, where the recipe has what they do not state, ``options`` and ``own``."""
+    fields = [("settings", type(usual)), ("options", Training), ("own", OwnData)]
+    doc = {"__doc__": "Train on data of your own: a folder of class folders, an .npz, a table, or an IDX file."}
+    kind = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
+    return parse(kind, words, "train --data", kind(usual, Training(), OwnData()))
+
+
 def _read(place: str, wanted: OwnData) -> Dataset:
     if place in data.DATASETS:
+        usual = OwnData(wanted.recipe)
+        for each in dataclasses.fields(wanted):
+            if getattr(wanted, each.name) != getattr(usual, each.name):
+                option = each.name.replace("_", "-")
+                raise SettingError(f"--{option} is for data of your own, but {place} is a data set: leave it away")
         return data.load(place)
     if not Path(place).exists() and Path(place).name == place:
         raise unknown("data set or path", place, data.DATASETS)

@@ -39,14 +39,22 @@ def read(source: Source) -> tuple[Part, Part | None]:
         train = path / TRAIN
         if test is None and _is_of_folders(path / TEST):
             test = path / TEST
+        others = [each for each in _folders(path) if each not in (train, path / TEST)]
+        if others:
+            remark(f"{path} is read from {TRAIN}{f' and {TEST}' if test else ''} alone: {others[0].name} is not used")
     parts = [_files(train), *([_files(test)] if test else [])]
-    reading = _Reading([file for part in parts for file, _ in part], source)
-    labels = np.array([label for part in parts for _, label in part])[reading.kept]
+    files = [file for part in parts for file, _ in part]
+    reading = _Reading(files, source)
+    labels = np.array([label for part in parts for _, label in part])[np.array(reading.kept, dtype=int)]
     cut = int((np.array(reading.kept) < len(parts[0])).sum())
     whole = reading.pixels.transpose(0, 3, 1, 2)
-    for part, read_labels in zip(parts, (labels[:cut], labels[cut:]), strict=False):
-        if lost := {label for _, label in part} - set(read_labels.tolist()):
+    for part, those_read in zip(parts, (labels[:cut], labels[cut:]), strict=False):
+        if lost := {label for _, label in part} - set(those_read.tolist()):
             raise DataError(f"{path}: no picture of the class {min(lost)} can be read: repair some, or remove it")
+    read_files = {files[number] for number in reading.kept}
+    if left_out := [f"{file.parent.name}/{file.name}" for file in files if file not in read_files]:
+        said = shortened(left_out, 5)
+        remark(f"{len(left_out)} of {len(files)} pictures cannot be read and are left out: {said}")
     return Part(whole[:cut], labels[:cut]), Part(whole[cut:], labels[cut:]) if test else None
 
 
@@ -90,26 +98,19 @@ class _Reading:
         self.kept: list[int] = []
         self._files, self._source = files, source
         self.pixels: NDArray[np.uint8] = np.empty((0, 0, 0, 1), np.uint8)
-        skipped = []
         for number, file in enumerate(files):
             try:
                 picture = decoded(file)
             except DataError as error:
                 if not source.skip_unreadable:
                     raise DataError(f"{error}, or leave such pictures out with --skip-unreadable") from error
-                skipped.append(file)
             else:
                 self._take(number, picture)
-        if not self.kept:
-            raise DataError(f"{source.path}: none of {len(files)} pictures can be read: repair them")
-        if skipped:
-            said = shortened([f"{file.parent.name}/{file.name}" for file in skipped], 5)
-            remark(f"{len(skipped)} of {len(files)} pictures cannot be read and are left out: {said}")
         self.pixels = self.pixels[: len(self.kept)]
 
     def _take(self, number: int, picture: Image.Image) -> None:
         """Add a picture; the first one decides the size, where none is asked for."""
-        size = self._source.size or (self.pixels.shape[2::-1][:2] if self.kept else picture.size)
+        size = self._source.size or ((self.pixels.shape[2], self.pixels.shape[1]) if self.kept else picture.size)
         if not self.kept:
             self._make_room(size, 1)
         if picture.size != size and self._source.size is None:

@@ -97,6 +97,14 @@ def _cases(where: str, cases: NDArray[Any]) -> Cases:
         cases = cases[:, None]
     elif cases.shape[3] in (1, 3) and cases.shape[1] not in (1, 3):
         cases = cases.transpose(0, 3, 1, 2)
+    if cases.shape[1] not in (1, 3):
+        raise DataError(
+            f"{where} has {cases.shape[1]} channels, expected 1 or 3: give rows, (cases, features), instead"
+        )
+    if cases.dtype.kind == "f" and not (finite := np.isfinite(cases).all((1, 2, 3))).all():
+        raise DataError(
+            f"{where} has NaN or infinite pixels, first in case {int(finite.argmin())}: repair or remove them"
+        )
     if cases.dtype.kind in "iu" and cases.size and cases.min() >= 0 and cases.max() <= 255:
         cases = cases.astype(np.uint8)
     return cases

@@ -157,10 +157,7 @@ def read(source: Source) -> Dataset:
         train, test = READERS[source.kind](source)
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be read ({error.strerror or error}): repair it") from error
-    from twofold.data import DATASETS
-
-    name = f"own-{source.name}" if source.name in DATASETS else source.name
-    return assembled(name, train, test, source)
+    return assembled(source.name, train, test, source)
 
 
 def description(data: Dataset) -> str:

@@ -22,7 +22,8 @@ SHARE = 0.2
 """Of each class that is split off as the test part where nobody says how much."""
 
 Cases = NDArray[Any] | Tensor | dict[str, Column]
-"""Pictures ``(cases, channels, height, width)``, bytes or numbers from 0 to 1, or the columns of a table, `cleaned`."""
+"""Pictures ``(cases, channels, height, width)``, bytes or numbers from 0 to 1, or the columns of a table; those
+to train on are `cleaned`."""
 
 
 class Part(NamedTuple):

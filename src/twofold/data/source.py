@@ -53,9 +53,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name of the data: that of the folder, or of the file without its ending."""
+        """The name of the data: that of the folder, or of the file without its ending; never that of a data set."""
+        from twofold.data import DATASETS
+
         path = Path(self.path)
-        return path.name if self.kind == "folder" else path.name.split(".")[0]
+        name = path.name if self.kind == "folder" else path.name.split(".")[0]
+        return f"own-{name}" if name in DATASETS else name
 
     def at(self, path: Path | str) -> Self:
         """The same data at another place."""

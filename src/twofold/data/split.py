@@ -29,7 +29,7 @@ def numbers_of(labels: Sequence[str] | NDArray[Any], names: Sequence[str], where
     known = {name: number for number, name in enumerate(names)}
     if new := [name for name in ordered(labels) if name not in known]:
         raise DataError(
-            f"{where}: the test part has the class {new[0]!r}, which the training part does not have: remove its "
+            f"{where}: the test part has the class {str(new[0])!r}, which the training part does not have: remove its "
             "cases, or add some to train on"
         )
     return np.array([known[label] for label in labels], dtype=np.int64)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from twofold import machine
 from twofold.data.columns import Column, as_columns, as_texts, cleaned, missing_column
@@ -30,25 +31,26 @@ def read(source: Source) -> tuple[Part, Part | None]:
         DataError: it is no table, a row is broken, a column is missing, or a value is missing or no number.
     """
     assert source.label is not None
-    train = _part(Path(source.path), source.label)
-    if source.test is None:
-        return train, None
-    return train, _part(Path(source.test), source.label)
+    path = Path(source.path)
+    columns, labels = _part(path, source.label)
+    if 2 * (values := len(np.unique(labels))) > len(labels):
+        raise DataError(
+            f"{path}: column {source.label!r} has {values} different values in {len(labels)} rows, expected classes "
+            "with several rows each: choose another --label"
+        )
+    train = Part(cleaned(columns, str(path)), labels)
+    return train, Part(*_part(Path(source.test), source.label)) if source.test else None
 
 
-def _part(path: Path, label: str) -> Part:
+def _part(path: Path, label: str) -> tuple[dict[str, Column], NDArray[np.str_]]:
+    """The columns of a table but for that of the label, and the labels."""
     columns = read_table(path)
     if label not in columns:
         raise missing_column(str(path), label, columns)
     labels = as_texts(label, columns.pop(label), str(path))
     if not columns:
         raise DataError(f"{path} has no column but {label}, the label's: add those to tell it from")
-    if 2 * (values := len(np.unique(labels))) > len(labels):
-        raise DataError(
-            f"{path}: column {label!r} has {values} different values in {len(labels)} rows, expected classes with "
-            "several rows each: choose another --label"
-        )
-    return Part(cleaned(columns, str(path)), labels)
+    return columns, labels
 
 
 def read_table(path: Path) -> dict[str, Column]:

@@ -283,13 +283,13 @@ def read_again(source: Source | None, folder: Path, fingerprint: str, place: Pat
         if place is not None:
             raise SettingError(f"--data is {place}, but {folder} was not trained on data of your own: leave it away")
         return None
-    source = source.at(place) if place else source
-    if not Path(source.path).exists():
-        raise RunError(f"{folder} was trained on {source.path}, which is not there: say where it is with --data")
-    data = source.read()
+    there = source.at(place) if place else source
+    if not Path(there.path).exists():
+        raise RunError(f"{folder} was trained on {there.path}, which is not there: say where it is with --data")
+    data = replace(there.read(), name=source.name)
     if data.fingerprint != fingerprint:
         raise RunError(
-            f"{source.path} has changed since {folder} was trained on it: put back what was there, or train anew"
+            f"{there.path} has changed since {folder} was trained on it: put back what was there, or train anew"
         )
     return data
 
