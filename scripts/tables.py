@@ -17,6 +17,7 @@ import device_tables
 import estimator_tables
 import hardware_tables
 import layer_tables
+import picture_tables
 import recurrent_tables
 import reliability_table
 import speed_tables
@@ -34,6 +35,7 @@ OTHERS = (
     estimator_tables,
     hardware_tables,
     layer_tables,
+    picture_tables,
     recurrent_tables,
     reliability_table,
     speed_tables,

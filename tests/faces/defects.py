@@ -106,4 +106,18 @@ DEFECTS = [
         "return images",
         "test_another_form_of_the_right_value_gives_the_same",
     ),
+    (
+        "pictures that got no answer are none the less a success",
+        "cli.predict:predict",
+        "if lost:",
+        "if False:",
+        "test_of_several_pictures_those_that_can_be_read_are_answered_and_the_others_named",
+    ),
+    (
+        "nothing is strange",
+        "training.prediction:_named",
+        "if strange or odd else None",
+        "if strange and odd else None",
+        "test_a_picture_that_looks_like_no_training_image_is_warned_of",
+    ),
 ]
