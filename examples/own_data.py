@@ -1,4 +1,4 @@
-"""Data of your own: any arrays of pictures with numbers from 0 to 1, and their labels.
+"""Data of your own: arrays of pictures, a folder of class folders, and a table.
 
     python examples/own_data.py [EPOCHS]
 
@@ -11,8 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import twofold
+
+NAMES = ("upright", "flat", "falling", "rising")
 
 
 def bars(count: int, side: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,19 +29,45 @@ def bars(count: int, side: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndar
     return pictures, labels
 
 
+def write_folders(root: Path) -> None:
+    """Write some bars as PNGs, those of each class into a folder of its own."""
+    for number, (picture, label) in enumerate(zip(*bars(1000), strict=True)):
+        folder = root / NAMES[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255 * picture).round().astype(np.uint8)).save(folder / f"{number:04}.png")
+
+
+def write_table(path: Path) -> None:
+    """Write a table: the brightness of each row and each column of some bars, a remark, and the class."""
+    rows = [",".join([*(f"row{n}" for n in range(12)), *(f"column{n}" for n in range(12)), "light", "kind"])]
+    for picture, label in zip(*bars(1000), strict=True):
+        light = "bright" if picture.mean() > 0.3 else "dark"
+        rows.append(",".join([*(f"{x:.3f}" for x in (*picture.sum(1), *picture.sum(0))), light, NAMES[label]]))
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    data = twofold.as_dataset("bars", *bars(2000), *bars(500, seed=1), classes=4)
 
-    # In a few lines, without a folder:
+    # Arrays, without a folder:
+    data = twofold.as_dataset("bars", *bars(2000), *bars(500, seed=1), names=NAMES)
     net = twofold.FeedForward.dense(data.shape, (300, 300), data.classes)
     for metrics in twofold.fit(net, data.train_images, data.train_labels, epochs=epochs):
         print(f"epoch {metrics['epoch']}: train error {100 * metrics['train_error']:.1f} %")
     print("test error", twofold.evaluate(net, data.test_images, data.test_labels).error)
 
-    # With a recipe and a run folder, which holds settings, metrics, checkpoints and the trained net:
-    recipe = replace(twofold.RECIPES["digits"], data="bars", widths=(300, 300), epochs=epochs)
-    with tempfile.TemporaryDirectory() as folder:
-        result = twofold.train(recipe, Path(folder) / "bars", data)
-        print("with the settings of the recipe digits", result.test_error)
-        print("labels of five pictures", twofold.load(Path(folder) / "bars").net.predict(data.test_images[:5]).tolist())
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+
+        # A folder of class folders: the command is `twofold train --data pictures`.
+        write_folders(root / "pictures")
+        data = twofold.read_data(root / "pictures")
+        recipe = replace(twofold.recipe_for(data), widths=(300, 300), epochs=epochs)
+        print("a folder of pictures", twofold.train(recipe, root / "run", data).test_error)
+        run = twofold.load(root / "run")
+        print("five pictures are", [run.preparation.names[label] for label in run.net.predict(data.test_images[:5])])
+
+        # A table: the command is `twofold train --data bars.csv --label kind`.
+        write_table(root / "bars.csv")
+        data = twofold.read_data(root / "bars.csv", label="kind")
+        print("a table", twofold.train(twofold.recipe_for(data), root / "table", data).test_error)

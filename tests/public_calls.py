@@ -116,6 +116,13 @@ def trained() -> Path:
     return folder
 
 
+@cache
+def table_file() -> Path:
+    path = Path(tempfile.mkdtemp()) / "table.csv"
+    path.write_text("kind,x\na,1\nb,2\na,3\nb,4\n", encoding="utf-8")
+    return path
+
+
 def told(metrics: object) -> None:
     """A function of one argument that is told something."""
 
@@ -340,9 +347,19 @@ CALLS: dict[str, Callable[[], Call]] = {
         twofold.as_dataset,
         {
             **{"name": "own", "train_images": images(), "train_labels": labels()},
-            **{"test_images": images(), "test_labels": labels(), "classes": CLASSES},
+            **{"test_images": images(), "test_labels": labels(), "classes": CLASSES, "names": ("a", "b", "c")},
+            **{"table": False, "test_share": 0.5, "seed": 3},
         },
     ),
+    "read_data": lambda: (
+        twofold.read_data,
+        {
+            **{"path": table_file(), "label": "kind", "size": None, "test": table_file(), "test_share": None},
+            **{"seed": 3, "skip_unreadable": False},
+        },
+    ),
+    "recipe_for": lambda: (twofold.recipe_for, {"data": data(), "like": "digits"}),
+    "draw": lambda: (twofold.draw, {"run": twofold.load(trained(), "cpu"), "data": data(), "twin": None}),
     "load_data": lambda: (
         twofold.load_data,
         {"name": "digits", "data_dir": Path(tempfile.gettempdir()), "download": False},

@@ -1,6 +1,8 @@
 """The public names, which `import twofold` has at their first use."""
 
-from twofold.data import as_dataset
+from typing import TYPE_CHECKING, Any
+
+from twofold.data import as_dataset, read_data
 from twofold.data import load as load_data
 from twofold.goodness import GOODNESS, Goodness
 from twofold.layers.black_box import BlackBox
@@ -21,10 +23,14 @@ from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 from twofold.objectives import OBJECTIVES, Objective
 from twofold.recipes import RECIPES
+from twofold.recipes.own import recipe_for
 from twofold.substrate import Substrate
-from twofold.training.run import load, train
+from twofold.training.run import draw, load, train
 from twofold.training.trainer import fit
 from twofold.units import UNITS, Unit
+
+if TYPE_CHECKING:
+    from twofold.estimators import ForwardForwardClassifier, ForwardForwardFeatures
 
 __all__ = [
     "GOODNESS",
@@ -40,6 +46,8 @@ __all__ = [
     "FeedForward",
     "Fields",
     "Fixed",
+    "ForwardForwardClassifier",
+    "ForwardForwardFeatures",
     "Goodness",
     "Local",
     "LocalModule",
@@ -51,11 +59,23 @@ __all__ = [
     "Unit",
     "Unsupervised",
     "as_dataset",
+    "draw",
     "evaluate",
     "fit",
     "hard_wrong_labels",
     "load",
     "load_data",
     "random_wrong_labels",
+    "read_data",
+    "recipe_for",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators when they are asked for: scikit-learn takes as long as PyTorch to import."""
+    if name not in ("ForwardForwardClassifier", "ForwardForwardFeatures"):
+        raise AttributeError(f"module 'twofold.api' has no attribute {name!r}")
+    from twofold import estimators
+
+    return getattr(estimators, name)

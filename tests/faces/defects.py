@@ -86,13 +86,6 @@ DEFECTS = [
         "test_an_interrupt_that_comes_while_an_object_is_deleted_is_heard",
     ),
     (
-        "a picture is decoded before its size is looked at",
-        "cli.image_file:_decoded",
-        "if image.size != (width, height):",
-        "image.load()\n        if image.size != (width, height):",
-        "test_a_file_that_is_no_fitting_picture_is_refused_before_it_takes_memory",
-    ),
-    (
         "a public argument has no range",
         "Recurrent.neutral_top",
         "counts(0, count=count)",
@@ -112,5 +105,19 @@ DEFECTS = [
         "return images.to(like.dtype)",
         "return images",
         "test_another_form_of_the_right_value_gives_the_same",
+    ),
+    (
+        "pictures that got no answer are none the less a success",
+        "cli.predict:predict",
+        "if lost:",
+        "if False:",
+        "test_of_several_pictures_those_that_can_be_read_are_answered_and_the_others_named",
+    ),
+    (
+        "nothing is strange",
+        "training.prediction:_named",
+        "if strange or odd else None",
+        "if strange and odd else None",
+        "test_a_picture_that_looks_like_no_training_image_is_warned_of",
     ),
 ]

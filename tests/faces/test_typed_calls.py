@@ -217,14 +217,14 @@ def put(name: str, values: tuple[Any, ...], place: int, new: Any) -> dict[str, A
     return {name: (*values[:place], new, *values[place + 1 :])}
 
 
-KEYS = [pytest.param(key, marks=[pytest.mark.slow] if key in ("load_data", "train") else []) for key in CALLS]
+KEYS = [pytest.param(key, marks=[pytest.mark.slow] if key in ("load_data", "train", "draw") else []) for key in CALLS]
 
 
 def shown(value: Any) -> str:
     return f"{type(value).__name__} {' '.join(str(value).split())[:60]}"
 
 
-SAID = {("load_data", "name"): "data set"} | {
+SAID = {("load_data", "name"): "data set", ("read_data", "label"): "column", ("read_data", "size"): "--size"} | {
     ("as_dataset", f"{part}_{what}"): part for part in ("train", "test") for what in ("images", "labels")
 }
 """What an error may say in place of the name."""

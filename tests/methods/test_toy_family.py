@@ -31,7 +31,7 @@ from twofold.layers.dense import dense
 from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule, half_constant_half_linear
 from twofold.methods import METHODS, Method, Place, Recipe
-from twofold.methods.method import Form
+from twofold.methods.method import Form, Names
 from twofold.nets.net import Evaluation, Net
 from twofold.normalize import normalize
 from twofold.recipes import RECIPES
@@ -158,7 +158,9 @@ class Toy(Method[ToyRecipe, Guesser]):
         return {**super().defaults(net), "apart": 0.2, "candidates": len(net.candidates)}
 
     @classmethod
-    def draw(cls, net: Guesser, recipe: ToyRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+    def draw(
+        cls, net: Guesser, recipe: ToyRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
+    ) -> list[Path]:
         path = folder / "goodness of candidates.png"
         liked = net.goodness(data[0][:40])
         Image.fromarray((255 * liked / liked.max()).byte().numpy()).save(path)

@@ -171,7 +171,7 @@ DEFECTS = [
     ),
     (
         "a run is tested on other data than its own",
-        "training.run:held_out",
+        "training.run:_named",
         "if data.fingerprint != run.result.fingerprint:",
         "if False:",
         "test_a_run_is_not_tested_on_other_data_than_its_own",

@@ -67,6 +67,30 @@ class Training(Where):
 
 
 @dataclass(frozen=True)
+class OwnData:
+    """Options of data of your own, which `--data PATH` names: a folder of class folders, an .npz, a table, or an IDX
+    file.
+
+    Attributes:
+        recipe: whose settings are used; by default those of the recipe that fits the data.
+        label: the column with the label, for a table.
+        size: width and height to which pictures are scaled, as 28 or 32x24; needed where they differ.
+        test: a second folder or file of the same kind, for the test part.
+        test_share: share of each class that is split off for testing where no test part is there; by default 0.2.
+        split_seed: of that split, and of the order of the training cases.
+        skip_unreadable: leave out pictures that cannot be read.
+    """
+
+    recipe: str | None = None
+    label: str | None = None
+    size: str | None = None
+    test: Path | None = None
+    test_share: float | None = None
+    split_seed: int = 0
+    skip_unreadable: bool = False
+
+
+@dataclass(frozen=True)
 class Tuning(Where):
     """Options of a study.
 
@@ -94,25 +118,37 @@ class Eval(Where):
         test: slow (goodness of every label), fast (one pass, softmax), settled (after settling, softmax), shortlist
             (slow among the fast test's best), both (slow and fast with equal weight), or all that the net has.
         shortlist: number of labels that the fast test passes to the slow one; by default 3.
+        data: where data of your own lie now, if no longer where they were read from.
     """
 
     run: RunPath = dataclasses.field(kw_only=True)
     test: str = "all"
     shortlist: int | None = None
+    data: Path | None = None
 
 
 @dataclass(frozen=True)
 class Predict:
-    """Classify a picture. It must have the size of the training images; it is made grey if those are grey.
+    """Classify pictures, or the rows of a table.
+
+    Pictures may have any size, kind of pixels, transparency, orientation and polarity: they are brought to what the net
+    was trained on, and what was done is said. A table must have the columns of the training table; what each test names
+    for a row is printed as CSV, and with --json as a JSON object a line.
 
     Attributes:
         run: the run folder.
-        image: a picture file, light strokes on black as in the training images.
+        pictures: picture files, or folders of them; or a .csv, .tsv or .parquet.
+        csv: a line of CSV for each picture.
+        jsonl: a JSON object on a line for each picture.
+        data_dir: folder with data sets, looked in first; for older runs, which do not know how their pictures look.
         json: end with one JSON object on the last line.
     """
 
     run: RunPath
-    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE...")]
+    csv: bool = False
+    jsonl: bool = False
+    data_dir: Path | None = None
     json: bool = False
 
 
@@ -122,11 +158,13 @@ class Plot:
 
     Attributes:
         run: the run folder.
+        data: where data of your own lie now, if no longer where they were read from.
         data_dir: folder with data sets, looked in first.
         json: end with one JSON object on the last line.
     """
 
     run: RunPath
+    data: Path | None = None
     data_dir: Path | None = None
     json: bool = False
 
@@ -240,8 +278,25 @@ def stated(words: Sequence[str]) -> frozenset[str]:
     return frozenset(each for name in names for each in (name, name.removeprefix("no_")))
 
 
-def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None) -> T:
+def value_of(option: str, words: Sequence[str]) -> str | None:
+    """The value that the words of a command line give to an option; the last one, as it counts; ``None`` for none."""
+    found = None
+    for word, following in itertools.pairwise([*words, ""]):
+        name, equals, value = word.partition("=")
+        if name == option:
+            found = value if equals else following
+    return found
+
+
+def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None, others: bool = False) -> T:
     """Parse the words of a command line into a dataclass.
+
+    Args:
+        kind: the dataclass.
+        words: of the command line.
+        command: named in errors.
+        default: has the values that no word states.
+        others: whether there may be words that are no fields.
 
     Raises:
         SettingError: a word is not a field (the nearest is suggested), or a value is of the wrong kind.
@@ -264,7 +319,7 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
             raise
         advice = COMMAS if any(re.fullmatch(r"[\d.]*,[\d.,]*", word.rpartition("=")[2]) for word in words) else ""
         raise SettingError(f"{_first_paragraph(said.getvalue())}: {advice}see twofold {command} --help") from None
-    if rest:
+    if rest and not others:
         wrong = next((word for word in rest if word.startswith("--")), rest[0]).split("=")[0]
         names = [f"--{name.replace('_', '-')}" for name in _field_names(parsed)]
         if not wrong.startswith("--") or wrong in names:

@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from twofold import data, defaults, machine, recipes
-from twofold.cli import report
+from twofold.cli import own_data, report
 from twofold.cli.arguments import (
     Bench,
     Claims,
@@ -28,12 +28,12 @@ from twofold.cli.arguments import (
     Eval,
     InstrumentServe,
     Plot,
-    Predict,
     Training,
     Tuning,
     parse,
     stated,
 )
+from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError, TwofoldError
 from twofold.nets.net import evaluate as test
 from twofold.training import run
@@ -41,9 +41,14 @@ from twofold.training.result import Result
 
 
 def train(words: Sequence[str]) -> None:
-    """Train a recipe, test it and draw its pictures."""
-    if parsed := _with_recipe("train", Training(), words, "[--field value ...]"):
-        _train(words[0], parsed.recipe, parsed.options)
+    """Train a recipe, or what fits data of one's own, test it and draw its pictures."""
+    if task := own_data.task(words):
+        _train(task)
+    elif parsed := _with_recipe("train", Training(), words, own_data.USAGE):
+        options = parsed.options
+        _train(
+            own_data.Task(words[0], parsed.recipe, options, data.load(parsed.recipe.data, options.data_dir), words[0])
+        )
 
 
 def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -> Any:
@@ -61,15 +66,15 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
     return parse(kind, words[1:], f"{command} {name}", kind(recipe, options))
 
 
-def _train(name: str, recipe: Any, options: Training) -> None:
+def _train(task: own_data.Task) -> None:
     from twofold.cli.progress import Bar
 
-    twin_name, twin = recipes.twin_of(name) if options.with_twin else None, None
+    name, recipe, options, dataset = task.name, task.recipe, task.options, task.dataset
+    twin_name, twin = recipes.twin_of(task.based_on) if options.with_twin else None, None
     if options.with_twin and twin_name is None:
-        raise SettingError(f"--with-twin: the recipe {name} has no twin; leave it away")
+        raise SettingError(f"--with-twin: the recipe {task.based_on} has no twin; leave it away")
     if options.with_twin and options.start:
         raise SettingError("--with-twin and --from: a twin is trained further by itself, as a recipe; leave one away")
-    dataset = data.load(recipe.data, options.data_dir)
 
     def go(name: str, recipe: Any, folder: Path | None) -> Result:
         with Bar(name, recipe.epochs) as bar:
@@ -148,7 +153,7 @@ def evaluate(words: Sequence[str]) -> None:
     length, labels = options.shortlist, loaded.form.get("classes", math.inf)
     if length is not None and not 1 <= length <= labels:
         raise SettingError(f"--shortlist is {length}, expected at least 1 and at most the {labels} labels")
-    dataset = run.held_out(loaded, options.data_dir)
+    dataset = run.held_out(loaded, options.data_dir, options.data)
     tested = test(loaded.net, *dataset.test, shortlist=length or defaults.SHORTLIST)
     if options.test not in (*tested.error, "all"):
         had = ", ".join(tested.error)
@@ -163,28 +168,12 @@ def evaluate(words: Sequence[str]) -> None:
         _print_json({**facts, "official_data": dataset.official, "run": str(options.run)})
 
 
-def predict(words: Sequence[str]) -> None:
-    """Classify one picture with every test."""
-    from twofold.cli.image_file import read_picture
-
-    options = parse(Predict, words, "predict")
-    loaded = run.load(options.run)
-    if "shape" not in loaded.form:
-        raise SettingError(
-            f"{options.run} was trained on {loaded.result.dataset}, which has no pictures: choose another run"
-        )
-    answer = loaded.net.explain(read_picture(options.image, tuple(loaded.form["shape"])))
-    print(report.answer(answer))
-    if options.json:
-        _print_json(answer)
-
-
 def plot(words: Sequence[str]) -> None:
     """Draw the pictures of a run."""
     options = parse(Plot, words, "plot")
     loaded = run.load(options.run)
     twin = run.load(options.run / "twin") if (options.run / "twin" / "result.json").exists() else None
-    drawn = [str(path) for path in run.draw(loaded, run.held_out(loaded, options.data_dir), twin)]
+    drawn = [str(path) for path in run.draw(loaded, run.held_out(loaded, options.data_dir, options.data), twin)]
     print("\n".join(drawn))
     if options.json:
         _print_json({"pictures": drawn})

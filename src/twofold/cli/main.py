@@ -20,11 +20,13 @@ usage: twofold COMMAND [ARGUMENTS]      every command has a --help of its own
 
 Train and look
   twofold train RECIPE [--field value ...]   train a net, test it, draw its pictures; all into a run folder
+  twofold train --data PATH                  the same with data of your own: a folder of class folders, an .npz, a
+                                             table with --label COLUMN, or an IDX file
       --with-twin                            train the backprop twin too and print both side by side
       --resume                               go on with an interrupted run, to bitwise the same weights
       --from RUN                             train the net of a complete run further, in a folder of its own
   twofold eval RUN --test slow|fast|...      test a trained net again
-  twofold predict RUN IMAGE.png              which label each test gives to a picture of your own
+  twofold predict RUN PICTURE...             the label of pictures of your own, of any kind, or of a table's rows
   twofold plot RUN                           draw the pictures again
   twofold tune RECIPE --trials N             try as many settings of the recipe as of its twin, on held-out images
 

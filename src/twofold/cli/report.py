@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.benchmarks import BENCHMARKS
 from twofold.benchmarks.report import format_percent, format_table
+from twofold.data import DATASETS
 from twofold.recipes import RECIPES, twin_of
 from twofold.training.result import Result
 from twofold.tuning import record as studies
@@ -50,9 +51,10 @@ def comparison(results: Sequence[Result]) -> str:
         rows += [["", name, error, "", "", "", ""] for name, error in _layers(result.metrics)]
     first = results[0]
     widths = " x ".join(str(width) for width in first.settings["widths"])
-    official = "official" if first.official_data else "not the official bytes"
+    official = " (official)" if first.official_data else " (not the official bytes)"
+    said = first.dataset + (official if first.dataset in DATASETS else "")
     return (
-        f"\n{first.recipe}: {widths}, {first.dataset} ({official}), seed {first.seed}, {first.precision} on "
+        f"\n{first.recipe}: {widths}, {said}, seed {first.seed}, {first.precision} on "
         f"{first.device}\n\n{format_table(rows)}\n\nrun: {first.run}"
     )
 
@@ -76,13 +78,13 @@ def study(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def answer(named: dict[str, Any]) -> str:
-    """Format the answers of all tests for one picture."""
+def answer(named: dict[str, Any], names: Sequence[str]) -> str:
+    """Format the answers of all tests for one picture; ``names`` are those of the classes."""
     rows = [["label", "goodness", "softmax"]]
     goodness = named["goodness"] or [None] * len(named["softmax"])
     for label, (liked, share) in enumerate(zip(goodness, named["softmax"], strict=True)):
-        rows.append([str(label), "" if liked is None else f"{liked:.1f}", format_percent(share)])
-    said = ", ".join(f"{test} test: {label}" for test, label in named["label"].items())
+        rows.append([names[label], "" if liked is None else f"{liked:.1f}", format_percent(share)])
+    said = ", ".join(f"{test} test: {names[label]}" for test, label in named["label"].items())
     return f"{said}\n\n{format_table(rows)}"
 
 

@@ -1,4 +1,4 @@
-"""Data sets as tensors: `load` them by name, or bring your own with `as_dataset`."""
+"""Data sets as tensors: `load` them by name, `read_data` of your own, or bring arrays with `as_dataset`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 
 from twofold.checks import typed
 from twofold.data import cifar10, digits, fetch, idx
-from twofold.data.dataset import Dataset, as_dataset
+from twofold.data.arrays import as_dataset
+from twofold.data.dataset import Dataset
+from twofold.data.own import read_data
 from twofold.data.protocol import Data
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import unknown
 
-__all__ = ["DATASETS", "Data", "Dataset", "as_dataset", "get", "jitter", "load", "mirror"]
+__all__ = ["DATASETS", "Data", "Dataset", "as_dataset", "get", "jitter", "load", "mirror", "read_data"]
 
 DATASETS: dict[str, Callable[[Path | None, bool], Dataset]] = {
     "digits": digits.load,

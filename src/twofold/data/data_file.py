@@ -31,7 +31,7 @@ class DataFile:
         stream: its bytes, packed with gzip or not.
         size: how many they are.
         path: where it lies; named in errors. The name of the file says which of the data set's it is.
-        name: the data set that it belongs to.
+        name: the data set that it belongs to; empty for a file of one's own.
     """
 
     def __init__(self, stream: BinaryIO, size: int, path: Path, name: str) -> None:
@@ -81,7 +81,14 @@ class DataFile:
 
     def damaged(self, what: str) -> DataError:
         """Return the error for a file that is not as it should be, with advice on what to do."""
-        return DataError(f"{self.path} {what}: delete it and run `twofold data get {self.name}`")
+        return DataError(f"{self.path} {what}: {_advice(self.name)}")
+
+
+def _advice(name: str, there: bool = True) -> str:
+    """What to do about a file of a data set, or of nobody's."""
+    if not name:
+        return "give a whole one"
+    return f"{'delete it and ' if there else ''}run `twofold data get {name}`"
 
 
 @contextmanager
@@ -96,8 +103,8 @@ def opened(path: Path, name: str) -> Iterator[DataFile]:
         with path.open("rb") as stream:
             yield DataFile(stream, os.fstat(stream.fileno()).st_size, path, name)
     except UNREADABLE as error:
-        advice = "run" if isinstance(error, FileNotFoundError) else "delete it and run"
-        raise DataError(f"{path} cannot be read ({line(error)}): {advice} `twofold data get {name}`") from error
+        advice = _advice(name, not isinstance(error, FileNotFoundError))
+        raise DataError(f"{path} cannot be read ({line(error)}): {advice}") from error
 
 
 def is_file(path: Path) -> bool:

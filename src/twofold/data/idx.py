@@ -19,7 +19,7 @@ from twofold.errors import DataError
 def read_idx(path: Path | str, ndim: int, name: str = "NAME") -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes with ``ndim`` dimensions, raw or gzip.
 
-    ``name`` is the data set that the file belongs to; it is used in the advice of an error.
+    ``name`` is the data set that the file belongs to, or empty; it is used in the advice of an error.
 
     Raises:
         DataError: the file cannot be read, or is not a complete file of this format.

@@ -16,7 +16,7 @@ from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, ImageMethod, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, ImageMethod, Names, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.nets.backprop import Backprop
 from twofold.nets.classifier import NetResult
@@ -63,7 +63,9 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         return {**super().defaults(net), **ALL_SEE_ALL, **own}
 
     @classmethod
-    def draw(cls, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+    def draw(
+        cls, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
+    ) -> list[Path]:
         """Local fields of the first layer, where there are some."""
         return draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder)
 

@@ -22,7 +22,7 @@ from twofold.layers.dense import dense
 from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
 from twofold.methods.sampler import Sampler
 from twofold.negatives import NEGATIVES
 from twofold.nets.feedforward import FeedForward
@@ -132,15 +132,17 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         }
 
     @classmethod
-    def draw(cls, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+    def draw(
+        cls, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
+    ) -> list[Path]:
         """Draw also the receptive fields of the first layer."""
         from twofold.plots.panels import receptive_fields
 
         shape, path = image_shape(data[0]), folder / "fields.png"
         labels = torch.arange(net.classes)
         return [
-            *super().draw(net, recipe, data, folder),
-            receptive_fields(net.stack[0].weights.to_matrix(), shape, labels, path, net.classes),
+            *super().draw(net, recipe, data, folder, names),
+            receptive_fields(net.stack[0].weights.to_matrix(), shape, labels, path, net.classes, names=names),
         ]
 
     def make_sampler(self, cases: int) -> Sampler:

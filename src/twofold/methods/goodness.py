@@ -15,7 +15,7 @@ from twofold.errors import Diverged, remark
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
 from twofold.learning import Rule
-from twofold.methods.method import Batch, ImageMethod
+from twofold.methods.method import Batch, ImageMethod, Names
 from twofold.methods.recipe import ImageRecipe
 from twofold.negatives import NEGATIVES
 from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
@@ -236,7 +236,7 @@ class LabelMethod(GoodnessMethod[L, G]):
         return {**super().tensors(), "logits": self.logits}
 
     @classmethod
-    def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+    def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
         """Goodness by layer and the worst mistakes.
 
         Where the objective compares pairs, goodness is drawn relative to that of the other label of the pair.
@@ -257,7 +257,7 @@ class LabelMethod(GoodnessMethod[L, G]):
         path = folder / "goodness.png"
         return [
             goodness_by_layer(list(positive.T), list(negative.T), thresholds, path, across=across),
-            worst_mistakes(images, labels, named, margin, folder / "mistakes.png"),
+            worst_mistakes(images, labels, named, margin, folder / "mistakes.png", names=names),
         ]
 
 

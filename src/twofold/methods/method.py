@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -29,6 +29,9 @@ N = TypeVar("N", bound=Net)
 
 Form = Mapping[str, Any]
 """The form of the data, which a net has to know to be built: for images ``shape`` and ``classes``."""
+
+Names = Sequence[str]
+"""What the classes are called, in the order of their numbers; empty where they are called by their numbers."""
 
 Place = Callable[[Iterable[Any]], Iterable[Any]]
 """Takes layers as they are made, one after the other, and says where they are kept: in memory, or on disk."""
@@ -122,8 +125,16 @@ class Method(ABC, Generic[R, N]):
         }
 
     @classmethod
-    def draw(cls, net: N, recipe: R, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
-        """Draw what is to be seen of a trained net into a folder; ``data`` is what it was tested on."""
+    def draw(cls, net: N, recipe: R, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
+        """Draw what is to be seen of a trained net into a folder.
+
+        Args:
+            net: the net.
+            recipe: its settings.
+            data: what it was tested on.
+            folder: gets the pictures.
+            names: of the classes, where they have some.
+        """
         return []
 
     def make_sampler(self, cases: int) -> Sampler:

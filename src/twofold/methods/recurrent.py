@@ -22,7 +22,7 @@ from twofold.layers.tiles import Tiled, top_down
 from twofold.methods.goodness import LabelMethod, LabelRecipe, hardest
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.negatives import NEGATIVES
 from twofold.nets.recurrent import Recurrent
@@ -145,7 +145,9 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
         }
 
     @classmethod
-    def draw(cls, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+    def draw(
+        cls, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
+    ) -> list[Path]:
         """Draw also how layers settle under right and wrong labels, and local fields of the first layer."""
         from twofold.plots.settling import settling
 
@@ -154,7 +156,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
         activity = net.mean_squares(net.images(images), pairs, net.iterations)
         return [
             *draw_local_fields(net.stack[0].bottom_up, image_shape(images), folder),
-            *super().draw(net, recipe, data, folder),
+            *super().draw(net, recipe, data, folder, names),
             settling(activity[:, 0], activity[:, 1], net.judged, folder / "settling.png"),
         ]
 

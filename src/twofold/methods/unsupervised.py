@@ -21,7 +21,7 @@ from twofold.layers.local import local
 from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.negatives import hybrids, masks
 from twofold.nets.unsupervised import Unsupervised
@@ -106,7 +106,9 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         }
 
     @classmethod
-    def draw(cls, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...], folder: Path) -> list[Path]:
+    def draw(
+        cls, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
+    ) -> list[Path]:
         """Some images and their hybrids, as the recipe makes them, and local fields of the first layer."""
         from twofold.plots.hybrids import hybrids_shown
 

@@ -34,7 +34,14 @@ Metrics: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 def receptive_fields(
-    weight: Values, shape: tuple[int, int, int], label_columns: Values, path: Path, classes: int, *, units: int = 40
+    weight: Values,
+    shape: tuple[int, int, int],
+    label_columns: Values,
+    path: Path,
+    classes: int,
+    *,
+    units: int = 40,
+    names: Sequence[str] = (),
 ) -> Path:
     """Draw the weights of first-layer units from the picture and, below them, from the label (talk 16:07).
 
@@ -55,6 +62,7 @@ def receptive_fields(
         path: the PNG to write.
         classes: number of classes.
         units: number of units to draw, the same for each class (one for each, if there are more classes than that).
+        names: of the classes, in their order; their numbers where there are none.
 
     Raises:
         DataError: the shapes do not fit together.
@@ -91,7 +99,8 @@ def receptive_fields(
         weight_image(ax, images[unit], shape, blank.reshape(shape[1:]))
         label_strip(ax, labels[unit])
         if row == 0 or not by_class:
-            ax.set_title(f"prefer {np.argmax(labels[unit])}", fontsize=12, color=INK, weight="bold", pad=5)
+            title = f"prefer {_called(int(np.argmax(labels[unit])), names)}"
+            ax.set_title(title, fontsize=min(12, 130 / len(title)), color=INK, weight="bold", pad=5)
     suptitle(
         figure,
         f"What {len(cells)} of {len(weights)} first-layer units respond to, and the label they prefer",
@@ -226,7 +235,14 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
 
 
 def worst_mistakes(
-    images: Values, labels: Values, predicted: Values, margin: Values, path: Path, *, most: int = 40
+    images: Values,
+    labels: Values,
+    predicted: Values,
+    margin: Values,
+    path: Path,
+    *,
+    most: int = 40,
+    names: Sequence[str] = (),
 ) -> Path:
     """Draw the images that the slow test got wrong by the largest margin (talk 13:14), each titled 'true → predicted'.
 
@@ -238,6 +254,7 @@ def worst_mistakes(
         margin: goodness of the predicted label minus goodness of the true one, ``(cases,)``.
         path: the PNG to write; if there is no mistake, it says so in words.
         most: the maximum number of images to draw.
+        names: of the classes, in their order; their numbers where there are none.
 
     Raises:
         DataError: the shapes do not fit together.
@@ -268,7 +285,8 @@ def worst_mistakes(
         frame(ax)
         shown = ((pictures[case] - low) / max(high - low, 1e-12)).transpose(1, 2, 0)
         ax.imshow(shown if shown.shape[2] == 3 else shown[..., 0], cmap="gray", vmin=0, vmax=1)
-        ax.set_title(f"{truth[case]} → {guess[case]}", fontsize=12, color=INK, pad=4)
+        title = " → ".join(_called(int(label), names) for label in (truth[case], guess[case]))
+        ax.set_title(title, fontsize=min(12, 150 / len(title)), color=INK, pad=4)
         margin = f"{margins[case]:#.3g}".rstrip(".") if margins[case] < 1000 else f"{margins[case]:.0f}"
         ax.set_xlabel(f"by {margin}", fontsize=10, color=INK, labelpad=3)
     which = "all of them" if len(worst) == wrong.size else f"the {len(worst)} with the largest margin"
@@ -279,6 +297,12 @@ def worst_mistakes(
         "true → predicted, and by how much the goodness of the predicted label is larger",
     )
     return write(figure, path)
+
+
+def _called(label: int, names: Sequence[str]) -> str:
+    """What a class is called, short enough for a title."""
+    name = names[label] if names else str(label)
+    return name if len(name) <= 12 else f"{name[:11]}…"
 
 
 def _tint(color: str, strength: float) -> tuple[float, float, float]:

@@ -57,6 +57,8 @@ class Result:
         run: the folder.
         started_from: the run whose trained net was trained further, and the digest of its weights; ``None`` where
             the first weights were drawn.
+        familiar: the `nets.familiarity` that nearly all of the labeled cases have that the net was tested on; ``None``
+            for other data, and in older runs.
         metrics: whatever else the method and the tests measured. For classifiers ``layer_error`` (of each layer's
             goodness alone), ``passes_per_image`` (test -> forward passes for one image) and ``train_error`` (of the
             softmax, on the training images of the last epoch as it saw them).
@@ -80,6 +82,7 @@ class Result:
     environment: dict[str, Any]
     run: str
     started_from: dict[str, str] | None = None
+    familiar: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,8 +97,9 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """All figures side by side, as ``result.json`` has them."""
         content = asdict(self)
-        if self.started_from is None:
-            del content["started_from"]
+        for name in ("started_from", "familiar"):
+            if content[name] is None:
+                del content[name]
         return {**content.pop("metrics"), **content}
 
     @classmethod

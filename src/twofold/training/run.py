@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,11 +14,14 @@ from twofold import checkpoint, machine
 from twofold.checks import typed
 from twofold.data import Data
 from twofold.data import load as load_data
+from twofold.data.preparation import Preparation
+from twofold.data.source import Source
 from twofold.errors import DeviceError, Interrupted, RunError, SettingError, TwofoldError, remark
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
-from twofold.training.config import Config
+from twofold.training.config import Config, preparation_of
 from twofold.training.offload import keep_on_disk
+from twofold.training.prediction import familiar_from, with_look
 from twofold.training.result import Result
 from twofold.training.run_folder import RunFolder, claimed
 from twofold.training.trainer import Trainer
@@ -89,7 +92,10 @@ def train(
         environment=machine.describe(where),
         form=data.form,
         started_from=_origin(start) if start else None,
+        preparation=getattr(data, "preparation", None),
+        source=getattr(data, "source", None),
     )
+    config = replace(config, preparation=with_look(preparation_of(config), data.train[0]))
     if recipe.validation:
         data = data.hold_out(recipe.validation)
     cases = len(data.train[0])
@@ -169,6 +175,7 @@ def _train(
         environment=environments[-1] | ({"earlier": environments[:-1]} if len(environments) > 1 else {}),
         run=str(home.path),
         started_from=config.started_from,
+        familiar=familiar_from(net, held[0]) if config.preparation else None,
         metrics={**found.metrics, **measured},
     )
     home.finish(result, net.state_dict())
@@ -206,6 +213,8 @@ class Run:
         result: what was measured.
         history: the metrics of each epoch.
         form: of its data, such as ``shape`` and ``classes``.
+        preparation: what was done to its data, and the names of their classes; ``None`` where they are not labeled.
+        source: where its data were read from; ``None`` for arrays and for the data sets that have a name.
     """
 
     folder: Path
@@ -214,6 +223,8 @@ class Run:
     result: Result
     history: list[dict[str, Any]]
     form: dict[str, Any]
+    preparation: Preparation | None = None
+    source: Source | None = None
 
 
 @typed
@@ -239,27 +250,72 @@ def load(folder: Path, device: str | torch.device = "auto", precision: str | Non
     checkpoint.fill(net.state_dict(), weights, home.weights)
     net.to(where).eval()
     net.set_precision(precision)
-    return Run(home.path, config.recipe, net, result, history, config.form)
+    prepared = preparation_of(config)
+    return Run(home.path, config.recipe, net, result, history, config.form, prepared, config.source)
 
 
-def held_out(run: Run, data_dir: Path | None = None) -> Data:
+@typed
+def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) -> Data:
     """The data a run was trained on, its test part being what the run was tested on.
 
+    Args:
+        run: the run.
+        data_dir: a folder with data sets, looked in first.
+        place: where data of one's own lie now, if no longer where they were read from.
+
     Raises:
-        RunError: the data on this machine are not the ones of the run.
+        RunError: the data on this machine are not the ones of the run, or are gone, or were arrays.
+        DataError: they cannot be read.
     """
-    data = load_data(run.recipe.data, data_dir)
-    if data.fingerprint != run.result.fingerprint:
-        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
+    data = read_again(run.source, run.folder, run.result.fingerprint, place) or _named(run, data_dir)
     return data.hold_out(run.recipe.validation) if run.recipe.validation else data
 
 
-def draw(run: Run, data: Data, twin: Run | None = None) -> list[Path]:
+def read_again(source: Source | None, folder: Path, fingerprint: str, place: Path | None = None) -> Data | None:
+    """Read the data of a run from where they came from; ``None`` where that is no place of one's own.
+
+    Raises:
+        RunError: they are gone, or have changed.
+        DataError: they cannot be read.
+        SettingError: a place is given for data that came from none.
+    """
+    if source is None:
+        if place is not None:
+            raise SettingError(f"--data is {place}, but {folder} was not trained on data of your own: leave it away")
+        return None
+    there = source.at(place) if place else source
+    if not Path(there.path).exists():
+        raise RunError(f"{folder} was trained on {there.path}, which is not there: say where it is with --data")
+    data = replace(there.read(), name=source.name)
+    if data.fingerprint != fingerprint:
+        raise RunError(
+            f"{there.path} has changed since {folder} was trained on it: put back what was there, or train anew"
+        )
+    return data
+
+
+def _named(run: Run, data_dir: Path | None) -> Data:
+    """The data set that the recipe of a run names."""
+    try:
+        data = load_data(run.result.dataset, data_dir)
+    except SettingError as error:
+        raise RunError(
+            f"{run.folder} was trained on the arrays {run.result.dataset!r}, which lie in no file: in Python, give "
+            "them to twofold.evaluate(run.net, ...) and twofold.draw(run, data)"
+        ) from error
+    if data.fingerprint != run.result.fingerprint:
+        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
+    return data
+
+
+@typed
+def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Path]:
     """Draw the pictures of a run into its folder: learning curves, and what its method has to show.
 
     Args:
         run: the run.
-        data: the data it was trained on, its test part being what the run was tested on.
+        data: the data it was trained on, its test part being what the run was tested on; by default they are read
+            again. A run that was trained on arrays needs them.
         twin: the backprop twin's run, drawn beside the learning curves.
 
     Returns:
@@ -267,6 +323,8 @@ def draw(run: Run, data: Data, twin: Run | None = None) -> list[Path]:
     """
     from twofold.plots.panels import learning_curves
 
+    data = held_out(run) if data is None else data
     folder, test = run.folder / "pictures", tuple(part.to(run.net.device) for part in data.test)
+    names = run.preparation.names if run.preparation else ()
     curves = learning_curves(run.history, folder / "learning.png", twin.history if twin else None)
-    return [curves, *METHODS[run.recipe.method].draw(run.net, run.recipe, test, folder)]
+    return [curves, *METHODS[run.recipe.method].draw(run.net, run.recipe, test, folder, names)]

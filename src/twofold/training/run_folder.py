@@ -245,9 +245,8 @@ class RunFolder:
         """
         config = self.config(strict)
         if not self.complete:
-            raise RunError(
-                f"{self.path} is not complete: go on with `twofold train {config.name} --run {self.path} --resume`"
-            )
+            name = "" if config.source else f"{config.name} "
+            raise RunError(f"{self.path} is not complete: go on with `twofold train {name}--run {self.path} --resume`")
         path = self.path / "result.json"
         content, intact = read_signed(path)
         try:

@@ -1,0 +1,129 @@
+"""Trainings on data of one's own: what the words of the command line ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twofold import data, recipes
+from twofold.cli.arguments import OwnData, Training, parse, stated, value_of
+from twofold.data.dataset import Dataset
+from twofold.data.own import description, source_of
+from twofold.errors import RunError, SettingError, unknown
+from twofold.methods import Recipe
+from twofold.recipes import own
+from twofold.training.run import read_again
+from twofold.training.run_folder import RunFolder
+
+USAGE = "[--field value ...]\n       twofold train --data PATH [--label COLUMN] [--recipe RECIPE] [--field value ...]"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training that is asked for.
+
+    Attributes:
+        name: of the recipe in results, and in the name of the run folder.
+        recipe: the settings.
+        options: of the training.
+        dataset: the data.
+        based_on: the recipe whose twin is its twin.
+    """
+
+    name: str
+    recipe: Any
+    options: Training
+    dataset: Any
+    based_on: str
+
+
+def task(words: Sequence[str]) -> Task | None:
+    """What a command line asks for that names data of one's own, or only a run to go on with; ``None`` for others.
+
+    Raises:
+        SettingError: a wrong word.
+        DataError: the data are not there, or not as they should be.
+        RunError: there is no such run, or its data are gone or have changed.
+    """
+    place, named = value_of("--data", words), words[0] if words and not words[0].startswith("-") else None
+    if named is None and place is None and "resume" in stated(words) and value_of("--run", words):
+        return _to_resume(parse(Training, words, "train"))
+    if place is not None and (not place or place.startswith("--")):
+        raise SettingError("--data has no value: name a folder, a file or a data set")
+    if place is None or (named and place in data.DATASETS):
+        return None
+    return _on_own_data(place, named, words[1:] if named else words)
+
+
+def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
+    asked = [word for word in words if word not in ("--help", "-h")]
+    wanted = parse(OwnData, asked, "train", others=True)
+    if named and wanted.recipe not in (None, named):
+        raise SettingError(f"--recipe is {wanted.recipe}, but the recipe {named} is named already: leave one away")
+    if asked != list(words):  # only the help is wanted, for which no data need be there
+        _parsed(words, recipes.find(named or wanted.recipe or "digits"))
+    dataset = _read(place, wanted)
+    print(description(dataset), flush=True)
+    usual = own.recipe_for(dataset, named or wanted.recipe)
+    based_on = named or wanted.recipe or own.fitting(dataset)
+    parsed = _parsed(words, usual)
+    recipe = dataclasses.replace(parsed.settings, data=dataset.name)
+    if "temperature" not in stated(words):
+        recipe = own.scaled(recipe, usual)
+    name = f"{dataset.name}-{based_on}" if named or wanted.recipe else dataset.name
+    return Task(name, recipe, parsed.options, dataset, based_on)
+
+
+def _parsed(words: Sequence[str], usual: Recipe) -> Any:
+    """The words as ``settings``, where the recipe has what they do not state, ``options`` and ``own``."""
+    fields = [("settings", type(usual)), ("options", Training), ("own", OwnData)]
+    doc = {"__doc__": "Train on data of your own: a folder of class folders, an .npz, a table, or an IDX file."}
+    kind = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
+    return parse(kind, words, "train --data", kind(usual, Training(), OwnData()))
+
+
+def _read(place: str, wanted: OwnData) -> Dataset:
+    if place in data.DATASETS:
+        usual = OwnData(wanted.recipe)
+        for each in dataclasses.fields(wanted):
+            if getattr(wanted, each.name) != getattr(usual, each.name):
+                option = each.name.replace("_", "-")
+                raise SettingError(f"--{option} is for data of your own, but {place} is a data set: leave it away")
+        return data.load(place)
+    if not Path(place).exists() and Path(place).name == place:
+        raise unknown("data set or path", place, data.DATASETS)
+    return source_of(
+        place,
+        wanted.label,
+        _size(wanted.size) if wanted.size else None,
+        wanted.test,
+        wanted.test_share,
+        wanted.split_seed,
+        wanted.skip_unreadable,
+    ).read()
+
+
+def _size(said: str) -> tuple[int, int]:
+    """The width and height of pictures in words as 28 or 32x24."""
+    sides = said.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 2**15 for side in sides):
+        raise SettingError(f"--size is {said}, expected a width and a height in pixels: as 28 or 32x24")
+    return int(sides[0]), int(sides[-1])
+
+
+def _to_resume(options: Training) -> Task:
+    """The training of a run folder, with its own settings and data."""
+    assert options.run is not None
+    config = RunFolder(options.run).config(strict=True)
+    dataset = read_again(config.source, options.run, config.fingerprint)
+    if dataset is None:
+        try:
+            dataset = data.load(config.dataset, options.data_dir)
+        except SettingError as error:
+            raise RunError(f"{options.run} was trained on the arrays {config.dataset!r}: go on in Python") from error
+    same: dict[str, Any] = {"device": config.device, "precision": config.precision}
+    options = dataclasses.replace(options, **same)
+    return Task(config.name, config.recipe, options, dataset, config.name)

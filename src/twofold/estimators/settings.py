@@ -1,0 +1,124 @@
+"""The parameters of the estimators, checked, and the recipes that follow from them and from the size of a table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from twofold import defaults
+from twofold.checks import check_fields
+from twofold.checks.bounds import counts, positive, share, sizes
+from twofold.errors import SettingError, unknown
+from twofold.methods import FeedForwardRecipe, UnsupervisedRecipe
+from twofold.recipes.digits import digits
+from twofold.recipes.mnist_hybrid import mnist_hybrid
+
+Auto = Literal["auto"]
+TESTS = ("fast", "slow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What both estimators are told; see `ForwardForwardClassifier`.
+
+    Raises:
+        ArgumentError: a parameter is of the wrong type.
+        SettingError: a number outside its range, or a name that does not exist.
+    """
+
+    widths: tuple[int, ...]
+    epochs: int | Auto
+    batch: int | Auto
+    rate: float | Auto
+    device: str
+    precision: str
+    verbose: bool | int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        sizes(widths=self.widths)
+        counts(epochs=None if self.epochs == "auto" else self.epochs)
+        counts(batch=None if self.batch == "auto" else self.batch)
+        positive(rate=None if self.rate == "auto" else self.rate)
+
+    def labeled(self, cases: int, columns: int, seed: int) -> FeedForwardRecipe:
+        """The recipe for a table of so many cases and columns, with labels."""
+        return replace(
+            digits,
+            data="table",
+            widths=self.widths,
+            batch=self._batch(cases),
+            epochs=self._epochs(cases),
+            rate=self._rate(columns),
+            temperature=defaults.TEMPERATURE * math.sqrt(max(self.widths)),
+            label_strength=defaults.TABLE_LABEL_STRENGTH * math.sqrt(columns),
+            counted_from=1,
+            tolerance=0.0,
+            revisit=1.0,
+            seed=seed,
+        )
+
+    def unlabeled(self, cases: int, blurs: int, seed: int) -> UnsupervisedRecipe:
+        """The recipe for a table of so many cases without labels."""
+        return replace(
+            mnist_hybrid,
+            data="table",
+            widths=self.widths,
+            batch=max(2, self._batch(cases)),
+            epochs=self._epochs(cases),
+            rate=defaults.RATE if self.rate == "auto" else self.rate,
+            blurs=blurs,
+            counted_from=1,
+            center=False,
+            tolerance=0.0,
+            revisit=1.0,
+            seed=seed,
+        )
+
+    def _batch(self, cases: int) -> int:
+        return min(cases, defaults.BATCH if self.batch == "auto" else self.batch)
+
+    def _epochs(self, cases: int) -> int:
+        if self.epochs != "auto":
+            return self.epochs
+        return max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / self._batch(cases))))
+
+    def _rate(self, columns: int) -> float:
+        if self.rate != "auto":
+            return self.rate
+        return defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings(Settings):
+    """What a classifier is told; see `ForwardForwardClassifier`."""
+
+    test: str
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    reject: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.test not in TESTS:
+            raise unknown("test", self.test, TESTS)
+        share(validation_fraction=self.validation_fraction, reject=self.reject)
+        if not self.validation_fraction:
+            raise SettingError("validation_fraction is 0, expected a share above 0, which is held out")
+        counts(n_iter_no_change=self.n_iter_no_change)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings(Settings):
+    """What a transformer is told; see `ForwardForwardFeatures`."""
+
+    shape: tuple[int, ...] | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shape is not None:
+            sizes(shape=self.shape)
+            if len(self.shape) not in (2, 3):
+                raise SettingError(f"shape is {self.shape}, expected (height, width) or (channels, height, width)")
