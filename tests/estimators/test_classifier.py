@@ -18,6 +18,7 @@ from twofold import ForwardForwardClassifier, ForwardForwardFeatures, defaults
 from twofold.errors import ArgumentError, DataError, SettingError, TwofoldError
 from twofold.estimators import calibration
 from twofold.estimators.scaling import Scaling
+from twofold.normalize import normalize
 
 X, Y = load_iris(return_X_y=True)
 SMALL: dict[str, Any] = {"widths": (20,), "epochs": 6, "random_state": 0}
@@ -42,6 +43,10 @@ def test_columns_of_any_size_are_learned_from_without_a_scaler(test: str) -> Non
 
 
 def test_how_long_a_case_is_can_be_told_though_a_net_sees_all_at_one_length() -> None:
+    scaling, table = Scaling(), np.array([[1.0, 1.0], [2.0, 2.0], [-1.0, -1.0], [-2.0, -2.0]])
+    scaling.see(table)
+    seen = normalize(scaling.cases(table))
+    assert (seen[0] - seen[1]).abs().max() > 0.1
     rings, labels = make_circles(200, noise=0.05, factor=0.5, random_state=0)
     assert ForwardForwardClassifier(random_state=0).fit(rings, labels).score(rings, labels) > 0.95
 
