@@ -11,8 +11,10 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from paper_camera import photograph
-from PIL import Image, ImageOps
+from paper_camera import photograph, thin_ink_of
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from twofold.data import Dataset
 
 Digit = np.ndarray[Any, np.dtype[np.uint8]]
 """(28, 28), light ink on black."""
@@ -168,3 +170,29 @@ FORMS: dict[str, Callable[[Digit, Random], tuple[str, bytes]]] = {
     "photograph of paper": photographed,
 }
 """Form -> what makes the suffix and the bytes of a file from a digit."""
+
+
+def thin(digit: Digit, random: Random) -> tuple[str, bytes]:
+    """The same with a thin pen, as with a ballpoint."""
+    return "jpg", saved(photograph(digit, random, thin_ink_of), "JPEG", quality=int(random.integers(60, 93)))
+
+
+MORE: dict[str, Callable[[Digit, Random], tuple[str, bytes]]] = {"thin pen, photographed": thin}
+"""What was added after `predict` was made to take the ten forms."""
+
+
+def no_digits(digits: Digit, clothes: Dataset, random: Random) -> dict[str, list[bytes]]:
+    """Pictures of no digit: letters of a printer, two digits side by side, pieces of clothing, noise."""
+    font, letters = ImageFont.load_default(120), []
+    for letter in "ABCDEFGHJKLMNPQRTUVWXYabdefghkmnpqrtwxy?#&@%":
+        picture = Image.new("L", (160, 200), 255)
+        ImageDraw.Draw(picture).text((30, 20), letter, font=font, fill=0)
+        letters.append(saved(picture, "PNG"))
+    pairs = [np.concatenate([digits[each] for each in random.integers(0, len(digits), 2)], 1) for _ in range(60)]
+    worn = [(255 * clothes.test_images[number, 0]).round().byte().numpy() for number in range(60)]
+    noise = [random.integers(0, 256, (60, 60), dtype=np.uint8) for _ in range(60)]
+    arrays = {"two digits": pairs, "clothing": worn, "noise": noise}
+    return {
+        "letters": letters,
+        **{name: [saved(Image.fromarray(each), "PNG") for each in some] for name, some in arrays.items()},
+    }

@@ -14,8 +14,10 @@ from typing import Any
 
 import choice_tables
 import device_tables
+import estimator_tables
 import hardware_tables
 import layer_tables
+import picture_tables
 import recurrent_tables
 import reliability_table
 import speed_tables
@@ -30,8 +32,10 @@ from twofold.cli.report import figures, state
 RECORDS = Kept()
 OTHERS = (
     choice_tables,
+    estimator_tables,
     hardware_tables,
     layer_tables,
+    picture_tables,
     recurrent_tables,
     reliability_table,
     speed_tables,

@@ -1,5 +1,7 @@
 """The public names, which `import twofold` has at their first use."""
 
+from typing import TYPE_CHECKING, Any
+
 from twofold.data import as_dataset, read_data
 from twofold.data import load as load_data
 from twofold.goodness import GOODNESS, Goodness
@@ -27,6 +29,9 @@ from twofold.training.run import draw, load, train
 from twofold.training.trainer import fit
 from twofold.units import UNITS, Unit
 
+if TYPE_CHECKING:
+    from twofold.estimators import ForwardForwardClassifier, ForwardForwardFeatures
+
 __all__ = [
     "GOODNESS",
     "METHODS",
@@ -41,6 +46,8 @@ __all__ = [
     "FeedForward",
     "Fields",
     "Fixed",
+    "ForwardForwardClassifier",
+    "ForwardForwardFeatures",
     "Goodness",
     "Local",
     "LocalModule",
@@ -63,3 +70,12 @@ __all__ = [
     "recipe_for",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators when they are asked for: scikit-learn takes as long as PyTorch to import."""
+    if name not in ("ForwardForwardClassifier", "ForwardForwardFeatures"):
+        raise AttributeError(f"module 'twofold.api' has no attribute {name!r}")
+    from twofold import estimators
+
+    return getattr(estimators, name)

@@ -50,14 +50,14 @@ SHORTLIST = 3
 """Labels that the fast test hands to the slow one, where there are about ten."""
 TABLE_WIDTHS = (200,)
 """Units of each layer of a net that learns from a table."""
-TABLE_RATE, TABLE_INPUTS = 0.5, 64
-"""Learning rate of the layers for a table of so many columns or fewer; for more of them it is lower in proportion, since
-each adds to what a step changes."""
+TABLE_RATE, TABLE_INPUTS = 1.0, 32
+"""Learning rate of the layers for a table of so many columns or fewer; for more of them it is lower in proportion,
+since each adds to what a step changes."""
 TABLE_CONSTANT = 1.0
 """The number behind the columns of a table, relative to the root of how many there are."""
 TABLE_LABEL_STRENGTH = 0.5
 """The number at a label's place for a table, relative to the root of the number of columns."""
-TABLE_EPOCHS, TABLE_STEPS = 20, 45
+TABLE_EPOCHS, TABLE_STEPS = 16, 40
 """Epochs that a net learns from a table for, and the fewest steps: where a table is short there are more epochs."""
 TABLE_VALIDATION = 0.1
 """Share of a table that is held out, to stop early or to calibrate probabilities."""

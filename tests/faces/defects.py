@@ -119,5 +119,17 @@ DEFECTS = [
         "names[labels[number]]",
         "labels[number]",
         "test_rows_of_a_table_get_the_class_that_the_net_names",
+        "pictures that got no answer are none the less a success",
+        "cli.predict:predict",
+        "if lost:",
+        "if False:",
+        "test_of_several_pictures_those_that_can_be_read_are_answered_and_the_others_named",
+    ),
+    (
+        "nothing is strange",
+        "training.prediction:_named",
+        "if strange or odd else None",
+        "if strange and odd else None",
+        "test_a_picture_that_looks_like_no_training_image_is_warned_of",
     ),
 ]

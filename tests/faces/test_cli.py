@@ -79,21 +79,6 @@ def test_a_longer_shortlist_is_what_was_asked_for(folder: Path) -> None:
     assert found["test_error"]["shortlist"] == found["test_error"]["slow"]
 
 
-def test_a_picture_of_ones_own_gets_the_label_that_the_net_gives_its_pixels(
-    folder: Path, digits: Dataset, tmp_path: Path
-) -> None:
-    pixels = (255 * digits.test_images[0, 0]).round().byte()
-    Image.fromarray(pixels.numpy()).save(tmp_path / "own.png")
-    Image.fromarray(pixels.numpy()).convert("RGB").save(tmp_path / "colors.png")
-    net = run.load(folder).net
-    expected = net.explain((pixels / 255)[None, None])
-    assert facts(["predict", str(folder), "own.png"]) == expected
-    assert facts(["predict", str(folder), "colors.png"])["label"] == expected["label"]
-    twin = facts(["predict", str(folder / "twin"), "own.png"])
-    assert twin["label"].keys() == {"fast"}
-    assert twin["goodness"] is None
-
-
 @pytest.mark.slow
 def test_plot_draws_what_training_draws(folder: Path) -> None:
     before = hashes(folder)
@@ -164,7 +149,7 @@ def test_help_names_every_command_recipe_and_data_set() -> None:
         ("train digits", ["--widths", "--rate", "--negatives", "--run", "--resume", "--with-twin", "--json"]),
         ("train digits-twin", ["--widths", "--rate", "--decay", "--run", "--resume", "--json"]),
         ("eval", ["RUN", "--test", "--shortlist", "--device", "--data-dir", "--json"]),
-        ("predict", ["RUN", "IMAGE", "--json"]),
+        ("predict", ["RUN", "PICTURE...", "--csv", "--jsonl", "--data-dir", "--json"]),
         ("plot", ["RUN", "--data-dir", "--json"]),
         ("data", ["get NAME", "--data-dir", "--json"]),
         ("data get", ["NAME", "--data-dir", "--json"]),

@@ -21,7 +21,8 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 NAMES = """
 GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES UNITS
-Backprop BlackBox Convolution Dense FeedForward Fields Fixed Goodness Local LocalModule Objective
+Backprop BlackBox Convolution Dense FeedForward Fields Fixed
+ForwardForwardClassifier ForwardForwardFeatures Goodness Local LocalModule Objective
 Recurrent RecurrentLayer Rule Substrate Unit Unsupervised
 as_dataset draw evaluate fit hard_wrong_labels load load_data random_wrong_labels read_data recipe_for train
 """

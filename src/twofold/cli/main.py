@@ -26,7 +26,7 @@ Train and look
       --resume                               go on with an interrupted run, to bitwise the same weights
       --from RUN                             train the net of a complete run further, in a folder of its own
   twofold eval RUN --test slow|fast|...      test a trained net again
-  twofold predict RUN IMAGE.png              which label each test gives to a picture of your own
+  twofold predict RUN PICTURE...             the label of pictures of your own, of any kind, or of a table's rows
   twofold plot RUN                           draw the pictures again
   twofold tune RECIPE --trials N             try as many settings of the recipe as of its twin, on held-out images
 

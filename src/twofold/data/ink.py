@@ -162,7 +162,7 @@ def _threshold(levels: Array) -> float:
     """Otsu's threshold: it parts the levels in two groups of the least variance within them."""
     counts, edges = np.histogram(levels, 128, (0, max(float(levels.max()), 1e-6)))
     middle = (edges[1:] + edges[:-1]) / 2
-    below, total, first = np.cumsum(counts)[:-1], counts.sum(), np.cumsum(counts * middle)
+    below, total, first = np.cumsum(counts)[:-1], max(int(counts.sum()), 1), np.cumsum(counts * middle)
     between = (first[-1] * below / total - first[:-1]) ** 2 / np.maximum(below * (total - below), 1)
     return float(edges[1 + int(between.argmax())])
 

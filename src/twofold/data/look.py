@@ -83,13 +83,13 @@ def look_of(images: Tensor) -> Look | None:
         return None
     pictures = images[:: -(-len(images) // MOST), 0].cpu().numpy().astype(np.float64)
     edges = np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], 1)
-    grounds = np.median(edges, axis=1)
-    ground = float(np.median(grounds))
+    ground = float(np.median(edges))
     flat = (pictures - ground).reshape(len(pictures), -1)
     ink = float(np.median(flat[np.arange(len(flat)), abs(flat).argmax(1)]))
     levels = np.clip((pictures - ground) / (ink or 1), 0, 1)
     drawn = levels[(levels > SEEN).any((1, 2))]
-    if (abs(grounds - ground) <= SEEN).mean() < AGREE or abs(ink) < FAINT or len(drawn) < AGREE * len(levels):
+    plain = (abs(edges - ground) <= SEEN).mean(1) >= 0.5
+    if plain.mean() < AGREE or abs(ink) < FAINT or len(drawn) < AGREE * len(levels):
         return None
     means = drawn.mean((1, 2))
     widths = np.array([stroke_of(each) for each in drawn])
@@ -129,8 +129,8 @@ def mass_of(levels: NDArray[Any]) -> tuple[float, float]:
 def stroke_of(levels: NDArray[Any]) -> float:
     """The width in pixels of the strokes that are drawn with levels (height, width) of ink.
 
-    Twice their area over their length of edge, which is the sum of |gradient|; so there is no threshold, and soft edges
-    count as sharp ones do.
+    Twice their area over their length of edge, which is the sum of |gradient|: there is no threshold. Strokes that are
+    fainter throughout count as if they were not, so that one thinner than a pixel has about a pixel or two.
     """
     around = np.pad(levels, 1)
     down, right = np.diff(around, axis=0)[:, :-1], np.diff(around, axis=1)[:-1]

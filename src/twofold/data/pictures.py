@@ -30,6 +30,9 @@ BYTES = 16
 EXACT = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 """Kinds of pixels, as Pillow calls them, of which each channel has at most 8 bits and an agreed white."""
 
+THIN = 0.75
+"""Share of the training images' thinnest strokes, below which strokes are thickened."""
+
 ADVICE = "give a PNG, JPEG, GIF, BMP, TIFF or WebP"
 
 
@@ -238,7 +241,7 @@ def _redrawn(
         done.append("contrast raised")
     done.append("centered")
     levels = ink.levels
-    if stroke_of(levels) * box / max(levels.shape) < look.stroke[0]:
+    if stroke_of(levels) * box / max(levels.shape) < THIN * look.stroke[0]:
         levels = thickened(levels, look.stroke[1] / box)
         done.append("strokes thickened")
     longer = max(levels.shape)

@@ -75,8 +75,10 @@ class Preparation:
         Raises:
             TypeError: an entry is missing, or of another type.
         """
-        look = content.get("look")
-        return cls(**{**content, "look": None if look is None else Look.from_json(look)})
+        known = {**content}  # a TypeError where it is no mapping
+        if known.get("look") is not None:
+            known["look"] = Look.from_json(known["look"])
+        return cls(**known)
 
     @classmethod
     def fitted(cls, columns: Mapping[str, Column], names: Sequence[str], where: str = "the table") -> Self:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -60,6 +61,15 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
                     said = f"{said.splitlines()[0].rstrip('.')}: {advice}"
             raise kind(" ".join(said.split())) from None
 
+    def _labeled(self, reset: bool, X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """A table and its labels, checked likewise."""
+        table, y = self._validated(reset, X=X, y=y)
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            raise DataError(f"y: {' '.join(str(error).split())}") from None
+        return table, y
+
     def _known(self, X: Any) -> NDArray[Any]:
         """A table to answer about, checked.
 
@@ -87,8 +97,8 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         epochs = trainer.epochs()
         while len(self.history_) < (self.recipe_.epochs if last is None else last):
             metrics = next(epochs)
-            if self.verbose:  # type: ignore[attr-defined]
-                error = f", {100 * metrics['train_error']:.1f} % named wrongly" if len(data[1].unique()) > 1 else ""
+            if self.verbose:
+                error = f", {100 * metrics['train_error']:.1f} % named wrongly" if data[1].any() else ""
                 print(f"epoch {metrics['epoch']} of {self.recipe_.epochs}{error}, {metrics['seconds']:.2f} s")
             yield metrics
 
@@ -118,7 +128,9 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         """Arrays in the place of the net's tensors, so that a pickle depends on no device."""
         state: dict[str, Any] = dict(super().__getstate__())
         if "net_" in state:
-            state["net_"] = {name: each.detach().cpu().numpy().copy() for name, each in module_tensors(self.net_).items()}
+            state["net_"] = {
+                name: each.detach().cpu().numpy().copy() for name, each in module_tensors(self.net_).items()
+            }
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -128,9 +140,15 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         arrays: Any = self.net_
         self.net_ = build(self.recipe_, self._form)
         self._restore({name: torch.tensor(each) for name, each in arrays.items()})
-        device = _or_here(machine.choose_device, self.device, "cpu")  # type: ignore[attr-defined]
-        precision = _or_here(lambda name: machine.choose_precision(name, device), self.precision, "fp32")  # type: ignore[attr-defined]
+        device = _or_here(machine.choose_device, self.device, "cpu")
+        precision = _or_here(lambda name: machine.choose_precision(name, device), self.precision, "fp32")
         self.net_.to(device).set_precision(precision)
+
+
+def expect_several(classes: NDArray[Any]) -> None:
+    """Refuse labels of one class."""
+    if len(classes) < 2:
+        raise DataError(f"y has one class only, {classes[0]!s}, expected at least 2 to tell apart")
 
 
 def _or_here(choose: Callable[[str], Any], wanted: str, instead: str) -> Any:

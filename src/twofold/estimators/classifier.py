@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
@@ -19,7 +17,7 @@ from twofold.checkpoint import module_tensors
 from twofold.checks import typed
 from twofold.errors import DataError, SettingError
 from twofold.estimators import calibration
-from twofold.estimators.base import ForwardForwardEstimator
+from twofold.estimators.base import ForwardForwardEstimator, expect_several
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import ClassifierSettings
 from twofold.nets.familiarity import evidence, familiarity
@@ -38,9 +36,9 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     Args:
         widths: units of each layer.
-        epochs: how often every case is seen; with early stopping at most. ``auto`` is 20, and more for short tables.
+        epochs: how often every case is seen; with early stopping at most. ``auto`` is 16, and more for short tables.
         batch: cases per update; ``auto`` is 50.
-        rate: learning rate of the layers; ``auto`` is 0.5, and less in proportion for more than 64 columns.
+        rate: learning rate of the layers; ``auto`` is 1, and less in proportion for more than 32 columns.
         test: ``fast``, in which a softmax reads the hidden activities, or ``slow``, in which the layers' goodness
             decides, one pass for each class.
         early_stopping: whether a part of the cases is held out to the end, and training stops when they are named no
@@ -114,7 +112,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             Diverged: a layer's numbers are not finite, or it has collapsed.
         """
         settings = self._settings(ClassifierSettings)
-        table, y = self._labeled(X, y, reset=True)
+        table, y = self._labeled(True, X, y)
         self.classes_ = np.unique(y)
         self._check_classes()
         self._scaling = Scaling()
@@ -149,7 +147,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         first = "net_" not in self.__dict__
         if first and classes is None:
             raise DataError("classes is None, expected all labels that there will be, at the first call of partial_fit")
-        table, y = self._labeled(X, y, reset=first)
+        table, y = self._labeled(first, X, y)
         if first:
             self.classes_ = np.unique(column_or_1d(classes))
             self._check_classes()
@@ -165,18 +163,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         self._set_threshold(settings, cases)
         return self
 
-    def _labeled(self, X: Any, y: Any, reset: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        """A table and its labels, checked."""
-        table, y = self._validated(reset, X=X, y=y)
-        try:
-            check_classification_targets(y)
-        except ValueError as error:
-            raise DataError(f"y: {' '.join(str(error).split())}") from None
-        return table, y
-
     def _check_classes(self) -> None:
-        if len(self.classes_) < 2:
-            raise DataError(f"y has one class only, {self.classes_[0]!s}, expected at least 2 to tell apart")
+        expect_several(self.classes_)
         if self.reject:
             self._rejected()
 
@@ -184,7 +172,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         """The places of labels among the classes, ``(cases,)``."""
         places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (strange := self.classes_[places] != y).any():
-            raise DataError(f"y has the label {y[strange][0]!s}, which is none of the classes: name all of them at first")
+            raise DataError(f"y has the label {y[strange][0]!s}, which is no class: name all classes at the first call")
         return torch.from_numpy(places.astype(np.int64))
 
     def _prepare(self, settings: ClassifierSettings, cases: int, random: np.random.RandomState) -> None:
@@ -265,8 +253,9 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     def _logits(self, cases: Tensor) -> Tensor:
         """Scores of the classes whose softmax are probabilities, ``(cases, classes)``, on the CPU."""
-        ask = {"fast": self.net_.fast, "slow": partial(evidence, self.net_)}[self.test]
-        return ask(cases.to(self.net_.device)).float().cpu()
+        cases = cases.to(self.net_.device)
+        scores = self.net_.fast(cases) if self.test == "fast" else evidence(self.net_, cases)
+        return scores.float().cpu()
 
     def _familiarity(self, cases: Tensor) -> NDArray[Any]:
         found: NDArray[Any] = familiarity(self.net_, cases.to(self.net_.device)).float().cpu().numpy()

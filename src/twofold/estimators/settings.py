@@ -38,8 +38,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_fields(self)
         sizes(widths=self.widths)
-        for name, number in (("epochs", self.epochs), ("batch", self.batch)):
-            counts(**{name: None if number == "auto" else number})
+        counts(epochs=None if self.epochs == "auto" else self.epochs)
+        counts(batch=None if self.batch == "auto" else self.batch)
         positive(rate=None if self.rate == "auto" else self.rate)
 
     def labeled(self, cases: int, columns: int, seed: int) -> FeedForwardRecipe:
@@ -59,16 +59,15 @@ class Settings:
             seed=seed,
         )
 
-    def unlabeled(self, cases: int, columns: int, blurs: int, seed: int) -> UnsupervisedRecipe:
-        """The recipe for a table without labels."""
+    def unlabeled(self, cases: int, blurs: int, seed: int) -> UnsupervisedRecipe:
+        """The recipe for a table of so many cases without labels."""
         return replace(
             mnist_hybrid,
             data="table",
             widths=self.widths,
             batch=max(2, self._batch(cases)),
             epochs=self._epochs(cases),
-            rate=self._rate(columns),
-            temperature=defaults.TEMPERATURE * math.sqrt(max(self.widths)),
+            rate=defaults.RATE if self.rate == "auto" else self.rate,
             blurs=blurs,
             counted_from=1,
             center=False,

@@ -12,11 +12,15 @@ from twofold.nets.classifier import Classifier, GoodnessClassifier
 
 @singledispatch
 def familiarity(net: Classifier, images: Tensor) -> Tensor:
-    """How much each image looks like the training data, ``(images,)``: the higher, the more.
+    """How much each image looks like the training data, ``(images,)``: the higher, the more; at most 0.
 
-    A net whose layers have a goodness for each label answers with the share that its best label has of all: what looks
-    like no class raises the goodness of no label above that of the others. The share is the logarithm of a softmax of
-    total goodness at the layers' temperature. Any other net answers with the same of its softmax.
+    With goodness g of label l, summed over all layers, and T the sum of their temperatures, it is
+    log max over l of softmax(g / T): what looks like no class raises the goodness of no label much above that of the
+    others. A net without goodness answers with the same of the logits of its softmax.
+
+    Args:
+        net: was trained.
+        images: ``(images, ...)``, on its device.
 
     Raises:
         DataError: images that the net was not built for.
@@ -25,12 +29,16 @@ def familiarity(net: Classifier, images: Tensor) -> Tensor:
 
 
 @familiarity.register
+@torch.no_grad()
 def _by_goodness(net: GoodnessClassifier, images: Tensor) -> Tensor:
-    return evidence(net, images).log_softmax(1).amax(1)
+    goodness = net.goodness(images, net.every_label(images)).sum(2)
+    temperature: float = sum(layer.temperature for layer in net.stack)
+    return (goodness / temperature).log_softmax(1).amax(1)
 
 
 @torch.no_grad()
 def evidence(net: GoodnessClassifier, images: Tensor) -> Tensor:
-    """Total goodness of the layers that are read, for each label, in units of their temperature, ``(images, classes)``:
-    what the softmax of which is a probability."""
-    return net.slow(images) / sum(layer.temperature for layer in net.stack[net.read.start :])
+    """Total goodness of each label in the slow test, in units of the temperature, ``(images, classes)``: its softmax
+    gives probabilities."""
+    temperature: float = sum(layer.temperature for layer in net.stack[net.read.start :])
+    return net.slow(images) / temperature

@@ -92,7 +92,7 @@ def acquainted(run: Run, data_dir: Path | None = None) -> Run:
         data = held_out(run, data_dir)
     except TwofoldError as error:
         remark(
-            f"pictures are only scaled, and no warning is given of strange ones, for an older run without data: {error}"
+            f"an older run without its data: pictures are only scaled, and nothing is said of strange ones ({error})"
         )
         return run
     familiar = familiar_from(run.net, data.test[0].to(run.net.device))

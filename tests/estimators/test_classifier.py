@@ -1,0 +1,192 @@
+"""What a classifier learns, says of its own answers, and refuses.
+
+Oracle: the documented contract; tables whose labels are known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits, load_iris, make_circles
+from sklearn.exceptions import NotFittedError
+
+from twofold import ForwardForwardClassifier, ForwardForwardFeatures, defaults
+from twofold.errors import ArgumentError, DataError, SettingError, TwofoldError
+from twofold.estimators import calibration
+from twofold.estimators.scaling import Scaling
+
+X, Y = load_iris(return_X_y=True)
+SMALL: dict[str, Any] = {"widths": (20,), "epochs": 6, "random_state": 0}
+
+
+def small(**changes: Any) -> ForwardForwardClassifier:
+    return ForwardForwardClassifier(**{**SMALL, **changes})
+
+
+def digits(count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))[:count]
+    return images[order], labels[order]
+
+
+@pytest.mark.parametrize("test", ["fast", "slow"])
+def test_columns_of_any_size_are_learned_from_without_a_scaler(test: str) -> None:
+    sizes = np.array([1e-6, 1.0, 1e9, -1e3])
+    plain, scaled = (small(epochs=20, test=test).fit(table, Y) for table in (X, X * sizes + sizes))
+    assert plain.score(X, Y) > 0.9
+    assert scaled.score(X * sizes + sizes, Y) == pytest.approx(plain.score(X, Y), abs=0.02)
+
+
+def test_how_long_a_case_is_can_be_told_though_a_net_sees_all_at_one_length() -> None:
+    rings, labels = make_circles(200, noise=0.05, factor=0.5, random_state=0)
+    assert ForwardForwardClassifier(random_state=0).fit(rings, labels).score(rings, labels) > 0.95
+
+
+def test_a_constant_column_and_one_number_far_from_all_others_do_no_harm() -> None:
+    table = np.hstack([X, np.full((len(X), 1), 3.0)])
+    fitted = small(epochs=20).fit(table, Y)
+    far = table.copy()
+    far[0, 0] = 1e30
+    assert fitted.score(table, Y) > 0.9
+    assert np.isfinite(fitted.predict_proba(far)).all()
+
+
+def test_short_tables_are_seen_more_often_than_long_ones() -> None:
+    few, many = (ForwardForwardClassifier(random_state=0).fit(*digits(count)) for count in (60, 1000))
+    assert many.n_iter_ == defaults.TABLE_EPOCHS
+    assert few.n_iter_ * 2 >= defaults.TABLE_STEPS > defaults.TABLE_EPOCHS * 2
+
+
+def test_early_stopping_goes_back_to_the_best_epoch() -> None:
+    fitted = ForwardForwardClassifier(epochs=60, early_stopping=True, n_iter_no_change=3, random_state=0)
+    fitted.fit(*digits(400))
+    scores = fitted.validation_scores_
+    assert fitted.n_iter_ == len(scores) < 60
+    assert len(scores) - 1 - int(np.argmax(scores)) == 3
+    random = np.random.RandomState(0)
+    table, labels = digits(400)
+    random.randint(2**31 - 1)
+    aside = calibration.held_out(labels, 40, random)
+    assert fitted.score(table[aside], labels[aside]) == pytest.approx(max(scores))
+
+
+def test_probabilities_are_calibrated_on_cases_that_were_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    table = random.normal(size=(1000, 8))
+    labels = (table[:, 0] + random.normal(size=1000) > 0).astype(int)  # nobody can be right in more than 75 %
+    fitted = ForwardForwardClassifier(random_state=0).fit(table[:500], labels[:500])
+    found = fitted.predict_proba(table[500:])
+    sure, right = found.max(1).mean(), (found.argmax(1) == labels[500:]).mean()
+    assert fitted.temperature_ > 1.2
+    assert abs(sure - right) < 0.06
+    np.testing.assert_allclose(np.exp(fitted.predict_log_proba(table[500:])), found, rtol=1e-4)
+
+
+def test_a_temperature_is_the_likeliest() -> None:
+    """Labels drawn at a temperature of 3 ask for 3."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    logits = 5 * torch.randn(4000, 3, generator=generator)
+    labels = torch.multinomial((logits / 3).softmax(1), 1, generator=generator)[:, 0]
+    assert calibration.temperature(logits, labels) == pytest.approx(3, rel=0.1)
+    assert calibration.temperature(logits[:0], labels[:0]) == pytest.approx(1, abs=0.01)
+
+
+def test_no_class_is_held_out_whole() -> None:
+    labels = np.array([0] * 30 + [1, 2])
+    for seed in range(20):
+        aside = calibration.held_out(labels, 31, np.random.RandomState(seed))
+        assert set(labels[~aside]) == {0, 1, 2}
+        assert aside.sum() == 29
+
+
+def test_what_looks_like_nothing_that_was_learned_from_is_less_familiar_and_rejected() -> None:
+    table, labels = digits(1000)
+    fitted = ForwardForwardClassifier(reject=0.05, random_state=0).fit(table[:800], labels[:800])
+    noise = np.random.default_rng(0).permuted(table[800:], axis=1)
+    known, strange = fitted.score_samples(table[800:]), fitted.score_samples(noise)
+    assert (known[:, None] > strange).mean() > 0.9
+    assert (fitted.predict(table[800:]) == -1).mean() < 0.2
+    assert (fitted.predict(noise) == -1).mean() > 0.5
+    assert set(fitted.predict(noise)) <= {-1, *range(10)}
+
+
+def test_the_label_of_what_is_rejected_is_as_stated() -> None:
+    words = np.array(["a", "b", "c"])[Y]
+    usual = small(reject=0.5).fit(X, words).predict(X)
+    stated = small(reject=0.5, reject_label="?").fit(X, words).predict(X)
+    assert ((usual == "rejected") == (stated == "?")).all()
+    assert 0.2 < (stated == "?").mean() < 0.8
+    with pytest.raises(SettingError, match="reject_label"):
+        small(reject=0.5).fit(X, Y - 1)
+
+
+def test_features_without_labels_tell_digits_apart_better_than_chance() -> None:
+    table, labels = digits(300)
+    for features in (ForwardForwardFeatures(random_state=0), ForwardForwardFeatures(shape=(8, 8), random_state=0)):
+        found = features.fit(table[:200]).transform(table)
+        assert found.shape == (300, 200)
+        assert small(epochs=20).fit(found[:200], labels[:200]).score(found[200:], labels[200:]) > 0.6
+    assert features.recipe_.blurs == 1
+    assert not np.array_equal(found, features.fit(table, labels).transform(table))
+
+
+def test_progress_is_told_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    small(verbose=True, epochs=2).fit(X, Y)
+    assert capsys.readouterr().out.count(" % named wrongly") == 2
+    small(epochs=2).fit(X, Y)
+    assert not capsys.readouterr().out
+
+
+WITH_NAN = np.where(X > 7.5, np.nan, X)
+MISTAKES = {
+    "a missing number": (lambda: small().fit(WITH_NAN, Y), "contains NaN"),
+    "an infinite number": (lambda: small().fit(np.where(X > 7.5, np.inf, X), Y), "infinity"),
+    "words in a table": (lambda: small().fit(np.array([["red", "1"]] * 4), [0, 1, 0, 1]), "encode words"),
+    "one class": (lambda: small().fit(X, np.zeros(len(X))), "one class only, 0.0"),
+    "numbers to predict": (lambda: small().fit(X, X[:, 0]), "y: .*continuous"),
+    "labels of other cases": (lambda: small().fit(X, Y[:-1]), "inconsistent numbers of samples"),
+    "another number of columns": (lambda: small().fit(X, Y).predict(X[:, :3]), "3 features.*4 features"),
+    "another number of columns to learn from": (
+        lambda: small().partial_fit(X, Y, [0, 1, 2]).partial_fit(X[:, :3], Y),
+        "3 features.*4 features",
+    ),
+    "one case": (lambda: small().fit(X, Y).predict(X[0]), "Reshape your data"),
+    "numbers too large": (lambda: small().fit(X * [1, 1, 1e200, 1], Y), "column 2"),
+    "no classes at first": (lambda: small().partial_fit(X, Y), "classes is None"),
+    "other classes later": (lambda: small().partial_fit(X, Y, [0, 1, 2]).partial_fit(X, Y, [0, 1]), "classes are oth"),
+    "a label that is no class": (lambda: small().partial_fit(X, Y, [0, 1]), "label 2, which is no class"),
+    "nothing to hold out": (lambda: small(early_stopping=True).fit(X[[0, 60]], Y[[0, 60]]), "none can be held out"),
+    "a case without another": (lambda: ForwardForwardFeatures().fit(X[:1]), "expected at least 2"),
+    "a shape of other pictures": (lambda: ForwardForwardFeatures(shape=(2, 3)).fit(X), "shape is .*4 columns"),
+    "a shape of one number": (lambda: ForwardForwardFeatures(shape=(4,)).fit(X), "shape is .*height"),
+    "a test that is none": (lambda: small(test="quick").fit(X, Y), "test 'quick'"),
+    "no layer": (lambda: small(widths=()).fit(X, Y), "widths is empty"),
+    "a word for a number": (lambda: small(epochs="many").fit(X, Y), "epochs"),
+    "a share of one": (lambda: small(reject=1.0).fit(X, Y), "reject is 1"),
+    "no part to hold out": (lambda: small(validation_fraction=0.0).fit(X, Y), "validation_fraction is 0"),
+    "a device that is none": (lambda: small(device="xyz").fit(X, Y), "device 'xyz'"),
+    "a misspelled argument": (lambda: small().fit(X), "y"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line(mistake: str) -> None:
+    make, said = MISTAKES[mistake]
+    with pytest.raises(TwofoldError, match=said) as error:
+        make()
+    assert "\n" not in str(error.value)
+    assert isinstance(error.value, ValueError | TypeError)
+
+
+def test_what_has_learned_nothing_answers_nothing() -> None:
+    with pytest.raises(NotFittedError):
+        small().predict(X)
+    with pytest.raises(ArgumentError):
+        small().fit(X, Y).predict()
+    with pytest.raises(DataError):
+        Scaling().see(np.array([[1e300], [-1e300]]))
