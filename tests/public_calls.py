@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import twofold
+from estimator_calls import ESTIMATOR_CALLS
 from small_layers import seeded
 from twofold.data import Dataset
 from twofold.layers.connectivity import Full
@@ -321,6 +322,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Recurrent.mean_squares": of(
         recurrent, "mean_squares", lambda net: {"frame": net.images(images()), "labels": candidates(), "iterations": 2}
     ),
+    **ESTIMATOR_CALLS,
     # Functions
     "random_wrong_labels": lambda: (
         twofold.random_wrong_labels,

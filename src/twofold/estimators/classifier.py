@@ -83,7 +83,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         random_state: Any = None,
         device: str = "cpu",
         precision: str = "fp32",
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.widths = widths
         self.epochs = epochs

@@ -56,7 +56,7 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         random_state: Any = None,
         device: str = "cpu",
         precision: str = "fp32",
-        verbose: bool = False,
+        verbose: bool | int = False,
     ) -> None:
         self.widths = widths
         self.shape = shape

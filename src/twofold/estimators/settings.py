@@ -8,7 +8,7 @@ from typing import Literal
 
 from twofold import defaults
 from twofold.checks import check_fields
-from twofold.checks.bounds import counts, positive, share, sizes
+from twofold.checks.bounds import counts, not_negative, positive, share, sizes
 from twofold.errors import SettingError, unknown
 from twofold.methods import FeedForwardRecipe, UnsupervisedRecipe
 from twofold.recipes.digits import digits
@@ -40,6 +40,7 @@ class Settings:
         sizes(widths=self.widths)
         counts(epochs=None if self.epochs == "auto" else self.epochs)
         counts(batch=None if self.batch == "auto" else self.batch)
+        not_negative(verbose=self.verbose)
         positive(rate=None if self.rate == "auto" else self.rate)
 
     def labeled(self, cases: int, columns: int, seed: int) -> FeedForwardRecipe:

@@ -1,0 +1,46 @@
+"""Defects to plant: name, symbol, what stands in it once, what is planted there, and the test that must fail."""
+
+DEFECTS = [
+    (
+        "an estimator learns from columns as they are",
+        "Scaling.standardized",
+        "self.scaler.transform(table.astype(np.float64))",
+        "table.astype(np.float64)",
+        "test_columns_of_any_size_are_learned_from_without_a_scaler",
+    ),
+    (
+        "an estimator cannot tell how long a case is",
+        "Scaling.cases",
+        "defaults.TABLE_CONSTANT * math.sqrt(standard.shape[1])",
+        "0.0",
+        "test_how_long_a_case_is_can_be_told_though_a_net_sees_all_at_one_length",
+    ),
+    (
+        "an estimator's best epoch is not gone back to",
+        "ForwardForwardClassifier._stop_early",
+        "self._restore(best)",
+        "pass",
+        "test_early_stopping_goes_back_to_the_best_epoch",
+    ),
+    (
+        "an estimator's probabilities are not calibrated",
+        "ForwardForwardClassifier._calibrate",
+        "self.temperature_ = calibration.temperature(self._logits(judged[0]), judged[1])",
+        "pass",
+        "test_probabilities_are_calibrated_on_cases_that_were_held_out",
+    ),
+    (
+        "an estimator rejects what is familiar",
+        "ForwardForwardClassifier.predict",
+        "self._familiarity(cases) < self.threshold_",
+        "self._familiarity(cases) > self.threshold_",
+        "test_what_looks_like_nothing_that_was_learned_from_is_less_familiar_and_rejected",
+    ),
+    (
+        "an estimator's pickle holds tensors",
+        "ForwardForwardEstimator.__getstate__",
+        "each.cpu().numpy().copy()",
+        "each",
+        "test_a_pickle_holds_no_tensor_so_that_it_goes_on_where_there_is_no_gpu",
+    ),
+]
