@@ -5,8 +5,8 @@
     twofold train --data FILE --with-twin --widths 500 500 500 --epochs 20 --precision fp32 --no-pictures --run RUN
     python scripts/measure_own_data.py hundred RUN    keep the errors of that run
 
-The pictures of a folder are the first hundred of each digit, of scikit-learn's and of MNIST's training images. Pairs are
-drawn with replacement: 20,000 of MNIST's training images, 5000 of its test images.
+The pictures of a folder are the first hundred of each digit, of scikit-learn's and of MNIST's training images. Pairs
+are drawn with replacement: 20,000 of MNIST's training images, 5000 of its test images.
 """
 
 from __future__ import annotations
