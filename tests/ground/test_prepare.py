@@ -147,7 +147,7 @@ GIVEN: dict[str, tuple[Any, set[str]]] = {
     "faint": (lambda picture: picture.point(lambda value: 100 + value // 5), {"centered", "contrast raised"}),
     "wide": (lambda picture: picture.crop((-300, 0, 900, 560)), {"centered"}),
     "at the edge": (lambda picture: picture.crop(picture.getbbox()), {"centered"}),
-    "red on green of the same brightness": (colored((200, 30, 30), (30, 117, 30)), {"centered"}),
+    "red on a green as strong": (colored((200, 30, 30), (30, 200, 30)), {"centered"}),
     "light on blue": (colored((250, 240, 200), (20, 30, 90)), {"centered"}),
     "a page": (on_a_page, {"inverted", "centered"}),
     "a photograph": (lit, {"inverted", "background removed", "centered"}),
