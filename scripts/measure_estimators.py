@@ -186,7 +186,7 @@ def flat(name: str, count: int) -> Split:
 
 CALIBRATED: dict[str, Callable[[], Iterator[Split]]] = {
     "digits, 5 x 2 halves": lambda: folds(*load_digits(return_X_y=True)),
-    "MNIST, 60,000": lambda: iter([flat("mnist", 60_000)]),
+    "MNIST, 10,000": lambda: iter([flat("mnist", 10_000)]),
     "Fashion-MNIST, 2,000": lambda: iter([flat("fashion-mnist", 2000)]),
 }
 

@@ -37,9 +37,16 @@ DEFECTS = [
         "test_what_looks_like_nothing_that_was_learned_from_is_less_familiar_and_rejected",
     ),
     (
+        "familiarity is the goodness of one layer",
+        "nets.familiarity:_by_goodness",
+        "net.every_label(images)).sum(2)",
+        "net.every_label(images))[:, :, -1]",
+        "test_familiarity_is_the_share_of_the_best_label_in_all_goodness",
+    ),
+    (
         "an estimator's pickle holds tensors",
         "ForwardForwardEstimator.__getstate__",
-        "each.cpu().numpy().copy()",
+        "each.detach().cpu().numpy().copy()",
         "each",
         "test_a_pickle_holds_no_tensor_so_that_it_goes_on_where_there_is_no_gpu",
     ),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits, load_iris, make_circles
 from sklearn.exceptions import NotFittedError
@@ -54,12 +55,14 @@ def test_a_constant_column_and_one_number_far_from_all_others_do_no_harm() -> No
     assert np.isfinite(fitted.predict_proba(far)).all()
 
 
+@pytest.mark.slow
 def test_short_tables_are_seen_more_often_than_long_ones() -> None:
     few, many = (ForwardForwardClassifier(random_state=0).fit(*digits(count)) for count in (60, 1000))
     assert many.n_iter_ == defaults.TABLE_EPOCHS
     assert few.n_iter_ * 2 >= defaults.TABLE_STEPS > defaults.TABLE_EPOCHS * 2
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_back_to_the_best_epoch() -> None:
     fitted = ForwardForwardClassifier(epochs=60, early_stopping=True, n_iter_no_change=3, random_state=0)
     fitted.fit(*digits(400))
@@ -73,7 +76,8 @@ def test_early_stopping_goes_back_to_the_best_epoch() -> None:
     assert fitted.score(table[aside], labels[aside]) == pytest.approx(max(scores))
 
 
-def test_probabilities_are_calibrated_on_cases_that_were_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_probabilities_are_calibrated_on_cases_that_were_held_out() -> None:
     random = np.random.default_rng(0)
     table = random.normal(size=(1000, 8))
     labels = (table[:, 0] + random.normal(size=1000) > 0).astype(int)  # nobody can be right in more than 75 %
@@ -87,8 +91,6 @@ def test_probabilities_are_calibrated_on_cases_that_were_held_out(monkeypatch: p
 
 def test_a_temperature_is_the_likeliest() -> None:
     """Labels drawn at a temperature of 3 ask for 3."""
-    import torch
-
     generator = torch.Generator().manual_seed(0)
     logits = 5 * torch.randn(4000, 3, generator=generator)
     labels = torch.multinomial((logits / 3).softmax(1), 1, generator=generator)[:, 0]
@@ -104,6 +106,7 @@ def test_no_class_is_held_out_whole() -> None:
         assert aside.sum() == 29
 
 
+@pytest.mark.slow
 def test_what_looks_like_nothing_that_was_learned_from_is_less_familiar_and_rejected() -> None:
     table, labels = digits(1000)
     fitted = ForwardForwardClassifier(reject=0.05, random_state=0).fit(table[:800], labels[:800])
@@ -113,6 +116,19 @@ def test_what_looks_like_nothing_that_was_learned_from_is_less_familiar_and_reje
     assert (fitted.predict(table[800:]) == -1).mean() < 0.2
     assert (fitted.predict(noise) == -1).mean() > 0.5
     assert set(fitted.predict(noise)) <= {-1, *range(10)}
+
+
+def test_familiarity_is_the_share_of_the_best_label_in_all_goodness() -> None:
+    fitted = small(widths=(7, 5)).fit(X, Y)
+    goodness = [0.0] * 3
+    for label in range(3):
+        below = fitted.net_.with_label(fitted._scaling.cases(X[:1]), torch.tensor([label]))
+        for layer in fitted.net_.stack:
+            activity = layer(below)
+            goodness[label] += float(activity.square().sum())
+            below = layer.hand_on(activity)
+    powers = np.exp(np.array(goodness) / sum(layer.temperature for layer in fitted.net_.stack))
+    assert fitted.score_samples(X[:1])[0] == pytest.approx(np.log(powers.max() / powers.sum()), rel=1e-4)
 
 
 def test_the_label_of_what_is_rejected_is_as_stated() -> None:
@@ -125,6 +141,7 @@ def test_the_label_of_what_is_rejected_is_as_stated() -> None:
         small(reject=0.5).fit(X, Y - 1)
 
 
+@pytest.mark.slow
 def test_features_without_labels_tell_digits_apart_better_than_chance() -> None:
     table, labels = digits(300)
     for features in (ForwardForwardFeatures(random_state=0), ForwardForwardFeatures(shape=(8, 8), random_state=0)):

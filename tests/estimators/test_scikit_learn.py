@@ -51,6 +51,7 @@ def test_scikit_learns_own_checks_pass_and_none_is_expected_to_fail(estimator: A
         check(estimator)
 
 
+@pytest.mark.slow
 def test_a_pipeline_and_a_search_over_it_classify() -> None:
     pipeline = make_pipeline(StandardScaler(), small())
     assert is_classifier(pipeline)
@@ -59,6 +60,7 @@ def test_a_pipeline_and_a_search_over_it_classify() -> None:
     assert search.best_params_["forwardforwardclassifier__widths"] in [(10,), (20,)]
 
 
+@pytest.mark.slow
 def test_features_in_front_of_another_classifier_serve_it() -> None:
     pipeline = make_pipeline(ForwardForwardFeatures(**SMALL), CalibratedClassifierCV(small(), cv=2))
     assert cross_val_score(pipeline, X, Y, cv=2).mean() > 0.85
