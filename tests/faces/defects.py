@@ -119,6 +119,8 @@ DEFECTS = [
         "names[labels[number]]",
         "labels[number]",
         "test_rows_of_a_table_get_the_class_that_the_net_names",
+    ),
+    (
         "pictures that got no answer are none the less a success",
         "cli.predict:predict",
         "if lost:",

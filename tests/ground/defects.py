@@ -357,6 +357,8 @@ DEFECTS = [
         "if row and len(row) != count:",
         "if row and len(row) > count:",
         "test_bad_data_of_ones_own_are_refused_in_one_line_that_names_the_place",
+    ),
+    (
         "what is dark on white stays dark on white",
         "data.pictures:_redrawn",
         "pixels = np.full(size, look.ground, dtype=np.float32)",
