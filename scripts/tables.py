@@ -17,6 +17,7 @@ import device_tables
 import estimator_tables
 import hardware_tables
 import layer_tables
+import own_data_tables
 import picture_tables
 import recurrent_tables
 import reliability_table
@@ -35,6 +36,7 @@ OTHERS = (
     estimator_tables,
     hardware_tables,
     layer_tables,
+    own_data_tables,
     picture_tables,
     recurrent_tables,
     reliability_table,

@@ -360,7 +360,7 @@ CALLS: dict[str, Callable[[], Call]] = {
             **{"seed": 3, "skip_unreadable": False},
         },
     ),
-    "recipe_for": lambda: (twofold.recipe_for, {"data": data(), "like": "digits"}),
+    "recipe_for": lambda: (twofold.recipe_for, {"dataset": data(), "like": "digits"}),
     "draw": lambda: (twofold.draw, {"run": twofold.load(trained(), "cpu"), "data": data(), "twin": None}),
     "load_data": lambda: (
         twofold.load_data,

@@ -107,6 +107,20 @@ DEFECTS = [
         "test_another_form_of_the_right_value_gives_the_same",
     ),
     (
+        "own data: a run is tested on data that have changed",
+        "read_again",
+        "if data.fingerprint != fingerprint:",
+        "if False:",
+        "test_a_run_finds_its_data_again_also_where_they_were_moved",
+    ),
+    (
+        "own data: rows of a table are named by numbers",
+        "cli.table_predictions:predictions",
+        "names[labels[number]]",
+        "labels[number]",
+        "test_rows_of_a_table_get_the_class_that_the_net_names",
+    ),
+    (
         "pictures that got no answer are none the less a success",
         "cli.predict:predict",
         "if lost:",

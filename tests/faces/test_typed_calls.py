@@ -228,9 +228,12 @@ def shown(value: Any) -> str:
     return f"{type(value).__name__} {' '.join(str(value).split())[:60]}"
 
 
-SAID = {("load_data", "name"): "data set", ("read_data", "label"): "column", ("read_data", "size"): "--size"} | {
-    ("as_dataset", f"{part}_{what}"): part for part in ("train", "test") for what in ("images", "labels")
-}
+SAID = {
+    ("load_data", "name"): "data set",
+    ("read_data", "label"): "column",
+    ("read_data", "size"): "--size",
+    ("recipe_for", "like"): "recipe",
+} | {("as_dataset", f"{part}_{what}"): part for part in ("train", "test") for what in ("images", "labels")}
 """What an error may say in place of the name."""
 
 

@@ -26,14 +26,14 @@ def fitting(data: Dataset) -> str:
 
 
 @typed
-def recipe_for(data: Dataset, like: str | None = None) -> Recipe:
+def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
     """The recipe with which `twofold train --data` trains on data of your own.
 
     It is that of the 8 x 8 digits for small pictures, and MNIST's for larger ones; for a table it has one layer and the
     rate and the strength of the label that are the defaults for tables.
 
     Args:
-        data: of your own.
+        dataset: of your own.
         like: the name of the recipe whose settings are taken instead.
 
     Raises:
@@ -41,9 +41,9 @@ def recipe_for(data: Dataset, like: str | None = None) -> Recipe:
     """
     from twofold.recipes import find
 
-    recipe = adapted(find(like or fitting(data)), data)
-    table = like is None and data.preparation is not None and data.preparation.kind == "table"
-    return replace(recipe, **_for_tables(data.pixels, len(data.train_labels), recipe.batch)) if table else recipe
+    recipe = adapted(find(like or fitting(dataset)), dataset)
+    table = like is None and dataset.preparation is not None and dataset.preparation.kind == "table"
+    return replace(recipe, **_for_tables(dataset.pixels, len(dataset.train_labels), recipe.batch)) if table else recipe
 
 
 def _for_tables(features: int, cases: int, batch: int) -> dict[str, Any]:
