@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +12,7 @@ from twofold.errors import SettingError, unknown
 from twofold.methods import FeedForwardRecipe, UnsupervisedRecipe
 from twofold.recipes.digits import digits
 from twofold.recipes.mnist_hybrid import mnist_hybrid
+from twofold.recipes.own import epochs_for, for_tables
 
 Auto = Literal["auto"]
 TESTS = ("fast", "slow")
@@ -45,20 +45,10 @@ class Settings:
 
     def labeled(self, cases: int, columns: int, seed: int) -> FeedForwardRecipe:
         """The recipe for a table of so many cases and columns, with labels."""
-        return replace(
-            digits,
-            data="table",
-            widths=self.widths,
-            batch=self._batch(cases),
-            epochs=self._epochs(cases),
-            rate=self._rate(columns),
-            temperature=defaults.TEMPERATURE * math.sqrt(max(self.widths)),
-            label_strength=defaults.TABLE_LABEL_STRENGTH * math.sqrt(columns),
-            counted_from=1,
-            tolerance=0.0,
-            revisit=1.0,
-            seed=seed,
-        )
+        batch = self._batch(cases)
+        stated = {name: value for name, value in (("epochs", self.epochs), ("rate", self.rate)) if value != "auto"}
+        usual = for_tables(columns, cases, batch, self.widths)
+        return replace(digits, data="table", batch=batch, seed=seed, **{**usual, **stated})
 
     def unlabeled(self, cases: int, blurs: int, seed: int) -> UnsupervisedRecipe:
         """The recipe for a table of so many cases without labels."""
@@ -67,7 +57,7 @@ class Settings:
             data="table",
             widths=self.widths,
             batch=max(2, self._batch(cases)),
-            epochs=self._epochs(cases),
+            epochs=epochs_for(cases, self._batch(cases)) if self.epochs == "auto" else self.epochs,
             rate=defaults.RATE if self.rate == "auto" else self.rate,
             blurs=blurs,
             counted_from=1,
@@ -79,16 +69,6 @@ class Settings:
 
     def _batch(self, cases: int) -> int:
         return min(cases, defaults.BATCH if self.batch == "auto" else self.batch)
-
-    def _epochs(self, cases: int) -> int:
-        if self.epochs != "auto":
-            return self.epochs
-        return max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / self._batch(cases))))
-
-    def _rate(self, columns: int) -> float:
-        if self.rate != "auto":
-            return self.rate
-        return defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / columns)
 
 
 @dataclass(frozen=True, kw_only=True)

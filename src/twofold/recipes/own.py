@@ -43,21 +43,28 @@ def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
 
     recipe = adapted(find(like or fitting(dataset)), dataset)
     table = like is None and dataset.preparation is not None and dataset.preparation.kind == "table"
-    return replace(recipe, **_for_tables(dataset.pixels, len(dataset.train_labels), recipe.batch)) if table else recipe
+    return replace(recipe, **for_tables(dataset.pixels, len(dataset.train_labels), recipe.batch)) if table else recipe
 
 
-def _for_tables(features: int, cases: int, batch: int) -> dict[str, Any]:
+def for_tables(
+    features: int, cases: int, batch: int, widths: tuple[int, ...] = defaults.TABLE_WIDTHS
+) -> dict[str, Any]:
     """What is different for a table: few columns bear high rates, and few cases need more epochs."""
     return {
-        "widths": defaults.TABLE_WIDTHS,
+        "widths": widths,
         "rate": defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / features),
-        "epochs": max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / batch))),
-        "temperature": defaults.TEMPERATURE * math.sqrt(max(defaults.TABLE_WIDTHS)),
+        "epochs": epochs_for(cases, batch),
+        "temperature": defaults.TEMPERATURE * math.sqrt(max(widths)),
         "label_strength": defaults.TABLE_LABEL_STRENGTH * math.sqrt(features),
         "counted_from": 1,
         "tolerance": 0.0,
         "revisit": 1.0,
     }
+
+
+def epochs_for(cases: int, batch: int) -> int:
+    """Epochs of a table: as many as make enough steps, where there are few cases."""
+    return max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / batch)))
 
 
 def adapted(recipe: Recipe, data: Dataset) -> Recipe:
