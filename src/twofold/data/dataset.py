@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from twofold.checks import check_fields, convert, typed
+from twofold.data.preparation import Preparation, numbered
+from twofold.data.source import Source
 from twofold.errors import DataError, SettingError
 
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -23,10 +26,14 @@ class Dataset:
 
     Attributes:
         name: the name of the data in results.
-        train_images, test_images: ``(cases, channels, height, width)``, float32 from 0 to 1, contiguous.
+        train_images, test_images: ``(cases, channels, height, width)``, float32 from 0 to 1, contiguous; the cases of a
+            table are ``(cases, 1, 1, features)``, of any finite numbers.
         train_labels, test_labels: ``(cases,)``, int64 from 0 to ``classes - 1``.
         classes: number of classes, at least 2.
         official: whether the bytes were verified to be the published ones.
+        preparation: what was done to raw data so that they are as above, and the names of the classes; ``None`` where
+            they were as above, and classes are numbers.
+        source: where data of one's own were read from; ``None`` for arrays and for the data sets that have a name.
 
     Raises:
         ArgumentError: a field is of another type.
@@ -41,6 +48,8 @@ class Dataset:
     test_labels: Tensor = field(repr=False)
     classes: int
     official: bool
+    preparation: Preparation | None = field(default=None, repr=False)
+    source: Source | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -48,13 +57,19 @@ class Dataset:
             object.__setattr__(self, part, getattr(self, part).detach())
         if self.classes < 2:
             raise DataError(f"data set {self.name!r}: classes is {self.classes}, expected 2 or more: count the labels")
-        _check_part(self.name, "train", self.train_images, self.train_labels, self.classes)
-        _check_part(self.name, "test", self.test_images, self.test_labels, self.classes)
+        table = self.preparation is not None and self.preparation.kind == "table"
+        _check_part(self.name, "train", self.train_images, self.train_labels, self.classes, table)
+        _check_part(self.name, "test", self.test_images, self.test_labels, self.classes, table)
         train, test = tuple(self.train_images.shape[1:]), tuple(self.test_images.shape[1:])
         if train != test:
             raise DataError(
                 f"data set {self.name!r}: a train image has the shape {train} and a test image {test}, expected one "
                 "(channels, height, width) for both: crop or pad one part"
+            )
+        if self.preparation and (self.preparation.shape, len(self.preparation.names)) != (train, self.classes):
+            raise DataError(
+                f"data set {self.name!r}: a case has the shape {train} and one of {self.classes} classes, but its "
+                f"preparation says {self.preparation.shape} and {len(self.preparation.names)} names: make them agree"
             )
         for part in PARTS:
             object.__setattr__(self, part, getattr(self, part).resolve_neg().contiguous())
@@ -64,6 +79,11 @@ class Dataset:
         """``(channels, height, width)`` of one image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their numbers."""
+        return self.preparation.names if self.preparation else numbered(self.classes)
 
     @property
     def form(self) -> dict[str, Any]:
@@ -235,7 +255,7 @@ def _check_one_each(name: str, part: str, labels: Tensor) -> None:
         )
 
 
-def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: int) -> None:
+def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: int, table: bool = False) -> None:
     def refuse(found: str) -> NoReturn:
         raise DataError(f"data set {name!r}: {part} {found}")
 
@@ -256,7 +276,7 @@ def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: i
     if images.numel() == 0:
         refuse(f"images have the shape {tuple(images.shape)}, expected at least one image with pixels: add some")
     low, high = (float(value) for value in images.aminmax())  # NaN anywhere makes both NaN
-    if not (low >= 0 and high <= 1):
+    if not (low >= 0 and high <= 1) and not (table and math.isfinite(low + high)):
         bad = ~images.isfinite().flatten(1).all(1)
         if bad.any():
             refuse(

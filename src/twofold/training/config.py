@@ -8,6 +8,9 @@ from functools import cached_property
 from typing import Any, Self
 
 from twofold.checks import check_fields
+from twofold.data.origins import CLASS_NAMES
+from twofold.data.preparation import Preparation, numbered
+from twofold.data.source import Source
 from twofold.errors import RunError, SettingError
 from twofold.methods import METHODS, Recipe
 
@@ -51,6 +54,8 @@ class Config:
         environment: versions, commit, machine, at the beginning.
         form: of the data that the net was built for, such as ``shape`` and ``classes``.
         started_from: see `Result`.
+        preparation: of the data, and the names of their classes, where the data have one.
+        source: where data of one's own were read from.
         format: see `FORMAT`.
     """
 
@@ -64,6 +69,8 @@ class Config:
     environment: dict[str, Any]
     form: dict[str, Any]
     started_from: dict[str, str] | None = None
+    preparation: Preparation | None = None
+    source: Source | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -107,8 +114,11 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """All of it side by side, as ``config.json`` has it."""
         content = asdict(self)
-        if self.started_from is None:
-            del content["started_from"]
+        for name, part in (("preparation", self.preparation), ("source", self.source)):
+            content[name] = part and part.to_json()
+        for name in ("started_from", "preparation", "source"):
+            if content[name] is None:
+                del content[name]
         return {"format": content.pop("format"), **content.pop("form"), **content}
 
     @classmethod
@@ -120,7 +130,21 @@ class Config:
         """
         named = {each.name for each in fields(cls)} - {"form"}
         known = {name: value for name, value in content.items() if name in named}
+        for name, part in (("preparation", Preparation), ("source", Source)):
+            if name in known:
+                known[name] = part.from_json(known[name])
         return cls(**{"format": 1, **known}, form={name: value for name, value in content.items() if name not in named})
+
+
+def preparation_of(config: Config) -> Preparation | None:
+    """What was done to the data of a run; ``None`` where they are no labeled images.
+
+    A data set that has a name, and arrays that are as a net takes them, are described by their form.
+    """
+    if config.preparation or not {"shape", "classes"} <= config.form.keys():
+        return config.preparation
+    names = CLASS_NAMES.get(config.dataset, numbered(config.form["classes"]))
+    return Preparation("pictures", tuple(config.form["shape"]), names)
 
 
 def reason(error: BaseException) -> str:

@@ -14,10 +14,12 @@ from twofold import checkpoint, machine
 from twofold.checks import typed
 from twofold.data import Data
 from twofold.data import load as load_data
+from twofold.data.preparation import Preparation
+from twofold.data.source import Source
 from twofold.errors import DeviceError, Interrupted, RunError, SettingError, TwofoldError, remark
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
-from twofold.training.config import Config
+from twofold.training.config import Config, preparation_of
 from twofold.training.offload import keep_on_disk
 from twofold.training.result import Result
 from twofold.training.run_folder import RunFolder, claimed
@@ -89,6 +91,8 @@ def train(
         environment=machine.describe(where),
         form=data.form,
         started_from=_origin(start) if start else None,
+        preparation=getattr(data, "preparation", None),
+        source=getattr(data, "source", None),
     )
     if recipe.validation:
         data = data.hold_out(recipe.validation)
@@ -206,6 +210,8 @@ class Run:
         result: what was measured.
         history: the metrics of each epoch.
         form: of its data, such as ``shape`` and ``classes``.
+        preparation: what was done to its data, and the names of their classes; ``None`` where they are not labeled.
+        source: where its data were read from; ``None`` for arrays and for the data sets that have a name.
     """
 
     folder: Path
@@ -214,6 +220,8 @@ class Run:
     result: Result
     history: list[dict[str, Any]]
     form: dict[str, Any]
+    preparation: Preparation | None = None
+    source: Source | None = None
 
 
 @typed
@@ -239,7 +247,8 @@ def load(folder: Path, device: str | torch.device = "auto", precision: str | Non
     checkpoint.fill(net.state_dict(), weights, home.weights)
     net.to(where).eval()
     net.set_precision(precision)
-    return Run(home.path, config.recipe, net, result, history, config.form)
+    prepared = preparation_of(config)
+    return Run(home.path, config.recipe, net, result, history, config.form, prepared, config.source)
 
 
 def held_out(run: Run, data_dir: Path | None = None) -> Data:
