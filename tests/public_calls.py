@@ -354,7 +354,8 @@ CALLS: dict[str, Callable[[], Call]] = {
             **{"precision": "fp32", "resume": False, "offload": False, "start": None, "progress": told},
         },
     ),
-    "load": lambda: (twofold.load, {"folder": trained(), "device": "cpu", "precision": "fp32"}),
+    "load": lambda: (twofold.load, {"path": trained(), "device": "cpu", "precision": "fp32"}),
+    "export": lambda: (twofold.export, {"model": trained(), "path": run_folder() / "net.safetensors"}),
     **{f"{type(one).__name__}": partial(of_fields, one) for one in twofold.RECIPES.values()},
 }
 

@@ -2,6 +2,7 @@
 
 from twofold.data import as_dataset
 from twofold.data import load as load_data
+from twofold.exporting import export
 from twofold.goodness import GOODNESS, Goodness
 from twofold.layers.black_box import BlackBox
 from twofold.layers.convolution import Convolution
@@ -52,6 +53,7 @@ __all__ = [
     "Unsupervised",
     "as_dataset",
     "evaluate",
+    "export",
     "fit",
     "hard_wrong_labels",
     "load",

@@ -23,7 +23,7 @@ NAMES = """
 GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES UNITS
 Backprop BlackBox Convolution Dense FeedForward Fields Fixed Goodness Local LocalModule Objective
 Recurrent RecurrentLayer Rule Substrate Unit Unsupervised
-as_dataset evaluate fit hard_wrong_labels load load_data random_wrong_labels train
+as_dataset evaluate export fit hard_wrong_labels load load_data random_wrong_labels train
 """
 
 

@@ -34,6 +34,7 @@ from twofold.cli.arguments import (
     parse,
     stated,
 )
+from twofold.cli.export import export, pull, push
 from twofold.errors import Interrupted, SettingError, TwofoldError
 from twofold.nets.net import evaluate as test
 from twofold.training import run
@@ -365,4 +366,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "claims": claims,
     "bench": bench,
     "instrument": instrument,
+    "export": export,
+    "push": push,
+    "pull": pull,
 }

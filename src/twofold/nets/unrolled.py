@@ -1,4 +1,4 @@
-"""The tests of the recurrent net as a function of tensors alone, with its iterations written out one after the other."""
+"""The tests of the recurrent net as a function of tensors alone, its iterations written out one after the other."""
 
 from __future__ import annotations
 
