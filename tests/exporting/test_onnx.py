@@ -5,7 +5,10 @@ Oracle: the net's own tests, in single precision, which share no code with what 
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,20 @@ import torch
 from torch import Tensor, nn
 
 import twofold
+from helpers import refusal
 from small_layers import seeded
 from small_nets import CLASSES, NETS, PIXELS, SHAPE, WIDTHS
 from twofold.checks import looked_at
 from twofold.data import Dataset
 from twofold.data.preparation import Preparation
-from twofold.layers.connectivity import Full
+from twofold.errors import RunError, SettingError, TwofoldError
+from twofold.exporting import onnx as exporter
+from twofold.layers.boxes import BOXES
+from twofold.layers.dense import dense
 from twofold.layers.local import local
 from twofold.layers.tiles import Tiled
+from twofold.nets.boxed_backprop import BoxedBackprop
+from twofold.nets.net import Net
 
 PREPARATION = Preparation("pictures", SHAPE, tuple("0123456789"))
 MAPS = [twofold.Fields(SHAPE, 4, 4, 2, 0), twofold.Fields((4, 3, 3), 3, 3, 1, 1)]
@@ -47,7 +56,7 @@ def otherwise() -> twofold.FeedForward:
 
 def all_around() -> twofold.Recurrent:
     """Layers that see themselves and the label."""
-    how: dict[str, Any] = {"lateral": True, "label_to": "all", "center": True, "iterations": 5, "judged": (2, 4)}
+    how: dict[str, Any] = {"lateral": True, "label_to": "all", "center": True, "iterations": 3, "judged": (2, 3)}
     return twofold.Recurrent(PIXELS, (*WIDTHS, 20), CLASSES, generator=seeded(), **how)
 
 
@@ -57,7 +66,13 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "feedforward, convolution": convolution,
     "recurrent, all around": all_around,
     "recurrent, local": lambda: twofold.Recurrent(
-        PIXELS, (36, 20), CLASSES, connectivity=[{"below": Tiled(MAPS[0]), "above": Full(36, 20)}], generator=seeded()
+        PIXELS,
+        (36, 20),
+        CLASSES,
+        connectivity=[{"below": Tiled(MAPS[0])}],
+        iterations=3,
+        judged=(1, 3),
+        generator=seeded(),
     ),
     "unsupervised, local": lambda: twofold.Unsupervised(local(MAPS, None, seeded()), CLASSES, center=True),
     "backprop, local": lambda: twofold.Backprop(
@@ -114,7 +129,7 @@ def test_onnxruntime_gives_the_answers_of_every_test_for_a_thousand_cases(
     family: str, tmp_path: Path, digits: Dataset
 ) -> None:
     net = FAMILIES[family]()
-    twofold.fit(net, *digits.train, epochs=1)
+    list(twofold.fit(net, *digits.train, epochs=1))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     path = twofold.export(net, tmp_path / "net.onnx", PREPARATION)
     images = torch.cat([digits.train_images, digits.test_images])[:1000]
@@ -125,3 +140,125 @@ def test_onnxruntime_gives_the_answers_of_every_test_for_a_thousand_cases(
     assert [each.dim_param for each in model.graph.input[0].type.tensor_type.shape.dim] == ["batch", "", "", ""]
     assert {each.type.tensor_type.shape.dim[0].dim_param for each in model.graph.output} == {"batch"}
     assert all(tensor.equal(before[name]) for name, tensor in net.state_dict().items())
+
+
+TABLE = Preparation(
+    "table",
+    (1, 1, 5),
+    ("no", "yes", "perhaps"),
+    columns=("age", "color", "constant"),
+    mean=(1.7e9, 0.0, 3.0),
+    scale=(250.0, 0.0, 1.0),
+    categories={"color": ("blue", "green", "red")},
+)
+
+
+@pytest.mark.slow
+def test_a_file_for_tables_takes_raw_columns_and_says_what_it_is(tmp_path: Path) -> None:
+    """Seconds since 1970 minus their mean need double precision. A text that training did not have is no category."""
+    net = twofold.Backprop(5, (7,), 3, seeded())
+    net.stack[-1].weight.data.normal_(generator=seeded(1))
+    path = twofold.export(net, tmp_path / "net.onnx", TABLE)
+    age, color = [1.7e9 + 30, 1.7e9 - 401.5, 1.7e9], ["red", "blue", "green"]
+    cases = TABLE.table({"age": age, "color": color, "constant": [3.0, 3.0, 4.0]})
+    given = torch.tensor([[age[0], 2, 3], [age[1], 0, 3], [age[2], 1, 4]], dtype=torch.float64)
+    expect(answered(path, given), net, cases)
+    unknown = cases[2:].clone()
+    unknown[..., 1:4] = 0
+    expect(answered(path, torch.tensor([[age[2], 9, 4]], dtype=torch.float64)), net, unknown)
+    said = {each.key: each.value for each in onnx.load(path).metadata_props}
+    assert json.loads(said["names"]) == ["no", "yes", "perhaps"]
+    assert json.loads(said["tests"]) == ["fast"]
+    assert Preparation.from_json(json.loads(said["preparation"])) == TABLE
+
+
+@pytest.mark.slow
+def test_a_file_that_would_give_other_answers_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = drawn("backprop")
+    exact = type(net).traced
+    monkeypatch.setattr(type(net), "traced", lambda self, images: {"fast": 1.001 * exact(self, images)["fast"]})
+    said = refusal(lambda: twofold.export(net, tmp_path / "net.onnx", PREPARATION))
+    assert said.startswith("onnxruntime gives other answers than PyTorch for ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_shortlists_may_differ_only_where_the_fast_test_finds_labels_alike() -> None:
+    fast = torch.tensor([[0.0, 2.0, 1.0, 1.0], [3.0, 2.0, 1.0, 0.0]])
+    slow = torch.tensor([[5.0, 6.0, 7.0, 8.0]]).repeat(2, 1)
+    out = -torch.inf
+    wanted = torch.tensor([[out, 6.0, 7.0, out], [5.0, 6.0, out, out]])
+    assert exporter.same(wanted, wanted, fast)
+    assert exporter.same(torch.tensor([[out, 6.0, out, 8.0], [5.0, 6.0, out, out]]), wanted, fast)
+    for wrong in ([5.0, out, 7.0, out], [5.0, 6.0, 7.0, out], [5.0, 6.001, out, out], [5.0, torch.nan, out, out]):
+        assert not exporter.same(torch.stack([wanted[0], torch.tensor(wrong)]), wanted, fast)
+    assert not exporter.same(slow + 1e-3, slow, fast)
+
+
+def boxed() -> BoxedBackprop:
+    return BoxedBackprop(PIXELS, WIDTHS, CLASSES, boxes={1: BOXES["one_bit"](WIDTHS[0])}, gradient="straight_through")
+
+
+def with_a_box() -> twofold.FeedForward:
+    first, *others = dense(PIXELS + CLASSES, WIDTHS, None, seeded())
+    return twofold.FeedForward([first, twofold.BlackBox(torch.tanh), *others], CLASSES)
+
+
+def analog() -> twofold.FeedForward:
+    net = twofold.FeedForward.dense(SHAPE, WIDTHS, CLASSES)
+    twofold.Substrate(bits=6, full_scale=4.0).install(net.stack[0], seed=1)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"), [(with_a_box, "a black box"), (boxed, "a black box"), (analog, "weights on analog devices")]
+)
+def test_nets_with_hardware_are_refused_in_one_line(kind: Callable[[], Any], found: str, tmp_path: Path) -> None:
+    said = refusal(lambda: twofold.export(kind(), tmp_path / "net.onnx", PREPARATION), SettingError)
+    assert said.startswith(f"the net has {found}")
+    assert "export a net that is trained without" in said
+    assert not list(tmp_path.iterdir())
+
+
+class Fourier(nn.Module):
+    """Something that ONNX has no operator for."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.special.bessel_j0(images.flatten(1))
+
+
+@pytest.mark.slow
+def test_a_part_that_onnx_has_no_words_for_is_named_in_one_line(tmp_path: Path) -> None:
+    layers = [twofold.LocalModule(Fourier(), PIXELS + CLASSES), *dense(PIXELS + CLASSES, WIDTHS, None, seeded())]
+    net = twofold.FeedForward(layers, CLASSES)
+    said = refusal(lambda: twofold.export(net, tmp_path / "net.onnx", PREPARATION), SettingError)
+    assert said.startswith("the net has a part that ONNX cannot hold")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_package_that_is_not_here_is_named_with_its_extra(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    said = refusal(lambda: twofold.export(NETS["backprop"](), tmp_path / "net.onnx", PREPARATION), SettingError)
+    assert said == f"an export to ONNX needs {package}, which is not here: pip install 'twofold[export]'"
+
+
+def test_what_cannot_be_exported_is_said_in_one_line(tmp_path: Path) -> None:
+    net = NETS["backprop"]()
+    for action, words in (
+        (lambda: twofold.export(net, tmp_path / "net.pt", PREPARATION), "ends in .pt, expected .onnx or .safetensors"),
+        (lambda: twofold.export(net, tmp_path / "net", PREPARATION), "ends in nothing, expected .onnx"),
+        (lambda: twofold.export(net, tmp_path / "net.safetensors", PREPARATION), "a net alone has no settings"),
+        (lambda: twofold.export(net, tmp_path / "net.onnx"), "preparation is None, expected the shape"),
+    ):
+        assert words in refusal(action, SettingError)
+    shape = replace(PREPARATION, shape=(1, 9, 9))
+    assert "81 numbers each" in refusal(lambda: twofold.export(net, tmp_path / "net.onnx", shape), TwofoldError)
+    assert "no run folder" in refusal(lambda: twofold.export(tmp_path / "none", tmp_path / "net.onnx"), RunError)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_net_of_another_kind_says_that_it_has_no_tests_to_export() -> None:
+    said = refusal(lambda: Net.traced(NETS["backprop"](), torch.rand(1, 1, 8, 8)), SettingError)
+    assert said.startswith("a net of the method backprop has no tests that can be exported")

@@ -94,9 +94,7 @@ def push(words: Sequence[str]) -> None:
     from twofold.exporting import hub
 
     options = parse(Push, words, "push")
-    done = hub.push(
-        options.run, options.repo, onnx=options.onnx, license=options.license, private=options.private
-    )
+    done = hub.push(options.run, options.repo, onnx=options.onnx, license=options.license, private=options.private)
     _answer(dataclasses.asdict(done), options.json)
 
 
