@@ -110,12 +110,13 @@ def pull(repo: str, path: Path | None = None, *, revision: str | None = None, di
         raise RunError(f"{path} exists: choose another --out, or remove it")
     with TemporaryDirectory(prefix="twofold-") as place:
         with _answered(hub, repo, revision):
-            found = _sha(hub.HfApi(library_name="twofold").model_info(repo, revision=revision).sha)
+            api = hub.HfApi(library_name="twofold")
+            found = _sha(api.model_info(repo, revision=revision).sha)
             if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) and found != revision:
                 raise RunError(
                     f"the hub gives the revision {found} of {repo}, asked for is {revision}: take another hub"
                 )
-            fetched = Path(hub.hf_hub_download(repo, FILE, revision=found, local_dir=place, library_name="twofold"))
+            fetched = Path(api.hf_hub_download(repo, FILE, revision=found, local_dir=place))
         said = f"{FILE} of {repo} at the revision {found}"
         is_of = _digest(fetched)
         if digest is not None and is_of != digest:
@@ -154,36 +155,41 @@ def _answered(hub: Any, repo: str, revision: str | None = None) -> Iterator[None
         RunError: it cannot be reached, or answers with an error, or as no hub does.
         SettingError: there can be no such repository.
     """
-    place = urlsplit(hub.constants.ENDPOINT)
-    where = f"{place.scheme}://{place.hostname}{f':{place.port}' if place.port else ''}"
-    errors = hub.errors
     try:
         yield
     except TwofoldError:
         raise
-    except errors.HFValidationError as error:
-        raise SettingError(
-            f"{repo!r} is no name of a repository: expected OWNER/NAME, of letters, digits and -_."
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise RunError(f"{repo} on {where} has no revision {revision}: leave it away, or look there") from error
-    except errors.GatedRepoError as error:
-        raise RunError(
-            f"{repo} on {where} is for those whom its owner lets in: ask there, then `hf auth login`"
-        ) from error
-    except errors.LocalTokenNotFoundError as error:
-        raise RunError(f"{where} has to know who you are: `hf auth login`, or set HF_TOKEN") from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise RunError(f"{repo} on {where} has no {FILE}: give a repository that `twofold push` made") from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        raise RunError(
-            f"{where} answers {repo} with {_WHY.get(status, f'the status {status}: try again later')}"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, errors.FileMetadataError) as error:
-        raise RunError(f"{where} does not answer as a hub does: see where HF_ENDPOINT and the proxies lead") from error
-    except (OSError, RuntimeError, errors.HTTPError) as error:
-        raise RunError(f"{where} cannot be reached, or broke off ({type(error).__name__}): try again") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, hub.errors.HTTPError) as error:
+        raise _told(hub, error, repo, revision) from error
+
+
+def _told(hub: Any, error: BaseException, repo: str, revision: str | None) -> TwofoldError:
+    """What went wrong, in one line."""
+    place, errors = urlsplit(hub.constants.ENDPOINT), hub.errors
+    where = f"{place.scheme}://{place.hostname}{f':{place.port}' if place.port else ''}"
+    while isinstance(error, RuntimeError | errors.LocalEntryNotFoundError) and error.__cause__:
+        error = error.__cause__  # what it wraps says more
+    match error:
+        case errors.HFValidationError():
+            return SettingError(f"{repo!r} is no name of a repository: expected OWNER/NAME, of letters, digits and -_.")
+        case errors.RevisionNotFoundError():
+            why = f"{repo} on {where} has no revision {revision}: leave it away, or look there"
+        case errors.GatedRepoError():
+            why = f"{repo} on {where} is for those whom its owner lets in: ask there, then `hf auth login`"
+        case errors.RemoteEntryNotFoundError():
+            why = f"{repo} on {where} has no {FILE}: give a repository that `twofold push` made"
+        case errors.LocalTokenNotFoundError():
+            why = f"{where} has to know who you are: `hf auth login`, or set HF_TOKEN"
+        case errors.HfHubHTTPError():
+            status = error.response.status_code
+            why = f"{where} answers {repo} with {_WHY.get(status, f'the status {status}: try again later')}"
+        case OSError(errno=int(), strerror=str()) if not isinstance(error, ConnectionError):
+            why = f"the files for {repo} cannot be written or read ({error.strerror}): free some space"
+        case ValueError() | LookupError() | TypeError() | AttributeError() | errors.FileMetadataError():
+            why = f"{where} does not answer as a hub does: see where HF_ENDPOINT and the proxies lead"
+        case _:
+            why = f"{where} cannot be reached, or broke off ({type(error).__name__}): try again"
+    return RunError(why)
 
 
 _WHY = {
