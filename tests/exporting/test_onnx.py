@@ -90,6 +90,11 @@ def drawn(family: str) -> Any:
     return net
 
 
+def written(net: Any, folder: Path, preparation: Preparation = PREPARATION) -> Path:
+    exporter.write(net, folder / "net.onnx", preparation)
+    return folder / "net.onnx"
+
+
 def answered(path: Path, given: Tensor) -> dict[str, Tensor]:
     """What onnxruntime makes of a file and its input."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -117,7 +122,7 @@ def expect(found: dict[str, Tensor], net: Any, images: Tensor) -> None:
 def test_what_is_exported_of_a_net_are_the_answers_of_its_tests(family: str) -> None:
     net, images = drawn(family), torch.rand(9, *SHAPE, generator=seeded(4))
     with torch.no_grad(), looked_at():
-        found = net.traced(images)
+        found = net._traced(images)
     expect(
         {**found, "label": next(iter(found.values())).argmax(1), "probability": found["fast"].softmax(1)}, net, images
     )
@@ -131,7 +136,7 @@ def test_onnxruntime_gives_the_answers_of_every_test_for_a_thousand_cases(
     net = FAMILIES[family]()
     list(twofold.fit(net, *digits.train, epochs=1))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    path = twofold.export(net, tmp_path / "net.onnx", PREPARATION)
+    path = written(net, tmp_path)
     images = torch.cat([digits.train_images, digits.test_images])[:1000]
     for count in (1000, 1, 3, 257):
         expect(answered(path, images[:count]), net, images[:count])
@@ -158,7 +163,7 @@ def test_a_file_for_tables_takes_raw_columns_and_says_what_it_is(tmp_path: Path)
     """Seconds since 1970 minus their mean need double precision. A text that training did not have is no category."""
     net = twofold.Backprop(5, (7,), 3, seeded())
     net.stack[-1].weight.data.normal_(generator=seeded(1))
-    path = twofold.export(net, tmp_path / "net.onnx", TABLE)
+    path = written(net, tmp_path, TABLE)
     age, color = [1.7e9 + 30, 1.7e9 - 401.5, 1.7e9], ["red", "blue", "green"]
     cases = TABLE.table({"age": age, "color": color, "constant": [3.0, 3.0, 4.0]})
     given = torch.tensor([[age[0], 2, 3], [age[1], 0, 3], [age[2], 1, 4]], dtype=torch.float64)
@@ -175,9 +180,9 @@ def test_a_file_for_tables_takes_raw_columns_and_says_what_it_is(tmp_path: Path)
 @pytest.mark.slow
 def test_a_file_that_would_give_other_answers_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = drawn("backprop")
-    exact = type(net).traced
-    monkeypatch.setattr(type(net), "traced", lambda self, images: {"fast": 1.001 * exact(self, images)["fast"]})
-    said = refusal(lambda: twofold.export(net, tmp_path / "net.onnx", PREPARATION))
+    exact = type(net)._traced
+    monkeypatch.setattr(type(net), "_traced", lambda self, images: {"fast": 1.001 * exact(self, images)["fast"]})
+    said = refusal(lambda: written(net, tmp_path))
     assert said.startswith("onnxruntime gives other answers than PyTorch for ")
     assert not list(tmp_path.iterdir())
 
@@ -213,7 +218,7 @@ def analog() -> twofold.FeedForward:
     ("kind", "found"), [(with_a_box, "a black box"), (boxed, "a black box"), (analog, "weights on analog devices")]
 )
 def test_nets_with_hardware_are_refused_in_one_line(kind: Callable[[], Any], found: str, tmp_path: Path) -> None:
-    said = refusal(lambda: twofold.export(kind(), tmp_path / "net.onnx", PREPARATION), SettingError)
+    said = refusal(lambda: written(kind(), tmp_path), SettingError)
     assert said.startswith(f"the net has {found}")
     assert "export a net that is trained without" in said
     assert not list(tmp_path.iterdir())
@@ -230,7 +235,7 @@ class Fourier(nn.Module):
 def test_a_part_that_onnx_has_no_words_for_is_named_in_one_line(tmp_path: Path) -> None:
     layers = [twofold.LocalModule(Fourier(), PIXELS + CLASSES), *dense(PIXELS + CLASSES, WIDTHS, None, seeded())]
     net = twofold.FeedForward(layers, CLASSES)
-    said = refusal(lambda: twofold.export(net, tmp_path / "net.onnx", PREPARATION), SettingError)
+    said = refusal(lambda: written(net, tmp_path), SettingError)
     assert said.startswith("the net has a part that ONNX cannot hold")
     assert not list(tmp_path.iterdir())
 
@@ -240,25 +245,19 @@ def test_a_package_that_is_not_here_is_named_with_its_extra(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    said = refusal(lambda: twofold.export(NETS["backprop"](), tmp_path / "net.onnx", PREPARATION), SettingError)
+    said = refusal(lambda: written(NETS["backprop"](), tmp_path), SettingError)
     assert said == f"an export to ONNX needs {package}, which is not here: pip install 'twofold[export]'"
 
 
 def test_what_cannot_be_exported_is_said_in_one_line(tmp_path: Path) -> None:
-    net = NETS["backprop"]()
-    for action, words in (
-        (lambda: twofold.export(net, tmp_path / "net.pt", PREPARATION), "ends in .pt, expected .onnx or .safetensors"),
-        (lambda: twofold.export(net, tmp_path / "net", PREPARATION), "ends in nothing, expected .onnx"),
-        (lambda: twofold.export(net, tmp_path / "net.safetensors", PREPARATION), "a net alone has no settings"),
-        (lambda: twofold.export(net, tmp_path / "net.onnx"), "preparation is None, expected the shape"),
-    ):
-        assert words in refusal(action, SettingError)
-    shape = replace(PREPARATION, shape=(1, 9, 9))
-    assert "81 numbers each" in refusal(lambda: twofold.export(net, tmp_path / "net.onnx", shape), TwofoldError)
+    for name, words in (("net.pt", "ends in .pt, expected .onnx or .safetensors"), ("net", "ends in nothing")):
+        assert words in refusal(lambda name=name: twofold.export(tmp_path / "run", tmp_path / name), SettingError)
     assert "no run folder" in refusal(lambda: twofold.export(tmp_path / "none", tmp_path / "net.onnx"), RunError)
+    shape = replace(PREPARATION, shape=(1, 9, 9))
+    assert "81 numbers each" in refusal(lambda: written(NETS["backprop"](), tmp_path, shape), TwofoldError)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_net_of_another_kind_says_that_it_has_no_tests_to_export() -> None:
-    said = refusal(lambda: Net.traced(NETS["backprop"](), torch.rand(1, 1, 8, 8)), SettingError)
+    said = refusal(lambda: Net._traced(NETS["backprop"](), torch.rand(1, 1, 8, 8)), SettingError)
     assert said.startswith("a net of the method backprop has no tests that can be exported")

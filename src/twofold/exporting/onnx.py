@@ -131,7 +131,7 @@ class _Whole(nn.Module):
 
     def _answers(self, given: Tensor) -> dict[str, Tensor]:
         with looked_at():
-            found = self.net.traced(self._cases(given))
+            found = self.net._traced(self._cases(given))
         label = next(iter(found.values())).argmax(1)
         return {"label": label, "probability": found["fast"].softmax(1), **found}
 
@@ -229,7 +229,7 @@ def check(path: Path, net: Net, preparation: Preparation) -> None:
         for name, answer in wanted.items():
             got = torch.from_numpy(found[name])
             if name == "label":  # where two are alike up to rounding, either may be named
-                got, answer = (main.gather(1, label[:, None]) for label in (got, answer))  # noqa: PLW2901
+                got, answer = (main.take_along_dim(label[:, None], 1) for label in (got, answer))  # noqa: PLW2901
             if not same(got, answer, wanted["fast"]):
                 raise RunError(
                     f"onnxruntime gives other answers than PyTorch for {name} of a batch of {count}: nothing is "

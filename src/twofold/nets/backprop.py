@@ -169,7 +169,7 @@ class Backprop(Classifier):
         """Logits of all images, in parts that fit any memory."""
         return torch.cat([self(part) for part in self._parts(images)])
 
-    def traced(self, images: Tensor) -> dict[str, Tensor]:
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
         activity = self.prepare(images.flatten(1))
         for layer in self.stack:
             total = layer.weights.product(activity, layer.bias)

@@ -316,7 +316,7 @@ class SoftmaxClassifier(Classifier):
         counts(shortlist=shortlist)
         return self._checked(self.readings(images), images)
 
-    def traced(self, images: Tensor) -> dict[str, Tensor]:
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
         return self.readings(self.images(images))
 
 
@@ -389,7 +389,7 @@ class GoodnessClassifier(SoftmaxClassifier):
         return self._evaluation(scores, labels, shortlist, goodness)
 
     def _answers(self, read: dict[str, Tensor], goodness: list[Tensor]) -> dict[str, Tensor]:
-        """What `traced` gives, from the logits and, layer by layer, the goodness of all images under each label."""
+        """What `_traced` gives, from the logits and, layer by layer, the goodness of all images under each label."""
         every = torch.stack(goodness, 1).view(self.classes, -1, len(goodness)).transpose(0, 1)
         return {**self._with_slow(read, self.total(every), defaults.SHORTLIST), "goodness": every}
 

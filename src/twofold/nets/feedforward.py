@@ -257,7 +257,7 @@ class FeedForward(GoodnessClassifier):
         parts = zip(given, torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
 
-    def traced(self, images: Tensor) -> dict[str, Tensor]:
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
         """All labels of all images are the rows of one batch."""
         ready = self.images(images)
         every = self.label_strength * torch.eye(self.classes, device=images.device)

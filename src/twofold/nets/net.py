@@ -73,7 +73,7 @@ class Net(nn.Module, ABC):
     def explain(self, case: Tensor) -> dict[str, Any]:
         """Say what each test makes of one case ``(1, ...)``, as JSON can hold it."""
 
-    def traced(self, images: Tensor) -> dict[str, Tensor]:
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
         """What all tests make of a batch ``(batch, ...)`` that is taken as it is: a pure function of tensors, which
         `torch.export` can follow for a batch of any size. It takes sizes from ``shape``: ``len`` would fix them.
 

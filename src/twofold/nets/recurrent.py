@@ -327,7 +327,7 @@ class Recurrent(GoodnessClassifier):
         """Normalized states after the bottom-up pass, ``(batch, features)``, float32: what the fast test reads."""
         return self.read_state(self.start(self.images(images)))
 
-    def traced(self, images: Tensor) -> dict[str, Tensor]:
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
         return self._answers(*unrolled(self, self.images(images).rows))
 
     @typed

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def unrolled(net: Recurrent, frame: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """What the softmaxes read, and what the slow test judges; for `Recurrent.traced`.
+    """What the softmaxes read, and what the slow test judges; for `Recurrent._traced`.
 
     Args:
         net: the net.
