@@ -14,6 +14,7 @@ from typing import Any
 
 import choice_tables
 import device_tables
+import export_tables
 import hardware_tables
 import layer_tables
 import recurrent_tables
@@ -30,6 +31,7 @@ from twofold.cli.report import figures, state
 RECORDS = Kept()
 OTHERS = (
     choice_tables,
+    export_tables,
     hardware_tables,
     layer_tables,
     recurrent_tables,

@@ -355,7 +355,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         },
     ),
     "load": lambda: (twofold.load, {"path": trained(), "device": "cpu", "precision": "fp32"}),
-    "export": lambda: (twofold.export, {"run": trained(), "path": run_folder() / "net.safetensors"}),
+    "export": lambda: (twofold.export, {"run": trained(), "path": trained().with_name("net.safetensors")}),
     **{f"{type(one).__name__}": partial(of_fields, one) for one in twofold.RECIPES.values()},
 }
 

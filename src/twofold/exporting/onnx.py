@@ -8,13 +8,13 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from twofold import machine
 from twofold.checks import looked_at
 from twofold.data.preparation import Preparation
 from twofold.errors import RunError, SettingError
@@ -80,7 +80,7 @@ def write(net: Net, path: Path, preparation: Preparation, settings: Mapping[str,
     net.evaluate(cases(preparation, raw(preparation, 2)), torch.zeros(2, dtype=torch.int64))  # it knows its input
     whole = _Whole(net, preparation).eval()
     facts = {
-        "twofold": version("twofold"),
+        "twofold": machine.installed() or "not installed",
         "names": json.dumps(preparation.names),
         "tests": json.dumps(whole.tests),
         "preparation": json.dumps(preparation.to_json()),

@@ -9,7 +9,7 @@ import torch
 
 from twofold.errors import SettingError, unknown
 from twofold.machine import limits
-from twofold.machine.description import arithmetic, describe, differences
+from twofold.machine.description import arithmetic, describe, differences, installed
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -26,6 +26,7 @@ __all__ = [
     "free_memory",
     "has_doubles",
     "has_fast_bf16",
+    "installed",
     "limit_threads",
     "limits",
     "require_memory",
