@@ -48,7 +48,7 @@ DEFECTS = [
         "training.single_file:write",
         "run=home.path.absolute().name",
         "run=str(home.path)",
-        "test_nothing_in_the_file_says_where_it_was_made",
+        "test_nothing_that_leaves_says_where_it_was_made",
     ),
     (
         "single file: weights alone are taken for a net",

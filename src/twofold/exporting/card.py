@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from twofold.errors import SettingError
 from twofold.training.run import Run
@@ -69,7 +70,7 @@ def _text(run: Run) -> Iterator[str]:
     yield f"\n# {result.recipe}\n"
     yield (
         f"A net of {widths} units with {result.parameters} parameters, trained by the method {result.method} of "
-        "[twofold](https://pypi.org/project/twofold), software for the Forward-Forward algorithm."
+        "twofold, software for the Forward-Forward algorithm."
     )
     yield "\n## Use\n"
     yield '```python\nimport twofold\n\nrun = twofold.load("model.safetensors")'
@@ -88,12 +89,14 @@ def _text(run: Run) -> Iterator[str]:
         yield "\nThese cases were held out of the training; the test part was not used."
     yield "\nOne training, one seed: no spread is known. Not tried on anything else than the data above."
     yield "\n## Training\n"
+    made_with = result.environment
     yield (
         f"{result.epochs} epochs of {result.seconds_per_epoch:.2f} s on {result.device} in {result.precision}, seed "
-        f"{result.seed}, twofold {result.environment.get('twofold')}, PyTorch {result.environment.get('torch')}."
+        f"{result.seed}, twofold {made_with.get('twofold') or '(not installed)'}, PyTorch {made_with.get('torch')}."
     )
     if result.started_from:
-        yield f"It began with the weights of {result.started_from['run']} (`{result.started_from['weights']}`)."
+        before = PurePath(result.started_from["run"]).name
+        yield f"It began with the weights of {before} (`{result.started_from['weights']}`)."
     yield "\n| setting | value |\n|---|---|"
     for name, value in result.settings.items():
         shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value

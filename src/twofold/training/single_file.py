@@ -55,7 +55,7 @@ def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
         raise RunError(f"{path} does not describe a net ({reason(error)}): write or get it again") from error
     except RunError as error:
         raise RunError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-    return config, result, weights
+    return replace(config, source=None), result, weights  # whoever wrote it has no say in what is read here
 
 
 def _named(origin: dict[str, str] | None) -> dict[str, str] | None:
