@@ -34,7 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "recurrent": {"widths": (100, 80), "epochs": 4},
     "mnist-hybrid": {"widths": (200, 200), "epochs": 4},
     "mnist-hybrid-local": {
-        "widths": (192, 96),
+        "widths": (200, 72),
         "field_sizes": (4, 3),
         "strides": (1, 1),
         "margins": (0, 0),
