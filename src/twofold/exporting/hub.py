@@ -159,7 +159,7 @@ def _answered(hub: Any, repo: str, revision: str | None = None) -> Iterator[None
         yield
     except TwofoldError:
         raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, hub.errors.HTTPError) as error:
+    except Exception as error:  # of any type, where what is answered is something else
         raise _told(hub, error, repo, revision) from error
 
 
@@ -185,7 +185,14 @@ def _told(hub: Any, error: BaseException, repo: str, revision: str | None) -> Tw
             why = f"{where} answers {repo} with {_WHY.get(status, f'the status {status}: try again later')}"
         case OSError(errno=int(), strerror=str()) if not isinstance(error, ConnectionError):
             why = f"the files for {repo} cannot be written or read ({error.strerror}): free some space"
-        case ValueError() | LookupError() | TypeError() | AttributeError() | errors.FileMetadataError():
+        case (
+            ValueError()
+            | LookupError()
+            | AssertionError()
+            | TypeError()
+            | AttributeError()
+            | errors.FileMetadataError()
+        ):
             why = f"{where} does not answer as a hub does: see where HF_ENDPOINT and the proxies lead"
         case _:
             why = f"{where} cannot be reached, or broke off ({type(error).__name__}): try again"
