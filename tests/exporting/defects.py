@@ -32,8 +32,8 @@ DEFECTS = [
     (
         "export: raw columns are rounded before their mean is taken off",
         "_Whole._cases",
-        "column - preparation.mean[index]",
-        "column.float() - preparation.mean[index]",
+        "column - self.mean[index]",
+        "column.float() - self.mean[index]",
         "test_a_file_for_tables_takes_raw_columns_and_says_what_it_is",
     ),
     (

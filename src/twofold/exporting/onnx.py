@@ -115,10 +115,16 @@ class _Whole(nn.Module):
         tests: the names of the tests, the main one first.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, net: Net, preparation: Preparation) -> None:
         super().__init__()
         self.net = net
         self.preparation = preparation
+        for name in ("mean", "scale"):  # as tensors: a number of Python's becomes one of single precision in the file
+            values = torch.tensor(getattr(preparation, name), dtype=torch.float64)
+            self.register_buffer(name, values, persistent=False)
         self.given = "table" if preparation.kind == "table" else "images"
         self.raw = raw(preparation, 2)
         with torch.no_grad():
@@ -145,7 +151,7 @@ class _Whole(nn.Module):
             if name in preparation.categories:
                 parts.append((column == torch.arange(len(preparation.categories[name]))).to(torch.float32))
             else:
-                parts.append(((column - preparation.mean[index]) / preparation.scale[index]).to(torch.float32))
+                parts.append(((column - self.mean[index]) / self.scale[index]).to(torch.float32))
         return torch.cat(parts, 1)[:, None, None, :]
 
 
