@@ -369,7 +369,12 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
             named = {each.name for each in fields(found)} if is_dataclass(found) else set()
             for method in set(dir(found)) - named:
                 one = getattr(found, method)
-                if not method.startswith("_") and inspect.isroutine(one) and one.__module__.startswith("twofold"):
+                if (
+                    not method.startswith("_")
+                    and callable(one)
+                    and inspect.isroutine(one)
+                    and one.__module__.startswith("twofold")
+                ):
                     yield one.__qualname__, one
         elif callable(found):
             yield name, found
