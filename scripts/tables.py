@@ -15,6 +15,7 @@ from typing import Any
 import choice_tables
 import device_tables
 import estimator_tables
+import export_tables
 import hardware_tables
 import layer_tables
 import own_data_tables
@@ -34,6 +35,7 @@ RECORDS = Kept()
 OTHERS = (
     choice_tables,
     estimator_tables,
+    export_tables,
     hardware_tables,
     layer_tables,
     own_data_tables,

@@ -373,7 +373,8 @@ CALLS: dict[str, Callable[[], Call]] = {
             **{"precision": "fp32", "resume": False, "offload": False, "start": None, "progress": told},
         },
     ),
-    "load": lambda: (twofold.load, {"folder": trained(), "device": "cpu", "precision": "fp32"}),
+    "load": lambda: (twofold.load, {"path": trained(), "device": "cpu", "precision": "fp32"}),
+    "export": lambda: (twofold.export, {"run": trained(), "path": trained().with_name("net.safetensors")}),
     **{f"{type(one).__name__}": partial(of_fields, one) for one in twofold.RECIPES.values()},
 }
 
@@ -387,7 +388,12 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
             named = {each.name for each in fields(found)} if is_dataclass(found) else set()
             for method in set(dir(found)) - named:
                 one = getattr(found, method)
-                if not method.startswith("_") and inspect.isroutine(one) and one.__module__.startswith("twofold"):
+                if (
+                    not method.startswith("_")
+                    and callable(one)
+                    and inspect.isroutine(one)
+                    and one.__module__.startswith("twofold")
+                ):
                     yield one.__qualname__, one
         elif callable(found):
             yield name, found

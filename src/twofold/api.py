@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold.data import as_dataset, read_data
 from twofold.data import load as load_data
+from twofold.exporting import export
 from twofold.goodness import GOODNESS, Goodness
 from twofold.layers.black_box import BlackBox
 from twofold.layers.convolution import Convolution
@@ -61,6 +62,7 @@ __all__ = [
     "as_dataset",
     "draw",
     "evaluate",
+    "export",
     "fit",
     "hard_wrong_labels",
     "load",

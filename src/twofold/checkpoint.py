@@ -55,12 +55,15 @@ def _save(tensors: Mapping[str, Tensor], said: str, path: Path) -> None:
             file.write(_bytes(tensor))
 
 
-def read(path: Path, signed: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(
+    path: Path, signed: bool = False, remedy: str = "delete it and train again"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors, on the CPU, and the facts.
 
     Args:
         path: the file.
         signed: whether it has to have a digest, as all files have that are not of an older version.
+        remedy: what to do where it is damaged.
 
     Raises:
         RunError: there is no such file, or it is damaged: one bit that is another is enough. Files of older versions,
@@ -79,7 +82,7 @@ def read(path: Path, signed: bool = False) -> tuple[dict[str, Tensor], dict[str,
             raise ValueError("its content does not have the digest that it was written with")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())
-        raise RunError(f"{path} is damaged ({reason}): delete it and train again") from error
+        raise RunError(f"{path} is damaged ({reason}): {remedy}") from error
     if facts.pop("format", 1) not in range(1, FORMAT + 1):
         raise RunError(f"{path} was written by a newer version of twofold: update twofold")
     return tensors, facts

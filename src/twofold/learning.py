@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from twofold import defaults
+from twofold import defaults, machine
 from twofold.checks import check_fields, typed
 from twofold.checks.bounds import counts, not_negative, positive, share
 from twofold.errors import SettingError
@@ -187,9 +187,16 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
     if not tolerance:
         return signals
     case = torch.arange(signals.shape[1], device=signals.device)
-    u = ((case * GOLDEN + batches.double() * math.sqrt(2) % 1) % 1).to(signals.dtype)
+    u = ((case * GOLDEN + _turn(batches)) % 1).to(signals.dtype)
     size = signals.abs()
     return (signals.sign() * size.clamp(min=tolerance)).where(size > tolerance * u, 0.0)
+
+
+def _turn(batches: Tensor) -> Tensor:
+    """batches · √2 modulo 1, ``()``: found in double precision also where the device has none."""
+    if machine.has_doubles(batches.device):
+        return batches.double() * math.sqrt(2) % 1
+    return (batches.cpu().double() * math.sqrt(2) % 1).float().to(batches.device)
 
 
 def momentum_step(

@@ -24,7 +24,7 @@ GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES UNITS
 Backprop BlackBox Convolution Dense FeedForward Fields Fixed
 ForwardForwardClassifier ForwardForwardFeatures Goodness Local LocalModule Objective
 Recurrent RecurrentLayer Rule Substrate Unit Unsupervised
-as_dataset draw evaluate fit hard_wrong_labels load load_data random_wrong_labels read_data recipe_for train
+as_dataset draw evaluate export fit hard_wrong_labels load load_data random_wrong_labels read_data recipe_for train
 """
 
 

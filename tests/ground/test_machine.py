@@ -205,9 +205,10 @@ def test_a_device_is_taken_by_its_name_and_as_itself(name: str | torch.device, m
         ("cuda", 0, "--device is cuda, but torch finds no CUDA device here: use --device cpu"),
         (torch.device("cuda", 1), 0, "--device is cuda:1, but torch finds no CUDA device here: use --device cpu"),
         ("cuda:2", 2, "--device is cuda:2, but the last CUDA device here is cuda:1: use that or cuda"),
+        ("mps", 0, "--device is mps, but torch finds no GPU of Apple's here: use --device cpu"),
         ("cdua", 0, "unknown device 'cdua': did you mean 'cuda'?"),
-        ("", 0, "unknown device '': choose one of: auto, cpu, cuda"),
-        (torch.device("meta"), 0, "unknown device 'meta': choose one of: auto, cpu, cuda"),
+        ("", 0, "unknown device '': choose one of: auto, cpu, cuda, mps"),
+        (torch.device("meta"), 0, "unknown device 'meta': choose one of: auto, cpu, cuda, mps"),
     ],
 )
 def test_a_device_that_is_not_there_is_told_in_one_line(
@@ -227,3 +228,35 @@ def test_one_of_several_gpus_can_be_meant(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert machine.choose_device(name) == torch.device(device)
+
+
+@pytest.mark.parametrize(
+    ("name", "cuda", "device"),
+    [
+        ("auto", False, "mps"),
+        ("auto", True, "cuda"),
+        ("mps", False, "mps"),
+        ("mps:0", True, "mps"),
+        ("cpu", False, "cpu"),
+    ],
+)
+def test_the_gpu_of_an_apple_computer_can_be_meant(
+    name: str, cuda: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert machine.choose_device(name) == torch.device(device)
+
+
+def test_apples_gpus_compute_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And share the memory of the processor."""
+    apples = torch.device("mps")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert not machine.has_doubles(apples)
+    assert machine.has_doubles(CPU)
+    assert machine.choose_precision("auto", apples) == "fp32"
+    assert "--precision is bf16" in refusal(lambda: machine.choose_precision("bf16", apples), SettingError)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5 * GB))
+    monkeypatch.setattr(limits, "memory", list)
+    assert machine.free_memory(apples) == 5 * GB

@@ -105,5 +105,5 @@ def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any
 def _input(layer: RecurrentLayer, name: str, source: Source) -> Tensor:
     """Return the input from one source, minus its mean over cases, ``(batch, units)``, in double precision."""
     rows = source.rows if isinstance(source, CachedInput) else source
-    brought: Tensor = rows.double() @ layer.weights[name].double().T
+    brought: Tensor = rows.cpu().double() @ layer.weights[name].cpu().double().T
     return brought - brought.mean(0)

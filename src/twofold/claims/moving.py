@@ -78,6 +78,7 @@ def separation(calm: Tensor, startled: Tensor) -> float:
         calm: values for predicted frames, ``(calm,)``.
         startled: values for surprising frames, ``(startled,)``.
     """
+    calm, startled = calm.cpu(), startled.cpu()
     ordered = calm.double().sort().values
     below = torch.searchsorted(ordered, startled.double())
     not_above = torch.searchsorted(ordered, startled.double(), right=True)

@@ -59,5 +59,5 @@ def _describe(lab: Lab, runs: list[Run]) -> dict[str, Any]:
 def _shared(lab: Lab, run: Run) -> list[float]:
     found = lab.test(run).goodness
     assert found is not None
-    correlation = torch.corrcoef(found.flatten(0, 1).T.double())[0]
+    correlation = torch.corrcoef(found.flatten(0, 1).T.cpu().double())[0]
     return [float(value) for value in correlation.square()]

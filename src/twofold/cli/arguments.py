@@ -39,7 +39,7 @@ class Where:
         json: end with one JSON object on the last line.
     """
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     data_dir: Path | None = None
     json: bool = False

@@ -33,6 +33,7 @@ from twofold.cli.arguments import (
     parse,
     stated,
 )
+from twofold.cli.export import export, pull, push
 from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError, TwofoldError
 from twofold.nets.net import evaluate as test
@@ -354,4 +355,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "claims": claims,
     "bench": bench,
     "instrument": instrument,
+    "export": export,
+    "push": push,
+    "pull": pull,
 }

@@ -44,6 +44,11 @@ How fast, how large, beside the twin
   twofold bench NAME                         interleaved measurements on this machine, a table and a picture
       names: {benchmarks}
 
+Nets that leave
+  twofold export RUN --to onnx|safetensors   one file: ONNX with all tests, or what twofold.load reads
+  twofold push RUN REPO                      to the Hugging Face hub, with a model card
+  twofold pull REPO                          from there, by revision and digest; RUN may be the file that it writes
+
 Hardware in the loop
   twofold instrument serve --device NAME     a simulated instrument for a training in another process to use
 

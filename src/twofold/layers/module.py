@@ -60,9 +60,9 @@ class LocalModule(FeedForwardLayer):
                 f"below: the module refuses the shape {tuple(given.shape)} and the type {given.dtype} "
                 f"({str(error).strip().splitlines()[0]})"
             ) from error
-        shaped("what the module gives, with one row a case,", activity.flatten(1), len(given), self.units)
+        shaped("what the module gives, with one row a case,", activity.flatten(1), given.shape[0], self.units)
         if len(self.shape) > 1:
-            shaped("what the module gives", activity, len(given), *self.shape)
+            shaped("what the module gives", activity, given.shape[0], *self.shape)
         return activity
 
     @typed

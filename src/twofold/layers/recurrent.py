@@ -156,7 +156,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         self._check(sources, before, damping)
         changing = {name: source for name, source in sources.items() if isinstance(source, Tensor)}
         constant = {name: source for name, source in sources.items() if isinstance(source, CachedInput)}
-        rows = [len(one) for one in (*changing.values(), *([] if before is None else [before]))]
+        rows = [one.shape[0] for one in (*changing.values(), *([] if before is None else [before]))]
         total = self._constant_input(constant, rows[0] if rows else max(len(each.rows) for each in constant.values()))
         for name, source in changing.items():
             total = self.learned[name].product(source, total)

@@ -9,9 +9,9 @@ import torch
 
 from twofold.errors import SettingError, unknown
 from twofold.machine import limits
-from twofold.machine.description import arithmetic, describe, differences
+from twofold.machine.description import arithmetic, describe, differences, installed
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 __all__ = [
@@ -24,7 +24,9 @@ __all__ = [
     "describe",
     "differences",
     "free_memory",
+    "has_doubles",
     "has_fast_bf16",
+    "installed",
     "limit_threads",
     "limits",
     "require_memory",
@@ -32,13 +34,14 @@ __all__ = [
 
 
 def choose_device(name: str | torch.device) -> torch.device:
-    """Return the device called ``name``; ``auto`` is the GPU where there is one. ``cuda:1`` is the second GPU.
+    """Return the device called ``name``; ``auto`` is the GPU where there is one. ``cuda:1`` is the second GPU, and
+    ``mps`` the GPU of an Apple computer.
 
     Raises:
-        SettingError: ``cuda`` was asked for and there is none, or the name is unknown.
+        SettingError: a GPU was asked for that is not there, or the name is unknown.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -47,6 +50,10 @@ def choose_device(name: str | torch.device) -> torch.device:
         raise unknown("device", str(name), DEVICES)
     if device.type == "cpu":
         return torch.device("cpu")
+    if device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise SettingError(f"--device is {name}, but torch finds no GPU of Apple's here: use --device cpu")
+        return torch.device("mps")  # there is never more than one
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         raise SettingError(f"--device is {name}, but torch finds no CUDA device here: use --device cpu")
@@ -55,8 +62,15 @@ def choose_device(name: str | torch.device) -> torch.device:
     return device
 
 
+def has_doubles(device: torch.device) -> bool:
+    """Whether the device computes in double precision, which Apple's GPUs do not."""
+    return device.type != "mps"
+
+
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bf16 products are faster than fp32 ones: AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU."""
+    if device.type == "mps":
+        return False
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -71,7 +71,7 @@ def arithmetic(device: torch.device) -> dict[str, Any]:
     """Return all that is known to change the bits of a training, as values that JSON can hold. What is not known or not
     set is left out: an environment variable, the commit, and everything about a GPU where ``device`` is none."""
     known = {
-        "twofold": _version(),
+        "twofold": installed(),
         "commit": _commit(),
         "source": _source(),
         "torch": torch.__version__,
@@ -139,7 +139,7 @@ def _autocast(device: torch.device) -> str:
     return str(torch.get_autocast_dtype(device.type)).removeprefix("torch.")
 
 
-def _version() -> str | None:
+def installed() -> str | None:
     """The version of twofold that is installed."""
     try:
         return version("twofold")

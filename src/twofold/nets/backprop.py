@@ -169,6 +169,13 @@ class Backprop(Classifier):
         """Logits of all images, in parts that fit any memory."""
         return torch.cat([self(part) for part in self._parts(images)])
 
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
+        activity = self.prepare(images.flatten(1))
+        for layer in self.stack:
+            total = layer.weights.product(activity, layer.bias)
+            activity = total.relu()
+        return {"fast": total}
+
     @typed
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)

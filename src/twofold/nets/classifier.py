@@ -307,7 +307,7 @@ class SoftmaxClassifier(Classifier):
         return logits
 
     @typed
-    def readings(self, images: Tensor) -> dict[str, Tensor]:
+    def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
         """Test -> logits ``(batch, classes)``, for every test that a softmax reads, the fast one first."""
         return {"fast": self.fast(images)}
 
@@ -315,6 +315,9 @@ class SoftmaxClassifier(Classifier):
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
         return self._checked(self.readings(images), images)
+
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
+        return self.readings(self.images(images))
 
 
 class GoodnessClassifier(SoftmaxClassifier):
@@ -384,6 +387,11 @@ class GoodnessClassifier(SoftmaxClassifier):
         goodness = self.goodness(images, self.every_label(images))
         scores = self._checked(self._with_slow(self.readings(images), self.total(goodness), shortlist), images)
         return self._evaluation(scores, labels, shortlist, goodness)
+
+    def _answers(self, read: dict[str, Tensor], goodness: list[Tensor]) -> dict[str, Tensor]:
+        """What `_traced` gives, from the logits and, layer by layer, the goodness of all images under each label."""
+        every = torch.stack(goodness, 1).view(self.classes, -1, len(goodness)).transpose(0, 1)
+        return {**self._with_slow(read, self.total(every), defaults.SHORTLIST), "goodness": every}
 
     def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:
         """The scores of all tests, from those that a softmax reads and those of the slow test."""

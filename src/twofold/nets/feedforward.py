@@ -139,7 +139,7 @@ class FeedForward(GoodnessClassifier):
             images = images.flatten(1)
         else:
             floating("images", images, "batch", "channels", "height", "width")
-        no_label = torch.zeros(len(images), self.classes, dtype=images.dtype, device=images.device)
+        no_label = torch.zeros(images.shape[0], self.classes, dtype=images.dtype, device=images.device)
         together = LABEL_IN[self.label_in](images, no_label)
         return Images(together.flatten(1), tuple(together.shape[1:]))
 
@@ -157,7 +157,7 @@ class FeedForward(GoodnessClassifier):
     def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
         """Normalized input that states no label: the same small number for each."""
         ready = self.images(images)
-        count, device = len(ready.rows), ready.rows.device
+        count, device = ready.rows.shape[0], ready.rows.device
         return LabeledImages(ready, neutral(count, self.classes, self.label_strength, device)[None])
 
     # ---- learning ----------------------------------------------------------------------------------------------
@@ -256,6 +256,14 @@ class FeedForward(GoodnessClassifier):
         labels = self._candidates(labels, sum(map(len, given)))
         parts = zip(given, torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
+
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
+        """All labels of all images are the rows of one batch."""
+        ready = self.images(images)
+        every = self.label_strength * torch.eye(self.classes, device=images.device)
+        stated = LabeledImages(ready, every[:, None].expand(-1, ready.rows.shape[0], -1))
+        each = [layer.goodness(activity) for layer, activity, _ in outputs(self.stack, stated)]
+        return self._answers(self.readings(ready), each)
 
     @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:

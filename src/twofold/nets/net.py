@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from twofold import defaults, machine
 from twofold.checks import typed
 from twofold.checks.bounds import counts
-from twofold.errors import Diverged, unknown
+from twofold.errors import Diverged, SettingError, unknown
 from twofold.nets.door import on_device
 
 
@@ -72,6 +72,15 @@ class Net(nn.Module, ABC):
     @abstractmethod
     def explain(self, case: Tensor) -> dict[str, Any]:
         """Say what each test makes of one case ``(1, ...)``, as JSON can hold it."""
+
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
+        """What all tests make of a batch ``(batch, ...)`` that is taken as it is: a pure function of tensors, which
+        `torch.export` can follow for a batch of any size. It takes sizes from ``shape``: ``len`` would fix them.
+
+        Raises:
+            SettingError: no test of such a net can be written so.
+        """
+        raise SettingError(f"a net of the method {self.method} has no tests that can be exported: export another net")
 
     def require_finite(self) -> None:
         """Refuse to answer where numbers that the net computes with are NaN or infinite.

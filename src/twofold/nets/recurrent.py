@@ -20,6 +20,7 @@ from twofold.layers.recurrent import LayerState, RecurrentLayer, Source
 from twofold.learning import Rule
 from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate, to_features
+from twofold.nets.unrolled import unrolled
 from twofold.nets.video import State, VideoResult, Watched, fits, rows_of
 from twofold.normalize import centered, normalize
 
@@ -121,11 +122,6 @@ class Recurrent(GoodnessClassifier):
     def pixels(self) -> int:
         return self.inputs
 
-    @property
-    def stack(self) -> list[RecurrentLayer]:
-        """The layers, from the lowest upwards."""
-        return [layer for layer in self.layers if isinstance(layer, RecurrentLayer)]
-
     # ---- what is seen ------------------------------------------------------------------------------------------
 
     @typed
@@ -149,7 +145,8 @@ class Recurrent(GoodnessClassifier):
 
     @property
     def _kind(self) -> torch.dtype:
-        return self.stack[0].compute or self.stack[0].bias.dtype
+        kind: torch.dtype = self.stack[0].compute or self.stack[0].bias.dtype
+        return kind
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
@@ -163,11 +160,11 @@ class Recurrent(GoodnessClassifier):
         return tuple(state)
 
     @typed
-    def sources(self, frame: Source, top: CachedInput, state: State) -> list[dict[str, Source]]:
+    def sources(self, frame: Source, top: Source, state: State) -> list[dict[str, Source]]:
         """The sources of each layer at an iteration: its neighbors and itself, one iteration ago."""
         if len(state) != len(self.layers):
             raise DataError(f"state has {len(state)} layers, expected {len(self.layers)}")
-        cases = len(state[0].state)
+        cases = state[0].state.shape[0]
         fits("frame", frame, cases, self.inputs, self.device)
         fits("top", top, cases, self.classes, self.device)
         known: list[Source] = [frame, *(each.output for each in state), top]
@@ -178,7 +175,7 @@ class Recurrent(GoodnessClassifier):
         return found
 
     @typed
-    def step(self, frame: Source, top: CachedInput, state: State) -> State:
+    def step(self, frame: Source, top: Source, state: State) -> State:
         """One iteration of all layers at the same time: a pure function of frame, label and state."""
         return self._respond(self.sources(frame, top, state), state)
 
@@ -187,7 +184,7 @@ class Recurrent(GoodnessClassifier):
         return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in each)
 
     @typed
-    def watch(self, video: Iterable[Source], top: CachedInput, state: State) -> Iterator[State]:
+    def watch(self, video: Iterable[Source], top: Source, state: State) -> Iterator[State]:
         """The state after each frame of a video."""
         for frame in video:
             state = self.step(frame, top, state)
@@ -330,6 +327,9 @@ class Recurrent(GoodnessClassifier):
         """Normalized states after the bottom-up pass, ``(batch, features)``, float32: what the fast test reads."""
         return self.read_state(self.start(self.images(images)))
 
+    def _traced(self, images: Tensor) -> dict[str, Tensor]:
+        return self._answers(*unrolled(self, self.images(images).rows))
+
     @typed
     @torch.no_grad()
     def settled(self, images: Tensor | CachedInput) -> Tensor:
@@ -341,7 +341,7 @@ class Recurrent(GoodnessClassifier):
         return logits
 
     @typed
-    def readings(self, images: Tensor) -> dict[str, Tensor]:
+    def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
         return {**super().readings(images), "settled": self.settled(images)}
 
     @typed

@@ -32,7 +32,7 @@ def fits(name: str, source: Source, cases: int, numbers: int, on: torch.device) 
     """
     rows = rows_of(convert(name, source, Source))
     floating(name, rows, "cases", numbers, on=on)
-    count = len(rows)
+    count = rows.shape[0]
     if not count or (cases % count if isinstance(source, CachedInput) else cases != count):
         raise DataError(f"{name}: the shape is {tuple(rows.shape)}, expected ({cases}, {numbers}): give as many cases")
 

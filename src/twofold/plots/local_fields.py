@@ -41,7 +41,7 @@ def local_fields(weight: torch.Tensor, mask: torch.Tensor, shape: tuple[int, int
         for point, ax in zip(drawn, line, strict=True):
             number = unit * points + point
             blank = ~mask[number].view(shape)[0].cpu().numpy()
-            weight_image(ax, weight[number].double().cpu().numpy(), shape, blank)
+            weight_image(ax, weight[number].cpu().double().numpy(), shape, blank)
     suptitle(
         figure,
         "Local fields of the first layer, no two units with the same weights",

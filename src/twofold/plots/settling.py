@@ -39,7 +39,7 @@ def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], 
     for layer, ax in enumerate(row):
         for activity, color, name in ((wrong, NEGATIVE, "wrong label"), (right, POSITIVE, "right label")):
             levels = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
-            low, median, high = activity[:, :, layer].double().cpu().quantile(levels, dim=0).numpy()
+            low, median, high = activity[:, :, layer].cpu().double().quantile(levels, dim=0).numpy()
             ax.fill_between(across, low, high, color=color, alpha=0.2, linewidth=0)
             ax.plot(across, median, color=color, marker="o", ms=4, lw=2, label=name)
         ax.axvspan(judged[0] - 0.4, judged[1] + 0.4, color="#EEEEEE", zorder=0, label="slow test")

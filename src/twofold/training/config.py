@@ -48,7 +48,7 @@ class Config:
         method: of learning.
         settings: every field of the recipe.
         fingerprint: of the data.
-        device: cpu or cuda.
+        device: cpu, cuda or mps.
         precision: of the products.
         dataset: name of the data.
         environment: versions, commit, machine, at the beginning.

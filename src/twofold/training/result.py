@@ -51,7 +51,7 @@ class Result:
         official_data: whether its bytes are the official ones.
         fingerprint: sha256 of the data.
         seed: of everything random.
-        device: cpu or cuda.
+        device: cpu, cuda or mps.
         precision: of the products.
         environment: versions, commit, machine.
         run: the folder.

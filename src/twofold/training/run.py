@@ -19,6 +19,7 @@ from twofold.data.source import Source
 from twofold.errors import DeviceError, Interrupted, RunError, SettingError, TwofoldError, remark
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
+from twofold.training import single_file
 from twofold.training.config import Config, preparation_of
 from twofold.training.offload import keep_on_disk
 from twofold.training.prediction import familiar_from, with_look
@@ -64,7 +65,7 @@ def train(
             ``runs/NAME-seedN-2``, ... and, to resume, the last of them that holds this training.
         data: the data set; by default the one that the recipe names.
         name: the recipe's name.
-        device: auto, cpu or cuda.
+        device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16.
         resume: go on from the folder's checkpoint where it has one.
         offload: layers at rest lie on disk, in the run folder: one layer has to fit into memory and not the net.
@@ -207,11 +208,11 @@ class Run:
     """A complete run, read back.
 
     Attributes:
-        folder: where it lies.
+        folder: where it lies: its folder, or the file that it was brought into.
         recipe: its settings.
         net: the trained net.
         result: what was measured.
-        history: the metrics of each epoch.
+        history: the metrics of each epoch; empty where it is a file.
         form: of its data, such as ``shape`` and ``classes``.
         preparation: what was done to its data, and the names of their classes; ``None`` where they are not labeled.
         source: where its data were read from; ``None`` for arrays and for the data sets that have a name.
@@ -228,30 +229,41 @@ class Run:
 
 
 @typed
-def load(folder: Path, device: str | torch.device = "auto", precision: str | None = None) -> Run:
-    """Read a complete run.
+def load(path: Path, device: str | torch.device = "auto", precision: str | None = None) -> Run:
+    """Read a complete run, wherever it was trained.
+
+    Args:
+        path: a run folder, or the one file that `twofold export` makes of it.
+        device: auto, cpu, cuda or mps.
+        precision: auto, fp32 or bf16; by default that of the training, where the device has it.
 
     Raises:
-        RunError: the folder is no run, is not complete, or a file in it is damaged or belongs to another net.
+        RunError: there is no run, it is not complete, or a file of it is damaged or belongs to another net.
         Diverged: its net has numbers that are not finite.
     """
-    home = RunFolder(folder)
-    config, result, history = home.config(), home.result(), home.history()
-    where = machine.choose_device(device)
-    precision = machine.choose_precision(precision or config.precision, where)
-    weights, _ = checkpoint.read(home.weights, signed=config.format > 1)
+    where, history = machine.choose_device(device), []
+    if path.is_file():
+        config, result, weights = single_file.read(path)
+        described = weighed = path
+    else:
+        home = RunFolder(path)
+        config, result, history = home.config(), home.result(), home.history()
+        weights, _ = checkpoint.read(home.weights, signed=config.format > 1)
+        described, weighed = home.path / "config.json", home.weights
+    usual = "auto" if config.precision == "bf16" else config.precision  # bf16 where there is such a thing
+    precision = machine.choose_precision(precision or usual, where)
     try:
         machine.require_memory(
             METHODS[config.method].needed_memory(config.recipe, config.form, precision, False), where
         )
         net = build(config.recipe, config.form)
     except TwofoldError as error:
-        raise RunError(f"{home.path}/config.json describes a net that cannot be built ({error})") from error
-    checkpoint.fill(net.state_dict(), weights, home.weights)
+        raise RunError(f"{described} describes a net that cannot be built ({error})") from error
+    checkpoint.fill(net.state_dict(), weights, weighed)
     net.to(where).eval()
     net.set_precision(precision)
     prepared = preparation_of(config)
-    return Run(home.path, config.recipe, net, result, history, config.form, prepared, config.source)
+    return Run(path, config.recipe, net, result, history, config.form, prepared, config.source)
 
 
 @typed
@@ -320,7 +332,12 @@ def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Pa
 
     Returns:
         The files, in ``pictures/`` of the run folder.
+
+    Raises:
+        RunError: the run is one file, which has no metrics of its epochs.
     """
+    if not run.history:
+        raise RunError(f"{run.folder} is one file without the metrics of its epochs: give the run folder to draw from")
     from twofold.plots.panels import learning_curves
 
     data = held_out(run) if data is None else data

@@ -148,3 +148,5 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has finished what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
