@@ -177,17 +177,17 @@ def quality(probabilities: Tensor, labels: Labels) -> dict[str, float]:
     }
 
 
-def flat(name: str, count: int) -> Split:
-    """The first training images of a data set, and all of its test images, standardized."""
-    data = twofold.load_data(name)
-    table, held = (each.flatten(1).double().numpy() for each in (data.train_images[:count], data.test_images))
-    return standardized(table, data.train_labels[:count].numpy(), held, data.test_labels.numpy())
+def flat(name: str, count: int, first: int = 0) -> Split:
+    """So many training images of a data set, from the ``first`` on, and all of its test images, standardized."""
+    data, part = twofold.load_data(name), slice(first, first + count)
+    table, held = (each.flatten(1).double().numpy() for each in (data.train_images[part], data.test_images))
+    return standardized(table, data.train_labels[part].numpy(), held, data.test_labels.numpy())
 
 
 CALIBRATED: dict[str, Callable[[], Iterator[Split]]] = {
     "digits, 5 x 2 halves": lambda: folds(*load_digits(return_X_y=True)),
-    "MNIST, 10,000": lambda: iter([flat("mnist", 10_000)]),
-    "Fashion-MNIST, 2,000": lambda: iter([flat("fashion-mnist", 2000)]),
+    "MNIST": lambda: iter([flat("mnist", 60_000)]),
+    "Fashion-MNIST, five times 2,000": lambda: (flat("fashion-mnist", 2000, 2000 * number) for number in range(5)),
 }
 
 
