@@ -59,9 +59,9 @@ DEFECTS = [
     ),
     (
         "the same cases are left out at every batch",
-        "sample",
-        "batches.double() * math.sqrt(2) % 1",
-        "0.0",
+        "_turn",
+        "return batches.double() * math.sqrt(2) % 1",
+        "return 0.0 * batches.double()",
         "test_other_cases_are_kept_in_other_batches",
     ),
     (

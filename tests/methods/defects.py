@@ -288,7 +288,7 @@ DEFECTS = [
     ),
     (
         "the twin's loss knows no weights",
-        "nets.backprop:Backprop.learn",
+        "nets.backprop:Backprop._descend",
         "(weight * losses).mean()",
         "losses.mean()",
         "test_what_an_epoch_teaches_is_on_average_what_it_teaches_if_every_case_is_seen",

@@ -45,7 +45,7 @@ DEFECTS = [
     ),
     (
         "the twin's rate is that of a smoothed gradient",
-        "Backprop.learn",
+        "nets.backprop:Backprop._descend",
         "rate / (1 - rule.smoothing)",
         "rate",
         "test_the_twin_is_the_plain_net_and_learns_as_it_does",

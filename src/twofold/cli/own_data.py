@@ -50,7 +50,7 @@ def task(words: Sequence[str]) -> Task | None:
     """
     place, named = value_of("--data", words), words[0] if words and not words[0].startswith("-") else None
     if named is None and place is None and "resume" in stated(words) and value_of("--run", words):
-        return _to_resume(parse(Training, words, "train"))
+        return _going_on(parse(Training, words, "train"))
     if place is not None and (not place or place.startswith("--")):
         raise SettingError("--data has no value: name a folder, a file or a data set")
     if place is None or (named and place in data.DATASETS):
@@ -114,7 +114,7 @@ def _size(said: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
-def _to_resume(options: Training) -> Task:
+def _going_on(options: Training) -> Task:
     """The training of a run folder, with its own settings and data."""
     assert options.run is not None
     config = RunFolder(options.run).config(strict=True)
