@@ -170,7 +170,7 @@ def quality(probabilities: Tensor, labels: Labels) -> dict[str, float]:
     one_hot = np.zeros_like(found)
     one_hot[rows, labels] = 1
     return {
-        "error %": round(100 * (1 - right.mean()), 2),
+        "error %": round(100 * (1 - float(right.mean())), 2),
         "log-loss": round(float(-np.log(found[rows, labels].clip(1e-12)).mean()), 4),
         "Brier": round(float(((found - one_hot) ** 2).sum(1).mean()), 4),
         "calibration error": round(float(sum(gaps)), 4),
