@@ -32,6 +32,7 @@ from twofold.layers.dense import dense
 from twofold.layers.local import local
 from twofold.layers.tiles import Tiled
 from twofold.nets.boxed_backprop import BoxedBackprop
+from twofold.nets.classifier import joint
 from twofold.nets.net import Net
 
 PREPARATION = Preparation("pictures", SHAPE, tuple("0123456789"))
@@ -197,6 +198,18 @@ def test_shortlists_may_differ_only_where_the_fast_test_finds_labels_alike() -> 
     for wrong in ([5.0, out, 7.0, out], [5.0, 6.0, 7.0, out], [5.0, 6.001, out, out], [5.0, torch.nan, out, out]):
         assert not exporter.same(torch.stack([wanted[0], torch.tensor(wrong)]), wanted, fast)
     assert not exporter.same(slow + 1e-3, slow, fast)
+
+
+def test_where_two_classes_are_nearly_alike_their_standardized_scores_may_differ_by_what_rounding_makes_of_them() -> (
+    None
+):
+    """With two classes these are 1 and -1, whatever their distance."""
+    alike, apart = torch.tensor([[300.0, 300.0001]]), torch.tensor([[300.0, 310.0]])
+    looser = exporter.conditioned(alike, apart)
+    assert exporter.same(joint(alike.flip(1), apart), joint(alike, apart), apart, looser)
+    assert not exporter.same(
+        joint(apart.flip(1), apart), joint(apart, apart), apart, exporter.conditioned(apart, apart)
+    )
 
 
 def boxed() -> BoxedBackprop:
