@@ -48,7 +48,7 @@ def devices(
         raise DataError(
             "a picture of devices needs the errors of the same learners for each mismatch, and at least one"
         )
-    figure, [axes] = subplots(1, 2, 6.0, 4.6)
+    figure, [axes] = subplots(1, 2, 6.0, 4.6, 0.15)
     label_axes(axes[0], "Error", "mismatch of gains, %", "% of test images")
     mismatches = [100 * float(mismatch) for mismatch in sweep]
     for name, (style, color) in zip(names, LEARNERS, strict=False):
@@ -58,6 +58,7 @@ def devices(
     for (name, error), color in zip(alone.items(), (POSITIVE, TWIN), strict=True):
         axes[0].axhline(error, color=color, lw=1, ls="--", label=f"{name}, no device")
     axes[0].set_xscale("symlog", linthresh=5)
+    axes[0].set_xlim(-1, 1.3 * max(mismatches))
     axes[0].set_xticks(mismatches, [f"{mismatch:g}" for mismatch in mismatches])
     scale_axis(axes[0], np.array([each[name]["mean"] for each in sweep.values() for name in names]))
     legend(axes[0], 2)
