@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _files(path: Path) -> list[tuple[Path, str]]:
         pictures = _pictures(folder)
         if not pictures:
             raise DataError(f"{folder} has no picture, expected those of a class: add some, or remove the folder")
-        found += [(file, folder.name) for file in pictures]
+        found += [(file, unicodedata.normalize("NFC", folder.name)) for file in pictures]
     if not found:
         what = "pictures but no folders in it" if _pictures(path) else "no folders in it"
         raise DataError(f"{path} has {what}: put the pictures of each class into a folder of its own, named like it")
