@@ -18,8 +18,9 @@ from twofold.data.pictures import FORMATS, decoded
 from twofold.data.source import Source
 from twofold.errors import DataError, remark
 
-BYTES = 6
-"""That a number of a picture takes while a folder is read: as a byte, again as one of its part, and as float32."""
+BYTES = 7
+"""That a number of a picture takes while a folder is read: as a byte, again as one of its part, as float32, and what
+is checked of it."""
 
 TRAIN, TEST = "train", "test"
 """The folders of the two parts, where a folder has both."""
