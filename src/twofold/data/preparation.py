@@ -38,8 +38,8 @@ class Preparation:
         shape: (channels, height, width) of a case; of a table (1, 1, features).
         names: of the classes, in the order of their numbers.
         columns: names of the columns of a table, in their order, without the label's.
-        mean, scale: of each column, fitted on the training part alone, before cases of it are held out for validation; 0
-            and 1 for a column of texts, and a scale of 1 for one that never changes.
+        mean, scale: of each column, fitted on the training part alone, before cases of it are held out for validation;
+            0 and 1 for a column of texts, and a scale of 1 for one that never changes.
         categories: column -> its values, for each column of texts.
         look: what the pictures of the training part have in common; ``None`` where nobody has looked.
     """
