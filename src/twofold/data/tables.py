@@ -30,8 +30,8 @@ SEPARATORS = ",;\t"
 BYTES = 40
 """Of memory that a byte of a file of text takes while it is read, at most: short texts, each a Python object."""
 
-VALUE = 120
-"""Of memory that a value of a Parquet file takes while it is read, at most: a text, as an object and in an array."""
+NUMBER, VALUE = 40, 120
+"""Of memory that a number and any other value of a Parquet file take while it is read, at most."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
@@ -110,8 +110,9 @@ def _parquet(path: Path) -> dict[str, Column]:
     from pyarrow import parquet
 
     try:
-        described = parquet.read_metadata(path)
-        require_memory(VALUE * described.num_rows * described.num_columns, str(path))
+        kinds = parquet.read_schema(path).types
+        size = sum(NUMBER if _is_number(kind) else VALUE for kind in kinds)
+        require_memory(size * parquet.read_metadata(path).num_rows, str(path))
         table = parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}): write it anew") from error
@@ -123,9 +124,13 @@ def _parquet(path: Path) -> dict[str, Column]:
 
 def _values(column: Any) -> Column:
     """The values of a column: numbers, or Python objects, where None stands for nothing."""
-    import pyarrow
-
-    plain = pyarrow.types.is_integer(column.type) or pyarrow.types.is_floating(column.type)
-    if plain and not column.null_count:
+    if _is_number(column.type) and not column.null_count:
         return np.asarray(column.to_numpy())
     return np.array(column.to_pylist(), dtype=object)
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a type of a column is one of numbers."""
+    import pyarrow
+
+    return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind))
