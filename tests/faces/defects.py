@@ -134,4 +134,25 @@ DEFECTS = [
         "if strange and odd else None",
         "test_a_picture_that_looks_like_no_training_image_is_warned_of",
     ),
+    (
+        "own data: a run that goes on forgets with which net it began",
+        "cli.own_data:_going_on",
+        "if config.started_from:",
+        "if False:",
+        "test_a_run_goes_on_by_its_name_alone_however_it_was_begun_and_wherever_its_data_are",
+    ),
+    (
+        "own data: a run that goes on does not heed what is stated",
+        "cli.own_data:_going_on",
+        "if name not in known",
+        "if name",
+        "test_what_is_stated_counts_where_a_run_goes_on",
+    ),
+    (
+        "own data: a test part that was moved with the rest is not looked for",
+        "Source.at",
+        "not Path(test).exists()",
+        "False",
+        "test_a_run_goes_on_by_its_name_alone_however_it_was_begun_and_wherever_its_data_are",
+    ),
 ]

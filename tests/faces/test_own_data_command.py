@@ -134,6 +134,55 @@ def test_only_a_run_to_go_on_with_needs_its_data_as_they_were(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("begun", [[], ["--from", "first"], ["--with-twin"], ["--recipe", "digits", "--with-twin"]])
+def test_a_run_goes_on_by_its_name_alone_however_it_was_begun_and_wherever_its_data_are(
+    tmp_path: Path, begun: list[str]
+) -> None:
+    for name in ("a", "b"):
+        two_classes(tmp_path / "old" / name)
+    words = ["train", "--data", str(tmp_path / "old" / "a"), "--test", str(tmp_path / "old" / "b"), *QUICK]
+    if "first" in begun:
+        answer([*words, "--run", "first"])
+    whole = facts([*words, *begun, "--run", "run"])
+    again = ["train", "--run", "run", "--resume", "--no-pictures", *(["--with-twin"] if "--with-twin" in begun else [])]
+    assert facts(again)["test_error"] == whole["test_error"]
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert f"{tmp_path / 'old' / 'a'}, which is not there" in said(again)
+    assert facts([*again, "--data", str(tmp_path / "new" / "a")]) == whole
+
+
+@pytest.mark.slow
+def test_what_is_stated_counts_where_a_run_goes_on(tmp_path: Path) -> None:
+    answer(["train", "--data", str(table(tmp_path / "a.csv")), "--label", "bought", *QUICK, "--run", "run"])
+    again = ["train", "--run", "run", "--resume", "--no-pictures"]
+    assert "precision = fp32, asked for is bf16" in said([*again, "--precision", "bf16"])
+    assert "none" in said([*again, "--from", "none"])
+
+
+@pytest.mark.slow
+def test_the_folder_with_data_sets_is_heeded_for_a_data_set_that_is_named_as_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    load = twofold.data.load
+    monkeypatch.setattr(twofold.data, "load", lambda name, folder=None: (asked.append(folder), load("digits"))[1])
+    answer(["train", "--data", "mnist", "--data-dir", str(tmp_path), *QUICK])
+    assert asked[:1] == [tmp_path]
+
+
+@pytest.mark.slow
+def test_the_one_file_of_a_run_says_that_it_does_not_know_where_its_data_lie(
+    trained_on_a_table: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, path = trained_on_a_table
+    answer(["export", str(folder), "--to", "safetensors", "--out", str(tmp_path / "net.safetensors")])
+    for more in ([], ["--data", str(path)]):
+        line = said(["eval", str(tmp_path / "net.safetensors"), *more])
+        assert "net.safetensors does not say" in line
+        assert "use the run folder" in line
+
+
+@pytest.mark.slow
 def test_a_run_made_from_arrays_is_tested_and_drawn_with_arrays(tmp_path: Path) -> None:
     pixels, words = digit_pictures(4)
     data = twofold.as_dataset("arrays", pixels / 255, words)

@@ -347,7 +347,7 @@ def test_more_pictures_than_memory_holds_are_refused_before_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_classes(tmp_path / "a")
-    room = 6 * 8 * 8 * 8
+    room = 7 * 8 * 8 * 8
     monkeypatch.setattr(machine, "free_memory", lambda device: max(room, 16 * 8 * 8))
     assert read_data(tmp_path / "a").shape == (1, 8, 8)
     monkeypatch.setattr(machine, "free_memory", lambda device: room - 1)

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twofold import data, recipes
-from twofold.cli.arguments import OwnData, Training, parse, stated, value_of
+from twofold.cli.arguments import FROM, OwnData, Training, parse, stated, value_of
 from twofold.data.dataset import Dataset
 from twofold.data.own import description, source_of
 from twofold.errors import RunError, SettingError, unknown
@@ -49,8 +49,9 @@ def task(words: Sequence[str]) -> Task | None:
         RunError: there is no such run, or its data are gone or have changed.
     """
     place, named = value_of("--data", words), words[0] if words and not words[0].startswith("-") else None
-    if named is None and place is None and "resume" in stated(words) and value_of("--run", words):
-        return _going_on(parse(Training, words, "train"))
+    folder = value_of("--run", words) if named is None and "resume" in stated(words) else None
+    if folder and (place is None or _were_moved(words, Path(folder))):
+        return _going_on(words, place)
     if place is not None and (not place or place.startswith("--")):
         raise SettingError("--data has no value: name a folder, a file or a data set")
     if place is None or (named and place in data.DATASETS):
@@ -65,7 +66,7 @@ def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
         raise SettingError(f"--recipe is {wanted.recipe}, but the recipe {named} is named already: leave one away")
     if asked != list(words):  # only the help is wanted, for which no data need be there
         _parsed(words, recipes.find(named or wanted.recipe or "digits"))
-    dataset = _read(place, wanted)
+    dataset = _read(place, wanted, parse(Training, asked, "train", others=True).data_dir)
     print(description(dataset), flush=True)
     usual = own.recipe_for(dataset, named or wanted.recipe)
     based_on = named or wanted.recipe or own.fitting(dataset)
@@ -85,14 +86,14 @@ def _parsed(words: Sequence[str], usual: Recipe) -> Any:
     return parse(kind, words, "train --data", kind(usual, Training(), OwnData()))
 
 
-def _read(place: str, wanted: OwnData) -> Dataset:
+def _read(place: str, wanted: OwnData, data_dir: Path | None) -> Dataset:
     if place in data.DATASETS:
         usual = OwnData(wanted.recipe)
         for each in dataclasses.fields(wanted):
             if getattr(wanted, each.name) != getattr(usual, each.name):
                 option = each.name.replace("_", "-")
                 raise SettingError(f"--{option} is for data of your own, but {place} is a data set: leave it away")
-        return data.load(place)
+        return data.load(place, data_dir)
     if not Path(place).exists() and Path(place).name == place:
         raise unknown("data set or path", place, data.DATASETS)
     return source_of(
@@ -114,16 +115,32 @@ def _size(said: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
-def _going_on(options: Training) -> Task:
-    """The training of a run folder, with its own settings and data."""
+def _were_moved(words: Sequence[str], folder: Path) -> bool:
+    """Whether all that the words state beside options is where the data of a run lie now."""
+    options = {"data", FROM, *(each.name for each in dataclasses.fields(Training))}
+    own_run = (folder / "config.json").exists() and RunFolder(folder).config().source is not None
+    return own_run and all(name.removeprefix("no_") in options for name in stated(words))
+
+
+def _going_on(words: Sequence[str], place: str | None) -> Task:
+    """The training of a run folder, with its own settings and data, and with its own options where none are stated."""
+    options = parse(Training, words, "train", others=place is not None)
     assert options.run is not None
     config = RunFolder(options.run).config(strict=True)
-    dataset = read_again(config.source, options.run, config.fingerprint)
+    dataset = read_again(config.source, options.run, config.fingerprint, Path(place) if place else None)
     if dataset is None:
         try:
             dataset = data.load(config.dataset, options.data_dir)
         except SettingError as error:
             raise RunError(f"{options.run} was trained on the arrays {config.dataset!r}: go on in Python") from error
     same: dict[str, Any] = {"device": config.device, "precision": config.precision}
-    options = dataclasses.replace(options, **same)
-    return Task(config.name, config.recipe, options, dataset, config.name)
+    if config.started_from:
+        same["start"] = Path(config.started_from["run"])
+    known = stated(words) | ({"start"} if FROM in stated(words) else set())
+    options = dataclasses.replace(options, **{name: value for name, value in same.items() if name not in known})
+    based_on = config.name
+    if config.source or based_on not in recipes.RECIPES:
+        based_on = based_on.removeprefix(f"{config.dataset}-") if based_on != config.dataset else ""
+    if based_on not in recipes.RECIPES:
+        based_on = own.fitting(cast("Dataset", dataset))
+    return Task(config.name, config.recipe, options, dataset, based_on)

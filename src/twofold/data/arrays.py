@@ -83,8 +83,10 @@ def _labels(name: str, given: dict[str, Any], names: Sequence[str] | None) -> tu
     """The names of the classes, where they have some, and the labels of each part as numbers."""
     if not all(_are_texts(labels) for labels in given.values()):
         return names, [as_labels(name, part, labels) for part, labels in given.items()]
-    names = ordered(map(str, given["train"])) if names is None else names
-    where = f"data set {name!r}"
+    where, found = f"data set {name!r}", ordered(map(str, given["train"]))
+    names = found if names is None else names
+    if new := [label for label in found if label not in names]:
+        raise DataError(f"{where}: the training part has the class {new[0]!r}, which names= lacks: add it there")
     return names, [torch.from_numpy(numbers_of([*map(str, labels)], names, where)) for labels in given.values()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from twofold.data.pictures import FORMATS, decoded
 from twofold.data.source import Source
 from twofold.errors import DataError, remark
 
-BYTES = 6
-"""That a number of a picture takes while a folder is read: as a byte, again as one of its part, and as float32."""
+BYTES = 7
+"""That a number of a picture takes while a folder is read: as a byte, again as one of its part, as float32, and what
+is checked of it."""
 
 TRAIN, TEST = "train", "test"
 """The folders of the two parts, where a folder has both."""
@@ -79,7 +81,7 @@ def _files(path: Path) -> list[tuple[Path, str]]:
         pictures = _pictures(folder)
         if not pictures:
             raise DataError(f"{folder} has no picture, expected those of a class: add some, or remove the folder")
-        found += [(file, folder.name) for file in pictures]
+        found += [(file, unicodedata.normalize("NFC", folder.name)) for file in pictures]
     if not found:
         what = "pictures but no folders in it" if _pictures(path) else "no folders in it"
         raise DataError(f"{path} has {what}: put the pictures of each class into a folder of its own, named like it")

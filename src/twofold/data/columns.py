@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from twofold import machine
 from twofold.errors import DataError
 
 Column = NDArray[Any]
+
+UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""What a column is called to which nobody gave a name, as the index that pandas writes into a file."""
 
 
 def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, Column]:
@@ -27,7 +35,8 @@ def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, 
         DataError: it is no table, is empty, or lacks a column.
     """
     if isinstance(frame, Mapping) or hasattr(frame, "columns"):
-        names = frame if isinstance(frame, Mapping) else frame.columns
+        names = list(frame if isinstance(frame, Mapping) else frame.columns)
+        refuse_doubles([str(name) for name in names], where)
         columns = {str(name): _raw(frame[name]) for name in names}
         missing = [name for name in wanted if name not in columns]
         if missing:
@@ -57,6 +66,12 @@ def _rows(frame: Any, where: str, wanted: Sequence[str]) -> dict[str, Column]:
     return {name: _raw(values) for name, values in zip(names, rows.T, strict=True)}
 
 
+def refuse_doubles(names: Sequence[str], where: str) -> None:
+    """Refuse a table two columns of which have the same name, or names that are written alike, as 0 and "0"."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{where} has the column {twice[0]!r} twice: give each a name of its own")
+
+
 def _raw(values: Any) -> Column:
     """Values as they were given; texts as objects, of which nobody has said yet whether they are numbers."""
     column = np.asarray(values)
@@ -64,15 +79,31 @@ def _raw(values: Any) -> Column:
 
 
 def cleaned(columns: dict[str, Column], where: str) -> dict[str, Column]:
-    """Columns of numbers as float64, and columns of texts as texts.
+    """Columns to train on: those of numbers as float64, and those of texts as texts.
 
     Raises:
-        DataError: a column holds both, or a value is missing or not finite; its row, counted from 1, is named.
+        DataError: a column has no name or holds both, or a value is missing or not finite; its row, counted from 1, is
+            named.
     """
+    if nameless := [name for name in columns if UNNAMED.fullmatch(name)]:
+        raise DataError(
+            f"{where} has a column without a name ({nameless[0]!r}), as pandas writes the number of the "
+            "row: write the table with index=False, or name the column"
+        )
     return {
         name: as_texts(name, values, where) if is_text(values) else as_numbers(name, values, where)
         for name, values in columns.items()
     }
+
+
+def require_memory(needed: int, where: str) -> None:
+    """Refuse a table that takes more bytes than are free."""
+    free = machine.free_memory(torch.device("cpu"))
+    if needed > free:
+        raise DataError(
+            f"{where} takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: give fewer rows, "
+            "or fewer columns and categories"
+        )
 
 
 def missing_column(where: str, name: str, found: Iterable[str]) -> DataError:
@@ -93,7 +124,7 @@ def is_text(values: Column) -> bool:
     """Whether a column holds texts: more of its values are none of numbers than are."""
     if values.dtype.kind in "biuf":
         return False
-    return sum(_number(value) is None and not _nothing(value) for value in values) * 2 > len(values)
+    return sum(number_of(value) is None and not _nothing(value) for value in values) * 2 > len(values)
 
 
 def as_numbers(name: str, values: Column, where: str) -> NDArray[np.float64]:
@@ -105,7 +136,7 @@ def as_numbers(name: str, values: Column, where: str) -> NDArray[np.float64]:
     if values.dtype.kind in "biuf":
         numbers = values.astype(np.float64)
     else:
-        found = [_number(value) for value in values]
+        found = [number_of(value) for value in values]
         for row, (number, value) in enumerate(zip(found, values, strict=True), 1):
             if number is None and not _nothing(value):
                 raise DataError(
@@ -131,10 +162,10 @@ def as_texts(name: str, values: Column, where: str) -> NDArray[np.str_]:
 
 
 def text(value: Any) -> str:
-    """A value as it is read and written: whole numbers without a point."""
+    """A value as it is read and written: whole numbers without a point, and letters with accents in one way (NFC)."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    return str(value).strip()
+    return re.sub(r"^([+-]?[0-9]+)\.0*$", r"\1", unicodedata.normalize("NFC", str(value)).strip())
 
 
 def _no_value(name: str, where: str, bad: NDArray[np.intp], what: str) -> DataError:
@@ -143,8 +174,10 @@ def _no_value(name: str, where: str, bad: NDArray[np.intp], what: str) -> DataEr
 
 
 def _nothing(value: Any) -> bool:
-    """Whether a cell is empty: None, NaN, pandas' NA or NaT, or a text of blanks."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    """Whether a cell is empty: None, NaN, pandas' NA or NaT, or a text of blanks or that is read as NaN."""
+    if isinstance(value, str):
+        return not value.strip() or math.isnan(number_of(value) or 0)
+    if value is None:
         return True
     try:
         return bool(value != value)  # noqa: PLR0124
@@ -152,9 +185,13 @@ def _nothing(value: Any) -> bool:
         return True
 
 
-def _number(value: Any) -> float | None:
-    """A value as a number, or None."""
+def number_of(value: Any) -> float | None:
+    """A value as a number, or None; a text with _ is none, though Python reads it as one."""
+    if isinstance(value, str) and "_" in value:
+        return None
     try:
         return float(value)
+    except OverflowError:  # a whole number beyond all floats
+        return math.inf
     except (TypeError, ValueError):
         return None

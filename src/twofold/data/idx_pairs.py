@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twofold.data.columns import shortened
 from twofold.data.data_file import UNREADABLE
 from twofold.data.idx import read_idx
 from twofold.data.part import Part
@@ -26,16 +27,13 @@ def read(source: Source) -> tuple[Part, Part | None]:
     Where the name has ``train``, and files with ``t10k`` or ``test`` in its place are there, these are the test part.
 
     Raises:
-        DataError: the labels are missing, or a file is damaged.
+        DataError: the labels are missing, a file is damaged, or a folder holds several data sets.
     """
     path = Path(source.path)
-    images = _images_in(path)[0] if path.is_dir() else path
-    test = Path(source.test) if source.test else None
-    if test is not None and test.is_dir():
-        test = _images_in(test)[0]
+    images = _images_of(path)
+    test = _images_of(Path(source.test)) if source.test else None
     if test is None:
-        beside = [images.with_name(images.name.replace(*words)) for words in TESTS]
-        test = next((each for each in beside if each != images and each.exists()), None)
+        test = next((each for each in _tests_of(images) if each.exists()), None)
     return _part(images), _part(test) if test else None
 
 
@@ -57,6 +55,30 @@ def _images_in(folder: Path) -> list[Path]:
     """The files of images in a folder, those to train on first."""
     found = sorted(each for each in folder.iterdir() if each.name.endswith(ENDINGS))
     return sorted(found, key=lambda each: "train" not in each.name)
+
+
+def _tests_of(images: Path) -> list[Path]:
+    """What the file of images to test on may be called that belongs to one to train on."""
+    names = [images.name.replace(*words) for words in TESTS]
+    return [images.with_name(name) for name in names if name != images.name]
+
+
+def _images_of(path: Path) -> Path:
+    """The file of images to train on, which a path is, or which lies in the folder that it is.
+
+    Raises:
+        DataError: there are those of several data sets.
+    """
+    if not path.is_dir():
+        return path
+    images, *others = _images_in(path)
+    same = {each.name.removesuffix(".gz") for each in (images, *_tests_of(images))}
+    if different := [each.name for each in others if each.name.removesuffix(".gz") not in same]:
+        raise DataError(
+            f"{path} holds several data sets, {images.name} and {shortened(different)}: name the "
+            "file of images to train on"
+        )
+    return images
 
 
 def _part(path: Path) -> Part:

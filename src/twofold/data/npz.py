@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -29,13 +29,27 @@ NAMES = (
 def read(source: Source) -> tuple[Part, Part | None]:
     """Read an .npz file: pictures ``(cases, height, width)`` or with channels in front or behind, or rows of numbers.
 
-    Whole numbers up to 255 are divided by 255. Rows ``(cases, features)`` are a table.
+    Whole numbers up to 255 are divided by 255, unless none is above 1. Rows ``(cases, features)`` are a table.
 
     Raises:
         DataError: it is no .npz file, lacks an array, or has one that cannot be meant.
     """
     train, test = _parts(Path(source.path))
-    return train, _parts(Path(source.test))[0] if source.test else test
+    if source.test:
+        test = _parts(Path(source.test))[0]
+    whole = [part.cases for part in (train, test) if part and _are_bytes(part.cases)]
+    if any(cases.max(initial=0) > 1 for cases in whole):
+        return train, test
+    return _as_levels(train), test and _as_levels(test)
+
+
+def _are_bytes(cases: Cases) -> TypeGuard[NDArray[np.uint8]]:
+    return isinstance(cases, np.ndarray) and cases.dtype == np.uint8
+
+
+def _as_levels(part: Part) -> Part:
+    """Pictures of 0 and 1 alone, which nobody means as bytes, as numbers that are not divided."""
+    return part._replace(cases=part.cases.astype(np.float32)) if _are_bytes(part.cases) else part
 
 
 def _parts(path: Path) -> tuple[Part, Part | None]:
@@ -83,7 +97,14 @@ def _part(where: str, cases: NDArray[Any], where_labels: str, labels: NDArray[An
         )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise DataError(f"{where_labels} has NaN or infinite labels: remove these cases")
-    return Part(_cases(where, cases), np.array([text(label) for label in labels.tolist()]))
+    if labels.dtype.kind not in "biufU":
+        raise DataError(
+            f"{where_labels} holds {labels.dtype}, expected whole numbers or texts (for bytes: .astype(str))"
+        )
+    names = np.array([text(label) for label in labels.tolist()])
+    if len(empty := np.flatnonzero(names == "")):
+        raise DataError(f"{where_labels} has an empty label in case {empty[0]}: name its class, or remove the case")
+    return Part(_cases(where, cases), names)
 
 
 def _cases(where: str, cases: NDArray[Any]) -> Cases:

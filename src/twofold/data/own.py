@@ -11,7 +11,7 @@ from twofold.checks import typed
 from twofold.data import class_folders, idx_pairs, npz, tables
 from twofold.data.dataset import Dataset
 from twofold.data.part import Part, assembled
-from twofold.data.source import Source
+from twofold.data.source import Source, resolved
 from twofold.errors import DataError, SettingError
 
 READERS: dict[str, Callable[[Source], tuple[Part, Part | None]]] = {
@@ -83,7 +83,7 @@ def source_of(
         DataError: nothing lies there, or nothing of a known kind.
         SettingError: an option that does not go with the others or with this kind of data.
     """
-    place = _resolved(path)
+    place = resolved(path)
     kind = kind_of(place)
     wrong = {
         "--label": (label, kind != "table"),
@@ -98,7 +98,7 @@ def source_of(
         raise SettingError(f"{place} is a table: name the column of its labels with --label")
     if test is not None and test_share is not None:
         raise SettingError("--test and --test-share: where the test part is named none is split off; leave one away")
-    second = None if test is None else _resolved(test)
+    second = None if test is None else resolved(test)
     if second is not None and (found := kind_of(second, "--test ")) != kind:
         raise DataError(f"--test {second} is {WORDS[found]}, but the training part is {WORDS[kind]}: give one like it")
     return Source(
@@ -135,13 +135,6 @@ def kind_of(path: Path, option: str = "") -> str:
         f"{option}{path} is of no kind that is known here: give a folder of class folders, an .npz, a table "
         f"({', '.join(tables.ENDINGS)}) or an IDX file"
     )
-
-
-def _resolved(path: Path | str) -> Path:
-    try:
-        return Path(path).expanduser().resolve()
-    except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be found ({error}): write out the whole path") from error
 
 
 def read(source: Source) -> Dataset:

@@ -48,6 +48,12 @@ def assembled(name: str, train: Part, test: Part | None, source: Source) -> Data
     names = ordered(train.labels)
     if len(names) < 2:
         raise DataError(f"{where} has one class only, {', '.join(names)}: add cases of another one, or check the path")
+    if source.kind != "folder" and 2 * len(names) > len(train.labels):
+        raise DataError(
+            f"{where}: {f'column {source.label!r} has' if source.label else 'the labels have'} {len(names)} different "
+            f"values in {len(train.labels)} {'rows' if source.label else 'cases'}, expected classes with several each: "
+            f"{'choose another --label' if source.label else 'give the number or the name of the class of each case'}"
+        )
     labels = numbers_of(train.labels, names, where)
     if test is None:
         share = SHARE if source.test_share is None else source.test_share
@@ -106,5 +112,5 @@ def as_tensor(cases: Cases, preparation: Preparation | None, where: str) -> Tens
     if isinstance(cases, Tensor):
         return cases
     if cases.dtype == np.uint8:
-        return torch.from_numpy(np.divide(cases, 255, dtype=np.float32))
-    return torch.from_numpy(cases.astype(np.float32))
+        return torch.from_numpy(np.divide(cases, 255, dtype=np.float32, order="C"))
+    return torch.from_numpy(cases.astype(np.float32, order="C"))

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twofold.checks import check_fields
-from twofold.data.columns import Column, as_columns, as_numbers, as_texts
+from twofold.data.columns import Column, as_columns, as_numbers, as_texts, require_memory
 from twofold.data.look import Look
 from twofold.errors import DataError, SettingError, remark, unknown
 
 KINDS = ("pictures", "table")
+
+FEATURE = 21
+"""Bytes that a feature of a case takes while a table is prepared: twice as float64, as float32, and as a flag."""
 
 MOST_VALUES = 100
 """Different texts of a column from which on they are no categories, but names or remarks."""
@@ -35,8 +38,8 @@ class Preparation:
         shape: (channels, height, width) of a case; of a table (1, 1, features).
         names: of the classes, in the order of their numbers.
         columns: names of the columns of a table, in their order, without the label's.
-        mean, scale: of each column, fitted on the training part alone; 0 and 1 for a column of texts, and a scale of 1
-            for one that never changes.
+        mean, scale: of each column, fitted on the training part alone, before cases of it are held out for validation;
+            0 and 1 for a column of texts, and a scale of 1 for one that never changes.
         categories: column -> its values, for each column of texts.
         look: what the pictures of the training part have in common; ``None`` where nobody has looked.
     """
@@ -117,15 +120,17 @@ class Preparation:
             where: how errors name the table.
 
         Raises:
-            DataError: a column is missing, a number is no number, or a value is missing or not finite.
+            DataError: a column is missing, a number is no number or too large, or a value is missing or not finite;
+                or memory is too small for the features.
         """
         found = as_columns(frame, where, self.columns)
+        require_memory(FEATURE * self.shape[2] * len(found[self.columns[0]]), where)
         parts: list[NDArray[np.float64]] = []
         for name, mean, scale in zip(self.columns, self.mean, self.scale, strict=True):
             if name in self.categories:
                 parts.append(self._one_hot(name, as_texts(name, found[name], where), where))
             else:
-                parts.append(((as_numbers(name, found[name], where) - mean) / scale)[:, None])
+                parts.append(_standardized(name, as_numbers(name, found[name], where), mean, scale, where)[:, None])
         cases = np.concatenate(parts, 1).astype(np.float32)
         return torch.from_numpy(cases)[:, None, None, :].contiguous()
 
@@ -137,6 +142,17 @@ class Preparation:
                 f"{' and others' if len(new) > 5 else ''}; they count as none of the known ones"
             )
         return np.equal(texts[:, None], known[None]).astype(np.float64)
+
+
+def _standardized(name: str, values: NDArray[np.float64], mean: float, scale: float, where: str) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        numbers = (values - mean) / scale
+    if len(bad := np.flatnonzero(abs(numbers) > np.finfo(np.float32).max)):
+        raise DataError(
+            f"{where}: column {name!r} has {values[bad[0]]:g} in row {bad[0] + 1}, which is too large beside the "
+            "numbers of the training: repair it, or remove the row"
+        )
+    return numbers
 
 
 def numbered(classes: int) -> tuple[str, ...]:

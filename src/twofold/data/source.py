@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from twofold.checks import check_fields
-from twofold.errors import SettingError, unknown
+from twofold.errors import DataError, SettingError, unknown
 
 if TYPE_CHECKING:
     from twofold.data.dataset import Dataset
 
 KINDS = ("folder", "npz", "table", "idx")
+
+
+def resolved(path: Path | str) -> Path:
+    """A path written out, without ~ and links.
+
+    Raises:
+        DataError: it cannot be.
+    """
+    try:
+        return Path(path).expanduser().resolve()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be found ({error}): write out the whole path") from error
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,11 @@ class Source:
         return f"own-{name}" if name in DATASETS else name
 
     def at(self, path: Path | str) -> Self:
-        """The same data at another place."""
-        return replace(self, path=str(Path(path).absolute()))
+        """The same data at another place; a test part that is gone is looked for where it lay beside them."""
+        place, test = resolved(path), self.test
+        if test is not None and not Path(test).exists():
+            test = os.path.normpath(place / os.path.relpath(test, self.path))
+        return replace(self, path=str(place), test=test)
 
     def read(self) -> Dataset:
         """Read the data.

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.data.columns import number_of
 from twofold.errors import DataError
 
 
 def ordered(labels: Iterable[str]) -> tuple[str, ...]:
-    """The different labels in the order in which classes are numbered: by value where all are numbers, else by name."""
-    names = set(labels)
-    try:
-        return tuple(sorted(names, key=lambda name: (float(name), name)))
-    except ValueError:
-        return tuple(sorted(names))
+    """The different labels in the order in which classes are numbered: by value where all are finite
+    numbers, else by name."""
+    numbers = {name: number_of(name) for name in labels}
+    by_value = all(number is not None and math.isfinite(number) for number in numbers.values())
+    return tuple(sorted(numbers, key=lambda name: (numbers[name] if by_value else 0, name)))
 
 
 def numbers_of(labels: Sequence[str] | NDArray[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:

@@ -9,19 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from twofold import machine
-from twofold.data.columns import Column, as_columns, as_texts, cleaned, missing_column
+from twofold.data.columns import (
+    Column,
+    as_columns,
+    as_texts,
+    cleaned,
+    missing_column,
+    number_of,
+    refuse_doubles,
+    require_memory,
+)
 from twofold.data.part import Part
 from twofold.data.source import Source
 from twofold.errors import DataError
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 SEPARATORS = ",;\t"
-BYTES = 12
-"""Of memory that a byte of a file of text takes while it is read, at most."""
+BYTES = 40
+"""Of memory that a byte of a file of text takes while it is read, at most: short texts, each a Python object."""
+
+NUMBER, VALUE = 40, 120
+"""Of memory that a number and any other value of a Parquet file take while it is read, at most."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
@@ -33,11 +43,6 @@ def read(source: Source) -> tuple[Part, Part | None]:
     assert source.label is not None
     path = Path(source.path)
     columns, labels = _part(path, source.label)
-    if 2 * (values := len(np.unique(labels))) > len(labels):
-        raise DataError(
-            f"{path}: column {source.label!r} has {values} different values in {len(labels)} rows, expected classes "
-            "with several rows each: choose another --label"
-        )
     train = Part(cleaned(columns, str(path)), labels)
     return train, Part(*_part(Path(source.test), source.label)) if source.test else None
 
@@ -61,16 +66,11 @@ def read_table(path: Path) -> dict[str, Column]:
     """
     if path.suffix.lower() == ".parquet":
         return _parquet(path)
-    needed, free = BYTES * path.stat().st_size, machine.free_memory(torch.device("cpu"))
-    if needed > free:
-        raise DataError(
-            f"{path} takes about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: give fewer rows"
-        )
+    require_memory(BYTES * path.stat().st_size, str(path))
     rows = _rows(path)
     names = [name.strip() for name in next(rows, [])]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise DataError(f"{path} has the column {min(twice)!r} twice: give each a name of its own")
-    if names and all(_is_number(name) for name in names):
+    refuse_doubles(names, str(path))
+    if names and all(number_of(name) is not None for name in names):
         raise DataError(
             f"{path} has numbers in its first line, expected the names of the columns: put a line of names above it"
         )
@@ -103,14 +103,6 @@ def _rows(path: Path) -> Iterator[list[str]]:
             raise DataError(f"{path} is no text in UTF-8 ({error.reason}): save it as CSV in UTF-8") from error
 
 
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
-
-
 def _parquet(path: Path) -> dict[str, Column]:
     if importlib.util.find_spec("pyarrow") is None:
         raise DataError(f"{path}: Parquet needs pyarrow, which is not here: pip install 'twofold[tables]'")
@@ -118,12 +110,13 @@ def _parquet(path: Path) -> dict[str, Column]:
     from pyarrow import parquet
 
     try:
+        kinds = parquet.read_schema(path).types
+        size = sum(NUMBER if _is_number(kind) else VALUE for kind in kinds)
+        require_memory(size * parquet.read_metadata(path).num_rows, str(path))
         table = parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({' '.join(str(error).split())}): write it anew") from error
-    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
-    if twice:
-        raise DataError(f"{path} has the column {twice[0]!r} twice: give each a name of its own")
+    refuse_doubles(table.column_names, str(path))
     if not table.num_rows:
         raise DataError(f"{path} has no rows: give at least one case")
     return as_columns({name: _values(table.column(name)) for name in table.column_names}, str(path))
@@ -131,9 +124,13 @@ def _parquet(path: Path) -> dict[str, Column]:
 
 def _values(column: Any) -> Column:
     """The values of a column: numbers, or Python objects, where None stands for nothing."""
-    import pyarrow
-
-    plain = pyarrow.types.is_integer(column.type) or pyarrow.types.is_floating(column.type)
-    if plain and not column.null_count:
+    if _is_number(column.type) and not column.null_count:
         return np.asarray(column.to_numpy())
     return np.array(column.to_pylist(), dtype=object)
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a type of a column is one of numbers."""
+    import pyarrow
+
+    return bool(pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind))

@@ -283,6 +283,10 @@ def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) 
     return data.hold_out(run.recipe.validation) if run.recipe.validation else data
 
 
+_ELSE = "use the run folder that it was made of, or twofold.evaluate(run.net, ...) in Python"
+"""What to do with the one file of a run, which does not say where data of one's own lie on somebody's machine."""
+
+
 def read_again(source: Source | None, folder: Path, fingerprint: str, place: Path | None = None) -> Data | None:
     """Read the data of a run from where they came from; ``None`` where that is no place of one's own.
 
@@ -293,11 +297,15 @@ def read_again(source: Source | None, folder: Path, fingerprint: str, place: Pat
     """
     if source is None:
         if place is not None:
-            raise SettingError(f"--data is {place}, but {folder} was not trained on data of your own: leave it away")
+            why = "does not say how its data were read" if folder.is_file() else "was not trained on data of your own"
+            raise SettingError(
+                f"--data is {place}, but {folder} {why}: {_ELSE if folder.is_file() else 'leave it away'}"
+            )
         return None
     there = source.at(place) if place else source
-    if not Path(there.path).exists():
-        raise RunError(f"{folder} was trained on {there.path}, which is not there: say where it is with --data")
+    for path, done in ((there.path, "trained"), (there.test, "tested")):
+        if path and not Path(path).exists():
+            raise RunError(f"{folder} was {done} on {path}, which is not there: say where the data are with --data")
     data = replace(there.read(), name=source.name)
     if data.fingerprint != fingerprint:
         raise RunError(
@@ -311,6 +319,8 @@ def _named(run: Run, data_dir: Path | None) -> Data:
     try:
         data = load_data(run.result.dataset, data_dir)
     except SettingError as error:
+        if run.folder.is_file():
+            raise RunError(f"{run.folder} does not say where its data {run.result.dataset!r} lay: {_ELSE}") from error
         raise RunError(
             f"{run.folder} was trained on the arrays {run.result.dataset!r}, which lie in no file: in Python, give "
             "them to twofold.evaluate(run.net, ...) and twofold.draw(run, data)"
