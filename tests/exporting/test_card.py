@@ -67,7 +67,7 @@ def test_the_python_of_the_card_runs(
 
 def test_names_of_all_kinds_do_no_harm_to_the_card(trained: Run) -> None:
     names = ("`code`", "a\nb", "---", "| cell |")
-    table = Preparation("table", (1, 1, 25), names, ("x: y", "#"), (0.0, 0.0), (1.0, 1.0))
+    table = Preparation("table", (1, 1, 2), names, ("x: y", "#"), (0.0, 0.0), (1.0, 1.0))
     odd = replace(trained, preparation=table, result=replace(trained.result, recipe="a: [b", dataset="c\nd: e"))
     found = ModelCard(card(odd)).data
     assert found.pipeline_tag == "tabular-classification"

@@ -241,12 +241,12 @@ def _redrawn(
         done.append("contrast raised")
     done.append("centered")
     levels = ink.levels
-    if stroke_of(levels) * box / max(levels.shape) < THIN * look.stroke[0]:
-        levels = thickened(levels, look.stroke[1] / box)
+    if stroke_of(levels) * _scale(levels.shape, size, box) < THIN * look.stroke[0]:
+        levels = thickened(levels, look.stroke[1] / (_scale(levels.shape, size, box) * max(levels.shape)))
         done.append("strokes thickened")
-    longer = max(levels.shape)
-    rows, columns = (max(1, round(length * box / longer)) for length in levels.shape)
-    way = Image.Resampling.BICUBIC if longer < box else Image.Resampling.BOX
+    scale = _scale(levels.shape, size, box)
+    rows, columns = (max(1, round(length * scale)) for length in levels.shape)
+    way = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     small = Image.fromarray(levels.astype(np.float32)).resize((columns, rows), way)
     drawn: NDArray[np.float32] = np.clip(np.asarray(small), 0, 1)
     drawn = drawn / drawn.max()
@@ -258,3 +258,8 @@ def _redrawn(
     pixels = np.full(size, look.ground, dtype=np.float32)
     pixels[top : top + rows, left : left + columns] += (look.ink - look.ground) * drawn
     return pixels
+
+
+def _scale(drawn: tuple[int, ...], size: tuple[int, int], box: int) -> float:
+    """By what lengths are multiplied for the longer side to be as long as the box, or less, so that both sides fit."""
+    return min(box / max(drawn), *(most / length for most, length in zip(size, drawn, strict=True)))

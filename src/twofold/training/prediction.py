@@ -22,7 +22,7 @@ FAMILIAR = 0.99
 """Share of the cases which a net was tested on that look familiar to it."""
 
 ASKED = 1000
-"""Cases that are asked for that."""
+"""Cases that are asked for that at most, evenly over all."""
 
 AT_ONCE = 100
 """Pictures that are decoded before the net sees them."""
@@ -75,8 +75,8 @@ def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | 
 
 
 def familiar_from(net: Any, cases: Tensor) -> float:
-    """The familiarity that nearly all of the cases have that a net was tested on."""
-    return float(familiarity(net, cases[:ASKED]).float().quantile(1 - FAMILIAR))
+    """The familiarity that nearly all of the cases have that a net was tested on, which may be in order of classes."""
+    return float(familiarity(net, cases[:: -(-len(cases) // ASKED)]).float().quantile(1 - FAMILIAR))
 
 
 def acquainted(run: Run, data_dir: Path | None = None) -> Run:
