@@ -13,6 +13,7 @@ import tyro
 
 from twofold.cli.arguments import RunPath, parse
 from twofold.errors import SettingError
+from twofold.exporting.card import LICENSE
 
 Repository = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPO")]
 """A repository of the hub, given as a positional argument."""
@@ -54,7 +55,7 @@ class Push:
     run: RunPath
     repo: Repository
     onnx: bool = False
-    license: str = "unknown"
+    license: str = LICENSE
     private: bool = False
     json: bool = False
 

@@ -24,6 +24,13 @@ LARGEST = 1 << 26
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "JPEG2000", "AVIF")
 """Kinds of files that are read, of those that Pillow knows: pictures of pixels, which need no other program."""
 
+ENDINGS = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ico"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs"),
+    *(".heic", ".heif"),
+}
+"""Of the files in a folder that are taken for pictures; where one cannot be read, as HEIC, that is said."""
+
 BYTES = 16
 """That a pixel takes, while it is decoded, at most."""
 

@@ -27,12 +27,6 @@ ASKED = 1000
 AT_ONCE = 100
 """Pictures that are decoded before the net sees them."""
 
-ENDINGS = {
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jp2", ".ico"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"),
-}
-"""Of the files in a folder that are taken for pictures."""
-
 STRANGE = "does not look like the training data"
 """What is said of a picture that is less familiar than nearly all that the net was tested on."""
 
@@ -109,6 +103,8 @@ def pictures_at(paths: Sequence[Path]) -> list[Path]:
     Raises:
         DataError: there is no picture in a folder.
     """
+    from twofold.data.pictures import ENDINGS
+
     found = []
     for path in paths:
         if not path.is_dir():
