@@ -271,7 +271,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             SettingError: it is a class or of another kind than they are, or there is none unless it is stated.
         """
         usual = {"i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
-        label = usual if self.reject_label is None else self.reject_label
+        label: Any = usual if self.reject_label is None else self.reject_label
         kinds = [np.asarray(each).dtype.kind for each in (label, self.classes_.tolist())]
         if (kinds[0] != kinds[1] and kinds != ["i", "f"]) or np.ndim(label) or label in self.classes_:
             raise SettingError(
