@@ -50,4 +50,25 @@ DEFECTS = [
         "each",
         "test_a_pickle_holds_no_tensor_so_that_it_goes_on_where_there_is_no_gpu",
     ),
+    (
+        "an estimator's label of what is rejected may be of any kind",
+        "ForwardForwardClassifier._rejected",
+        'kinds[0] != kinds[1] and kinds != ["i", "f"]',
+        "False",
+        "test_a_mistake_is_told_in_one_line",
+    ),
+    (
+        "an estimator never learns from held-out cases where epochs are few",
+        "ForwardForwardClassifier.fit",
+        "min(round(EARLY * self.recipe_.epochs), self.recipe_.epochs - 1)",
+        "round(EARLY * self.recipe_.epochs)",
+        "test_all_cases_are_learned_from_in_the_end",
+    ),
+    (
+        "an estimator's scaling sees what stops its training",
+        "ForwardForwardClassifier.fit",
+        "table[~aside.numpy()] if settings.early_stopping else table",
+        "table",
+        "test_what_stops_a_training_has_no_say_in_the_scaling_and_a_later_fit_forgets_it",
+    ),
 ]

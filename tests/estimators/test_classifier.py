@@ -94,6 +94,31 @@ def test_probabilities_are_calibrated_on_cases_that_were_held_out() -> None:
     np.testing.assert_allclose(np.exp(fitted.predict_log_proba(table[500:])), found, rtol=1e-4)
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10])
+def test_all_cases_are_learned_from_in_the_end(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    learn = ForwardForwardClassifier._learn
+
+    def watched(self: ForwardForwardClassifier, data: tuple[torch.Tensor, ...], last: int | None = None) -> None:
+        before = len(self.history_)
+        learn(self, data, last)
+        seen.append((len(data[0]), len(self.history_) - before))
+
+    monkeypatch.setattr(ForwardForwardClassifier, "_learn", watched)
+    fitted = small(epochs=epochs).fit(X, Y)
+    assert sum(learned for cases, learned in seen if cases == len(X)) >= 1
+    assert sum(learned for _, learned in seen) == epochs
+    assert (fitted.temperature_ == 1) == (epochs == 1)
+
+
+def test_what_stops_a_training_has_no_say_in_the_scaling_and_a_later_fit_forgets_it() -> None:
+    seen = small(early_stopping=True, validation_fraction=0.3).fit(X, Y)
+    assert seen._scaling.scaler.n_samples_seen_ == len(X) - int(0.3 * len(X))
+    assert len(seen.validation_scores_) == seen.n_iter_
+    seen.set_params(early_stopping=False).fit(X, Y)
+    assert not hasattr(seen, "validation_scores_")
+
+
 def test_a_temperature_is_the_likeliest() -> None:
     """Labels drawn at a temperature of 3 ask for 3."""
     generator = torch.Generator().manual_seed(0)
@@ -142,6 +167,10 @@ def test_the_label_of_what_is_rejected_is_as_stated() -> None:
     stated = small(reject=0.5, reject_label="?").fit(X, words).predict(X)
     assert ((usual == "rejected") == (stated == "?")).all()
     assert 0.2 < (stated == "?").mean() < 0.8
+    for y, label in ((Y.astype(np.int8), 1000), (Y * 2.0, -1), (Y.astype(np.uint8), -1)):
+        named = small(reject=0.5, reject_label=label).fit(X, y).predict(X)
+        assert set(named.tolist()) <= {label, *y.tolist()}
+        assert 0.2 < (named == label).mean() < 0.8
     with pytest.raises(SettingError, match="reject_label"):
         small(reject=0.5).fit(X, Y - 1)
 
@@ -168,6 +197,19 @@ WITH_NAN = np.where(X > 7.5, np.nan, X)
 MISTAKES = {
     "a missing number": (lambda: small().fit(WITH_NAN, Y), "contains NaN"),
     "an infinite number": (lambda: small().fit(np.where(X > 7.5, np.inf, X), Y), "infinity"),
+    **{
+        f"{what} among labels": (
+            lambda y=y, kind=kind: small().fit(X, np.resize(np.array(y, dtype=kind), len(X))),
+            said,
+        )
+        for what, y, kind, said in (
+            ("a missing number", [0, 1, np.nan], float, "y contains NaN: leave out cases"),
+            ("an infinite number", [0, 1, np.inf], float, "y contains infinity.*: leave out cases"),
+            ("a missing word", ["a", "b", np.nan], object, "NaN: leave out cases"),
+            ("None", ["a", "b", None], object, "y: it has NoneType and str, expected labels of one kind"),
+            ("words and numbers", [1, "b", 2.5], object, "y: it has float and int and str"),
+        )
+    },
     "words in a table": (lambda: small().fit(np.array([["red", "1"]] * 4), [0, 1, 0, 1]), "encode words"),
     "one class": (lambda: small().fit(X, np.zeros(len(X))), "one class only, 0.0"),
     "numbers to predict": (lambda: small().fit(X, X[:, 0]), "y: .*continuous"),
@@ -189,6 +231,21 @@ MISTAKES = {
     "a test that is none": (lambda: small(test="quick").fit(X, Y), "test 'quick'"),
     "no layer": (lambda: small(widths=()).fit(X, Y), "widths is empty"),
     "a word for a number": (lambda: small(epochs="many").fit(X, Y), "epochs"),
+    **{
+        f"{label!r} for what is rejected": (
+            lambda y=y, label=label: small(reject=0.5, reject_label=label).fit(X, y),
+            said,
+        )
+        for y, label, said in (
+            (Y, "other", "reject_label is 'other', .* same kind as 0"),
+            (Y, -1.5, "reject_label is -1.5"),
+            (Y, 2, "reject_label is 2"),
+            (Y, [-1], r"reject_label is \[-1\]"),
+            (Y * 2.0, "", "reject_label is ''"),
+            (np.array(["a", "b", "c"])[Y], -2, "reject_label is -2, .* same kind as 'a'"),
+            (np.array(["a", "b", "c"], dtype=object)[Y], None.__class__, "reject_label is <class"),
+        )
+    },
     "a share of one": (lambda: small(reject=1.0).fit(X, Y), "reject is 1"),
     "no part to hold out": (lambda: small(validation_fraction=0.0).fit(X, Y), "validation_fraction is 0"),
     "a device that is none": (lambda: small(device="xyz").fit(X, Y), "device 'xyz'"),

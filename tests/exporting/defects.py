@@ -99,4 +99,25 @@ DEFECTS = [
         "batches.cpu().float()",
         "test_weak_signals_are_sampled_the_same_without_double_precision",
     ),
+    (
+        "export: the preparation may be of other data than the net",
+        "Config.__post_init__",
+        "if prepared and (",
+        "if False and (",
+        "test_damage_is_told_in_one_line",
+    ),
+    (
+        "export: words of a result are Markdown in its card",
+        "exporting.card:_plain",
+        r"""re.sub(r"([\\`*\[\]<>|#&~!])", r"\\\1", " ".join(str(value).split()))""",
+        "str(value)",
+        "test_words_of_all_kinds_in_a_result_stay_words",
+    ),
+    (
+        "export: what lies beside one file is overwritten",
+        "cli.export:export",
+        "options.out is None and path != options.run",
+        "False",
+        "test_what_lies_beside_one_file_is_only_replaced_where_it_is_named",
+    ),
 ]

@@ -67,12 +67,50 @@ def test_the_python_of_the_card_runs(
 
 def test_names_of_all_kinds_do_no_harm_to_the_card(trained: Run) -> None:
     names = ("`code`", "a\nb", "---", "| cell |")
-    table = Preparation("table", (1, 1, 25), names, ("x: y", "#"), (0.0, 0.0), (1.0, 1.0))
+    table = Preparation("table", (1, 1, 2), names, ("x: y", "#"), (0.0, 0.0), (1.0, 1.0))
     odd = replace(trained, preparation=table, result=replace(trained.result, recipe="a: [b", dataset="c\nd: e"))
     found = ModelCard(card(odd)).data
     assert found.pipeline_tag == "tabular-classification"
     assert found.model_name == "a: [b"
     assert "`'code'`, `a b`, `---`, `| cell |`" in card(odd)
+
+
+ODD = [
+    "a | b",
+    "# a\n\n## b",
+    "*a* **b** ~~c~~",
+    "[a](http://b.c)",
+    "<img src=x>",
+    "a `b` ``` c",
+    "back\\slash | b",
+    "![a](b)",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_words_of_all_kinds_in_a_result_stay_words(odd: str, trained: Run) -> None:
+    """Oracle: without escaped characters there is as much Markdown as in a card of plain words."""
+
+    def made_of(word: str) -> list[list[int]]:
+        result = replace(
+            trained.result,
+            **{"recipe": word, "dataset": word, "method": word, "device": word, "precision": word, "fingerprint": word},
+            settings={**trained.result.settings, word: word, "objective": [word]},
+            started_from={"run": word.replace("/", ""), "weights": word},
+            environment={"twofold": word, "torch": word},
+        )
+        text = card(replace(trained, result=result)).partition("\n---\n")[2]
+        bare = re.sub(r"`[^`\n]+`", "code", re.sub(r"\\[^\w\s]", "", text))
+        return [[line.count(each) for each in "|#*[<`!~"] for line in bare.splitlines()]
+
+    assert made_of(odd) == made_of("plain")
+
+
+def test_what_has_no_labels_gets_no_task_of_the_hub(trained: Run) -> None:
+    found = ModelCard(card(replace(trained, preparation=None))).data
+    assert found.pipeline_tag is None
+    assert found.eval_results is not None
+    assert {each.task_type for each in found.eval_results} == {"other"}
 
 
 def test_cases_that_were_held_out_are_not_called_a_test(

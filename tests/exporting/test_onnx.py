@@ -154,7 +154,7 @@ TABLE = Preparation(
     ("no", "yes", "perhaps"),
     columns=("age", "color", "constant"),
     mean=(1.7e9 + 26.1014612, 0.0, 3.0),
-    scale=(250.0, 0.0, 1.0),
+    scale=(250.0, 1.0, 1.0),
     categories={"color": ("blue", "green", "red")},
 )
 

@@ -92,8 +92,30 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "another net": lambda path: rewritten(path, widths=[3, 3]),
     "a net that would fill any memory": lambda path: rewritten(path, widths=[2**30, 2**30]),
     "an unknown method": lambda path: rewritten(path, method="alchemy"),
+    "fewer names than classes": lambda path: prepared_as(path, names=["a", "b"]),
+    "cases of another shape": lambda path: prepared_as(path, shape=[1, 5, 4]),
+    "a kind that is none": lambda path: prepared_as(path, kind="sounds"),
+    "names that are none": lambda path: prepared_as(path, names=3),
+    "a scale of 0": lambda path: prepared_as(path, **TABLE | {"scale": [0.0] * 25}),
+    "a scale below 0": lambda path: prepared_as(path, **TABLE | {"scale": [-1.0] * 25}),
+    "columns that make other features": lambda path: prepared_as(path, **TABLE | {"categories": {"0": ["a", "b"]}}),
+    "a preparation of cases without a form": lambda path: rewritten(path, shape=None),
     "a newer version": lambda path: rewritten(path, format=99),
 }
+
+
+TABLE: dict[str, Any] = {
+    **{"kind": "table", "shape": [1, 1, 25], "columns": [str(number) for number in range(25)]},
+    **{"mean": [0.0] * 25, "scale": [1.0] * 25, "categories": {}, "look": None},
+}
+
+
+def prepared_as(path: Path, **changes: Any) -> None:
+    """The same file with another preparation; of a table, with the form of one, which the same net could be for."""
+    tensors, facts = checkpoint.read(path)
+    facts["config"]["preparation"] |= changes
+    facts["config"] |= {"shape": [1, 1, 25]} if "columns" in changes else {}
+    checkpoint.write(path, tensors, facts)
 
 
 def flipped(content: bytes, place: int) -> bytes:
@@ -164,3 +186,28 @@ def test_the_commands_take_the_file_for_the_run(tmp_path: Path, folder: Path, mo
     code, _, error = answer(["export", str(folder), "--to", "onnx", "--out", "net.safetensors"])
     assert error == ["twofold: error: --out is net.safetensors, expected a name in .onnx for --to onnx"]
     assert code == 1
+
+
+@pytest.mark.parametrize(("kind", "name"), [("card", "net.md"), ("onnx", "net.onnx")])
+def test_what_lies_beside_one_file_is_only_replaced_where_it_is_named(kind: str, name: str, file: Path) -> None:
+    for other in ("README.md", "model.onnx"):
+        (file.parent / other).write_text("somebody's")
+    words = ["export", str(file), "--to", kind]
+    made = file.parent / name
+    assert facts(words) == {"file": str(made)}
+    made.write_text("mine")
+    code, _, error = answer(words)
+    assert (code, error) == (
+        1,
+        [f"twofold: error: {made} exists: state it with --out to have it replaced, or another name"],
+    )
+    assert made.read_text() == "mine"
+    assert facts([*words, "--out", str(made)]) == {"file": str(made)}
+    assert made.read_bytes() != b"mine"
+    assert {(file.parent / other).read_text() for other in ("README.md", "model.onnx")} == {"somebody's"}
+
+
+@pytest.mark.parametrize("source", [{"path": "/etc/passwd", "kind": "table", "label": "x"}, {"kind": "sound"}, 3])
+def test_where_data_came_from_is_not_for_a_file_to_say(source: Any, file: Path) -> None:
+    rewritten(file, source=source)
+    assert run.load(file, "cpu").source is None

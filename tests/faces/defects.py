@@ -2,6 +2,13 @@
 
 DEFECTS = [
     (
+        "what is familiar is told from the first cases",
+        "training.prediction:familiar_from",
+        "cases[:: -(-len(cases) // ASKED)]",
+        "cases[:ASKED]",
+        "test_what_is_familiar_is_told_from_all_cases_also_where_they_are_in_order",
+    ),
+    (
         "a net that is to rest on disk does not",
         "cli.commands:_train",
         "offload=options.offload and name != twin_name",

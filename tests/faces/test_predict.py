@@ -18,7 +18,7 @@ from command_line import answer, facts
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed
 from twofold.nets.familiarity import familiarity
-from twofold.training import run
+from twofold.training import prediction, run
 from twofold.training.prediction import acquainted
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
@@ -124,6 +124,15 @@ def test_of_a_hundred_cases_that_a_net_was_tested_on_one_is_strange_to_it(folder
     loaded = run.load(folder)
     like = familiarity(loaded.net, digits.test_images)
     assert (like < loaded.result.familiar).float().mean().item() == pytest.approx(0.01, abs=1 / len(like))
+
+
+@pytest.mark.parametrize("count", [100, 1000, 1001, 2500])
+def test_what_is_familiar_is_told_from_all_cases_also_where_they_are_in_order(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "familiarity", lambda net, cases: cases)
+    for cases in (torch.arange(count), -torch.arange(count)):
+        assert (cases < prediction.familiar_from(None, cases)).float().mean().item() == pytest.approx(0.01, abs=0.01)
 
 
 def test_an_older_run_learns_from_its_data_how_pictures_look(folder: Path, pictures: Path, tmp_path: Path) -> None:

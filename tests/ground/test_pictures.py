@@ -19,8 +19,11 @@ import pytest
 from PIL import Image
 
 from helpers import refusal
-from twofold.data.pictures import LARGEST, decoded, read_picture
+from own_files import two_classes
+from twofold.data import read_data
+from twofold.data.pictures import ENDINGS, FORMATS, LARGEST, decoded, read_picture
 from twofold.errors import DataError
+from twofold.training.prediction import pictures_at
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -221,3 +224,16 @@ def test_of_several_pictures_in_a_file_the_first_is_taken_and_said(kind: str, tm
     found, done = read_picture(path)
     assert np.array_equal(np.asarray(found.convert("L")), np.asarray(DRAWN))
     assert done == ("first of several pictures",)
+
+
+@pytest.mark.parametrize("name", ["9.heic", "9.HEIF", "9.apng", "9.pfm"])
+def test_the_same_files_are_pictures_to_train_on_and_to_answer_and_none_is_left_out_in_silence(
+    name: str, tmp_path: Path
+) -> None:
+    assert {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS} <= ENDINGS
+    root = two_classes(tmp_path / "mine")
+    (root / "dark" / name).write_bytes(b"what a telephone makes")
+    assert root / "dark" / name in pictures_at([root])
+    said = refusal(lambda: read_data(root), DataError)
+    assert f"{name} cannot be read as a picture" in said
+    assert "--skip-unreadable" in said

@@ -210,6 +210,23 @@ def test_pictures_of_every_size_are_prepared_or_refused(size: tuple[int, int], m
             assert 0 <= found.min() <= found.max() <= 1
 
 
+@pytest.mark.parametrize("size", [(16, 32), (32, 16), (24, 24)])
+@pytest.mark.parametrize("lies", [False, True])
+def test_what_is_drawn_fits_into_pictures_that_are_longer_one_way(size: tuple[int, int], lies: bool) -> None:
+    """Things of up to 30 pixels, where training images have that room one way."""
+    look = like_mnist().look
+    assert look is not None
+    look = replace(look, box=min(max(size), 30), center=(size[0] / 2, size[1] / 2))
+    bar = Image.new("L", (200, 200))
+    bar.paste(255, (20, 80, 180, 120) if lies else (80, 20, 120, 180))
+    found, _ = prepare(bar, replace(like_mnist(), shape=(1, *size), look=look))
+    inked = (found[0, 0] > 0.5).nonzero()
+    down, right = (inked.amax(0) - inked.amin(0) + 1).tolist()
+    length = min(look.box or 0, size[lies])
+    assert found.shape == (1, 1, *size)
+    assert ((right, down) if lies else (down, right)) == pytest.approx((length, length / 4), abs=2)
+
+
 def test_pictures_for_data_without_a_box_are_scaled_and_turned_to_their_polarity() -> None:
     look = like_mnist().look
     assert look is not None

@@ -6,7 +6,6 @@ A module that only some commands need is imported inside them, so that each comm
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import math
 import sys
@@ -36,6 +35,7 @@ from twofold.cli.arguments import (
 from twofold.cli.export import export, pull, push
 from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError, TwofoldError
+from twofold.exporting.extras import needed
 from twofold.nets.net import evaluate as test
 from twofold.training import run
 from twofold.training.result import Result
@@ -118,8 +118,7 @@ def tune(words: Sequence[str]) -> None:
     if parsed is None:
         return
     name, words, options = words[0], words[1:], parsed.options
-    if importlib.util.find_spec("optuna") is None:
-        raise SettingError("twofold tune needs optuna, which is not here: pip install 'twofold[tune]'")
+    needed("optuna", "tune", "twofold tune")
     from twofold.tuning import record as records
     from twofold.tuning import tune as tuning
 

@@ -13,6 +13,7 @@ import tyro
 
 from twofold.cli.arguments import RunPath, parse
 from twofold.errors import SettingError
+from twofold.exporting.card import LICENSE
 
 Repository = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPO")]
 """A repository of the hub, given as a positional argument."""
@@ -25,7 +26,8 @@ class Export:
     Attributes:
         run: the run folder, or the one file of a run.
         to: onnx (all tests, for other programs), safetensors (one file that twofold.load reads) or card (a model card).
-        out: the file; by default model.onnx, model.safetensors or README.md in the run folder.
+        out: the file; by default model.onnx, model.safetensors or README.md in the run folder, and beside one file what
+            that is called, with another ending. What is there already is only replaced where you name it.
         json: end with one JSON object on the last line.
     """
 
@@ -53,7 +55,7 @@ class Push:
     run: RunPath
     repo: Repository
     onnx: bool = False
-    license: str = "unknown"
+    license: str = LICENSE
     private: bool = False
     json: bool = False
 
@@ -83,9 +85,12 @@ def export(words: Sequence[str]) -> None:
 
     options = parse(Export, words, "export")
     name = Path(exporting.KINDS[options.to])
-    path = options.out or (options.run.parent if options.run.is_file() else options.run) / name
+    usual = options.run.with_suffix(name.suffix) if options.run.is_file() else options.run / name
+    path = options.out or usual
     if path.suffix != name.suffix:
         raise SettingError(f"--out is {path}, expected a name in {name.suffix} for --to {options.to}")
+    if options.out is None and path != options.run and path.exists():
+        raise SettingError(f"{path} exists: state it with --out to have it replaced, or another name")
     _answer({"file": str(exporting.export(options.run, path))}, options.json)
 
 

@@ -39,8 +39,8 @@ def predict_table(run: Run, path: Path, as_json: bool) -> None:
 
 
 def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
-    """For each row its number, from 1; the class that each test names, the main test first; and the share that the
-    softmax gives to the class that the fast test names."""
+    """For each row its number, from 1; the class that each test names, the main test first; and the probability that
+    the softmax gives to the class that the main test names."""
     assert run.preparation is not None
     if path.suffix.lower() not in ENDINGS:
         kinds = ", ".join(ENDINGS)
@@ -48,7 +48,8 @@ def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
     names, cases = run.preparation.names, run.preparation.table(read_table(path), str(path))
     scores = run.net.scores(cases.to(run.net.device))
     named = {test: score.argmax(1).tolist() for test, score in scores.items()}
-    shares = scores["fast"].softmax(1).amax(1).tolist()
+    labels = next(iter(scores.values())).argmax(1)
+    shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0].tolist()
     for number, share in enumerate(shares):
-        classes = {test: names[labels[number]] for test, labels in named.items()}
-        yield {"row": number + 1, **classes, "share": round(share, 4)}
+        classes = {test: names[answers[number]] for test, answers in named.items()}
+        yield {"row": number + 1, **classes, "probability": round(share, 4)}

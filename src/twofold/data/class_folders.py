@@ -14,7 +14,7 @@ from PIL import Image
 from twofold import machine
 from twofold.data.columns import shortened
 from twofold.data.part import Part
-from twofold.data.pictures import FORMATS, decoded
+from twofold.data.pictures import ENDINGS, decoded
 from twofold.data.source import Source
 from twofold.errors import DataError, remark
 
@@ -70,8 +70,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _pictures(path: Path) -> list[Path]:
     """The files of a folder whose names end like those of pictures, in the order of their names."""
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
-    return sorted(each for each in path.iterdir() if each.suffix.lower() in endings and not each.name.startswith("."))
+    return sorted(each for each in path.iterdir() if each.suffix.lower() in ENDINGS and not each.name.startswith("."))
 
 
 def _files(path: Path) -> list[tuple[Path, str]]:

@@ -8,14 +8,21 @@ from pathlib import Path
 import torch
 
 from twofold.checks import typed
-from twofold.data import class_folders, idx_pairs, npz, tables
+from twofold.data import idx_pairs, npz, tables
 from twofold.data.dataset import Dataset
 from twofold.data.part import Part, assembled
 from twofold.data.source import Source, resolved
 from twofold.errors import DataError, SettingError
 
+
+def _read_folder(source: Source) -> tuple[Part, Part | None]:
+    from twofold.data import class_folders  # which loads Pillow
+
+    return class_folders.read(source)
+
+
 READERS: dict[str, Callable[[Source], tuple[Part, Part | None]]] = {
-    "folder": class_folders.read,
+    "folder": _read_folder,
     "npz": npz.read,
     "table": tables.read,
     "idx": idx_pairs.read,

@@ -24,6 +24,13 @@ LARGEST = 1 << 26
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "JPEG2000", "AVIF")
 """Kinds of files that are read, of those that Pillow knows: pictures of pixels, which need no other program."""
 
+ENDINGS = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ico"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs"),
+    *(".heic", ".heif"),
+}
+"""Of the files in a folder that are taken for pictures; where one cannot be read, as HEIC, that is said."""
+
 BYTES = 16
 """That a pixel takes, while it is decoded, at most."""
 
@@ -241,12 +248,12 @@ def _redrawn(
         done.append("contrast raised")
     done.append("centered")
     levels = ink.levels
-    if stroke_of(levels) * box / max(levels.shape) < THIN * look.stroke[0]:
-        levels = thickened(levels, look.stroke[1] / box)
+    if stroke_of(levels) * _scale(levels.shape, size, box) < THIN * look.stroke[0]:
+        levels = thickened(levels, look.stroke[1] / (_scale(levels.shape, size, box) * max(levels.shape)))
         done.append("strokes thickened")
-    longer = max(levels.shape)
-    rows, columns = (max(1, round(length * box / longer)) for length in levels.shape)
-    way = Image.Resampling.BICUBIC if longer < box else Image.Resampling.BOX
+    scale = _scale(levels.shape, size, box)
+    rows, columns = (max(1, round(length * scale)) for length in levels.shape)
+    way = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     small = Image.fromarray(levels.astype(np.float32)).resize((columns, rows), way)
     drawn: NDArray[np.float32] = np.clip(np.asarray(small), 0, 1)
     drawn = drawn / drawn.max()
@@ -258,3 +265,8 @@ def _redrawn(
     pixels = np.full(size, look.ground, dtype=np.float32)
     pixels[top : top + rows, left : left + columns] += (look.ink - look.ground) * drawn
     return pixels
+
+
+def _scale(drawn: tuple[int, ...], size: tuple[int, int], box: int) -> float:
+    """By what lengths are multiplied for the longer side to be as long as the box, or less, so that both sides fit."""
+    return min(box / max(drawn), *(most / length for most, length in zip(size, drawn, strict=True)))

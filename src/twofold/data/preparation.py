@@ -62,6 +62,13 @@ class Preparation:
                 f"the preparation has {len(self.columns)} columns, {len(self.mean)} means and {len(self.scale)} "
                 "scales, expected as many of each"
             )
+        if not all(map(math.isfinite, self.mean)) or not all(0 < scale < math.inf for scale in self.scale):
+            raise SettingError("the preparation has a mean or a scale that is not finite, or no scale above 0")
+        features = sum(len(self.categories.get(name, "1")) for name in self.columns)
+        if self.kind == "table" and self.shape != (1, 1, features):
+            raise SettingError(
+                f"the preparation of a table has the shape {self.shape}, expected (1, 1, {features}) for its columns"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The preparation as JSON can hold it; what only tables have is left away for pictures."""

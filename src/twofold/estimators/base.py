@@ -26,6 +26,9 @@ from twofold.training.trainer import Trainer
 S = TypeVar("S", bound=Settings)
 
 ADVICE = {
+    "Input y contains": "leave out cases without a label",
+    "Input contains NaN": "leave out cases without a label",
+    "value of NA is ambiguous": "fill what is missing, and leave out cases without a label",
     "contains NaN": "fill what is missing, for instance with sklearn.impute.SimpleImputer",
     "contains infinity": "remove or repair such cases",
     "could not convert string": "columns have to hold numbers: encode words, with sklearn.preprocessing.OneHotEncoder",
@@ -66,8 +69,11 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         table, y = self._validated(reset, X=X, y=y)
         try:
             check_classification_targets(y)
-        except ValueError as error:
-            raise DataError(f"y: {' '.join(str(error).split())}") from None
+            np.unique(y)
+        except (ValueError, TypeError) as error:
+            kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
+            said = f"it has {' and '.join(kinds)}, expected labels of one kind" if len(kinds) > 1 else error
+            raise DataError(f"y: {' '.join(str(said).split())}") from None
         return table, y
 
     def _known(self, X: Any) -> NDArray[Any]:

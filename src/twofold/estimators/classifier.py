@@ -32,7 +32,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     Columns may hold any numbers: they are brought to mean 0 and standard deviation 1, as they are in the cases that are
     learned from. A tenth of these, at most a thousand, is held out for four fifths of the epochs; from what the net
-    says of them follows how far its probabilities are to be trusted. Then they are learned from, too.
+    says of them follows how far its probabilities are to be trusted. Then they are learned from, too. Of fewer than a
+    hundred cases none is held out, and probabilities are not calibrated, nor are they with a single epoch.
 
     Args:
         widths: units of each layer.
@@ -47,7 +48,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         n_iter_no_change: epochs without an improvement after which it stops.
         reject: share of cases like those learned from that are rejected, since they look least like the others: with a
             share above 0, `predict` gives them the label ``reject_label``.
-        reject_label: by default -1, or "rejected" where classes are words.
+        reject_label: a label that is no class, of their kind; by default -1, or "rejected" where classes are words.
         random_state: of the first weights, the order of the cases, negative data and held-out cases.
         device: cpu, cuda, or auto, which is the GPU where there is one.
         precision: of the products: fp32, bf16, or auto, which is bf16 where it is fast.
@@ -115,18 +116,20 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         table, y = self._labeled(True, X, y)
         self.classes_ = np.unique(y)
         self._check_classes()
-        self._scaling = Scaling()
-        self._scaling.see(table)
-        cases, wanted = self._scaling.cases(table), self._numbers(y)
+        self.__dict__.pop("validation_scores_", None)  # of an earlier fit
+        self._scaling, wanted = Scaling(), self._numbers(y)
         random = check_random_state(self.random_state)
-        self._prepare(settings, len(cases), random)
+        self._prepare(settings, len(table), random)
         aside = self._hold_out(settings, wanted, random)
+        self._scaling.see(table[~aside.numpy()] if settings.early_stopping else table)
+        cases = self._scaling.cases(table)
         rest, judged = (cases[~aside], wanted[~aside]), (cases[aside], wanted[aside])
         if settings.early_stopping:
             self._stop_early(settings, rest, judged)
             self._calibrate(judged)
         else:
-            self._learn(rest, round(EARLY * self.recipe_.epochs) if len(judged[0]) else None)
+            early = min(round(EARLY * self.recipe_.epochs), self.recipe_.epochs - 1)
+            self._learn(rest, early if len(judged[0]) else None)
             self._calibrate(judged)
             self._learn((cases, wanted))
         self._set_threshold(settings, judged[0] if len(judged[0]) else cases)
@@ -188,7 +191,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             count = max(1, int(settings.validation_fraction * len(labels)))
         else:
             count = min(int(defaults.TABLE_VALIDATION * len(labels)), calibration.MOST)
-            count = count if count >= calibration.FEWEST else 0
+            count = count if count >= calibration.FEWEST and self.recipe_.epochs > 1 else 0
         aside = calibration.held_out(labels.numpy(), count, random)
         if settings.early_stopping and not aside.any():
             raise DataError("y has no class with two cases, so that none can be held out: set early_stopping=False")
@@ -226,7 +229,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         named: NDArray[Any] = self.classes_[self._logits(cases).argmax(1).numpy()]
         if not self.reject:
             return named
-        return np.where(self._familiarity(cases) < self.threshold_, self._rejected(), named)
+        return np.where(self._familiarity(cases) < self.threshold_, np.asarray(self._rejected()), named)
 
     @typed
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -265,10 +268,14 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         """The label of cases that are rejected.
 
         Raises:
-            SettingError: it is a class, or classes are of a kind for which there is none but what is stated.
+            SettingError: it is a class or of another kind than they are, or there is none unless it is stated.
         """
         usual = {"i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
-        label = usual if self.reject_label is None else self.reject_label
-        if label is None or label in self.classes_:
-            raise SettingError(f"reject_label is {self.reject_label}, expected a label that is no class: state another")
+        label: Any = usual if self.reject_label is None else self.reject_label
+        kinds = [np.asarray(each).dtype.kind for each in (label, self.classes_.tolist())]
+        if (kinds[0] != kinds[1] and kinds != ["i", "f"]) or np.ndim(label) or label in self.classes_:
+            raise SettingError(
+                f"reject_label is {self.reject_label!r}, expected a label that is no class, but of the same kind as "
+                f"{self.classes_.tolist()[0]!r}: state another"
+            )
         return label

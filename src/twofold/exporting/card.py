@@ -13,6 +13,9 @@ from twofold.training.run import Run
 LICENSE = "unknown"
 """What the card says where nobody states a licence: whose data and pictures are in a net is not ours to know."""
 
+TASKS = {"pictures": "image-classification", "table": "tabular-classification"}
+"""What the hub calls what a net does with each kind of data; it has no word for data without labels."""
+
 
 def card(run: Run, license: str = LICENSE) -> str:
     """The card of a run, as Markdown with the hub's metadata in front.
@@ -32,7 +35,7 @@ def card(run: Run, license: str = LICENSE) -> str:
 def _front(run: Run, license: str) -> Iterator[str]:
     """The metadata in YAML, of which JSON is a part."""
     result, prepared = run.result, run.preparation
-    task = "tabular-classification" if prepared and prepared.kind == "table" else "image-classification"
+    task = TASKS[prepared.kind] if prepared else None
     figures = [
         {"type": "accuracy", "name": f"accuracy, {test} test", "value": round(1 - error, 6)}
         for test, error in result.error.items()
@@ -41,7 +44,7 @@ def _front(run: Run, license: str) -> Iterator[str]:
         "name": result.recipe,
         "results": [
             {
-                "task": {"type": task},
+                "task": {"type": task or "other"},
                 "dataset": {"name": result.dataset, "type": result.dataset, "split": _part(run)},
                 "metrics": figures,
             }
@@ -51,7 +54,7 @@ def _front(run: Run, license: str) -> Iterator[str]:
     for name, value in {
         "license": license,
         "library_name": "twofold",
-        "pipeline_tag": task,
+        **({"pipeline_tag": task} if task else {}),
         "tags": ["forward-forward", result.method, "twofold"],
         "model-index": [entry],
     }.items():
@@ -66,11 +69,11 @@ def _part(run: Run) -> str:
 
 def _text(run: Run) -> Iterator[str]:
     result, prepared = run.result, run.preparation
-    widths = " x ".join(map(str, result.settings["widths"]))
-    yield f"\n# {result.recipe}\n"
+    widths = _plain(" x ".join(map(str, result.settings["widths"])))
+    yield f"\n# {_plain(result.recipe)}\n"
     yield (
-        f"A net of {widths} units with {result.parameters} parameters, trained by the method {result.method} of "
-        "twofold, software for the Forward-Forward algorithm."
+        f"A net of {widths} units with {result.parameters} parameters, trained by the method {_plain(result.method)} "
+        "of twofold, software for the Forward-Forward algorithm."
     )
     yield "\n## Use\n"
     yield '```python\nimport twofold\n\nrun = twofold.load("model.safetensors")'
@@ -79,28 +82,29 @@ def _text(run: Run) -> Iterator[str]:
         yield from _inputs(prepared.kind, prepared.shape, prepared.names, prepared.columns)
     yield "\n## Data\n"
     bytes_of = "the official files" if result.official_data else "not verified to be official files"
-    yield f"{result.dataset} ({bytes_of}). SHA-256 of all images and labels: `{result.fingerprint}`."
+    yield f"{_plain(result.dataset)} ({bytes_of}). SHA-256 of all images and labels: {_code(result.fingerprint)}."
     yield f"\n## Errors on the {_part(run)} part\n"
     yield "| test | error | forward passes for a case |\n|---|---|---|"
     passes = result.metrics.get("passes_per_image", {})
     for test, error in result.error.items():
-        yield f"| {test} | {100 * error:.2f} % | {passes.get(test, '')} |"
+        yield f"| {_plain(test)} | {100 * error:.2f} % | {_plain(passes.get(test, ''))} |"
     if result.validation_error:
         yield "\nThese cases were held out of the training; the test part was not used."
     yield "\nOne training, one seed: no spread is known. Not tried on anything else than the data above."
     yield "\n## Training\n"
     made_with = result.environment
     yield (
-        f"{result.epochs} epochs of {result.seconds_per_epoch:.2f} s on {result.device} in {result.precision}, seed "
-        f"{result.seed}, twofold {made_with.get('twofold') or '(not installed)'}, PyTorch {made_with.get('torch')}."
+        f"{result.epochs} epochs of {result.seconds_per_epoch:.2f} s on {_plain(result.device)} in "
+        f"{_plain(result.precision)}, seed {result.seed}, "
+        f"twofold {_plain(made_with.get('twofold') or '(not installed)')}, PyTorch {_plain(made_with.get('torch'))}."
     )
     if result.started_from:
         before = PurePath(result.started_from["run"]).name
-        yield f"It began with the weights of {before} (`{result.started_from['weights']}`)."
+        yield f"It began with the weights of {_plain(before)} ({_code(result.started_from['weights'])})."
     yield "\n| setting | value |\n|---|---|"
     for name, value in result.settings.items():
         shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
-        yield f"| {name} | {shown} |"
+        yield f"| {_plain(name)} | {_plain(shown)} |"
 
 
 def _inputs(kind: str, shape: tuple[int, int, int], names: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[str]:
@@ -116,3 +120,8 @@ def _inputs(kind: str, shape: tuple[int, int, int], names: tuple[str, ...], colu
 def _code(name: str) -> str:
     """A name of the user's own as code of one line, whatever is in it."""
     return f"`{' '.join(name.split()).replace('`', chr(39))}`"
+
+
+def _plain(value: object) -> str:
+    """A value in Markdown as the words that it is, of one line, also in a table."""
+    return re.sub(r"([\\`*\[\]<>|#&~!])", r"\\\1", " ".join(str(value).split()))

@@ -123,7 +123,7 @@ def pull(repo: str, path: Path | None = None, *, revision: str | None = None, di
             raise RunError(f"{said} has the SHA-256 {is_of}, expected {digest}: it is another file; nothing is kept")
         try:
             single_file.read(fetched)
-        except RunError as error:
+        except TwofoldError as error:
             why = str(error).replace(str(fetched), "it")
             raise RunError(f"{said} is no net of twofold's, or damaged ({why}); nothing is kept") from error
         with replacing(path) as temporary:

@@ -57,6 +57,10 @@ class Config:
         preparation: of the data, and the names of their classes, where the data have one.
         source: where data of one's own were read from.
         format: see `FORMAT`.
+
+    Raises:
+        ArgumentError: an entry is of the wrong type.
+        RunError: the preparation is of other data than the form.
     """
 
     name: str
@@ -75,6 +79,12 @@ class Config:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        form, prepared = (self.form.get("shape"), self.form.get("classes")), self.preparation
+        if prepared and ([*prepared.shape], len(prepared.names)) != form:
+            raise RunError(
+                f"cases have the shape {form[0]} and one of {form[1]} classes, but their preparation says "
+                f"{[*prepared.shape]} and {len(prepared.names)} names: one of them is damaged"
+            )
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -127,12 +137,16 @@ class Config:
 
         Raises:
             TypeError: an entry is missing, or of another type.
+            RunError: what was done to the data, or where they came from, cannot be.
         """
         named = {each.name for each in fields(cls)} - {"form"}
         known = {name: value for name, value in content.items() if name in named}
         for name, part in (("preparation", Preparation), ("source", Source)):
             if name in known:
-                known[name] = part.from_json(known[name])
+                try:
+                    known[name] = part.from_json(known[name])
+                except SettingError as error:
+                    raise RunError(f"the {name} of its data cannot be used ({error}): it is damaged") from error
         return cls(**{"format": 1, **known}, form={name: value for name, value in content.items() if name not in named})
 
 

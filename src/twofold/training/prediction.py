@@ -22,16 +22,10 @@ FAMILIAR = 0.99
 """Share of the cases which a net was tested on that look familiar to it."""
 
 ASKED = 1000
-"""Cases that are asked for that."""
+"""Cases that are asked for that at most, evenly over all."""
 
 AT_ONCE = 100
 """Pictures that are decoded before the net sees them."""
-
-ENDINGS = {
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".jp2", ".ico"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"),
-}
-"""Of the files in a folder that are taken for pictures."""
 
 STRANGE = "does not look like the training data"
 """What is said of a picture that is less familiar than nearly all that the net was tested on."""
@@ -75,8 +69,8 @@ def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | 
 
 
 def familiar_from(net: Any, cases: Tensor) -> float:
-    """The familiarity that nearly all of the cases have that a net was tested on."""
-    return float(familiarity(net, cases[:ASKED]).float().quantile(1 - FAMILIAR))
+    """The familiarity that nearly all of the cases have that a net was tested on, which may be in order of classes."""
+    return float(familiarity(net, cases[:: -(-len(cases) // ASKED)]).float().quantile(1 - FAMILIAR))
 
 
 def acquainted(run: Run, data_dir: Path | None = None) -> Run:
@@ -109,6 +103,8 @@ def pictures_at(paths: Sequence[Path]) -> list[Path]:
     Raises:
         DataError: there is no picture in a folder.
     """
+    from twofold.data.pictures import ENDINGS
+
     found = []
     for path in paths:
         if not path.is_dir():

@@ -229,7 +229,7 @@ class RunFolder:
             )
         try:
             config = Config.from_json(content)
-            assert config.recipe
+            _ = config.recipe
         except TypeError as error:
             raise RunError(f"{path} does not describe a run ({reason(error)}): it is damaged; train again") from error
         except RunError as error:

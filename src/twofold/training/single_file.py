@@ -47,15 +47,16 @@ def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
         )
     try:
         content: dict[str, Any] = facts["config"]
+        content.pop("source", None)  # whoever wrote it has no say in what is read here
         if isinstance(content.get("format"), int) and content["format"] > FORMAT:
             raise RunError(f"{path} was written by a newer version of twofold: update twofold")
         config, result = Config.from_json(content), Result.from_json(facts["result"])
-        assert config.recipe
+        _ = config.recipe
     except (AttributeError, TypeError) as error:
         raise RunError(f"{path} does not describe a net ({reason(error)}): write or get it again") from error
     except RunError as error:
         raise RunError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-    return replace(config, source=None), result, weights  # whoever wrote it has no say in what is read here
+    return config, result, weights
 
 
 def _named(origin: dict[str, str] | None) -> dict[str, str] | None:
