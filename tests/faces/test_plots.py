@@ -16,6 +16,7 @@ from PIL import Image
 from drawn import captions, digits_weight, legend, pixels, shown
 from twofold.claims.plots import regime as plots_regime
 from twofold.errors import DataError, RunError
+from twofold.plots import canvas
 from twofold.plots import panels as plots
 from twofold.plots.colors import POSITIVE, TWIN
 
@@ -283,3 +284,9 @@ def test_the_map_of_regimes_has_both_errors_in_each_cell(tmp_path: Path, monkeyp
     np.testing.assert_allclose(even, 1, atol=0.01)
     with pytest.raises(DataError, match="both sides for the same numbers"):
         plots_regime.regimes(ours, {"10": twins["10"]}, tmp_path / "no.png")
+
+
+def test_letters_that_the_font_lacks_are_no_warning_to_anyone(tmp_path: Path) -> None:
+    figure, [[axes]] = canvas.subplots(1, 1, 3.0, 3.0)
+    canvas.label_axes(axes, "猫", "犬", "鳥")
+    assert canvas.write(figure, tmp_path / "cat.png").exists()

@@ -83,7 +83,7 @@ def _parsed(words: Sequence[str], usual: Recipe) -> Any:
     fields = [("settings", type(usual)), ("options", Training), ("own", OwnData)]
     doc = {"__doc__": "Train on data of your own: a folder of class folders, an .npz, a table, or an IDX file."}
     kind = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
-    return parse(kind, words, "train --data", kind(usual, Training(), OwnData()))
+    return parse(kind, words, "train --data PATH", kind(usual, Training(), OwnData()))
 
 
 def _read(place: str, wanted: OwnData, data_dir: Path | None) -> Dataset:

@@ -5,6 +5,7 @@ Figures are rendered by matplotlib's Agg canvas, without pyplot and its global s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -107,9 +108,11 @@ def scale_axis(ax: Axes, values: Floats) -> None:
 
 
 def write(figure: Figure, path: Path) -> Path:
-    """Render a figure and put it at ``path``, whole or not at all."""
+    """Render a figure and put it at ``path``, whole or not at all. Letters that the font lacks are drawn as boxes."""
     buffer = BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
     return path
