@@ -205,8 +205,8 @@ def test_the_command_serves_until_it_is_ended_and_a_taken_port_is_one_line() -> 
         second = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (second.returncode, second.stdout, second.stderr.count("\n")) == (1, "", 1)
         assert f"port {port} is in use" in second.stderr
-        server.send_signal(signal.SIGINT)
-        assert server.wait(10) == 0
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
         instrument.close()
 
 
