@@ -16,6 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import torch
+
 from twofold import data, defaults, machine, recipes
 from twofold.cli import own_data, report
 from twofold.cli.arguments import (
@@ -312,6 +314,7 @@ def instrument(words: Sequence[str]) -> None:
     options = parse(InstrumentServe, words[1:], "instrument serve")
     if not 0 <= options.port < 2**16:
         raise SettingError(f"--port is {options.port}, expected one from 0 to 65535")
+    torch.set_num_threads(1)  # real hardware takes no processor from the training
     device = room.Simulated(options.device, options.inputs, options.units, options.noise, options.drift, options.seed)
     room.serve(
         device,
