@@ -123,8 +123,8 @@ DEFECTS = [
     (
         "own data: rows of a table are named by numbers",
         "cli.table_predictions:predictions",
-        "names[labels[number]]",
-        "labels[number]",
+        "names[answers[number]]",
+        "answers[number]",
         "test_rows_of_a_table_get_the_class_that_the_net_names",
     ),
     (
