@@ -11,6 +11,7 @@ from typing import Any
 
 from twofold.data.tables import ENDINGS, read_table
 from twofold.errors import SettingError
+from twofold.training.prediction import sure
 from twofold.training.run import Run
 
 
@@ -48,8 +49,6 @@ def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
     names, cases = run.preparation.names, run.preparation.table(read_table(path), str(path))
     scores = run.net.scores(cases.to(run.net.device))
     named = {test: score.argmax(1).tolist() for test, score in scores.items()}
-    labels = next(iter(scores.values())).argmax(1)
-    shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0].tolist()
-    for number, share in enumerate(shares):
+    for number, (_, share) in enumerate(sure(scores)):
         classes = {test: names[answers[number]] for test, answers in named.items()}
         yield {"row": number + 1, **classes, "probability": round(share, 4)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,17 @@ class Prediction:
         facts = {"picture": str(picture), "label": self.name, "class": self.label}
         figures = {"probability": round(self.probability, 4), "familiarity": round(self.familiarity, 4)}
         return {**facts, **figures, "warning": self.warning, "done": "; ".join(self.done), "error": None}
+
+
+def sure(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
+    """The class that the main test names for each case, and the probability that the softmax gives to it.
+
+    Args:
+        scores: of each test, the main one first, ``(cases, classes)``; see `Classifier.scores`.
+    """
+    labels = next(iter(scores.values())).argmax(1)
+    shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0]
+    return list(zip(labels.tolist(), shares.tolist(), strict=True))
 
 
 def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | None:
@@ -150,10 +161,8 @@ def _named(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list[Pr
     names, look, least = run.preparation.names, run.preparation.look, run.result.familiar
     cases = torch.cat([case for case, _ in ready]).to(run.net.device)
     scores, like = run.net.scores(cases), familiarity(run.net, cases)
-    labels = next(iter(scores.values())).argmax(1)
-    shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0]
     found = []
-    for (case, done), label, share, known in zip(ready, labels.tolist(), shares.tolist(), like.tolist(), strict=True):
+    for (case, done), (label, share), known in zip(ready, sure(scores), like.tolist(), strict=True):
         odd = look.oddity(case[0, 0].numpy()) if look else None
         strange = least is not None and known < least
         warning = f"{STRANGE}{f': {odd}' if odd else ''}" if strange or odd else None
