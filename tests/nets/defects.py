@@ -204,8 +204,15 @@ DEFECTS = [
     (
         "the test with the larger numbers decides alone",
         "joint",
-        "return standardized(slow) + standardized(fast)",
+        "return weight * standardized(slow) + standardized(fast)",
         "return slow + fast",
+        "test_where_both_tests_have_a_say_it_is_the_same",
+    ),
+    (
+        "tests of two classes that disagree cancel each other",
+        "joint",
+        "0.5 if slow.shape[1] == 2 else 1.0",
+        "1.0",
         "test_where_both_tests_have_a_say_it_is_the_same",
     ),
     (

@@ -21,7 +21,7 @@ from twofold.methods import BackpropRecipe
 from twofold.methods.backprop import Backpropagation
 from twofold.methods.method import Batch
 from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import concatenated, standardized
+from twofold.nets.classifier import concatenated, joint, standardized
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.net import evaluate
 from twofold.normalize import EPS, identity
@@ -155,6 +155,8 @@ def test_where_both_tests_have_a_say_it_is_the_same() -> None:
     torch.testing.assert_close(net.both(images(200)), each[0] + each[1])
     assert 0 < (net.both(images(200)).argmax(1) == slow.argmax(1)).double().mean() < 1
     torch.testing.assert_close(standardized(torch.full((2, 3), 7.0)), torch.zeros(2, 3))
+    slow, fast = torch.tensor([[1.0, 9], [9, 1], [1, 9], [9, 1]]), torch.tensor([[3.0, 2], [2, 3], [2, 3], [3, 2]])
+    assert torch.equal(joint(slow, fast).argmax(1), fast.argmax(1))  # of two classes there is no middle
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, CLASSES, CLASSES + 1])
