@@ -1,4 +1,4 @@
-"""The defects to plant: read from tests/*/defects.py, and found in the source by the symbols that they name."""
+"""The defects to plant: read from tests/*/defects*.py, and found in the source by the symbols that they name."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def find(words: list[str]) -> list[tuple[Defect, Definition, str]]:
     Raises:
         SystemExit: some cannot be planted; every reason is told in a line of its own.
     """
-    files = sorted((ROOT / "tests").glob("*/defects.py"))
+    files = sorted((ROOT / "tests").glob("*/defects*.py"))
     defects = [Defect(*entry) for file in files for entry in runpy.run_path(str(file))["DEFECTS"]]
     chosen = [defect for defect in defects if not words or any(word in defect.name for word in words)]
     places, nodes = definitions(), nodes_of_tests()

@@ -2,7 +2,7 @@
 
     python scripts/plant_defects.py [WORD ...]    only the defects whose name has one of the words
 
-The defects lie beside the tests, in tests/*/defects.py. For each, the test that should catch it runs against the copy,
+The defects lie beside the tests, in tests/*/defects*.py. For each, the test that should catch it runs against the copy,
 by PYTHONPATH. That all of them pass without a defect is tried first. Prints a table; the exit code is 1 where a defect
 survives. Takes seven minutes of one core.
 """

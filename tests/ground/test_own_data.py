@@ -260,6 +260,10 @@ BAD: dict[str, tuple[Make, list[str]]] = {
     "an unknown kind": (file_of("a.docx", b"x"), ["a.docx is of no kind that is known here"]),
     "an empty folder": (read_data, ["has no folders in it", "each class into a folder"]),
     "no class folders": (lambda root: read_data(picture(root / "1.png").parent), ["pictures but no folders in it"]),
+    "a folder around all": (
+        lambda root: read_data(two_classes(root / "mine" / "photos").parent),
+        ["mine has one folder only, photos, which has folders in it: give", "mine/photos"],
+    ),
     "a class without pictures": (folder_with(lambda a: (a / "new").mkdir()), ["new has no picture"]),
     "no picture": (
         folder_with(lambda a: (a / "dark" / "x.png").write_bytes(b"x")),

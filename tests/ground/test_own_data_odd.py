@@ -69,6 +69,18 @@ def test_the_order_of_classes_does_not_depend_on_the_order_in_which_they_are_met
     assert {ordered(each) for turn in turns for each in (turn, turn[::-1])} == {expected}
 
 
+def test_pictures_in_folders_within_a_class_folder_are_of_that_class_and_what_is_hidden_or_left_over_of_none(
+    tmp_path: Path,
+) -> None:
+    plain, deeper = two_classes(tmp_path / "a"), two_classes(tmp_path / "b")
+    (deeper / "dark" / "2021" / "may").mkdir(parents=True)
+    (deeper / "dark" / "3.png").rename(deeper / "dark" / "2021" / "may" / "3.png")
+    for hidden in (".thumbnails/1.png", "__MACOSX/dark/1.png", "light/.cache/1.png", "light/__MACOSX/1.png"):
+        picture(deeper / hidden, color=7)
+    (deeper / "light" / "round").symlink_to(deeper / "light", target_is_directory=True)
+    assert read_data(deeper).fingerprint == read_data(plain).fingerprint
+
+
 @pytest.mark.parametrize(
     ("first", "second"), [("1", "1.0"), ("caf\u00e9", unicodedata.normalize("NFD", "caf\u00e9")), ("-2", "-2.00")]
 )

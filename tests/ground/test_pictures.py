@@ -63,10 +63,10 @@ FILES: dict[str, bytes] = {
     "noise": bytes(range(256)),
 }
 WHY = {
-    "9000 x 9000": "it is 9000 x 9000 pixels, too many to hold",
+    "9000 x 9000": "it is 9000 x 9000 pixels, too many to hold): scale it down",
     "a HEIC's first bytes": "it is of no kind that is known here",
     "a program for a printer": "it is of no kind that is known here",
-    "nothing": "it is empty",
+    "nothing": "it is empty): save or copy it anew",
 }
 """What is said of some of them."""
 

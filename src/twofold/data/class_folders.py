@@ -14,7 +14,7 @@ from PIL import Image
 from twofold import machine
 from twofold.data.columns import shortened
 from twofold.data.part import Part
-from twofold.data.pictures import ENDINGS, decoded
+from twofold.data.pictures import decoded, pictures_below, shown
 from twofold.data.source import Source
 from twofold.errors import DataError, remark
 
@@ -29,7 +29,8 @@ TRAIN, TEST = "train", "test"
 def read(source: Source) -> tuple[Part, Part | None]:
     """Read a folder of class folders, or of the folders ``train`` and ``test`` that hold such folders.
 
-    Pictures are grey where all of them are, also where they are stored in color.
+    All pictures below a class folder are of that class, also those in folders within it. Pictures are grey where all of
+    them are, also where they are stored in color.
 
     Raises:
         DataError: there is no picture, a class has none, one cannot be read, their sizes differ, or there are more
@@ -44,6 +45,8 @@ def read(source: Source) -> tuple[Part, Part | None]:
         others = [each for each in _folders(path) if each not in (train, path / TEST)]
         if others:
             remark(f"{path} is read from {TRAIN}{f' and {TEST}' if test else ''} alone: {others[0].name} is not used")
+    if len(alone := _folders(train)) == 1 and _is_of_folders(alone[0]):
+        raise DataError(f"{train} has one folder only, {alone[0].name}, which has folders in it: give {alone[0]}")
     parts = [_files(train), *([_files(test)] if test else [])]
     files = [file for part in parts for file, _ in part]
     reading = _Reading(files, source)
@@ -65,24 +68,19 @@ def _is_of_folders(path: Path) -> bool:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
-
-
-def _pictures(path: Path) -> list[Path]:
-    """The files of a folder whose names end like those of pictures, in the order of their names."""
-    return sorted(each for each in path.iterdir() if each.suffix.lower() in ENDINGS and not each.name.startswith("."))
+    return [each for each in shown(path) if each.is_dir()]
 
 
 def _files(path: Path) -> list[tuple[Path, str]]:
     """The pictures below a folder, each with the name of its class."""
     found = []
     for folder in _folders(path):
-        pictures = _pictures(folder)
+        pictures = pictures_below(folder)
         if not pictures:
             raise DataError(f"{folder} has no picture, expected those of a class: add some, or remove the folder")
         found += [(file, unicodedata.normalize("NFC", folder.name)) for file in pictures]
     if not found:
-        what = "pictures but no folders in it" if _pictures(path) else "no folders in it"
+        what = "pictures but no folders in it" if pictures_below(path) else "no folders in it"
         raise DataError(f"{path} has {what}: put the pictures of each class into a folder of its own, named like it")
     return found
 

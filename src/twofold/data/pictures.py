@@ -31,16 +31,36 @@ ENDINGS = {
 }
 """Of the files in a folder that are taken for pictures; where one cannot be read, as HEIC, that is said."""
 
+LEFTOVERS = ("__MACOSX",)
+"""Folders that archives bring along, and in which no picture is one."""
+
 BYTES = 16
 """That a pixel takes, while it is decoded, at most."""
 
 EXACT = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 """Kinds of pixels, as Pillow calls them, of which each channel has at most 8 bits and an agreed white."""
 
+ANEW, SMALLER = "save or copy it anew", "scale it down"
+"""What to do about a picture that is broken, and one that is too large."""
+
 THIN = 0.75
 """Share of the training images' thinnest strokes, below which strokes are thickened."""
 
-ADVICE = "give a PNG, JPEG, GIF, BMP, TIFF or WebP"
+
+def shown(path: Path) -> list[Path]:
+    """What is in a folder, in the order of the names, but for what is hidden or left over."""
+    return sorted(each for each in path.iterdir() if not each.name.startswith(".") and each.name not in LEFTOVERS)
+
+
+def pictures_below(path: Path) -> list[Path]:
+    """The files in a folder, and in folders within it, whose names end like those of pictures."""
+    found: list[Path] = []
+    for each in shown(path):
+        if each.is_dir() and not each.is_symlink():  # which may lead back up
+            found += pictures_below(each)
+        elif each.suffix.lower() in ENDINGS:
+            found.append(each)
+    return found
 
 
 def decoded(path: Path) -> Image.Image:
@@ -65,8 +85,10 @@ def read_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
         file = path.stat()
         if not stat.S_ISREG(file.st_mode):
             raise _unreadable(path, "it is no regular file")
-        if not 0 < file.st_size <= LARGEST:
-            raise _unreadable(path, f"it has {file.st_size / 1e6:.0f} MB" if file.st_size else "it is empty")
+        if not file.st_size:
+            raise _unreadable(path, "it is empty", ANEW)
+        if file.st_size > LARGEST:
+            raise _unreadable(path, f"it has {file.st_size / 1e6:.0f} MB", SMALLER)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about what does not matter
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # of a picture within a picture, as in icons
@@ -78,11 +100,11 @@ def read_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
     except UnidentifiedImageError as error:
         raise _unreadable(path, "it is of no kind that is known here") from error
     except Exception as error:  # Pillow raises what its decoders meet, of every kind
-        raise _unreadable(path, " ".join(str(error).split()) or type(error).__name__) from error
+        raise _unreadable(path, " ".join(str(error).split()) or type(error).__name__, ANEW) from error
 
 
-def _unreadable(path: Path, why: str) -> DataError:
-    return DataError(f"{path} cannot be read as a picture ({why}): {ADVICE}")
+def _unreadable(path: Path, why: str, advice: str = "give a PNG, JPEG, GIF, BMP, TIFF or WebP") -> DataError:
+    return DataError(f"{path} cannot be read as a picture ({why}): {advice}")
 
 
 def _opened(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
@@ -90,7 +112,7 @@ def _opened(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
     with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
         pixels = image.width * image.height
         if pixels > LARGEST or BYTES * pixels > machine.free_memory(torch.device("cpu")):
-            raise _unreadable(path, f"it is {image.width} x {image.height} pixels, too many to hold")
+            raise _unreadable(path, f"it is {image.width} x {image.height} pixels, too many to hold", SMALLER)
         said = ["first of several pictures"] if getattr(image, "is_animated", False) else []
         image.load()
         upright = _upright(image)

@@ -109,19 +109,19 @@ def acquainted(run: Run, data_dir: Path | None = None) -> Run:
 
 
 def pictures_at(paths: Sequence[Path]) -> list[Path]:
-    """The pictures that are meant: files as they are, and of folders all that is in them and has a picture's ending.
+    """The pictures that are meant: files as they are, and of folders what `pictures_below` finds.
 
     Raises:
         DataError: there is no picture in a folder.
     """
-    from twofold.data.pictures import ENDINGS
+    from twofold.data.pictures import pictures_below
 
     found = []
     for path in paths:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = [each for each in sorted(path.rglob("*")) if each.suffix.lower() in ENDINGS and each.is_file()]
+        inside = pictures_below(path)
         if not inside:
             raise DataError(f"{path} is a folder without a picture in it: name pictures, or a folder that has some")
         found += inside
