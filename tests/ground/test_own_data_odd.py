@@ -25,7 +25,7 @@ from twofold.data import Dataset, class_folders, look, read_data, tables
 from twofold.data.preparation import Preparation
 from twofold.data.source import Source
 from twofold.data.split import ordered
-from twofold.errors import TwofoldError
+from twofold.errors import Remark, TwofoldError
 
 X = np.arange(16, dtype=np.uint8).reshape(4, 2, 2)
 
@@ -132,6 +132,17 @@ BAD: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda root: read_data(table(root / "a.csv", [*ROWS, "1_000,red,1,no"]), label="bought"),
         ["column 'age' has '1_000' in row 13"],
     ),
+    "decimal commas": (
+        lambda root: read_data(table(root / "a.csv", [f"{n};{n},5;{n % 2}" for n in range(9)], "x;y;z"), label="z"),
+        ["column 'y' has '0,5' in row 1: write numbers without commas"],
+    ),
+    "commas between thousands, where there are some": (
+        lambda root: read_data(
+            table(root / "a.csv", [f'{n},"{800 + n if n < 4 else f"1,{n:03}.5"}",{n % 2}' for n in range(9)], "x,y,z"),
+            label="z",
+        ),
+        ["column 'y' has '1,004.5' in row 5: write numbers without commas"],
+    ),
     "the number of the row": (
         lambda root: read_data(table(root / "a.csv", [f"{n},{n},{n % 2}" for n in range(9)], ",x,y"), label="y"),
         ["a.csv has a column without a name", "index=False"],
@@ -184,6 +195,14 @@ def test_odd_data_are_refused_in_one_line_that_names_the_place(tmp_path: Path, n
     said = refusal(TwofoldError, lambda: make(tmp_path))
     for word in words:
         assert word in said
+
+
+def test_it_is_said_that_dates_become_categories(tmp_path: Path) -> None:
+    days = [f"2026-11-{1 + number % 3:02}{' 08:00' if number % 2 else ''}" for number in range(12)]
+    path = table(tmp_path / "a.csv", [f"{day},{n % 2}" for n, day in enumerate(days)], "day,y")
+    with pytest.warns(Remark, match=r"a\.csv: column 'day' has dates, which become categories"):
+        data = read_data(path, label="y")
+    assert data.shape == (1, 1, 6)
 
 
 def test_a_dataframe_with_a_name_twice_is_refused() -> None:

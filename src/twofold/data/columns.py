@@ -14,12 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from twofold import machine
-from twofold.errors import DataError
+from twofold.errors import DataError, remark
 
 Column = NDArray[Any]
 
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """What a column is called to which nobody gave a name, as the index that pandas writes into a file."""
+
+WITH_COMMA = re.compile(r"[+-]?[0-9][0-9.]*,[0-9][0-9.,]*")
+"""A number that somebody wrote with a decimal comma, or with commas between thousands."""
+
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
+"""A date, with the time or without."""
 
 
 def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, Column]:
@@ -82,8 +88,8 @@ def cleaned(columns: dict[str, Column], where: str) -> dict[str, Column]:
     """Columns to train on: those of numbers as float64, and those of texts as texts.
 
     Raises:
-        DataError: a column has no name or holds both, or a value is missing or not finite; its row, counted from 1, is
-            named.
+        DataError: a column has no name or holds both, or a value is missing, not finite or a number with a comma; its
+            row, counted from 1, is named.
     """
     if nameless := [name for name in columns if UNNAMED.fullmatch(name)]:
         raise DataError(
@@ -91,9 +97,26 @@ def cleaned(columns: dict[str, Column], where: str) -> dict[str, Column]:
             "row: write the table with index=False, or name the column"
         )
     return {
-        name: as_texts(name, values, where) if is_text(values) else as_numbers(name, values, where)
+        name: _categories(name, values, where) if is_text(values) else as_numbers(name, values, where)
         for name, values in columns.items()
     }
+
+
+def _categories(name: str, values: Column, where: str) -> NDArray[np.str_]:
+    """A column of texts, which are refused where they mean numbers; of dates it is said what becomes of them."""
+    texts = as_texts(name, values, where)
+    found: list[str] = texts.tolist()
+    with_comma = [row for row, each in enumerate(found) if WITH_COMMA.fullmatch(each)]
+    if len(with_comma) == sum(number_of(each) is None for each in found):
+        first = with_comma[0]
+        raise DataError(
+            f"{where}: column {name!r} has {found[first]!r} in row {first + 1}: write numbers without commas, as 1234.5"
+        )
+    if all(DATE.fullmatch(each) for each in found):
+        remark(
+            f"{where}: column {name!r} has dates, which become categories: make numbers of them if their order counts"
+        )
+    return texts
 
 
 def require_memory(needed: int, where: str) -> None:
