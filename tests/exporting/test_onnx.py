@@ -32,7 +32,7 @@ from twofold.layers.dense import dense
 from twofold.layers.local import local
 from twofold.layers.tiles import Tiled
 from twofold.nets.boxed_backprop import BoxedBackprop
-from twofold.nets.classifier import joint
+from twofold.nets.joint import joint
 from twofold.nets.net import Net
 
 PREPARATION = Preparation("pictures", SHAPE, tuple("0123456789"))

@@ -362,13 +362,6 @@ def test_more_pictures_than_memory_holds_are_refused_before_they_are_read(
     assert "memory" in said
 
 
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"")
-    monkeypatch.setattr(tables.importlib.util, "find_spec", lambda name: None)
-    said = refusal(DataError, lambda: read_data(tmp_path / "a.parquet", label="x"))
-    assert "pip install 'twofold[tables]'" in said
-
-
 def test_arrays_of_tables_with_names_become_a_data_set() -> None:
     frame = {"age": [20, 30, 40, 50], "color": ["red", "blue", "red", "red"]}
     data = twofold.as_dataset("own", frame, [0, 1, 0, 1], frame, [0, 1, 0, 1], names=["no", "yes"], table=True)

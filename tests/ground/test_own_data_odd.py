@@ -6,6 +6,7 @@ Oracles: the documented contract; arrays from which the files were written; pand
 from __future__ import annotations
 
 import shutil
+import sys
 import tracemalloc
 import unicodedata
 from collections.abc import Callable
@@ -210,6 +211,13 @@ def test_a_dataframe_with_a_name_twice_is_refused() -> None:
     frame = pandas.DataFrame([[1, 2], [3, 4]] * 2, columns=["a", "a"])
     said = refusal(TwofoldError, lambda: twofold.as_dataset("own", frame, [0, 1, 0, 1], table=True))
     assert "has the column 'a' twice" in said
+
+
+def test_where_parquet_cannot_be_read_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    said = refusal(TwofoldError, lambda: read_data(tmp_path / "a.parquet", label="y"))
+    assert said.endswith("a.parquet needs pyarrow, which is not here: pip install 'twofold[tables]'")
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------

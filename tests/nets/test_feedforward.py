@@ -21,8 +21,9 @@ from twofold.methods import BackpropRecipe
 from twofold.methods.backprop import Backpropagation
 from twofold.methods.method import Batch
 from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import concatenated, joint, standardized
+from twofold.nets.classifier import concatenated
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.joint import joint, standardized
 from twofold.nets.net import evaluate
 from twofold.normalize import EPS, identity
 

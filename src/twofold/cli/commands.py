@@ -37,7 +37,7 @@ from twofold.cli.arguments import (
 from twofold.cli.export import export, pull, push
 from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError, TwofoldError
-from twofold.exporting.extras import needed
+from twofold.machine.extras import needed
 from twofold.nets.net import evaluate as test
 from twofold.training import run
 from twofold.training.result import Result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from twofold.data.columns import (
 from twofold.data.part import Part
 from twofold.data.source import Source
 from twofold.errors import DataError
+from twofold.machine.extras import needed
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 SEPARATORS = ",;\t"
@@ -63,6 +63,7 @@ def read_table(path: Path) -> dict[str, Column]:
 
     Raises:
         DataError: it cannot be read, has no rows or a broken one, or a name twice.
+        SettingError: Parquet cannot be read on this machine.
     """
     if path.suffix.lower() == ".parquet":
         return _parquet(path)
@@ -104,8 +105,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 
 def _parquet(path: Path) -> dict[str, Column]:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise DataError(f"{path}: Parquet needs pyarrow, which is not here: pip install 'twofold[tables]'")
+    needed("pyarrow", "tables", f"reading {path}")
     import pyarrow
     from pyarrow import parquet
 

@@ -17,8 +17,8 @@ from twofold.checks import typed
 from twofold.errors import RunError, SettingError, TwofoldError
 from twofold.exporting.card import LICENSE, card
 from twofold.exporting.export import KINDS, export
-from twofold.exporting.extras import needed
 from twofold.files import replacing
+from twofold.machine.extras import needed
 from twofold.training import run, single_file
 
 FILE = KINDS["safetensors"]

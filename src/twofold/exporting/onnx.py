@@ -18,10 +18,10 @@ from twofold import machine
 from twofold.checks import looked_at
 from twofold.data.preparation import Preparation
 from twofold.errors import RunError, SettingError
-from twofold.exporting.extras import needed
 from twofold.files import replacing
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box
+from twofold.machine.extras import needed
 from twofold.nets.net import Net
 from twofold.substrate.weights import AnalogWeights
 

@@ -20,8 +20,9 @@ from twofold.layers.inputs import CachedInput, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
 from twofold.nets.door import entering, on_device
+from twofold.nets.joint import joint
 from twofold.nets.net import Evaluation, Net, testing
-from twofold.normalize import EPS, normalize
+from twofold.normalize import normalize
 
 
 class NetResult(NamedTuple):
@@ -83,21 +84,6 @@ def to_features(parts: list[Tensor]) -> Tensor:
 def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
     """The learning rate of a softmax: as given, or in the proportion of `defaults` to that of the layers."""
     return rate * defaults.SOFTMAX_RATE / defaults.RATE if softmax_rate is None else softmax_rate
-
-
-def standardized(scores: Tensor) -> Tensor:
-    """Scores ``(batch, classes)`` with mean 0 and standard deviation 1 over the classes."""
-    return (scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True).clamp(min=EPS)
-
-
-def joint(slow: Tensor, fast: Tensor) -> Tensor:
-    """Scores ``(batch, classes)`` in which two tests weigh the same: the sum of theirs, each standardized.
-
-    Of two classes standardized scores say only which one is ahead, so that tests that disagree would leave nothing to
-    choose by. The slow test then weighs half, so that the fast one decides.
-    """
-    weight = 0.5 if slow.shape[1] == 2 else 1.0
-    return weight * standardized(slow) + standardized(fast)
 
 
 class Classifier(Net):
