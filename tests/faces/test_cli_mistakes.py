@@ -76,6 +76,8 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("train --data other --test-share 2", ["--test-share is 2, expected a share"]),
     ("train --run nowhere --resume", ["nowhere is no run folder"]),
     ("eval RUN --data other", ["--data is other, but", "was not trained on data of your own"]),
+    ("export", ["twofold export needs RUN and --to {onnx,safetensors,card}: see twofold export --help"]),
+    ("pull", ["twofold pull needs REPO: see"]),
     ("tune", ["needs the name of a recipe"]),
     ("tune digts", ["unknown recipe 'digts'", "did you mean 'digits'?"]),
     ("tune digits --trial 3", ["did you mean '--trials'?"]),

@@ -317,6 +317,8 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
         if not end.code:
             print(said.getvalue(), end="")
             raise
+        if missing := _missing(said.getvalue()):
+            raise SettingError(f"twofold {command} needs {missing}: see twofold {command} --help") from None
         advice = COMMAS if any(re.fullmatch(r"[\d.]*,[\d.,]*", word.rpartition("=")[2]) for word in words) else ""
         raise SettingError(f"{_first_paragraph(said.getvalue())}: {advice}see twofold {command} --help") from None
     if rest and not others:
@@ -338,6 +340,16 @@ def _first_paragraph(box: str) -> str:
     paragraph = itertools.takewhile(lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines))
     text = " ".join(" ".join(paragraph).split()).rstrip(".")
     return text.removeprefix("Error parsing recipe: ").removeprefix("Error parsing ")
+
+
+def _missing(box: str) -> str:
+    """What is missing by an error of tyro's, which explains each of it in lines that stand further in; or nothing."""
+    lines = iter(line.strip("│").rstrip() for line in box.splitlines())
+    if not any(line.strip().startswith("Missing from ") for line in lines):
+        return ""
+    block = list(itertools.takewhile(lambda line: line.startswith("   "), lines))
+    edge = min((len(line) - len(line.lstrip()) for line in block), default=0)
+    return " and ".join(line.strip() for line in block if not line[edge:].startswith(" "))
 
 
 def _field_names(parsed: Any) -> list[str]:
