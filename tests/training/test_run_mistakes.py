@@ -137,7 +137,7 @@ def test_own_data_that_a_net_cannot_learn_from_are_told(
     images, labels = tiny.train
     data = Bytes(((255 * images).byte(), labels), tiny.test, tiny.form)
     said = refusal(lambda: run.train(recipe, tmp_path / "run", data, device="cpu"), DataError)
-    assert "expected 0 to 1: rescale them (divide bytes by 255)" in said
+    assert "expected 0 to 1: rescale them (divide bytes by 255), or" in said
 
 
 def test_a_run_folder_that_cannot_be_made_is_told(tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path) -> None:

@@ -276,7 +276,10 @@ def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: i
                 f"images have NaN or infinite pixels in {int(bad.sum())} of {len(bad)} images, first in image "
                 f"{int(bad.nonzero()[0])}: remove or repair them"
             )
-        refuse(f"pixels go from {low:g} to {high:g}, expected 0 to 1: rescale them (divide bytes by 255)")
+        refuse(
+            f"pixels go from {low:g} to {high:g}, expected 0 to 1: rescale them (divide bytes by 255), or, if they are "
+            "rows of features, use twofold.as_dataset(..., table=True)"
+        )
     lowest, highest = (int(value) for value in labels.aminmax())
     if lowest < 0 or highest >= classes:
         first = int(((labels < 0) | (labels >= classes)).nonzero()[0])
