@@ -370,10 +370,10 @@ CALLS: dict[str, Callable[[], Call]] = {
         twofold.train,
         {
             **{"recipe": recipe(), "folder": run_folder(), "data": data(), "name": "tiny", "device": "cpu"},
-            **{"precision": "fp32", "resume": False, "offload": False, "start": None, "progress": told},
+            **{"precision": "fp32", "resume": False, "offload": False, "start": None, "net": None, "progress": told},
         },
     ),
-    "load": lambda: (twofold.load, {"path": trained(), "device": "cpu", "precision": "fp32"}),
+    "load": lambda: (twofold.load, {"path": trained(), "device": "cpu", "precision": "fp32", "net": None}),
     "export": lambda: (twofold.export, {"run": trained(), "path": trained().with_name("net.safetensors")}),
     **{f"{type(one).__name__}": partial(of_fields, one) for one in twofold.RECIPES.values()},
 }

@@ -56,6 +56,7 @@ class Config:
         started_from: see `Result`.
         preparation: of the data, and the names of their classes, where the data have one.
         source: where data of one's own were read from.
+        own_net: whether the net was given to the training, and is another than the one that the settings describe.
         format: see `FORMAT`.
 
     Raises:
@@ -75,6 +76,7 @@ class Config:
     started_from: dict[str, str] | None = None
     preparation: Preparation | None = None
     source: Source | None = None
+    own_net: bool = False
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class Config:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes a training this one, and what must be the same to go on with it."""
-        names = ("name", "method", "fingerprint", "device", "precision")
+        names = ("name", "method", "fingerprint", "device", "precision", "own_net")
         start = (self.started_from or {}).get("weights")
         return {**{name: getattr(self, name) for name in names}, **self.recipe.fields(), "weights to start from": start}
 
@@ -129,6 +131,8 @@ class Config:
         for name in ("started_from", "preparation", "source"):
             if content[name] is None:
                 del content[name]
+        if not self.own_net:
+            del content["own_net"]
         return {"format": content.pop("format"), **content.pop("form"), **content}
 
     @classmethod

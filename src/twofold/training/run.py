@@ -51,6 +51,7 @@ def train(
     resume: bool = False,
     offload: bool = False,
     start: Path | None = None,
+    net: Net | None = None,
     progress: Progress | Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
     """Train, with a checkpoint after each epoch, and test once at the end.
@@ -70,18 +71,24 @@ def train(
         resume: go on from the folder's checkpoint where it has one.
         offload: layers at rest lie on disk, in the run folder: one layer has to fit into memory and not the net.
         start: a complete run, whose trained net is trained further by a schedule of its own. Its folder stays as it is.
+        net: a net of your own, such as one with an instrument in it, which learns in the place of the one that the
+            recipe describes; what the recipe says of a net is then not heeded. To resume, and to `load` the run, give
+            one that is built alike.
         progress: called while the training goes on, or a function that is called with the metrics of each epoch.
 
     Raises:
         RunError: the folder is in use or belongs to another training, or the disk is full.
         Diverged: a layer's numbers are not finite, or it has collapsed.
         DeviceError: a black box or an instrument failed; the message says how to go on.
-        SettingError: the device, the precision, the batch or the memory is not there.
+        SettingError: the device, the precision, the batch or the memory is not there, or the net learns by another
+            method than the recipe's.
         Interrupted: Ctrl-C, or a signal that does the same; the message says how to go on.
     """
     where = machine.choose_device(device)
     precision = machine.choose_precision(precision, where)
     data = load_data(recipe.data) if data is None else data
+    if net is not None:
+        recipe = _without_a_net(recipe, net)
     config = Config(
         name=name,
         method=recipe.method,
@@ -95,6 +102,7 @@ def train(
         started_from=_origin(start) if start else None,
         preparation=getattr(data, "preparation", None),
         source=getattr(data, "source", None),
+        own_net=net is not None,
     )
     config = replace(config, preparation=with_look(preparation_of(config), data.train[0]))
     if recipe.validation:
@@ -105,12 +113,17 @@ def train(
     method = METHODS[recipe.method]
     if offload and (where.type != "cpu" or not method.offloads):
         raise SettingError("--offload is for layers that learn by themselves, on the CPU: leave it away for others")
+    if offload and net is not None:
+        raise SettingError("offload is for the layers of a recipe's net, as they are made: leave it away for your own")
     with claimed(folder, config, resume) as home:
         if home.complete:
             return home.result(strict=True)
-        machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), where, offload)
+        if net is None:
+            machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), where, offload)
         try:
-            return _train(recipe, home, config, where, data, offload, progress)
+            if net is None:
+                net = build(recipe, data.form, partial(keep_on_disk, folder=home.at_rest) if offload else list)
+            return _train(recipe, home, config, net.to(where), data, progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(home.how_to_go_on()) from stop
         except DeviceError as failure:
@@ -123,13 +136,10 @@ def _train(
     recipe: Recipe,
     home: RunFolder,
     config: Config,
-    where: torch.device,
+    net: Net,
     data: Data,
-    offload: bool,
     progress: Progress | Callable[[dict[str, Any]], None] | None,
 ) -> Result:
-    place = partial(keep_on_disk, folder=home.at_rest) if offload else list
-    net: Net = build(recipe, data.form, place).to(where)
     net.set_precision(config.precision)
     if config.started_from:
         _start_from(net, recipe, Path(config.started_from["run"]))
@@ -183,6 +193,22 @@ def _train(
     return result
 
 
+def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
+    """A recipe that says nothing of a net, for one that is there already.
+
+    Raises:
+        SettingError: the net learns by another method than the recipe's.
+    """
+    if net.method != recipe.method:
+        raise SettingError(
+            f"net learns by {net.method} and the recipe is one of {recipe.method}: give a net or a recipe of the other"
+        )
+    method = METHODS[recipe.method]
+    usual = method.defaults(net)
+    names = method.of_the_net & usual.keys() - {"data", "validation"}
+    return replace(recipe, **{name: usual[name] for name in names})
+
+
 def _origin(start: Path) -> dict[str, str]:
     """The run whose net is trained further, and the digest of its weights.
 
@@ -229,15 +255,17 @@ class Run:
 
 
 @typed
-def load(path: Path, device: str | torch.device = "auto", precision: str | None = None) -> Run:
+def load(path: Path, device: str | torch.device = "auto", precision: str | None = None, net: Net | None = None) -> Run:
     """Read a complete run, wherever it was trained.
 
     Args:
         path: a run folder, or the one file that `twofold export` makes of it.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16; by default that of the training, where the device has it.
+        net: gets the weights of a run that was trained on a net of your own; built like that one.
 
     Raises:
+        SettingError: a net is missing, or given for a run that needs none.
         RunError: there is no run, it is not complete, or a file of it is damaged or belongs to another net.
         Diverged: its net has numbers that are not finite.
     """
@@ -252,11 +280,17 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
         described, weighed = home.path / "config.json", home.weights
     usual = "auto" if config.precision == "bf16" else config.precision  # bf16 where there is such a thing
     precision = machine.choose_precision(precision or usual, where)
-    try:
-        machine.require_memory(
-            METHODS[config.method].needed_memory(config.recipe, config.form, precision, False), where
+    if config.own_net != (net is not None):
+        raise SettingError(
+            f"{path} was trained on a net of your own: give one that is built alike, as twofold.load(..., net=net)"
+            if config.own_net
+            else f"{path} was trained on the net of its recipe: leave net= away"
         )
-        net = build(config.recipe, config.form)
+    try:
+        if net is None:
+            needed = METHODS[config.method].needed_memory(config.recipe, config.form, precision, False)
+            machine.require_memory(needed, where)
+            net = build(config.recipe, config.form)
     except TwofoldError as error:
         raise RunError(f"{described} describes a net that cannot be built ({error})") from error
     checkpoint.fill(net.state_dict(), weights, weighed)
