@@ -11,7 +11,8 @@ All learn from as many images (full: 10,000 of MNIST) for as many epochs. Rates 
 are moved until the best lies within them, on held-out images, without a box and with a still random matrix with ReLU
 (results/hardware/black-box-rates.json). Of a contender with several tests it is the one that errs least on the held-out
 images, in each row anew; figures are of the test set, the mean over the seeds. A training that diverges counts as one
-that has learned nothing.
+that has learned nothing; what the same learns at a third of its rate, or at the first of further thirds at which it
+does not diverge, is reported beside it, not part of the rule.
 
 smoke: digits, one kind of box and one rate of drift, one seed.
 
@@ -27,18 +28,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from twofold.claims.lab import Finding, Lab, mean_and_std, percent
+from twofold.claims.rates import lowered
 from twofold.data import Dataset
 from twofold.errors import Diverged
 from twofold.layers.boxes import BOXES, boxes_in
 from twofold.methods import BoxedBackpropRecipe, FeedForwardRecipe, Recipe
 from twofold.nets.crossings import GRADIENTS, KNOW_THE_BOX
-from twofold.nets.net import evaluate
+from twofold.nets.net import Evaluation, evaluate
 from twofold.recipes.black_box import black_box as boxed
 from twofold.recipes.black_box import twin as boxed_twin
 from twofold.training.run import Run
@@ -72,8 +75,9 @@ class Cell:
         held: on held-out images after each epoch, in percent.
         seconds: of training.
         reads: rows that went through boxes for each training image and box.
-        layers: of the test set, by the goodness of each layer alone, in percent, mean over the seeds; empty where no
-            layer has one.
+        layers: of the test set, by the goodness of each layer alone, in percent, mean over the seeds that learned;
+            empty where no layer has one.
+        lower: the error of each training that diverged, in percent, at a rate at which it does not.
     """
 
     test: str
@@ -82,6 +86,7 @@ class Cell:
     seconds: list[float]
     reads: float
     layers: list[float]
+    lower: list[float]
 
     def epochs_to(self, most: float) -> list[int | None]:
         """The first epoch after which the error on held-out images is at most so many percent."""
@@ -118,6 +123,7 @@ def black_box(lab: Lab) -> Finding:
             "layer error %": {"none": none[OURS].layers} | {row: cells[OURS].layers for row, cells in rows.items()},
             "lost by a still box (points)": rounded(loss),
             "lost by the oracle (points)": rounded(oracle),
+            "diverged, and at a lower rate (error %)": lower({row: {OURS: cells[OURS]} for row, cells in rows.items()}),
             "epochs to": {"held-out error %": round(target, 3), "none": without, **taken},
             "times the epochs": slower,
             "error / best that is told nothing of the box": rounded(told_nothing),
@@ -129,6 +135,9 @@ def black_box(lab: Lab) -> Finding:
         twin={
             "error %": {"none": {TWIN: mean_and_std(none[TWIN].error)}}
             | {row: {name: mean_and_std(cells[name].error) for name in GRADIENTS} for row, cells in rows.items()},
+            "diverged, and at a lower rate (error %)": lower(
+                {row: {name: cells[name] for name in GRADIENTS} for row, cells in rows.items()}
+            ),
             "best that is told nothing of the box": {row: best(cells)[0] for row, cells in rows.items()},
             "reads of a box for an image": {name: rows[named(kinds[0], 0.0)][name].reads for name in GRADIENTS},
             "seconds": {name: round(fmean(rows[named(kinds[0], 0.0)][name].seconds), 1) for name in GRADIENTS},
@@ -163,23 +172,48 @@ def recipe(lab: Lab, contender: str, box: str, drift: float) -> Recipe:
 def cell(lab: Lab, contender: str, box: str, drift: float, data: Dataset) -> Cell:
     """Train a contender with one kind of box from each seed, and test it."""
     settings, name = recipe(lab, contender, box, drift), f"black-box-{contender}"
-    try:
-        runs = [lab.train(replace(settings, seed=seed), name, data) for seed in seeds(lab)]
-    except Diverged:
-        nothing = 100 * (1 - 1 / data.classes)
-        count = len(seeds(lab))
-        return Cell("none", [nothing] * count, [[nothing] * settings.epochs] * count, [0.0] * count, 0.0, [])
-    test = min(runs[0].result.error, key=lambda name: fmean(run.result.error[name] for run in runs))
-    found = [evaluate(run.net, *(each.to(run.net.device) for each in data.test)) for run in runs]
-    layers = zip(*(each.metrics["layer_error"] for each in found), strict=True)
+    each = [replace(settings, seed=seed) for seed in seeds(lab)]
+    runs = [trained(lab, one, name, data) for one in each]
+    learned = [run for run in runs if run is not None]
+    test, nothing = best_test(learned), 100 * (1 - 1 / data.classes)
+    found = [None if run is None else tested(run, data) for run in runs]
+    layers = zip(*(one.metrics["layer_error"] for one in found if one and "layer_error" in one.metrics), strict=True)
+    again = [slower(lab, one, name, data) for one, run in zip(each, runs, strict=True) if run is None]
     return Cell(
         test,
-        [percent(each.error[test]) for each in found],
-        [[percent(epoch["validation_error"][test]) for epoch in run.history] for run in runs],
-        [run.result.seconds for run in runs],
-        round(reads(runs[0], data), 3),
-        [percent(fmean(each)) for each in layers],
+        [percent(one.error[test]) if one else nothing for one in found],
+        [
+            [percent(epoch["validation_error"][test]) for epoch in run.history] if run else [nothing] * settings.epochs
+            for run in runs
+        ],
+        [run.result.seconds for run in learned],
+        round(reads(learned[0], data), 3) if learned else 0.0,
+        [percent(fmean(one)) for one in layers],
+        [percent(tested(run, data).error[best_test([run])]) if run else nothing for run in again],
     )
+
+
+def trained(lab: Lab, settings: Recipe, name: str, data: Dataset) -> Run | None:
+    """A training; ``None`` if it diverges."""
+    with suppress(Diverged):
+        return lab.train(settings, name, data)
+    return None
+
+
+def slower(lab: Lab, settings: Recipe, name: str, data: Dataset) -> Run | None:
+    """A training that diverges, at a lower rate; ``None`` if it diverges there, too."""
+    return lowered(settings.rate / 3, lambda rate: lab.train(replace(settings, rate=rate), name, data))
+
+
+def best_test(runs: list[Run]) -> str:
+    """The test that errs least on held-out images, in the mean over trainings; none where there is no training."""
+    tests = runs[0].result.error if runs else ()
+    return min(tests, key=lambda test: fmean(run.result.error[test] for run in runs), default="none")
+
+
+def tested(run: Run, data: Dataset) -> Evaluation:
+    """A training on the test set."""
+    return evaluate(run.net, *(each.to(run.net.device) for each in data.test))
 
 
 def reads(run: Run, data: Dataset) -> float:
@@ -200,6 +234,12 @@ def best(cells: Mapping[str, Cell]) -> tuple[str, float]:
     each = {name: fmean(cells[name].error) for name in GRADIENTS if name not in KNOW_THE_BOX}
     name = min(each, key=each.__getitem__)
     return name, max(each[name], 1e-9)
+
+
+def lower(rows: Mapping[str, Mapping[str, Cell]]) -> dict[str, dict[str, list[float]]]:
+    """Row -> contender -> the error of each training that diverged, at a rate at which it does not."""
+    found = {row: {name: cell.lower for name, cell in cells.items() if cell.lower} for row, cells in rows.items()}
+    return {row: cells for row, cells in found.items() if cells}
 
 
 def times(epochs: list[int | None], without: list[int | None]) -> float | None:

@@ -4,7 +4,8 @@ Claim: an unknown transformation between layers does not slow Forward-Forward do
 what it and the ways to backpropagate through a box reach.
 
 Deep nets need a temperature four times that of the recipe mnist, for as many units, and a rate five times as high: with
-less, layers from the third on hardly learn in so few steps, with boxes or without.
+less, layers from the third on hardly learn in so few steps, with boxes or without. A floor below the activity of each
+layer keeps one alive that stands behind a box and hears little but noise; without it such a layer falls silent.
 
     twofold train black-box --box one_bit --box-drift 0.01
     twofold train black-box-twin --box one_bit --box-drift 0.01 --gradient local
@@ -23,6 +24,7 @@ black_box = replace(
     epochs=20,
     rate=0.1,
     temperature=100.0,
+    floor=0.1,
     tolerance=0.0,
     revisit=1.0,
     box="random_relu",
