@@ -25,7 +25,7 @@ from twofold.training.run import train
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "hardware" / "black-box-rates.json"
 RATES = dict.fromkeys(GRADIENTS, (0.0125, 0.025, 0.05, 0.1)) | {
-    OURS: (0.05, 0.1, 0.2, 0.4),
+    OURS: (0.1, 0.2, 0.4, 0.8),
     "local": (0.025, 0.05, 0.1, 0.2),
     "direct_feedback_alignment": (0.025, 0.05, 0.1, 0.2),
     "spsa": (0.0002, 0.0005, 0.0016, 0.003),
