@@ -53,7 +53,7 @@ ALLOWED, SLOWER = 0.5, 1.2
 """Points of error that boxes may cost more than they cost the oracle, and how many times the epochs they may cost."""
 
 TUNED: dict[str, tuple[float, float]] = {
-    OURS: (0.1, 0.1),
+    OURS: (0.1, 0.4),
     **dict.fromkeys(GRADIENTS, (0.05, 0.025)),
     "local": (0.05, 0.1),
     "direct_feedback_alignment": (0.05, 0.1),
