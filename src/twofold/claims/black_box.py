@@ -8,8 +8,8 @@ at the box, local backpropagation with a softmax for each block between boxes, s
 that learns to be the box, and feedback alignment, from layer to layer or direct.
 
 All learn from as many images (full: 10,000 of MNIST) for as many epochs. Rates are tuned by four values for each, which
-are moved until the best lies within them, on held-out images, without a box and with a still random matrix with ReLU
-(results/hardware/black-box-rates.json). Of a contender with several tests it is the one that errs least on the held-out
+are moved until the best lies within them, on held-out images, without a box and with a still random matrix with ReLU;
+values that one seed does not tell apart by three (results/hardware/black-box-rates.json). Of a contender with several tests it is the one that errs least on the held-out
 images, in each row anew; figures are of the test set, the mean over the seeds. A training that diverges counts as one
 that has learned nothing; what the same learns at a third of its rate, or at the first of further thirds at which it
 does not diverge, is reported beside it, not part of the rule.
@@ -53,11 +53,12 @@ ALLOWED, SLOWER = 0.5, 1.2
 """Points of error that boxes may cost more than they cost the oracle, and how many times the epochs they may cost."""
 
 TUNED: dict[str, tuple[float, float]] = {
-    OURS: (0.1, 0.4),
+    OURS: (0.2, 0.4),
     **dict.fromkeys(GRADIENTS, (0.05, 0.025)),
     "local": (0.05, 0.1),
     "direct_feedback_alignment": (0.05, 0.1),
     "spsa": (0.05, 0.0005),
+    "surrogate": (0.05, 0.05),
 }
 """The rate of each contender without a box and with boxes, by scripts/measure_boxes.py."""
 
