@@ -9,10 +9,10 @@ that learns to be the box, and feedback alignment, from layer to layer or direct
 
 All learn from as many images (full: 10,000 of MNIST) for as many epochs. Rates are tuned by four values for each, which
 are moved until the best lies within them, on held-out images, without a box and with a still random matrix with ReLU;
-values that one seed does not tell apart by three (results/hardware/black-box-rates.json). Of a contender with several tests it is the one that errs least on the held-out
-images, in each row anew; figures are of the test set, the mean over the seeds. A training that diverges counts as one
-that has learned nothing; what the same learns at a third of its rate, or at the first of further thirds at which it
-does not diverge, is reported beside it, not part of the rule.
+values that one seed does not tell apart by three seeds (results/hardware/black-box-rates.json). Of a contender with
+several tests it is the one that errs least on the held-out images, in each row anew; figures are of the test set, the
+mean over the seeds. A training that diverges counts as one that has learned nothing; what the same learns at a third of
+its rate, or at the first of further thirds at which it does not diverge, is reported beside it, not part of the rule.
 
 smoke: digits, one kind of box and one rate of drift, one seed.
 
