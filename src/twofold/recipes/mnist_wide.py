@@ -2,7 +2,8 @@
 
 Claim: 1.36 % test error after 60 epochs (paper section 3.3; talk 13:48).
 
-Goodness grows with the number of units, so the temperature is raised with it.
+Goodness grows with the number of units, so the temperature is raised with it. The twin diverges within a hundred batches
+at the rate of the narrower one, and has half of it.
 """
 
 from __future__ import annotations
@@ -18,4 +19,4 @@ mnist_wide = replace(
     temperature=100.0,
 )
 
-twin = replace(mnist.twin, widths=mnist_wide.widths)
+twin = replace(mnist.twin, widths=mnist_wide.widths, rate=mnist.twin.rate / 2)
