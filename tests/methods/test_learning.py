@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from helpers import AUTHORS, SHORTCUTS, first, refusal
-from twofold.data import Dataset
+from twofold.data import Dataset, load
 from twofold.errors import Diverged
 from twofold.layers.dense import Dense
 from twofold.layers.inputs import LayerInput
@@ -46,6 +46,31 @@ def learned(recipe: Recipe, data: Dataset) -> dict[str, Tensor]:
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# Recipes on their own data -------------------------------------------------------------------------------------------
+
+TWINS = {
+    (recipe.widths, recipe.rate): name
+    for name, recipe in RECIPES.items()
+    if isinstance(recipe, BackpropRecipe) and recipe.data == "mnist"
+}
+"""One of each form and rate: a wide net may diverge at a rate that a narrow one bears."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWINS.values())
+def test_the_twins_of_mnist_do_not_diverge_in_their_first_batches(name: str, mnist_folder: Path) -> None:
+    data, batches = load("mnist", mnist_folder), 100
+    trainer = trainer_of(replace(RECIPES[name], seed=1), data)
+
+    def stop(done: float) -> None:
+        if trainer.method.batches_seen >= batches:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        trainer.epoch(0, stop)
+    assert torch.stack(trainer.method._losses[-20:]).mean() < 1
 
 
 # Small tasks learned to a threshold ----------------------------------------------------------------------------------
