@@ -157,7 +157,7 @@ DEFECTS = [
     ),
     (
         "layers are said to rest on disk and do not",
-        "training.run:_train",
+        "training.run:train",
         "partial(keep_on_disk, folder=home.at_rest) if offload else list",
         "list",
         "test_a_disk_that_is_too_full_for_a_layer_is_told_in_one_line",
