@@ -17,6 +17,7 @@ from command_line import answer
 from data_files import refusal
 from runs import CtrlC, train
 from small_layers import seeded
+from twofold import checkpoint
 from twofold.data import Dataset
 from twofold.errors import RunError, SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
@@ -68,12 +69,18 @@ def test_what_a_recipe_says_of_a_net_is_not_heeded_for_an_own_one(
 
 
 def test_a_trained_own_net_is_trained_further(tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "before", tiny, net=own_net(tiny))
-    net = own_net(tiny)
-    train(replace(recipe, epochs=1), tmp_path / "after", tiny, net=net, start=tmp_path / "before")
-    assert json.loads((tmp_path / "after" / "config.json").read_text())["started_from"]["run"]
-    trained = twofold.load(tmp_path / "before", net=own_net(tiny)).net
-    assert not torch.equal(net.slow(tiny.test_images), trained.slow(tiny.test_images))
+    """As a net is that has the weights already, and not as one that begins anew."""
+    before, once = tmp_path / "before", replace(recipe, epochs=1)
+    train(recipe, before, tiny, net=own_net(tiny))
+    trained = twofold.load(before, device="cpu", net=own_net(tiny)).net
+    train(once, tmp_path / "further", tiny, net=own_net(tiny), start=before)
+    train(once, tmp_path / "trained", tiny, net=trained)
+    train(once, tmp_path / "anew", tiny, net=own_net(tiny))
+    further, same, anew = (
+        checkpoint.read(tmp_path / name / "weights.safetensors")[0] for name in ("further", "trained", "anew")
+    )
+    assert all(torch.equal(further[name], same[name]) for name in further)
+    assert not torch.equal(further["layers.0.weight"], anew["layers.0.weight"])
 
 
 def test_a_run_says_whether_it_needs_an_own_net(

@@ -97,12 +97,12 @@ def cleaned(columns: dict[str, Column], where: str) -> dict[str, Column]:
             "row: write the table with index=False, or name the column"
         )
     return {
-        name: _categories(name, values, where) if is_text(values) else as_numbers(name, values, where)
+        name: _texts(name, values, where) if is_text(values) else as_numbers(name, values, where)
         for name, values in columns.items()
     }
 
 
-def _categories(name: str, values: Column, where: str) -> NDArray[np.str_]:
+def _texts(name: str, values: Column, where: str) -> NDArray[np.str_]:
     """A column of texts, which are refused where they mean numbers; of dates it is said what becomes of them."""
     texts = as_texts(name, values, where)
     found: list[str] = texts.tolist()

@@ -53,7 +53,7 @@ def shown(path: Path) -> list[Path]:
 
 
 def pictures_below(path: Path) -> list[Path]:
-    """The files in a folder, and in folders within it, whose names end like those of pictures."""
+    """The files in a folder, and in folders within it but for links, whose names end like those of pictures."""
     found: list[Path] = []
     for each in shown(path):
         if each.is_dir() and not each.is_symlink():  # which may lead back up
