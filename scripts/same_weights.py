@@ -3,8 +3,8 @@
     python scripts/same_weights.py OTHER_CHECKOUT
 
 Each trains every family of nets for two short epochs on the embedded digits, by the command line, in float32 and, where
-the processor has it, bfloat16; once more with a training that is killed after its first epoch and resumed. Prints a
-line for each; the exit code is 1 where a weight differs.
+the processor has it, bfloat16; once more with a training that is killed after its first epoch and resumed. Nets that no
+recipe describes are trained from Python. Prints a line for each; the exit code is 1 where a weight differs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,44 @@ TRAININGS = {
     "recurrent, local": "cifar-local --widths 192 192 --field-sizes 5 5 --strides 1 1 --margins 2 2 --temperature 20",
     "twin": "digits-twin --widths 90 80 70 --tolerance 0.3 --revisit 0.2",
     "twin, local": f"mnist-hybrid-local-twin {FIELDS} --center",
+    "on a substrate": "digits --widths 90 80 --substrate bench",
+    "black boxes": "black-box --widths 90 90 80 80 70 --temperature 9 --box sampled --box-drift 0.01",
+    **{
+        f"backprop, black boxes, {gradient}": "black-box-twin --widths 90 90 80 80 70 --box saturating "
+        f"--box-drift 0.01 --gradient {gradient}"
+        for gradient in ("local", "surrogate", "spsa", "direct_feedback_alignment")
+    },
 }
+"""Trainings by the command line."""
+
+CHIPS = {
+    "chip, the model's derivative": "ChipBackprop",
+    "chip, fixed feedback": "partial(ChipBackprop, model='feedback')",
+    "chip, a softmax for each layer": "LocalChip",
+}
+CHIP = """
+import sys
+from dataclasses import replace
+from functools import partial
+import torch
+from safetensors.torch import save_file
+from twofold.data import load
+from twofold.nets.chip import ChipBackprop, LocalChip
+from twofold.recipes import RECIPES
+from twofold.substrate import PRESETS, last
+from twofold.training.trainer import Trainer
+
+kind, precision, path = eval(sys.argv[1]), sys.argv[2], sys.argv[3]
+digits = load("digits")
+recipe = replace(RECIPES["digits-twin"], widths=(90, 80), epochs=2, batch=40, rate=0.02)
+generator = torch.Generator().manual_seed(0)
+net = kind(64, recipe.widths, 10, generator, substrate=PRESETS["bench"], device=1)
+last(net, 72)
+net.set_precision(precision)
+Trainer(net, recipe, digits.train).run()
+save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, path)
+"""
+"""Trains a net of `CHIPS`; what it uses has to exist in both checkouts."""
 
 
 def train(checkout: Path, words: str, precision: str, folder: Path, killed: bool) -> dict[str, torch.Tensor]:
@@ -55,21 +92,40 @@ def train(checkout: Path, words: str, precision: str, folder: Path, killed: bool
         process.send_signal(signal.SIGKILL)
         process.wait()
         command.append("--resume")
+    return weights_of(command, environment, folder / "weights.safetensors")
+
+
+def train_chip(checkout: Path, kind: str, precision: str, path: Path) -> dict[str, torch.Tensor]:
+    """The weights that a checkout trains of a net of `CHIPS`."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
+    return weights_of([sys.executable, "-c", CHIP, kind, precision, str(path)], environment, path)
+
+
+def weights_of(command: list[str], environment: dict[str, str], path: Path) -> dict[str, torch.Tensor]:
+    """The weights that a command leaves in a file."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{checkout}: {words}\n{done.stderr}")
-    return load_file(folder / "weights.safetensors")
+        sys.exit(f"{' '.join(command)}\n{done.stderr}")
+    return load_file(path)
 
 
 def compare(other: Path, case: tuple[str, str]) -> dict[str, bool]:
     """Whether the weights of a training are the same, when it goes through and when it is resumed."""
     name, precision = case
-    with tempfile.TemporaryDirectory() as folder:
-        before = train(other, TRAININGS[name], precision, Path(folder) / "before", killed=False)
-        after = {
-            way: train(ROOT, TRAININGS[name], precision, Path(folder) / way, killed=way == "resumed")
-            for way in ("through", "resumed")
-        }
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        if name in CHIPS:
+            before, now = (
+                train_chip(checkout, CHIPS[name], precision, folder / f"{number}.safetensors")
+                for number, checkout in enumerate((other, ROOT))
+            )
+            after = {"through": now}
+        else:
+            before = train(other, TRAININGS[name], precision, folder / "before", killed=False)
+            after = {
+                way: train(ROOT, TRAININGS[name], precision, folder / way, killed=way == "resumed")
+                for way in ("through", "resumed")
+            }
     return {
         way: before.keys() == weights.keys() and all(torch.equal(before[key], weights[key]) for key in before)
         for way, weights in after.items()
@@ -79,13 +135,13 @@ def compare(other: Path, case: tuple[str, str]) -> dict[str, bool]:
 def main(other: Path) -> int:
     """Compare all trainings; the exit code."""
     precisions = ["fp32", *(["bf16"] if has_fast_bf16(torch.device("cpu")) else [])]
-    cases, different = list(product(TRAININGS, precisions)), 0
+    cases, compared, different = list(product({**TRAININGS, **CHIPS}, precisions)), 0, 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (name, precision), found in zip(cases, pool.map(partial(compare, other), cases), strict=True):
             for way, same in found.items():
-                different += not same
+                compared, different = compared + 1, different + (not same)
                 print(f"{'same' if same else 'DIFFERENT':9}  {precision}  {way:8} {name}", flush=True)
-    print(f"{different} of {2 * len(cases)} trainings differ")
+    print(f"{different} of {compared} trainings differ")
     return 1 if different else 0
 
 
