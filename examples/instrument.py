@@ -6,11 +6,11 @@ Started as `python examples/instrument.py device`, this file is the hardware. do
 """
 
 import sys
+from typing import Any
 
 import torch
 
 import twofold
-from twofold.instrument import Instrument, serve
 
 LIGHT, DETECTORS = 200, 300
 
@@ -24,18 +24,21 @@ def scatter(light: torch.Tensor, number: int) -> torch.Tensor:
     return (intensity + 0.05 * noise).clamp(0, 4)  # and the camera saturates
 
 
+def show(metrics: dict[str, Any]) -> None:
+    print(f"epoch {metrics['epoch']}: train error {100 * metrics['train_error']:.2f} %", flush=True)
+
+
 def learn(epochs: int) -> dict[str, float]:
     digits = twofold.load_data("digits")
     torch.manual_seed(0)
-    instrument = Instrument([sys.executable, __file__, "device"])  # or Instrument("tcp://127.0.0.1:5555")
+    instrument = twofold.Instrument([sys.executable, __file__, "device"])  # or Instrument("tcp://127.0.0.1:5555")
     layers = [
         twofold.Dense(digits.classes + 64, LIGHT),
         twofold.BlackBox(instrument),
         twofold.Dense(DETECTORS, 200),
     ]
     net = twofold.FeedForward(layers, digits.classes, counted_from=1)
-    for metrics in twofold.fit(net, *digits.train, epochs=epochs):
-        print(f"epoch {metrics['epoch']}: train error {100 * metrics['train_error']:.2f} %", flush=True)
+    twofold.fit(net, *digits.train, epochs=epochs, on_epoch=show)
     error = twofold.evaluate(net, *digits.test).error
     print(f"{int(instrument.requests)} requests to {instrument.description.name}")
     instrument.close()
@@ -44,6 +47,6 @@ def learn(epochs: int) -> dict[str, float]:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["device"]:
-        serve(scatter, LIGHT, DETECTORS, repeatable=True)
+        twofold.serve(scatter, LIGHT, DETECTORS, repeatable=True)
     else:
         print("test error", learn(int(sys.argv[1]) if len(sys.argv) > 1 else 10))

@@ -10,17 +10,18 @@ from torch.nn.functional import relu
 
 import twofold
 
-# Goodness: its value for each case, half its derivative, and the threshold for a number of units.
+# Goodness: its value for each case, the threshold for a number of units, and half its derivative, which autograd finds
+# where it is not given.
 cubes = twofold.Goodness(
     value=lambda activity: activity.pow(3).sum(1),
-    slope=lambda activity: 1.5 * activity.square(),
     threshold=float,
+    slope=lambda activity: 1.5 * activity.square(),
 )
 
-# Objective: the loss of each pair, and how strongly it asks for more and for less goodness; x is goodness - threshold.
+# Objective: the loss of a pair, of goodness - threshold of either case. Autograd finds how much more or less goodness it
+# asks for.
 hinge = twofold.Objective(
     loss=lambda positive, negative, T: relu(T - positive) + relu(T + negative),
-    signal=lambda positive, negative, T: ((positive < T).float(), (negative > -T).float()),
     paired=False,
 )
 
@@ -41,8 +42,7 @@ if __name__ == "__main__":
         "hinge": twofold.FeedForward.dense(digits.shape, (200, 200), digits.classes, twofold.Rule(objective=hinge)),
     }
     for name, net in nets.items():
-        for _ in twofold.fit(net, *data, epochs=epochs):
-            pass
+        twofold.fit(net, *data, epochs=epochs)
         print(f"{name:16} test error {twofold.evaluate(net, digits.test_images, digits.test_labels).error}")
 
     net = twofold.FeedForward.dense(digits.shape, (200, 200), digits.classes)

@@ -7,15 +7,14 @@ same net, trained by cross-entropy). docs/layers.md has what each reaches.
 """
 
 import sys
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 import twofold
-from twofold.data.dataset import Dataset
-from twofold.data.transforms import jitter
-from twofold.learning import half_constant_half_linear
+from twofold.data import jitter
 
 CHANNELS, UNITS, BATCH = (32, 64), 500, 50
 
@@ -42,17 +41,20 @@ def modules(shape: tuple[int, int, int], classes: int) -> list[twofold.LocalModu
     return [twofold.LocalModule(module, size) for module, size in zip(stack, shapes, strict=True)]
 
 
-def learn(data: Dataset, kind: str, epochs: int) -> dict[str, float]:
+def show(metrics: dict[str, Any]) -> None:
+    print(f"epoch {metrics['epoch']}: train error {100 * metrics['train_error']:.2f} %", flush=True)
+
+
+def learn(data: twofold.Dataset, kind: str, epochs: int) -> dict[str, float]:
     """Train a net of layers that learn by themselves, and test it."""
     layers = convolutions(data.shape, data.classes) if kind == "convolution" else modules(data.shape, data.classes)
     # The tests read the last layer alone, which sees the whole picture. A plane is seen at every place: a small number.
     net = twofold.FeedForward(layers, data.classes, label_in="planes", label_strength=0.1, counted_from=3)
-    for metrics in twofold.fit(net, *data.train, epochs=epochs, batch=BATCH, rate=0.03, jitter=1):
-        print(f"epoch {metrics['epoch']}: train error {100 * metrics['train_error']:.2f} %", flush=True)
+    twofold.fit(net, *data.train, epochs=epochs, batch=BATCH, rate=0.03, jitter=1, on_epoch=show)
     return twofold.evaluate(net, *data.test).error
 
 
-def learn_by_backprop(data: Dataset, epochs: int, rate: float = 0.05) -> dict[str, float]:
+def learn_by_backprop(data: twofold.Dataset, epochs: int, rate: float = 0.05) -> dict[str, float]:
     """Train the same net by cross-entropy and test it."""
     images, labels = data.train
     net = nn.Sequential(
@@ -63,7 +65,8 @@ def learn_by_backprop(data: Dataset, epochs: int, rate: float = 0.05) -> dict[st
     net(images[:1])  # a lazy layer finds its inputs
     optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=2e-4)
     batches, generator = epochs * -(-len(labels) // BATCH), torch.Generator().manual_seed(0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: half_constant_half_linear(step / batches))
+    factor = twofold.SCHEDULES["constant_then_linear"]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step / batches))
     for _ in range(epochs):
         for batch in torch.randperm(len(labels)).split(BATCH):
             optimizer.zero_grad()

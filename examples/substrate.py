@@ -3,6 +3,7 @@
 python examples/substrate.py [EPOCHS]
 """
 
+import math
 import sys
 
 import torch
@@ -22,6 +23,8 @@ mine = twofold.Substrate(
     stuck=0.01,  # one device in a hundred does not change
 )
 
+BATCH = 50
+
 if __name__ == "__main__":
     epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     digits = twofold.load_data("digits")
@@ -32,22 +35,22 @@ if __name__ == "__main__":
         return twofold.FeedForward.dense(digits.shape, (200, 200), digits.classes, generator=start)
 
     def train(net: twofold.FeedForward, epochs: int) -> float:
-        for _ in twofold.fit(net, *digits.train, epochs=epochs):
-            pass
+        twofold.fit(net, *digits.train, epochs=epochs, batch=BATCH)
         return twofold.evaluate(net, *held_out).error["slow"]
 
     print("test error, slow test")
     print(f"ideal                     {train(fresh(), epochs):.3f}")
 
     device = mine.install(fresh(), seed=1)  # one piece of hardware
-    updates = epochs * len(digits.train_images) // 100
-    substrate.last(device, updates)  # over which the drift sums up
     print(f"trained on the device     {train(device, epochs):.3f}")
 
     other = mine.install(fresh(), seed=2)  # the same design, another piece
     substrate.program(other, device)
     print(f"copied to another device  {twofold.evaluate(other, *held_out).error['slow']:.3f}")
 
-    substrate.age(device, 10 * updates)  # it drifts by √10 times as much as in the run
+    updates = epochs * math.ceil(
+        len(digits.train_images) / BATCH
+    )  # of the run, in the course of which it drifts by 10 %
+    substrate.age(device, 10 * updates)  # a rest in which it drifts by √10 times as much
     print(f"after a long rest         {twofold.evaluate(device, *held_out).error['slow']:.3f}")
     print(f"one epoch later           {train(device, 1):.3f}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from twofold.files import read_json, write_json
 from twofold.methods import Recipe
 from twofold.recipes.recurrent_deep import recurrent_deep, twin
-from twofold.training.run import train
+from twofold.training.train import train
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "recurrent" / "depth.json"
 NETS = ["recurrent", "without top-down", "twin"]

@@ -23,8 +23,8 @@ from torch import Tensor
 import twofold
 from twofold import machine
 from twofold.files import write_json
-from twofold.training import run
-from twofold.training.run import Run
+from twofold.training import runs, sources
+from twofold.training.runs import Run
 
 RECORD = Path(__file__).resolve().parents[1] / "results" / "export" / "onnx.json"
 CASES = 1000
@@ -45,17 +45,17 @@ SMALL: dict[str, dict[str, Any]] = {
 ON_DIGITS = {"data": "digits", "batch": 50, "validation": 0, "jitter": 0}
 
 
-def runs(folder: Path) -> Iterator[Run]:
+def trained(folder: Path) -> Iterator[Run]:
     """A trained net of each family."""
     for name, changes in SMALL.items():
         recipe = replace(twofold.RECIPES[name], **ON_DIGITS, **changes)
         twofold.train(recipe, folder / name, name=name, device="cpu", precision="fp32")
-        yield run.load(folder / name, "cpu", "fp32")
+        yield runs.load(folder / name, "cpu", "fp32")
 
 
 def measured(loaded: Run, path: Path) -> dict[str, Any]:
     """What the file of a net gives, beside what the net gives."""
-    data = run.held_out(loaded)
+    data = sources.held_out(loaded)
     images = torch.cat([data.test[0], data.train[0]])[:CASES]
     twofold.export(loaded, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -89,7 +89,7 @@ def difference(found: Tensor, wanted: Tensor) -> tuple[float, float]:
 def main(words: list[str]) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
-        nets = [*runs(Path(place)), *(run.load(Path(word), "cpu", "fp32") for word in words)]
+        nets = [*trained(Path(place)), *(runs.load(Path(word), "cpu", "fp32") for word in words)]
         rows = [measured(each, Path(place) / "net.onnx") for each in nets]
     for row in rows:
         print(*row.values())

@@ -33,7 +33,7 @@ from twofold.cli.main import main as twofold
 from twofold.data import Dataset, load
 from twofold.data.pictures import decoded, prepare
 from twofold.files import write_json
-from twofold.training import run
+from twofold.training import runs
 from twofold.training.prediction import acquainted
 
 OF_EACH = 6
@@ -94,7 +94,7 @@ def measure(folder: Path, trained: Path, part: str, seed: int) -> None:
             "wrong and warned": sum(wrong),
         }
         print(place.name, forms[place.name], flush=True)
-    loaded = acquainted(run.load(trained))
+    loaded = acquainted(runs.load(trained))
     facts = {
         "what": f"pictures of MNIST digits ({part}), seed {seed}; right by the main test; refused counts as warned",
         "recipe": {name: loaded.recipe.fields()[name] for name in ("widths", "epochs", "validation", "seed")},
@@ -117,7 +117,7 @@ def groups(forms: dict[str, Any]) -> dict[str, list[str]]:
 
 def sheet(folder: Path, trained: Path) -> None:
     """Draw pictures of each form, and below each what the net sees."""
-    preparation = acquainted(run.load(trained)).preparation
+    preparation = acquainted(runs.load(trained)).preparation
     assert preparation is not None
     found = Image.new("RGB", (COLUMNS * TILE, 2 * TILE * len(FORMS)), (104, 104, 150))
     for row, form in enumerate(FORMS):

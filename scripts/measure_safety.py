@@ -27,7 +27,8 @@ from twofold.data import load
 from twofold.files import write_json
 from twofold.methods.method import Method
 from twofold.recipes.mnist import mnist
-from twofold.training import run, run_folder
+from twofold.training import run_folder
+from twofold.training import train as training
 from twofold.training.run_folder import RunFolder
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
@@ -91,7 +92,7 @@ def main() -> None:
     recipe = replace(mnist, epochs=convert("epochs", asked.epochs, int))
     with tempfile.TemporaryDirectory() as folder, clock.everywhere():
         start = time.perf_counter()
-        result = run.train(recipe, Path(folder) / "run", data, name="mnist")
+        result = training.train(recipe, Path(folder) / "run", data, name="mnist")
         whole = time.perf_counter() - start
     share = {part: 100 * clock.seconds[part] / recipe.epochs / result.seconds_per_epoch for part in PARTS}
     record = {

@@ -21,7 +21,7 @@ from twofold import load_data
 from twofold.data import Dataset
 from twofold.files import read_json, write_json
 from twofold.recipes import find
-from twofold.training.run import train
+from twofold.training.train import train
 
 RESULTS = ROOT / "results" / "speed" / "sampling.json"
 HELD, HELD_OF_DIGITS = 10_000, 300

@@ -16,7 +16,8 @@ from torture_processes import SMALL, TRAININGS, Command, Tally, train
 
 from twofold.data import load as load_data
 from twofold.errors import Remark, TwofoldError
-from twofold.training import run as training
+from twofold.training import runs
+from twofold.training import train as training
 from twofold.training.config import Config
 from twofold.training.run_folder import RunFolder
 
@@ -98,7 +99,7 @@ def _by_the_library(kind: Kind, run: Path, settings: Config, tally: Tally, story
                 of = {"name": settings.name, "device": settings.device, "precision": settings.precision}
                 training.train(settings.recipe, run, DATA, **of, resume=True)
             else:
-                training.load(run, settings.device)
+                runs.load(run, settings.device)
         except TwofoldError as error:
             refused = str(error)
         except Exception as error:

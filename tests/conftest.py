@@ -18,7 +18,7 @@ from twofold.data import Dataset, as_dataset
 from twofold.data import load as load_data
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
-from twofold.training import trainer
+from twofold.training import train
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start as processes of their own
 torch.set_num_threads(1)  # sums in one order, and the other cores left to others
@@ -35,7 +35,7 @@ def _double_precision_stays_where_it_was_asked_for() -> Iterator[None]:
 @pytest.fixture
 def progress_at_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training tells its progress after each batch, so that it can be interrupted at any of them."""
-    monkeypatch.setattr(trainer, "CHECK_EVERY", 1)
+    monkeypatch.setattr(train, "CHECK_EVERY", 1)
 
 
 @pytest.fixture(scope="session")

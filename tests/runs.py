@@ -7,12 +7,12 @@ from typing import Any
 
 from twofold.data import Dataset
 from twofold.methods import Recipe
-from twofold.training import run
+from twofold.training import train as training
 from twofold.training.result import Result
 
 
 def train(recipe: Recipe, folder: Path, data: Dataset, **options: Any) -> Result:
-    return run.train(recipe, folder, data, **{"device": "cpu", "precision": "fp32", **options})
+    return training.train(recipe, folder, data, **{"device": "cpu", "precision": "fp32", **options})
 
 
 class CtrlC:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from twofold.api import *  # noqa: F403
     from twofold.api import __all__ as __all__
+
+    __version__: str
 else:
 
     def __getattr__(name: str) -> Any:
         """Import a room, or the public names, when it is asked for: the command line is there before PyTorch is."""
-        from importlib import import_module, util
+        from importlib import import_module, metadata, util
 
+        if name == "__version__":
+            return metadata.version("twofold")
         if util.find_spec(f"twofold.{name}"):
             return import_module(f"twofold.{name}")
         api = import_module("twofold.api")

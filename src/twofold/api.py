@@ -2,11 +2,24 @@
 
 from typing import TYPE_CHECKING, Any
 
-from twofold.data import as_dataset, read_data
+from twofold.data import Data, Dataset, as_dataset, read_data
 from twofold.data import load as load_data
+from twofold.errors import (
+    ArgumentError,
+    DataError,
+    DeviceError,
+    Diverged,
+    Interrupted,
+    Remark,
+    RunError,
+    SettingError,
+    TwofoldError,
+)
 from twofold.exporting import export
 from twofold.goodness import GOODNESS, Goodness
+from twofold.instrument import Instrument, serve
 from twofold.layers.black_box import BlackBox
+from twofold.layers.connectivity import Connectivity, Full, Masked
 from twofold.layers.convolution import Convolution
 from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields
@@ -14,20 +27,32 @@ from twofold.layers.fixed import Fixed
 from twofold.layers.local import Local
 from twofold.layers.module import LocalModule
 from twofold.layers.recurrent import RecurrentLayer
+from twofold.layers.tiles import Tiled, top_down
 from twofold.learning import Rule
-from twofold.methods import METHODS
+from twofold.methods import (
+    METHODS,
+    BackpropRecipe,
+    BoxedBackpropRecipe,
+    FeedForwardRecipe,
+    Recipe,
+    RecurrentRecipe,
+    UnsupervisedRecipe,
+)
 from twofold.negatives import NEGATIVES, hard_wrong_labels, random_wrong_labels
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
-from twofold.nets.net import evaluate
+from twofold.nets.net import Evaluation, evaluate
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 from twofold.objectives import OBJECTIVES, Objective
 from twofold.recipes import RECIPES
 from twofold.recipes.own import recipe_for
+from twofold.schedules import SCHEDULES
 from twofold.substrate import Substrate
-from twofold.training.run import draw, load, train
-from twofold.training.trainer import fit
+from twofold.training.result import Result
+from twofold.training.runs import Run, draw, load
+from twofold.training.train import train
+from twofold.training.trainer import History, Trainer, fit
 from twofold.units import UNITS, Unit
 
 if TYPE_CHECKING:
@@ -39,26 +64,54 @@ __all__ = [
     "NEGATIVES",
     "OBJECTIVES",
     "RECIPES",
+    "SCHEDULES",
     "UNITS",
+    "ArgumentError",
     "Backprop",
+    "BackpropRecipe",
     "BlackBox",
+    "BoxedBackpropRecipe",
+    "Connectivity",
     "Convolution",
+    "Data",
+    "DataError",
+    "Dataset",
     "Dense",
+    "DeviceError",
+    "Diverged",
+    "Evaluation",
     "FeedForward",
+    "FeedForwardRecipe",
     "Fields",
     "Fixed",
     "ForwardForwardClassifier",
     "ForwardForwardFeatures",
+    "Full",
     "Goodness",
+    "History",
+    "Instrument",
+    "Interrupted",
     "Local",
     "LocalModule",
+    "Masked",
     "Objective",
+    "Recipe",
     "Recurrent",
     "RecurrentLayer",
+    "RecurrentRecipe",
+    "Remark",
+    "Result",
     "Rule",
+    "Run",
+    "RunError",
+    "SettingError",
     "Substrate",
+    "Tiled",
+    "Trainer",
+    "TwofoldError",
     "Unit",
     "Unsupervised",
+    "UnsupervisedRecipe",
     "as_dataset",
     "draw",
     "evaluate",
@@ -70,6 +123,8 @@ __all__ = [
     "random_wrong_labels",
     "read_data",
     "recipe_for",
+    "serve",
+    "top_down",
     "train",
 ]
 

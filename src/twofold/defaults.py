@@ -9,7 +9,9 @@ earlier records are stale then, and the trainings that claims share are done ane
 with that of the commit before demands it."""
 
 RATE = 0.02
-"""Learning rate of the layers, at first; see `learning.half_constant_half_linear`."""
+"""Learning rate of the layers, at first."""
+SCHEDULE = "constant_then_linear"
+"""How all learning rates change during a training; see `schedules`."""
 SOFTMAX_RATE = 0.1
 """Learning rate of a softmax that reads the layers; it falls like the other."""
 TWIN_RATE = 0.1

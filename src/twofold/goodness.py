@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -19,25 +19,36 @@ from twofold.checks import BY_NAME, check_fields
 
 @dataclass(frozen=True)
 class Goodness:
-    """A goodness function with its slope and its natural threshold.
+    """A goodness function with its natural threshold.
 
     Attributes:
         value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
-        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``.
         threshold: number of units -> the goodness at which p(positive) = ½.
+        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``. By default autograd computes it
+            from ``value``, within this one function; a slope in closed form is faster.
     """
 
     value: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor], Tensor]
     threshold: Callable[[int], float]
+    slope: Callable[[Tensor], Tensor] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.slope is None:
+            object.__setattr__(self, "slope", partial(_slope_by_autograd, self.value))
         check_fields(self)
 
     @cached_property
     def spares_silent_units(self) -> bool:
         """Whether the slope is 0 where the activity is, so that a rectifier's own slope changes nothing."""
         return not self.slope(torch.zeros(1, 1)).any()
+
+
+def _slope_by_autograd(value: Callable[[Tensor], Tensor], activity: Tensor) -> Tensor:
+    """Half the derivative of a goodness by each activity, ``(batch, units)``."""
+    with torch.enable_grad():
+        leaf = activity.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(value(leaf).sum(), leaf, materialize_grads=True, allow_unused=True)
+    return gradient / 2
 
 
 def accumulate_dtype(tensor: Tensor) -> torch.dtype:
@@ -86,20 +97,16 @@ def _minus(units: int) -> float:
     return -float(units)
 
 
-sum_of_squares = Goodness(_sum_of_squares, _itself, float)
+sum_of_squares = Goodness(_sum_of_squares, float, _itself)
 """g = Σ yⱼ², threshold = number of units (talk 08:11; the author's code)."""
 
-mean_of_squares = Goodness(
-    _mean_of_squares,
-    _slope_of_mean,
-    _one,
-)
+mean_of_squares = Goodness(_mean_of_squares, _one, _slope_of_mean)
 """g = Σ yⱼ² / units, threshold 1. The slope is ``units`` times smaller, so the rate should be that much larger."""
 
-sum_of_activities = Goodness(_sum_of_activities, _half_each, _half)
+sum_of_activities = Goodness(_sum_of_activities, _half, _half_each)
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""
 
-minus_sum_of_squares = Goodness(_minus_sum_of_squares, torch.neg, _minus)
+minus_sum_of_squares = Goodness(_minus_sum_of_squares, _minus, torch.neg)
 """g = -Σ yⱼ²: low activity for positive data, high for negative (talk 25:09)."""
 
 GOODNESS = {

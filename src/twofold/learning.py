@@ -1,11 +1,11 @@
-"""The local learning rule: signals, peer normalization, sampling, the step, and the schedule of the rate."""
+"""The local learning rule: signals, peer normalization, sampling, and the step."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
 from twofold.normalize import normalize
 from twofold.objectives import Objective, swish_symba
+from twofold.reduce import reduce
 from twofold.units import Unit, relu
 
 GOLDEN = (math.sqrt(5) - 1) / 2
@@ -157,18 +158,35 @@ def case_signals(
     return signals, difficulty
 
 
-def peer_gradient(total: Tensor, weight: Tensor, mean_activity: Tensor, rule: Rule) -> Tensor:
+class Count(NamedTuple):
+    """How many cases a batch has, over all processes that train the net.
+
+    Attributes:
+        cases: their number, ``()``.
+        weight: the sum of their weights, ``()``.
+    """
+
+    cases: Tensor
+    weight: Tensor
+
+
+def count_of(weight: Tensor) -> Count:
+    """Count cases with these weights, ``(cases,)``."""
+    return Count(*reduce(weight.new_full((), len(weight)), weight.sum()))
+
+
+def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule) -> Tensor:
     """Give the gradient of peer normalization on total inputs, ``(units,)``; the same for every positive case.
 
     Args:
         total: activity summed over the newest positive cases, each times its weight, ``(units,)``.
-        weight: of these cases, ``(cases,)``.
+        count: of these cases.
         mean_activity: the running mean of activity, ``(units,)``; takes it in, in place.
         rule: its ``peer`` and ``floor`` are used.
     """
-    counted = weight.sum()
-    new = (0.1 * counted / len(weight)).clamp(max=1).to(mean_activity.dtype)
-    mean_activity.lerp_((total / counted.clamp(min=TINY)).to(mean_activity.dtype), new)
+    (total,) = reduce(total)
+    new = (0.1 * count.weight / count.cases).clamp(max=1).to(mean_activity.dtype)
+    mean_activity.lerp_((total / count.weight.clamp(min=TINY)).to(mean_activity.dtype), new)
     return rule.peer * (mean_activity.mean().clamp(min=rule.floor) - mean_activity)
 
 
@@ -232,12 +250,3 @@ def momentum_step(
         w.add_(v, alpha=rate)
         if copies is not None:
             copies[block].copy_(w)
-
-
-def half_constant_half_linear(progress: float) -> float:
-    """The factor of the rate: 1 for the first half of the training, then linear to zero.
-
-    Args:
-        progress: share of the training that is done, in [0, 1].
-    """
-    return min(1.0, 2.0 * (1.0 - progress))

@@ -60,7 +60,7 @@ NEGATIVES: dict[str, Negatives] = {
     "hard": hard_wrong_labels,
     "random": random_wrong_labels,
 }
-BY_NAME[Negatives] = NEGATIVES
+BY_NAME[Negatives] = BY_NAME[Negatives | Tensor] = NEGATIVES
 
 
 def draw_wrong_labels(
@@ -75,8 +75,20 @@ def draw_wrong_labels(
     wrong = negatives(labels, logits, generator)
     if any(negatives is each for each in NEGATIVES.values()):
         return wrong
-    name = "the labels that negatives gives"
-    wrong = checked_labels(name, convert(name, wrong, Tensor), logits.shape[1], len(labels), on=labels.device)
+    return _wrong("the labels that negatives gives", wrong, labels, logits.shape[1])
+
+
+def checked_wrong_labels(wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Wrong labels ``(batch,)`` that a user gives for cases with these labels ``(batch,)``.
+
+    Raises:
+        DataError: they are no labels, not as many, or some of them are true.
+    """
+    return _wrong("negatives", wrong, labels, classes) if looking() else wrong
+
+
+def _wrong(name: str, wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
+    wrong = checked_labels(name, convert(name, wrong, Tensor), classes, len(labels), on=labels.device)
     if true := int((wrong == labels).sum()):
         raise DataError(
             f"negatives gives the true label for {true} of {len(labels)} images: a wrong label has to be another one"

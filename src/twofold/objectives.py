@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,20 +24,38 @@ from twofold.checks import BY_NAME, check_fields
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss on the goodness of a positive and a negative case, with its derivative in closed form.
+    """A loss on the goodness of a positive and a negative case.
 
     Attributes:
         loss: (x⁺, x⁻, T) -> the loss of each pair, ``(batch,)``.
-        signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``.
         paired: whether only the difference within a pair counts, so that the threshold means nothing.
+        signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``. By default autograd computes them from
+            ``loss``, within this one function; a signal in closed form is faster.
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
-    signal: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
     paired: bool
+    signal: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.signal is None:
+            object.__setattr__(self, "signal", partial(_signal_by_autograd, self.loss))
         check_fields(self)
+
+
+def _signal_by_autograd(
+    loss: Callable[[Tensor, Tensor, float], Tensor], positive: Tensor, negative: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """-∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``."""
+    with torch.enable_grad():
+        positive, negative = (excess.detach().clone().requires_grad_() for excess in (positive, negative))
+        of_positive, of_negative = torch.autograd.grad(
+            loss(positive, negative, temperature).sum(),
+            (positive, negative),
+            materialize_grads=True,
+            allow_unused=True,
+        )
+    return -of_positive, of_negative
 
 
 def _logistic_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -47,7 +66,7 @@ def _logistic_signal(positive: Tensor, negative: Tensor, temperature: float) -> 
     return torch.sigmoid(-positive / temperature), torch.sigmoid(negative / temperature)
 
 
-logistic = Objective(_logistic_loss, _logistic_signal, paired=False)
+logistic = Objective(_logistic_loss, False, _logistic_signal)
 """loss = T log(1 + e^(-x⁺/T)) + T log(1 + e^(x⁻/T)): each case is taken to be positive with probability p = σ(x/T).
 
 Talk 08:11; paper equation 1.
@@ -63,7 +82,7 @@ def _symba_signal(positive: Tensor, negative: Tensor, temperature: float) -> tup
     return signal, signal
 
 
-symba = Objective(_symba_loss, _symba_signal, paired=True)
+symba = Objective(_symba_loss, True, _symba_signal)
 """loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference within a pair counts (Lee and Song, arXiv 2303.08418)."""
 
 
@@ -78,7 +97,7 @@ def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) 
     return signal, signal
 
 
-swish_symba = Objective(_swish_symba_loss, _swish_symba_signal, paired=True)
+swish_symba = Objective(_swish_symba_loss, True, _swish_symba_signal)
 """loss = T d σ(d), d = (x⁻ - x⁺)/T: like symba, but pairs that are far apart are drawn together a little."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}

@@ -30,7 +30,7 @@ from twofold.defaults import LEARNING_VERSION
 from twofold.errors import Remark
 from twofold.files import read_json, read_signed, write_json, write_signed
 from twofold.methods import FeedForwardRecipe, build
-from twofold.training.run import load as load_run
+from twofold.training.runs import load as load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "results" / "claims"

@@ -21,15 +21,15 @@ from twofold.data.preparation import Preparation
 from twofold.errors import SettingError
 from twofold.exporting.card import card
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
-from twofold.training import run
-from twofold.training.run import Run
+from twofold.training import runs
+from twofold.training.runs import Run
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, recipe: FeedForwardRecipe, tiny: Dataset) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     train(recipe, folder, tiny, name="tiny")
-    return run.load(folder, "cpu")
+    return runs.load(folder, "cpu")
 
 
 def test_the_hub_understands_the_card_and_its_figures_are_those_of_the_run(trained: Run) -> None:

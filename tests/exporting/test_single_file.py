@@ -26,7 +26,7 @@ from twofold.errors import SettingError
 from twofold.exporting.card import card
 from twofold.files import read_signed, write_signed
 from twofold.methods import FeedForwardRecipe
-from twofold.training import run
+from twofold.training import runs
 from twofold.training.run_folder import RunFolder
 
 
@@ -45,7 +45,7 @@ def file(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_the_file_is_the_run(file: Path, folder: Path, tiny: Dataset) -> None:
-    here, there = run.load(folder, "cpu"), run.load(file, "cpu")
+    here, there = runs.load(folder, "cpu"), runs.load(file, "cpu")
     for test, score in here.net.scores(tiny.test_images).items():
         assert score.equal(there.net.scores(tiny.test_images)[test])
     assert there.recipe == here.recipe
@@ -60,18 +60,18 @@ def test_the_file_is_the_run(file: Path, folder: Path, tiny: Dataset) -> None:
 
 def test_others_read_the_weights_and_the_header(file: Path, folder: Path) -> None:
     with safe_open(file, "pt") as opened:
-        assert opened.get_tensor("softmax.weight").equal(run.load(folder, "cpu").net.softmax.weight)
+        assert opened.get_tensor("softmax.weight").equal(runs.load(folder, "cpu").net.softmax.weight)
         said = json.loads(opened.metadata()["twofold"])
     assert said["config"]["settings"]["widths"] == [14, 12, 10]
     assert said["result"]["dataset"] == "tiny"
 
 
 def test_nothing_that_leaves_says_where_it_was_made(file: Path, folder: Path) -> None:
-    for content in (file.read_bytes(), card(run.load(folder, "cpu")).encode()):
+    for content in (file.read_bytes(), card(runs.load(folder, "cpu")).encode()):
         assert b"first" in content
         assert str(folder.parent).encode() not in content
         assert b"private-place" not in content
-    assert run.load(file, "cpu").result.started_from == {
+    assert runs.load(file, "cpu").result.started_from == {
         "run": "first",
         "weights": checkpoint.digest_of(folder.parent / "first" / "weights.safetensors"),
     }
@@ -141,7 +141,7 @@ def test_damage_is_told_in_one_line(damage: str, file: Path) -> None:
     before = file.read_bytes()
     DAMAGES[damage](file)
     assert file.read_bytes() != before
-    assert str(file) in refusal(lambda: run.load(file, "cpu"))
+    assert str(file) in refusal(lambda: runs.load(file, "cpu"))
 
 
 def test_what_is_not_trained_to_the_end_cannot_be_one_file(folder: Path, tmp_path: Path, file: Path) -> None:
@@ -164,15 +164,15 @@ def test_a_run_that_was_trained_on_other_hardware_loads_here(
     write_signed(copy / "config.json", {**content, "device": "cuda", "precision": "bf16"})
     made = twofold.export(copy, tmp_path / "new.safetensors")
     for path in (copy, made):
-        loaded = run.load(path)
+        loaded = runs.load(path)
         assert loaded.net.device == torch.device("cpu")
         assert loaded.net.stack[0].compute is None
-        assert loaded.net.predict(tiny.test_images).equal(run.load(folder, "cpu").net.predict(tiny.test_images))
-    assert "--precision is bf16" in refusal(lambda: run.load(copy, precision="bf16"), SettingError)
+        assert loaded.net.predict(tiny.test_images).equal(runs.load(folder, "cpu").net.predict(tiny.test_images))
+    assert "--precision is bf16" in refusal(lambda: runs.load(copy, precision="bf16"), SettingError)
 
 
 def test_pictures_need_the_metrics_that_only_the_folder_has(file: Path, tiny: Dataset) -> None:
-    said = refusal(lambda: run.draw(run.load(file, "cpu"), tiny))
+    said = refusal(lambda: runs.draw(runs.load(file, "cpu"), tiny))
     assert said == f"{file} is one file without the metrics of its epochs: give the run folder to draw from"
 
 
@@ -210,4 +210,4 @@ def test_what_lies_beside_one_file_is_only_replaced_where_it_is_named(kind: str,
 @pytest.mark.parametrize("source", [{"path": "/etc/passwd", "kind": "table", "label": "x"}, {"kind": "sound"}, 3])
 def test_where_data_came_from_is_not_for_a_file_to_say(source: Any, file: Path) -> None:
     rewritten(file, source=source)
-    assert run.load(file, "cpu").source is None
+    assert runs.load(file, "cpu").source is None

@@ -27,7 +27,7 @@ from twofold.cli.main import main
 from twofold.cli.output import say
 from twofold.cli.progress import Bar
 from twofold.errors import remark
-from twofold.training import run
+from twofold.training import runs
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
 
@@ -68,7 +68,7 @@ def test_a_training_whose_words_do_not_arrive_comes_to_its_end(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("twofold: ")]
     assert len(said) == lost
     assert all(str(why).split("] ")[-1] in line for line in said)
-    assert run.load("run").result.epochs == 1
+    assert runs.load("run").result.epochs == 1
 
 
 def small_process(words: str, shell: str) -> subprocess.CompletedProcess[str]:
@@ -96,7 +96,7 @@ def test_a_training_in_a_shell_that_takes_its_words_away_comes_to_its_end(shell:
     ended = small_process(words, shell)
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert run.load("run").result.epochs == 20
+    assert runs.load("run").result.epochs == 20
     assert len(list(Path("run/pictures").iterdir())) == 4
 
 
@@ -237,7 +237,7 @@ def test_what_was_trained_before_an_interrupt_is_kept_and_not_trained_again(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Bar, "epoch", epoch)
-    monkeypatch.setattr(run, "draw", lambda *given: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(runs, "draw", lambda *given: signal.raise_signal(signal.SIGINT))
     words = ["train", "digits", *SMALL, "--with-twin"]
     code, _, err = answer(words)
     assert code == 130
@@ -245,12 +245,12 @@ def test_what_was_trained_before_an_interrupt_is_kept_and_not_trained_again(
         "twofold: interrupted; digits is trained and saved in runs/digits-seed0: for the rest, repeat the command with "
         "--run runs/digits-seed0 --resume"
     ]
-    trained = run.load("runs/digits-seed0").result
+    trained = runs.load("runs/digits-seed0").result
     monkeypatch.setattr(Bar, "epoch", lambda self, metrics: None)
-    monkeypatch.setattr(run, "draw", lambda *given: [])
+    monkeypatch.setattr(runs, "draw", lambda *given: [])
     assert answer([*words, "--run", "runs/digits-seed0", "--resume"])[0] == 0
-    assert run.load("runs/digits-seed0").result == trained
-    assert run.load("runs/digits-seed0/twin").result.recipe == "digits-twin"
+    assert runs.load("runs/digits-seed0").result == trained
+    assert runs.load("runs/digits-seed0/twin").result.recipe == "digits-twin"
 
 
 @pytest.mark.parametrize("words", ["run layer", "draw relax"])

@@ -21,7 +21,8 @@ from twofold.cli.commands import COMMANDS
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed
 from twofold.recipes import RECIPES
-from twofold.training import run
+from twofold.training import runs
+from twofold.training import train as training
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,8 +36,8 @@ def test_training_prints_the_net_beside_its_twin_and_ends_with_the_result(
     """What a program reads, what a person reads and what the run folder holds must be the same figures."""
     folder, found, said = trained
     twin = found.pop("twin")
-    assert found == run.load(folder).result.to_json()
-    assert twin == run.load(folder / "twin").result.to_json()
+    assert found == runs.load(folder).result.to_json()
+    assert twin == runs.load(folder / "twin").result.to_json()
     assert (found["recipe"], twin["recipe"], found["settings"]["widths"]) == ("digits", "digits-twin", [20, 16])
     assert twin["settings"]["widths"] == [20, 16]
     for error in [*found["test_error"].values(), *twin["test_error"].values()]:
@@ -64,7 +65,7 @@ def test_trainings_without_a_name_do_not_share_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("test", ["slow", "fast", "shortlist", "both", "all"])
 def test_evaluation_repeats_the_errors_of_the_training(folder: Path, test: str) -> None:
-    result = run.load(folder).result
+    result = runs.load(folder).result
     chosen = {name: error for name, error in result.test_error.items() if test in (name, "all")}
     found = facts(["eval", str(folder), "--test", test])
     assert found["test_error"] == chosen
@@ -185,9 +186,9 @@ def test_layers_rest_on_disk_where_the_command_says_so_and_those_of_a_twin_never
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[str, bool]] = []
-    train = run.train
+    train = training.train
     monkeypatch.setattr(
-        run,
+        training,
         "train",
         lambda *given, **options: (asked.append((options["name"], options["offload"])), train(*given, **options))[1],
     )

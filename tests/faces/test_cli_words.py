@@ -25,7 +25,7 @@ from twofold.cli.commands import COMMANDS
 from twofold.data import DATASETS, fetch
 from twofold.errors import RunError
 from twofold.recipes import RECIPES
-from twofold.training import run
+from twofold.training import train as training
 from twofold.tuning import tune
 
 KINDS = [
@@ -139,7 +139,7 @@ def _nothing_long_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(url: str, limit: int) -> bytes:
         raise OSError("network is unreachable")
 
-    monkeypatch.setattr(run, "_train", begin)
+    monkeypatch.setattr(training, "_train", begin)
     monkeypatch.setattr(tune.Study, "run", begin)
     monkeypatch.setattr(ledger, "Lab", begin)
     monkeypatch.setattr(benchmarks, "run", begin)

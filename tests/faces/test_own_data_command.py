@@ -20,7 +20,7 @@ from helpers import refusal
 from own_files import ROWS, class_folders, digit_pictures, table, two_classes
 from twofold.errors import SettingError
 from twofold.recipes.own import recipe_for, scaled
-from twofold.training import run
+from twofold.training import runs, sources
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
 
@@ -39,7 +39,7 @@ def test_one_command_goes_from_a_folder_of_pictures_to_a_net_as_good_as_through_
     """Ten folders of a hundred PNGs each; the same pictures as arrays, split by the same seed, make the same net."""
     found = facts(["train", "--data", str(class_folders(tmp_path / "mine", 100)), "--precision", "fp32"])
     assert found["test_error"]["slow"] <= 0.03
-    loaded = run.load(Path(found["run"]))
+    loaded = runs.load(Path(found["run"]))
     assert loaded.preparation is not None
     assert loaded.preparation.names == ("eight", "five", "four", "nine", "one", "seven", "six", "three", "two", "zero")
     drawn = sorted(path.name for path in (loaded.folder / "pictures").iterdir())
@@ -66,7 +66,7 @@ def trained_on_a_table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 def test_a_run_finds_its_data_again_also_where_they_were_moved(trained_on_a_table: tuple[Path, Path]) -> None:
     folder, path = trained_on_a_table
     tested = facts(["eval", str(folder)])
-    assert tested["test_error"] == run.load(folder).result.test_error
+    assert tested["test_error"] == runs.load(folder).result.test_error
     moved = path.with_name("moved.csv")
     path.rename(moved)
     try:
@@ -80,13 +80,13 @@ def test_a_run_finds_its_data_again_also_where_they_were_moved(trained_on_a_tabl
     finally:
         table(path, ROWS * 3)
     assert "was not trained on data of your own" in refusal(
-        lambda: run.read_again(None, folder, "", path), SettingError
+        lambda: sources.read_again(None, folder, "", path), SettingError
     )
 
 
 def test_rows_of_a_table_get_the_class_that_the_net_names(trained_on_a_table: tuple[Path, Path]) -> None:
     folder, path = trained_on_a_table
-    loaded = run.load(folder)
+    loaded = runs.load(folder)
     rows = list(csv.DictReader(path.read_text().splitlines()))
     frame = {name: [row[name] for row in rows] for name in rows[0]}
     named = loaded.net.predict(loaded.preparation.table(frame))  # type: ignore[union-attr]

@@ -18,7 +18,7 @@ from command_line import answer, facts
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed
 from twofold.nets.familiarity import familiarity
-from twofold.training import prediction, run
+from twofold.training import prediction, runs
 from twofold.training.prediction import acquainted
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
@@ -50,7 +50,7 @@ def test_a_picture_of_ones_own_gets_the_label_that_the_net_gives_its_pixels(
     pixels = pixels_of(digits, 0)
     Image.fromarray(pixels.numpy()).save(tmp_path / "own.png")
     Image.fromarray(pixels.numpy()).convert("RGB").save(tmp_path / "colors.png")
-    net = run.load(folder).net
+    net = runs.load(folder).net
     expected = net.explain((pixels / 255)[None, None])
     found = facts(["predict", str(folder), "own.png"])
     assert {name: found[name] for name in expected} == expected
@@ -64,7 +64,7 @@ def test_a_picture_of_ones_own_gets_the_label_that_the_net_gives_its_pixels(
 
 
 def test_a_folder_is_answered_with_a_line_for_each_picture(folder: Path, digits: Dataset, pictures: Path) -> None:
-    net = run.load(folder).net
+    net = runs.load(folder).net
     labels = net.predict(digits.test_images[:2])
     shares = net.scores(digits.test_images[:2])["fast"].softmax(1).gather(1, labels[:, None])[:, 0]
     code, out, _ = answer(["predict", str(folder), str(pictures), "--jsonl"])
@@ -121,7 +121,7 @@ def test_a_picture_that_looks_like_no_training_image_is_warned_of(
 
 
 def test_of_a_hundred_cases_that_a_net_was_tested_on_one_is_strange_to_it(folder: Path, digits: Dataset) -> None:
-    loaded = run.load(folder)
+    loaded = runs.load(folder)
     like = familiarity(loaded.net, digits.test_images)
     assert (like < loaded.result.familiar).float().mean().item() == pytest.approx(0.01, abs=1 / len(like))
 
@@ -142,7 +142,7 @@ def test_an_older_run_learns_from_its_data_how_pictures_look(folder: Path, pictu
         content, _ = read_signed(older / file)
         del content[name]
         write_signed(older / file, content)
-    loaded, found = run.load(folder), acquainted(run.load(older))
+    loaded, found = runs.load(folder), acquainted(runs.load(older))
     assert found.preparation == loaded.preparation
     assert found.result.familiar == pytest.approx(loaded.result.familiar)
     assert answer(["predict", str(older), str(pictures)])[1] == answer(["predict", str(folder), str(pictures)])[1]

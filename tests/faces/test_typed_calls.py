@@ -27,7 +27,7 @@ from twofold.errors import TwofoldError
 from twofold.layers.inputs import CachedInput, LabeledImages
 from twofold.layers.weights import Weights
 from twofold.training.result import Result
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 RECIPES = {type(one).__name__ for one in twofold.RECIPES.values()}
 """Their types are tried here, and their ranges where recipes are."""

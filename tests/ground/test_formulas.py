@@ -17,10 +17,11 @@ from torch import Tensor
 from twofold import defaults, learning
 from twofold.goodness import GOODNESS
 from twofold.labels import FLAT, LABEL_IN, neutral, one_hot, overlay, planes, prepend
-from twofold.learning import Rule, half_constant_half_linear, momentum_step
+from twofold.learning import Rule, momentum_step
 from twofold.negatives import NEGATIVES, hard_wrong_labels, random_wrong_labels
 from twofold.normalize import NORMALIZE, identity, normalize
 from twofold.objectives import OBJECTIVES
+from twofold.schedules import constant_then_linear
 
 SEEDS = st.integers(0, 2**31)
 
@@ -342,8 +343,8 @@ def test_the_rate_falls_as_the_author_has_it() -> None:
     epochs = 60
     for epoch in range(1, epochs + 1):
         his = min(1.0, (1 + 2 * (epochs - epoch)) / epochs)
-        assert half_constant_half_linear((epoch - 0.5) / epochs) == pytest.approx(his)
-    assert [half_constant_half_linear(done) for done in (0.0, 0.5, 0.75, 1.0)] == [1, 1, 0.5, 0]
+        assert constant_then_linear((epoch - 0.5) / epochs) == pytest.approx(his)
+    assert [constant_then_linear(done) for done in (0.0, 0.5, 0.75, 1.0)] == [1, 1, 0.5, 0]
 
 
 def test_no_stroke_of_mnist_lies_under_the_label(mnist_folder: object) -> None:

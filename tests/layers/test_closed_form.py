@@ -130,7 +130,7 @@ def _zeros(positive: Tensor, negative: Tensor, _: float) -> tuple[Tensor, Tensor
     return torch.zeros_like(positive), torch.zeros_like(negative)
 
 
-INDIFFERENT = Objective(lambda positive, *_: torch.zeros_like(positive), _zeros, paired=False)
+INDIFFERENT = Objective(lambda positive, *_: torch.zeros_like(positive), signal=_zeros, paired=False)
 """Asks nothing of the goodness: what is learned then comes from the peers."""
 
 

@@ -25,7 +25,8 @@ from twofold.layers.tiles import MAX_STORED, MIN_UNITS, blocks_of, tile_of
 from twofold.learning import Rule
 from twofold.methods import UnsupervisedRecipe, build
 from twofold.recipes import RECIPES
-from twofold.training.run import load, train
+from twofold.training.runs import load
+from twofold.training.train import train
 
 CIFAR = Fields((3, 32, 32), 3, 11, margin=5)
 MNIST = (Fields((1, 28, 28), 128, 10, 6), Fields((128, 4, 4), 220, 2), Fields((220, 3, 3), 512, 2))

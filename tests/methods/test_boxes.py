@@ -20,7 +20,7 @@ from twofold.layers.boxes import BOXES, boxes_for, boxes_in
 from twofold.methods import BackpropRecipe, BoxedBackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.nets.crossings import GRADIENTS
 from twofold.recipes import RECIPES, twin_of
-from twofold.training import run
+from twofold.training import runs
 from twofold.training.trainer import Trainer
 
 SQUARE = {"widths": (10,) * 5, "epochs": 2}
@@ -51,7 +51,7 @@ def test_a_training_with_boxes_that_was_interrupted_ends_bitwise_as_one_that_was
         train(asked, tmp_path / "parts", tiny, progress=CtrlC(1))
     parts = train(asked, tmp_path / "parts", tiny, resume=True)
     assert outcome(parts) == outcome(whole)
-    nets = [run.load(tmp_path / name, "cpu").net.state_dict() for name in ("whole", "parts")]
+    nets = [runs.load(tmp_path / name, "cpu").net.state_dict() for name in ("whole", "parts")]
     assert nets[0].keys() == nets[1].keys()
     assert any("matrix" in name for name in nets[0])
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])

@@ -23,7 +23,8 @@ from twofold.negatives import hybrids, masks
 from twofold.nets.unsupervised import Unsupervised
 from twofold.plots.hybrids import hybrids_shown
 from twofold.recipes import RECIPES
-from twofold.training.run import draw, load, train
+from twofold.training.runs import draw, load
+from twofold.training.train import train
 from twofold.training.trainer import Trainer
 
 

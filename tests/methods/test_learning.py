@@ -23,7 +23,8 @@ from twofold.layers.layer import LayerResult
 from twofold.layers.readout import Softmax
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.recipes import RECIPES
-from twofold.training.run import Result, train
+from twofold.training.result import Result
+from twofold.training.train import train
 from twofold.training.trainer import Trainer
 
 

@@ -32,7 +32,7 @@ from twofold.methods.method import Batch
 from twofold.nets.recurrent import Recurrent
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
-from twofold.training import run
+from twofold.training import train as training
 from twofold.training.trainer import Trainer
 
 RULE = Rule(GOODNESS["minus_sum_of_squares"], OBJECTIVES["swish_symba"], 5.0, smoothing=0.0, decay=0.0, peer=0.0)
@@ -263,7 +263,7 @@ def test_a_step_is_a_bottom_up_pass_and_one_lesson_under_right_and_wrong_labels(
     net, (images, labels, cases, weight) = copy.deepcopy(method.net), first(tiny, 8)
     method.batches_seen, weight = batches, weight.index_fill(0, torch.tensor([1]), 0.5)
     wrong = (labels + torch.randint(1, 4, (8,), generator=seeded(RECIPE.seed + 1))) % 4
-    difficulty = method.step(Batch(images, labels, cases, weight), progress=0.75)
+    difficulty = method.step(Batch(images, labels, cases, weight), progress=0.75).difficulty
 
     frame = net.images(images)
     start = net.start(frame)
@@ -353,7 +353,7 @@ def test_digits_are_learned_by_low_and_by_high_activity(digits: Dataset, goodnes
 
 
 def train(folder: Path, data: Dataset, recipe: RecurrentRecipe = RECIPE, **options: Any) -> bytes:
-    run.train(recipe, folder, data, device="cpu", precision="fp32", **options)
+    training.train(recipe, folder, data, device="cpu", precision="fp32", **options)
     return (folder / "weights.safetensors").read_bytes()
 
 

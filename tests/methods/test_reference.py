@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from helpers import AUTHORS
 from twofold.methods import FeedForwardRecipe, build
+from twofold.methods.cases import TensorCases
 from twofold.methods.feedforward import ForwardForward
 from twofold.methods.method import Batch
 from twofold.negatives import NEGATIVES
@@ -110,7 +111,8 @@ def test_thirty_batches_leave_the_weights_that_the_authors_recipe_leaves(monkeyp
 
     recipe = the_recipe()
     net = build(recipe, {"shape": [1, 1, PIXELS], "classes": CLASSES}).double()
-    method = ForwardForward(net, recipe, (torch.zeros(CASES, 1, 1, PIXELS), torch.zeros(CASES, dtype=torch.int64)))
+    data = TensorCases((torch.zeros(CASES, 1, 1, PIXELS), torch.zeros(CASES, dtype=torch.int64)))
+    method = ForwardForward(net, recipe, data)
     first = [layer.weight.numpy().copy() for layer in net.layers]
     author = Author(first)
     for epoch in range(1, EPOCHS + 1):

@@ -16,7 +16,7 @@ from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES, as_twin
-from twofold.training.run import train
+from twofold.training.train import train
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,9 @@ def test_the_recipe_of_the_paper_is_the_authors_method_with_nothing_changed(name
     fields = RECIPES[name].fields()
     expected = {**AUTHORS, "data": "mnist", "widths": widths, "epochs": 60, "batch": 100, "label_in": "overlay"}
     assert {field: fields[field] for field in expected} == expected
-    assert fields.keys() - expected.keys() == {"floor", "unit", "substrate", "device_seed", "box", "box_drift"}
+    assert fields.keys() - expected.keys() == {
+        *("floor", "unit", "substrate", "device_seed", "box", "box_drift", "schedule")
+    }
     changed_by_none = {"floor": 0.0, "unit": "relu", "substrate": "ideal", "box": "none", "box_drift": 0.0}
+    assert fields["schedule"] == "constant_then_linear"
     assert {name: fields[name] for name in changed_by_none} == changed_by_none

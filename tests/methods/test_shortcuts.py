@@ -25,6 +25,7 @@ from twofold.layers.readout import Softmax
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.methods.feedforward import ForwardForward
 from twofold.methods.method import Batch
+from twofold.nets.classifier import NetResult
 from twofold.negatives import NEGATIVES
 from twofold.training.trainer import Trainer
 
@@ -52,18 +53,18 @@ class Recorder(ForwardForward):
         self.sizes: list[int] = []
         self.counted = torch.zeros(len(self.mistaken))
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
+    def step(self, batch: Batch, progress: float) -> NetResult:
         numbers = (batch.images[:, 0, 0, 0] * 1000).round().long()
         assert torch.equal(numbers, batch.cases), "the weights and logits of other images would be used"
         self.shown += numbers.tolist()
         self.sizes.append(len(batch.labels))
         self.counted[batch.cases] += batch.weight * self.recipe.batch / len(batch.cases)
         self.mistaken[batch.cases] = batch.cases % 2 == 1
-        return torch.tensor(NEEDS)[batch.cases % 5]
+        return NetResult(torch.empty(0), [], torch.tensor(NEEDS)[batch.cases % 5])
 
 
 def recording(recipe: FeedForwardRecipe, data: Dataset) -> tuple[Trainer, Recorder]:
-    trainer = Trainer(build(recipe, data.form), recipe, data.train, Recorder)
+    trainer = Trainer(build(recipe, data.form), recipe, data.train, method=Recorder)
     assert isinstance(trainer.method, Recorder)
     return trainer, trainer.method
 
@@ -154,12 +155,12 @@ def test_the_need_of_an_image_is_that_of_its_last_visit(
     told: dict[int, float] = {}
     inner = method.step
 
-    def watched(batch: Batch, progress: float) -> Tensor:
+    def watched(batch: Batch, progress: float) -> NetResult:
         part = len(batch.cases) / asked.batch
         torch.testing.assert_close(batch.weight, part * torch.where(batch.cases % 2 == 0, 10.0, 1.0))
-        difficulty: Tensor = inner(batch, progress)
-        told.update(zip(batch.cases.tolist(), difficulty.tolist(), strict=True))
-        return difficulty
+        result: NetResult = inner(batch, progress)
+        told.update(zip(batch.cases.tolist(), result.difficulty.tolist(), strict=True))
+        return result
 
     method.step = watched
     trainer.epoch(0)
@@ -179,7 +180,7 @@ def test_the_need_of_an_image_is_the_strongest_that_any_layer_has_of_it(
         return learn_layer(self, *given)._replace(difficulty=told[-1])
 
     monkeypatch.setattr(Dense, "learn", spy)
-    difficulty = method_of(recipe, tiny).step(first(tiny, 8), 0.0)
+    difficulty = method_of(recipe, tiny).step(first(tiny, 8), 0.0).difficulty
     assert len(told) == 3
     torch.testing.assert_close(difficulty, torch.stack(told).amax(0))
     assert len(set(torch.stack(told).argmax(0).tolist())) > 1
@@ -326,7 +327,7 @@ def test_what_the_twin_learns_from_chosen_images_is_on_average_what_it_learns_fr
     everything = Batch(images, labels, torch.arange(40), torch.ones(40))
     method.step(everything, 1.0)
     exact = {name: velocity.clone() for name, velocity in velocities.items()}
-    method.sampler.difficulty = method.step(everything, 1.0)
+    method.sampler.difficulty = method.step(everything, 1.0).difficulty
     chances, epochs = method.sampler.chances(), 1000
     assert ((chances < 1) & (chances > 0.3)).any()
     total = {name: torch.zeros_like(velocity) for name, velocity in exact.items()}

@@ -11,10 +11,10 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import pytest
 import torch
@@ -29,12 +29,13 @@ from twofold.data import DATASETS, Data
 from twofold.errors import Diverged, SettingError
 from twofold.layers.dense import dense
 from twofold.layers.layer import FeedForwardLayer
-from twofold.learning import Rule, half_constant_half_linear
+from twofold.learning import Rule
 from twofold.methods import METHODS, Method, Place, Recipe
 from twofold.methods.method import Form, Names
 from twofold.nets.net import Evaluation, Net
 from twofold.normalize import normalize
 from twofold.recipes import RECIPES
+from twofold.training.trainer import History
 
 # The family ----------------------------------------------------------------------------------------------------------
 
@@ -134,6 +135,10 @@ class ToyRecipe(Recipe):
         self._expect(self.candidates >= 2, "candidates", self.candidates, "at least 2")
 
 
+class Taught(NamedTuple):
+    difficulty: Tensor
+
+
 class Toy(Method[ToyRecipe, Guesser]):
     """Every layer raises its goodness for rows with their targets and lowers it for rows with wrong ones."""
 
@@ -167,16 +172,15 @@ class Toy(Method[ToyRecipe, Guesser]):
         return [path]
 
     def batch(self, cases: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        rows, targets = self.data
-        return rows[cases], targets[cases], weight
+        return *self.data.take(cases), weight
 
-    def step(self, batch: tuple[Tensor, ...], progress: float) -> Tensor:
+    def step(self, batch: tuple[Tensor, ...], progress: float) -> Taught:
         rows, right, weight = batch
-        self.rate = self.recipe.rate * half_constant_half_linear(progress)
+        self.set_rate(progress)
         away = torch.rand(len(right), generator=self.generator) * (1 - 2 * self.recipe.apart) + self.recipe.apart
         difficulty = self.net.learn(rows, right, (right + away) % 1, self.rate, weight)
         self.taught = difficulty.mean().item()
-        return difficulty
+        return Taught(difficulty)
 
     def check(self) -> None:
         if not all(layer.weight.isfinite().all() for layer in self.net.stack):
@@ -333,7 +337,7 @@ def test_what_it_learns_is_what_the_targets_are(tmp_path: Path, precision: str) 
     assert abs(loaded.net.explain(rows[:1])["target"] - targets[0]) < 0.3
 
 
-def epochs_of(net: Guesser, **settings: Any) -> Iterator[dict[str, Any]]:
+def epochs_of(net: Guesser, **settings: Any) -> History:
     return twofold.fit(net, *a_table().train, **{"epochs": 2, **settings})
 
 
@@ -341,7 +345,7 @@ def test_it_is_fitted_without_a_recipe_and_its_own_setting_arrives() -> None:
     nets = [Toy.build(TOY, a_table().form) for _ in range(4)]
     of_training = {name: value for name, value in asdict(TOY).items() if name not in Toy.of_the_net}
     for net, settings in zip(nets, ({}, {"apart": 0.2}, {"apart": 0.4}, of_training), strict=True):
-        assert "taught" in list(epochs_of(net, **settings))[-1]
+        assert "taught" in epochs_of(net, **settings).last
     plain, stated, other, whole = (net.stack[0].weight for net in nets)
     assert torch.equal(plain, stated)
     assert not torch.equal(plain, other)

@@ -28,6 +28,7 @@ from twofold.layers.tiles import Tiled, top_down
 from twofold.learning import Rule
 from twofold.methods import METHODS, BackpropRecipe, RecurrentRecipe, build
 from twofold.methods.backprop import Backpropagation
+from twofold.methods.cases import TensorCases
 from twofold.methods.method import Batch
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
@@ -35,7 +36,8 @@ from twofold.nets.unsupervised import Unsupervised
 from twofold.normalize import centered, normalize
 from twofold.objectives import OBJECTIVES
 from twofold.recipes import RECIPES, as_twin
-from twofold.training.run import load, train
+from twofold.training.runs import load
+from twofold.training.train import train
 
 IMAGE, CASES, CLASSES = (2, 6, 5), 4, 3
 NEARLY = {"rtol": 1e-3, "atol": 1e-5}
@@ -162,7 +164,7 @@ def test_a_twin_with_fields_learns_what_one_with_masks_learns() -> None:
         net.stack[-1].weight.data = rand(CLASSES, 60)
     labels, cases = torch.arange(CASES) % CLASSES, torch.arange(CASES)
     recipe, data = replace(twin, rate=0.1, decay=0.1), (rand(CASES, *IMAGE), labels)
-    methods = [Backpropagation(net, recipe, data) for net in made]
+    methods = [Backpropagation(net, recipe, TensorCases(data)) for net in made]
     for number in range(3):
         for method in methods:
             method.step(Batch(rand(CASES, *IMAGE, seed=number), labels, cases, torch.ones(CASES)), 0.0)

@@ -19,9 +19,10 @@ from twofold.layers.module import LocalModule
 from twofold.learning import Rule
 from twofold.methods import BackpropRecipe
 from twofold.methods.backprop import Backpropagation
+from twofold.methods.cases import TensorCases
 from twofold.methods.method import Batch
 from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import concatenated
+from twofold.nets.classifier import normalized_outputs, to_features
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.joint import joint, standardized
 from twofold.nets.net import evaluate
@@ -106,7 +107,8 @@ def test_without_normalization_the_length_goes_up_and_the_softmax_still_sees_dir
     activities = by_hand(net, images()[0], stated(3), passed_on_at_length_one=False)
     goodness = net.goodness(images()[:1], torch.tensor([[3]]))[0, 0]
     torch.testing.assert_close(goodness, torch.stack([a.square().sum() for a in activities]))
-    features = concatenated(net.layers, net.with_label(images()[:1], torch.tensor([3])), net.read)[0].split(WIDTHS[1:])
+    seen = normalized_outputs(net.stack, net.with_label(images()[:1], torch.tensor([3])), net.read)
+    features = to_features(seen)[0].split(WIDTHS[1:])
     torch.testing.assert_close(
         torch.stack([part.square().mean() for part in features]), torch.ones(2).double(), rtol=1e-3, atol=0
     )
@@ -324,7 +326,7 @@ def test_the_twin_is_the_plain_net_and_learns_as_it_does(
     model, labels = plain(net), torch.arange(IMAGES) % CLASSES
     torch.testing.assert_close(net(images()), model(at_length_one(images())))
     recipe = replace(twin_recipe, rate=0.1, smoothing=0.9, decay=decay)
-    method = Backpropagation(net, recipe, (images(), labels))
+    method = Backpropagation(net, recipe, TensorCases((images(), labels)))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=False)
     weight = torch.tensor([0.5, 1.0, 1.1, 5.0]).repeat(IMAGES)[:IMAGES] if weighted else torch.ones(IMAGES)
     for progress in (0.0, 0.2, 0.5, 0.75, 0.9):
@@ -337,7 +339,7 @@ def test_the_twin_is_the_plain_net_and_learns_as_it_does(
             if parameter.dim() > 1:
                 parameter.data *= 1 - rate / (1 - 0.9) * decay * weight.mean()
         optimizer.step()
-        difficulty = method.step(Batch(images(), labels, torch.arange(IMAGES), weight), progress)
+        difficulty = method.step(Batch(images(), labels, torch.arange(IMAGES), weight), progress).difficulty
         torch.testing.assert_close([p.data for p in net.parameters()], [p.data for p in model.parameters()])
     torch.testing.assert_close(difficulty, need)
     assert torch.equal(method.mistaken, logits.argmax(1) != labels)
@@ -356,7 +358,7 @@ def test_the_narrow_copies_of_the_twins_weights_are_never_stale(twin_recipe: Bac
     net, labels = narrow_twin(), torch.arange(IMAGES) % CLASSES
     pictures = images().float()
     batch = Batch(pictures, labels, torch.arange(IMAGES), torch.ones(IMAGES))
-    method = Backpropagation(net, replace(twin_recipe, rate=0.5), (pictures, labels))
+    method = Backpropagation(net, replace(twin_recipe, rate=0.5), TensorCases((pictures, labels)))
     method.step(batch, 0.0)
     before = net.fast(pictures)
     if change == "learn":
@@ -377,7 +379,7 @@ def test_a_narrow_twin_takes_nearly_the_step_of_a_wide_one_and_keeps_wide_weight
     wide.set_precision("fp32")
     first = [parameter.detach().clone() for parameter in wide.parameters()]
     for net in (wide, thin):
-        method = Backpropagation(net, twin_recipe, (images().float(), labels))
+        method = Backpropagation(net, twin_recipe, TensorCases((images().float(), labels)))
         method.step(Batch(images().float(), labels, torch.arange(IMAGES), torch.ones(IMAGES)), 0.0)
     for old, one, other in zip(first, wide.parameters(), thin.parameters(), strict=True):
         assert other.dtype == torch.float32

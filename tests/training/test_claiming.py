@@ -23,7 +23,8 @@ from runs import CtrlC, outcome, train
 from twofold.data import Dataset
 from twofold.errors import Interrupted, Remark, RunError
 from twofold.methods import FeedForwardRecipe
-from twofold.training import run
+from twofold.training import runs
+from twofold.training import train as training
 from twofold.training.run_folder import RunFolder
 
 HOLD = """
@@ -57,7 +58,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start(recipe: FeedForwardRecipe, data: Dataset, **options: Any) -> Path:
     """Train without naming a folder; return the one that was taken."""
-    return Path(run.train(recipe, None, data, name="tiny", device="cpu", precision="fp32", **options).run)
+    return Path(training.train(recipe, None, data, name="tiny", device="cpu", precision="fp32", **options).run)
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -104,8 +105,8 @@ def test_trainings_that_name_no_folder_get_one_each(tiny: Dataset, recipe: FeedF
         taken = list(pool.map(lambda rate: start(replace(recipe, rate=rate), tiny), rates))
     assert sorted(map(str, taken)) == ["runs/tiny-seed0", *(f"runs/tiny-seed0-{number}" for number in (2, 3, 4))]
     for rate, folder in zip(rates, taken, strict=True):
-        assert run.load(folder, "cpu").recipe.rate == rate
-        assert outcome(run.load(folder, "cpu").result) == outcome(
+        assert runs.load(folder, "cpu").recipe.rate == rate
+        assert outcome(runs.load(folder, "cpu").result) == outcome(
             train(replace(recipe, rate=rate), here / f"alone {rate}", tiny, name="tiny")
         )
 
@@ -190,4 +191,4 @@ def test_where_locks_do_not_exist_a_training_goes_on_as_before(
     monkeypatch.setattr(FileLock, "_acquire", refuse)
     with pytest.warns(Remark, match="cannot be locked .No locks available.: start no second training in it"):
         train(recipe, tmp_path / "run", tiny)
-    assert run.load(tmp_path / "run", "cpu").recipe == recipe
+    assert runs.load(tmp_path / "run", "cpu").recipe == recipe

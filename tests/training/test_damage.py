@@ -26,7 +26,7 @@ from twofold.data import Dataset
 from twofold.errors import Interrupted, Remark, RunError, TwofoldError
 from twofold.files import check_signature, read_signed, sign, write_signed
 from twofold.methods import FeedForwardRecipe
-from twofold.training import run
+from twofold.training import runs
 from twofold.training.config import FORMAT
 from twofold.training.run_folder import RunFolder
 
@@ -80,7 +80,7 @@ def test_one_flipped_bit_is_noticed_when_a_run_is_read(complete: Path, copy: Cal
     folder = copy(complete)
     for content in flips((complete / name).read_bytes(), 60):
         (folder / name).write_bytes(content)
-        assert name in " ".join(said_by(lambda: run.load(folder, "cpu"))), content
+        assert name in " ".join(said_by(lambda: runs.load(folder, "cpu"))), content
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "checkpoint.safetensors"])
@@ -107,7 +107,7 @@ def test_a_text_that_was_edited_is_named_when_it_is_read_and_refused_when_it_is_
     edited = path.read_text().replace('"train_error": 0.', '"train_error": 0.9').replace('"commit"', '"kommit"')
     path.write_text(edited)
     with pytest.warns(Remark, match=f"{name} was changed since it was written"):
-        run.load(folder, "cpu")
+        runs.load(folder, "cpu")
     if name != "metrics.jsonl":  # the metrics of a complete run are not what its result is taken from
         said = refusal(lambda: train(recipe, folder, tiny, resume=True))
         assert f"{name} was changed since it was written" in said
@@ -128,7 +128,7 @@ def test_tensors_without_a_digest_are_those_of_an_older_version_only(
 
     def use() -> None:
         if name.startswith("weights"):
-            run.load(folder, "cpu")
+            runs.load(folder, "cpu")
         else:
             train(recipe, folder, tiny, resume=True)
 
@@ -144,7 +144,7 @@ def test_lines_that_are_gone_or_in_another_order_are_noticed(complete: Path, cop
     first, second, *others = path.read_text().splitlines(keepends=True)
     for lines in ([second, first, *others], [first, *others], [first, second], [first, first, *others]):
         path.write_text("".join(lines))
-        assert "metrics.jsonl" in refusal(lambda: run.load(folder, "cpu"))
+        assert "metrics.jsonl" in refusal(lambda: runs.load(folder, "cpu"))
 
 
 WRONG: dict[str, Any] = {"nothing": None, "text": "x", "list": [1], "object": {"a": 1}, "number": -1.5, "huge": 10**400}
@@ -169,7 +169,7 @@ def test_every_entry_is_checked_against_its_type(
             path.write_text("\n".join([sign(changed), *lines[1:]]) + "\n")
         else:
             write_signed(path, changed)
-        said_by(lambda: run.load(folder, "cpu"))  # any other exception than a TwofoldError would pass through
+        said_by(lambda: runs.load(folder, "cpu"))  # any other exception than a TwofoldError would pass through
 
 
 def test_metrics_are_checked_against_their_types(complete: Path, copy: Callable[[Path], Path]) -> None:
@@ -177,7 +177,7 @@ def test_metrics_are_checked_against_their_types(complete: Path, copy: Callable[
     content, _ = read_signed(folder / "result.json")
     for key, wrong in (("layer_error", "x"), ("train_error", "0.1"), ("passes_per_image", {"slow": "ten"})):
         write_signed(folder / "result.json", {**content, key: wrong})
-        assert key in refusal(lambda: run.load(folder, "cpu"))
+        assert key in refusal(lambda: runs.load(folder, "cpu"))
 
 
 JUNK = [
@@ -200,7 +200,7 @@ def test_what_is_no_json_object_is_one_line(complete: Path, copy: Callable[[Path
     folder = copy(complete)
     for junk in JUNK:
         (folder / name).write_bytes(junk.encode("utf-8", "surrogatepass"))
-        assert name in refusal(lambda: run.load(folder, "cpu"))
+        assert name in refusal(lambda: runs.load(folder, "cpu"))
 
 
 def test_a_signature_covers_every_letter_and_what_came_before() -> None:
@@ -235,7 +235,7 @@ def test_a_run_of_a_newer_format_is_named_as_such(complete: Path, copy: Callable
     content, _ = read_signed(folder / "config.json")
     write_signed(folder / "config.json", {**content, "format": FORMAT + 1, "method": "sleeping"})
     assert "was written by a newer version of twofold (format 3, this one reads up to 2)" in refusal(
-        lambda: run.load(folder, "cpu")
+        lambda: runs.load(folder, "cpu")
     )
 
 
@@ -243,7 +243,7 @@ def test_a_setting_of_a_newer_version_is_named(complete: Path, copy: Callable[[P
     folder = copy(complete)
     content, _ = read_signed(folder / "config.json")
     write_signed(folder / "config.json", {**content, "settings": {**content["settings"], "naps": 3}})
-    assert "naps" in refusal(lambda: run.load(folder, "cpu"))
+    assert "naps" in refusal(lambda: runs.load(folder, "cpu"))
 
 
 def test_a_setting_that_came_later_has_the_value_that_changes_nothing(
@@ -253,7 +253,7 @@ def test_a_setting_that_came_later_has_the_value_that_changes_nothing(
     content, _ = read_signed(folder / "config.json")
     settings = {name: value for name, value in content["settings"].items() if name not in ("revisit", "mirror")}
     write_signed(folder / "config.json", {**content, "settings": settings})
-    assert run.load(folder, "cpu").recipe == recipe
+    assert runs.load(folder, "cpu").recipe == recipe
 
 
 # Conditions ----------------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_a_trained_net_is_trained_further_in_a_run_of_its_own(
         "run": str(complete),
         "weights": checkpoint.digest_of(complete / "weights.safetensors"),
     }
-    assert run.load(tmp_path / "on", "cpu").result.started_from == result.started_from
+    assert runs.load(tmp_path / "on", "cpu").result.started_from == result.started_from
     assert hashes(complete) == before
     first, fresh = (RunFolder(folder).history()[0] for folder in (tmp_path / "on", complete))
     assert first["rate"] == fresh["rate"], "its schedule begins anew"

@@ -47,7 +47,7 @@ def test_a_setting_of_the_net_is_refused_where_the_net_is_there_already(tiny: Da
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_setting_is_the_nets_or_has_an_effect_on_the_training(family: str) -> None:
     """Those that are tested to arrive, and those that need special data to show."""
-    arriving = {"epochs", "batch", "seed", "rate", "jitter", "mirror", "tolerance", "revisit"}
+    arriving = {"epochs", "batch", "seed", "rate", "jitter", "mirror", "tolerance", "revisit", "schedule"}
     special = {"negatives", "softmax_rate", "blurs", "layer_by_layer", "learn_from", "neutral_every", "window"}
     twins = {"smoothing", "decay"} if "backprop" in family else set()
     assert set(METHODS[family].defaults(nets()[family])) <= METHODS[family].of_the_net | arriving | special | twins

@@ -19,7 +19,7 @@ import fuzz
 from command_line import answer
 from runs import CtrlC
 from twofold.errors import Interrupted
-from twofold.training import run
+from twofold.training import train as training
 from twofold.training.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert answer(["train", *fuzz.TRAIN, "--run", str(folder / "complete")])[0] == 0
     config = RunFolder(folder / "complete").config()
     with pytest.raises(Interrupted):
-        run.train(
+        training.train(
             config.recipe,
             folder / "stopped",
             name=config.name,

@@ -22,7 +22,7 @@ from twofold.errors import Diverged, RunError, SettingError
 from twofold.layers.dense import dense
 from twofold.learning import Rule
 from twofold.methods import METHODS, BackpropRecipe, FeedForwardRecipe
-from twofold.training import run
+from twofold.training import train as training
 from twofold.training.offload import keep_on_disk
 
 
@@ -40,7 +40,7 @@ def test_a_net_whose_layers_rest_on_disk_ends_bitwise_as_one_in_memory(
     monkeypatch.setattr(machine, "has_fast_bf16", lambda device: True)
     asked = replace(recipe, **SHORTCUTS, substrate=substrate)
     for name, offload in (("memory", False), ("disk", True)):
-        run.train(asked, tmp_path / name, tiny, device="cpu", precision=precision, offload=offload)
+        training.train(asked, tmp_path / name, tiny, device="cpu", precision=precision, offload=offload)
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("memory", "disk")]
     assert weights[0] == weights[1]
     assert {path.name for path in tmp_path.iterdir()} == {"memory", "disk"}, "the files of resting layers are left over"
@@ -65,7 +65,7 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from twofold import machine
-from twofold.training import run
+from twofold.training import train as training
 from twofold.data import load
 from twofold.recipes import RECIPES
 
@@ -74,11 +74,12 @@ machine.free_memory = lambda device: 10**12  # it looks at the limit, and would 
 data = load("digits")
 recipe = replace(RECIPES["digits"], widths=(600,) * 40, epochs=1, batch=700, counted_from=40)
 small = replace(recipe, widths=(20, 20), counted_from=1)
-run.train(small, Path(sys.argv[1]) / "small", data, device="cpu", precision="fp32")  # loads what a process loads once
+training.train(small, Path(sys.argv[1]) / "small", data, device="cpu", precision="fp32")  # what is loaded once
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + 80_000_000, -1))
 try:
-    run.train(recipe, Path(sys.argv[1]) / "deep", data, device="cpu", precision="fp32", offload=sys.argv[2] == "disk")
+    disk = sys.argv[2] == "disk"
+    training.train(recipe, Path(sys.argv[1]) / "deep", data, device="cpu", precision="fp32", offload=disk)
     print("trained")
 except RuntimeError as error:
     print("no memory" if "allocate" in str(error) else error)
@@ -101,7 +102,7 @@ def test_files_of_resting_layers_go_when_a_training_fails(
     tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path
 ) -> None:
     with pytest.raises(Diverged):
-        run.train(
+        training.train(
             replace(recipe, rate=1e30, decay=0.0), tmp_path / "run", tiny, device="cpu", precision="fp32", offload=True
         )
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -117,13 +118,13 @@ def test_a_disk_that_is_too_full_for_a_layer_is_told_in_one_line(
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(RunError, match=r"cannot write .*layer-1\.bin.*No space left on device; free some") as told:
-        run.train(recipe, tmp_path / "run", tiny, device="cpu", precision="fp32", offload=True)
+        training.train(recipe, tmp_path / "run", tiny, device="cpu", precision="fp32", offload=True)
     assert "\n" not in str(told.value)
 
 
 def test_the_twin_cannot_rest_on_disk(tiny: Dataset, twin_recipe: BackpropRecipe, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="--offload is for layers that learn by themselves"):
-        run.train(twin_recipe, tmp_path / "run", tiny, device="cpu", precision="fp32", offload=True)
+        training.train(twin_recipe, tmp_path / "run", tiny, device="cpu", precision="fp32", offload=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -139,7 +140,7 @@ def test_a_training_that_would_not_fit_says_how_much_it_needs_and_writes_nothing
     monkeypatch.setattr(machine, "free_memory", lambda device: 10**9)
     asked = replace(recipe if kind == "forward-forward" else twin_recipe, widths=(20_000, 20_000))
     with pytest.raises(SettingError, match=r"needs about \d+\.\d GB of memory.*1\.0 GB are free: lower") as told:
-        run.train(asked, tmp_path / "run", tiny, device="cpu", precision="fp32")
+        training.train(asked, tmp_path / "run", tiny, device="cpu", precision="fp32")
     assert "\n" not in str(told.value)
     assert not (tmp_path / "run").exists()
 

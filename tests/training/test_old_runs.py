@@ -20,7 +20,7 @@ from twofold import checkpoint
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
-from twofold.training import run
+from twofold.training import runs
 from twofold.training.result import Result
 
 OLD: dict[str, Any] = {
@@ -81,7 +81,7 @@ def test_an_old_run_is_loaded_with_its_figures(tiny: Dataset, recipe: FeedForwar
     with_neutral_share(tmp_path, 1.0)
     measured = {**OLD, "settings": {**recipe.fields(), "neutral_share": 1.0}, "fingerprint": tiny.fingerprint}
     (tmp_path / "result.json").write_text(json.dumps(measured), encoding="utf-8")
-    loaded = run.load(tmp_path, "cpu")
+    loaded = runs.load(tmp_path, "cpu")
     assert loaded.recipe == recipe
     assert loaded.form == {"shape": [1, 5, 5], "classes": 4}
     assert loaded.result.to_json() == measured
@@ -95,7 +95,7 @@ def test_a_run_with_a_setting_that_is_gone_is_refused_where_it_changed_something
     train(recipe, tmp_path, tiny)
     with_neutral_share(tmp_path, 0.25)
     before = hashes(tmp_path)
-    for action in (lambda: run.load(tmp_path, "cpu"), lambda: train(recipe, tmp_path, tiny, resume=True)):
+    for action in (lambda: runs.load(tmp_path, "cpu"), lambda: train(recipe, tmp_path, tiny, resume=True)):
         assert f"{tmp_path}/config.json: neutral_share is 0.25, which this" in refusal(action)
     assert hashes(tmp_path) == before
 

@@ -21,7 +21,7 @@ from twofold import checkpoint
 from twofold.data import Dataset
 from twofold.errors import RunError, SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
-from twofold.training import run
+from twofold.training import runs
 
 pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
 
@@ -90,9 +90,11 @@ def test_a_run_says_whether_it_needs_an_own_net(
     train(recipe, own, tiny, net=own_net(tiny))
     train(recipe, usual, tiny)
     assert "own_net" not in (usual / "config.json").read_text()
-    assert "give one that is built alike, as twofold.load(..., net=net)" in refusal(SettingError, lambda: run.load(own))
-    assert "net of its recipe" in refusal(SettingError, lambda: run.load(usual, net=own_net(tiny)))
-    assert "another architecture" in refusal(RunError, lambda: run.load(own, net=own_net(tiny, 8)))
+    assert "give one that is built alike, as twofold.load(..., net=net)" in refusal(
+        SettingError, lambda: runs.load(own)
+    )
+    assert "net of its recipe" in refusal(SettingError, lambda: runs.load(usual, net=own_net(tiny)))
+    assert "another architecture" in refusal(RunError, lambda: runs.load(own, net=own_net(tiny, 8)))
     assert "own_net = True, asked for is False" in refusal(RunError, lambda: train(recipe, own, tiny, resume=True))
     said = refusal(SettingError, lambda: train(twin_recipe, tmp_path / "new", tiny, net=own_net(tiny)))
     assert "net learns by forward-forward and the recipe is one of backprop" in said

@@ -21,7 +21,7 @@ from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.recipes import RECIPES
-from twofold.training import run, run_folder
+from twofold.training import run_folder, runs
 from twofold.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
@@ -163,7 +163,7 @@ def test_a_run_that_is_loaded_makes_the_errors_that_its_result_says(
 ) -> None:
     asked = replace(RECIPES[kind], data="tiny", widths=recipe.widths, batch=8, validation=validation, epochs=1)
     result = train(asked, tmp_path, tiny)
-    loaded = run.load(tmp_path, "cpu")
+    loaded = runs.load(tmp_path, "cpu")
     held = tiny.hold_out(validation) if validation else tiny
     tested = twofold.evaluate(loaded.net, *held.test)
     assert tested.error == (result.validation_error or result.test_error) == result.error
@@ -177,7 +177,7 @@ def test_a_run_that_is_loaded_makes_the_errors_that_its_result_says(
 
 def test_a_picture_is_named_as_every_test_names_it(tiny: Dataset, recipe: FeedForwardRecipe, tmp_path: Path) -> None:
     train(recipe, tmp_path, tiny)
-    net = run.load(tmp_path, "cpu").net
+    net = runs.load(tmp_path, "cpu").net
     tested = twofold.evaluate(net, *tiny.test)
     for index, image in enumerate(tiny.test_images):
         answer = net.explain(image[None])

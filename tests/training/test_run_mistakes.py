@@ -24,7 +24,8 @@ from twofold.data import Dataset
 from twofold.errors import DataError, Interrupted
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
-from twofold.training import run
+from twofold.training import runs, sources
+from twofold.training import train as training
 
 pytestmark = pytest.mark.usefixtures("progress_at_every_batch")
 
@@ -93,7 +94,7 @@ def test_a_start_that_never_got_to_a_checkpoint_does_not_block_its_folder(
         train(recipe, tmp_path / "run", tiny, progress=CtrlC(0.5))
     other = replace(recipe, seed=1, epochs=2)
     assert outcome(train(other, tmp_path / "run", tiny, resume=resume)) == outcome(train(other, tmp_path / "new", tiny))
-    assert run.load(tmp_path / "run", "cpu").recipe == other
+    assert runs.load(tmp_path / "run", "cpu").recipe == other
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -136,7 +137,7 @@ def test_own_data_that_a_net_cannot_learn_from_are_told(
 ) -> None:
     images, labels = tiny.train
     data = Bytes(((255 * images).byte(), labels), tiny.test, tiny.form)
-    said = refusal(lambda: run.train(recipe, tmp_path / "run", data, device="cpu"), DataError)
+    said = refusal(lambda: training.train(recipe, tmp_path / "run", data, device="cpu"), DataError)
     assert "expected 0 to 1: rescale them (divide bytes by 255), or" in said
 
 
@@ -223,7 +224,7 @@ def test_a_run_with_a_damaged_file_is_not_loaded(
     path = folder / name
     path.write_bytes(damage(how)(path.read_bytes().rstrip()))
     before = hashes(folder)
-    assert name in refusal(lambda: run.load(folder, "cpu"))
+    assert name in refusal(lambda: runs.load(folder, "cpu"))
     assert hashes(folder) == before
 
 
@@ -232,7 +233,7 @@ def test_a_run_that_lacks_a_file_is_not_loaded(complete: Path, copy: Callable[[P
     folder = copy(complete)
     (folder / name).unlink()
     before = hashes(folder)
-    assert str(folder) in refusal(lambda: run.load(folder, "cpu"))
+    assert str(folder) in refusal(lambda: runs.load(folder, "cpu"))
     assert hashes(folder) == before
 
 
@@ -242,24 +243,24 @@ def test_weights_of_another_net_are_not_loaded(
     folder = copy(complete)
     train(replace(recipe, widths=(9, 8), epochs=1), tmp_path / "other", tiny)
     shutil.copy(tmp_path / "other" / "weights.safetensors", folder / "weights.safetensors")
-    assert "belongs to another architecture: layers.0.bias has shape (9,)" in refusal(lambda: run.load(folder, "cpu"))
+    assert "belongs to another architecture: layers.0.bias has shape (9,)" in refusal(lambda: runs.load(folder, "cpu"))
 
 
 def test_a_run_that_is_not_complete_and_a_folder_that_is_none_say_what_to_do(stopped: Path, tmp_path: Path) -> None:
-    assert f"twofold train custom --run {stopped} --resume" in refusal(lambda: run.load(stopped, "cpu"))
-    assert "is no run folder" in refusal(lambda: run.load(tmp_path, "cpu"))
-    assert "is no run folder" in refusal(lambda: run.load(tmp_path / "nowhere", "cpu"))
+    assert f"twofold train custom --run {stopped} --resume" in refusal(lambda: runs.load(stopped, "cpu"))
+    assert "is no run folder" in refusal(lambda: runs.load(tmp_path, "cpu"))
+    assert "is no run folder" in refusal(lambda: runs.load(tmp_path / "nowhere", "cpu"))
 
 
 def test_a_run_is_not_tested_on_other_data_than_its_own(
     complete: Path, monkeypatch: pytest.MonkeyPatch, tiny: Dataset
 ) -> None:
     other = replace(tiny, test_images=1 - tiny.test_images)
-    loaded = run.load(complete, "cpu")
-    monkeypatch.setattr(run, "load_data", lambda name, data_dir: other)
-    assert "was trained on other data" in refusal(lambda: run.held_out(loaded))
-    monkeypatch.setattr(run, "load_data", lambda name, data_dir: tiny)
-    assert torch.equal(run.held_out(loaded).test_images, tiny.test_images)
+    loaded = runs.load(complete, "cpu")
+    monkeypatch.setattr(sources, "load_data", lambda name, data_dir: other)
+    assert "was trained on other data" in refusal(lambda: sources.held_out(loaded))
+    monkeypatch.setattr(sources, "load_data", lambda name, data_dir: tiny)
+    assert torch.equal(sources.held_out(loaded).test_images, tiny.test_images)
 
 
 FULL_DISK = """
@@ -267,7 +268,8 @@ import json, resource, signal, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from twofold.training import run
+from twofold.training import runs, sources
+from twofold.training import train as training
 from twofold.data import load
 from twofold.errors import RunError
 from twofold.recipes import RECIPES
@@ -284,7 +286,7 @@ class FillTheDisk:
 torch.set_num_threads(1)
 recipe = replace(RECIPES["digits"], widths=(20, 20), epochs=4)
 try:
-    run.train(recipe, Path(sys.argv[1]), load("digits"), device="cpu", precision="fp32", progress=FillTheDisk())
+    training.train(recipe, Path(sys.argv[1]), load("digits"), device="cpu", precision="fp32", progress=FillTheDisk())
 except RunError as error:
     print(error)
 """

@@ -24,7 +24,7 @@ from twofold.layers.dense import dense
 from twofold.methods import METHODS, BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.nets.net import Net
 from twofold.recipes import RECIPES
-from twofold.training import run
+from twofold.training import runs
 from twofold.training.trainer import Trainer
 
 SMALL: dict[str, Any] = {"data": "tiny", "widths": (14, 12), "epochs": 4, "batch": 8, "jitter": 1, **SHORTCUTS}
@@ -62,7 +62,7 @@ def test_a_training_without_a_folder_ends_bitwise_as_one_in_a_folder(
     """What is found out in a notebook would otherwise not be what the command line trains."""
     recipe = recipes[family]
     train(recipe, tmp_path, tiny)
-    kept = run.load(tmp_path, "cpu")
+    kept = runs.load(tmp_path, "cpu")
     trainer = Trainer(build(recipe, tiny.form), recipe, tiny.train)
     trainer.run()
     assert_equal(trainer.method.net, kept.net)
@@ -89,12 +89,10 @@ def test_a_training_that_is_left_after_an_epoch_goes_on_where_it_was(
     assert list(parts.epochs()) == [], "a training that is at its end has no epoch left"
 
 
-@pytest.mark.usefixtures("progress_at_every_batch")
 def test_progress_is_told_in_epochs_from_nothing_to_all(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
     told: list[float] = []
-    trainer = Trainer(build(recipe, tiny.form), recipe, tiny.train)
-    for _ in trainer.epochs(told.append):
-        pass
+    net = build(recipe, tiny.form)
+    Trainer(net, recipe, tiny.train, on_batch=lambda trainer, *_: told.append(trainer.progress)).run()
     assert told == sorted(told)
     assert len(told) == 20
     assert 0 <= told[0] < told[-1] <= 4
@@ -197,8 +195,7 @@ def test_with_the_fields_of_a_recipe_a_net_is_fitted_bitwise_as_by_the_recipe(
 
 
 def fitted(net: Net, data: tuple[Tensor, ...], **settings: Any) -> dict[str, Tensor]:
-    for _ in twofold.fit(net, *data, **{"epochs": 2, "batch": 8, **settings}):
-        pass
+    twofold.fit(net, *data, **{"epochs": 2, "batch": 8, **settings})
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
 
@@ -210,6 +207,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "jitter": {"jitter": 1},
     "mirror": {"mirror": True},
     "visits": {"tolerance": 0.9999, "revisit": 0.1},
+    "schedule": {"schedule": "constant"},
 }
 
 
@@ -260,9 +258,10 @@ def test_a_setting_that_cannot_be_is_told_before_anything_is_learned(
     assert_equal(net, build(recipes[family], tiny.form))
 
 
-def test_nothing_is_learned_until_the_epochs_are_gone_through(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
-    net = build(recipe, tiny.form)
-    epochs = twofold.fit(net, *tiny.train, epochs=2)
-    assert_equal(net, build(recipe, tiny.form))
-    assert next(epochs)["epoch"] == 1
+def test_fit_has_trained_when_it_returns_and_gives_the_history(tiny: Dataset, recipe: FeedForwardRecipe) -> None:
+    net, seen = build(recipe, tiny.form), list[dict[str, Any]]()
+    history = twofold.fit(net, *tiny.train, epochs=2, on_epoch=seen.append)
     assert not torch.equal(net.softmax.weight, build(recipe, tiny.form).softmax.weight)
+    assert [metrics["epoch"] for metrics in history] == [1, 2]
+    assert history.last is history[-1]
+    assert seen == history

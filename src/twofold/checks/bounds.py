@@ -50,6 +50,13 @@ def sizes(**sequences: Sequence[int]) -> None:
         counts(**{name: min(sequence)})
 
 
+def as_widths(widths: int | Sequence[int]) -> tuple[int, ...]:
+    """Units of each layer as a tuple, none below 1; one number is a single layer."""
+    together = (widths,) if isinstance(widths, int) else tuple(widths)
+    sizes(widths=together)
+    return together
+
+
 def shaped(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None = None) -> None:
     """Refuse a tensor of another shape or on another device than ``on``.
 

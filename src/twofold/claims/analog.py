@@ -28,8 +28,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from torch import Tensor
-
 from twofold.claims.devices import (
     CHIP,
     LEARNERS,
@@ -47,14 +45,13 @@ from twofold.claims.devices import (
 )
 from twofold.claims.lab import Finding, Lab, mean_and_std
 from twofold.data import Dataset
-from twofold.methods import METHODS
 from twofold.substrate import PRESETS, Substrate, age
 from twofold.training.trainer import Trainer
 
 BENCH = PRESETS["bench"]
 RUNS = 25
 """Runs whose drift makes a jump."""
-LOOKS = (0, 1, 3, 10, 30)
+LOOKS = (1, 3, 10, 30)
 """Batches of learning after which a device is tested."""
 DEPLOYED = "deployed"
 JUMPS = ("drift", "swap")
@@ -180,17 +177,12 @@ def learn_on(lab: Lab, learner: str, net: Net, dataset: Dataset, seed: int) -> t
         errors.append(error_of(net, dataset))
         batches.append(seen)
 
-    method: Any = METHODS[recipe.method]
+    def watch(trainer: Trainer, *_: Any) -> None:
+        if trainer.method.batches_seen in LOOKS:
+            look(trainer.method.batches_seen)
 
-    class Watched(method):  # type: ignore[misc]
-        """The method of the recipe, whose net is tested now and then."""
-
-        def batch(self, cases: Tensor, weight: Tensor) -> Any:
-            if self.batches_seen in LOOKS:
-                look(self.batches_seen)
-            return super().batch(cases, weight)
-
-    trainer = Trainer(net, recipe, (dataset.train_images, dataset.train_labels), Watched)
+    look(0)
+    trainer = Trainer(net, recipe, dataset.train, on_batch=watch)
     trainer.run()
     look(trainer.method.batches_seen)
     return errors, batches

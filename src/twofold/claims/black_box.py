@@ -44,7 +44,7 @@ from twofold.nets.crossings import GRADIENTS, KNOW_THE_BOX
 from twofold.nets.net import Evaluation, evaluate
 from twofold.recipes.black_box import black_box as boxed
 from twofold.recipes.black_box import twin as boxed_twin
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 OURS, ORACLE, TWIN = "forward-forward", "known", "twin"
 IMAGES, HELD, EPOCHS = 10_000, 1_000, 10

@@ -22,7 +22,7 @@ from twofold.methods import BackpropRecipe, RecurrentRecipe
 from twofold.methods.recipe import PictureRecipe
 from twofold.nets.net import evaluate
 from twofold.recipes.cifar_local import cifar_local, twin
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 R = TypeVar("R", bound=PictureRecipe)
 

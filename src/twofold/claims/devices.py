@@ -124,10 +124,10 @@ def taught(
     net = untrained(lab, learner, device, dataset, recipe.seed)
 
     def learn(fresh: Net) -> None:
-        Trainer(fresh, recipe, (dataset.train_images, dataset.train_labels), method).run()
+        Trainer(fresh, recipe, (dataset.train_images, dataset.train_labels), method=method).run()
 
     settings = {"learner": learner, "device": device.seed, **recipe.fields(), **(told or {})}
-    physics = {"substrate": asdict(device.substrate)}
+    physics = {"substrate": asdict(device.substrate) | {"updates": device.substrate.run_length}}
     return lab.teach(net, f"device-{name or learner.replace(' ', '-')}", dataset, {**settings, **physics}, learn)
 
 

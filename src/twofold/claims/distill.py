@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from twofold.data import Dataset
+from twofold.methods.cases import Cases
 from twofold.methods.feedforward import ForwardForward
 from twofold.methods.method import Batch
+from twofold.nets.classifier import NetResult
 from twofold.nets.feedforward import FeedForward
 
 SHARPNESS = 4.0
@@ -32,11 +34,11 @@ class FromTeacher(ForwardForward):
         soft: probabilities of the labels of each training image, ``(cases, classes)``.
     """
 
-    def __init__(self, net: FeedForward, recipe: Any, data: tuple[Tensor, ...], soft: Tensor) -> None:
+    def __init__(self, net: FeedForward, recipe: Any, data: Cases, soft: Tensor) -> None:
         super().__init__(net, recipe, data)
         self.soft = soft.to(net.device)
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
+    def step(self, batch: Batch, progress: float) -> NetResult:
         labels = torch.multinomial(self.soft[batch.cases], 1, generator=self.generator)[:, 0]
         return super().step(batch._replace(labels=labels), progress)
 

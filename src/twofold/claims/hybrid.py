@@ -16,17 +16,17 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, mean_errors, percent
-from twofold.learning import half_constant_half_linear
 from twofold.methods import BackpropRecipe, Hybrids, UnsupervisedRecipe
 from twofold.methods.method import Batch
 from twofold.methods.sampler import Drawn, Sampler
+from twofold.nets.classifier import NetResult
 from twofold.nets.net import evaluate
 from twofold.nets.unsupervised import Unsupervised
 from twofold.recipes.digits import twin as digits_twin
 from twofold.recipes.mnist_hybrid import mnist_hybrid, twin
+from twofold.schedules import constant_then_linear
 from twofold.training.trainer import Trainer
 
 
@@ -67,18 +67,17 @@ class EveryImage(Sampler):
 
 
 class SoftmaxAlone(Hybrids):
-    """Train only the softmax, at one rate in an epoch; the layers stay as they were drawn."""
+    """Train only the softmax; the layers stay as they were drawn."""
 
     def make_sampler(self, cases: int) -> Sampler:
         return EveryImage(cases, self.generator)
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
-        epochs = self.recipe.epochs
-        rate = self.recipe.softmax_rate * half_constant_half_linear(int(progress * epochs) / epochs)
+    def step(self, batch: Batch, progress: float) -> NetResult:
+        rate = self.recipe.softmax_rate * self.set_rate(progress)
         features = self.net.features(self.net.images(batch.images))
         logits = self.net.softmax.learn(features, batch.labels, rate)
         self._note(batch, logits)
-        return torch.ones_like(batch.weight)
+        return NetResult(logits, [], torch.ones_like(batch.weight))
 
 
 def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
@@ -86,8 +85,11 @@ def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
     dataset, epochs = lab.data(recipe.data), max(2, recipe.epochs // 6)
     short = replace(recipe, epochs=epochs, jitter=0, mirror=False)
 
+    def by_epoch(progress: float) -> float:
+        return constant_then_linear(int(progress * epochs) / epochs)
+
     def learn(net: Unsupervised) -> None:
-        Trainer(net, short, dataset.train, SoftmaxAlone).run()
+        Trainer(net, short, dataset.train, method=SoftmaxAlone, schedule=by_epoch).run()
 
     drawn, settings = Hybrids.build(recipe, dataset.form), {**recipe.fields(), "softmax alone": epochs}
     net = lab.teach(drawn, "hybrid-untaught", dataset, settings, learn)

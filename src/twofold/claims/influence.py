@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from twofold.methods import RecurrentRecipe, RecurrentTraining
+from twofold.methods.cases import Cases
 from twofold.methods.method import Batch
 from twofold.nets.recurrent import Recurrent
-from twofold.nets.video import State
+from twofold.nets.video import State, VideoResult
 from twofold.training.trainer import Trainer
 
 THRESHOLD = 0.01
@@ -207,19 +208,21 @@ def _learner(net: Recurrent) -> Recurrent:
 class Presentation(RecurrentTraining):
     """Training on one image, once per epoch: as a positive case with its label and as a negative with ``wrong``."""
 
-    def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], *, wrong: Tensor) -> None:
+    def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: Cases, *, wrong: Tensor) -> None:
         super().__init__(net, recipe, data)
         self.wrong = wrong
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
+    def step(self, batch: Batch, progress: float) -> VideoResult:  # type: ignore[override]
+        self.set_rate(progress)
         frame, top = self.net.images(batch.images), self.net.top(torch.cat([batch.labels, self.wrong]))
         start = tuple(layer.repeat(2) for layer in self.net.start(frame))
         video = repeat(frame, self.recipe.iterations)
-        return self.net.learn_video(video, top, start, self.recipe.rate).difficulty
+        return self.net.learn_video(video, top, start, self.rate)
 
 
 def _present(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, right: Tensor, wrong: Tensor, times: int) -> None:
     """Present an image ``times`` times, for the iterations and at the rate of the recipe."""
     if times:
-        once = replace(recipe, epochs=times, batch=1, tolerance=0.0, revisit=1.0, jitter=0, mirror=False)
-        Trainer(net, once, (image, right), partial(Presentation, wrong=wrong)).run()
+        plain: dict[str, Any] = {"tolerance": 0.0, "revisit": 1.0, "jitter": 0, "mirror": False}
+        once = replace(recipe, epochs=times, batch=1, schedule="constant", **plain)
+        Trainer(net, once, (image, right), method=partial(Presentation, wrong=wrong)).run()

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from twofold import checkpoint, data, machine
+from twofold import checkpoint, data, defaults, machine
 from twofold.data import Dataset
-from twofold.defaults import LEARNING_VERSION
 from twofold.errors import unknown
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, RecurrentRecipe
 from twofold.nets.net import Evaluation, Net, evaluate
@@ -27,7 +26,8 @@ from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recurrent import recurrent
 from twofold.recipes.recurrent import twin as recurrent_twin
-from twofold.training.run import Progress, Run, load, train
+from twofold.training.runs import Run, load
+from twofold.training.train import Progress, train
 
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")
@@ -194,7 +194,8 @@ class Lab:
         dataset = dataset or self.data(recipe.data)
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
-        digest = _digest([recipe.method, recipe.fields(), dataset.fingerprint, where.type, precision, LEARNING_VERSION])
+        identity = [recipe.method, _without_schedule(recipe.fields()), dataset.fingerprint]
+        digest = _digest([*identity, where.type, precision, defaults.LEARNING_VERSION])
         folder = self.runs / f"{name}-seed{recipe.seed}-{digest}"
         if not (folder / "result.json").exists():
             face = self.progress(f"{name} seed {recipe.seed}", recipe.epochs) if self.progress else nullcontext(None)
@@ -224,7 +225,8 @@ class Lab:
         """
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
-        digest = _digest([dict(settings), dataset.fingerprint, where.type, precision, LEARNING_VERSION])
+        identity = [_without_schedule(settings), dataset.fingerprint]
+        digest = _digest([*identity, where.type, precision, defaults.LEARNING_VERSION])
         path = self.runs / f"{name}-{digest}.safetensors"
         net.to(where)
         net.set_precision(precision)
@@ -303,6 +305,12 @@ def _in_common(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     shared = {key: value for key, value in first.items() if all(each[key] == value for each in group.values())}
     own = {name: {key: each[key] for key in each if key not in shared} for name, each in group.items()}
     return {"shared": shared, "own": own}
+
+
+def _without_schedule(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the schedule that all recipes had before it had a name, so that kept trainings are found."""
+    kept = {key: value for key, value in settings.items() if (key, value) != ("schedule", defaults.SCHEDULE)}
+    return {key: _without_schedule(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
 
 
 def _digest(identity: list[Any]) -> str:

@@ -18,7 +18,7 @@ import torch
 
 from twofold.claims.lab import Finding, Lab, error, errors
 from twofold.data import Dataset
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 
 def label_in(lab: Lab) -> Finding:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, errors, percent
 from twofold.methods import Recipe
-from twofold.training.run import Run
+from twofold.training.runs import Run
 from twofold.units import UNITS
 
 

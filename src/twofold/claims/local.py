@@ -20,7 +20,7 @@ from twofold.claims.lab import Finding, Lab, errors, percent
 from twofold.methods import BackpropRecipe, UnsupervisedRecipe
 from twofold.nets.classifier import outputs
 from twofold.recipes.mnist_hybrid_local import mnist_hybrid_local, twin
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 PEER = 0.03
 """Strength of peer normalization in the net that has it."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from twofold.claims.lab import Finding, Lab, errors, mean_errors
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 
 def mnist(lab: Lab) -> Finding:

@@ -40,12 +40,14 @@ from twofold.data.moving import Moving, jump, launch, reverse, swap
 from twofold.errors import Diverged
 from twofold.goodness import minus_sum_of_squares
 from twofold.layers.recurrent import LayerState
-from twofold.learning import Rule, half_constant_half_linear
+from twofold.learning import Rule
 from twofold.methods import Backpropagation, BackpropRecipe, RecurrentRecipe, RecurrentTraining
+from twofold.methods.cases import Cases
 from twofold.methods.method import Batch
 from twofold.methods.sampler import Drawn, Sampler
 from twofold.negatives import hard_wrong_labels
 from twofold.nets.backprop import Backprop
+from twofold.nets.classifier import NetResult
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.video import State
 from twofold.objectives import swish_symba
@@ -151,10 +153,11 @@ def film_data(lab: Lab) -> Dataset:
 def taught(lab: Lab) -> Recurrent:
     """Return the net trained on the videos: read if it is kept, else trained now."""
     film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
-    recipe = replace(recurrent, data=film.data, widths=film.widths, epochs=1, batch=film.batch, seed=SEED)
+    recipe = replace(recurrent, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.rate)
+    recipe = replace(recipe, seed=SEED)
 
     def learn(net: Recurrent) -> None:
-        Trainer(net, recipe, dataset.train, partial(Watching, film=film)).run()
+        Trainer(net, recipe, dataset.train, method=partial(Watching, film=film)).run()
 
     return lab.teach(build(film, dataset), "moving", dataset, {**asdict(film), "seed": SEED}, learn)
 
@@ -180,16 +183,16 @@ class Watching(RecurrentTraining):
         Diverged: a goodness is no longer a finite number.
     """
 
-    def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], *, film: Film) -> None:
+    def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: Cases, *, film: Film) -> None:
         self.film = film
         super().__init__(net, recipe, data)
 
     def make_sampler(self, cases: int) -> Sampler:
         return Draws(cases, self.generator, self.film.videos)
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
+    def step(self, batch: Batch, progress: float) -> NetResult:
         net, film, labels, generator = self.net, self.film, batch.labels, self.generator
-        count, device, factor = len(labels), labels.device, half_constant_half_linear(progress)
+        count, device, factor = len(labels), labels.device, self.set_rate(progress)
         video = launch(batch.images, film.speeds, film.canvas, generator)
         start = net.start(see(net, video.frame(0)))
         logits = net.softmax.learn(net.read_state(start), labels, self.recipe.softmax_rate * factor)
@@ -209,11 +212,11 @@ class Watching(RecurrentTraining):
                 continue
             strange = break_at(number, video, other, broken, generator)
             frame = see(net, torch.cat([true, true[misnamed], strange]))
-            found = net.learn_video([frame], top, state, film.rate * factor)
+            found = net.learn_video([frame], top, state, self.rate)
             state = _cases(found.state, kept)
         if not all(part.isfinite().all() for pair in found.goodness for part in pair):
             raise Diverged("a layer's goodness is not a finite number any more: lower the rate of the film")
-        return torch.ones_like(batch.weight)
+        return NetResult(logits, [*found.goodness], torch.ones_like(batch.weight))
 
 
 def build(film: Film, dataset: Dataset) -> Recurrent:
@@ -280,7 +283,7 @@ def twins(lab: Lab) -> tuple[Backprop, Backprop]:
     recipe = replace(mnist_twin, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.twin_rate)
 
     def learn(net: Backprop, way: type[TwinWatching]) -> None:
-        Trainer(net, recipe, dataset.train, partial(way, film=film)).run()
+        Trainer(net, recipe, dataset.train, method=partial(way, film=film)).run()
 
     settings = {**asdict(film), "twin": recipe.fields()}
     seeded = [torch.Generator().manual_seed(SEED) for _ in range(2)]
@@ -295,7 +298,7 @@ def twins(lab: Lab) -> tuple[Backprop, Backprop]:
 class TwinWatching(Backpropagation):
     """Training of a twin on videos: each step takes a batch of videos, with an update after each frame."""
 
-    def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], *, film: Film) -> None:
+    def __init__(self, net: Backprop, recipe: BackpropRecipe, data: Cases, *, film: Film) -> None:
         self.film = film
         super().__init__(net, recipe, data)
 
@@ -306,12 +309,13 @@ class TwinWatching(Backpropagation):
     def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the input of the net and the correct answer, frame after frame."""
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
+    def step(self, batch: Batch, progress: float) -> NetResult:
         video = launch(batch.images, self.film.speeds, self.film.canvas, self.generator)
         for seen, answer in self.frames(video, batch.labels):
             copies = len(answer) // len(batch.cases)
-            super().step(Batch(seen, answer, batch.cases.repeat(copies), batch.weight.repeat(copies)), progress)
-        return torch.ones_like(batch.weight)
+            cases, weight = batch.cases.repeat(copies), batch.weight.repeat(copies)
+            result = super().step(Batch(seen, answer, cases, weight), progress)
+        return result._replace(difficulty=torch.ones_like(batch.weight))
 
 
 class Naming(TwinWatching):

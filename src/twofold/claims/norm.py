@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from twofold.claims.lab import Finding, Lab, mean_errors
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 
 def norm(lab: Lab) -> Finding:

@@ -45,7 +45,7 @@ from twofold.claims.energy import (
     step,
 )
 from twofold.claims.lab import Finding, Lab, errors
-from twofold.training.run import Run
+from twofold.training.runs import Run
 from twofold.training.trainer import Trainer
 
 FAN_IN = 10_000

@@ -36,7 +36,7 @@ from twofold.claims.lab import Finding, Lab, error, errors, mean_and_std, percen
 from twofold.data import Dataset
 from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep, recurrent_step
-from twofold.learning import Rule, peer_gradient
+from twofold.learning import Rule, count_of, peer_gradient
 from twofold.methods import RecurrentRecipe, RecurrentTraining
 from twofold.nets.net import evaluate
 from twofold.nets.recurrent import Recurrent
@@ -205,7 +205,7 @@ class ThroughTime(Recurrent):
         for index, layer in enumerate(self.stack):
             steps = [each[index] for each in unrolled.steps]
             total = torch.stack([step.active.detach()[:batch].sum(0) for step in steps]).mean(0)
-            peers = peer_gradient(total, torch.ones(batch), layer.mean_activity, layer.rule)
+            peers = peer_gradient(total, count_of(torch.ones(batch)), layer.mean_activity, layer.rule)
             for name, weights in layer.learned.items():
                 seen = torch.stack([_rows(step.sources[name]).detach()[:batch].mean(0) for step in steps]).mean(0)
                 weights.gather(found[weights.value] + torch.outer(peers, seen))

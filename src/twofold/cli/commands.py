@@ -39,7 +39,8 @@ from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError, TwofoldError
 from twofold.machine.extras import needed
 from twofold.nets.net import evaluate as test
-from twofold.training import run
+from twofold.training import runs, sources
+from twofold.training import train as training
 from twofold.training.result import Result
 
 
@@ -81,7 +82,7 @@ def _train(task: own_data.Task) -> None:
 
     def go(name: str, recipe: Any, folder: Path | None) -> Result:
         with Bar(name, recipe.epochs) as bar:
-            return run.train(
+            return training.train(
                 recipe,
                 folder,
                 dataset,
@@ -99,11 +100,11 @@ def _train(task: own_data.Task) -> None:
     try:
         if twin_name:
             results.append(go(twin_name, recipes.as_twin(recipes.find(twin_name), recipe), folder / "twin"))
-            twin = run.load(folder / "twin", options.device)
+            twin = runs.load(folder / "twin", options.device)
         print(report.comparison(results), flush=True)
         if options.pictures:
             held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
-            drawn = run.draw(run.load(folder, options.device), held, twin)
+            drawn = runs.draw(runs.load(folder, options.device), held, twin)
             print("pictures: " + ", ".join(str(path) for path in drawn))
     except KeyboardInterrupt as stop:
         raise Interrupted(
@@ -151,11 +152,11 @@ def tune(words: Sequence[str]) -> None:
 def evaluate(words: Sequence[str]) -> None:
     """Test a run."""
     options = parse(Eval, words, "eval")
-    loaded = run.load(options.run, options.device, None if options.precision == "auto" else options.precision)
+    loaded = runs.load(options.run, options.device, None if options.precision == "auto" else options.precision)
     length, labels = options.shortlist, loaded.form.get("classes", math.inf)
     if length is not None and not 1 <= length <= labels:
         raise SettingError(f"--shortlist is {length}, expected at least 1 and at most the {labels} labels")
-    dataset = run.held_out(loaded, options.data_dir, options.data)
+    dataset = sources.held_out(loaded, options.data_dir, options.data)
     tested = test(loaded.net, *dataset.test, shortlist=length or defaults.SHORTLIST)
     if options.test not in (*tested.error, "all"):
         had = ", ".join(tested.error)
@@ -173,9 +174,9 @@ def evaluate(words: Sequence[str]) -> None:
 def plot(words: Sequence[str]) -> None:
     """Draw the pictures of a run."""
     options = parse(Plot, words, "plot")
-    loaded = run.load(options.run)
-    twin = run.load(options.run / "twin") if (options.run / "twin" / "result.json").exists() else None
-    drawn = [str(path) for path in run.draw(loaded, run.held_out(loaded, options.data_dir, options.data), twin)]
+    loaded = runs.load(options.run)
+    twin = runs.load(options.run / "twin") if (options.run / "twin" / "result.json").exists() else None
+    drawn = [str(path) for path in runs.draw(loaded, sources.held_out(loaded, options.data_dir, options.data), twin)]
     print("\n".join(drawn))
     if options.json:
         _print_json({"pictures": drawn})

@@ -15,8 +15,8 @@ from twofold.data.own import description, source_of
 from twofold.errors import RunError, SettingError, unknown
 from twofold.methods import Recipe
 from twofold.recipes import own
-from twofold.training.run import read_again
 from twofold.training.run_folder import RunFolder
+from twofold.training.sources import read_again
 
 USAGE = "[--field value ...]\n       twofold train --data PATH [--label COLUMN] [--recipe RECIPE] [--field value ...]"
 

@@ -14,7 +14,7 @@ from twofold.cli import report
 from twofold.cli.arguments import Predict, parse
 from twofold.cli.output import say
 from twofold.errors import DataError, SettingError, TwofoldError
-from twofold.training import run
+from twofold.training import runs
 from twofold.training.prediction import Prediction, acquainted, pictures_at, predictions
 
 Answers = Iterable[tuple[Path, Prediction | TwofoldError]]
@@ -27,7 +27,7 @@ def predict(words: Sequence[str]) -> None:
         raise SettingError("twofold predict needs a PICTURE, several, or a folder of them, after the run")
     if options.csv + options.jsonl + options.json > 1:
         raise SettingError("--csv, --jsonl and --json are one answer in several forms: choose one of them")
-    loaded = run.load(options.run)
+    loaded = runs.load(options.run)
     if loaded.preparation is None:
         raise SettingError(
             f"{options.run} was trained on {loaded.result.dataset}, which has no pictures: choose another run"
@@ -53,7 +53,7 @@ def predict(words: Sequence[str]) -> None:
         raise DataError(f"{lost} of {len(pictures)} pictures got no answer, as said above: give others")
 
 
-def _one(loaded: run.Run, answers: Answers, as_json: bool) -> None:
+def _one(loaded: runs.Run, answers: Answers, as_json: bool) -> None:
     """All that each test says of one picture."""
     ((_, found),) = answers
     if isinstance(found, TwofoldError):

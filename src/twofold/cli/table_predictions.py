@@ -12,7 +12,7 @@ from typing import Any
 from twofold.data.tables import ENDINGS, read_table
 from twofold.errors import SettingError
 from twofold.training.prediction import sure
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 
 def predict_table(run: Run, path: Path, as_json: bool) -> None:

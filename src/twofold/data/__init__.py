@@ -10,12 +10,28 @@ from twofold.checks import typed
 from twofold.data import cifar10, digits, fetch, idx
 from twofold.data.arrays import as_dataset
 from twofold.data.dataset import Dataset
+from twofold.data.look import look_of
 from twofold.data.own import read_data
+from twofold.data.pictures import prepare
+from twofold.data.preparation import Preparation
 from twofold.data.protocol import Data
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import unknown
 
-__all__ = ["DATASETS", "Data", "Dataset", "as_dataset", "get", "jitter", "load", "mirror", "read_data"]
+__all__ = [
+    "DATASETS",
+    "Data",
+    "Dataset",
+    "Preparation",
+    "as_dataset",
+    "get",
+    "jitter",
+    "load",
+    "look_of",
+    "mirror",
+    "prepare",
+    "read_data",
+]
 
 DATASETS: dict[str, Callable[[Path | None, bool], Dataset]] = {
     "digits": digits.load,

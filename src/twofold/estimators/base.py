@@ -21,7 +21,7 @@ from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import Settings
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
-from twofold.training.trainer import Trainer
+from twofold.training.trainer import History, Trainer
 
 S = TypeVar("S", bound=Settings)
 
@@ -41,7 +41,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
 
     net_: Net
     recipe_: Recipe
-    history_: list[dict[str, Any]]
+    history_: History
     _form: dict[str, Any]
     _scaling: Scaling
 
@@ -92,7 +92,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         device = machine.choose_device(settings.device)
         precision = machine.choose_precision(settings.precision, device)
         machine.require_memory(METHODS[recipe.method].needed_memory(recipe, form, precision, False), device)
-        self.recipe_, self._form, self.history_ = recipe, form, []
+        self.recipe_, self._form, self.history_ = recipe, form, History()
         self.net_ = build(recipe, form).to(device)
         self.net_.set_precision(precision)
 
@@ -113,8 +113,8 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             pass
 
     def _learn_once(self, data: tuple[Tensor, ...]) -> None:
-        """Learn for an epoch of the first half of a schedule, in which the rate does not fall."""
-        recipe = replace(self.recipe_, epochs=2, seed=self.recipe_.seed + len(self.history_))
+        """Learn for an epoch, at a rate that does not fall."""
+        recipe = replace(self.recipe_, epochs=1, schedule="constant", seed=self.recipe_.seed + len(self.history_))
         self.history_.append(next(Trainer(self.net_, recipe, data).epochs()))
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -36,7 +37,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     hundred cases none is held out, and probabilities are not calibrated, nor are they with a single epoch.
 
     Args:
-        widths: units of each layer.
+        widths: units of each layer; a number for a single one.
         epochs: how often every case is seen; with early stopping at most. ``auto`` is 16, and more for short tables.
         batch: cases per update; ``auto`` is 50.
         rate: learning rate of the layers; ``auto`` is 1, and less in proportion for more than 32 columns.
@@ -70,7 +71,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     def __init__(
         self,
-        widths: tuple[int, ...] = defaults.TABLE_WIDTHS,
+        widths: int | Sequence[int] = defaults.TABLE_WIDTHS,
         *,
         epochs: int | Literal["auto"] = "auto",
         batch: int | Literal["auto"] = "auto",

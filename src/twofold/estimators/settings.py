@@ -36,6 +36,8 @@ class Settings:
     verbose: bool | int
 
     def __post_init__(self) -> None:
+        if isinstance(self.widths, int):
+            object.__setattr__(self, "widths", (self.widths,))
         check_fields(self)
         sizes(widths=self.widths)
         counts(epochs=None if self.epochs == "auto" else self.epochs)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from twofold.errors import SettingError
-from twofold.training.run import Run
+from twofold.training.runs import Run
 
 LICENSE = "unknown"
 """What the card says where nobody states a licence: whose data and pictures are in a net is not ours to know."""

@@ -10,8 +10,8 @@ from twofold.errors import RunError, SettingError
 from twofold.exporting import card, onnx
 from twofold.files import write_bytes
 from twofold.training import single_file
-from twofold.training.run import Run, load
 from twofold.training.run_folder import RunFolder
+from twofold.training.runs import Run, load
 
 
 @typed

@@ -19,7 +19,7 @@ from twofold.exporting.card import LICENSE, card
 from twofold.exporting.export import KINDS, export
 from twofold.files import replacing
 from twofold.machine.extras import needed
-from twofold.training import run, single_file
+from twofold.training import runs, single_file
 
 FILE = KINDS["safetensors"]
 """What the one file is called on the hub."""
@@ -73,7 +73,7 @@ def push(folder: Path, repo: str, *, onnx: bool = False, license: str = LICENSE,
         SettingError: huggingface_hub is not here, or the repository cannot be called so.
     """
     hub = needed("huggingface_hub", "hub", "twofold push")
-    text = card(run.load(folder, "cpu"), license)
+    text = card(runs.load(folder, "cpu"), license)
     with TemporaryDirectory(prefix="twofold-") as place:
         files = [export(folder, Path(place) / FILE)]
         if onnx:

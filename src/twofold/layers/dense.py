@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from twofold.checks import typed
-from twofold.checks.bounds import counts
+from twofold.checks.bounds import as_widths, counts
 from twofold.goodness import accumulate_dtype
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import LayerInput, active_rows, checked, gather_gradient, total_input, usable_by
@@ -130,8 +130,8 @@ class SparseLayer(WeightedLayer):
 
 
 def dense(
-    inputs: int, widths: tuple[int, ...], rule: Rule | None = None, generator: torch.Generator | None = None
+    inputs: int, widths: int | Sequence[int], rule: Rule | None = None, generator: torch.Generator | None = None
 ) -> Iterator[Dense]:
     """A stack of `Dense` layers, made one after the other: ``inputs``, then one layer for each width."""
-    for below, units in itertools.pairwise((inputs, *widths)):
+    for below, units in itertools.pairwise((inputs, *as_widths(widths))):
         yield Dense(below, units, rule, generator)

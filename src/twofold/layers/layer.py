@@ -14,8 +14,8 @@ from twofold.checks import convert, typed
 from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, join, weighted_sum
-from twofold.layers.weights import Learnable
-from twofold.learning import Phase, Rule, case_signals, peer_gradient
+from twofold.layers.weights import Learnable, apply_gathered
+from twofold.learning import Count, Phase, Rule, case_signals, count_of, peer_gradient
 
 Seen = TypeVar("Seen")
 
@@ -144,8 +144,7 @@ class Layer(Learner, Generic[Seen]):
         """One step of all parameters with the gradients gathered since the last one, if there are any."""
         not_negative(rate=rate)
         counted = torch.stack(self._counted).mean() if self._counted else 1.0
-        for each in self.learnables():
-            each.apply(rate, self.rule, counted)
+        apply_gathered(self.learnables(), rate, self.rule, counted)
         self._forget_gathered()
 
     def _forget_gathered(self) -> None:
@@ -165,22 +164,23 @@ class Layer(Learner, Generic[Seen]):
             each.gradient = None
         self._forget_gathered()
 
-    def _weight(self, weight: Tensor | None, batch: int) -> Tensor:
-        """How much each case counts, ``(batch,)``; noted for `apply_gradient`."""
+    def _weight(self, weight: Tensor | None, batch: int) -> tuple[Tensor, Count]:
+        """How much each case counts, ``(batch,)``, and their count, which is noted for `apply_gradient`."""
         if weight is None:
             found = self.mean_activity.new_ones(batch)
         else:
             floating("weight", weight, batch, on=self.batches.device)
             found = weight.to(self.mean_activity.dtype)
-        self._counted.append(found.mean())
-        return found
+        count = count_of(found)
+        self._counted.append(count.weight / count.cases)
+        return found, count
 
     def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor) -> tuple[Tensor, Tensor]:
         return case_signals(goodness, phase, self.batches, weight, self.threshold, self.temperature, self.rule)
 
-    def _peers(self, total: Tensor, weight: Tensor) -> Tensor:
+    def _peers(self, total: Tensor, count: Count) -> Tensor:
         """The peer gradient, with the newest positive cases in the running mean of activity."""
-        return peer_gradient(total, weight, self.mean_activity, self.rule)
+        return peer_gradient(total, count, self.mean_activity, self.rule)
 
     def _shares(self, phase: Phase, steps: int = 1) -> tuple[float, float]:
         """The factors of the gathered and of the new gradient that make each phase a mean over its steps."""
@@ -276,12 +276,12 @@ class FeedForwardLayer(Layer[Response]):
         each case, and how much each positive row counts."""
         rows = len(seen.goodness)
         batch = rows // 2 if phase == "both" else rows
-        weight = self._weight(weight, batch)
+        weight, count = self._weight(weight, batch)
         signals, difficulty = self._signals(seen.goodness.view(-1, batch), phase, weight)
         positive = weight[: 0 if phase == "negative" else batch]
         if len(positive):
             activity = seen.activity.detach().flatten(1)[:batch]
-            peers = self._peers(weighted_sum(activity, positive), positive) / batch
+            peers = self._peers(weighted_sum(activity, positive), count) / count.cases
         else:
             peers = torch.zeros_like(self.mean_activity)
-        return signals.flatten() / batch, peers, difficulty, positive
+        return signals.flatten() / count.cases, peers, difficulty, positive

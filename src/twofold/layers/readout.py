@@ -9,8 +9,8 @@ from twofold import defaults
 from twofold.checks.bounds import counts
 from twofold.layers.connectivity import Full
 from twofold.layers.layer import Learner
-from twofold.layers.weights import Learnable, Weights
-from twofold.learning import Rule
+from twofold.layers.weights import Learnable, Weights, apply_gathered
+from twofold.learning import Rule, count_of
 
 
 class Softmax(Learner):
@@ -58,7 +58,8 @@ class Softmax(Learner):
             wanted = -logits.softmax(1)
             wanted[torch.arange(len(labels), device=labels.device), labels] += 1
             weight = wanted.new_ones(len(labels)) if weight is None else weight.to(wanted.dtype)
-            wanted *= weight[:, None] / len(labels)
+            count = count_of(weight)
+            wanted *= weight[:, None] / count.cases
             self.weights.gather_product(wanted.T, features.to(wanted.dtype))
-            self.weights.apply(rate, self.rule, weight.mean())
+            apply_gathered(self.learnables(), rate, self.rule, count.weight / count.cases)
         return logits

@@ -210,18 +210,18 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
     @typed
     @torch.no_grad()
     def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        count, rows = len(seen), len(seen[0].active)
+        steps, rows = len(seen), len(seen[0].active)
         batch = rows // 2 if phase == "both" else rows
-        weight = self._weight(weight, batch)
+        weight, count = self._weight(weight, batch)
         positive = weight[: 0 if phase == "negative" else batch]
-        goodness = torch.stack([step.goodness for step in seen]).view(count, -1, batch)
-        signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, weight.repeat(count))
-        signal = signals.view(-1, count, batch).transpose(0, 1).reshape(count, rows) / (count * batch)
-        keep, share = self._shares(phase, count)
+        goodness = torch.stack([step.goodness for step in seen]).view(steps, -1, batch)
+        signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, weight.repeat(steps))
+        signal = signals.view(-1, steps, batch).transpose(0, 1).reshape(steps, rows) / (steps * count.cases)
+        keep, share = self._shares(phase, steps)
 
         if len(positive):
             total = _sum_of([step.active for step in seen], positive)
-            peers = self._peers(total / count, positive) / (count * batch)
+            peers = self._peers(total / steps, count) / (steps * count.cases)
         else:
             peers = torch.zeros_like(self.mean_activity)
         active = [nonzero_rows(one != 0) for one in signal]
@@ -235,9 +235,9 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
             sources = [step.sources[name] for step in seen]
             weights.gather_product(*_factors(sources, wanted, active, rows, positive), keep, share)
         times = wanted.new_ones(wanted.shape[1])
-        times[-1] = count * positive.sum()
+        times[-1] = steps * positive.sum()
         self.biases.gather(wanted @ times, keep, share)
-        return difficulty.view(count, batch).mean(0)
+        return difficulty.view(steps, batch).mean(0)
 
     def forget(self) -> None:
         super().forget()

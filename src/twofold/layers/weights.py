@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from twofold.layers.connectivity import Connectivity
 from twofold.learning import Rule, momentum_step
+from twofold.reduce import reduce
 
 
 class Learnable:
@@ -79,6 +82,20 @@ class Learnable:
     def forget(self) -> None:
         """Free the memory of what can be made again."""
         self._copy = LowPrecisionCopy()
+
+
+def apply_gathered(learnables: Sequence[Learnable], rate: float, rule: Rule, counted: Tensor | float) -> None:
+    """One step of each parameter with what was gathered, added up over all processes that train the net.
+
+    Args:
+        learnables: the parameters; those for which nothing was gathered stay as they are.
+        rate, rule, counted: see `learning.momentum_step`.
+    """
+    gathered = [each for each in learnables if each.gradient is not None]
+    gradients = reduce(*(each.gradient for each in gathered if each.gradient is not None))
+    for each, gradient in zip(gathered, gradients, strict=True):
+        each.gradient = gradient
+        each.apply(rate, rule, counted)
 
 
 class Weights(Learnable):

@@ -14,12 +14,14 @@ from torch.nn.functional import cross_entropy
 from twofold import defaults
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
+from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Names, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.nets.backprop import Backprop
 from twofold.nets.classifier import NetResult
+from twofold.reduce import mean_over_cases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
     of_the_net = ImageMethod.of_the_net | {"center", "field_sizes", "strides", "margins"}
 
-    def __init__(self, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: Backprop, recipe: BackpropRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._losses: list[Tensor] = []
         self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
@@ -69,12 +71,12 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         """Local fields of the first layer, where there are some."""
         return draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder)
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
-        self.schedule(progress)
-        found = self._learn(batch)
-        self._losses.append(cross_entropy(found.logits, batch.labels))
-        self._note(batch, found.logits)
-        return found.difficulty
+    def step(self, batch: Batch, progress: float) -> NetResult:
+        self.set_rate(progress)
+        result = self._learn(batch)
+        self._losses.append(cross_entropy(result.logits, batch.labels))
+        self._note(batch, result.logits)
+        return result
 
     def _learn(self, batch: Batch) -> NetResult:
         return self.net.learn(batch.images, batch.labels, rate=self.rate, weight=batch.weight, rule=self._rule)
@@ -85,6 +87,6 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
 
     def metrics(self) -> dict[str, Any]:
         """Add ``loss``: the mean cross-entropy."""
-        loss = torch.stack(self._losses).mean().item() if self._losses else None
+        loss = mean_over_cases(torch.stack(self._losses)).item() if self._losses else None
         self._losses.clear()
         return {**super().metrics(), "loss": loss}

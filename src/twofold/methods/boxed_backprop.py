@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.tiles import Tiled
 from twofold.methods.backprop import Backpropagation, BackpropRecipe
 from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, Form, Place, image_form
 from twofold.nets.boxed_backprop import BoxedBackprop
 from twofold.nets.classifier import NetResult
@@ -44,7 +44,7 @@ class BoxedBackpropagation(Backpropagation):
     recipe_type = BoxedBackpropRecipe
     of_the_net = Backpropagation.of_the_net | {"box", "box_drift", "gradient"}
 
-    def __init__(self, net: BoxedBackprop, recipe: BoxedBackpropRecipe, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: BoxedBackprop, recipe: BoxedBackpropRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._reads = Reads(boxes_in(net), recipe.box_drift)
 

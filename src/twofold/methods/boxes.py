@@ -20,7 +20,7 @@ class BoxedRecipe(ImageRecipe):
         box_drift: by how much boxes change after each batch: 0 keeps them, 1 draws them anew.
     """
 
-    named: ClassVar[dict[str, Mapping[str, object]]] = {"box": {"none": None, **BOXES}}
+    named: ClassVar[dict[str, Mapping[str, object]]] = ImageRecipe.named | {"box": {"none": None, **BOXES}}
 
     box: str
     box_drift: float

@@ -20,14 +20,15 @@ from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
 from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
 from twofold.methods.sampler import Sampler
-from twofold.negatives import NEGATIVES
+from twofold.nets.classifier import NetResult
 from twofold.nets.feedforward import FeedForward
 from twofold.normalize import NORMALIZE
-from twofold.substrate import PRESETS, installed, last
+from twofold.substrate import PRESETS, installed
 from twofold.units import UNITS
 
 
@@ -84,11 +85,9 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         *("label_in", "normalize", "substrate", "device_seed", "unit", "box", "box_drift"),
     }
 
-    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._reads = Reads(boxes_in(net), recipe.box_drift)
-        if recipe.substrate != "ideal":
-            last(net, recipe.epochs * math.ceil(len(data[0]) / recipe.batch))
 
     @classmethod
     def build(cls, recipe: FeedForwardRecipe, form: Form, place: Place = list) -> FeedForward:
@@ -150,22 +149,22 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         for one layer may be difficult for the next."""
         return Sampler(cases, self.generator) if self.recipe.layer_by_layer else super().make_sampler(cases)
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
+    def step(self, batch: Batch, progress: float) -> NetResult:
         recipe = self.recipe
         learning, progress = self._turn(progress)
-        factor = self.schedule(progress)
+        factor = self.set_rate(progress)
         with self._reads:
-            found = self.net.learn(
+            result = self.net.learn(
                 batch.images,
                 batch.labels,
                 rate=self.rate,
                 softmax_rate=recipe.softmax_rate * factor,
-                negatives=NEGATIVES[recipe.negatives],
+                negatives=self._negatives(batch),
                 weight=batch.weight,
                 learning=learning,
                 generator=self.generator,
             )
-        return self._record(batch, found)
+        return self._record(batch, result)
 
     def metrics(self) -> dict[str, Any]:
         """Add ``box_reads`` where there are boxes."""

@@ -11,20 +11,24 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.errors import Diverged, remark
+from twofold.errors import Diverged, SettingError, remark
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
 from twofold.learning import Rule
+from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, ImageMethod, Names
 from twofold.methods.recipe import ImageRecipe
-from twofold.negatives import NEGATIVES
+from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
 from twofold.objectives import OBJECTIVES
+from twofold.reduce import mean_over_cases
 
 TIME_TO_LEARN = 500
 """Batches after which a layer that says the same of everything counts as collapsed."""
 CHANCE = 0.6
 """The largest share of pairs in which the positive case has more goodness that counts as chance, which is a half."""
+STORED = "stored"
+"""The name of negatives that are drawn from the logits of an image's last visit."""
 STRONGEST = 1e15
 """The largest label strength: that of squares of larger ones single precision can hold no sum."""
 
@@ -43,7 +47,10 @@ class GoodnessRecipe(ImageRecipe):
         softmax_decay: its weight decay.
     """
 
-    named: ClassVar[dict[str, Mapping[str, object]]] = {"goodness": GOODNESS, "objective": OBJECTIVES}
+    named: ClassVar[dict[str, Mapping[str, object]]] = ImageRecipe.named | {
+        "goodness": GOODNESS,
+        "objective": OBJECTIVES,
+    }
 
     goodness: str
     objective: str
@@ -81,11 +88,14 @@ class LabelRecipe(GoodnessRecipe):
     """A recipe for learning from images with right and with wrong labels.
 
     Attributes:
-        negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes) or random.
+        negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes), stored (its mistakes at
+            the image's last visit, so that layers need not wait for it) or random.
         label_strength: the number at the label's place in the input.
     """
 
-    named: ClassVar[dict[str, Mapping[str, object]]] = GoodnessRecipe.named | {"negatives": NEGATIVES}
+    named: ClassVar[dict[str, Mapping[str, object]]] = GoodnessRecipe.named | {
+        "negatives": {**NEGATIVES, STORED: hard_wrong_labels}
+    }
 
     negatives: str
     label_strength: float
@@ -112,7 +122,7 @@ class GoodnessMethod(ImageMethod[R, N]):
     }
     usual = ImageMethod.usual | {"peer": 1.0, "floor": 10.0, "softmax_rate": 10.0, "softmax_decay": 1.0}
 
-    def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: N, recipe: R, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
         self._said = False
@@ -130,13 +140,13 @@ class GoodnessMethod(ImageMethod[R, N]):
             "softmax_decay": defaults.SOFTMAX_DECAY,
         }
 
-    def _record(self, batch: Batch, found: NetResult) -> Tensor:
-        """Keep for the metrics what the net measured while it learned from a batch; return the difficulty."""
-        for kept, newest in zip(self._goodness, found.goodness, strict=True):
+    def _record(self, batch: Batch, result: NetResult) -> NetResult:
+        """Keep for the metrics what the net measured while it learned from a batch; return it."""
+        for kept, newest in zip(self._goodness, result.goodness, strict=True):
             if newest is not None:
                 kept.append(newest)
-        self._note(batch, found.logits)
-        return found.difficulty
+        self._note(batch, result.logits)
+        return result
 
     def check(self) -> None:
         for number, kept in enumerate(self._goodness, 1):
@@ -146,7 +156,8 @@ class GoodnessMethod(ImageMethod[R, N]):
     def metrics(self) -> dict[str, Any]:
         """Add ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
         the threshold, and the mean probability that they are positive, ``p_positive`` and ``p_negative``."""
-        ordered = [torch.cat([p > n for p, n in kept]).float().mean().item() for kept in self._goodness if kept]
+        pairs = [torch.cat([p > n for p, n in kept]).float() for kept in self._goodness if kept]
+        ordered = [mean_over_cases(above).item() for above in pairs]
         layers: list[dict[str, float] | None] = []
         for number, (layer, kept) in enumerate(zip(self.net.stack, self._goodness, strict=True), 1):
             layers.append(self._summary(number, layer, kept) if kept else None)
@@ -159,10 +170,10 @@ class GoodnessMethod(ImageMethod[R, N]):
         positive, negative = (torch.cat(side) for side in zip(*kept, strict=True))
         scale, temperature = layer.threshold, layer.temperature
         summary = {
-            "positive": (positive.mean() / scale).item(),
-            "negative": (negative.mean() / scale).item(),
-            "p_positive": torch.sigmoid((positive - scale) / temperature).mean().item(),
-            "p_negative": torch.sigmoid((negative - scale) / temperature).mean().item(),
+            "positive": (mean_over_cases(positive) / scale).item(),
+            "negative": (mean_over_cases(negative) / scale).item(),
+            "p_positive": mean_over_cases(torch.sigmoid((positive - scale) / temperature)).item(),
+            "p_negative": mean_over_cases(torch.sigmoid((negative - scale) / temperature)).item(),
         }
         self._raise_if_collapsed(number, summary)
         return summary
@@ -214,23 +225,39 @@ class LabelMethod(GoodnessMethod[L, G]):
 
     Attributes:
         logits: of each image, the newest that the softmax read from its hidden activities, ``(cases, classes)``; in the
-            checkpoint, so that negatives may be drawn for an image before it is seen again.
+            checkpoint, since stored negatives are drawn from them.
     """
 
     of_the_net = GoodnessMethod.of_the_net | {"label_strength"}
     usual = GoodnessMethod.usual | {"label_strength": 100.0}
 
-    def __init__(self, net: G, recipe: L, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: G, recipe: L, data: Cases) -> None:
         super().__init__(net, recipe, data)
-        self.logits = torch.zeros(len(data[0]), net.classes, device=net.device)
+        if recipe.negatives == STORED and not data.numbered:
+            raise SettingError(
+                "--negatives is stored, but a DataLoader does not say which image is which: use hard, or give tensors "
+                "or a dataset"
+            )
+        self.logits = torch.zeros(len(data), net.classes, device=net.device)
 
     @classmethod
     def defaults(cls, net: G) -> dict[str, Any]:
         return {**super().defaults(net), "negatives": "hard", "label_strength": defaults.LABEL_STRENGTH}
 
-    def _record(self, batch: Batch, found: NetResult) -> Tensor:
-        self.logits[batch.cases] = found.logits.to(self.logits.dtype)
-        return super()._record(batch, found)
+    def _negatives(self, batch: Batch) -> Negatives | Tensor:
+        """What draws the wrong labels of a batch, or, where they depend on nothing that the net does now, these labels
+        themselves, so that each layer can learn as soon as it has its input."""
+        draw = NEGATIVES["hard" if self.recipe.negatives == STORED else self.recipe.negatives]
+        if self.recipe.negatives == "hard":
+            return draw
+        return draw(batch.labels, self.logits[batch.cases], self.generator)
+
+    def _record(self, batch: Batch, result: NetResult) -> NetResult:
+        self.logits[batch.cases] = result.logits.to(self.logits.dtype)
+        return super()._record(batch, result)
+
+    def per_case(self) -> list[Tensor]:
+        return [*super().per_case(), self.logits]
 
     def tensors(self) -> dict[str, Tensor]:
         return {**super().tensors(), "logits": self.logits}

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,11 +18,12 @@ from twofold.data.dataset import labeled_images
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import DataError, Diverged, SettingError, unknown
 from twofold.layers.fields import Map
-from twofold.learning import half_constant_half_linear
+from twofold.methods.cases import Cases, LoaderCases
 from twofold.methods.recipe import ImageRecipe, Recipe
-from twofold.methods.sampler import Sampler
+from twofold.methods.sampler import LoaderOrder, Sampler
 from twofold.nets.classifier import Classifier
 from twofold.nets.net import Net, first_not_finite
+from twofold.schedules import SCHEDULES, Schedule
 
 R = TypeVar("R", bound=Recipe)
 N = TypeVar("N", bound=Net)
@@ -37,13 +38,21 @@ Place = Callable[[Iterable[Any]], Iterable[Any]]
 """Takes layers as they are made, one after the other, and says where they are kept: in memory, or on disk."""
 
 
+class StepResult(Protocol):
+    """The result of a step, with whatever else the family measures in it."""
+
+    @property
+    def difficulty(self) -> Tensor:
+        """How much each case had to teach, from 0 to 1, ``(batch,)``."""
+
+
 class Method(ABC, Generic[R, N]):
     """A family of nets. One subclass, and its entry in `METHODS`, is all that the rest of the program asks for.
 
     Args:
-        net: learns; on the device that it will learn on.
+        net: learns; on the device that it will learn on. A family of several nets has them as parts of one `Nets`.
         recipe: the settings.
-        data: the training part of a data set, tensors whose first dimension are the cases; on the net's device.
+        data: the training cases.
 
     Attributes:
         recipe_type: the class of the recipes.
@@ -51,6 +60,7 @@ class Method(ABC, Generic[R, N]):
         of_the_net: fields of a recipe that describe the net and its data; a net that is there has them already.
         usual: fields of which too much makes numbers grow without bound, each with the most that is in use.
         generator: draws order, distortions and negative data; on the net's device.
+        schedule: how the rate changes; that of the recipe, unless the trainer is given another one.
         sampler: which cases are seen, and how much each counts.
         batches_seen: since the training began.
         rate: the learning rate of the newest step.
@@ -61,12 +71,15 @@ class Method(ABC, Generic[R, N]):
     of_the_net: ClassVar[frozenset[str]] = frozenset({"data", "widths", "validation"})
     usual: ClassVar[dict[str, float]] = {"rate": 1.0, "decay": 1.0}
 
-    def __init__(self, net: N, recipe: R, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: N, recipe: R, data: Cases) -> None:
         self.net = net
         self.recipe = recipe
         self.data = data
         self.generator = torch.Generator(net.device).manual_seed(recipe.seed + 1)
-        self.sampler = self.make_sampler(len(data[0]))
+        self.schedule: Schedule = SCHEDULES[recipe.schedule]
+        self.sampler = (
+            LoaderOrder(data, self.generator) if isinstance(data, LoaderCases) else self.make_sampler(len(data))
+        )
         self.batches_seen = 0
         self.rate = recipe.rate
 
@@ -122,6 +135,7 @@ class Method(ABC, Generic[R, N]):
             "tolerance": 0.0,
             "revisit": 1.0,
             "seed": 0,
+            "schedule": defaults.SCHEDULE,
         }
 
     @classmethod
@@ -142,13 +156,32 @@ class Method(ABC, Generic[R, N]):
         return Sampler(cases, self.generator, self.recipe.tolerance, self.recipe.revisit)
 
     @classmethod
-    def check_data(cls, net: N, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return tensors of the user's own as the net learns from them.
+    def as_cases(cls, net: N, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Check and convert tensors of the user's own, all cases or some of them, without running the net.
 
         Raises:
             DataError: the net cannot learn from them.
         """
         return data
+
+    @classmethod
+    def check_fit(cls, net: N, example: tuple[Tensor, ...]) -> None:
+        """Run the net on one case, as `as_cases` returns it.
+
+        Raises:
+            DataError: the net was not built for it.
+        """
+
+    @classmethod
+    def check_data(cls, net: N, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Check and convert all cases, and run the net on the first.
+
+        Raises:
+            DataError: the net cannot learn from them.
+        """
+        cases = cls.as_cases(net, data)
+        cls.check_fit(net, tuple(part[:1] for part in cases))
+        return cases
 
     @abstractmethod
     def batch(self, cases: Tensor, weight: Tensor) -> Any:
@@ -156,22 +189,27 @@ class Method(ABC, Generic[R, N]):
         them there may be others that count nothing."""
 
     @abstractmethod
-    def step(self, batch: Any, progress: float) -> Tensor:
+    def step(self, batch: Any, progress: float) -> StepResult:
         """Learn from one batch.
 
         Args:
             batch: as `batch` makes it.
             progress: share of the training done, in [0, 1]: the schedule's argument.
-
-        Returns:
-            How much each case had to teach, from 0 to 1, ``(batch,)``.
         """
 
-    def schedule(self, progress: float) -> float:
-        """Set the rate of the layers for this progress; return the factor by which every rate has fallen."""
-        factor = half_constant_half_linear(progress)
+    def set_rate(self, progress: float) -> float:
+        """Set the rate of the layers by the schedule; return the schedule's factor, for all other rates."""
+        factor = self.schedule(progress)
         self.rate = self.recipe.rate * factor
         return factor
+
+    def per_case(self) -> list[Tensor]:
+        """What is noted of each case when it is learned from, ``(cases, ...)``."""
+        return [self.sampler.difficulty]
+
+    def share(self) -> None:
+        """Bring to all processes, after an epoch, what each of them noted of its cases."""
+        self.sampler.share(*self.per_case())
 
     def check(self) -> None:
         """Raise `Diverged` if the newest numbers are not finite. Called often, so that it has to be cheap."""
@@ -198,9 +236,11 @@ class Method(ABC, Generic[R, N]):
 
     def metrics(self) -> dict[str, Any]:
         """The metrics of the last epoch, as JSON can hold them: ``rate``, the newest; ``visits``, the share of the
-        cases that were seen; and whatever else the method measures. What begins with ``train_`` also stands in the
-        result of a run, with its last value."""
-        return {"rate": self.rate, "visits": self.sampler.visits}
+        cases that were seen; ``importance_sampling``, whether cases with little to teach were seen less often; and
+        whatever else the method measures. What begins with ``train_`` also stands in the result of a run, with its last
+        value."""
+        sampler = self.sampler
+        return {"rate": self.rate, "visits": sampler.visits, "importance_sampling": sampler.by_importance}
 
     def tensors(self) -> dict[str, Tensor]:
         """All that the method needs to go on later, by name, apart from the generator."""
@@ -258,9 +298,9 @@ class ImageMethod(Method[I, C]):
         mistaken: whether the softmax named an image wrongly at its last visit, ``(cases,)``.
     """
 
-    def __init__(self, net: C, recipe: I, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: C, recipe: I, data: Cases) -> None:
         super().__init__(net, recipe, data)
-        _, height, width = image_shape(data[0])
+        _, height, width = image_shape(data.example[0])
         if recipe.jitter >= min(height, width):
             raise SettingError(
                 f"--jitter is {recipe.jitter}, expected less than {min(height, width)}: images of {height} x {width} "
@@ -268,33 +308,39 @@ class ImageMethod(Method[I, C]):
             )
         if recipe.mirror and width == 1:
             raise SettingError("--mirror is on, but images are one pixel wide, so that nothing changes: leave it away")
-        self.mistaken = torch.ones(len(data[0]), dtype=torch.bool, device=net.device)
+        self.mistaken = torch.ones(len(data), dtype=torch.bool, device=net.device)
 
     @classmethod
     def defaults(cls, net: C) -> dict[str, Any]:
         return {**super().defaults(net), "jitter": 0, "mirror": False}
 
     @classmethod
-    def check_data(cls, net: C, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def as_cases(cls, net: C, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if len(data) != 2:
             raise DataError(f"got {len(data)} arrays to learn from, expected two: images and their labels")
-        images, labels = labeled_images("your data", *data, classes=net.classes)
+        return labeled_images("your data", *data, classes=net.classes)
+
+    @classmethod
+    def check_fit(cls, net: C, example: tuple[Tensor, ...]) -> None:
+        images, _ = example
         with torch.no_grad():
             try:
-                net.scores(images[:1].to(net.device))
+                net.scores(images.to(net.device))
             except RuntimeError as error:
                 raise DataError(
                     f"images of the shape {image_shape(images)} do not fit the net ({str(error).splitlines()[0]}): "
                     "give images of the size that it was built for"
                 ) from error
-        return images, labels
 
     def batch(self, cases: Tensor, weight: Tensor) -> Batch:
-        images, labels = self.data
-        seen = jitter(images[cases], self.recipe.jitter, self.generator)
+        images, labels = self.data.take(cases)
+        images = jitter(images, self.recipe.jitter, self.generator)
         if self.recipe.mirror:
-            seen = mirror(seen, self.generator)
-        return Batch(seen, labels[cases], cases, weight)
+            images = mirror(images, self.generator)
+        return Batch(images, labels, cases, weight)
+
+    def per_case(self) -> list[Tensor]:
+        return [*super().per_case(), self.mistaken]
 
     def metrics(self) -> dict[str, Any]:
         """Add ``train_error``: the share of the images that the softmax named wrongly at their last visit."""

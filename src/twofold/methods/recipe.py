@@ -10,6 +10,7 @@ from twofold import defaults
 from twofold.checks import check_fields
 from twofold.errors import ArgumentError, SettingError, unknown
 from twofold.layers.fields import Fields, Map, fields_for
+from twofold.schedules import SCHEDULES
 
 SMALLEST, LARGEST = 1e-30, 1e30
 """The range of all real settings but 0: beyond it their products with activities leave single precision."""
@@ -23,10 +24,10 @@ class Recipe:
         method: name of the way of learning.
         named: field -> the things that it may name.
         data: name of the data set.
-        widths: units of each hidden layer.
+        widths: units of each hidden layer; a number for a single one.
         epochs: how often every training case is seen.
         batch: cases per update.
-        rate: learning rate, constant for the first half of the epochs, then linear to zero.
+        rate: learning rate, at first.
         smoothing: share of the old gradient kept at each batch.
         decay: weight decay.
         validation: the last so many training cases are held out and tested after each epoch; the test set is then
@@ -36,6 +37,8 @@ class Recipe:
             0 takes all.
         revisit: the smallest probability with which a case is seen in an epoch.
         seed: of the first weights, the order of the cases, distortions and negative data.
+        schedule: how all learning rates change: constant_then_linear (constant for the first half of the training, then
+            linear to zero) or constant.
 
     Raises:
         ArgumentError: a field is of the wrong type.
@@ -43,7 +46,7 @@ class Recipe:
     """
 
     method: ClassVar[str]
-    named: ClassVar[dict[str, Mapping[str, object]]] = {}
+    named: ClassVar[dict[str, Mapping[str, object]]] = {"schedule": SCHEDULES}
 
     data: str
     widths: tuple[int, ...]
@@ -56,9 +59,12 @@ class Recipe:
     tolerance: float
     revisit: float
     seed: int
+    schedule: str = defaults.SCHEDULE
 
     def __post_init__(self) -> None:
         self._expect_names()
+        if isinstance(self.widths, int):
+            object.__setattr__(self, "widths", (self.widths,))
         check_fields(self)
         for name, value in asdict(self).items():
             self._expect_size(name, value)

@@ -24,7 +24,7 @@ from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
-from twofold.negatives import NEGATIVES
+from twofold.nets.classifier import NetResult
 from twofold.nets.recurrent import Recurrent
 
 SETTLING = 500
@@ -160,21 +160,21 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
             settling(activity[:, 0], activity[:, 1], net.judged, folder / "settling.png"),
         ]
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
-        recipe, factor = self.recipe, self.schedule(progress)
-        found = self.net.learn(
+    def step(self, batch: Batch, progress: float) -> NetResult:
+        recipe, factor = self.recipe, self.set_rate(progress)
+        result = self.net.learn(
             batch.images,
             batch.labels,
             rate=self.rate,
             softmax_rate=recipe.softmax_rate * factor,
-            negatives=NEGATIVES[recipe.negatives],
+            negatives=self._negatives(batch),
             weight=batch.weight,
             first=recipe.learn_from,
             window=recipe.window,
             settle=self.batches_seen % recipe.neutral_every == 0,
             generator=self.generator,
         )
-        return self._record(batch, found)
+        return self._record(batch, result)
 
 
 def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:

@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from twofold.methods.cases import LoaderCases
+from twofold.reduce import reduce
+
 
 class Drawn(NamedTuple):
     """A batch as numbers.
@@ -39,11 +42,14 @@ class Sampler:
     Attributes:
         difficulty: how much each case had to teach at its last visit, ``(cases,)``.
         visits: share of the cases that the newest epoch saw.
+        by_importance: whether cases with little to teach are seen less often.
     """
 
     def __init__(self, cases: int, generator: Generator, tolerance: float = 0.0, revisit: float = 1.0) -> None:
         self.difficulty = torch.ones(cases, device=generator.device)
         self.visits = 0.0
+        self.by_importance = bool(tolerance) and revisit < 1
+        self._learned = torch.zeros(cases, device=generator.device)
         self._generator = generator
         self._tolerance = tolerance
         self._revisit = revisit
@@ -69,3 +75,39 @@ class Sampler:
     def learned(self, cases: Tensor, difficulty: Tensor) -> None:
         """Note how much the cases ``(batch,)`` had to teach."""
         self.difficulty[cases] = difficulty.to(self.difficulty.dtype)
+        self._learned[cases] = 1
+
+    def share(self, *values: Tensor) -> None:
+        """Bring to all processes what each of them noted since the last call, in place.
+
+        Args:
+            values: a number or more for each case, ``(cases, ...)``, noted for the cases that were learned from.
+        """
+        here = self._learned
+        (everywhere,) = reduce(here)
+        for value in values:
+            shape = (-1, *[1] * (value.dim() - 1))
+            (total,) = reduce(value.to(here.dtype).where(here.view(shape) > 0, 0.0))
+            mean = total / everywhere.view(shape).clamp(min=1)
+            value.copy_(mean.to(value.dtype).where(everywhere.view(shape) > 0, value))
+        self._learned.zero_()
+
+
+class LoaderOrder(Sampler):
+    """Cases in the order of a `DataLoader`. Each counts the same.
+
+    Args:
+        cases: of the loader.
+        generator: gives the device.
+    """
+
+    def __init__(self, cases: LoaderCases, generator: Generator) -> None:
+        super().__init__(len(cases), generator)
+        self._cases = cases
+
+    def epoch(self, batch: int) -> Iterator[Drawn]:
+        """The batches of the loader; ``batch`` is not used."""
+        self.visits, count = 1.0, self._cases.batches(batch)
+        for number, cases in enumerate(self._cases.epoch()):
+            share = len(cases) / (self._cases.batch or len(cases))
+            yield Drawn(number / count, cases, torch.full_like(self.difficulty[cases], share))

@@ -18,12 +18,14 @@ from twofold import defaults
 from twofold.errors import DataError, SettingError
 from twofold.layers.dense import dense
 from twofold.layers.local import local
+from twofold.methods.cases import Cases
 from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.negatives import hybrids, masks
+from twofold.nets.classifier import NetResult
 from twofold.nets.unsupervised import Unsupervised
 from twofold.units import UNITS
 
@@ -63,11 +65,11 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     offloads = True
     of_the_net = GoodnessMethod.of_the_net | {"unit"}
 
-    def __init__(self, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...]) -> None:
+    def __init__(self, net: Unsupervised, recipe: UnsupervisedRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
-        if len(data[0]) < 2:
+        if len(data) < 2:
             raise DataError("there is 1 image to learn from, expected at least 2: a hybrid is made of two images")
-        side = max(image_shape(data[0])[1:])
+        side = max(image_shape(data.example[0])[1:])
         if recipe.blurs >= 2 * side**2:  # they blur with a standard deviation of √(blurs / 2) pixels
             raise SettingError(
                 f"--blurs is {recipe.blurs}, expected less than {2 * side**2}: patches would be larger than images, "
@@ -125,14 +127,14 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     def batch(self, cases: Tensor, weight: Tensor) -> Batch:
         """As for all; a lone image, as the last of an epoch may be, is mixed with another one, which counts nothing."""
         if len(cases) == 1:
-            count = len(self.data[0])
+            count = len(self.data)
             other = torch.randint(1, count, (1,), generator=self.generator, device=cases.device)
             cases, weight = torch.cat([cases, (cases + other) % count]), torch.cat([2 * weight, 0 * weight])
         return super().batch(cases, weight)
 
-    def step(self, batch: Batch, progress: float) -> Tensor:
-        recipe, factor = self.recipe, self.schedule(progress)
-        found = self.net.learn(
+    def step(self, batch: Batch, progress: float) -> NetResult:
+        recipe, factor = self.recipe, self.set_rate(progress)
+        result = self.net.learn(
             batch.images,
             batch.labels,
             rate=self.rate,
@@ -141,4 +143,4 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
             weight=batch.weight,
             generator=self.generator,
         )
-        return self._record(batch, found)
+        return self._record(batch, result)

@@ -12,12 +12,12 @@ from torch.nn.functional import cross_entropy
 
 from twofold import defaults
 from twofold.checks import typed
-from twofold.checks.bounds import counts, not_negative, sizes
+from twofold.checks.bounds import as_widths, counts, not_negative
 from twofold.errors import SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.layer import Learner
-from twofold.layers.weights import Learnable, Weights
-from twofold.learning import Rule
+from twofold.layers.weights import Learnable, Weights, apply_gathered
+from twofold.learning import Rule, count_of
 from twofold.nets.classifier import Classifier, NetResult
 from twofold.normalize import centered, normalize
 
@@ -63,11 +63,10 @@ class Affine(Learner):
         """One step with the gradients of the newest backward pass, if any, which are then gone; see `momentum_step`."""
         for each in self.learnables():
             leaf = each.in_use()
-            if leaf.grad is None:  # no gradient reached it
-                continue
-            each.gather(leaf.grad)
-            each.apply(rate, rule, counted)
-            leaf.grad = None
+            if leaf.grad is not None:  # else no gradient reached it
+                each.gather(leaf.grad)
+                leaf.grad = None
+        apply_gathered(self.learnables(), rate, rule, counted)
 
 
 class Backprop(Classifier):
@@ -77,7 +76,7 @@ class Backprop(Classifier):
 
     Args:
         pixels: number of pixels of an image.
-        widths: units of the hidden layers.
+        widths: units of the hidden layers; a number for a single one.
         classes: number of labels.
         generator: draws the first weights.
         connectivity: which units of each hidden layer see which inputs; all see all where it is not given.
@@ -90,7 +89,7 @@ class Backprop(Classifier):
     def __init__(
         self,
         pixels: int,
-        widths: tuple[int, ...],
+        widths: int | Sequence[int],
         classes: int,
         generator: torch.Generator | None = None,
         *,
@@ -99,7 +98,7 @@ class Backprop(Classifier):
     ) -> None:
         super().__init__()
         counts(pixels=pixels)
-        sizes(widths=widths)
+        widths = as_widths(widths)
         counts(2, classes=classes)
         pairs = list(itertools.pairwise((pixels, *widths)))
         if connectivity and [(each.inputs, each.units) for each in connectivity] != pairs:
@@ -159,9 +158,10 @@ class Backprop(Classifier):
         """A step of layers down the mean of losses ``(batch,)``, each of which counts as its case does."""
         rule = rule or TWIN_RULE
         weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
-        (-(weight * losses).mean()).backward()  # type: ignore[no-untyped-call]
+        count = count_of(weight)
+        (-(weight * losses).sum() / count.cases).backward()  # type: ignore[no-untyped-call]
         for layer in layers:
-            layer.apply_gradient(rate / (1 - rule.smoothing), rule, weight.mean())
+            layer.apply_gradient(rate / (1 - rule.smoothing), rule, count.weight / count.cases)
 
     @typed
     @torch.no_grad()

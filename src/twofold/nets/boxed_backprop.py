@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from twofold import defaults
 from twofold.checks import typed
-from twofold.checks.bounds import counts, not_negative
+from twofold.checks.bounds import as_widths, counts, not_negative
 from twofold.errors import SettingError, unknown
 from twofold.layers.boxes import Box
 from twofold.layers.connectivity import Connectivity, Full
@@ -44,7 +44,7 @@ class BoxedBackprop(Backprop):
     def __init__(
         self,
         pixels: int,
-        widths: tuple[int, ...],
+        widths: int | Sequence[int],
         classes: int,
         generator: torch.Generator | None = None,
         *,
@@ -54,6 +54,7 @@ class BoxedBackprop(Backprop):
         center: bool = False,
     ) -> None:
         super().__init__(pixels, widths, classes, generator, connectivity=connectivity, center=center)
+        widths = as_widths(widths)
         if gradient not in GRADIENTS:
             raise unknown("gradient", gradient, GRADIENTS)
         for number, box in boxes.items():

@@ -16,6 +16,7 @@ from twofold.checks import typed
 from twofold.checks.bounds import not_negative
 from twofold.errors import unknown
 from twofold.layers.connectivity import Connectivity, Full
+from twofold.layers.weights import apply_gathered
 from twofold.learning import Rule
 from twofold.nets.backprop import Affine, Backprop
 from twofold.nets.classifier import NetResult
@@ -96,7 +97,7 @@ class MeasuredLayer(Affine):
             assert each.value.grad is not None
             each.gather(each.value.grad)
             each.value.grad = None
-            each.apply(rate, rule, counted)
+        apply_gathered(self.learnables(), rate, rule, counted)
 
 
 class ChipBackprop(Backprop):

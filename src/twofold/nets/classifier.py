@@ -49,14 +49,17 @@ def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[t
         yield layer, activity, below
 
 
-def concatenated(layers: Iterable[FeedForwardLayer], below: LayerInput, read: range) -> Tensor:
-    """Normalized activities of the layers that are read, ``(batch, features)``, in float32: what a softmax sees."""
-    parts = []
-    for number, (layer, activity, output) in enumerate(outputs(layers, below)):
-        if number in read:
-            normalized = output if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
-            parts.append(normalized.flatten(1))
-    return to_features(parts)
+def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, read: range) -> Iterator[Tensor | None]:
+    """The normalized activity of each layer in a test, ``(batch, features)``, from the first layer upwards: what a
+    softmax reads. It is ``None`` for layers that are not read, and is computed when it is asked for."""
+    for number, layer in enumerate(layers):
+        with testing(layer):
+            activity = layer(below)
+            below, seen = layer.hand_on(activity), None
+            if number in read:
+                seen = below if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
+                seen = seen.flatten(1)
+        yield seen
 
 
 def _handed_on(number: int, layer: FeedForwardLayer) -> int:
@@ -75,9 +78,9 @@ def _handed_on(number: int, layer: FeedForwardLayer) -> int:
         ) from error
 
 
-def to_features(parts: list[Tensor]) -> Tensor:
+def to_features(parts: Iterable[Tensor | None]) -> Tensor:
     """Outputs of layers, each ``(batch, units)``, side by side and in float32 (or wider, where they are)."""
-    together = torch.cat(parts, 1)
+    together = torch.cat([part for part in parts if part is not None], 1)
     return together.to(torch.promote_types(together.dtype, torch.float32))
 
 
@@ -126,6 +129,11 @@ class Classifier(Net):
         if weight is not None:
             floating("weight", weight, count, on=self.device)
         return checked_labels("labels", labels, self.classes, count, on=self.device)
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """The scores of the main test of one pass, ``(batch, classes)``, for images ``(batch, ...)``: logits of a
+        softmax."""
 
     def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images from outside, checked, in parts that fit any memory."""
@@ -296,6 +304,10 @@ class SoftmaxClassifier(Classifier):
             return torch.cat([self.fast(self.images(part)) for part in self._parts(images)])
         logits: Tensor = self.softmax(self.features(images))
         return logits
+
+    @typed
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fast(images)
 
     @typed
     def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 import torch
@@ -20,8 +20,15 @@ from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule
-from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
-from twofold.nets.classifier import GoodnessClassifier, NetResult, concatenated, default_softmax_rate, outputs
+from twofold.negatives import Negatives, checked_wrong_labels, draw_wrong_labels, hard_wrong_labels
+from twofold.nets.classifier import (
+    GoodnessClassifier,
+    NetResult,
+    default_softmax_rate,
+    normalized_outputs,
+    outputs,
+    to_features,
+)
 from twofold.nets.net import testing
 
 
@@ -106,7 +113,7 @@ class FeedForward(GoodnessClassifier):
     def dense(
         cls,
         shape: Sequence[int],
-        widths: tuple[int, ...],
+        widths: int | Sequence[int],
         classes: int,
         rule: Rule | None = None,
         *,
@@ -117,13 +124,13 @@ class FeedForward(GoodnessClassifier):
 
         Args:
             shape: of an image, such as (channels, height, width).
-            widths: units of each layer.
+            widths: units of each layer; a number for a single one.
             classes: number of labels.
             rule: how the layers learn.
             label_in: as above.
             generator: draws the first weights.
         """
-        sizes(shape=shape, widths=widths)
+        sizes(shape=shape)
         inputs = inputs_with_label(label_in, math.prod(shape), classes)
         return cls(dense(inputs, widths, rule, generator), classes, label_in=label_in)
 
@@ -171,7 +178,7 @@ class FeedForward(GoodnessClassifier):
         *,
         rate: float,
         softmax_rate: float | None = None,
-        negatives: Negatives = hard_wrong_labels,
+        negatives: Negatives | Tensor = hard_wrong_labels,
         weight: Tensor | None = None,
         learning: range | None = None,
         generator: torch.Generator | None = None,
@@ -187,7 +194,8 @@ class FeedForward(GoodnessClassifier):
             labels: the true ones, ``(batch,)``.
             rate: learning rate of the layers.
             softmax_rate: that of the softmax; by default in the proportion of `defaults` to ``rate``.
-            negatives: draws the wrong labels.
+            negatives: draws the wrong labels from the softmax's logits; or these labels, ``(batch,)``. Where they are
+                given no pass through the whole net comes first: each layer learns as soon as it has its input.
             weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
             learning: the numbers, from 0, of the layers that learn; all by default. Those above them are not run.
             generator: draws the wrong labels, on the device of the images.
@@ -199,14 +207,21 @@ class FeedForward(GoodnessClassifier):
         not_negative(rate=rate, softmax_rate=softmax_rate)
         ready, learning = self.images(images), self._to_learn(learning)
         labels = self._enter_labels(labels, weight, len(ready.rows))
-        logits = self.softmax.learn(self.features(ready), labels, default_softmax_rate(softmax_rate, rate), weight)
-        wrong = draw_wrong_labels(negatives, labels, logits, generator)
+        reading_rate, neutral = default_softmax_rate(softmax_rate, rate), self._neutral(ready)
+        if isinstance(negatives, Tensor):
+            wrong, features = checked_wrong_labels(negatives, labels, self.classes), list[Tensor | None]()
+        else:
+            features = list(neutral)
+            logits = self.softmax.learn(to_features(features), labels, reading_rate, weight)
+            wrong = draw_wrong_labels(negatives, labels, logits, generator)
 
         positive: LayerInput = self._with_label(ready, labels)
         negative: LayerInput = self._with_label(ready, wrong)
         goodness: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         difficulty = torch.zeros(len(labels), device=labels.device)
         for index, layer in enumerate(self.stack[: learning.stop]):
+            if len(features) == index:  # the layer has not yet been seen under the neutral label
+                features.append(next(neutral))
             if index in learning:
                 positive, negative, goodness[index], signal = layer.learn(positive, negative, rate, weight)
                 difficulty = torch.maximum(difficulty, signal.to(difficulty.dtype))
@@ -214,7 +229,13 @@ class FeedForward(GoodnessClassifier):
                 with testing(layer):
                     both = torch.cat([layer(positive), layer(negative)])
                     positive, negative = layer.hand_on(both).chunk(2)  # what is behind a layer meets both passes
+        if isinstance(negatives, Tensor):
+            logits = self.softmax.learn(to_features([*features, *neutral]), labels, reading_rate, weight)
         return NetResult(logits, goodness, difficulty)
+
+    def _neutral(self, ready: Images) -> Iterator[Tensor | None]:
+        """What the softmax reads of each layer under a neutral label; see `normalized_outputs`."""
+        return normalized_outputs(self.stack, self.with_neutral_label(ready), self.read)
 
     def _to_learn(self, learning: range | None) -> range:
         """The layers that learn; all by default."""
@@ -231,8 +252,7 @@ class FeedForward(GoodnessClassifier):
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, under a neutral label, ``(batch, features)``, float32."""
-        with testing(self):
-            return concatenated(self.stack, self.with_neutral_label(self.images(images)), self.read)
+        return to_features(self._neutral(self.images(images)))
 
     # ---- tests -------------------------------------------------------------------------------------------------
 

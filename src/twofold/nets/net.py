@@ -122,6 +122,47 @@ class Net(nn.Module, ABC):
             layer.compute = machine.compute_type(precision)
 
 
+class Nets(Net):
+    """Several nets that one method trains, as a generator beside a discriminator.
+
+    They are trained together and share one checkpoint, one file of weights and one result, which is that of the first
+    net. A subclass names its ``method``, and may test the nets together.
+
+    Args:
+        nets: by name, the one that is tested first.
+    """
+
+    def __init__(self, **nets: Net) -> None:
+        super().__init__()
+        if not nets:
+            raise SettingError("nets is empty, expected at least one net by name")
+        self.nets = nn.ModuleDict(nets)
+
+    @property
+    def main(self) -> Any:
+        """The first net."""
+        return next(iter(self.nets.values()))
+
+    @property
+    def stack(self) -> list[Any]:
+        """The layers of all nets."""
+        nets: list[Any] = list(self.nets.values())
+        return [layer for net in nets for layer in net.stack]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        widths: tuple[int, ...] = self.main.widths
+        return widths
+
+    def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
+        found: Evaluation = self.main.evaluate(*data, shortlist=shortlist)
+        return found
+
+    def explain(self, case: Tensor) -> dict[str, Any]:
+        found: dict[str, Any] = self.main.explain(case)
+        return found
+
+
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """The name of the first tensor with a value that is NaN or infinite; each is read once where all are finite."""
     for name, tensor in tensors.items():

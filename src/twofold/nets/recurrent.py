@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from twofold import defaults
 from twofold.checks import typed
-from twofold.checks.bounds import counts, floating, not_negative, positive, shaped, share, sizes
+from twofold.checks.bounds import as_widths, counts, floating, not_negative, positive, shaped, share
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
 from twofold.layers.connectivity import Connectivity
@@ -18,7 +18,7 @@ from twofold.layers.inputs import CachedInput
 from twofold.layers.readout import Softmax
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source
 from twofold.learning import Rule
-from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
+from twofold.negatives import Negatives, checked_wrong_labels, draw_wrong_labels, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate, to_features
 from twofold.nets.unrolled import unrolled
 from twofold.nets.video import State, VideoResult, Watched, fits, rows_of
@@ -34,7 +34,7 @@ class Recurrent(GoodnessClassifier):
 
     Args:
         inputs: numbers in a frame.
-        widths: units of the hidden layers.
+        widths: units of the hidden layers; a number for a single one.
         classes: number of labels.
         rule: how the layers learn.
         damping: share of a layer's state that it keeps at each iteration, in [0, 1).
@@ -64,7 +64,7 @@ class Recurrent(GoodnessClassifier):
     def __init__(
         self,
         inputs: int,
-        widths: tuple[int, ...],
+        widths: int | Sequence[int],
         classes: int,
         rule: Rule | None = None,
         *,
@@ -83,7 +83,7 @@ class Recurrent(GoodnessClassifier):
     ) -> None:
         super().__init__(classes)
         counts(inputs=inputs, iterations=iterations)
-        sizes(widths=widths)
+        widths = as_widths(widths)
         share(damping=damping)
         positive(label_strength=label_strength)
         not_negative(softmax_decay=softmax_decay, top_down_start=top_down_start)
@@ -211,7 +211,7 @@ class Recurrent(GoodnessClassifier):
         *,
         rate: float,
         softmax_rate: float | None = None,
-        negatives: Negatives = hard_wrong_labels,
+        negatives: Negatives | Tensor = hard_wrong_labels,
         weight: Tensor | None = None,
         first: int = 1,
         window: int = defaults.ITERATIONS,
@@ -227,7 +227,7 @@ class Recurrent(GoodnessClassifier):
             labels: the true ones, ``(batch,)``.
             rate: learning rate of the layers.
             softmax_rate: that of the softmaxes; by default in the proportion of `defaults` to ``rate``.
-            negatives: draws the wrong labels.
+            negatives: draws the wrong labels from the softmax's logits; or these labels, ``(batch,)``.
             weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
             first, window: see `learn_video`.
             settle: whether the images also settle under a neutral label, for the softmax that reads settled layers.
@@ -239,7 +239,10 @@ class Recurrent(GoodnessClassifier):
         labels = self._enter_labels(labels, weight, len(frame.rows))
         start = self.start(frame)
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
-        wrong = draw_wrong_labels(negatives, labels, logits, generator)
+        if isinstance(negatives, Tensor):
+            wrong = checked_wrong_labels(negatives, labels, self.classes)
+        else:
+            wrong = draw_wrong_labels(negatives, labels, logits, generator)
         if settle:
             copies = tuple(layer.repeat(1) for layer in start)  # row by row in memory, as `look` has them
             *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), copies)

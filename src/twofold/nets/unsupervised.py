@@ -16,8 +16,13 @@ from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.negatives import hybrids
-from twofold.nets.classifier import NetResult, SoftmaxClassifier, concatenated, default_softmax_rate, to_features
-from twofold.nets.net import testing
+from twofold.nets.classifier import (
+    NetResult,
+    SoftmaxClassifier,
+    default_softmax_rate,
+    normalized_outputs,
+    to_features,
+)
 from twofold.normalize import centered, normalize
 
 
@@ -116,5 +121,4 @@ class Unsupervised(SoftmaxClassifier):
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Normalized activities of the layers that are read, ``(batch, features)``, float32: what the softmax sees."""
-        with testing(self):
-            return concatenated(self.stack, self.images(images).rows, self.read)
+        return to_features(normalized_outputs(self.stack, self.images(images).rows, self.read))

@@ -107,15 +107,15 @@ def age(device: nn.Module, updates: int) -> None:
 
 @typed
 def last(device: nn.Module, updates: int) -> None:
-    """Say how many updates the run of a device has, over which its drift sums up.
+    """Set how many updates a run of a device has, over which its drift sums up.
+
+    A trainer does that for devices of which it is not known.
 
     Raises:
         SettingError: it has no analog weights.
     """
     for each in _arrays("device", device):
-        each.substrate = replace(each.substrate, updates=updates)
-        if each.neurons is not None:
-            each.neurons.substrate = each.substrate
+        each.last(updates)
 
 
 @typed

@@ -77,7 +77,7 @@ class Neurons(nn.Module):
             return
         assert self.threshold is not None
         assert self.gain is not None
-        step = self.substrate.neuron_drift * math.sqrt(updates / self.substrate.updates)
+        step = self.substrate.neuron_drift * math.sqrt(updates / self.substrate.run_length)
         noise = torch.empty(2, len(self.gain), device=self.gain.device).normal_(0, step, generator=generator)
         self.threshold.add_(noise[0], alpha=self.signal)
         self.gain.mul_(noise[1].exp_())

@@ -17,6 +17,8 @@ M = TypeVar("M", bound=nn.Module)
 
 OF_FULL_SCALE = ("programming_noise", "read_noise", "offset", "stuck", "bits")
 """Parameters that are stated relative to the full scale, so that there has to be one."""
+UPDATES = 10_000
+"""Updates of a run whose length is not known."""
 MOST_BITS = 24
 """Of converters and pulses: more than single precision can tell apart."""
 
@@ -56,7 +58,8 @@ class Substrate:
         pulse_noise: standard deviation of the size of a single pulse relative to nominal, drawn anew for each.
         drift: root mean square by which each weight wanders off during a run, relative to the root mean square of the
             weights at the time, in a random walk.
-        updates: how many updates a run has, over which drift and neuron_drift sum up.
+        updates: how many updates a run has, over which drift and neuron_drift sum up. ``None``: as many as the first
+            training has, and 10,000 where layers learn without a trainer.
         dac_bits: resolution of the inputs of an array. ``None``: inputs are analog.
         dac_range: the full scale of the inputs, in their own units (activities have a mean square of 1): they are cut
             off at ± this.
@@ -90,7 +93,7 @@ class Substrate:
     pulse_spread: float = 0.0
     pulse_noise: float = 0.0
     drift: float = 0.0
-    updates: int = 10_000
+    updates: int | None = None
     dac_bits: int | None = None
     dac_range: float = 10.0
     adc_bits: int | None = None
@@ -134,6 +137,11 @@ class Substrate:
             raise SettingError(
                 f"{used} is {getattr(self, used)} and {needed} is None, expected {needed} to be {expected}"
             )
+
+    @property
+    def run_length(self) -> int:
+        """How many updates a run has."""
+        return UPDATES if self.updates is None else self.updates
 
     @property
     def has_neurons(self) -> bool:

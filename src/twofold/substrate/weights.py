@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -286,6 +287,12 @@ class AnalogWeights(Weights):
 
     # ---- aging -------------------------------------------------------------------------------------------------
 
+    def last(self, updates: int) -> None:
+        """Set how many updates a run has, for these devices and for the neurons that drift with them."""
+        self.substrate = replace(self.substrate, updates=updates)
+        if self.neurons is not None:
+            self.neurons.substrate = self.substrate
+
     @torch.no_grad()
     def age(self, updates: int) -> None:
         """Let all devices, and the neurons that drift with them, drift as far as they do in so many updates."""
@@ -300,7 +307,7 @@ class AnalogWeights(Weights):
         written, gain = self.value.detach().view(-1)[block], self.gain
         moves = torch.ones_like(written) if gain is None else (gain.view(-1)[block] != 0).to(written.dtype)
         mean_square = (written.square() * moves).sum() / moves.sum().clamp(min=1)
-        step = self.substrate.drift * math.sqrt(updates / self.substrate.updates)
+        step = self.substrate.drift * math.sqrt(updates / self.substrate.run_length)
         noise = torch.empty_like(written).normal_(0, step, generator=generator)
         written.addcmul_(noise, moves * mean_square.sqrt()).clamp_(-self.scale, self.scale)
 

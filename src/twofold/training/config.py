@@ -35,6 +35,7 @@ ADDED: dict[str, Any] = {
     "top_down_start": 1.0,
     "box": "none",
     "box_drift": 0.0,
+    "schedule": "constant_then_linear",
 }
 """Fields that recipes of older runs lack, and the value at which they change nothing."""
 

@@ -16,7 +16,7 @@ from twofold.errors import DataError, TwofoldError, remark
 from twofold.nets.familiarity import familiarity
 
 if TYPE_CHECKING:
-    from twofold.training.run import Run
+    from twofold.training.runs import Run
 
 FAMILIAR = 0.99
 """Share of the cases which a net was tested on that look familiar to it."""
@@ -89,7 +89,7 @@ def acquainted(run: Run, data_dir: Path | None = None) -> Run:
 
     That is read from its data; where these are not here, a `Remark` says so and the run is as it was.
     """
-    from twofold.training.run import held_out
+    from twofold.training.sources import held_out
 
     if run.result.familiar is not None:
         return run

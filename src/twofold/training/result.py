@@ -13,6 +13,7 @@ METRICS: dict[str, Any] = {
     "seconds": float,
     "rate": float,
     "visits": float,
+    "importance_sampling": bool,
     "loss": float | None,
     "train_error": float | None,
     "validation_error": dict[str, float],

@@ -32,7 +32,7 @@ from twofold.errors import ArgumentError, RunError, remark
 from twofold.files import UNFINISHED, check_signature, read_signed, read_text, sign, sweep, write_bytes, write_signed
 from twofold.training.config import FORMAT, Config, current_name, reason
 from twofold.training.result import Result, check_metrics
-from twofold.training.trainer import Trainer
+from twofold.training.trainer import History, Trainer
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors that say that there are no locks here, as on some network shares."""
@@ -190,7 +190,7 @@ class RunFolder:
             method.generator.set_state(generator)
         except (KeyError, ArgumentError, RuntimeError, TypeError) as error:
             raise RunError(f"{self.checkpoint} is no checkpoint ({error}): delete it and train again") from error
-        method.batches_seen, trainer.history = batches, history
+        method.batches_seen, trainer.history = batches, History(history)
         self._write_metrics(history)
         return environments or [self.config().environment]
 

@@ -5,20 +5,36 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from twofold import defaults
 from twofold.checks import looked_at, typed
-from twofold.errors import SettingError, unknown
+from twofold.data import Data
+from twofold.errors import DataError, SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
+from twofold.methods.cases import Source, cases_of
+from twofold.methods.method import StepResult
 from twofold.nets.door import on_device
 from twofold.nets.net import Net
+from twofold.schedules import Schedule
+from twofold.substrate import arrays
 
 CHECK_EVERY = 50
 """Batches between two looks at whether the numbers are still finite."""
+
+
+class History(list[dict[str, Any]]):
+    """The metrics of each epoch of a training, the oldest first."""
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The metrics of the newest epoch."""
+        return self[-1]
 
 
 class Trainer:
@@ -27,37 +43,59 @@ class Trainer:
     Args:
         net: learns, on the device that it is on.
         recipe: how.
-        data: the training part of a data set, tensors whose first dimension are the cases, on any device.
-        method: makes the method of net, recipe and data, if it is not that of the recipe.
+        data: the training cases: tensors whose first dimension runs over the cases, as `Method.as_cases` returns them,
+            on any device; or a `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader`. A loader decides the
+            size and the order of batches, so that cases are not sampled by their importance.
+        method: makes the method of net, recipe and cases, if it is not that of the recipe.
+        schedule: how the rate changes, if not as the recipe says.
+        on_batch: called after each batch with the trainer, the batch and what the method's step returned, such as a
+            `NetResult`.
 
     Raises:
         SettingError: the net is of another family than the recipe.
+        DataError: a dataset or a loader from which the net cannot learn.
 
     Attributes:
+        net: the net.
         method: with all that it needs to go on later.
         history: the metrics of each epoch so far.
+        progress: epochs that were done before the newest batch, with a fraction.
     """
 
     def __init__(
-        self, net: Net, recipe: Recipe, data: tuple[Tensor, ...], method: Callable[..., Method[Any, Any]] | None = None
+        self,
+        net: Net,
+        recipe: Recipe,
+        data: tuple[Tensor | Source, ...] | Source,
+        *,
+        method: Callable[..., Method[Any, Any]] | None = None,
+        schedule: Schedule | None = None,
+        on_batch: Callable[[Trainer, Any, StepResult], None] | None = None,
     ) -> None:
         if net.method != recipe.method:
             raise SettingError(f"a recipe of the method {recipe.method} cannot train a net of the method {net.method}")
-        on_device = tuple(part.to(net.device) for part in data)
-        self.method: Method[Any, Any] = (method or METHODS[recipe.method])(net, recipe, on_device)
-        self.history: list[dict[str, Any]] = []
+        family = METHODS[recipe.method]
+        parts = data if isinstance(data, tuple) else (data,)
+        cases = cases_of(parts, net.device, recipe.batch, partial(family.as_cases, net))
+        self.net = net
+        self.method: Method[Any, Any] = (method or family)(net, recipe, cases)
+        if schedule is not None:
+            self.method.schedule = schedule
+        self.on_batch = on_batch
+        self.history = History()
+        self.progress = 0.0
+        for array in arrays(net):
+            if array.substrate.updates is None:
+                array.last(recipe.epochs * cases.batches(recipe.batch))
 
-    def epochs(self, progress: Callable[[float], None] | None = None) -> Iterator[dict[str, Any]]:
+    def epochs(self) -> Iterator[dict[str, Any]]:
         """Train from where the history ends to the recipe's last epoch, and give the metrics of each epoch.
-
-        Args:
-            progress: called now and then with how many epochs are done, with a fraction.
 
         Raises:
             Diverged: a layer's numbers are not finite, or it has collapsed.
         """
         while len(self.history) < self.method.recipe.epochs:
-            seconds = self.epoch(len(self.history), progress)
+            seconds = self.epoch(len(self.history))
             metrics = {"epoch": len(self.history) + 1, "seconds": seconds, **self.method.metrics()}
             for name, measured in metrics.items():
                 if not all_finite(measured):
@@ -70,7 +108,7 @@ class Trainer:
         for _ in self.epochs():
             pass
 
-    def epoch(self, number: int, progress: Callable[[float], None] | None = None) -> float:
+    def epoch(self, number: int) -> float:
         """Learn for one epoch of the schedule, counted from 0; return the seconds that it took.
 
         Raises:
@@ -82,14 +120,16 @@ class Trainer:
         start = time.perf_counter()
         for drawn in method.sampler.epoch(recipe.batch):
             batch = method.batch(drawn.cases, drawn.weight)
+            self.progress = number + drawn.done
             with looked_at():
-                difficulty = method.step(batch, (number + drawn.done) / recipe.epochs)
-            method.sampler.learned(drawn.cases, difficulty[: len(drawn.cases)])
+                result = method.step(batch, self.progress / recipe.epochs)
+            method.sampler.learned(drawn.cases, result.difficulty[: len(drawn.cases)])
             method.batches_seen += 1
             if method.batches_seen % CHECK_EVERY == 0:
                 method.check()
-                if progress is not None:
-                    progress(number + drawn.done)
+            if self.on_batch is not None:
+                self.on_batch(self, batch, result)
+        method.share()
         method.check()
         method.require_finite()
         synchronize(method.net.device)
@@ -99,28 +139,35 @@ class Trainer:
 @typed
 def fit(
     net: Net,
-    *data: Tensor,
+    *data: Tensor | Source,
     epochs: int,
-    batch: int = defaults.BATCH,
+    batch: int | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    schedule: str | Schedule | None = defaults.SCHEDULE,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    on_batch: Callable[[Trainer, Any, StepResult], None] | None = None,
     **settings: Any,
-) -> Iterator[dict[str, Any]]:
-    """Train a net on your own tensors.
+) -> History:
+    """Train a net on your own data.
 
     Args:
         net: learns, on the device that it is on.
-        data: images ``(cases, ...)`` with pixels in [0, 1] and labels ``(cases,)``, or whatever the net learns from.
+        data: images ``(cases, ...)`` with pixels in [0, 1] and labels ``(cases,)``, or whatever tensors the net learns
+            from; or a `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader` that gives such pairs. A loader
+            decides the order of the cases, so that they are not sampled by their importance: its history says
+            ``importance_sampling`` False.
         epochs: how often every case is seen.
-        batch: cases per update.
+        batch: cases per update; by default 50. A `DataLoader` has its own.
         seed: of the order of the cases and of negative data.
-        progress: called during an epoch with how many epochs are done.
+        schedule: how the rate changes: a name of `SCHEDULES`, or a function from the share of the training that is done
+            to the factor of the rate.
+        on_epoch: called after each epoch with its metrics.
+        on_batch: called after each batch; see `Trainer`.
         settings: other fields of the method's recipe, such as ``rate``, in place of `defaults`; those that describe the
             net are stated where it is made.
 
     Returns:
-        An iterator over the metrics of each epoch: ``epoch``, ``seconds``, and what the method measures. The net
-        learns while it is gone through.
+        The metrics of each epoch: ``epoch``, ``seconds``, and what the method measures.
 
     Raises:
         SettingError: a setting that the recipe does not have or that is the net's, or a value outside its range.
@@ -129,10 +176,30 @@ def fit(
     """
     if net.method not in METHODS:
         raise unknown("method", net.method, METHODS)
-    method = METHODS[net.method]
-    here = tuple(on_device("data", part, part.device) for part in data)
-    recipe = method.default_recipe(net, {**settings, "epochs": epochs, "batch": batch, "seed": seed})
-    return Trainer(net, recipe, method.check_data(net, here)).epochs(progress)
+    if not data or (len(data) > 1 and not all(isinstance(part, Tensor) for part in data)):
+        kinds = ", ".join(type(part).__name__ for part in data) or "nothing"
+        raise DataError(f"data: got {kinds}, expected tensors, or one dataset or DataLoader")
+    family, first = METHODS[net.method], data[0]
+    if isinstance(first, DataLoader):
+        if batch not in (None, first.batch_size):
+            raise SettingError(f"batch is {batch}, but the DataLoader makes batches of {first.batch_size}: omit batch")
+        batch = first.batch_size
+    stated: dict[str, Any] = {"epochs": epochs, "batch": defaults.BATCH if batch is None else batch, "seed": seed}
+    if isinstance(schedule, str):
+        stated["schedule"], schedule = schedule, None
+    recipe = family.default_recipe(net, {**settings, **stated})
+    options: dict[str, Any] = {"schedule": schedule, "on_batch": on_batch}
+    tensors = first.train if isinstance(first, Data) else tuple(part for part in data if isinstance(part, Tensor))
+    if tensors:
+        here = tuple(on_device("data", part, part.device) for part in tensors)
+        trainer = Trainer(net, recipe, family.check_data(net, here), **options)
+    else:
+        trainer = Trainer(net, recipe, data, **options)
+        family.check_fit(net, trainer.method.data.example)
+    for metrics in trainer.epochs():
+        if on_epoch is not None:
+            on_epoch(metrics)
+    return trainer.history
 
 
 def all_finite(measured: Any) -> bool:

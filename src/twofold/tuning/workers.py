@@ -23,8 +23,8 @@ import torch
 from twofold import data
 from twofold.errors import Diverged, Remark, RunError, TwofoldError
 from twofold.methods import Recipe
-from twofold.training.run import train
 from twofold.training.run_folder import RunFolder
+from twofold.training.train import train
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Trainings from beginning to end in a run folder, and trained nets read back."""
+"""Trainings in a run folder, from beginning to end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,18 +14,15 @@ from twofold import checkpoint, machine
 from twofold.checks import typed
 from twofold.data import Data
 from twofold.data import load as load_data
-from twofold.data.preparation import Preparation
-from twofold.data.source import Source
-from twofold.errors import DeviceError, Interrupted, RunError, SettingError, TwofoldError, remark
+from twofold.errors import DeviceError, Interrupted, SettingError, remark
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.net import Net
-from twofold.training import single_file
 from twofold.training.config import Config, preparation_of
 from twofold.training.offload import keep_on_disk
 from twofold.training.prediction import familiar_from, with_look
 from twofold.training.result import Result
 from twofold.training.run_folder import RunFolder, claimed
-from twofold.training.trainer import Trainer
+from twofold.training.trainer import CHECK_EVERY, Trainer
 
 
 @runtime_checkable
@@ -143,7 +140,13 @@ def _train(
     net.set_precision(config.precision)
     if config.started_from:
         _start_from(net, recipe, Path(config.started_from["run"]))
-    trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train))
+    watch, finished = (progress.batch, progress.epoch) if isinstance(progress, Progress) else (None, progress)
+
+    def on_batch(trainer: Trainer, *_: Any) -> None:
+        if watch is not None and trainer.method.batches_seen % CHECK_EVERY == 0:
+            watch(trainer.progress)
+
+    trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train), on_batch=on_batch)
     environments = home.restore(trainer)
     if environments is None:
         home.begin(config)
@@ -155,14 +158,13 @@ def _train(
         )
         environments.append(config.environment)
 
-    watch, told = (progress.batch, progress.epoch) if isinstance(progress, Progress) else (None, progress)
     held = tuple(part.to(net.device) for part in data.test)
-    for metrics in trainer.epochs(watch):
+    for metrics in trainer.epochs():
         if recipe.validation:
             metrics["validation_error"] = net.evaluate(*held).error
         home.save(trainer, environments)
-        if told:
-            told(metrics)
+        if finished is not None:
+            finished(metrics)
 
     found, history = net.evaluate(*held), trainer.history
     seconds = sum(metrics["seconds"] for metrics in history)
@@ -227,165 +229,3 @@ def _start_from(net: Net, recipe: Recipe, folder: Path) -> None:
     checkpoint.fill(net.state_dict(), weights, before.weights)
     if recipe.validation > before.config().recipe.validation:
         remark(f"{folder} has learned from cases that are held out now: the validation error will be too low")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A complete run, read back.
-
-    Attributes:
-        folder: where it lies: its folder, or the file that it was brought into.
-        recipe: its settings.
-        net: the trained net.
-        result: what was measured.
-        history: the metrics of each epoch; empty where it is a file.
-        form: of its data, such as ``shape`` and ``classes``.
-        preparation: what was done to its data, and the names of their classes; ``None`` where they are not labeled.
-        source: where its data were read from; ``None`` for arrays and for the data sets that have a name.
-    """
-
-    folder: Path
-    recipe: Any
-    net: Any
-    result: Result
-    history: list[dict[str, Any]]
-    form: dict[str, Any]
-    preparation: Preparation | None = None
-    source: Source | None = None
-
-
-@typed
-def load(path: Path, device: str | torch.device = "auto", precision: str | None = None, net: Net | None = None) -> Run:
-    """Read a complete run, wherever it was trained.
-
-    Args:
-        path: a run folder, or the one file that `twofold export` makes of it.
-        device: auto, cpu, cuda or mps.
-        precision: auto, fp32 or bf16; by default that of the training, where the device has it.
-        net: gets the weights of a run that was trained on a net of your own; built like that one.
-
-    Raises:
-        SettingError: a net is missing, or given for a run that needs none.
-        RunError: there is no run, it is not complete, or a file of it is damaged or belongs to another net.
-        Diverged: its net has numbers that are not finite.
-    """
-    where, history = machine.choose_device(device), []
-    if path.is_file():
-        config, result, weights = single_file.read(path)
-        described = weighed = path
-    else:
-        home = RunFolder(path)
-        config, result, history = home.config(), home.result(), home.history()
-        weights, _ = checkpoint.read(home.weights, signed=config.format > 1)
-        described, weighed = home.path / "config.json", home.weights
-    usual = "auto" if config.precision == "bf16" else config.precision  # bf16 where there is such a thing
-    precision = machine.choose_precision(precision or usual, where)
-    if config.own_net != (net is not None):
-        raise SettingError(
-            f"{path} was trained on a net of your own: give one that is built alike, as twofold.load(..., net=net)"
-            if config.own_net
-            else f"{path} was trained on the net of its recipe: leave net= away"
-        )
-    try:
-        if net is None:
-            needed = METHODS[config.method].needed_memory(config.recipe, config.form, precision, False)
-            machine.require_memory(needed, where)
-            net = build(config.recipe, config.form)
-    except TwofoldError as error:
-        raise RunError(f"{described} describes a net that cannot be built ({error})") from error
-    checkpoint.fill(net.state_dict(), weights, weighed)
-    net.to(where).eval()
-    net.set_precision(precision)
-    prepared = preparation_of(config)
-    return Run(path, config.recipe, net, result, history, config.form, prepared, config.source)
-
-
-@typed
-def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) -> Data:
-    """The data a run was trained on, its test part being what the run was tested on.
-
-    Args:
-        run: the run.
-        data_dir: a folder with data sets, looked in first.
-        place: where data of one's own lie now, if no longer where they were read from.
-
-    Raises:
-        RunError: the data on this machine are not the ones of the run, or are gone, or were arrays.
-        DataError: they cannot be read.
-    """
-    data = read_again(run.source, run.folder, run.result.fingerprint, place) or _named(run, data_dir)
-    return data.hold_out(run.recipe.validation) if run.recipe.validation else data
-
-
-_ELSE = "use the run folder that it was made of, or twofold.evaluate(run.net, ...) in Python"
-"""What to do with the one file of a run, which does not say where data of one's own lie on somebody's machine."""
-
-
-def read_again(source: Source | None, folder: Path, fingerprint: str, place: Path | None = None) -> Data | None:
-    """Read the data of a run from where they came from; ``None`` where that is no place of one's own.
-
-    Raises:
-        RunError: they are gone, or have changed.
-        DataError: they cannot be read.
-        SettingError: a place is given for data that came from none.
-    """
-    if source is None:
-        if place is not None:
-            why = "does not say how its data were read" if folder.is_file() else "was not trained on data of your own"
-            raise SettingError(
-                f"--data is {place}, but {folder} {why}: {_ELSE if folder.is_file() else 'leave it away'}"
-            )
-        return None
-    there = source.at(place) if place else source
-    for path, done in ((there.path, "trained"), (there.test, "tested")):
-        if path and not Path(path).exists():
-            raise RunError(f"{folder} was {done} on {path}, which is not there: say where the data are with --data")
-    data = replace(there.read(), name=source.name)
-    if data.fingerprint != fingerprint:
-        raise RunError(
-            f"{there.path} has changed since {folder} was trained on it: put back what was there, or train anew"
-        )
-    return data
-
-
-def _named(run: Run, data_dir: Path | None) -> Data:
-    """The data set that the recipe of a run names."""
-    try:
-        data = load_data(run.result.dataset, data_dir)
-    except SettingError as error:
-        if run.folder.is_file():
-            raise RunError(f"{run.folder} does not say where its data {run.result.dataset!r} lay: {_ELSE}") from error
-        raise RunError(
-            f"{run.folder} was trained on the arrays {run.result.dataset!r}, which lie in no file: in Python, give "
-            "them to twofold.evaluate(run.net, ...) and twofold.draw(run, data)"
-        ) from error
-    if data.fingerprint != run.result.fingerprint:
-        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
-    return data
-
-
-@typed
-def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Path]:
-    """Draw the pictures of a run into its folder: learning curves, and what its method has to show.
-
-    Args:
-        run: the run.
-        data: the data it was trained on, its test part being what the run was tested on; by default they are read
-            again. A run that was trained on arrays needs them.
-        twin: the backprop twin's run, drawn beside the learning curves.
-
-    Returns:
-        The files, in ``pictures/`` of the run folder.
-
-    Raises:
-        RunError: the run is one file, which has no metrics of its epochs.
-    """
-    if not run.history:
-        raise RunError(f"{run.folder} is one file without the metrics of its epochs: give the run folder to draw from")
-    from twofold.plots.panels import learning_curves
-
-    data = held_out(run) if data is None else data
-    folder, test = run.folder / "pictures", tuple(part.to(run.net.device) for part in data.test)
-    names = run.preparation.names if run.preparation else ()
-    curves = learning_curves(run.history, folder / "learning.png", twin.history if twin else None)
-    return [curves, *METHODS[run.recipe.method].draw(run.net, run.recipe, test, folder, names)]
