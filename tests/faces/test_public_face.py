@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
+import re
 import runpy
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,19 +21,57 @@ from twofold.learning import Rule
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 NAMES = """
-GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES UNITS
-Backprop BlackBox Convolution Dense FeedForward Fields Fixed
-ForwardForwardClassifier ForwardForwardFeatures Goodness Local LocalModule Objective
-Recurrent RecurrentLayer Rule Substrate Unit Unsupervised
-as_dataset draw evaluate export fit hard_wrong_labels load load_data random_wrong_labels read_data recipe_for train
+GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES SCHEDULES UNITS
+Backprop BlackBox Connectivity Convolution Dense FeedForward Fields Fixed Full
+ForwardForwardClassifier ForwardForwardFeatures Goodness Instrument Local LocalModule Masked Objective
+Recurrent RecurrentLayer Rule Substrate Tiled Trainer Unit Unsupervised
+BackpropRecipe BoxedBackpropRecipe FeedForwardRecipe Recipe RecurrentRecipe UnsupervisedRecipe
+Data Dataset Evaluation History Result Run
+ArgumentError DataError DeviceError Diverged Interrupted Remark RunError SettingError TwofoldError
+as_dataset draw evaluate export fit hard_wrong_labels load load_data random_wrong_labels read_data recipe_for serve
+top_down train
 """
+
+SUBPACKAGES = {"twofold", "twofold.data", "twofold.exporting", "twofold.instrument", "twofold.substrate"}
+"""What docs and examples may import from."""
+THE_LABORATORY = {"twofold.claims.energy"}
+"""What the pages about experiments may import from besides."""
 
 
 def test_these_names_are_the_public_face() -> None:
     assert sorted(twofold.__all__) == sorted(NAMES.split())
     assert all(hasattr(twofold, name) for name in twofold.__all__)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert twofold.__version__ == version("twofold")
+
+
+def code_of(path: Path) -> str:
+    """An example, or the Python that a page shows."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    return "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+
+
+@pytest.mark.parametrize("path", [*EXAMPLES, *PAGES], ids=lambda path: path.name)
+def test_docs_and_examples_import_from_the_public_packages_alone(path: Path) -> None:
+    """What a reader copies must not break when a module moves."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(code_of(path))):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            module = importlib.import_module(node.module)
+            if node.module in SUBPACKAGES:
+                public = {*module.__all__, *(name.rpartition(".")[2] for name in SUBPACKAGES)}
+                assert {each.name for each in node.names} <= public
+    assert {name for name in found if name.split(".")[0] == "twofold"} <= SUBPACKAGES | THE_LABORATORY
 
 
 def test_a_name_that_is_not_public_is_no_attribute() -> None:

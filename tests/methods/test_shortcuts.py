@@ -25,8 +25,8 @@ from twofold.layers.readout import Softmax
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.methods.feedforward import ForwardForward
 from twofold.methods.method import Batch
-from twofold.nets.classifier import NetResult
 from twofold.negatives import NEGATIVES
+from twofold.nets.classifier import NetResult
 from twofold.training.trainer import Trainer
 
 

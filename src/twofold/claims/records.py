@@ -27,7 +27,7 @@ RECORD: dict[str, Any] = {
 
 LATER: dict[str, Any] = {
     **{"data": dict[str, list[str]], "trainings": dict[str, str | None], "settings": list[dict[str, Any]], "date": str},
-    **{"made_of": dict[str, Any], "history": list[dict[str, Any]], "superseded": str},
+    **{"made_of": dict[str, Any], "history": list[dict[str, Any]], "superseded": str, "renewed": list[dict[str, Any]]},
 }
 """What the oldest records do not have. ``superseded`` says what is known to have changed since a record was made that
 does not say itself what it was made of."""

@@ -14,6 +14,7 @@ from twofold.cli import report
 from twofold.cli.arguments import Predict, parse
 from twofold.cli.output import say
 from twofold.errors import DataError, SettingError, TwofoldError
+from twofold.nets.classifier import Classifier
 from twofold.training import runs
 from twofold.training.prediction import Prediction, acquainted, pictures_at, predictions
 
@@ -32,6 +33,8 @@ def predict(words: Sequence[str]) -> None:
         raise SettingError(
             f"{options.run} was trained on {loaded.result.dataset}, which has no pictures: choose another run"
         )
+    if not isinstance(loaded.net, Classifier):
+        raise SettingError(f"{options.run} is a net of the method {loaded.net.method}, which names no classes")
     if loaded.preparation.kind == "table":
         from twofold.cli.table_predictions import predict_table
 

@@ -16,6 +16,7 @@ from twofold.data import Data
 from twofold.data import load as load_data
 from twofold.errors import DeviceError, Interrupted, SettingError, remark
 from twofold.methods import METHODS, Recipe, build
+from twofold.nets.classifier import Classifier
 from twofold.nets.net import Net
 from twofold.training.config import Config, preparation_of
 from twofold.training.offload import keep_on_disk
@@ -188,7 +189,7 @@ def _train(
         environment=environments[-1] | ({"earlier": environments[:-1]} if len(environments) > 1 else {}),
         run=str(home.path),
         started_from=config.started_from,
-        familiar=familiar_from(net, held[0]) if config.preparation else None,
+        familiar=familiar_from(net, held[0]) if config.preparation and isinstance(net, Classifier) else None,
         metrics={**found.metrics, **measured},
     )
     home.finish(result, net.state_dict())

@@ -1,0 +1,45 @@
+"""`net(images)`, as of any module: the scores of the main test of one pass."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from small_nets import CLASSES, NETS
+from twofold.data import Dataset
+from twofold.layers.boxes import boxes_for
+from twofold.nets.boxed_backprop import BoxedBackprop
+from twofold.nets.chip import ChipBackprop, LocalChip
+from twofold.substrate import PRESETS
+
+IDEAL = {"substrate": PRESETS["ideal"], "device": 0}
+EVERY = {
+    **NETS,
+    "boxed": lambda: BoxedBackprop(64, (9, 9, 8), CLASSES, boxes=boxes_for("one_bit", (9, 9, 8), 0), gradient="local"),
+    "chip": lambda: ChipBackprop(64, (9, 8), CLASSES, **IDEAL),  # type: ignore[arg-type]
+    "local chip": lambda: LocalChip(64, (9, 8), CLASSES, **IDEAL),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_net_is_called_with_images_and_gives_the_scores_of_the_fast_test(digits: Dataset, name: str) -> None:
+    net, images = EVERY[name](), digits.test_images[:7]
+    for softmax in [each for part, each in net.named_parameters() if "softmax" in part or each.shape[:1] == (CLASSES,)]:
+        torch.nn.init.normal_(softmax, generator=torch.Generator().manual_seed(1))
+    scores = net(images)
+    assert scores.shape == (7, CLASSES)
+    torch.testing.assert_close(scores.detach(), net.scores(images)["fast"])
+    assert torch.equal(scores.argmax(1), net.predict(images, "fast"))
+    assert torch.equal(torch.nn.Sequential(net)(images).detach(), scores.detach()), "as a part of another module"
+
+
+@pytest.mark.parametrize("widths", [30, (30,), [30], range(30, 31), torch.tensor([30])], ids=str)
+def test_widths_are_any_sequence_of_numbers_or_one(widths: object) -> None:
+    import twofold
+
+    nets = [
+        twofold.FeedForward.dense((1, 8, 8), widths, 10),  # type: ignore[arg-type]
+        twofold.Recurrent(64, widths, 10),  # type: ignore[arg-type]
+        twofold.Backprop(64, widths, 10),  # type: ignore[arg-type]
+    ]
+    assert [net.widths for net in nets] == [(30,)] * 3
