@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +21,27 @@ from twofold.data import load as load_data
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
 from twofold.training import train
+from write_guard import WriteGuard
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start as processes of their own
 torch.set_num_threads(1)  # sums in one order, and the other cores left to others
-settings.register_profile("twofold", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("twofold", deadline=None, derandomize=True, max_examples=50, database=None)
 settings.load_profile("twofold")
+if given := os.environ.get("TWOFOLD_DATA"):
+    os.environ["TWOFOLD_DATA"] = str(Path(given).absolute())  # tests run in other directories
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watches where tests write, and gives libraries a temporary directory for their caches.
+
+    The processes that pytest-xdist and the tests start inherit it.
+    """
+    config.pluginmanager.register(WriteGuard(config, Path(__file__).resolve().parents[1]))
+    if not hasattr(config, "workerinput"):
+        caches = tempfile.mkdtemp(prefix="tests-caches-")
+        config.add_cleanup(lambda: shutil.rmtree(caches, ignore_errors=True))
+        os.environ["MPLCONFIGDIR"] = caches
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = caches
 
 
 @pytest.fixture(autouse=True)

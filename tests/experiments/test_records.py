@@ -72,9 +72,9 @@ def test_a_record_is_stale_when_the_laboratory_gives_another_recipe_or_learning_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dated("goodness", tmp_path)
-    monkeypatch.setattr(lab, "mnist", replace(lab.mnist, batch=10))
-    assert "the recipe lab.short(): batch" in str(claims.read_status("goodness", tmp_path))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(lab, "mnist", replace(lab.mnist, batch=10))
+        assert "the recipe lab.short(): batch" in str(claims.read_status("goodness", tmp_path))
     monkeypatch.setattr(made_of, "LEARNING_VERSION", LEARNING_VERSION + 1)
     assert claims.read_status("goodness", tmp_path) == (
         f"stale: learning version {LEARNING_VERSION}, now {LEARNING_VERSION + 1}"

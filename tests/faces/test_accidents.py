@@ -216,15 +216,15 @@ def test_a_command_in_another_thread_leaves_signals_alone() -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_interrupted_training_says_how_to_go_on(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Bar, "epoch", lambda self, metrics: signal.raise_signal(number))
     words = ["train", "digits", *SMALL, "--no-pictures"]
-    code, out, err = answer(words)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bar, "epoch", lambda self, metrics: signal.raise_signal(number))
+        code, out, err = answer(words)
     assert (code, out) == (SIGNALS[number], [])
     assert err == [
         "twofold: interrupted; epoch 1 is saved in runs/digits-seed0: to go on, repeat the command with "
         "--run runs/digits-seed0 --resume (in Python, resume=True)"
     ]
-    monkeypatch.undo()
     assert answer([*words, "--run", str(Path("runs/digits-seed0").absolute()), "--resume"])[0] == 0
 
 
