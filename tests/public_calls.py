@@ -341,7 +341,9 @@ CALLS: dict[str, Callable[[], Call]] = {
             "epochs": 1,
             "batch": 2,
             "seed": 3,
-            "progress": told,
+            "schedule": "constant",
+            "on_epoch": told,
+            "on_batch": lambda trainer, batch, result: None,
             "settings": {"rate": 0.1},
         },
     ),
@@ -379,10 +381,19 @@ CALLS: dict[str, Callable[[], Call]] = {
 }
 
 
+RETURNED = {"Data", "Dataset", "Evaluation", "History", "Result", "Run"}
+"""Types that functions return."""
+OTHERS = {"Connectivity", "Full", "Instrument", "Masked", "Recipe", "Tiled", "Trainer", "serve", "top_down"}
+"""What has tests of its mistakes elsewhere."""
+
+
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every function, constructor and method with arguments that a user meets, each once."""
-    for name in twofold.__all__:
+    recipes = {type(one).__name__ for one in twofold.RECIPES.values()}
+    for name in sorted({*twofold.__all__} - RETURNED - OTHERS - recipes):
         found = getattr(twofold, name)
+        if inspect.isclass(found) and issubclass(found, BaseException):
+            continue
         if inspect.isclass(found):
             yield name, found
             named = {each.name for each in fields(found)} if is_dataclass(found) else set()

@@ -64,14 +64,16 @@ BY_NAME[Negatives] = BY_NAME[Negatives | Tensor] = NEGATIVES
 
 
 def draw_wrong_labels(
-    negatives: Negatives, labels: Tensor, logits: Tensor, generator: torch.Generator | None
+    negatives: Negatives | Tensor, labels: Tensor, logits: Tensor, generator: torch.Generator | None
 ) -> Tensor:
-    """Draw from a source of wrong labels, and look at what a source of the user's own gives.
+    """Draw from a source of wrong labels, or take those that are given, and check what comes from a user.
 
     Raises:
         ArgumentError: it gives no tensor.
         DataError: it gives no labels, not as many, or some that are true.
     """
+    if isinstance(negatives, Tensor):
+        return checked_wrong_labels(negatives, labels, logits.shape[1])
     wrong = negatives(labels, logits, generator)
     if any(negatives is each for each in NEGATIVES.values()):
         return wrong

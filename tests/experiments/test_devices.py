@@ -40,6 +40,7 @@ from twofold.errors import Diverged
 from twofold.layers.inputs import join
 from twofold.learning import Rule
 from twofold.methods import build
+from twofold.methods.cases import TensorCases
 from twofold.methods.feedforward import ForwardForward
 from twofold.nets.backprop import Backprop
 from twofold.nets.chip import ChipBackprop, LocalChip
@@ -315,7 +316,8 @@ def test_a_student_sees_labels_as_often_as_its_teacher_says_them(monkeypatch: py
     images = dataset.train_images[:500]
     seen: list[Tensor] = []
     monkeypatch.setattr(ForwardForward, "step", lambda self, batch, progress: seen.append(batch.labels))
-    method = FromTeacher(build(recipe, dataset.form), recipe, (images, dataset.train_labels[:500]), soft)  # type: ignore[arg-type]
+    cases = TensorCases((images, dataset.train_labels[:500]))
+    method = FromTeacher(build(recipe, dataset.form), recipe, cases, soft)  # type: ignore[arg-type]
     method.step(method.batch(torch.arange(500), torch.ones(500)), 0.0)
     assert set(seen[0].tolist()) == {3, 7}
     assert (seen[0] == 7).float().mean() == pytest.approx(0.75, abs=0.06)

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 from helpers import refusal
-from twofold import claims, machine
+from twofold import claims, defaults, machine
 from twofold.claims import LEDGER, hard_neg, lab, made_of, records, regime
 from twofold.cli import report
 from twofold.data import Dataset
@@ -277,7 +277,7 @@ def test_trainings_of_another_learning_version_are_done_anew(
     """Otherwise a new record would speak of older code."""
     here, small = lab.Lab(runs=tmp_path), replace(recipe, data="digits", epochs=1, batch=50)
     first = here.train(small, "small").folder
-    monkeypatch.setattr(lab, "LEARNING_VERSION", LEARNING_VERSION + 1)
+    monkeypatch.setattr(defaults, "LEARNING_VERSION", LEARNING_VERSION + 1)
     assert here.train(small, "small").folder != first
     assert len(here.commits()) == 2
 

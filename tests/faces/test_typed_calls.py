@@ -136,6 +136,10 @@ MAY_BE_NEGATIVE = {"seed", "point"}
 """Numbers that work, and so does what is not tried to be refused here: 0 or -1."""
 
 
+BESIDES = {"widths": {"3"}, "slope": {"None"}, "signal": {"None"}}
+"""Values that an argument takes although its type does not say so."""
+
+
 def right(hint: Any) -> set[str]:
     origin, args = get_origin(hint), get_args(hint)
     if origin in UNIONS:
@@ -147,7 +151,7 @@ def right(hint: Any) -> set[str]:
 
 def wrong_values(key: str, name: str, hint: Any, value: Any) -> Iterator[Any]:
     """Values of another type, unknown names, and numbers outside the range."""
-    yield from (VALUES[each] for each in VALUES.keys() - right(hint))
+    yield from (VALUES[each] for each in VALUES.keys() - right(hint) - BESIDES.get(name, set()))
     kinds = get_args(hint) if get_origin(hint) in UNIONS else (hint,)
     if str in kinds and (name not in FREE or (key, name) == ("load_data", "name")):
         yield "xyz"

@@ -18,7 +18,8 @@ HOUSE = Path(twofold.__file__).parent
 
 ROOMS = [
     *("errors", "checks", "files", "machine", "checkpoint"),
-    *("defaults", "reduce", "schedules", "goodness", "units", "objectives", "normalize", "labels", "negatives", "learning"),
+    *("defaults", "reduce", "schedules", "goodness", "units", "objectives"),
+    *("normalize", "labels", "negatives", "learning"),
     *("data", "layers", "substrate", "instrument", "plots", "nets", "methods", "training", "exporting", "recipes"),
     *("estimators", "tuning"),
     *("benchmarks", "claims", "cli"),

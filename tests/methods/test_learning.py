@@ -65,12 +65,13 @@ def test_the_twins_of_mnist_do_not_diverge_in_their_first_batches(name: str, mni
     data, batches = load("mnist", mnist_folder), 100
     trainer = trainer_of(replace(RECIPES[name], seed=1), data)
 
-    def stop(done: float) -> None:
+    def stop(trainer: Trainer, *_: Any) -> None:
         if trainer.method.batches_seen >= batches:
             raise InterruptedError
 
+    trainer.on_batch = stop
     with pytest.raises(InterruptedError):
-        trainer.epoch(0, stop)
+        trainer.epoch(0)
     assert torch.stack(trainer.method._losses[-20:]).mean() < 1
 
 

@@ -18,7 +18,7 @@ import torch
 from twofold.claims.hybrid import settings as hybrid_settings
 from twofold.claims.lab import Finding, Lab, errors, percent
 from twofold.methods import BackpropRecipe, UnsupervisedRecipe
-from twofold.nets.classifier import outputs
+from twofold.nets.stack import outputs
 from twofold.recipes.mnist_hybrid_local import mnist_hybrid_local, twin
 from twofold.training.runs import Run
 

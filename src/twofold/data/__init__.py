@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from twofold.checks import typed
 from twofold.data import cifar10, digits, fetch, idx
@@ -12,11 +13,13 @@ from twofold.data.arrays import as_dataset
 from twofold.data.dataset import Dataset
 from twofold.data.look import look_of
 from twofold.data.own import read_data
-from twofold.data.pictures import prepare
 from twofold.data.preparation import Preparation
 from twofold.data.protocol import Data
 from twofold.data.transforms import jitter, mirror
 from twofold.errors import unknown
+
+if TYPE_CHECKING:
+    from twofold.data.pictures import prepare
 
 __all__ = [
     "DATASETS",
@@ -72,3 +75,12 @@ def get(name: str, data_dir: Path | str | None = None) -> Dataset:
     if data_dir is not None:
         fetch.get(name, data_dir)
     return load(name, data_dir)
+
+
+def __getattr__(name: str) -> Any:
+    """Import `prepare` when it is asked for: pictures take a library of their own."""
+    if name != "prepare":
+        raise AttributeError(f"module 'twofold.data' has no attribute {name!r}")
+    from twofold.data.pictures import prepare
+
+    return prepare

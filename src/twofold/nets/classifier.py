@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -16,13 +16,12 @@ from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import checked_labels
 from twofold.layers.black_box import BlackBox
 from twofold.layers.fixed import Fixed
-from twofold.layers.inputs import CachedInput, LayerInput
+from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
 from twofold.nets.door import entering, on_device
 from twofold.nets.joint import joint
 from twofold.nets.net import Evaluation, Net, testing
-from twofold.normalize import normalize
 
 
 class NetResult(NamedTuple):
@@ -40,28 +39,6 @@ class NetResult(NamedTuple):
     difficulty: Tensor
 
 
-def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor, Tensor]]:
-    """Each layer with its raw activity and its output, both ``(batch, ...)``, for a normalized input, from the first
-    upwards."""
-    for layer in layers:
-        activity = layer(below)
-        below = layer.hand_on(activity)
-        yield layer, activity, below
-
-
-def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, read: range) -> Iterator[Tensor | None]:
-    """The normalized activity of each layer in a test, ``(batch, features)``, from the first layer upwards: what a
-    softmax reads. It is ``None`` for layers that are not read, and is computed when it is asked for."""
-    for number, layer in enumerate(layers):
-        with testing(layer):
-            activity = layer(below)
-            below, seen = layer.hand_on(activity), None
-            if number in read:
-                seen = below if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
-                seen = seen.flatten(1)
-        yield seen
-
-
 def _handed_on(number: int, layer: FeedForwardLayer) -> int:
     """How many numbers a layer hands on for each case."""
     if not len(layer.fixed):
@@ -76,12 +53,6 @@ def _handed_on(number: int, layer: FeedForwardLayer) -> int:
             f"layers: what is Fixed behind layer {number} does not take its activity, {layer.shape} "
             f"({str(error).strip().splitlines()[0]}): a LocalModule has to be told the shape of what it gives"
         ) from error
-
-
-def to_features(parts: Iterable[Tensor | None]) -> Tensor:
-    """Outputs of layers, each ``(batch, units)``, side by side and in float32 (or wider, where they are)."""
-    together = torch.cat([part for part in parts if part is not None], 1)
-    return together.to(torch.promote_types(together.dtype, torch.float32))
 
 
 def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:

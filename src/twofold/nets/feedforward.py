@@ -21,15 +21,9 @@ from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule
 from twofold.negatives import Negatives, checked_wrong_labels, draw_wrong_labels, hard_wrong_labels
-from twofold.nets.classifier import (
-    GoodnessClassifier,
-    NetResult,
-    default_softmax_rate,
-    normalized_outputs,
-    outputs,
-    to_features,
-)
+from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate
 from twofold.nets.net import testing
+from twofold.nets.stack import normalized_outputs, outputs, to_features
 
 
 class FeedForward(GoodnessClassifier):

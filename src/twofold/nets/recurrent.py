@@ -18,8 +18,9 @@ from twofold.layers.inputs import CachedInput
 from twofold.layers.readout import Softmax
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source
 from twofold.learning import Rule
-from twofold.negatives import Negatives, checked_wrong_labels, draw_wrong_labels, hard_wrong_labels
-from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate, to_features
+from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
+from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate
+from twofold.nets.stack import to_features
 from twofold.nets.unrolled import unrolled
 from twofold.nets.video import State, VideoResult, Watched, fits, rows_of
 from twofold.normalize import centered, normalize
@@ -239,10 +240,7 @@ class Recurrent(GoodnessClassifier):
         labels = self._enter_labels(labels, weight, len(frame.rows))
         start = self.start(frame)
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
-        if isinstance(negatives, Tensor):
-            wrong = checked_wrong_labels(negatives, labels, self.classes)
-        else:
-            wrong = draw_wrong_labels(negatives, labels, logits, generator)
+        wrong = draw_wrong_labels(negatives, labels, logits, generator)
         if settle:
             copies = tuple(layer.repeat(1) for layer in start)  # row by row in memory, as `look` has them
             *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), copies)

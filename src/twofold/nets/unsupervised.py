@@ -16,13 +16,8 @@ from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.negatives import hybrids
-from twofold.nets.classifier import (
-    NetResult,
-    SoftmaxClassifier,
-    default_softmax_rate,
-    normalized_outputs,
-    to_features,
-)
+from twofold.nets.classifier import NetResult, SoftmaxClassifier, default_softmax_rate
+from twofold.nets.stack import normalized_outputs, to_features
 from twofold.normalize import centered, normalize
 
 

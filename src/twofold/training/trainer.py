@@ -176,10 +176,7 @@ def fit(
     """
     if net.method not in METHODS:
         raise unknown("method", net.method, METHODS)
-    if not data or (len(data) > 1 and not all(isinstance(part, Tensor) for part in data)):
-        kinds = ", ".join(type(part).__name__ for part in data) or "nothing"
-        raise DataError(f"data: got {kinds}, expected tensors, or one dataset or DataLoader")
-    family, first = METHODS[net.method], data[0]
+    family, first = METHODS[net.method], data[0] if data else None
     if isinstance(first, DataLoader):
         if batch not in (None, first.batch_size):
             raise SettingError(f"batch is {batch}, but the DataLoader makes batches of {first.batch_size}: omit batch")
@@ -188,6 +185,9 @@ def fit(
     if isinstance(schedule, str):
         stated["schedule"], schedule = schedule, None
     recipe = family.default_recipe(net, {**settings, **stated})
+    if not data or (len(data) > 1 and not all(isinstance(part, Tensor) for part in data)):
+        kinds = ", ".join(type(part).__name__ for part in data) or "nothing"
+        raise DataError(f"data: got {kinds}, expected tensors, or one dataset or DataLoader")
     options: dict[str, Any] = {"schedule": schedule, "on_batch": on_batch}
     tensors = first.train if isinstance(first, Data) else tuple(part for part in data if isinstance(part, Tensor))
     if tensors:

@@ -1,0 +1,41 @@
+"""What a stack of layers makes of an input: outputs, and the features that a softmax reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from twofold.layers.inputs import LayerInput
+from twofold.layers.layer import FeedForwardLayer
+from twofold.nets.net import testing
+from twofold.normalize import normalize
+
+
+def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor, Tensor]]:
+    """Each layer with its raw activity and its output, both ``(batch, ...)``, for a normalized input, from the first
+    upwards."""
+    for layer in layers:
+        activity = layer(below)
+        below = layer.hand_on(activity)
+        yield layer, activity, below
+
+
+def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, read: range) -> Iterator[Tensor | None]:
+    """The normalized activity of each layer in a test, ``(batch, features)``, from the first layer upwards: what a
+    softmax reads. It is ``None`` for layers that are not read, and is computed when it is asked for."""
+    for number, layer in enumerate(layers):
+        with testing(layer):
+            activity = layer(below)
+            below, seen = layer.hand_on(activity), None
+            if number in read:
+                seen = below if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
+                seen = seen.flatten(1)
+        yield seen
+
+
+def to_features(parts: Iterable[Tensor | None]) -> Tensor:
+    """Outputs of layers, each ``(batch, units)``, side by side and in float32 (or wider, where they are)."""
+    together = torch.cat([part for part in parts if part is not None], 1)
+    return together.to(torch.promote_types(together.dtype, torch.float32))
