@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -284,6 +283,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "SoftmaxClassifier.scores": of(unsupervised, "scores", {**PICTURES, "shortlist": 2}),
     "GoodnessClassifier.scores": of(feedforward, "scores", {**PICTURES, "shortlist": 2}),
     "SoftmaxClassifier.fast": of(feedforward, "fast", PICTURES),
+    "SoftmaxClassifier.forward": of(feedforward, "forward", PICTURES),
     "SoftmaxClassifier.readings": of(unsupervised, "readings", PICTURES),
     "Recurrent.readings": of(recurrent, "readings", PICTURES),
     "GoodnessClassifier.slow": of(feedforward, "slow", PICTURES),
@@ -379,33 +379,3 @@ CALLS: dict[str, Callable[[], Call]] = {
     "export": lambda: (twofold.export, {"run": trained(), "path": trained().with_name("net.safetensors")}),
     **{f"{type(one).__name__}": partial(of_fields, one) for one in twofold.RECIPES.values()},
 }
-
-
-RETURNED = {"Data", "Dataset", "Evaluation", "History", "Result", "Run"}
-"""Types that functions return."""
-OTHERS = {"Connectivity", "Full", "Instrument", "Masked", "Recipe", "Tiled", "Trainer", "serve", "top_down"}
-"""What has tests of its mistakes elsewhere."""
-
-
-def public() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Every function, constructor and method with arguments that a user meets, each once."""
-    recipes = {type(one).__name__ for one in twofold.RECIPES.values()}
-    for name in sorted({*twofold.__all__} - RETURNED - OTHERS - recipes):
-        found = getattr(twofold, name)
-        if inspect.isclass(found) and issubclass(found, BaseException):
-            continue
-        if inspect.isclass(found):
-            yield name, found
-            named = {each.name for each in fields(found)} if is_dataclass(found) else set()
-            for method in set(dir(found)) - named:
-                one = getattr(found, method)
-                if (
-                    not method.startswith("_")
-                    and callable(one)
-                    and inspect.isroutine(one)
-                    and one.__module__.startswith("twofold")
-                ):
-                    yield one.__qualname__, one
-        elif callable(found):
-            yield name, found
-    yield from ((type(one).__name__, type(one)) for one in twofold.RECIPES.values())

@@ -15,9 +15,9 @@ from twofold.checks import check_fields, typed
 from twofold.checks.bounds import counts, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
+from twofold.machine.reduce import reduce
 from twofold.normalize import normalize
 from twofold.objectives import Objective, swish_symba
-from twofold.reduce import reduce
 from twofold.units import Unit, relu
 
 GOLDEN = (math.sqrt(5) - 1) / 2

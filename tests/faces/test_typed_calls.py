@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import twofold
-from public_calls import CALLS, Call, public
+from public_calls import CALLS, Call
 from twofold.checks import BY_NAME, UNIONS
 from twofold.errors import TwofoldError
 from twofold.layers.inputs import CachedInput, LabeledImages
@@ -83,6 +83,36 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     if is_dataclass(function):
         return get_type_hints(function)
     return get_type_hints(inspect.unwrap(function.__init__ if inspect.isclass(function) else function))
+
+
+RETURNED = {"Data", "Dataset", "Evaluation", "History", "Result", "Run"}
+"""Types that functions return."""
+OTHERS = {"Connectivity", "Full", "Instrument", "Masked", "Recipe", "Tiled", "Trainer", "serve", "top_down"}
+"""What has tests of its mistakes elsewhere."""
+
+
+def public() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every function, constructor and method with arguments that a user meets, each once."""
+    recipes = {type(one).__name__ for one in twofold.RECIPES.values()}
+    for name in sorted({*twofold.__all__} - RETURNED - OTHERS - recipes):
+        found = getattr(twofold, name)
+        if inspect.isclass(found) and issubclass(found, BaseException):
+            continue
+        if inspect.isclass(found):
+            yield name, found
+            named = {each.name for each in fields(found)} if is_dataclass(found) else set()
+            for method in set(dir(found)) - named:
+                one = getattr(found, method)
+                if (
+                    not method.startswith("_")
+                    and callable(one)
+                    and inspect.isroutine(one)
+                    and one.__module__.startswith("twofold")
+                ):
+                    yield one.__qualname__, one
+        elif callable(found):
+            yield name, found
+    yield from ((type(one).__name__, type(one)) for one in twofold.RECIPES.values())
 
 
 # ---- wrong values --------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ HOUSE = Path(twofold.__file__).parent
 
 ROOMS = [
     *("errors", "checks", "files", "machine", "checkpoint"),
-    *("defaults", "reduce", "schedules", "goodness", "units", "objectives"),
+    *("defaults", "schedules", "goodness", "units", "objectives"),
     *("normalize", "labels", "negatives", "learning"),
     *("data", "layers", "substrate", "instrument", "plots", "nets", "methods", "training", "exporting", "recipes"),
     *("estimators", "tuning"),

@@ -19,8 +19,8 @@ import twofold
 from small_nets import NETS
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
+from twofold.machine.reduce import mean_over_cases, reduce, reduced_by
 from twofold.methods.sampler import Drawn, Sampler
-from twofold.reduce import mean_over_cases, reduce, reduced_by
 from twofold.training.trainer import Trainer
 
 CASES, BATCH, EPOCHS = 120, 30, 2

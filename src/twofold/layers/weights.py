@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from twofold.layers.connectivity import Connectivity
 from twofold.learning import Rule, momentum_step
-from twofold.reduce import reduce
+from twofold.machine.reduce import reduce
 
 
 class Learnable:

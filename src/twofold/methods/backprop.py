@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from twofold import defaults
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
+from twofold.machine.reduce import mean_over_cases
 from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
@@ -21,7 +22,6 @@ from twofold.methods.method import Batch, Form, ImageMethod, Names, Place, image
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
 from twofold.nets.backprop import Backprop
 from twofold.nets.classifier import NetResult
-from twofold.reduce import mean_over_cases
 
 
 @dataclass(frozen=True, kw_only=True)

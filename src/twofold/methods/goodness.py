@@ -15,13 +15,13 @@ from twofold.errors import Diverged, SettingError, remark
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
 from twofold.learning import Rule
+from twofold.machine.reduce import mean_over_cases
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, ImageMethod, Names
 from twofold.methods.recipe import ImageRecipe
 from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
 from twofold.objectives import OBJECTIVES
-from twofold.reduce import mean_over_cases
 
 TIME_TO_LEARN = 500
 """Batches after which a layer that says the same of everything counts as collapsed."""

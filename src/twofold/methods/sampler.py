@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from twofold.machine.reduce import reduce
 from twofold.methods.cases import LoaderCases
-from twofold.reduce import reduce
 
 
 class Drawn(NamedTuple):

@@ -112,9 +112,7 @@ class Recurrent(GoodnessClassifier):
         self.layers = nn.ModuleList(layers)
         self.read = range(len(layers))
         self.prepare = centered if center else normalize
-        self.damping = damping
-        self.iterations = iterations
-        self.judged = judged
+        self.damping, self.iterations, self.judged = damping, iterations, judged
         self.label_strength = label_strength
         self.softmax = Softmax(sum(widths), classes, softmax_decay)
         self.settled_softmax = Softmax(sum(widths), classes, softmax_decay)
