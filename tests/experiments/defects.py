@@ -60,7 +60,7 @@ DEFECTS = [
     (
         "nets of an older learning version are taken for new ones",
         "Lab.train",
-        "precision, LEARNING_VERSION])",
+        "precision, defaults.LEARNING_VERSION])",
         "precision])",
         "test_trainings_of_another_learning_version_are_done_anew",
     ),

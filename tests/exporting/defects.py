@@ -59,7 +59,7 @@ DEFECTS = [
     ),
     (
         "single file: a run in bf16 loads only where there is bf16",
-        "training.run:load",
+        "training.runs:load",
         '"auto" if config.precision == "bf16" else config.precision',
         "config.precision",
         "test_a_run_that_was_trained_on_other_hardware_loads_here",

@@ -39,8 +39,8 @@ DEFECTS = [
     (
         "the library is another algorithm than the page",
         "peer_gradient",
-        "0.1 * counted / len(weight)",
-        "0.2 * counted / len(weight)",
+        "0.1 * count.weight / count.cases",
+        "0.2 * count.weight / count.cases",
         "test_the_algorithm_on_one_page_is_the_librarys",
     ),
     (

@@ -25,8 +25,8 @@ DEFECTS = [
     (
         "silent units feel no peers",
         "FeedForwardLayer._learning_signal",
-        "positive), positive) / batch",
-        "positive), positive) * (activity.mean(0) > 0) / batch",
+        "positive), count) / count.cases",
+        "positive), count) * (activity.mean(0) > 0) / count.cases",
         "test_peer_normalization_revives_a_silent_unit_and_nothing_else_does",
     ),
     (
@@ -172,15 +172,15 @@ DEFECTS = [
     (
         "a positive phase alone counts half",
         "FeedForwardLayer._learning_signal",
-        "signals.flatten() / batch",
-        'signals.flatten() / (2 * batch if phase == "positive" else batch)',
+        "signals.flatten() / count.cases",
+        'signals.flatten() / (count.cases * (1 + (phase == "positive")))',
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),
     (
         "a positive phase of a recurrent layer counts half",
         "RecurrentLayer.gather",
-        ".reshape(count, rows) / (count * batch)",
-        '.reshape(count, rows) / (count * batch * (1 + (phase == "positive")))',
+        ".reshape(steps, rows) / (steps * count.cases)",
+        '.reshape(steps, rows) / (steps * count.cases * (1 + (phase == "positive")))',
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),
     (

@@ -31,7 +31,7 @@ DEFECTS = [
     ),
     (
         "the rate never falls",
-        "half_constant_half_linear",
+        "constant_then_linear",
         "min(1.0, 2.0 * (1.0 - progress))",
         "1.0",
         "test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero",
@@ -60,7 +60,7 @@ DEFECTS = [
     (
         "the stored logits are never renewed",
         "LabelMethod._record",
-        "self.logits[batch.cases] = found.logits.to(self.logits.dtype)",
+        "self.logits[batch.cases] = result.logits.to(self.logits.dtype)",
         "pass",
         "test_the_negatives_of_a_batch_come_from_its_own_neutral_pass_which_is_kept",
     ),
@@ -73,7 +73,7 @@ DEFECTS = [
     ),
     (
         "the test set is used for validation",
-        "training.run:train",
+        "training.train:train",
         "data = data.hold_out(recipe.validation)\n",
         "pass\n",
         "test_with_a_validation_set_the_test_set_changes_nothing",
@@ -151,34 +151,29 @@ DEFECTS = [
     (
         "the difficulty of a case is never noted",
         "Trainer.epoch",
-        "method.sampler.learned(drawn.cases, difficulty[: len(drawn.cases)])",
+        "method.sampler.learned(drawn.cases, result.difficulty[: len(drawn.cases)])",
         "pass",
         "test_the_trainer_hands_each_batch_of_the_sampler_to_the_method_and_its_difficulty_back",
     ),
     (
         "within an epoch the rate does not move",
         "Trainer.epoch",
-        "(number + drawn.done) / recipe.epochs",
+        "self.progress / recipe.epochs",
         "number / recipe.epochs",
         "test_the_trainer_hands_each_batch_of_the_sampler_to_the_method_and_its_difficulty_back",
     ),
     (
         "a training ends with its first epoch",
         "Trainer.epoch",
-        "(number + drawn.done) / recipe.epochs",
-        "number + drawn.done",
+        "self.progress / recipe.epochs",
+        "self.progress",
         "test_the_rate_is_constant_for_half_of_the_batches_and_then_falls_to_zero",
     ),
     (
         "nobody looks whether numbers are finite",
         "Trainer.epoch",
-        (
-            "                method.check()\n"
-            "                if progress is not None:\n"
-            "                    progress(number + drawn.done)\n"
-            "        method.check()\n"
-        ),
-        "                if progress is not None:\n                    progress(number + drawn.done)\n",
+        "        method.share()\n        method.check()\n",
+        "        method.share()\n",
         "test_numbers_that_are_not_finite_stop_the_training_and_name_the_layer",
     ),
     (
@@ -211,14 +206,14 @@ DEFECTS = [
     ),
     (
         "a run folder takes all data for images",
-        "training.run:train",
+        "training.train:train",
         "form=data.form,",
         'form={"shape": data.form.get("shape"), "classes": data.form.get("classes")},',
         "test_it_trains_is_reported_and_leaves_a_run_folder_like_any_other",
     ),
     (
         "a family that is not an image's cannot rest on disk",
-        "training.run:train",
+        "training.train:train",
         "not method.offloads",
         'recipe.method not in ("forward-forward", "unsupervised")',
         "test_its_layers_rest_on_disk_where_it_says_that_they_can",
@@ -289,7 +284,7 @@ DEFECTS = [
     (
         "the twin's loss knows no weights",
         "nets.backprop:Backprop._descend",
-        "(weight * losses).mean()",
+        "(weight * losses).sum() / count.cases",
         "losses.mean()",
         "test_what_an_epoch_teaches_is_on_average_what_it_teaches_if_every_case_is_seen",
     ),

@@ -4,13 +4,13 @@ DEFECTS = [
     (
         "the softmax takes all for equally rare",
         "Softmax.learn",
-        "wanted *= weight[:, None] / len(labels)",
+        "wanted *= weight[:, None] / count.cases",
         "wanted *= 1 / len(labels)",
         "test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before",
     ),
     (
         "the softmax sees the first layer",
-        "concatenated",
+        "normalized_outputs",
         "if number in read:",
         "if number < len(read):",
         "test_the_fast_test_reads_the_counted_layers_under_the_neutral_label",
@@ -155,8 +155,8 @@ DEFECTS = [
     (
         "a twin's weights grow outside its fields",
         "Affine.apply_gradient",
-        "each.apply(rate, rule, counted)",
-        "Learnable.apply(each, rate, rule, counted)",
+        "apply_gathered(self.learnables(), rate, rule, counted)",
+        "[Learnable.apply(each, rate, rule, counted) for each in self.learnables()]",
         "test_a_twin_with_fields_learns_what_one_with_masks_learns",
     ),
     (
@@ -308,7 +308,7 @@ DEFECTS = [
     ),
     (
         "negatives of the user's own may be true",
-        "draw_wrong_labels",
+        "negatives:_wrong",
         "if true := int((wrong == labels).sum()):",
         "if true := 0:",
         "test_negatives_that_are_none_are_noticed",

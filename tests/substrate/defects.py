@@ -46,8 +46,8 @@ DEFECTS = [
     (
         "drift adds up like a march",
         "AnalogWeights._wander",
-        "math.sqrt(updates / self.substrate.updates)",
-        "(updates / self.substrate.updates)",
+        "math.sqrt(updates / self.substrate.run_length)",
+        "(updates / self.substrate.run_length)",
         "test_drift_adds_up_to_the_stated_figure_over_the_run",
     ),
     (

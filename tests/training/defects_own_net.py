@@ -3,7 +3,7 @@
 DEFECTS = [
     (
         "a run of an own net is read as one of its recipe's",
-        "training.run:load",
+        "training.runs:load",
         "config.own_net != (net is not None)",
         "False",
         "test_a_run_says_whether_it_needs_an_own_net",
@@ -17,7 +17,7 @@ DEFECTS = [
     ),
     (
         "a training of an own net learns in the recipe's",
-        "training.run:train",
+        "training.train:train",
         "if net is None:\n                net = build",
         "if True:\n                net = build",
         "test_a_training_of_an_own_net_that_is_interrupted_ends_as_one_that_was_not_and_is_read_back",
