@@ -18,8 +18,7 @@ cubes = twofold.Goodness(
     slope=lambda activity: 1.5 * activity.square(),
 )
 
-# Objective: the loss of a pair, of goodness - threshold of either case. Autograd finds how much more or less goodness it
-# asks for.
+# Objective: the loss of a pair of cases, as a function of goodness - threshold of each. Autograd finds its derivative.
 hinge = twofold.Objective(
     loss=lambda positive, negative, T: relu(T - positive) + relu(T + negative),
     paired=False,
