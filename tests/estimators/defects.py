@@ -38,9 +38,9 @@ DEFECTS = [
     ),
     (
         "familiarity is the goodness of one layer",
-        "nets.familiarity:_by_goodness",
-        "net.every_label(images)).sum(2)",
-        "net.every_label(images))[:, :, -1]",
+        "GoodnessClassifier.familiarity",
+        "self.every_label(images)).sum(2)",
+        "self.every_label(images))[:, :, -1]",
         "test_familiarity_is_the_share_of_the_best_label_in_all_goodness",
     ),
     (

@@ -9,6 +9,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,6 @@ from PIL import Image
 from command_line import answer, facts
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed
-from twofold.nets.familiarity import familiarity
 from twofold.training import prediction, runs
 from twofold.training.prediction import acquainted
 
@@ -56,7 +56,7 @@ def test_a_picture_of_ones_own_gets_the_label_that_the_net_gives_its_pixels(
     assert {name: found[name] for name in expected} == expected
     assert found["name"] == {test: str(label) for test, label in expected["label"].items()}
     assert found["done"] == []
-    assert found["familiarity"] == familiarity(net, (pixels / 255)[None, None]).item()
+    assert found["familiarity"] == net.familiarity((pixels / 255)[None, None]).item()
     assert facts(["predict", str(folder), "colors.png"]) == found
     twin = facts(["predict", str(folder / "twin"), "own.png"])
     assert twin["label"].keys() == {"fast"}
@@ -122,17 +122,17 @@ def test_a_picture_that_looks_like_no_training_image_is_warned_of(
 
 def test_of_a_hundred_cases_that_a_net_was_tested_on_one_is_strange_to_it(folder: Path, digits: Dataset) -> None:
     loaded = runs.load(folder)
-    like = familiarity(loaded.net, digits.test_images)
+    like = loaded.net.familiarity(digits.test_images)
     assert (like < loaded.result.familiar).float().mean().item() == pytest.approx(0.01, abs=1 / len(like))
 
 
 @pytest.mark.parametrize("count", [100, 1000, 1001, 2500])
 def test_what_is_familiar_is_told_from_all_cases_also_where_they_are_in_order(
-    count: int, monkeypatch: pytest.MonkeyPatch
+    count: int,
 ) -> None:
-    monkeypatch.setattr(prediction, "familiarity", lambda net, cases: cases)
+    net = SimpleNamespace(familiarity=lambda cases: cases)
     for cases in (torch.arange(count), -torch.arange(count)):
-        assert (cases < prediction.familiar_from(None, cases)).float().mean().item() == pytest.approx(0.01, abs=0.01)
+        assert (cases < prediction.familiar_from(net, cases)).float().mean().item() == pytest.approx(0.01, abs=0.01)
 
 
 def test_an_older_run_learns_from_its_data_how_pictures_look(folder: Path, pictures: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ DEFECTS = [
     ),
     (
         "box: a stated width is asked for all the same",
-        "_handed_on",
+        "output_size",
         "and layer.fixed[-1].units:",
         "and False:",
         "test_how_many_numbers_a_box_gives_is_stated_or_asked_once",

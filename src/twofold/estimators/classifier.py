@@ -21,7 +21,6 @@ from twofold.estimators import calibration
 from twofold.estimators.base import ForwardForwardEstimator, expect_several
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import ClassifierSettings
-from twofold.nets.familiarity import evidence, familiarity
 from twofold.nets.feedforward import FeedForward
 
 EARLY = 0.8
@@ -248,7 +247,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     @typed
     def score_samples(self, X: Any) -> NDArray[Any]:
         """How much each case looks like those that were learned from, ``(cases,)``: the higher, the more; see
-        `nets.familiarity`."""
+        `Classifier.familiarity`."""
         return self._familiarity(self._cases(X))
 
     def _cases(self, X: Any) -> Tensor:
@@ -258,11 +257,11 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def _logits(self, cases: Tensor) -> Tensor:
         """Scores of the classes whose softmax are probabilities, ``(cases, classes)``, on the CPU."""
         cases = cases.to(self.net_.device)
-        scores = self.net_.fast(cases) if self.test == "fast" else evidence(self.net_, cases)
+        scores = self.net_.fast(cases) if self.test == "fast" else self.net_.evidence(cases)
         return scores.float().cpu()
 
     def _familiarity(self, cases: Tensor) -> NDArray[Any]:
-        found: NDArray[Any] = familiarity(self.net_, cases.to(self.net_.device)).float().cpu().numpy()
+        found: NDArray[Any] = self.net_.familiarity(cases.to(self.net_.device)).float().cpu().numpy()
         return found
 
     def _rejected(self) -> Any:

@@ -21,7 +21,8 @@ from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
 from twofold.nets.door import entering, on_device
 from twofold.nets.joint import joint
-from twofold.nets.net import Evaluation, Net, testing
+from twofold.nets.net import Evaluation, Net
+from twofold.nets.stack import output_size
 
 
 class NetResult(NamedTuple):
@@ -37,22 +38,6 @@ class NetResult(NamedTuple):
     logits: Tensor
     goodness: list[tuple[Tensor, Tensor] | None]
     difficulty: Tensor
-
-
-def _handed_on(number: int, layer: FeedForwardLayer) -> int:
-    """How many numbers a layer hands on for each case."""
-    if not len(layer.fixed):
-        return layer.units
-    if isinstance(layer.fixed[-1], BlackBox) and layer.fixed[-1].units:
-        return layer.fixed[-1].units
-    try:
-        with testing(layer):
-            return layer.hand_on(torch.zeros(2, *layer.shape).to(layer.mean_activity))[0].numel()
-    except (RuntimeError, ValueError, IndexError, DataError) as error:
-        raise SettingError(
-            f"layers: what is Fixed behind layer {number} does not take its activity, {layer.shape} "
-            f"({str(error).strip().splitlines()[0]}): a LocalModule has to be told the shape of what it gives"
-        ) from error
 
 
 def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
@@ -153,6 +138,23 @@ class Classifier(Net):
 
     @typed
     @torch.no_grad()
+    def familiarity(self, images: Tensor) -> Tensor:
+        """Return how much each image looks like the training data, ``(images,)``, at most 0.
+
+        It is the largest log-probability of a label: of a softmax over labels of goodness / temperature, both summed
+        over all layers, where the net has a goodness for each label, else of its softmax. An image that looks like no
+        class raises the goodness of no label much above that of the others.
+
+        Args:
+            images: ``(images, ...)``, on the device of the net.
+
+        Raises:
+            DataError: images that the net was not built for.
+        """
+        return self.scores(images)["fast"].log_softmax(1).amax(1)
+
+    @typed
+    @torch.no_grad()
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
         """Test the net on images ``(images, ...)`` and their labels ``(images,)``.
 
@@ -247,7 +249,7 @@ class SoftmaxClassifier(Classifier):
             part._join(stack)
         if not stack:
             raise SettingError("layers: a net needs at least one layer, got none: give at least one width")
-        handed_on = [_handed_on(number, layer) for number, layer in enumerate(stack, 1)]
+        handed_on = [output_size(number, layer) for number, layer in enumerate(stack, 1)]
         for number, (below, layer) in enumerate(zip(handed_on, stack[1:], strict=False), 2):
             if layer.inputs not in (None, below):
                 raise SettingError(f"layers: layer {number} has {layer.inputs} inputs for {below} units below it")
@@ -309,6 +311,25 @@ class GoodnessClassifier(SoftmaxClassifier):
     def slow(self, images: Tensor) -> Tensor:
         """Total goodness ``(batch, classes)`` of the layers that are read, for each label: one forward pass a label."""
         return self.total(self.goodness(images, self.every_label(images)))
+
+    @typed
+    @torch.no_grad()
+    def familiarity(self, images: Tensor) -> Tensor:
+        goodness = self.goodness(images, self.every_label(images)).sum(2)
+        return (goodness / self._temperature(self.stack)).log_softmax(1).amax(1)
+
+    @typed
+    @torch.no_grad()
+    def evidence(self, images: Tensor) -> Tensor:
+        """Return the total goodness of each label in the slow test, in units of the temperature, ``(images, classes)``.
+
+        Its softmax gives probabilities.
+        """
+        return self.slow(images) / self._temperature(self.stack[self.read.start :])
+
+    @staticmethod
+    def _temperature(layers: Iterable[FeedForwardLayer]) -> float:
+        return sum(layer.temperature for layer in layers)
 
     @typed
     @torch.no_grad()

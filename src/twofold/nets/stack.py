@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from twofold.errors import DataError, SettingError
+from twofold.layers.black_box import BlackBox
 from twofold.layers.inputs import LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.nets.net import testing
@@ -39,3 +41,23 @@ def to_features(parts: Iterable[Tensor | None]) -> Tensor:
     """Outputs of layers, each ``(batch, units)``, side by side and in float32 (or wider, where they are)."""
     together = torch.cat([part for part in parts if part is not None], 1)
     return together.to(torch.promote_types(together.dtype, torch.float32))
+
+
+def output_size(number: int, layer: FeedForwardLayer) -> int:
+    """Return the number of outputs per case of a layer, the ``number``-th of a stack.
+
+    Raises:
+        SettingError: a `Fixed` part behind the layer does not take its activity.
+    """
+    if not len(layer.fixed):
+        return layer.units
+    if isinstance(layer.fixed[-1], BlackBox) and layer.fixed[-1].units:
+        return layer.fixed[-1].units
+    try:
+        with testing(layer):
+            return layer.hand_on(torch.zeros(2, *layer.shape).to(layer.mean_activity))[0].numel()
+    except (RuntimeError, ValueError, IndexError, DataError) as error:
+        raise SettingError(
+            f"layers: what is Fixed behind layer {number} does not take its activity, {layer.shape} "
+            f"({str(error).strip().splitlines()[0]}): a LocalModule has to be told the shape of what it gives"
+        ) from error

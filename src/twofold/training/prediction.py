@@ -13,7 +13,6 @@ from torch import Tensor
 from twofold.data.look import look_of
 from twofold.data.preparation import Preparation
 from twofold.errors import DataError, TwofoldError, remark
-from twofold.nets.familiarity import familiarity
 
 if TYPE_CHECKING:
     from twofold.training.runs import Run
@@ -39,7 +38,7 @@ class Prediction:
         label: of the class that the main test names.
         name: of this class.
         probability: that the softmax gives to it.
-        familiarity: see `nets.familiarity`.
+        familiarity: see `Classifier.familiarity`.
         warning: `STRANGE`, and why, where that is lower than for 99 of 100 cases that the net was tested on, or where
             there is more or less ink than on any training image, or strokes are wider or thinner.
         done: what was done to the picture, in plain words.
@@ -81,7 +80,7 @@ def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | 
 
 def familiar_from(net: Any, cases: Tensor) -> float:
     """The familiarity that nearly all of the cases have that a net was tested on, which may be in order of classes."""
-    return float(familiarity(net, cases[:: -(-len(cases) // ASKED)]).float().quantile(1 - FAMILIAR))
+    return float(net.familiarity(cases[:: -(-len(cases) // ASKED)]).float().quantile(1 - FAMILIAR))
 
 
 def acquainted(run: Run, data_dir: Path | None = None) -> Run:
@@ -160,7 +159,7 @@ def _named(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list[Pr
     assert run.preparation is not None
     names, look, least = run.preparation.names, run.preparation.look, run.result.familiar
     cases = torch.cat([case for case, _ in ready]).to(run.net.device)
-    scores, like = run.net.scores(cases), familiarity(run.net, cases)
+    scores, like = run.net.scores(cases), run.net.familiarity(cases)
     found = []
     for (case, done), (label, share), known in zip(ready, sure(scores), like.tolist(), strict=True):
         odd = look.oddity(case[0, 0].numpy()) if look else None

@@ -58,8 +58,8 @@ class Result:
         run: the folder.
         started_from: the run whose trained net was trained further, and the digest of its weights; ``None`` where
             the first weights were drawn.
-        familiar: the `nets.familiarity` that nearly all of the labeled cases have that the net was tested on; ``None``
-            for other data, and in older runs.
+        familiar: the `Classifier.familiarity` that nearly all test cases reach; ``None`` for data without labels and in
+            older runs.
         metrics: whatever else the method and the tests measured. For classifiers ``layer_error`` (of each layer's
             goodness alone), ``passes_per_image`` (test -> forward passes for one image) and ``train_error`` (of the
             softmax, on the training images of the last epoch as it saw them).
