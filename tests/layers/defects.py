@@ -375,7 +375,7 @@ DEFECTS = [
     (
         "a test renews batch statistics",
         "nets.net:testing",
-        "part.training = False",
+        "submodule.training = False",
         "pass",
         "test_batch_statistics_are_those_of_both_phases_in_a_step_and_running_ones_in_a_test",
     ),

@@ -232,7 +232,7 @@ DEFECTS = [
     (
         "what the softmax reads is narrow",
         "to_features",
-        "together.to(torch.promote_types(together.dtype, torch.float32))",
+        "features.to(torch.promote_types(features.dtype, torch.float32))",
         "together",
         "test_what_a_softmax_reads_is_float32_in_every_precision",
     ),

@@ -74,7 +74,7 @@ def test_scores_that_are_not_finite_are_no_answer_either(kind: str) -> None:
         if "fast" in name and kind != "backprop":
             continue  # what a softmax reads is brought to its length first
         said = refusal(lambda answer=answer: answer(net, IMAGES), DataError)  # type: ignore[misc]
-        assert "test are no finite numbers, for images with numbers from 0" in said
+        assert "test are not finite for images with values from 0" in said
 
 
 def test_a_sum_that_is_too_large_is_no_false_alarm() -> None:

@@ -1,4 +1,4 @@
-"""Nets that name what they see: the tests that they have in common."""
+"""Nets that classify images, and the tests that they have in common."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import CachedInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
-from twofold.nets.door import entering, on_device
+from twofold.nets.entry import entering, on_device
 from twofold.nets.joint import joint
 from twofold.nets.net import Evaluation, Net
 from twofold.nets.stack import output_size
@@ -29,10 +29,10 @@ class NetResult(NamedTuple):
     """The result of learning from one batch.
 
     Attributes:
-        logits: of the softmax, before its step, ``(batch, classes)``.
-        goodness: of each layer that learned, for the positive and the negative cases, each ``(batch,)``; ``None`` for a
-            layer that did not.
-        difficulty: how much each case had to teach, from 0 to 1: the strongest signal of any layer, ``(batch,)``.
+        logits: The logits of the softmax before its step, ``(batch, classes)``.
+        goodness: For each layer, the goodness of the positive and of the negative cases, each ``(batch,)``; ``None``
+            for a layer that did not learn.
+        difficulty: The strongest learning signal of each case in any layer, from 0 to 1, ``(batch,)``.
     """
 
     logits: Tensor
@@ -41,16 +41,16 @@ class NetResult(NamedTuple):
 
 
 def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
-    """The learning rate of a softmax: as given, or in the proportion of `defaults` to that of the layers."""
+    """Return the learning rate of a softmax: as given, or in the proportion of `defaults` to that of the layers."""
     return rate * defaults.SOFTMAX_RATE / defaults.RATE if softmax_rate is None else softmax_rate
 
 
 class Classifier(Net):
-    """A net that gives each label a score in one or several tests, the main one first.
+    """A net that scores each label in one or several tests, the main test first.
 
     Attributes:
-        classes: number of labels.
-        at_once: images that go through the net at once in a test: enough to be fast, few enough for any memory.
+        classes: The number of labels.
+        at_once: The number of images that a test processes at once, which bounds its memory.
     """
 
     at_once: ClassVar[int] = 2000
@@ -58,23 +58,23 @@ class Classifier(Net):
 
     @property
     def pixels(self) -> int | None:
-        """Numbers in an image; ``None`` where the first layer is any module, which alone knows."""
-        found: int | None = self.stack[0].inputs
-        return found
+        """The number of pixels of an image; ``None`` if the first layer is a module, which alone knows it."""
+        inputs: int | None = self.stack[0].inputs
+        return inputs
 
     def _enter(self, images: Tensor, name: str = "images") -> Tensor:
-        """Images from outside, checked, in the type in which the net computes.
+        """Check images and convert them to the dtype of the net.
 
         Raises:
-            DataError: the net was not built for them, or they are no finite floating-point numbers.
+            DataError: The images do not fit the net, or are not finite floating-point numbers.
         """
         return entering(name, images, self.pixels, next(self.parameters()))
 
     def _enter_to_learn(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """A batch from outside to learn from, checked, as images and labels.
+        """Check a batch to learn from, and return its images and labels.
 
         Raises:
-            DataError: as above; no image, or labels or weights that are not as many as the images.
+            DataError: The batch is empty, does not fit the net, or has another number of labels or weights than images.
         """
         images = self._enter(images)
         return images, self._enter_labels(labels, weight, len(images))
@@ -88,48 +88,47 @@ class Classifier(Net):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """The scores of the main test of one pass, ``(batch, classes)``, for images ``(batch, ...)``: logits of a
-        softmax."""
+        """Return the logits of the fast test, which takes one pass, ``(batch, classes)``."""
 
     def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images from outside, checked, in parts that fit any memory."""
+        """Check images and split them into batches of at most ``at_once``."""
         return torch.split(self._enter(images), self.at_once)
 
     @abstractmethod
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        """Test -> its score of each label, ``(images, classes)``; the main test first.
+        """Return test -> score of each label, ``(images, classes)``, the main test first.
 
         Raises:
-            Diverged: the net has NaN or infinite values.
-            DataError: the scores are NaN or infinite though the net is not: the images are.
+            Diverged: The net has NaN or infinite values.
+            DataError: The images do not fit the net, or lead to scores that are NaN or infinite.
         """
 
     def _checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
-        """Scores ``(images, classes)`` that may be answered with; as for `scores`, which ends with it."""
+        """Check that the net and its scores ``(images, classes)`` are finite, and return the scores."""
         self.require_finite()
         for test, score in scores.items():
             if not score.amax(1).isfinite().all():  # a label that is not on a shortlist has a score of -∞
                 low, high = (float(value) for value in images.aminmax())
                 raise DataError(
-                    f"the scores of the {test} test are no finite numbers, for images with numbers from {low:g} to "
-                    f"{high:g}: give pixels from 0 to 1, or another net"
+                    f"the scores of the {test} test are not finite for images with values from {low:g} to {high:g}: "
+                    "give pixels from 0 to 1, or another net"
                 )
         return scores
 
     @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
-        """Test -> forward passes that it takes for an image."""
+        """Return test -> forward passes per image."""
         counts(shortlist=shortlist)
         return {"fast": 1}
 
     @typed
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
-        """The label that a test names for each image, ``(images,)``: the main test if none is given.
+        """Return the predicted label of each image, ``(images,)``, by a test; by default the main test.
 
         Raises:
-            SettingError: the net has no such test.
-            DataError: images that the net was not built for.
+            SettingError: The net has no such test.
+            DataError: The images do not fit the net.
         """
         scores = self.scores(images)
         if test is not None and test not in scores:
@@ -159,28 +158,28 @@ class Classifier(Net):
         """Test the net on images ``(images, ...)`` and their labels ``(images,)``.
 
         Raises:
-            DataError: data that the net was not built for.
+            DataError: The data do not fit the net.
         """
         counts(shortlist=shortlist)
         images, labels = self._labeled(data)
         return self._evaluation(self.scores(images, shortlist), labels, shortlist)
 
     def _labeled(self, data: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Data to test with, checked, as images and labels."""
+        """Check test data, and return the images and labels."""
         if len(data) != 2:
             raise DataError(f"data: {len(data)} arrays to test with, expected two: images and their labels")
         images = self._enter(data[0], "data, the images")
         if not len(images):
-            raise DataError("data, the images: there is none, expected at least one")
+            raise DataError("data, the images: there are none, expected at least one")
         return images, checked_labels("data, the labels", data[1], self.classes, len(images), on=self.device)
 
     @typed
     def explain(self, case: Tensor) -> dict[str, Any]:
-        """Say what each test makes of one image ``(1, channels, height, width)``.
+        """Return the result of each test for one image ``(1, channels, height, width)``.
 
         Returns:
-            ``label``: test -> label; ``softmax``: of the fast test, per label; ``goodness``: of the slow test, total,
-            per label, ``None`` where the net has none.
+            ``label``: test -> predicted label; ``softmax``: the probability of each label in the fast test;
+            ``goodness``: the total goodness of each label in the slow test, or ``None`` for nets without goodness.
         """
         case = self._enter(on_device("case", case, self.device), "case")
         shaped("case", case, 1, "...")
@@ -216,13 +215,13 @@ def _share_wrong(named: Tensor, labels: Tensor) -> float:
 class SoftmaxClassifier(Classifier):
     """A net whose layers learn by themselves, and whose hidden activities a softmax reads.
 
-    Attributes:
-        layers: from the input upwards.
-        classes: number of labels.
-        read: numbers, from 0, of the layers that the tests use.
-        softmax: reads the label from the hidden activities.
-
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
+
+    Attributes:
+        layers: The layers, from the input upwards.
+        classes: The number of labels.
+        read: The numbers, from 0, of the layers that the tests use.
+        softmax: Predicts the label from the hidden activities.
     """
 
     read: range
@@ -236,17 +235,17 @@ class SoftmaxClassifier(Classifier):
     def _read_stack(
         self, layers: Iterable[FeedForwardLayer | Fixed | BlackBox], counted_from: int, softmax_decay: float
     ) -> None:
-        """Take a stack, and a softmax that reads its layers from ``counted_from`` upwards, or the last one alone.
+        """Set the layers, and a softmax that reads those from ``counted_from`` upwards, or the last one.
 
         Raises:
-            SettingError: there is no layer, or none from ``counted_from`` upwards, or one has not as many inputs as the
-                one below it hands on.
+            SettingError: There is no layer, none from ``counted_from`` upwards, or a layer whose number of inputs is
+                not the number of outputs of the layer below.
         """
         counts(counted_from=counted_from)
         not_negative(softmax_decay=softmax_decay)
         stack: list[FeedForwardLayer] = []
-        for part in convert("layers", list(layers), list[FeedForwardLayer | Fixed | BlackBox]):
-            part._join(stack)
+        for member in convert("layers", list(layers), list[FeedForwardLayer | Fixed | BlackBox]):
+            member._join(stack)
         if not stack:
             raise SettingError("layers: a net needs at least one layer, got none: give at least one width")
         handed_on = [output_size(number, layer) for number, layer in enumerate(stack, 1)]
@@ -262,19 +261,18 @@ class SoftmaxClassifier(Classifier):
 
     @abstractmethod
     def images(self, images: Tensor) -> CachedInput:
-        """Images as a batch that all tests take as well, and share the work on."""
+        """Prepare images as a batch on which all tests share work."""
 
     @abstractmethod
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """The input of the softmax: normalized activities of one forward pass without a label, ``(batch, features)``,
-        float32."""
+        """Return the input of the softmax: normalized activities of a pass without label, ``(batch, features)``."""
 
     @typed
     @torch.no_grad()
     def fast(self, images: Tensor | CachedInput) -> Tensor:
-        """Logits ``(batch, classes)`` of the fast test: one forward pass that knows no label, softmax."""
+        """Return the logits ``(batch, classes)`` of the fast test: one forward pass without a label, then a softmax."""
         if isinstance(images, Tensor):
-            return torch.cat([self.fast(self.images(part)) for part in self._parts(images)])
+            return torch.cat([self.fast(self.images(batch)) for batch in self._parts(images)])
         logits: Tensor = self.softmax(self.features(images))
         return logits
 
@@ -284,7 +282,7 @@ class SoftmaxClassifier(Classifier):
 
     @typed
     def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
-        """Test -> logits ``(batch, classes)``, for every test that a softmax reads, the fast one first."""
+        """Return test -> logits ``(batch, classes)`` of every test that uses a softmax, the fast test first."""
         return {"fast": self.fast(images)}
 
     @typed
@@ -297,19 +295,19 @@ class SoftmaxClassifier(Classifier):
 
 
 class GoodnessClassifier(SoftmaxClassifier):
-    """A net whose layers say how much they like an image with a label."""
+    """A net whose layers have a goodness for each image and label."""
 
     @abstractmethod
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
-        """Goodness of every layer, ``(batch, candidates, layers)``, for each of the labels ``(batch, candidates)``."""
+        """Return the goodness of every layer for labels ``(batch, candidates)``, ``(batch, candidates, layers)``."""
 
     def _candidates(self, labels: Tensor, count: int) -> Tensor:
-        """Candidates of so many images, checked."""
+        """Check the candidate labels of ``count`` images."""
         return checked_labels("labels", labels, self.classes, count, "candidates", on=self.device)
 
     @typed
     def slow(self, images: Tensor) -> Tensor:
-        """Total goodness ``(batch, classes)`` of the layers that are read, for each label: one forward pass a label."""
+        """Return the total goodness of each label over the layers that are read, ``(batch, classes)``."""
         return self.total(self.goodness(images, self.every_label(images)))
 
     @typed
@@ -335,18 +333,18 @@ class GoodnessClassifier(SoftmaxClassifier):
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
         test = "slow" if test is None else test
-        alone = {"slow": self.slow, "fast": self.fast}.get(test)
-        if alone is None:
+        scores = {"slow": self.slow, "fast": self.fast}.get(test)
+        if scores is None:
             return super().predict(images, test)
-        return self._checked({test: alone(images)}, images)[test].argmax(1)
+        return self._checked({test: scores(images)}, images)[test].argmax(1)
 
     @typed
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
-        """Labels ``(batch,)``: the fast test's best ``size``, among which the slow test decides."""
+        """Return the labels ``(batch,)`` that the slow test picks among the best ``size`` labels of the fast test."""
         counts(size=size)
         named = []
-        for part in self._parts(images):
-            ready = self.images(part)
+        for batch in self._parts(images):
+            ready = self.images(batch)
             candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
             best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
             named.append(candidates.gather(1, best)[:, 0])
@@ -354,18 +352,18 @@ class GoodnessClassifier(SoftmaxClassifier):
 
     @typed
     def both(self, images: Tensor) -> Tensor:
-        """Scores ``(batch, classes)`` in which the slow and the fast test weigh the same."""
+        """Return scores ``(batch, classes)`` in which the slow and the fast test have equal weight."""
         return joint(self.slow(images), self.fast(images))
 
     @typed
     def total(self, goodness: Tensor) -> Tensor:
-        """Sum over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
+        """Sum goodness over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
         floating("goodness", goodness, "batch", "candidates", len(self.layers))
         return goodness[:, :, self.read.start :].sum(2)
 
     @typed
     def every_label(self, images: Tensor) -> Tensor:
-        """All labels as candidates of each image, ``(batch, classes)``."""
+        """Return all labels as candidates of each image, ``(batch, classes)``."""
         images = self._enter(images)
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
@@ -384,12 +382,12 @@ class GoodnessClassifier(SoftmaxClassifier):
         return self._evaluation(scores, labels, shortlist, goodness)
 
     def _answers(self, read: dict[str, Tensor], goodness: list[Tensor]) -> dict[str, Tensor]:
-        """What `_traced` gives, from the logits and, layer by layer, the goodness of all images under each label."""
-        every = torch.stack(goodness, 1).view(self.classes, -1, len(goodness)).transpose(0, 1)
-        return {**self._with_slow(read, self.total(every), defaults.SHORTLIST), "goodness": every}
+        """Return the result of `_traced` from logits and, layer by layer, the goodness of all images per label."""
+        by_label = torch.stack(goodness, 1).view(self.classes, -1, len(goodness)).transpose(0, 1)
+        return {**self._with_slow(read, self.total(by_label), defaults.SHORTLIST), "goodness": by_label}
 
     def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:
-        """The scores of all tests, from those that a softmax reads and those of the slow test."""
+        """Return the scores of all tests, from the logits and the scores of the slow test."""
         candidates = read["fast"].topk(min(shortlist, self.classes), dim=1).indices
         listed = torch.full_like(slow, -torch.inf).scatter(1, candidates, slow.gather(1, candidates))
         return {"slow": slow, **read, "shortlist": listed, "both": joint(slow, read["fast"])}

@@ -1,4 +1,4 @@
-"""The feedforward net: a stack of layers, the ways of putting a label into its input, and how it learns."""
+"""The feedforward net: a stack of layers that learns from images with right and wrong labels."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from twofold.nets.stack import normalized_outputs, outputs, to_features
 class FeedForward(GoodnessClassifier):
     """A feedforward net that learns from images with right and with wrong labels.
 
-    The label is a part of the input: the right one makes positive data, a wrong one negative data. A test asks which
-    label the layers like best (slow), or what the softmax reads from the hidden activities under a neutral label
-    (fast), or lets the second choose a few for the first to decide between (shortlist).
+    The label is part of the input. An image with its true label is positive data, with another label negative data. The
+    slow test picks the label with the highest goodness. In the fast test a softmax reads the hidden activities under a
+    neutral label. The shortlist test runs the slow test on the best labels of the fast test.
+
+    Images are ``(batch, ...)`` with pixels in [0, 1]. They are flattened, except with ``label_in="planes"``, where they
+    are ``(batch, channels, height, width)``.
 
     Args:
-        layers: the stack, from the input upwards; a `Fixed` part or a `BlackBox` stands behind the layer whose
-            activity it changes.
-        classes: number of labels.
-        label_in: ``overlay`` (the label replaces the first pixels), ``prepend`` (it comes in front of them), or, for a
-            first layer that takes maps, ``planes`` (a constant plane for each class in front of the channels).
-        label_strength: the number at the label's place in the input (5 in the talk, 1 in the author's code).
-        counted_from: the first layer, counted from 1, whose goodness and activities the tests use. The author leaves
-            the first one out. A single layer is used in any case.
-        softmax_decay: weight decay of the softmax.
-
-    Images are ``(batch, ...)`` with pixels in [0, 1]. They are flattened, but for planes, where they are
-    ``(batch, channels, height, width)``.
+        layers: The stack, from the input upwards. A `Fixed` part or a `BlackBox` follows the layer whose activity it
+            changes.
+        classes: The number of labels.
+        label_in: ``overlay`` (the label replaces the first pixels), ``prepend`` (it precedes the pixels) or, for a
+            first layer that takes maps, ``planes`` (a constant plane per class precedes the channels).
+        label_strength: The input value that encodes the label (5 in the talk, 1 in the author's code).
+        counted_from: The first layer, counted from 1, whose goodness and activities the tests use (2 in the author's
+            code). A net of one layer always uses it.
+        softmax_decay: The weight decay of the softmax.
 
     Raises:
-        SettingError: there is no layer, none that is counted, or no such way of putting the label in.
+        SettingError: There is no layer, no layer from ``counted_from`` upwards, or no such ``label_in``.
     """
 
     method = "forward-forward"
@@ -74,12 +74,12 @@ class FeedForward(GoodnessClassifier):
         if self.stack[0].inputs is not None and self.stack[0].inputs <= classes:
             raise SettingError(
                 f"layers: the first has {self.stack[0].inputs} inputs, expected more than the {classes} of the label, "
-                "which is a part of the input"
+                "which is part of the input"
             )
         self._expect_form()
 
     def _expect_form(self) -> None:
-        """Refuse a label in a form that the first layer does not take."""
+        """Check that the first layer takes a label in this form."""
         taken = self._taken()
         if taken is None:
             return
@@ -91,7 +91,7 @@ class FeedForward(GoodnessClassifier):
             )
 
     def _taken(self) -> tuple[int, ...] | None:
-        """The shape that the first layer takes; ``None`` where a module alone knows."""
+        """Return the input shape of the first layer; ``None`` if it is a module, which alone knows it."""
         first = self.stack[0]
         return first.connectivity.shape_below if isinstance(first, WeightedLayer) else None
 
@@ -114,15 +114,15 @@ class FeedForward(GoodnessClassifier):
         label_in: str = defaults.LABEL_IN,
         generator: torch.Generator | None = None,
     ) -> Self:
-        """A net of dense layers.
+        """Create a net of dense layers.
 
         Args:
-            shape: of an image, such as (channels, height, width).
-            widths: units of each layer; a number for a single one.
-            classes: number of labels.
-            rule: how the layers learn.
-            label_in: as above.
-            generator: draws the first weights.
+            shape: The shape of an image, such as (channels, height, width).
+            widths: The number of units of each layer; one number for a single layer.
+            classes: The number of labels.
+            rule: The learning rule of the layers.
+            label_in: See above.
+            generator: Draws the initial weights.
         """
         sizes(shape=shape)
         inputs = inputs_with_label(label_in, math.prod(shape), classes)
@@ -132,7 +132,7 @@ class FeedForward(GoodnessClassifier):
 
     @typed
     def images(self, images: Tensor | CachedInput) -> Images:
-        """Images ``(batch, ...)`` made ready for any label; what is ready stays the same."""
+        """Prepare images ``(batch, ...)`` for any label. Return prepared images unchanged."""
         if isinstance(images, Images):
             return images
         images = self._enter(convert("images", images, Tensor))
@@ -146,7 +146,7 @@ class FeedForward(GoodnessClassifier):
 
     @typed
     def with_label(self, images: Tensor | Images, labels: Tensor) -> LabeledImages:
-        """Normalized input that states the labels ``(batch,)``."""
+        """Return the normalized input with the labels ``(batch,)``."""
         ready = self.images(images)
         labels = checked_labels("labels", labels, self.classes, len(ready.rows), on=self.device)
         return self._with_label(ready, labels)
@@ -156,7 +156,7 @@ class FeedForward(GoodnessClassifier):
 
     @typed
     def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
-        """Normalized input that states no label: the same small number for each."""
+        """Return the normalized input with the neutral label: the same small value for every class."""
         ready = self.images(images)
         count, device = ready.rows.shape[0], ready.rows.device
         return LabeledImages(ready, neutral(count, self.classes, self.label_strength, device)[None])
@@ -177,26 +177,28 @@ class FeedForward(GoodnessClassifier):
         learning: range | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
-        """Learn from one batch: the whole algorithm.
+        """Learn from one batch. This is the whole algorithm.
 
-        A pass with the neutral label gives hidden activities, from which the softmax of the fast test learns; its
-        logits say which wrong labels are hard. Each layer then raises its goodness for the images with their labels,
-        lowers it for the same images with wrong ones, and passes normalized activity on. No derivative crosses a layer.
+        A pass with the neutral label gives hidden activities, from which the softmax of the fast test learns. Wrong
+        labels are drawn from its logits. Each layer then raises its goodness for the images with their true labels,
+        lowers it for the same images with wrong labels, and passes on normalized activity. No derivative crosses a
+        layer.
 
         Args:
             images: ``(batch, ...)``.
-            labels: the true ones, ``(batch,)``.
-            rate: learning rate of the layers.
-            softmax_rate: that of the softmax; by default in the proportion of `defaults` to ``rate``.
-            negatives: draws the wrong labels from the softmax's logits; or these labels, ``(batch,)``. Where they are
-                given no pass through the whole net comes first: each layer learns as soon as it has its input.
-            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
-            learning: the numbers, from 0, of the layers that learn; all by default. Those above them are not run.
-            generator: draws the wrong labels, on the device of the images.
+            labels: The true labels, ``(batch,)``.
+            rate: The learning rate of the layers.
+            softmax_rate: The learning rate of the softmax; by default in the proportion of `defaults` to ``rate``.
+            negatives: A function that draws wrong labels from the softmax's logits, or the wrong labels themselves,
+                ``(batch,)``. With given labels no pass through the whole net comes first: each layer learns as soon as
+                it has its input.
+            weight: The weight of each case, ``(batch,)``; 1 by default.
+            learning: The numbers, from 0, of the layers that learn; by default all. Layers above them are not run.
+            generator: Draws the wrong labels, on the device of the images.
 
         Raises:
-            DataError: images or labels that the net was not built for, or negatives that give the true label.
-            SettingError: a rate below 0, or layers that are not there.
+            DataError: Images or labels do not fit the net, or a wrong label is the true one.
+            SettingError: A rate is negative, or a layer in ``learning`` does not exist.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
         ready, learning = self.images(images), self._to_learn(learning)
@@ -222,22 +224,22 @@ class FeedForward(GoodnessClassifier):
             else:
                 with testing(layer):
                     both = torch.cat([layer(positive), layer(negative)])
-                    positive, negative = layer.hand_on(both).chunk(2)  # what is behind a layer meets both passes
+                    positive, negative = layer.hand_on(both).chunk(2)  # fixed parts see both passes in one call
         if isinstance(negatives, Tensor):
             logits = self.softmax.learn(to_features([*features, *neutral]), labels, reading_rate, weight)
         return NetResult(logits, goodness, difficulty)
 
     def _neutral(self, ready: Images) -> Iterator[Tensor | None]:
-        """What the softmax reads of each layer under a neutral label; see `normalized_outputs`."""
+        """Yield the softmax's input from each layer under the neutral label; see `normalized_outputs`."""
         return normalized_outputs(self.stack, self.with_neutral_label(ready), self.read)
 
     def _to_learn(self, learning: range | None) -> range:
-        """The layers that learn; all by default."""
-        everyone = range(len(self.layers))
+        """Return the numbers of the layers that learn, by default all."""
+        layers = range(len(self.layers))
         if learning is None:
-            return everyone
-        if not (learning and learning.step == 1 and learning[0] in everyone and learning[-1] in everyone):
-            raise SettingError(f"learning is {learning}, expected layers from 0 to {len(everyone) - 1}")
+            return layers
+        if not (learning and learning.step == 1 and learning[0] in layers and learning[-1] in layers):
+            raise SettingError(f"learning is {learning}, expected layers from 0 to {len(layers) - 1}")
         return learning
 
     # ---- activity ----------------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ class FeedForward(GoodnessClassifier):
     @typed
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Normalized activities of the layers that are read, under a neutral label, ``(batch, features)``, float32."""
+        """Return the input of the softmax: activities under the neutral label, ``(batch, features)``, float32."""
         return to_features(self._neutral(self.images(images)))
 
     # ---- tests -------------------------------------------------------------------------------------------------
@@ -253,31 +255,31 @@ class FeedForward(GoodnessClassifier):
     @typed
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
-        """Goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
+        """Return the goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
 
         Args:
             images: ``(batch, ...)``.
-            labels: candidates of each image, ``(batch, candidates)``. Each costs one forward pass, apart from the
-                product with the image, which they share.
+            labels: The candidate labels of each image, ``(batch, candidates)``. Each costs one forward pass, except for
+                the first layer's product with the image, which is computed once.
         """
         if isinstance(images, Images):
             labels = self._candidates(labels, len(images.rows))
             with testing(self):
-                stated = (self._with_label(images, column) for column in labels.T)
-                columns = [[layer.goodness(a) for layer, a, _ in outputs(self.stack, one)] for one in stated]
+                inputs = (self._with_label(images, column) for column in labels.T)
+                columns = [[layer.goodness(a) for layer, a, _ in outputs(self.stack, below)] for below in inputs]
             return torch.stack([torch.stack(column, 1) for column in columns], 1)
-        given = self._parts(convert("images", images, Tensor))
-        labels = self._candidates(labels, sum(map(len, given)))
-        parts = zip(given, torch.split(labels, self.at_once), strict=True)
-        return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
+        batches = self._parts(convert("images", images, Tensor))
+        labels = self._candidates(labels, sum(map(len, batches)))
+        pairs = zip(batches, torch.split(labels, self.at_once), strict=True)
+        return torch.cat([self.goodness(self.images(batch), candidates) for batch, candidates in pairs])
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        """All labels of all images are the rows of one batch."""
+        """Run all labels of all images as the rows of one batch."""
         ready = self.images(images)
-        every = self.label_strength * torch.eye(self.classes, device=images.device)
-        stated = LabeledImages(ready, every[:, None].expand(-1, ready.rows.shape[0], -1))
-        each = [layer.goodness(activity) for layer, activity, _ in outputs(self.stack, stated)]
-        return self._answers(self.readings(ready), each)
+        label_vectors = self.label_strength * torch.eye(self.classes, device=images.device)
+        labeled = LabeledImages(ready, label_vectors[:, None].expand(-1, ready.rows.shape[0], -1))
+        goodness = [layer.goodness(activity) for layer, activity, _ in outputs(self.stack, labeled)]
+        return self._answers(self.readings(ready), goodness)
 
     @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:

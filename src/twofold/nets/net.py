@@ -1,4 +1,4 @@
-"""The base class of all nets, whatever they learn from, and the result of testing one."""
+"""The base class of all nets, and the result of testing a net."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from twofold import defaults, machine
 from twofold.checks import typed
 from twofold.checks.bounds import counts
 from twofold.errors import Diverged, SettingError, unknown
-from twofold.nets.door import on_device
+from twofold.nets.entry import on_device
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of testing a net: its errors, and whatever else was measured.
+    """The result of testing a net.
 
     Attributes:
-        error: test -> its error as a share, the main test first; for classifiers that of cases named wrongly.
-        metrics: what else was measured, as JSON can hold it: for classifiers ``passes_per_image`` (test -> forward
-            passes for one image) and ``layer_error`` (of each layer's goodness alone, from the first layer upwards).
-        named: test -> the label that it names, ``(cases,)``; empty where nothing is named.
-        goodness: of each label and layer, ``(cases, classes, layers)``; ``None`` where no label has one.
+        error: Test -> error in [0, 1], the main test first; for classifiers the share of misclassified cases.
+        metrics: Other measurements, as JSON can hold them. Classifiers have ``passes_per_image`` (test -> forward
+            passes per image) and ``layer_error`` (the error by the goodness of each single layer, first layer first).
+        named: Test -> predicted labels, ``(cases,)``; empty for nets that predict no labels.
+        goodness: The goodness of each label and layer, ``(cases, classes, layers)``; ``None`` for nets without it.
     """
 
     error: dict[str, float]
@@ -38,23 +38,23 @@ class Evaluation:
 
 @contextmanager
 def testing(module: nn.Module) -> Iterator[None]:
-    """Have all parts of a module compute as in ``eval()``, with running statistics, and then as before."""
-    learning = [part for part in module.modules() if part.training]
-    for part in learning:
-        part.training = False
+    """Switch a module and its submodules to evaluation mode, and restore their modes afterwards."""
+    in_training = [submodule for submodule in module.modules() if submodule.training]
+    for submodule in in_training:
+        submodule.training = False
     try:
         yield
     finally:
-        for part in learning:
-            part.training = True
+        for submodule in in_training:
+            submodule.training = True
 
 
 class Net(nn.Module, ABC):
-    """A stack of layers that knows how it is tested.
+    """A stack of layers with the tests that evaluate it.
 
     Attributes:
-        method: the name of the method that trains it.
-        layers: from the input upwards.
+        method: The name of the method that trains the net.
+        layers: The layers, from the input upwards.
     """
 
     method: ClassVar[str]
@@ -65,56 +65,56 @@ class Net(nn.Module, ABC):
         """Test the net.
 
         Args:
-            data: the parts of a data set, such as images and labels, on the net's device.
-            shortlist: labels that a fast test passes on to a slow one, where the net has such tests.
+            data: The tensors of a test set, such as images and labels, on the net's device.
+            shortlist: The number of labels that the fast test passes on to the slow test, for nets with these tests.
         """
 
     @abstractmethod
     def explain(self, case: Tensor) -> dict[str, Any]:
-        """Say what each test makes of one case ``(1, ...)``, as JSON can hold it."""
+        """Return the result of each test for one case ``(1, ...)``, as JSON can hold it."""
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        """What all tests make of a batch ``(batch, ...)`` that is taken as it is: a pure function of tensors, which
-        `torch.export` can follow for a batch of any size. It takes sizes from ``shape``: ``len`` would fix them.
+        """Run all tests on a batch ``(batch, ...)``, without checks, as a pure function that `torch.export` can trace.
+
+        Take sizes from ``shape``, since ``len`` would fix the size of the batch.
 
         Raises:
-            SettingError: no test of such a net can be written so.
+            SettingError: The tests of this net cannot be exported.
         """
         raise SettingError(f"a net of the method {self.method} has no tests that can be exported: export another net")
 
     def require_finite(self) -> None:
-        """Refuse to answer where numbers that the net computes with are NaN or infinite.
+        """Check that all parameters and buffers are finite.
 
         Raises:
-            Diverged: there are some; the first parameter or buffer that has them is named.
+            Diverged: One has NaN or infinite values; the message names the first.
         """
         if name := first_not_finite(self.state_dict()):
             raise Diverged(
-                f"{name} of this net has NaN or infinite values, so that no test of it means anything: its training "
-                "diverged; train it anew at a lower rate"
+                f"{name} of this net has NaN or infinite values: its training diverged; train it again at a lower rate"
             )
 
     @property
     def device(self) -> torch.device:
-        """The device of its parameters."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Units of each hidden layer."""
+        """The number of units of each hidden layer."""
         return tuple(layer.units for layer in self.stack)
 
     @property
     def stack(self) -> list[Any]:
-        """The layers, from the input upwards, as a list."""
+        """The layers as a list, from the input upwards."""
         return list(self.layers)
 
     @typed
     def set_precision(self, precision: str) -> None:
-        """Compute the products of all layers in this precision, fp32 or bf16; parameters stay float32.
+        """Set the precision of the products of all layers, fp32 or bf16. Parameters stay float32.
 
         Raises:
-            SettingError: there is no such precision.
+            SettingError: The precision is another one.
         """
         if precision not in machine.PRECISIONS[1:]:
             raise unknown("precision", precision, machine.PRECISIONS[1:])
@@ -123,13 +123,13 @@ class Net(nn.Module, ABC):
 
 
 class Nets(Net):
-    """Several nets that one method trains, as a generator beside a discriminator.
+    """Several nets that one method trains, such as a generator and a discriminator.
 
-    They are trained together and share one checkpoint, one file of weights and one result, which is that of the first
-    net. A subclass names its ``method``, and may test the nets together.
+    They share one checkpoint, one file of weights and one result, which is that of the first net. A subclass sets
+    ``method``, and may override ``evaluate`` to test the nets together.
 
     Args:
-        nets: by name, the one that is tested first.
+        nets: The nets by name, the main one first.
     """
 
     def __init__(self, **nets: Net) -> None:
@@ -155,16 +155,16 @@ class Nets(Net):
         return widths
 
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
-        found: Evaluation = self.main.evaluate(*data, shortlist=shortlist)
-        return found
+        evaluation: Evaluation = self.main.evaluate(*data, shortlist=shortlist)
+        return evaluation
 
     def explain(self, case: Tensor) -> dict[str, Any]:
-        found: dict[str, Any] = self.main.explain(case)
-        return found
+        explanation: dict[str, Any] = self.main.explain(case)
+        return explanation
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """The name of the first tensor with a value that is NaN or infinite; each is read once where all are finite."""
+    """Return the name of the first tensor with a value that is NaN or infinite, or ``None``."""
     for name, tensor in tensors.items():
         suspect = tensor.is_floating_point() and not tensor.detach().sum().isfinite()
         if suspect and not tensor.isfinite().all():  # the sum alone may be too large
@@ -177,14 +177,15 @@ def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Ev
     """Test a net.
 
     Args:
-        net: the net.
-        data: images ``(cases, ...)`` and labels ``(cases,)``, or whatever the net was trained on, on any device.
-        shortlist: labels that the fast test hands to the slow one, where the net has these tests.
+        net: The net.
+        data: Images ``(cases, ...)`` and labels ``(cases,)``, or the kind of data that the net was trained on, on any
+            device.
+        shortlist: The number of labels that the fast test passes on to the slow test, for nets with these tests.
 
     Raises:
-        DataError: data that the net was not built for.
-        Diverged: the net has NaN or infinite values.
+        DataError: The data do not fit the net.
+        Diverged: The net has NaN or infinite values.
     """
     counts(shortlist=shortlist)
     net.require_finite()
-    return net.evaluate(*(on_device("data", part, net.device) for part in data), shortlist=shortlist)
+    return net.evaluate(*(on_device("data", tensor, net.device) for tensor in data), shortlist=shortlist)

@@ -1,4 +1,4 @@
-"""The recurrent net: pixels at the bottom, a label at the top, layers in between that settle (talk 19:31, 24:03)."""
+"""The recurrent net: pixels at the bottom, a label at the top, layers that settle in between (talk 19:31, 24:03)."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from twofold.normalize import centered, normalize
 
 
 class Recurrent(GoodnessClassifier):
-    """Layers that see the layer below, the layer above and, if asked for, themselves, all of one iteration ago.
+    """A net whose layers see the layer below, the layer above and optionally themselves, one iteration earlier.
 
-    A still image is a dull video: the same frame at every iteration. The label, clamped at the top, is right in
-    positive and wrong in negative data. A bottom-up pass starts the hidden layers; then all change at the same time,
+    A still image is treated as a video with the same frame at every iteration. The label, clamped at the top, is the
+    true label in positive data and a wrong one in negative data. A bottom-up pass initializes the hidden layers. Then
+    all layers are updated at the same time,
     s ← damping · s + (1 - damping) · relu(W_below n(s_below) + W_above n(s_above) + W_beside n(s) + b).
 
     Args:
-        inputs: numbers in a frame.
-        widths: units of the hidden layers; a number for a single one.
-        classes: number of labels.
-        rule: how the layers learn.
-        damping: share of a layer's state that it keeps at each iteration, in [0, 1).
-        iterations: how often a still image is looked at.
-        judged: first and last iteration, from 1, whose goodness the slow test averages.
-        label_strength: the number at the label's place at the top.
-        label_to: top (the last hidden layer alone sees the label, which is the layer above it) or all (all see it).
-        top_down: whether layers see the layer above; without it the top layer still sees the label.
-        top_down_start: size of the first weights to a layer above, relative to those of the other sources. Where it
-            is 0, top-down input is learned from nothing; in deep nets it drowns the image as long as it says nothing.
-        lateral: whether layers see themselves.
-        center: whether the mean of a frame's numbers is subtracted.
-        connectivity: for each layer, by source, which of its inputs each unit sees; all where it is not given.
-        softmax_decay: weight decay of the two softmaxes, which read the normalized states of all layers: after the
-            bottom-up pass (fast test), and after settling under a neutral label.
-        generator: draws the first weights.
+        inputs: The number of pixels of a frame.
+        widths: The number of units of each hidden layer; one number for a single layer.
+        classes: The number of labels.
+        rule: The learning rule of the layers.
+        damping: The share of its state that a layer keeps at each iteration, in [0, 1).
+        iterations: The number of iterations for a still image.
+        judged: The first and the last iteration, from 1, whose goodness the slow test averages.
+        label_strength: The value that encodes the label at the top.
+        label_to: ``top`` (only the last hidden layer sees the label) or ``all`` (all layers see it).
+        top_down: If True, layers see the layer above. The last hidden layer always sees the label.
+        top_down_start: The size of the initial weights to a layer above, relative to those of the other sources. Deep
+            nets learn better with 0, since untrained top-down input drowns the image.
+        lateral: If True, layers see themselves.
+        center: If True, subtract the mean of each frame's pixels.
+        connectivity: For each layer, source -> which inputs each unit sees; by default all.
+        softmax_decay: The weight decay of the two softmaxes. They read the normalized states of all layers, one after
+            the bottom-up pass (fast test), the other after settling under the neutral label.
+        generator: Draws the initial weights.
 
     Raises:
-        SettingError: no layer, no iteration, damping outside [0, 1), no such place for the label, or no such iterations
-            for the slow test.
+        SettingError: An argument is outside its range.
     """
 
     method = "recurrent"
@@ -93,8 +93,9 @@ class Recurrent(GoodnessClassifier):
         if not 1 <= judged[0] <= judged[1]:
             raise SettingError(f"judged is {judged}, expected a first and a last iteration, from 1")
         if len(connectivity) > len(widths):
-            found = f"connectivity has {len(connectivity)} entries"
-            raise SettingError(f"{found}, expected one for each of {len(widths)} layers")
+            raise SettingError(
+                f"connectivity has {len(connectivity)} entries, expected one for each of {len(widths)} layers"
+            )
         chain = (inputs, *widths, classes)
         layers = []
         for index, units in enumerate(widths):
@@ -103,8 +104,7 @@ class Recurrent(GoodnessClassifier):
                 sources["above"] = chain[index + 2]
             if label_to == "all" and index < len(widths) - 1:
                 sources["label"] = classes
-            if lateral:
-                sources["beside"] = units
+            sources |= {"beside": units} if lateral else {}
             seen = connectivity[index] if index < len(connectivity) else None
             start = {"above": top_down_start} if index < len(widths) - 1 else None
             layers.append(RecurrentLayer(sources, units, rule, generator, seen, start))
@@ -125,20 +125,20 @@ class Recurrent(GoodnessClassifier):
 
     @typed
     def images(self, images: Tensor | CachedInput) -> CachedInput:
-        """Images ``(batch, ...)`` as frames: flat, at fixed length. What is ready stays the same."""
+        """Flatten images ``(batch, ...)`` and normalize their length. Return a `CachedInput` unchanged."""
         if isinstance(images, CachedInput):
             return images
         return CachedInput(self.prepare(self._enter(images).flatten(1)).to(self._kind))
 
     @typed
     def top(self, labels: Tensor) -> CachedInput:
-        """Labels ``(batch,)`` clamped at the top: one-hot times the strength."""
+        """Return labels ``(batch,)`` as input at the top: one-hot times the strength."""
         labels = checked_labels("labels", labels, self.classes, "batch", on=self.device)
         return CachedInput(one_hot(labels, self.classes, self.label_strength).to(self._kind))
 
     @typed
     def neutral_top(self, count: int) -> CachedInput:
-        """No label at the top of ``count`` cases: the mean of all."""
+        """Return the neutral label as input at the top of ``count`` cases: the mean of all labels."""
         counts(0, count=count)
         return CachedInput(neutral(count, self.classes, self.label_strength, self.device).to(self._kind))
 
@@ -151,7 +151,7 @@ class Recurrent(GoodnessClassifier):
 
     @typed
     def start(self, frame: Source) -> State:
-        """The bottom-up pass: every layer sees the new activity below it, and nothing else."""
+        """Run the bottom-up pass, in which every layer sees only the new activity of the layer below."""
         floating("frame", rows_of(frame), "batch", self.inputs, on=self.device)
         state: list[LayerState] = []
         for layer in self.stack:
@@ -160,43 +160,44 @@ class Recurrent(GoodnessClassifier):
 
     @typed
     def sources(self, frame: Source, top: Source, state: State) -> list[dict[str, Source]]:
-        """The sources of each layer at an iteration: its neighbors and itself, one iteration ago."""
+        """Return the sources of each layer at an iteration: its neighbors and itself, one iteration earlier."""
         if len(state) != len(self.layers):
             raise DataError(f"state has {len(state)} layers, expected {len(self.layers)}")
         cases = state[0].state.shape[0]
         fits("frame", frame, cases, self.inputs, self.device)
         fits("top", top, cases, self.classes, self.device)
-        known: list[Source] = [frame, *(each.output for each in state), top]
-        found = []
+        outputs: list[Source] = [frame, *(layer.output for layer in state), top]
+        sources = []
         for index, layer in enumerate(self.stack):
-            around = {"below": known[index], "beside": known[index + 1], "above": known[index + 2], "label": top}
-            found.append({name: around[name] for name in layer.weights})
-        return found
+            below, beside, above = outputs[index : index + 3]
+            available = {"below": below, "beside": beside, "above": above, "label": top}
+            sources.append({name: available[name] for name in layer.weights})
+        return sources
 
     @typed
     def step(self, frame: Source, top: Source, state: State) -> State:
-        """One iteration of all layers at the same time: a pure function of frame, label and state."""
+        """Run one iteration of all layers at the same time, as a pure function of frame, label and state."""
         return self._respond(self.sources(frame, top, state), state)
 
     def _respond(self, sources: list[dict[str, Source]], state: State) -> State:
-        each = zip(self.stack, sources, state, strict=True)
-        return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in each)
+        layers = zip(self.stack, sources, state, strict=True)
+        return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in layers)
 
     @typed
     def watch(self, video: Iterable[Source], top: Source, state: State) -> Iterator[State]:
-        """The state after each frame of a video."""
+        """Yield the state after each frame of a video."""
         for frame in video:
             state = self.step(frame, top, state)
             yield state
 
     @typed
     def look(self, frame: Source, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
-        """The state after each iteration in front of a still image, after a bottom-up pass."""
+        """Yield the state after each iteration for a still image, after a bottom-up pass."""
         counts(iterations=iterations)
         shaped("top", top.rows, "cases", self.classes, on=self.device)
         fits("frame", frame, len(top.rows), self.inputs, self.device)
         copies = len(top.rows) // len(rows_of(frame))
-        start = tuple(each.repeat(copies) for each in self.start(frame))
+        start = tuple(layer.repeat(copies) for layer in self.start(frame))
         return self.watch(repeat(frame, self.iterations if iterations is None else iterations), top, start)
 
     # ---- learning ----------------------------------------------------------------------------------------------
@@ -217,20 +218,20 @@ class Recurrent(GoodnessClassifier):
         settle: bool = True,
         generator: torch.Generator | None = None,
     ) -> NetResult:
-        """Learn from one batch of still images, under their labels and under wrong ones.
+        """Learn from one batch of still images, under their true labels and under wrong ones.
 
-        The bottom-up pass that starts the layers also gives the logits from which wrong labels are drawn.
+        The bottom-up pass that initializes the layers also gives the logits from which wrong labels are drawn.
 
         Args:
             images: ``(batch, ...)``.
-            labels: the true ones, ``(batch,)``.
-            rate: learning rate of the layers.
-            softmax_rate: that of the softmaxes; by default in the proportion of `defaults` to ``rate``.
-            negatives: draws the wrong labels from the softmax's logits; or these labels, ``(batch,)``.
-            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
-            first, window: see `learn_video`.
-            settle: whether the images also settle under a neutral label, for the softmax that reads settled layers.
-            generator: draws the wrong labels, on the device of the images.
+            labels: The true labels, ``(batch,)``.
+            rate: The learning rate of the layers.
+            softmax_rate: The learning rate of the softmaxes; by default in the proportion of `defaults` to ``rate``.
+            negatives: A function that draws wrong labels from logits, or the wrong labels themselves, ``(batch,)``.
+            weight: The weight of each case, ``(batch,)``; 1 by default.
+            first, window: See `learn_video`.
+            settle: If True, also settle under the neutral label, to train the softmax that reads settled layers.
+            generator: Draws the wrong labels, on the device of the images.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
         counts(first=first, window=window)
@@ -240,11 +241,11 @@ class Recurrent(GoodnessClassifier):
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
         wrong = draw_wrong_labels(negatives, labels, logits, generator)
         if settle:
-            copies = tuple(layer.repeat(1) for layer in start)  # row by row in memory, as `look` has them
+            copies = tuple(layer.repeat(1) for layer in start)  # contiguous, as in `look`
             *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), copies)
             self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, weight)
 
-        found = self.learn_video(
+        result = self.learn_video(
             repeat(frame, self.iterations),
             self.top(torch.cat([labels, wrong])),
             tuple(layer.repeat(2) for layer in start),
@@ -253,7 +254,7 @@ class Recurrent(GoodnessClassifier):
             first=first,
             window=window,
         )
-        return NetResult(logits, [*found.goodness], found.difficulty)
+        return NetResult(logits, [*result.goodness], result.difficulty)
 
     @typed
     @torch.no_grad()
@@ -268,22 +269,22 @@ class Recurrent(GoodnessClassifier):
         first: int = 1,
         window: int = defaults.ITERATIONS,
     ) -> VideoResult:
-        """Watch positive and negative videos and learn from every frame; one update at the end (talk 25:51).
+        """Learn from every frame of positive and negative videos, with one update at the end (talk 25:51).
 
-        Memory is that of a window of frames, however long the video is.
+        Memory is that of a window of frames and does not grow with the length of the video.
 
         Args:
-            video: frame after frame, ``(2 batch, inputs)``, positive cases first, at fixed length; or a `CachedInput`
-                of ``batch`` rows that both share.
-            top: labels of all cases, ``(2 batch, classes)``.
-            state: the layers before the first frame.
-            rate: the learning rate.
-            weight: how much each pair of cases counts, ``(batch,)``; all count 1 where it is not given.
-            first: the frame, from 1, from which gradients are gathered.
-            window: frames whose weight gradients are one product.
+            video: Frames ``(2 batch, inputs)`` of fixed length, positive cases first; or a `CachedInput` of ``batch``
+                rows that positive and negative cases share.
+            top: The labels of all cases, ``(2 batch, classes)``.
+            state: The state of the layers before the first frame.
+            rate: The learning rate.
+            weight: The weight of each pair of cases, ``(batch,)``; 1 by default.
+            first: The first frame, from 1, whose gradient is gathered.
+            window: The number of frames whose weight gradients are computed as one product.
 
         Raises:
-            DataError: the video is empty, ends before ``first``, or its frames change their size. Nothing is learned.
+            DataError: The video is empty, ends before ``first``, or its frames change their size. Nothing is learned.
         """
         not_negative(rate=rate)
         counts(first=first, window=window)
@@ -300,7 +301,7 @@ class Recurrent(GoodnessClassifier):
         return VideoResult(*watched.means(), state)
 
     def _gather(self, video: Iterable[Source], top: CachedInput, state: State, watched: Watched, first: int) -> State:
-        """Watch the video and gather gradients, window by window; returns the layers after the last frame."""
+        """Run the video, gather gradients window by window, and return the state after the last frame."""
         number = 0
         for number, frame in enumerate(video, 1):
             fits(f"frame {number} of the video", frame, len(state[0].state), self.inputs, self.device)
@@ -317,13 +318,13 @@ class Recurrent(GoodnessClassifier):
 
     @typed
     def read_state(self, state: State) -> Tensor:
-        """Normalized states of all layers side by side, ``(rows, features)``, float32: what the softmaxes see."""
-        return to_features([each.output for each in state])
+        """Return the input of the softmaxes: normalized states of all layers, ``(rows, features)``, float32."""
+        return to_features([layer.output for layer in state])
 
     @typed
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Normalized states after the bottom-up pass, ``(batch, features)``, float32: what the fast test reads."""
+        """Return normalized states after the bottom-up pass, ``(batch, features)``, float32, for the fast test."""
         return self.read_state(self.start(self.images(images)))
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
@@ -332,7 +333,7 @@ class Recurrent(GoodnessClassifier):
     @typed
     @torch.no_grad()
     def settled(self, images: Tensor | CachedInput) -> Tensor:
-        """Logits ``(batch, classes)`` after all iterations under a neutral label."""
+        """Return the logits ``(batch, classes)`` after all iterations under the neutral label."""
         if isinstance(images, Tensor):
             return torch.cat([self.settled(self.images(part)) for part in self._parts(images)])
         *_, state = self.look(images, self.neutral_top(len(images.rows)))
@@ -346,30 +347,30 @@ class Recurrent(GoodnessClassifier):
     @typed
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
-        """Goodness of every layer, averaged over the iterations of the slow test, ``(batch, candidates, layers)``.
+        """Return the goodness of every layer, averaged over the judged iterations, ``(batch, candidates, layers)``.
 
         Args:
             images: ``(batch, ...)``.
-            labels: candidates of each image, ``(batch, candidates)``, which share the bottom-up pass.
+            labels: The candidate labels of each image, ``(batch, candidates)``. They share the bottom-up pass.
         """
         if isinstance(images, CachedInput):
             first, last = self.judged
             return self.trace(images, labels, last)[..., first - 1 :, :].mean(2)
-        given = self._parts(images)
-        labels = self._candidates(labels, sum(map(len, given)))
-        parts = zip(given, torch.split(labels, self.at_once), strict=True)
-        return torch.cat([self.goodness(self.images(part), candidates) for part, candidates in parts])
+        batches = self._parts(images)
+        labels = self._candidates(labels, sum(map(len, batches)))
+        pairs = zip(batches, torch.split(labels, self.at_once), strict=True)
+        return torch.cat([self.goodness(self.images(batch), candidates) for batch, candidates in pairs])
 
     @typed
     @torch.no_grad()
     def trace(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
-        """Goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
+        """Return the goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
         return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
 
     @typed
     @torch.no_grad()
     def mean_squares(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
-        """Mean squared activity of a unit at every iteration, ``(batch, candidates, iterations, layers)``."""
+        """Return the mean squared activity at every iteration, ``(batch, candidates, iterations, layers)``."""
         return self._trace(frame, labels, iterations, lambda settled: settled.active.float().square().mean(1))
 
     def _trace(
@@ -381,13 +382,13 @@ class Recurrent(GoodnessClassifier):
         columns = []
         for column in labels.T:
             states = self.watch(repeat(frame, iterations), self.top(column), start)
-            each = [torch.stack([read(settled) for settled in state], 1) for state in states]
-            columns.append(torch.stack(each, 1))
+            iterates = [torch.stack([read(layer) for layer in state], 1) for state in states]
+            columns.append(torch.stack(iterates, 1))
         return torch.stack(columns, 1)
 
     @typed
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
-        """Test -> passes for an image: the bottom-up one, and one for each iteration under each label."""
+        """Return test -> passes per image: the bottom-up pass, and one per iteration and label."""
         counts(shortlist=shortlist)
         last = self.judged[1]
         return {

@@ -1,4 +1,4 @@
-"""What a stack of layers makes of an input: outputs, and the features that a softmax reads."""
+"""Outputs of a stack of layers, and the features that a softmax reads."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from twofold.normalize import normalize
 
 
 def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor, Tensor]]:
-    """Each layer with its raw activity and its output, both ``(batch, ...)``, for a normalized input, from the first
-    upwards."""
+    """Yield each layer with its raw activity and its output, both ``(batch, ...)``, from the first layer upwards.
+
+    Args:
+        layers: The stack.
+        below: The normalized input of the first layer.
+    """
     for layer in layers:
         activity = layer(below)
         below = layer.hand_on(activity)
@@ -25,22 +29,24 @@ def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[t
 
 
 def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, read: range) -> Iterator[Tensor | None]:
-    """The normalized activity of each layer in a test, ``(batch, features)``, from the first layer upwards: what a
-    softmax reads. It is ``None`` for layers that are not read, and is computed when it is asked for."""
+    """Yield the normalized activity of each layer in a test, ``(batch, features)``, from the first layer upwards.
+
+    Each is computed when it is requested. It is ``None`` for layers whose number is not in ``read``.
+    """
     for number, layer in enumerate(layers):
         with testing(layer):
             activity = layer(below)
-            below, seen = layer.hand_on(activity), None
+            below, features = layer.hand_on(activity), None
             if number in read:
-                seen = below if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
-                seen = seen.flatten(1)
-        yield seen
+                normalized = below if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
+                features = normalized.flatten(1)
+        yield features
 
 
-def to_features(parts: Iterable[Tensor | None]) -> Tensor:
-    """Outputs of layers, each ``(batch, units)``, side by side and in float32 (or wider, where they are)."""
-    together = torch.cat([part for part in parts if part is not None], 1)
-    return together.to(torch.promote_types(together.dtype, torch.float32))
+def to_features(outputs: Iterable[Tensor | None]) -> Tensor:
+    """Concatenate the outputs of layers, each ``(batch, units)``, in at least float32. Skip those that are ``None``."""
+    features = torch.cat([output for output in outputs if output is not None], 1)
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def output_size(number: int, layer: FeedForwardLayer) -> int:

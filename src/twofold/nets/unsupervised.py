@@ -1,4 +1,4 @@
-"""The net that learns what images look like, without labels, and a softmax that reads it (paper section 3.1)."""
+"""The net that learns without labels, and a softmax that reads it (paper section 3.1)."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from twofold.normalize import centered, normalize
 
 
 class Unsupervised(SoftmaxClassifier):
-    """A stack of layers that tell images from hybrids, which only look like images within a small patch.
+    """A stack of layers that distinguish images from hybrids of two images.
 
-    No label gets into the layers. A linear softmax learns it from their normalized activities and teaches them nothing.
+    A hybrid looks like an image only within a small patch. The layers never see a label. A linear softmax learns labels
+    from their normalized activities and does not train them. Images are ``(batch, ...)`` with pixels in [0, 1]; they
+    are flattened.
 
     Args:
-        layers: the stack, from the input upwards.
-        classes: number of labels.
-        counted_from: the first layer, counted from 1, that the softmax reads. A single layer is read in any case.
-        softmax_decay: weight decay of the softmax.
-        center: whether the mean of an image's pixels is subtracted.
-
-    Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
+        layers: The stack, from the input upwards.
+        classes: The number of labels.
+        counted_from: The first layer, counted from 1, that the softmax reads. A net of one layer always reads it.
+        softmax_decay: The weight decay of the softmax.
+        center: If True, subtract the mean of each image's pixels.
 
     Raises:
-        SettingError: no layer, or none that is read.
+        SettingError: There is no layer, or none that is read.
     """
 
     method = "unsupervised"
@@ -57,7 +57,7 @@ class Unsupervised(SoftmaxClassifier):
 
     @typed
     def images(self, images: Tensor | CachedInput) -> CachedInput:
-        """Images ``(batch, ...)`` flat and at fixed length; what is ready stays the same."""
+        """Flatten images ``(batch, ...)`` and normalize their length. Return a `CachedInput` unchanged."""
         return images if isinstance(images, CachedInput) else CachedInput(self.prepare(self._enter(images).flatten(1)))
 
     @typed
@@ -73,29 +73,29 @@ class Unsupervised(SoftmaxClassifier):
         weight: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
-        """Learn from one batch: images are positive data, hybrids of two of them negative data.
+        """Learn from one batch: images are positive data, hybrids of two images are negative data.
 
-        The softmax learns labels from the activities of the images, as they are before the layers' update.
+        The softmax learns labels from the activities of the images before the layers' update.
 
         Args:
             images: ``(batch, channels, height, width)``.
-            labels: the true ones, ``(batch,)``; only the softmax sees them.
-            rate: learning rate of the layers.
-            softmax_rate: that of the softmax; by default in the proportion of `defaults` to ``rate``.
-            blurs: of the masks of hybrids, see `negatives.masks`.
-            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
-            generator: draws the masks, on the device of the images.
+            labels: The true labels, ``(batch,)``. Only the softmax uses them.
+            rate: The learning rate of the layers.
+            softmax_rate: The learning rate of the softmax; by default in the proportion of `defaults` to ``rate``.
+            blurs: The number of blurs of the masks of hybrids; see `negatives.masks`.
+            weight: The weight of each case, ``(batch,)``; 1 by default.
+            generator: Draws the masks, on the device of the images.
 
         Raises:
-            DataError: images or labels that the net was not built for.
-            SettingError: a rate or a number of blurs below 0.
+            DataError: Images or labels do not fit the net.
+            SettingError: A rate or the number of blurs is negative.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate, blurs=blurs)
         images, labels = self._enter_to_learn(images, labels, weight)
         if images.ndim != 4:
             raise DataError(
-                f"images: the shape is {tuple(images.shape)}, expected (batch, channels, height, width), where patches "
-                "can be mixed"
+                f"images: the shape is {tuple(images.shape)}, expected (batch, channels, height, width): hybrids mix "
+                "patches of two images"
             )
         generator = generator or torch.default_generator
         positive = self.images(images).rows
@@ -115,5 +115,5 @@ class Unsupervised(SoftmaxClassifier):
     @typed
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Normalized activities of the layers that are read, ``(batch, features)``, float32: what the softmax sees."""
+        """Return the input of the softmax: normalized activities, ``(batch, features)``, float32."""
         return to_features(normalized_outputs(self.stack, self.images(images).rows, self.read))

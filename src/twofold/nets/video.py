@@ -1,4 +1,4 @@
-"""Learning from a video: what a recurrent net keeps of it, and what it measures."""
+"""Learning from a video: the window of iterations that a recurrent net keeps, and the result."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ from twofold.layers.inputs import CachedInput
 from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep
 
 State = tuple[LayerState, ...]
-"""All layers after an iteration, from the lowest upwards."""
+"""The states of all layers after an iteration, from the first layer upwards."""
 
 
 def rows_of(source: Source) -> Tensor:
-    """The input itself, ``(rows, inputs)``."""
+    """Return the input as a tensor, ``(rows, inputs)``."""
     return source.rows if isinstance(source, CachedInput) else source
 
 
 def fits(name: str, source: Source, cases: int, numbers: int, on: torch.device) -> None:
-    """Refuse an input that has not so many numbers for each of so many cases, or copies of some that make them up.
+    """Check the shape of an input.
+
+    A `CachedInput` may have fewer rows than there are cases, if copies of them make up all cases.
+
+    Args:
+        name: The argument, for the error message.
+        source: The input, ``(cases, numbers)``.
+        cases: The expected number of cases.
+        numbers: The expected number of inputs per case.
+        on: The expected device.
 
     Raises:
-        ArgumentError: it is no input.
-        DataError: it has others.
+        ArgumentError: ``source`` is of another type.
+        DataError: It has another shape or is on another device.
     """
     rows = rows_of(convert(name, source, Source))
     floating(name, rows, "cases", numbers, on=on)
@@ -41,11 +50,11 @@ class VideoResult(NamedTuple):
     """The result of learning from a video.
 
     Attributes:
-        goodness: of each layer, for the positive and the negative cases, on average over what was gathered: each
+        goodness: For each layer, the mean goodness of the positive and of the negative cases over all gathered frames,
+            each ``(batch,)``.
+        difficulty: The mean signal of each pair of cases over all gathered frames, in the layer where it is strongest,
             ``(batch,)``.
-        difficulty: how much each pair of cases had to teach, on average over what was gathered; of the layer to which
-            it had most, ``(batch,)``.
-        state: the layers after the last frame.
+        state: The state of the layers after the last frame.
     """
 
     goodness: list[tuple[Tensor, Tensor]]
@@ -54,7 +63,7 @@ class VideoResult(NamedTuple):
 
 
 class Watched:
-    """The iterations since the last gradient was gathered, and means over all that came before."""
+    """A window of iterations whose gradients are not yet gathered, and means over all earlier iterations."""
 
     def __init__(self, layers: Sequence[RecurrentLayer], window: int, weight: Tensor | None) -> None:
         self._layers = layers
@@ -66,14 +75,14 @@ class Watched:
         self._steps = 0
 
     def add(self, sources: list[dict[str, Source]], state: State) -> None:
-        """Keep an iteration; where the window is full, gather from it."""
+        """Add an iteration. Gather the gradients if the window is full."""
         for steps, seen, after in zip(self._kept, sources, state, strict=True):
             steps.append(TimeStep(seen, after.active, after.goodness))
         if len(self._kept[0]) == self._window:
             self.gather()
 
     def gather(self) -> None:
-        """Let the layers gather the gradient of what is kept, and forget it."""
+        """Gather the gradients of the iterations in the window and empty it."""
         count = len(self._kept[0])
         if not count:
             return
@@ -87,6 +96,6 @@ class Watched:
             steps.clear()
 
     def means(self) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """The goodness of each layer, for positive and for negative cases, and the difficulty of each pair."""
+        """Return the mean goodness of each layer, for positive and negative cases, and the difficulty of each pair."""
         halves = [goodness.chunk(2) for goodness in self._goodness]
         return [(positive, negative) for positive, negative in halves], torch.stack(self._difficulty).amax(0)

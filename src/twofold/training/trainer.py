@@ -19,7 +19,7 @@ from twofold.errors import DataError, SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
 from twofold.methods.cases import Source, cases_of
 from twofold.methods.method import StepResult
-from twofold.nets.door import on_device
+from twofold.nets.entry import on_device
 from twofold.nets.net import Net
 from twofold.schedules import Schedule
 from twofold.substrate import arrays

@@ -1,4 +1,4 @@
-"""What enters a net from outside: images, made fit for it or refused in one line."""
+"""Checks of the images and data that a user passes to a net."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from twofold.errors import DataError
 
 
 def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Tensor:
-    """Return images ``(batch, ...)`` in the type in which a net computes.
+    """Check images ``(batch, ...)`` and convert them to the dtype of the net.
 
     Args:
-        name: the argument.
-        images: floating-point numbers, finite; bytes are not divided by 255 by anyone else.
-        pixels: how many numbers an image has, or ``None`` where the net's first layer alone knows.
-        like: a parameter of the net, whose type and device count.
+        name: The argument, for the error message.
+        images: Finite floating-point numbers on the device of the net.
+        pixels: The number of pixels per image; ``None`` if only the net's first layer knows it.
+        like: A parameter of the net, which has its dtype and device.
 
     Raises:
-        DataError: they are not as described.
+        DataError: The images do not meet these conditions.
     """
     if not looking():
         return images
@@ -35,7 +35,7 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
             f"{name}: the shape is {tuple(images.shape)}, {images.shape[1:].numel()} numbers each, expected {pixels}: "
             "give images of the size that the net was built for"
         )
-    if not images.sum().isfinite():  # a sum is quick, and finite where all its numbers are, but for huge ones
+    if not images.sum().isfinite():  # a fast check; very large finite numbers are looked at one by one
         bad = ~images.flatten(1).isfinite().all(1)
         if bad.any():
             raise DataError(
@@ -46,11 +46,11 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
 
 
 def on_device(name: str, part: Tensor, device: torch.device) -> Tensor:
-    """A part of a user's data on the device of the net.
+    """Move a tensor of a user's data to the device of the net.
 
     Raises:
-        DataError: it lies on the device meta, which keeps no numbers.
+        DataError: The tensor is on the device meta, which stores no values.
     """
     if part.is_meta:
-        raise DataError(f"{name} is on the device meta, which keeps no numbers: make it on cpu or cuda")
+        raise DataError(f"{name} is on the device meta, which stores no values: create it on cpu or cuda")
     return part.to(device)

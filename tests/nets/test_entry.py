@@ -17,7 +17,6 @@ from small_nets import CLASSES, NETS, PIXELS, SHAPE
 from twofold.data import Dataset
 from twofold.errors import DataError, TwofoldError
 from twofold.methods import FeedForwardRecipe, build
-from twofold.nets import door
 from twofold.training.trainer import Trainer
 
 IMAGES, LABELS = torch.rand(12, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.arange(12) % CLASSES
@@ -124,7 +123,7 @@ def test_a_training_does_not_look_at_its_data_again_at_every_batch(
     """On a GPU it would have to wait for each batch."""
     trainer = Trainer(build(recipe, tiny.form), replace(recipe, epochs=1), tiny.train)
     looked: list[str] = []
-    monkeypatch.setattr(door, "floating", lambda name, *_, **__: looked.append(name))
+    monkeypatch.setattr(entry, "floating", lambda name, *_, **__: looked.append(name))
     trainer.run()
     assert not looked
     trainer.method.net.predict(tiny.test_images)
