@@ -233,7 +233,7 @@ DEFECTS = [
         "what the softmax reads is narrow",
         "to_features",
         "features.to(torch.promote_types(features.dtype, torch.float32))",
-        "together",
+        "features",
         "test_what_a_softmax_reads_is_float32_in_every_precision",
     ),
     (

@@ -17,6 +17,7 @@ from small_nets import CLASSES, NETS, PIXELS, SHAPE
 from twofold.data import Dataset
 from twofold.errors import DataError, TwofoldError
 from twofold.methods import FeedForwardRecipe, build
+from twofold.nets import entry
 from twofold.training.trainer import Trainer
 
 IMAGES, LABELS = torch.rand(12, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.arange(12) % CLASSES
