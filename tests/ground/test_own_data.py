@@ -285,7 +285,7 @@ BAD: dict[str, tuple[Make, list[str]]] = {
     "a label for a folder": (lambda root: read_data(two_classes(root), label="x"), ["--label is for a table"]),
     "another kind to test": (
         lambda root: read_data(two_classes(root / "a"), test=table(root / "b.csv")),
-        ["b.csv is a table, but the training part is a folder"],
+        ["b.csv is a table, expected a folder of pictures like"],
     ),
     "no label": (lambda root: read_data(table(root / "a.csv")), ["name the column of its labels with --label"]),
     "a missing label": (lambda root: read_data(table(root / "a.csv"), label="Bougth"), ["did you mean 'bought'?"]),

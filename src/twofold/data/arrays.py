@@ -48,14 +48,14 @@ def as_dataset(
         table: treat the images as tables: DataFrames, mappings of column names to values, or rows of features. Numeric
             columns are standardized with the mean and scale of the training part; text columns are one-hot encoded.
         test_share: share of each class that is split off as the test part.
-        seed: seed of the split and of the order of the training cases that are split.
+        seed: seed of the split, which also shuffles the training cases.
 
     Raises:
         DataError: the arrays are not as described; see `Dataset`.
         SettingError: ``test_share`` or ``seed`` is out of range.
     """
     if not 0 < test_share < 1:
-        raise SettingError(f"test_share is {test_share:g}, expected a share above 0 and below 1, such as 0.2")
+        raise SettingError(f"test_share is {test_share:g}, expected more than 0 and less than 1, such as 0.2")
     if not 0 <= seed < 2**32:
         raise SettingError(f"seed is {seed}, expected 0 or more and below 2^32")
     split = test_images is None and test_labels is None

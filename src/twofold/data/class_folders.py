@@ -81,9 +81,7 @@ def _files(path: Path) -> list[tuple[Path, str]]:
         files += [(file, unicodedata.normalize("NFC", folder.name)) for file in pictures]
     if not files:
         content = "pictures but no folders in it" if pictures_below(path) else "no folders in it"
-        raise DataError(
-            f"{path} has {content}: put the pictures of each class into a folder with the name of the class"
-        )
+        raise DataError(f"{path} has {content}: put the pictures of each class into a folder named after the class")
     return files
 
 

@@ -55,12 +55,12 @@ class DataFile:
         self._count += len(content)
         return content
 
-    def rest(self, most: int, content_name: str) -> bytearray:
+    def rest(self, most: int, part_name: str) -> bytearray:
         """Return all remaining bytes.
 
         Args:
             most: the largest valid number of remaining bytes.
-            content_name: what they contain, used in errors.
+            part_name: name of this part of the file in errors.
 
         Raises:
             DataError: there are more than ``most`` bytes, or ``most`` bytes do not fit into memory.
@@ -68,11 +68,9 @@ class DataFile:
         expected = self._count + most
         free = machine.free_memory(torch.device("cpu"))
         if most > free:
-            raise self.damaged(
-                f"needs {most / 1e9:.1f} GB for {content_name}, and {free / 1e9:.1f} GB of memory are free"
-            )
+            raise self.damaged(f"needs {most / 1e9:.1f} GB for {part_name}, and {free / 1e9:.1f} GB of memory are free")
         if self.size > packed_size(expected) or len(content := self.read(most + 1)) > most:
-            raise self.damaged(f"has more than the {expected} bytes of {content_name}")
+            raise self.damaged(f"has more than the {expected} bytes of {part_name}")
         return content
 
     @property

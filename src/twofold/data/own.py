@@ -105,10 +105,7 @@ def source_of(
         raise SettingError("give either --test or --test-share, not both")
     second = None if test is None else resolved(test)
     if second is not None and (test_kind := kind_of(second, "--test ")) != kind:
-        raise DataError(
-            f"--test {second} is {KIND_NAMES[test_kind]}, but the training part is {KIND_NAMES[kind]}: "
-            "give data of the same kind"
-        )
+        raise DataError(f"--test {second} is {KIND_NAMES[test_kind]}, expected {KIND_NAMES[kind]} like {place}")
     return Source(
         str(place), kind, label, size, None if second is None else str(second), test_share, seed, skip_unreadable
     )

@@ -62,9 +62,7 @@ class Preparation:
                 "scales, expected equal numbers"
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < scale < math.inf for scale in self.scale):
-            raise SettingError(
-                "the preparation has a mean or a scale that is not finite, or a scale that is not above 0"
-            )
+            raise SettingError("the preparation has a mean or scale that is not finite, or a scale that is not above 0")
         features = sum(len(self.categories.get(name, "1")) for name in self.columns)
         if self.kind == "table" and self.shape != (1, 1, features):
             raise SettingError(

@@ -59,7 +59,7 @@ class Source:
             raise unknown("kind of data", self.kind, KINDS)
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise SettingError(
-                f"--test-share is {self.test_share:g}, expected a share above 0 and below 1, such as 0.2"
+                f"--test-share is {self.test_share:g}, expected more than 0 and less than 1, such as 0.2"
             )
         if self.size is not None and min(self.size) < 1:
             raise SettingError(f"--size is {self.size[0]}x{self.size[1]}, expected at least 1 pixel each way")

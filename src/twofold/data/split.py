@@ -55,7 +55,5 @@ def stratified(labels: NDArray[np.int64], share: float, seed: int, where: str) -
         members = order[labels[order] == label]
         test[members[: min(max(round(share * len(members)), 1), len(members) - 1)]] = True
     if not test.any():
-        raise DataError(
-            f"{where} has one case of each class, expected several: add cases, or none are left for the test part"
-        )
+        raise DataError(f"{where} has one case of each class, expected several: add cases for the test part")
     return order[~test[order]], order[test[order]]
