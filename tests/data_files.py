@@ -62,5 +62,5 @@ def contents_of(name: str) -> dict[str, bytes]:
 
 GOOD = idx_bytes(np.arange(30, dtype=np.uint8).reshape(2, 3, 5))
 
-FAKE = pytest.mark.filterwarnings("ignore:the data are not the official ones:twofold.errors.Remark")
+FAKE = pytest.mark.filterwarnings("ignore:the data are not the official :twofold.errors.Remark")
 """For tests whose data are not the official ones, and that are about something else."""

@@ -126,7 +126,7 @@ def test_the_data_set_has_every_word_and_faint_middle_letters_for_training_alone
 @pytest.mark.parametrize(
     ("action", "kind", "told"),
     [
-        (lambda: letters.glyph("ab", "cmb10"), DataError, "'ab' is no letter from A to Z"),
+        (lambda: letters.glyph("ab", "cmb10"), DataError, "'ab' is not a letter from A to Z"),
         (lambda: letters.glyph("A", "Comic"), SettingError, "unknown font 'Comic'"),
         (lambda: letters.between("cmb10", 1.5), SettingError, "opening is 1.5"),
         (lambda: letters.render([], 0), DataError, "no text to draw"),

@@ -17,7 +17,7 @@ DEFECTS = [
     ),
     (
         "what is transparent lies on black",
-        "data.pictures:_on_a_ground",
+        "data.pictures:_flattened",
         'if bright else ((255, 255, 255), "white")',
         'if bright else ((0, 0, 0), "white")',
         "test_what_the_transparency_alone_draws_is_seen",
@@ -32,14 +32,14 @@ DEFECTS = [
     (
         "own data: a table is standardized by all its rows",
         "assembled",
-        "preparation = prepared(seen, names, where)",
+        "preparation = prepared(train_cases, names, where)",
         "preparation = prepared(train.cases, names, where)",
         "test_a_table_is_standardized_by_its_training_part_and_texts_become_one_number_each",
     ),
     (
         "own data: pictures in folders within a class folder are left out",
         "pictures_below",
-        "found += pictures_below(each)",
+        "files += pictures_below(entry)",
         "pass",
         "test_pictures_in_folders_within_a_class_folder_are_of_that_class_and_what_is_hidden_or_left_over_of_none",
     ),
@@ -81,8 +81,8 @@ DEFECTS = [
     (
         "what fits is drawn anew",
         "data.pictures:_fits",
-        "return away <= room",
-        "return away < 0 and away <= room",
+        "return distance <= tolerance",
+        "return distance < 0 and distance <= tolerance",
         "test_a_picture_that_is_as_the_training_images_are_is_left_as_it_is_bit_by_bit",
     ),
     (
@@ -94,9 +94,9 @@ DEFECTS = [
     ),
     (
         "only the brightness of a color counts",
-        "data.ink:_along",
-        "strong = away[size >= 0.5 * size.max()].mean(0)",
-        "strong = np.full(away.shape[2], away[size >= 0.5 * size.max()].mean())",
+        "data.ink:_project",
+        "strong = difference[size >= 0.5 * size.max()].mean(0)",
+        "strong = np.full(difference.shape[2], difference[size >= 0.5 * size.max()].mean())",
         "test_what_is_drawn_comes_back_as_the_training_images_are",
     ),
     (

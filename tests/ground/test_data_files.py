@@ -64,7 +64,7 @@ def test_an_idx_file_gives_back_what_was_written(tmp_path: Path, pack: Callable[
     ("content", "word"),
     [
         (b"", "nothing"),
-        (b"<html>404</html>", "no IDX file"),
+        (b"<html>404</html>", "not an IDX file"),
         (GOOD[:9], "header"),
         (GOOD[:-1], "45 bytes, expected 46"),
         (GOOD + b"\0", "more than the 46 bytes"),
@@ -163,7 +163,7 @@ FAULTS: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
     "a folder": (lambda path, _: path.mkdir(), "is a folder, expected a file"),
     "a device": (lambda path, _: path.symlink_to("/dev/zero"), "is a device, expected a file"),
     "a socket": (lambda path, _: a_socket(path), "is a socket, expected a file"),
-    "a link to itself": (lambda path, _: path.symlink_to(path.name), "cannot be looked for"),
+    "a link to itself": (lambda path, _: path.symlink_to(path.name), "cannot be accessed"),
     "a cut gzip": (lambda path, content: path.write_bytes(gzip.compress(content)[:-9]), "cannot be read"),
     "a damaged gzip": (lambda path, content: path.write_bytes(flipped(content)), "cannot be read"),
     "a gzip of another length": (lambda path, content: path.write_bytes(gzip.compress(content)[:-4] + b"size"), "read"),
@@ -257,7 +257,7 @@ def test_cifar10_cut_by_whole_records_says_how_many_there_are(tmp_path: Path) ->
 # Oracle: where files are looked for ----------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:.* has not all files of mnist:twofold.errors.Remark")
+@pytest.mark.filterwarnings("ignore:.* does not contain all files of mnist:twofold.errors.Remark")
 def test_the_given_folder_goes_before_the_environment_and_that_before_the_cache(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +278,7 @@ def test_the_given_folder_goes_before_the_environment_and_that_before_the_cache(
 def test_a_folder_that_lacks_the_data_is_named_when_others_are_used(tmp_path: Path, cache: Path, name: str) -> None:
     write(cache / name, contents_of(name))
     (tmp_path / "given").mkdir()
-    with pytest.warns(Remark, match=rf"given has not all files of {name}: they are taken from {cache / name}"):
+    with pytest.warns(Remark, match=rf"given does not contain all files of {name}: reading them from {cache / name}"):
         load(name, tmp_path / "given")
 
 
@@ -287,9 +287,9 @@ def test_a_folder_that_lacks_the_data_is_named_when_others_are_used(tmp_path: Pa
     ("place", "found"),
     [
         ("nowhere", "does not exist"),
-        ("a-file", "is no folder"),
-        ("~nobody-of-that-name/data", "cannot be found"),
-        (300 * "x", "cannot be looked into"),
+        ("a-file", "is not a folder"),
+        ("~nobody-of-that-name/data", "cannot be resolved"),
+        (300 * "x", "cannot be accessed"),
     ],
     ids=["nowhere", "a file", "no home", "long"],
 )

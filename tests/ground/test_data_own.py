@@ -116,17 +116,17 @@ def test_what_is_no_data_set_is_refused_in_one_line(changes: dict[str, object], 
 
 
 WRONG: dict[str, tuple[object, list[str]]] = {
-    "unequal lists": ([[1.0], [1.0, 0.5]], ["cannot become one tensor"]),
-    "text": (np.array([["a"], ["b"]]), ["cannot become one tensor"]),
-    "objects": (np.array([[None], [{}]]), ["cannot become one tensor"]),
-    "nothing": (None, ["cannot become one tensor"]),
-    "a mapping": ({"images": 1}, ["cannot become one tensor"]),
-    "dates": (np.zeros((2, 1), "datetime64[s]"), ["cannot become one tensor"]),
-    "sparse of SciPy": (scipy.sparse.eye(2), ["cannot become one tensor"]),
+    "unequal lists": ([[1.0], [1.0, 0.5]], ["cannot be converted to a tensor"]),
+    "text": (np.array([["a"], ["b"]]), ["cannot be converted to a tensor"]),
+    "objects": (np.array([[None], [{}]]), ["cannot be converted to a tensor"]),
+    "nothing": (None, ["cannot be converted to a tensor"]),
+    "a mapping": ({"images": 1}, ["cannot be converted to a tensor"]),
+    "dates": (np.zeros((2, 1), "datetime64[s]"), ["cannot be converted to a tensor"]),
+    "sparse of SciPy": (scipy.sparse.eye(2), ["cannot be converted to a tensor"]),
     "sparse": (torch.eye(2).to_sparse(), ["sparse", "dense"]),
     "meta": (torch.empty(2, 1, device="meta"), ["meta", "no values"]),
     "masked": (np.ma.masked_equal([[0], [1]], 1), ["masked"]),
-    "lists of what learns": ([torch.ones(1, requires_grad=True)] * 2, ["cannot become one tensor"]),
+    "lists of what learns": ([torch.ones(1, requires_grad=True)] * 2, ["cannot be converted to a tensor"]),
 }
 """What can be neither two images nor two labels."""
 
@@ -145,13 +145,13 @@ WRONG_LABELS: dict[str, tuple[object, list[str]]] = {
     "one-hot numbers": (np.eye(2), ["shape (2, 2)", ".argmax(1)"]),
     "columns": (np.zeros((2, 1), int), ["shape (2, 1)", "(cases,)"]),
     "one for all": (1, ["shape ()", "(cases,)"]),
-    "words": (["cat", "dog"], ["cannot become one tensor", "numbered from 0"]),
+    "words": (["cat", "dog"], ["cannot be converted to a tensor", "numbered from 0"]),
     "numbers": ([0.0, 1.0], ["float64", "whole numbers"]),
     "complex": (np.zeros(2, complex), ["complex128", "whole numbers"]),
     "truths": ([True, False], ["bool", "whole numbers"]),
     "from 1": ([1, 2], ["label 2 of image 1", "outside 0 to 1"]),
     "beyond int64": (np.array([0, 2**63 + 5], np.uint64), ["label 9223372036854775813 of image 1", "from 0"]),
-    "beyond 64 bits": ([0, 2**70], ["cannot become one tensor"]),
+    "beyond 64 bits": ([0, 2**70], ["cannot be converted to a tensor"]),
     "one more": ([0, 1, 0], ["2 images and 3 labels"]),
 }
 

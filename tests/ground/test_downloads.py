@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_downloaded(
     place = tmp_path / "mine" if named else cache
     place.write_text("not a folder")
     message = refusal(DataError, lambda: get(name, place if named else None))
-    for word in (f"cannot write {place / name} ({place} is no folder)", "--data-dir"):
+    for word in (f"cannot write {place / name} ({place} is not a folder)", "--data-dir"):
         assert word in message
     place.unlink()
     monkeypatch.setattr(fetch.os, "access", lambda path, _: path != tmp_path)

@@ -199,14 +199,14 @@ def test_what_was_read_is_said_in_a_line_with_classes_of_very_different_sizes(tm
     rows = [f"{number},{'rare' if number < 4 else 'usual'}" for number in range(40)]
     data = read_data(table(tmp_path / "a.csv", rows, "x,kind"), label="kind", test_share=0.25, seed=3)
     assert description(data) == (
-        "a: 40 rows of 1 columns, 2 classes; 30 to train, 10 to test (25 % of each class, split seed 3); classes have "
-        "from 3 (rare) to 27 (usual) cases: to say usual of all is wrong for 10.0 % of the tests"
+        "a: 40 rows of 1 columns, 2 classes; 30 to train, 10 to test (25 % of each class, split seed 3); class sizes "
+        "range from 3 (rare) to 27 (usual) cases: always predicting usual has a test error of 10.0 %"
     )
 
 
 def test_an_unknown_category_is_none_of_the_known_ones_and_named() -> None:
     prepared = Preparation.fitted({"c": np.array(["u", "v"])}, ("x", "y"))
-    with pytest.warns(Remark, match="column 'c' has values that training did not have: w"):
+    with pytest.warns(Remark, match="column 'c' has values that did not occur in training: w"):
         assert prepared.table({"c": ["w", "v"]}).flatten(1).tolist() == [[0, 0], [0, 1]]
 
 
@@ -257,12 +257,12 @@ X, Y = np.zeros((4, 2, 2), np.uint8), [0, 1, 0, 1]
 
 BAD: dict[str, tuple[Make, list[str]]] = {
     "no such path": (lambda root: read_data(root / "none"), ["none does not exist"]),
-    "an unknown kind": (file_of("a.docx", b"x"), ["a.docx is of no kind that is known here"]),
+    "an unknown kind": (file_of("a.docx", b"x"), ["a.docx has an unsupported file type"]),
     "an empty folder": (read_data, ["has no folders in it", "each class into a folder"]),
     "no class folders": (lambda root: read_data(picture(root / "1.png").parent), ["pictures but no folders in it"]),
     "a folder around all": (
         lambda root: read_data(two_classes(root / "mine" / "photos").parent),
-        ["mine has one folder only, photos, which has folders in it: give", "mine/photos"],
+        ["mine contains a single folder, photos, with folders in it: give", "mine/photos"],
     ),
     "a class without pictures": (folder_with(lambda a: (a / "new").mkdir()), ["new has no picture"]),
     "no picture": (
@@ -279,18 +279,18 @@ BAD: dict[str, tuple[Make, list[str]]] = {
     "a class that is only tested": (unlike_test, ["the class 'other'", "training part does not have"]),
     "a share of what is there": (
         lambda root: read_data(two_classes(root / "train").parent, test=two_classes(root / "t"), test_share=0.1),
-        ["--test and --test-share"],
+        ["give either --test or --test-share, not both"],
     ),
     "a size for a table": (lambda root: read_data(table(root / "a.csv"), label="bought", size=3), ["--size is for"]),
     "a label for a folder": (lambda root: read_data(two_classes(root), label="x"), ["--label is for a table"]),
     "another kind to test": (
         lambda root: read_data(two_classes(root / "a"), test=table(root / "b.csv")),
-        ["b.csv is a table, but the training part is a folder"],
+        ["b.csv is a table, expected a folder of pictures like"],
     ),
     "no label": (lambda root: read_data(table(root / "a.csv")), ["name the column of its labels with --label"]),
     "a missing label": (lambda root: read_data(table(root / "a.csv"), label="Bougth"), ["did you mean 'bought'?"]),
-    "a broken row": (csv_of([*ROWS[:3], "1,2", *ROWS[3:]]), ["a.csv is broken in line 5", "2 values, expected 4"]),
-    "an open quote": (csv_of([*ROWS, '1,"red,2,yes']), ["a.csv is broken in line 14"]),
+    "a broken row": (csv_of([*ROWS[:3], "1,2", *ROWS[3:]]), ["a.csv is malformed in line 5", "2 values, expected 4"]),
+    "an open quote": (csv_of([*ROWS, '1,"red,2,yes']), ["a.csv is malformed in line 14"]),
     "a text among numbers": (csv_of([*ROWS, "old,red,1,yes"]), ["column 'age' has 'old' in row 13, expected a number"]),
     "an empty cell": (csv_of([*ROWS[:2], ",red,1,yes", *ROWS[2:]]), ["column 'age' has no number in row 3"]),
     "NaN": (csv_of([*ROWS, "nan,red,1,yes"]), ["column 'age' has no number in row 13"]),
@@ -307,7 +307,7 @@ BAD: dict[str, tuple[Make, list[str]]] = {
     "no names": (csv_of(["1,2,3,4"], "1,2,3,4"), ["numbers in its first line"]),
     "no rows": (csv_of([]), ["has no rows"]),
     "nothing": (file_of("a.csv", b"", label="x"), ["has no rows"]),
-    "no text": (file_of("a.csv", b"a,b\n\xff\xfe,1\n", label="b"), ["no text in UTF-8"]),
+    "no text": (file_of("a.csv", b"a,b\n\xff\xfe,1\n", label="b"), ["not UTF-8 text"]),
     "numbers too large": (csv_of(["1e300,red,1,yes", "-1e300,red,1,no"] * 3), ["column 'age' are too large"]),
     "no Parquet": (file_of("a.parquet", b"x", label="b"), ["a.parquet cannot be read as Parquet"]),
     "missing arrays": (npz_of(x_train=X), ["has no array 'y_train'", "x_train"]),
@@ -325,7 +325,7 @@ BAD: dict[str, tuple[Make, list[str]]] = {
         lambda root: (file_of("x-images-idx3-ubyte", idx_bytes(X)), (root / "x-labels-idx1-ubyte").write_bytes(b"\0"))[
             0
         ](root),
-        ["x-labels-idx1-ubyte", "give a whole one"],
+        ["x-labels-idx1-ubyte", "give a complete file"],
     ),
     "fewer labels": (pair, ["3 images", "2 labels"]),
 }

@@ -63,10 +63,10 @@ FILES: dict[str, bytes] = {
     "noise": bytes(range(256)),
 }
 WHY = {
-    "9000 x 9000": "it is 9000 x 9000 pixels, too many to hold): scale it down",
-    "a HEIC's first bytes": "it is of no kind that is known here",
-    "a program for a printer": "it is of no kind that is known here",
-    "nothing": "it is empty): save or copy it anew",
+    "9000 x 9000": "it is 9000 x 9000 pixels, too many to decode): scale it down",
+    "a HEIC's first bytes": "unsupported file type",
+    "a program for a printer": "unsupported file type",
+    "nothing": "it is empty): save or copy it again",
 }
 """What is said of some of them."""
 
@@ -92,7 +92,7 @@ def test_a_picture_that_would_not_fit_into_memory_is_not_decoded(
     path.write_bytes(png(8, 8, PIXELS))
     assert decoded(path).size == (8, 8)
     monkeypatch.setattr("twofold.machine.free_memory", lambda device: 1000)
-    assert "8 x 8 pixels, too many to hold" in refusal(lambda: decoded(path), DataError)
+    assert "8 x 8 pixels, too many to decode" in refusal(lambda: decoded(path), DataError)
 
 
 def fifo(path: Path) -> None:

@@ -193,7 +193,7 @@ def test_the_width_of_strokes_is_what_was_drawn(width: float) -> None:
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_on_a_blank_picture_there_is_nothing(size: tuple[int, int], level: int) -> None:
     said = refusal(lambda: prepare(Image.new("L", size, level), like_mnist()), DataError)
-    assert said.startswith("the picture has nothing on it")
+    assert said.startswith("the picture is empty")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 500), (700, 1), (5, 5)])
@@ -254,4 +254,4 @@ def test_a_net_of_colors_gets_the_colors_of_a_picture_as_they_are() -> None:
 
 def test_a_net_of_tables_gets_no_pictures() -> None:
     table = Preparation("table", (1, 1, 2), ("a", "b"), ("x", "y"), (0.0, 0.0), (1.0, 1.0))
-    assert "no pictures" in refusal(lambda: prepare(drawn(0), table), SettingError)
+    assert "not trained on pictures" in refusal(lambda: prepare(drawn(0), table), SettingError)

@@ -1,4 +1,4 @@
-"""Data sets as tensors: `load` them by name, `read_data` of your own, or bring arrays with `as_dataset`."""
+"""Data sets as tensors: `load` a built-in one, `read_data` from your files, or use `as_dataset` for arrays."""
 
 from __future__ import annotations
 
@@ -48,14 +48,19 @@ DATASETS: dict[str, Callable[[Path | None, bool], Dataset]] = {
 def load(name: str, data_dir: Path | str | None = None, download: bool = True) -> Dataset:
     """Load the data set ``name``, one of `DATASETS`.
 
-    Its files are looked for in ``data_dir``, in ``$TWOFOLD_DATA`` and in the user's cache folder; if they are in none
-    of these and ``download`` is true, they are downloaded, to ``data_dir`` if it is given. Well-formed files that are
-    not byte for byte the official ones are loaded too, with ``official=False`` and a `Remark` that names them; another
-    says where the files were found if not in ``data_dir``.
+    The folders ``data_dir``, ``$TWOFOLD_DATA`` and the user's cache folder are searched in this order. If none contains
+    the files and ``download`` is true, they are downloaded to ``data_dir`` or, without one, to the cache folder.
+    Well-formed files that differ from the official ones are loaded with ``official=False`` and a `Remark` that names
+    them. A second `Remark` names the folder of the files if it is not ``data_dir``.
+
+    Args:
+        name: name of the data set.
+        data_dir: folder of the files.
+        download: download missing files.
 
     Raises:
-        SettingError: there is no data set of that name.
-        DataError: its files are missing or damaged, or ``data_dir`` does not exist.
+        SettingError: ``name`` is unknown.
+        DataError: files are missing or damaged, or ``data_dir`` does not exist.
     """
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
@@ -64,13 +69,13 @@ def load(name: str, data_dir: Path | str | None = None, download: bool = True) -
 
 @typed
 def get(name: str, data_dir: Path | str | None = None) -> Dataset:
-    """Load the data set ``name`` as `load` does; if ``data_dir`` is given, its files are afterwards in this folder.
+    """Load the data set ``name`` as `load` does, after downloading missing files to ``data_dir`` if it is given.
 
-    What is not in it is downloaded, whatever lies in other places; the folder is made where it does not exist.
+    Files in other folders are ignored then. ``data_dir`` is created if it does not exist.
 
     Raises:
-        SettingError: there is no data set of that name.
-        DataError: its files are damaged, or cannot be downloaded or written.
+        SettingError: ``name`` is unknown.
+        DataError: files are damaged, or cannot be downloaded or written.
     """
     if data_dir is not None:
         fetch.get(name, data_dir)
@@ -78,7 +83,7 @@ def get(name: str, data_dir: Path | str | None = None) -> Dataset:
 
 
 def __getattr__(name: str) -> Any:
-    """Import `prepare` when it is asked for: pictures take a library of their own."""
+    """Import `prepare` on first access, because it imports Pillow."""
     if name != "prepare":
         raise AttributeError(f"module 'twofold.data' has no attribute {name!r}")
     from twofold.data.pictures import prepare

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its official binary layout."""
+"""Load CIFAR-10 from its official binary files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from twofold.data.data_file import DataFile, opened
 from twofold.data.dataset import Dataset
 from twofold.data.origins import ORIGINS
 
-RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, the green and the blue plane, each row by row
+RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue planes, each in row-major order
 
 
-def take_records(file: DataFile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` of one open file.
+def parse_records(file: DataFile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` of an open file.
 
     Raises:
-        DataError: the file does not consist of whole records, or of more than the official one, or a label is above 9.
+        DataError: the file ends inside a record or has more records than the official one, or a label is above 9.
     """
     cases = ORIGINS["cifar10"].shapes[file.path.name.removesuffix(".gz")][0]
     content = file.rest(cases * RECORD, f"{cases} images")
@@ -35,23 +35,23 @@ def take_records(file: DataFile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def load(data_dir: Path | None, download: bool) -> Dataset:
-    """Load CIFAR-10: images ``(cases, 3, 32, 32)`` of 10 classes.
+    """Load CIFAR-10: images ``(cases, 3, 32, 32)`` in 10 classes.
 
     ``official`` is true if all six files have their published digests.
 
     Raises:
         DataError: files are missing or damaged.
     """
-    batches, other = [], []
+    batches, unofficial = [], []
     paths = fetch.locate("cifar10", data_dir, download)
     for path in paths:
         with opened(path, "cifar10") as file:
-            images, labels = take_records(file)
+            images, labels = parse_records(file)
         if not file.official:
-            other.append(file.found(len(labels)))
+            unofficial.append(file.described(len(labels)))
         batches.append((np.divide(images, 255, dtype=np.float32), labels.astype(np.int64)))
     train_images, train_labels = (torch.from_numpy(np.concatenate(part)) for part in zip(*batches[:-1], strict=True))
     test_images, test_labels = (torch.from_numpy(part) for part in batches[-1])
-    data = Dataset("cifar10", train_images, train_labels, test_images, test_labels, classes=10, official=not other)
-    fetch.say("cifar10", paths[0].parent, data_dir, other)
+    data = Dataset("cifar10", train_images, train_labels, test_images, test_labels, classes=10, official=not unofficial)
+    fetch.report_source("cifar10", paths[0].parent, data_dir, unofficial)
     return data

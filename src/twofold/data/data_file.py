@@ -1,4 +1,4 @@
-"""Data files, read without trust: no more is unpacked than the header asks for and the data set can have."""
+"""Read untrusted data files: never unpack more than the header announces and the data set can contain."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from twofold.errors import DataError
 CHUNK = 1 << 20  # bytes that are unpacked at once
 
 UNREADABLE = (OSError, EOFError, zlib.error)
-"""What reading a file or a packed stream can raise."""
+"""Exceptions that reading a file or a gzip stream can raise."""
 
 
 class DataFile:
-    """An open data file, unpacked while it is read.
+    """An open data file that is unpacked while it is read.
 
     Args:
-        stream: its bytes, packed with gzip or not.
-        size: how many they are.
-        path: where it lies; named in errors. The name of the file says which of the data set's it is.
-        name: the data set that it belongs to; empty for a file of one's own.
+        stream: the file's bytes, raw or gzip.
+        size: length of the stream in bytes.
+        path: path of the file, used in errors. The file name identifies the file within its data set.
+        name: the data set that the file belongs to; empty for a user's own file.
     """
 
     def __init__(self, stream: BinaryIO, size: int, path: Path, name: str) -> None:
@@ -41,54 +41,58 @@ class DataFile:
         self._stream = gzip.GzipFile(fileobj=stream) if packed else stream
         origin, file = ORIGINS.get(name), path.name.removesuffix(".gz")
         self.shape = origin.shapes.get(file) if origin else None
-        """The shape of the official file, without its header; ``None`` where it is not known."""
+        """The shape of the official file's values, without the header; ``None`` if unknown."""
         algorithm, _, self._published = (origin.digests.get(file, "") if origin else "").partition(":")
         self._digest = hashlib.new(algorithm or "sha256", usedforsecurity=False)
-        self._taken = 0
+        self._count = 0
 
     def read(self, most: int) -> bytearray:
-        """Return the next bytes: ``most``, or fewer where the file ends."""
+        """Return the next ``most`` bytes, or fewer at the end of the file."""
         content = bytearray()
         while len(content) < most and (chunk := self._stream.read(min(CHUNK, most - len(content)))):
             content += chunk
         self._digest.update(content)
-        self._taken += len(content)
+        self._count += len(content)
         return content
 
-    def rest(self, most: int, what: str) -> bytearray:
-        """Return all that follows.
+    def rest(self, most: int, part_name: str) -> bytearray:
+        """Return all remaining bytes.
+
+        Args:
+            most: the largest valid number of remaining bytes.
+            part_name: name of this part of the file in errors.
 
         Raises:
-            DataError: ``what`` has ``most`` bytes, and there are more, or so many cannot be held in memory.
+            DataError: there are more than ``most`` bytes, or ``most`` bytes do not fit into memory.
         """
-        expected = self._taken + most
+        expected = self._count + most
         free = machine.free_memory(torch.device("cpu"))
         if most > free:
-            raise self.damaged(f"asks for {most / 1e9:.1f} GB for {what}, and {free / 1e9:.1f} GB of memory are free")
+            raise self.damaged(f"needs {most / 1e9:.1f} GB for {part_name}, and {free / 1e9:.1f} GB of memory are free")
         if self.size > packed_size(expected) or len(content := self.read(most + 1)) > most:
-            raise self.damaged(f"has more than the {expected} bytes of {what}")
+            raise self.damaged(f"has more than the {expected} bytes of {part_name}")
         return content
 
     @property
     def official(self) -> bool:
-        """Whether what was read is, byte for byte, the published file; False if no digest of it is published."""
+        """True if the bytes read so far match the published digest; False if none is published."""
         return self._digest.hexdigest() == self._published
 
-    def found(self, cases: int) -> str:
-        """Its name, and how many ``cases`` were found in it if that is not the official number."""
+    def described(self, cases: int) -> str:
+        """Return the file name, followed by the number of ``cases`` if it differs from the official number."""
         different = self.shape is not None and cases != self.shape[0]
         return self.path.name + (f" ({cases} of {self.shape[0]} cases)" if self.shape and different else "")
 
-    def damaged(self, what: str) -> DataError:
-        """Return the error for a file that is not as it should be, with advice on what to do."""
-        return DataError(f"{self.path} {what}: {_advice(self.name)}")
+    def damaged(self, problem: str) -> DataError:
+        """Return the error for a malformed file, with advice."""
+        return DataError(f"{self.path} {problem}: {_advice(self.name)}")
 
 
-def _advice(name: str, there: bool = True) -> str:
-    """What to do about a file of a data set, or of nobody's."""
+def _advice(name: str, exists: bool = True) -> str:
+    """Return the advice for a bad or missing file of the data set ``name``, or of a user's own data."""
     if not name:
-        return "give a whole one"
-    return f"{'delete it and ' if there else ''}run `twofold data get {name}`"
+        return "give a complete file"
+    return f"{'delete it and ' if exists else ''}run `twofold data get {name}`"
 
 
 @contextmanager
@@ -96,7 +100,7 @@ def opened(path: Path, name: str) -> Iterator[DataFile]:
     """Open a file of the data set ``name``.
 
     Raises:
-        DataError: there is no such file, or it cannot be read, or is a damaged gzip file.
+        DataError: the file does not exist, cannot be read, or is a damaged gzip file.
     """
     try:
         is_file(path)
@@ -104,42 +108,42 @@ def opened(path: Path, name: str) -> Iterator[DataFile]:
             yield DataFile(stream, os.fstat(stream.fileno()).st_size, path, name)
     except UNREADABLE as error:
         advice = _advice(name, not isinstance(error, FileNotFoundError))
-        raise DataError(f"{path} cannot be read ({line(error)}): {advice}") from error
+        raise DataError(f"{path} cannot be read ({one_line(error)}): {advice}") from error
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file lies at ``path``.
+    """Return True if ``path`` is a regular file, False if nothing exists there.
 
     Raises:
-        DataError: something else does, which to open might never end; or it cannot be told.
+        DataError: ``path`` is something else, which might block when opened, or its type cannot be determined.
     """
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be looked for ({line(error)}): choose another folder") from error
+        raise DataError(f"{path} cannot be accessed ({one_line(error)}): choose another folder") from error
     if not stat.S_ISREG(mode):
-        kind = next((word for test, word in KINDS if test(mode)), "no regular file")
+        kind = next((word for test, word in FILE_TYPES if test(mode)), "not a regular file")
         raise DataError(f"{path} is {kind}, expected a file: move it away")
     return True
 
 
-KINDS = (
+FILE_TYPES = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-"""What can lie in the place of a file."""
+"""Types of directory entries other than regular files."""
 
 
 def packed_size(unpacked: int) -> int:
-    """The most bytes that a gzip file of so much content can need, headers and an archive's own bytes included."""
+    """Return an upper bound in bytes on a gzip file with this content, including headers and archive overhead."""
     return unpacked + unpacked // 1000 + (1 << 16)
 
 
-def line(error: BaseException) -> str:
-    """What an error says, in one line."""
+def one_line(error: BaseException) -> str:
+    """Return the message of an error as one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Labeled images, checked once, when a data set is made, so that no other code has to check them."""
+"""Labeled images, validated once when a data set is created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from twofold.data.source import Source
 from twofold.errors import DataError, SettingError
 
 STANDARDIZED = 100.0
-"""The largest mean square of numbers that count as standardized, where it is 1, up to a part of them or outliers."""
+"""Largest mean square of features that count as standardized. It is 1 for exact standardization; the margin allows for
+subsets and outliers."""
 
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -28,20 +29,20 @@ class Dataset:
     """A training part and a test part of labeled images.
 
     Attributes:
-        name: the name of the data in results.
-        train_images, test_images: ``(cases, channels, height, width)``, float32 from 0 to 1, contiguous; the cases of a
-            table are ``(cases, 1, 1, features)``, of any finite numbers.
+        name: name of the data set in results.
+        train_images, test_images: ``(cases, channels, height, width)``, float32 from 0 to 1, contiguous; for a table
+            ``(cases, 1, 1, features)``, any finite numbers.
         train_labels, test_labels: ``(cases,)``, int64 from 0 to ``classes - 1``.
         classes: number of classes, at least 2.
-        official: whether the bytes were verified to be the published ones.
-        preparation: what was done to raw data so that they are as above, and the names of the classes; ``None`` where
-            they were as above, and classes are numbers.
-        source: where data of one's own were read from; ``None`` for arrays and for the data sets that have a name.
+        official: True if the bytes were verified to be the published ones.
+        preparation: preprocessing of the raw data, and the class names; ``None`` if the data were not preprocessed and
+            classes have no names.
+        source: origin of a user's own data; ``None`` for arrays and for built-in data sets.
 
     Raises:
-        ArgumentError: a field is of another type.
-        DataError: a shape, type of number or value is not as above. The message names the data set, the part and the
-            first wrong case.
+        ArgumentError: a field has the wrong type.
+        DataError: a shape, dtype or value is not as above. The message names the data set, the part and the first wrong
+            case.
     """
 
     name: str
@@ -66,31 +67,31 @@ class Dataset:
         train, test = tuple(self.train_images.shape[1:]), tuple(self.test_images.shape[1:])
         if train != test:
             raise DataError(
-                f"data set {self.name!r}: a train image has the shape {train} and a test image {test}, expected one "
-                "(channels, height, width) for both: crop or pad one part"
+                f"data set {self.name!r}: train images have the shape {train} and test images {test}, expected the "
+                "same (channels, height, width): crop or pad one part"
             )
         if self.preparation and (self.preparation.shape, len(self.preparation.names)) != (train, self.classes):
             raise DataError(
-                f"data set {self.name!r}: a case has the shape {train} and one of {self.classes} classes, but its "
-                f"preparation says {self.preparation.shape} and {len(self.preparation.names)} names: make them agree"
+                f"data set {self.name!r}: cases have the shape {train} and {self.classes} classes, but the preparation "
+                f"has the shape {self.preparation.shape} and {len(self.preparation.names)} names: make them agree"
             )
         for part in PARTS:
             object.__setattr__(self, part, getattr(self, part).resolve_neg().contiguous())
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """``(channels, height, width)`` of one image."""
+        """Shape of one image, ``(channels, height, width)``."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of their numbers."""
+        """Class names, in the order of the class numbers."""
         return self.preparation.names if self.preparation else numbered(self.classes)
 
     @property
     def form(self) -> dict[str, Any]:
-        """``shape`` and ``classes``, which are all that a net has to know of the data, as values that JSON can hold."""
+        """``shape`` and ``classes``, the properties needed to build a net, as JSON-compatible values."""
         return {"shape": list(self.shape), "classes": self.classes}
 
     @property
@@ -105,12 +106,12 @@ class Dataset:
 
     @property
     def pixels(self) -> int:
-        """Numbers in one image: channels × height × width."""
+        """Number of values in one image: channels × height × width."""
         return self.train_images[0].numel()
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the four tensors' shapes and values, the same on every device and machine."""
+        """SHA-256 (hex) of the shapes and values of the four tensors, the same on every device and machine."""
         digest = hashlib.sha256()
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             array = tensor.cpu().numpy()
@@ -121,12 +122,12 @@ class Dataset:
 
     @typed
     def hold_out(self, count: int) -> Dataset:
-        """Return a data set whose test part is the last ``count`` training images; the real test part is left out.
+        """Return a data set whose test part is the last ``count`` training images; the original test part is dropped.
 
-        Hyper-parameters are chosen on such a data set, so that the test images are used only once, at the end.
+        Choose hyper-parameters on such a data set, and use the original test part only once, at the end.
 
         Raises:
-            SettingError: ``count`` leaves no image to train on, or none to test on.
+            SettingError: ``count`` is not between 1 and the number of training images minus 1.
         """
         cases = len(self.train_images)
         if not 0 < count < cases:
@@ -143,16 +144,16 @@ class Dataset:
         )
 
     def to(self, device: torch.device | str) -> Dataset:
-        """Return the same data with all four tensors on ``device``.
+        """Return a copy with all four tensors on ``device``.
 
         Raises:
-            ArgumentError: no device is called so.
-            SettingError: it is not there, or the data do not fit into its memory.
+            ArgumentError: ``device`` is not a device name.
+            SettingError: the device is not available, or the data do not fit into its memory.
         """
         place: torch.device = convert("device", device, torch.device)
         try:
             moved = {part: getattr(self, part).to(place) for part in PARTS}
-        except (RuntimeError, AssertionError) as error:  # torch without CUDA says so with an assertion
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA raises an AssertionError
             why = str(error).strip().split("\n", maxsplit=1)[0]
             raise SettingError(f"data set {self.name!r} cannot be moved to {place} ({why}): use cpu") from error
         return replace(self, **moved)
@@ -160,12 +161,13 @@ class Dataset:
 
 @typed
 def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tuple[Tensor, Tensor]:
-    """One part of a data set of your own, in the shapes that `twofold.as_dataset` takes.
+    """Return images and labels as the validated tensors of one part of a data set.
 
-    Rows of features may hold any numbers of the size of standardized ones.
+    The arrays may have the shapes that `twofold.as_dataset` accepts. Rows of features may have any values of the
+    magnitude of standardized ones.
 
     Raises:
-        DataError: no such arrays; see `Dataset`.
+        DataError: the arrays are invalid; see `Dataset`.
     """
     part = as_images(name, "training", images), as_labels(name, "training", labels)
     rows = part[0].ndim == 4 and part[0].shape[1:3] == (1, 1)
@@ -174,31 +176,32 @@ def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tupl
     return part
 
 
-def _as_tensor(name: str, what: str, values: Any) -> Tensor:
+def _as_tensor(name: str, content: str, values: Any) -> Tensor:
+    """Convert an array or a tensor of any type to a tensor; errors call it ``content``."""
     if isinstance(values, Tensor):
-        _check_layout(name, what, values)
+        _check_layout(name, content, values)
         return values.detach()
     if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
-        raise DataError(f"data set {name!r}: {what} have masked values, expected all of them: fill them, or leave out")
+        raise DataError(f"data set {name!r}: {content} have masked values, expected none: fill or remove them")
     try:
         array = np.array(values)
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
-            f"data set {name!r}: {what} cannot become one tensor of numbers ({' '.join(str(error).split())}): "
+            f"data set {name!r}: {content} cannot be converted to a tensor ({' '.join(str(error).split())}): "
             "give an array or a tensor of numbers (classes are numbered from 0)"
         ) from error
 
 
 def as_images(name: str, part: str, values: Any) -> Tensor:
-    """Arrays of any kind as images, float32; see `twofold.as_dataset`.
+    """Convert an array to float32 images ``(cases, channels, height, width)``; see `twofold.as_dataset`.
 
     Raises:
-        DataError: they cannot be meant.
+        DataError: the array cannot be converted.
     """
     images = _as_tensor(name, f"{part} images", values)
     if images.is_complex():
-        raise DataError(f"data set {name!r}: {part} images are complex numbers, expected real ones: give magnitudes")
+        raise DataError(f"data set {name!r}: {part} images are complex, expected real numbers: give magnitudes")
     images = images.to(torch.float32)
     if images.ndim == 2:
         return images[:, None, None, :]
@@ -206,54 +209,54 @@ def as_images(name: str, part: str, values: Any) -> Tensor:
 
 
 def as_labels(name: str, part: str, values: Any) -> Tensor:
-    """Arrays of any kind as the numbers of classes, int64.
+    """Convert an array to int64 class numbers ``(cases,)``.
 
     Raises:
-        DataError: they cannot be meant.
+        DataError: the array cannot be converted.
     """
     labels = _as_tensor(name, f"{part} labels", values)
-    _check_one_each(name, part, labels)
+    _check_one_per_case(name, part, labels)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(
             f"data set {name!r}: {part} labels are {labels.dtype}, expected whole numbers: convert them to int64"
         )
-    whole = labels.to(torch.int64)
-    if labels.dtype == torch.uint64 and (beyond := whole < 0).any():
+    numbers = labels.to(torch.int64)
+    if labels.dtype == torch.uint64 and (beyond := numbers < 0).any():
         first = int(beyond.nonzero()[0])
         raise DataError(
-            f"data set {name!r}: {part} label {int(whole[first]) % 2**64} of image {first} is beyond all bounds: "
+            f"data set {name!r}: {part} label {int(numbers[first]) % 2**64} of image {first} is too large: "
             "number the classes from 0"
         )
-    return whole
+    return numbers
 
 
-def _check_layout(name: str, what: str, values: Tensor) -> None:
-    """Refuse tensors whose values do not lie in memory one after the other, or nowhere."""
-    found = {
+def _check_layout(name: str, content: str, values: Tensor) -> None:
+    """Raise a `DataError` if a tensor is not dense; the error calls it ``content``."""
+    layouts = {
         "on the meta device, which holds no values": values.is_meta,
         "sparse": values.layout != torch.strided,
         "nested": values.is_nested,
         "quantized": values.is_quantized,
     }
-    for word, is_so in found.items():
-        if is_so:
-            raise DataError(f"data set {name!r}: {what} are {word}, expected a dense tensor: give one of plain numbers")
+    for layout, present in layouts.items():
+        if present:
+            raise DataError(f"data set {name!r}: {content} are {layout}, expected a dense tensor: convert them")
 
 
-def _check_one_each(name: str, part: str, labels: Tensor) -> None:
+def _check_one_per_case(name: str, part: str, labels: Tensor) -> None:
     if labels.ndim != 1:
         raise DataError(
             f"data set {name!r}: {part} labels have the shape {tuple(labels.shape)}, expected (cases,): give one "
-            "number per image, as .argmax(1) gives for one-hot labels"
+            "number per image (for one-hot labels, use .argmax(1))"
         )
 
 
 def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: int, table: bool = False) -> None:
-    def refuse(found: str) -> NoReturn:
-        raise DataError(f"data set {name!r}: {part} {found}")
+    def refuse(problem: str) -> NoReturn:
+        raise DataError(f"data set {name!r}: {part} {problem}")
 
-    for what, values in (("images", images), ("labels", labels)):
-        _check_layout(name, f"{part} {what}", values)
+    for content, values in (("images", images), ("labels", labels)):
+        _check_layout(name, f"{part} {content}", values)
     if images.dtype != torch.float32:
         refuse(f"images are {images.dtype}, expected torch.float32 from 0 to 1: convert them with .float()")
     if labels.dtype != torch.int64:
@@ -263,9 +266,9 @@ def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: i
             f"images have the shape {tuple(images.shape)}, expected (cases, channels, height, width): reshape them "
             "or use twofold.data.as_dataset"
         )
-    _check_one_each(name, part, labels)
+    _check_one_per_case(name, part, labels)
     if len(images) != len(labels):
-        refuse(f"part has {len(images)} images and {len(labels)} labels, expected as many: find what is missing")
+        refuse(f"part has {len(images)} images and {len(labels)} labels, expected equal numbers: add or remove some")
     if images.numel() == 0:
         refuse(f"images have the shape {tuple(images.shape)}, expected at least one image with pixels: add some")
     low, high = (float(value) for value in images.aminmax())  # NaN anywhere makes both NaN
@@ -277,8 +280,8 @@ def _check_part(name: str, part: str, images: Tensor, labels: Tensor, classes: i
                 f"{int(bad.nonzero()[0])}: remove or repair them"
             )
         refuse(
-            f"pixels go from {low:g} to {high:g}, expected 0 to 1: rescale them (divide bytes by 255), or, if they are "
-            "rows of features, use twofold.as_dataset(..., table=True)"
+            f"pixels range from {low:g} to {high:g}, expected 0 to 1: rescale them (divide bytes by 255), or, for rows "
+            "of features, use twofold.as_dataset(..., table=True)"
         )
     lowest, highest = (int(value) for value in labels.aminmax())
     if lowest < 0 or highest >= classes:

@@ -1,4 +1,4 @@
-"""The 8 x 8 digits that come with scikit-learn: a small data set that needs no file."""
+"""Load the 8 x 8 digits of scikit-learn, a small data set that needs no download."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SPLIT_SEED = 1797
 
 
 def load(data_dir: Path | None = None, download: bool = False) -> Dataset:
-    """Load scikit-learn's 1797 digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, of 10 classes.
+    """Load scikit-learn's 1797 digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, in 10 classes.
 
-    The split is always the same: a fifth of every class is the test part. Both parts are shuffled, so that the last
+    The split is fixed: a fifth of each class is the test part. Both parts are shuffled, so that the last
     training images can be held out. ``data_dir`` and ``download`` have no effect.
     """
     from sklearn.datasets import load_digits
 
     raw = load_digits()
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(raw.target))  # NumPy promises never to change its stream
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(raw.target))  # NumPy guarantees a stable stream
     images, labels = raw.images[order, None].astype(np.float32) / 16, raw.target[order].astype(np.int64)
     test = np.zeros(len(labels), dtype=bool)
     for label in range(10):

@@ -1,4 +1,4 @@
-"""Find a data set's files on this machine, or download them from their official sources."""
+"""Locate the files of a data set on this machine, or download them from their official sources."""
 
 from __future__ import annotations
 
@@ -15,93 +15,91 @@ import platformdirs
 from rich.console import Console
 from rich.progress import Progress
 
-from twofold.data.data_file import UNREADABLE, DataFile, is_file, line, packed_size
+from twofold.data.data_file import UNREADABLE, DataFile, is_file, one_line, packed_size
 from twofold.data.origins import ORIGINS, Origin
 from twofold.errors import DataError, RunError, remark
 from twofold.files import sweep, write_bytes
 
-TIMEOUT = 30.0  # seconds that a mirror may be silent
-LEFT = 3600.0  # seconds after which an unfinished file is nobody's
+TIMEOUT = 30.0  # seconds without an answer after which a mirror is given up
+STALE_AFTER = 3600.0  # seconds after which an unfinished download is abandoned
 
 
 def locate(name: str, data_dir: Path | None = None, download: bool = True) -> list[Path]:
     """Return the paths of a data set's files, in the order of ``ORIGINS[name].files``; packed files are preferred.
 
-    The files are looked for in ``data_dir``, then in ``$TWOFOLD_DATA``, then in the user's cache folder. If no folder
-    has all of them and ``download`` is true, they are downloaded, into ``data_dir`` if it is given, else into the cache
-    folder.
+    The folders ``data_dir``, ``$TWOFOLD_DATA`` and the user's cache folder are searched in this order. If none contains
+    all files and ``download`` is true, the files are downloaded into ``data_dir`` or, without one, the cache folder.
 
     Raises:
-        DataError: ``$TWOFOLD_DATA`` does not exist, or the files are in none of these folders, and cannot or may not be
+        DataError: ``$TWOFOLD_DATA`` does not exist, or no folder contains the files and they cannot or must not be
             downloaded.
     """
     roots = []
-    for root in _roots(data_dir):
-        if paths := _lying_in(root, ORIGINS[name]):
+    for root in _search_folders(data_dir):
+        if paths := _files_in(root, ORIGINS[name]):
             return paths
         roots.append(root)
     target = data_dir or _cache()
     if not download:
         raise DataError(
-            f"{name} is not in {', '.join(map(str, roots)) or 'any folder that is known'}: run "
-            f"`twofold data get {name}`, or name the folder that has {', '.join(ORIGINS[name].files)} with --data-dir "
-            "or TWOFOLD_DATA"
+            f"{name} is not in {', '.join(map(str, roots)) or 'any known folder'}: run `twofold data get {name}`, "
+            f"or name the folder with {', '.join(ORIGINS[name].files)} in --data-dir or TWOFOLD_DATA"
         )
     if target is None:
         raise DataError(
-            f"{name} has to be downloaded, and there is no cache folder, as no home folder is known: name a folder "
-            "with --data-dir"
+            f"{name} has to be downloaded, but there is no cache folder because the home folder is unknown: "
+            "name a folder with --data-dir"
         )
     return _download(name, target)
 
 
 def get(name: str, data_dir: Path | str) -> None:
-    """See to it that the files of a data set lie in ``data_dir``: what is not there is downloaded.
+    """Download the files of a data set to ``data_dir``, except those that are already there.
 
     Raises:
-        DataError: they cannot be downloaded, or not be written there.
+        DataError: the files cannot be downloaded or written.
     """
     root = _expanded("--data-dir", data_dir)
-    if name in ORIGINS and not _lying_in(root, ORIGINS[name]):
+    if name in ORIGINS and not _files_in(root, ORIGINS[name]):
         _download(name, root)
 
 
 def folder(option: str, place: Path | str) -> Path:
-    """Return the folder that an option or a variable of the environment names.
+    """Return the folder that an option or an environment variable names.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: the folder does not exist.
     """
     path = _expanded(option, place)
     try:
         if path.is_dir():
             return path
-        found = "is no folder" if path.exists() else "does not exist"
+        problem = "is not a folder" if path.exists() else "does not exist"
     except OSError as error:
-        found = f"cannot be looked into ({line(error)})"
-    raise DataError(f"{option} {place} {found}: name a folder that is there, or make it")
+        problem = f"cannot be accessed ({one_line(error)})"
+    raise DataError(f"{option} {place} {problem}: name an existing folder, or create it")
 
 
-def say(name: str, found: Path, data_dir: Path | None, other: Sequence[str]) -> None:
-    """Say, once for each load, if a data set was not in the folder that was named, or is not the official one.
+def report_source(name: str, source: Path, data_dir: Path | None, unofficial: Sequence[str]) -> None:
+    """Issue a remark if a data set was not read from the folder that was named, or is not the official one.
 
     Args:
         name: the data set.
-        found: the folder in which its files were.
+        source: the folder from which its files were read.
         data_dir: the folder that was named.
-        other: the files that are not the official ones.
+        unofficial: the files that are not the official ones.
     """
-    if data_dir and data_dir not in (found, *found.parents):
-        remark(f"{data_dir} has not all files of {name}: they are taken from {found}")
-    if other:
+    if data_dir and data_dir not in (source, *source.parents):
+        remark(f"{data_dir} does not contain all files of {name}: reading them from {source}")
+    if unofficial:
         remark(
-            f"the data are not the official ones of {name}, byte for byte: {', '.join(other)} in {found}; for the "
-            f"official ones delete them and run `twofold data get {name}`"
+            f"the data are not the official {name}, byte for byte: {', '.join(unofficial)} in {source}; to get the "
+            f"official files, delete these and run `twofold data get {name}`"
         )
 
 
-def _roots(data_dir: Path | None) -> Iterator[Path]:
-    """The folders to look in, in their order; that the variable names one is checked when its turn comes."""
+def _search_folders(data_dir: Path | None) -> Iterator[Path]:
+    """Yield the folders to search, in order. The environment variable is checked only when its folder is reached."""
     if data_dir:
         yield data_dir
     if place := os.environ.get("TWOFOLD_DATA"):
@@ -111,9 +109,9 @@ def _roots(data_dir: Path | None) -> Iterator[Path]:
 
 
 def _cache() -> Path | None:
-    """The user's cache folder for twofold, whether it exists or not; ``None`` where the user has no home."""
+    """Return the user's cache folder for twofold, which may not exist; ``None`` if the user has no home folder."""
     try:
-        return Path(platformdirs.user_cache_dir("twofold")).expanduser()  # the ~ is left in it where nobody has a name
+        return Path(platformdirs.user_cache_dir("twofold")).expanduser()  # contains ~ if the user has no name
     except (RuntimeError, KeyError, OSError):
         return None
 
@@ -122,55 +120,55 @@ def _expanded(option: str, place: Path | str) -> Path:
     try:
         return Path(place).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{option} {place} cannot be found ({line(error)}): write out the whole path") from error
+        raise DataError(f"{option} {place} cannot be resolved ({one_line(error)}): write the full path") from error
 
 
-def _lying_in(root: Path, origin: Origin) -> list[Path]:
-    """The files of a data set, if all of them are in one of the subfolders of ``root`` in which they may lie."""
-    for below in origin.folders:
-        paths = [_either(root / below, file) for file in origin.files]
+def _files_in(root: Path, origin: Origin) -> list[Path]:
+    """Return the files of a data set if one of its subfolders of ``root`` contains all of them, else an empty list."""
+    for subfolder in origin.folders:
+        paths = [_packed_or_plain(root / subfolder, file) for file in origin.files]
         if all(is_file(path) for path in paths):
             return paths
     return []
 
 
-def _either(place: Path, file: str) -> Path:
+def _packed_or_plain(place: Path, file: str) -> Path:
     """Return the packed file, or the unpacked file if there is no packed one."""
     packed = place / f"{file}.gz"
     return packed if is_file(packed) else place / file
 
 
 def _download(name: str, root: Path) -> list[Path]:
-    """Download those files of a data set that are not yet in ``root``, and return the paths of all.
+    """Download the missing files of a data set to ``root`` and return the paths of all.
 
-    Each is verified first, and written whole.
+    Each file is verified before it is written, and written atomically.
     """
     origin, place = ORIGINS[name], root / ORIGINS[name].folders[0]
     _require_writable(place)
-    sweep(place, LEFT)
+    sweep(place, STALE_AFTER)
     for download in origin.downloads:
         archive = download.endswith(".tar.gz")
-        if not archive and is_file(_either(place, download.removesuffix(".gz"))):
+        if not archive and is_file(_packed_or_plain(place, download.removesuffix(".gz"))):
             continue
         packed = _from_mirrors(name, download, place)
         for file, content in (_members(origin, packed) if archive else {download: packed}).items():
             try:
                 write_bytes(place / file, content)
             except RunError as error:
-                raise _unwritable(place / file, line(error.__cause__ or error)) from error
-    return [_either(place, file) for file in origin.files]
+                raise _unwritable(place / file, one_line(error.__cause__ or error)) from error
+    return [_packed_or_plain(place, file) for file in origin.files]
 
 
 def _require_writable(place: Path) -> None:
-    """Refuse a download that could not be kept, before it begins."""
+    """Raise a `DataError` if a download to ``place`` could not be written, before it begins."""
     try:
-        there = next(each for each in (place, *place.absolute().parents) if each.exists())
+        parent = next(path for path in (place, *place.absolute().parents) if path.exists())
     except OSError as error:
-        raise _unwritable(place, line(error)) from error
-    if not there.is_dir():
-        raise _unwritable(place, f"{there} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise _unwritable(place, f"{there} is read-only")
+        raise _unwritable(place, one_line(error)) from error
+    if not parent.is_dir():
+        raise _unwritable(place, f"{parent} is not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise _unwritable(place, f"{parent} is read-only")
 
 
 def _unwritable(path: Path, why: str) -> DataError:
@@ -189,7 +187,7 @@ def _from_mirrors(name: str, download: str, place: Path) -> bytes:
                 return packed
             tried.append(f"{mirror}{download} (sent other bytes than the official ones)")
         except (*UNREADABLE, http.client.HTTPException) as error:
-            tried.append(f"{mirror}{download} ({line(error)})")
+            tried.append(f"{mirror}{download} ({one_line(error)})")
     raise DataError(
         f"{name} cannot be downloaded, tried {', '.join(tried)}: get {download} by other means and put "
         f"{'the files in it' if archive else 'it'} into {place}, or name a folder that has the data with --data-dir or "
@@ -210,18 +208,18 @@ def _get(url: str, limit: int) -> bytes:
         urllib.request.urlopen(request, timeout=TIMEOUT) as answer,
         Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
     ):
-        total = answer.length  # as promised in the header; None where nothing is
+        total = answer.length  # from the header; None if it is not given
         task = progress.add_task(url.rsplit("/", 1)[-1], total=total)
         while (total or 0) <= limit and content.tell() <= limit and (chunk := answer.read(1 << 16)):
             content.write(chunk)
             progress.advance(task, len(chunk))
     if max(total or 0, content.tell()) > limit:
-        raise OSError(f"sends more than {limit} bytes, which the official file cannot have")
+        raise OSError(f"sends more than {limit} bytes, the limit for the official file")
     return content.getvalue()
 
 
 def _is_official(name: str, download: str, packed: bytes) -> bool:
-    """Whether a download has its published digest: an archive itself, every other file when it is unpacked."""
+    """Return True if a download has its published digest: that of the archive itself, or of the unpacked file."""
     origin = ORIGINS[name]
     if download in origin.digests:
         algorithm, _, published = origin.digests[download].partition(":")
@@ -232,11 +230,11 @@ def _is_official(name: str, download: str, packed: bytes) -> bool:
 
 
 def _members(origin: Origin, packed: bytes) -> dict[str, bytes]:
-    """Return the files of a verified archive by name, so that paths in the archive do not decide where to write."""
+    """Return the files of a verified archive by name. Paths in the archive do not affect where files are written."""
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-        found = {}
+        contents = {}
         for file in origin.files:
             member = archive.extractfile(f"cifar-10-batches-bin/{file}")
             assert member is not None  # the archive's digest has been checked
-            found[file] = member.read()
-        return found
+            contents[file] = member.read()
+        return contents

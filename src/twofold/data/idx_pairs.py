@@ -1,4 +1,4 @@
-"""Images and labels in IDX files, the format of MNIST."""
+"""Read images and labels from a pair of IDX files, the format of MNIST."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from twofold.data.source import Source
 from twofold.errors import DataError
 
 ENDINGS = ("-idx3-ubyte", "-idx3-ubyte.gz", ".idx3-ubyte", ".idx3-ubyte.gz")
-"""How the names of files of images end in the folders of data sets."""
+"""Endings of the names of image files in a folder."""
 
 TESTS = (("train", "t10k"), ("train", "test"))
-"""What stands in the name of a file to train on, and in its place in that of the file to test on."""
+"""Words in the names of a training file and of the matching test file."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
-    """Read a file of images and the file of labels beside it, whose name has labels for images and idx1 for idx3.
+    """Read an IDX file of images and the file of its labels.
 
-    Where the name has ``train``, and files with ``t10k`` or ``test`` in its place are there, these are the test part.
+    The name of the labels' file is that of the images' file with "labels" for "images" and "idx1" for "idx3". If the
+    name contains "train" and the file with "t10k" or "test" instead exists, that file is the test part.
 
     Raises:
-        DataError: the labels are missing, a file is damaged, or a folder holds several data sets.
+        DataError: the labels are missing, a file is damaged, or a folder contains several data sets.
     """
     path = Path(source.path)
     images = _images_of(path)
     test = _images_of(Path(source.test)) if source.test else None
     if test is None:
-        test = next((each for each in _tests_of(images) if each.exists()), None)
+        test = next((path for path in _tests_of(images) if path.exists()), None)
     return _part(images), _part(test) if test else None
 
 
-def lie_in(folder: Path) -> bool:
-    """Whether there are IDX files of images in a folder."""
+def has_idx(folder: Path) -> bool:
+    """Return True if a folder contains an IDX file of images."""
     return bool(_images_in(folder))
 
 
 def is_idx(path: Path) -> bool:
-    """Whether a file begins as an IDX file does, packed with gzip or not."""
+    """Return True if a file, raw or gzip, starts like an IDX file."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(3) == b"\0\0\x08"
@@ -52,30 +53,30 @@ def is_idx(path: Path) -> bool:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """The files of images in a folder, those to train on first."""
-    found = sorted(each for each in folder.iterdir() if each.name.endswith(ENDINGS))
-    return sorted(found, key=lambda each: "train" not in each.name)
+    """Return the image files of a folder, training files first."""
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(ENDINGS))
+    return sorted(files, key=lambda path: "train" not in path.name)
 
 
 def _tests_of(images: Path) -> list[Path]:
-    """What the file of images to test on may be called that belongs to one to train on."""
+    """Return the possible paths of the test images that belong to a file of training images."""
     names = [images.name.replace(*words) for words in TESTS]
     return [images.with_name(name) for name in names if name != images.name]
 
 
 def _images_of(path: Path) -> Path:
-    """The file of images to train on, which a path is, or which lies in the folder that it is.
+    """Return ``path`` itself if it is a file, else the file of training images in the folder.
 
     Raises:
-        DataError: there are those of several data sets.
+        DataError: the folder contains several data sets.
     """
     if not path.is_dir():
         return path
     images, *others = _images_in(path)
-    same = {each.name.removesuffix(".gz") for each in (images, *_tests_of(images))}
-    if different := [each.name for each in others if each.name.removesuffix(".gz") not in same]:
+    same = {file.name.removesuffix(".gz") for file in (images, *_tests_of(images))}
+    if different := [file.name for file in others if file.name.removesuffix(".gz") not in same]:
         raise DataError(
-            f"{path} holds several data sets, {images.name} and {shortened(different)}: name the "
+            f"{path} contains several data sets, {images.name} and {shortened(different)}: name the "
             "file of images to train on"
         )
     return images
@@ -87,10 +88,10 @@ def _part(path: Path) -> Part:
     if name == path.name or not labels.exists():
         expected = "labels" if name == path.name else name
         raise DataError(
-            f"{path} has no file of labels beside it, expected {expected}: its name is that of the images, with labels "
-            "for images and idx1 for idx3"
+            f"{path} has no file of labels next to it, expected {expected}: name it like the images, with labels for "
+            "images and idx1 for idx3"
         )
     pixels, numbers = read_idx(path, 3, ""), read_idx(labels, 1, "")
     if len(pixels) != len(numbers):
-        raise DataError(f"{path} has {len(pixels)} images and {labels} {len(numbers)} labels, expected as many")
+        raise DataError(f"{path} has {len(pixels)} images and {labels} {len(numbers)} labels, expected equal numbers")
     return Part(pixels[:, None], np.array([str(number) for number in numbers]))

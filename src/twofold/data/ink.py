@@ -1,4 +1,4 @@
-"""What is drawn on a picture: ink told from its ground, whichever of them is dark, however the light falls."""
+"""Separate the drawing on a picture from its ground, for dark or light ink and uneven illumination."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from twofold.data.look import SEEN, box_of, stroke_of
+from twofold.data.look import INK_THRESHOLD, box_of, stroke_of
 
 Array = NDArray[np.float64]
 
-LONGEST = 320
-"""Pixels of the longer side of a picture in which ink is looked for."""
+MAX_SIDE = 320
+"""Larger pictures are reduced to this length in pixels of the longer side before ink is detected."""
 
-ENOUGH = 120
-"""Pixels of the longer side of what is drawn, below which it is looked at again in more of the picture's pixels."""
+MIN_SIDE = 120
+"""Drawings whose longer side has fewer pixels are cropped and analyzed again at a higher resolution."""
 
-PLAIN = 4 / 255
-"""Difference, as a share of white, up to which two pixels of a plain ground are the same."""
+PLAIN_TOLERANCE = 4 / 255
+"""Largest difference between two equal pixels of a plain ground, as a share of white."""
 
-LEAST = 0.08
-"""Difference from the ground, as a share of white, from which on something may be ink where the ground is uneven."""
+MIN_CONTRAST = 0.08
+"""Smallest difference between ink and an uneven ground, as a share of white."""
 
-SPECK = 0.04
-"""Share of the area of the largest part that is drawn, below which another is a speck."""
+MIN_COMPONENT = 0.04
+"""Connected components smaller than this share of the largest one are ignored."""
 
 
 @dataclass(frozen=True)
 class Ink:
-    """What is drawn on a picture.
+    """The drawing on a picture.
 
     Attributes:
-        levels: (height, width) of what is drawn, cut out: from 0, where the ground is bare, to 1. Empty where nothing
-            is drawn.
-        dark: whether it is darker than the ground.
-        uneven: whether the ground is not the same everywhere.
-        contrast: how far the ink is from the ground, as a share of the distance from black to white.
+        levels: ink of the drawing, cropped to its bounding box, ``(height, width)``, from 0 for bare ground to 1.
+            Empty if nothing is drawn.
+        dark: True if the ink is darker than the ground.
+        uneven: True if the ground is not uniform.
+        contrast: difference between ink and ground, as a share of that between black and white.
     """
 
     levels: Array
@@ -48,14 +48,14 @@ class Ink:
 
 
 def ink_of(picture: Image.Image) -> Ink:
-    """Tell what is drawn on a picture of kind L or RGB from the ground.
+    """Separate the drawing on a picture in mode L or RGB from its ground.
 
-    A plain ground is the color that most pixels at the edge have. Where they have none in common, as on a photograph,
-    the ground is what is left when all that differs from a smooth surface is taken away and filled from around; what
-    lies along an edge for long is beyond the paper. Of colors it is the direction from the ground to the ink that
-    counts, so that ink as bright as its ground is seen too.
+    A plain ground has the most frequent color at the edge of the picture. If there is no common color, as on a
+    photograph, pixels that differ from a smooth surface are removed and filled in from their surroundings to estimate
+    the ground; components along much of an edge count as background beyond the paper. Colors are projected onto the
+    direction from ground to ink, so that ink as bright as its ground is detected too.
     """
-    scale = min(1.0, LONGEST / max(picture.size))
+    scale = min(1.0, MAX_SIDE / max(picture.size))
     if scale < 1:
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         pixels = np.atleast_3d(np.asarray(picture.resize(size, Image.Resampling.BOX), dtype=np.float64)) / 255
@@ -63,85 +63,90 @@ def ink_of(picture: Image.Image) -> Ink:
         pixels = np.atleast_3d(np.asarray(picture, dtype=np.float64)) / 255
     ground, plain = _ground(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))
     uneven = not plain
-    levels, dark = _on_uneven(pixels) if uneven else _along(pixels - ground)
+    levels, dark = _ink_on_uneven(pixels) if uneven else _project(pixels - ground)
     levels, contrast = _cleaned(levels, uneven)
     if not contrast:
         return Ink(np.zeros((0, 0)), dark, uneven, 0.0)
     top, left, bottom, right = box_of(levels)
     longer = max(bottom - top, right - left)
-    if scale < 1 and longer < ENOUGH and 2 * longer < max(pixels.shape[:2]):
-        first = [max(0, round((place - longer / 2) / scale)) for place in (left, top)]
-        last = [round((place + longer / 2) / scale) for place in (right, bottom)]
+    if scale < 1 and longer < MIN_SIDE and 2 * longer < max(pixels.shape[:2]):
+        first = [max(0, round((corner - longer / 2) / scale)) for corner in (left, top)]
+        last = [round((corner + longer / 2) / scale) for corner in (right, bottom)]
         box = (first[0], first[1], min(last[0], picture.width), min(last[1], picture.height))
         return ink_of(picture.crop(box))
     return Ink(levels[top:bottom, left:right], dark, uneven, contrast)
 
 
 def _ground(edge: Array) -> tuple[Array, bool]:
-    """The color that most of the pixels (count, channels) at the edge have, and whether it is that of a plain ground:
-    many have it, and few have almost the same, as they would where light falls off."""
-    some = edge[:: max(1, len(edge) // 256)]
-    away = abs(some[:, None] - some[None]).max(2)
-    same = (away <= PLAIN).mean(1)
+    """Return the most frequent color of edge pixels ``(count, channels)``, and True if it is that of a plain ground.
+
+    The ground is plain if many pixels have this color and few have a similar one, as they would under uneven light.
+    """
+    sample = edge[:: max(1, len(edge) // 256)]
+    difference = abs(sample[:, None] - sample[None]).max(2)
+    same = (difference <= PLAIN_TOLERANCE).mean(1)
     best = int(same.argmax())
-    similar = ((away[best] > PLAIN) & (away[best] <= LEAST)).mean()
-    return some[best], bool(same[best] >= 0.4 and similar <= 0.15)
+    similar = ((difference[best] > PLAIN_TOLERANCE) & (difference[best] <= MIN_CONTRAST)).mean()
+    return sample[best], bool(same[best] >= 0.4 and similar <= 0.15)
 
 
-def _along(away: Array) -> tuple[Array, bool]:
-    """Differences (height, width, channels) from the ground as one number each, positive in the direction of what
-    differs most, and whether that is the darker one."""
-    size = abs(away).max(2)
-    strong = away[size >= 0.5 * size.max()].mean(0)
+def _project(difference: Array) -> tuple[Array, bool]:
+    """Project differences from the ground ``(height, width, channels)`` onto the direction of the largest ones.
+
+    Returns:
+        Levels ``(height, width)``, negative ones clipped to 0, and True if that direction is darker than the ground.
+    """
+    size = abs(difference).max(2)
+    strong = difference[size >= 0.5 * size.max()].mean(0)
     length = max(float(np.linalg.norm(strong)), 1e-9)
     direction = strong / length
     black_to_white = max(float(abs(direction).sum()), 1e-9)
-    return np.clip(away @ direction / black_to_white, 0, None), bool(strong.sum() < 0)
+    return np.clip(difference @ direction / black_to_white, 0, None), bool(strong.sum() < 0)
 
 
-def _on_uneven(pixels: Array) -> tuple[Array, bool]:
+def _ink_on_uneven(pixels: Array) -> tuple[Array, bool]:
+    """Estimate an uneven ground; return ink levels ``(height, width)``, and True if the ink is darker."""
     bright = pixels.mean(2)
     dark = _is_dark(bright)
-    away = bright - _surface(bright, -1 if dark else 1)
-    found = (away < -LEAST) if dark else (away > LEAST)
-    differs = pixels
+    residual = bright - _surface(bright, -1 if dark else 1)
+    ink = (residual < -MIN_CONTRAST) if dark else (residual > MIN_CONTRAST)
+    difference = pixels
     for _ in range(3):
-        ground = _filled(pixels, ~ndimage.binary_dilation(found, iterations=2))
-        differs = pixels / np.maximum(ground, 0.05) - 1 if dark else pixels - ground
-        level = (-differs if dark else differs).mean(2)
-        found = level > max(LEAST, 0.5 * _threshold(level))
-    return _along(differs)[0], dark
+        ground = _filled(pixels, ~ndimage.binary_dilation(ink, iterations=2))
+        difference = pixels / np.maximum(ground, 0.05) - 1 if dark else pixels - ground
+        level = (-difference if dark else difference).mean(2)
+        ink = level > max(MIN_CONTRAST, 0.5 * _threshold(level))
+    return _project(difference)[0], dark
 
 
 def _is_dark(bright: Array) -> bool:
-    """Whether what differs from a smooth surface is darker than it, in the inner part of a picture."""
-    away = bright - _surface(bright, 0)
-    height, width = away.shape
-    inner = away[height // 8 : height - height // 8, width // 8 : width - width // 8]
-    return bool(inner[abs(inner) > LEAST].sum() <= 0)
+    """Return True if the inner part of a picture differs from a smooth surface by being darker rather than brighter."""
+    residual = bright - _surface(bright, 0)
+    height, width = residual.shape
+    inner = residual[height // 8 : height - height // 8, width // 8 : width - width // 8]
+    return bool(inner[abs(inner) > MIN_CONTRAST].sum() <= 0)
 
 
 def _surface(bright: Array, side: int) -> Array:
-    """A parabola through most of a picture; what differs more to ``side`` (-1: what is darker; 0: to either) does not
-    count."""
+    """Fit a quadratic surface to a picture, robust to outliers on a side: -1 for darker, 1 for brighter, 0 for both."""
     height, width = bright.shape
     down, right = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(down), down, right, down**2, down * right, right**2], 2)
-    some = slice(None, None, max(1, max(bright.shape) // 64))
-    few, values = terms[some, some].reshape(-1, 6), bright[some, some].ravel()
+    step = slice(None, None, max(1, max(bright.shape) // 64))
+    design, values = terms[step, step].reshape(-1, 6), bright[step, step].ravel()
     weight: Array = np.ones(len(values))
     best: Array = np.zeros(6)
     for _ in range(8):
-        best = np.asarray(np.linalg.lstsq(few * weight[:, None], values * weight, rcond=None)[0], dtype=np.float64)
-        away = values - few @ best
-        counts = abs(away) if side == 0 else np.clip(side * away, 0, None)
-        weight = 1 / np.sqrt(1 + (counts / (LEAST / 2)) ** 2)
-    found: Array = terms @ best
-    return found
+        best = np.asarray(np.linalg.lstsq(design * weight[:, None], values * weight, rcond=None)[0], dtype=np.float64)
+        residual = values - design @ best
+        outlying = abs(residual) if side == 0 else np.clip(side * residual, 0, None)
+        weight = 1 / np.sqrt(1 + (outlying / (MIN_CONTRAST / 2)) ** 2)
+    surface: Array = terms @ best
+    return surface
 
 
 def _filled(pixels: Array, bare: NDArray[np.bool_]) -> Array:
-    """A smooth ground (height, width, channels): the mean of what is ``bare`` near by, or farther away."""
+    """Return a smooth ground ``(height, width, channels)``: the mean of ``bare`` pixels nearby, or farther away."""
     height, width, channels = pixels.shape
     step = max(1, max(height, width) // 80)
     rows, columns = np.arange(height) // step, np.arange(width) // step
@@ -150,16 +155,16 @@ def _filled(pixels: Array, bare: NDArray[np.bool_]) -> Array:
     np.add.at(coarse, (rows[:, None], columns[None]), known)
     sigma = max(coarse.shape[:2]) / 24
     near, far = (ndimage.gaussian_filter(coarse, (size, size, 0)) for size in (sigma, 6 * sigma))
-    both = near + 0.02 * far
-    ground = both[..., :channels] / np.maximum(both[..., channels:], 1e-9)
-    places = [(np.arange(length) + 0.5) / step - 0.5 for length in (height, width)]
-    at = np.meshgrid(*places, indexing="ij")
-    parts = [ndimage.map_coordinates(ground[..., each], at, order=1, mode="nearest") for each in range(channels)]
-    return np.stack(parts, 2)
+    total = near + 0.02 * far
+    ground = total[..., :channels] / np.maximum(total[..., channels:], 1e-9)
+    axes = [(np.arange(length) + 0.5) / step - 0.5 for length in (height, width)]
+    grid = np.meshgrid(*axes, indexing="ij")
+    planes = [ndimage.map_coordinates(ground[..., index], grid, order=1, mode="nearest") for index in range(channels)]
+    return np.stack(planes, 2)
 
 
 def _threshold(levels: Array) -> float:
-    """Otsu's threshold: it parts the levels in two groups of the least variance within them."""
+    """Return Otsu's threshold, which minimizes the variance within the two groups of levels that it separates."""
     counts, edges = np.histogram(levels, 128, (0, max(float(levels.max()), 1e-6)))
     middle = (edges[1:] + edges[:-1]) / 2
     below, total, first = np.cumsum(counts)[:-1], max(int(counts.sum()), 1), np.cumsum(counts * middle)
@@ -168,34 +173,34 @@ def _threshold(levels: Array) -> float:
 
 
 def _cleaned(levels: Array, uneven: bool) -> tuple[Array, float]:
-    """Levels with what is no ink at 0 and full ink at 1, and what full ink was; 0 where nothing is drawn."""
+    """Rescale levels to 0 for ground and 1 for full ink; return them and the level of full ink, 0 if there is none."""
     strongest = float(np.partition(levels, -min(9, levels.size), axis=None)[-min(9, levels.size)])
-    threshold = max(LEAST, 0.5 * _threshold(levels)) if uneven else max(SEEN * strongest, 0.01)
-    parts, count = ndimage.label(levels > threshold, np.ones((3, 3)))
+    threshold = max(MIN_CONTRAST, 0.5 * _threshold(levels)) if uneven else max(INK_THRESHOLD * strongest, 0.01)
+    components, count = ndimage.label(levels > threshold, np.ones((3, 3)))
     numbers = np.arange(1, count + 1)
     if uneven:
-        numbers = np.array([number for number in numbers if not _from_edge(parts == number)], dtype=int)
-    if not len(numbers) or strongest < LEAST / 2:
+        numbers = np.array([number for number in numbers if not _from_edge(components == number)], dtype=int)
+    if not len(numbers) or strongest < MIN_CONTRAST / 2:
         return levels, 0.0
-    area = np.bincount(parts.ravel(), minlength=count + 1)[numbers]
-    chosen = np.isin(parts, numbers[area >= SPECK * area.max()])
+    area = np.bincount(components.ravel(), minlength=count + 1)[numbers]
+    chosen = np.isin(components, numbers[area >= MIN_COMPONENT * area.max()])
     full = float(np.quantile(levels[chosen], 0.8 if uneven else 0.9))
     faint = 0.25 * full if uneven else 0.0  # the noise of the paper
     inked = ndimage.binary_dilation(chosen) if uneven else chosen
     return np.clip(np.where(inked, (levels - faint) / (full - faint), 0), 0, 1), full
 
 
-def _from_edge(part: NDArray[np.bool_]) -> bool:
-    """Whether a part lies along an edge of the picture for long, as what is beyond a sheet of paper does."""
-    return any(side.mean() > 0.25 for side in (part[0], part[-1], part[:, 0], part[:, -1]))
+def _from_edge(mask: NDArray[np.bool_]) -> bool:
+    """Return True if a component covers more than a quarter of an edge, like the background beyond a sheet of paper."""
+    return any(side.mean() > 0.25 for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
 
 
 def thickened(levels: Array, share: float) -> Array:
-    """What is drawn (height, width), with strokes about as wide as this share of its longer side."""
+    """Thicken the strokes of ink ``(height, width)`` to about the fraction ``share`` of its longer side."""
     more = round((share * max(levels.shape) - stroke_of(levels)) / 2)
     if more < 1:
         return levels
     down, right = np.ogrid[-more : more + 1, -more : more + 1]
     pen = down**2 + right**2 <= more**2
-    found: Array = ndimage.grey_dilation(np.pad(levels, more), footprint=pen)
-    return found
+    thick: Array = ndimage.grey_dilation(np.pad(levels, more), footprint=pen)
+    return thick

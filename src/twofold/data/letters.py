@@ -1,9 +1,8 @@
-"""Three-letter words in many fonts, and the shape between H and A of THE CAT (talk 17:56).
+"""Three-letter words in many fonts, with a shape between H and A as in THE CAT (talk 17:56).
 
-A word is three cells of 16 x 16 pixels side by side, each letter drawn by Pillow in one of the fonts that come with
-matplotlib, and then shifted, scaled, rotated and slanted a little at random, independently of the others. In the
-training part the middle letter is often faint and the whole image is noisy, so that the other letters are needed to
-tell the word.
+A word is three adjacent cells of 16 x 16 pixels. Pillow draws each letter in one of the fonts of matplotlib; then it is
+shifted, scaled, rotated and slanted slightly at random, independently of the others. In the training part the middle
+letter is often faint and the whole image is noisy, so that the other letters are needed to read the word.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ H_WORDS = ("THE", "SHE", "WHO", "WHY", "SHY", "THY", "CHI", "PHI", "RHO", "OHM")
 A_WORDS = ("CAT", "MAN", "DAY", "EAT", "HAS", "BAG", "WAR", "SAD", "LAW", "PAN")
 OTHER_WORDS = ("TIE", "TOE", "CUT", "COT", "SKY", "DOG", "SUN", "RED", "BIG", "NEW")
 WORDS = (*H_WORDS, *A_WORDS, *OTHER_WORDS)
-"""The labels, in this order. T.E and C.T alone do not determine the word: TIE, TOE, CUT and COT are also among them."""
+"""The words, in the order of their labels. T.E and C.T do not determine the word, because of TIE, TOE, CUT and COT."""
 
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold"),
     *("STIXGeneral", "STIXGeneralBol", "cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 BETWEEN = "?"
-"""The character that stands for the shape between H and A in a text."""
+"""The character for the shape between H and A in a text."""
 
 CELL = 16
-FINE = 4  # glyphs are drawn larger by this factor, distorted, and averaged down
+FINE = 4  # factor of supersampling: glyphs are drawn larger, distorted, and averaged down
 SIDE = FINE * CELL
-CAPITAL = 0.66  # height of an H, as a share of its cell
+CAPITAL = 0.66  # height of an H as a share of its cell
 FAINTEST, NOISE = 0.05, 0.2
-CHUNK = 2000  # number of glyphs that are distorted at once, which bounds memory
+CHUNK = 2000  # number of glyphs that are distorted at once, to limit memory
 
 
 @cache
 def glyph(letter: str, font: str) -> Tensor:
     """Draw a capital letter with Pillow, centered on the common baseline: ``(64, 64)``, values in [0, 1].
 
-    Every font is scaled so that its H is 0.66 of a cell high.
+    Each font is scaled so that the height of its H is 0.66 of a cell.
 
     Raises:
         DataError: ``letter`` is not a single capital from A to Z.
@@ -57,7 +56,7 @@ def glyph(letter: str, font: str) -> Tensor:
     from PIL import Image, ImageDraw, ImageFont
 
     if len(letter) != 1 or not "A" <= letter <= "Z":
-        raise DataError(f"{letter!r} is no letter from A to Z: write words in capitals")
+        raise DataError(f"{letter!r} is not a letter from A to Z: write words in capitals")
     if font not in FONTS:
         raise SettingError(f"unknown font {font!r}: choose one of {', '.join(FONTS)}")
     file = Path(get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
@@ -72,16 +71,16 @@ def glyph(letter: str, font: str) -> Tensor:
 def between(font: str, opening: float) -> Tensor:
     """Draw the H of a font with its stems leaning together at the top, ``(64, 64)``.
 
-    The left and the right half of the H are slanted towards each other: at the top the stems stand ``opening`` times as
-    far apart as in the H; at the foot they move the fraction ``1 - opening`` of the way from where the ink of the H
-    lies to where that of the font's A lies, which is its mean position a fifth above the foot.
+    The left and the right half of the H are slanted towards each other. At the top, the distance of the stems is
+    ``opening`` times that of the H. At the foot, they move the fraction ``1 - opening`` of the way from the position of
+    the H's ink to that of the font's A, measured as its mean position a fifth above the foot.
 
     Args:
         font: one of `FONTS`.
-        opening: 1 gives the H itself; at 0 the stems meet, as in an A.
+        opening: 1 for the H itself; 0 for stems that meet at the top, as in an A.
 
     Raises:
-        SettingError: the opening is outside [0, 1], or the font is unknown.
+        SettingError: ``opening`` is outside [0, 1], or the font is unknown.
     """
     if not 0 <= opening <= 1:
         raise SettingError(f"opening is {opening}, expected a share from 0 (A) to 1 (H)")
@@ -110,20 +109,20 @@ def _stem(fine: NDArray[np.float64], middle: float, row: int) -> float:
 def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
     """Draw texts of three letters.
 
-    Each text gets a font, and each of its letters a shift of up to 1 pixel each way, a size of 0.9 to 1.1, a rotation
-    of up to 6 degrees and a slant of up to 0.1, all drawn uniformly. The random numbers do not depend on the texts:
-    with the same seed, a letter that two lists have at the same place looks the same in both.
+    Each text has a random font, and each of its letters a shift of up to 1 pixel in each direction, a size of 0.9 to
+    1.1, a rotation of up to 6 degrees and a slant of up to 0.1, all uniformly distributed. The random numbers do not
+    depend on the texts: with the same seed, equal letters at the same position of two lists look the same.
 
     Args:
-        texts: capitals, or ``?`` for the shape between H and A.
+        texts: three capitals each, or ``?`` for the shape between H and A.
         seed: seed of the fonts and distortions.
-        openings: of the shape between H and A, one for each of `FONTS`.
+        openings: openings of the shape between H and A, one for each of `FONTS`; see `between`.
 
     Returns:
-        Images ``(texts, 1, 16, 48)``, values in [0, 1], and the index in `FONTS` of each, ``(texts,)``.
+        Images ``(texts, 1, 16, 48)``, values in [0, 1], and the index of each font in `FONTS`, ``(texts,)``.
 
     Raises:
-        DataError: there is no text, one does not have three letters, or there is a ``?`` but no openings.
+        DataError: ``texts`` is empty, a text does not have three letters, or has a ``?`` without openings.
         SettingError: an opening is outside [0, 1], or there is not exactly one for each font.
     """
     if not texts:
@@ -139,18 +138,18 @@ def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = N
     fonts = torch.randint(len(FONTS), (len(texts),), generator=generator)
     chance = 2 * torch.rand(len(texts), 3, 5, generator=generator) - 1
 
-    kinds = sorted({letter for text in texts for letter in text})
+    letters = sorted({letter for text in texts for letter in text})
     fine = torch.stack(
         [
             between(font, openings[number]) if letter == BETWEEN and openings else glyph(letter, font)
             for number, font in enumerate(FONTS)
-            for letter in kinds
+            for letter in letters
         ]
     )
-    places = torch.tensor([[kinds.index(letter) for letter in text] for text in texts])
-    which = (places + fonts[:, None] * len(kinds)).flatten()
-    parts = zip(torch.split(which, CHUNK), torch.split(chance.flatten(0, 1), CHUNK), strict=True)
-    cells = torch.cat([distort(fine[some], each) for some, each in parts]).view(len(texts), 3, CELL, CELL)
+    indices = torch.tensor([[letters.index(letter) for letter in text] for text in texts])
+    glyphs = (indices + fonts[:, None] * len(letters)).flatten()
+    chunks = zip(torch.split(glyphs, CHUNK), torch.split(chance.flatten(0, 1), CHUNK), strict=True)
+    cells = torch.cat([distort(fine[index], numbers) for index, numbers in chunks]).view(len(texts), 3, CELL, CELL)
     return cells.transpose(1, 2).reshape(len(texts), 1, CELL, 3 * CELL), fonts
 
 
@@ -159,12 +158,12 @@ def distort(fine: Tensor, chance: Tensor) -> Tensor:
 
     Args:
         fine: the glyphs as drawn, ``(glyphs, 64, 64)``.
-        chance: random numbers in [-1, 1], ``(glyphs, 5)``: shift across, shift down, size, rotation, slant; 0 changes
-            nothing.
+        chance: random numbers in [-1, 1], ``(glyphs, 5)``: shift across, shift down, size, rotation, slant; 0 for no
+            change.
     """
     across, down, size, turn, slant = (chance * torch.tensor([1, 1, 0.1, math.radians(6), 0.1])).T
     cosine, sine = turn.cos() / (1 + size), turn.sin() / (1 + size)
-    # affine_grid takes a picture to be 2 wide, and maps each pixel to where it comes from.
+    # affine_grid uses coordinates from -1 to 1, and maps each output pixel to its source.
     step = 2 / CELL
     rows = [cosine, slant * cosine - sine, -step * across, sine, slant * sine + cosine, -step * down]
     grid = affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(fine), 1, SIDE, SIDE], align_corners=False)
@@ -173,11 +172,11 @@ def distort(fine: Tensor, chance: Tensor) -> Tensor:
 
 
 def weaken(images: Tensor, seed: int) -> Tensor:
-    """Scale the ink of the middle letter by 0.05 to 1, and add noise of standard deviation 0.2 to the whole image.
+    """Scale the ink of the middle letter by 0.05 to 1, and add Gaussian noise of standard deviation 0.2 to the image.
 
     Args:
         images: ``(cases, 1, 16, 48)``.
-        seed: seed of both.
+        seed: seed of the scales and the noise.
     """
     generator = torch.Generator().manual_seed(seed)
     ink = torch.ones(len(images), 1, 1, 3, 1)
@@ -190,12 +189,12 @@ def load(train: int, test: int, seed: int = 0) -> Dataset:
     """Render `WORDS` at random: images ``(cases, 1, 16, 48)``; labels are indices in `WORDS`.
 
     Args:
-        train: number of training renderings of each word; they are weakened, and their order is shuffled.
-        test: number of test renderings of each word; they are drawn with the next seed and not weakened.
+        train: number of training renderings of each word; they are weakened (see `weaken`) and shuffled.
+        test: number of test renderings of each word; they use the next seed and are not weakened.
         seed: seed of all random numbers.
 
     Raises:
-        SettingError: there is not at least one rendering of each word in either part.
+        SettingError: ``train`` or ``test`` is less than 1.
     """
     if min(train, test) < 1:
         raise SettingError(f"{train} training and {test} test renderings of each word, expected at least 1 of both")

@@ -1,4 +1,4 @@
-"""What the pictures of a data set have in common, so that others can be made to look like them."""
+"""Statistics shared by the pictures of a data set, used to make other pictures look like them."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from torch import Tensor
 
 from twofold.checks import check_fields
 
-MOST = 1000
-"""Pictures that are looked at, evenly over the data set."""
+MAX_PICTURES = 1000
+"""Number of pictures that are analyzed, spread evenly over the data set."""
 
 PIXELS = 4_000_000
-"""Of all the pictures together that are looked at, which take 33 bytes each; of larger pictures there are fewer."""
+"""Total number of pixels that are analyzed, at 33 bytes each. Of larger pictures, fewer are analyzed."""
 
-AGREE = 0.98
-"""Share of the pictures of which something has to be true."""
+MIN_AGREEMENT = 0.98
+"""Share of the pictures that must have a property in common."""
 
-FAINT = 0.25
-"""Difference of the ink from the ground, below which pictures are all but empty."""
+MIN_INK = 0.25
+"""Contrast between ink and ground below which pictures count as empty."""
 
-SEEN = 0.1
-"""Difference from the ground, as a share of the ink's, from which on a pixel belongs to what is drawn."""
+INK_THRESHOLD = 0.1
+"""Difference from the ground, as a share of the ink's, above which a pixel is part of the drawing."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What pictures of one channel have in common that are drawn on a plain ground.
+    """Statistics of one-channel pictures that are drawn on a plain ground.
 
-    Levels are from 0 to 1, lengths and places in pixels.
+    Levels range from 0 to 1; lengths and positions are in pixels.
 
     Attributes:
-        ground: level of the plain ground on which things are drawn.
-        ink: level that is farthest from the ground, as most pictures have it.
-        covered: least and greatest mean level, where the ground counts as 0 and the ink as 1.
-        stroke: least, median and greatest width of strokes, `stroke_of`.
-        box: the longer side of what is drawn; ``None`` where it is not the same in all pictures.
-        by_mass: whether all have their center of mass in one place; else it is the middle of the box that is there.
-        center: that place, (down, right), from the upper left corner of the picture.
+        ground: level of the plain ground.
+        ink: level farthest from the ground, median over the pictures.
+        covered: smallest and largest mean level, where the ground counts as 0 and the ink as 1.
+        stroke: smallest, median and largest stroke width, see `stroke_of`.
+        box: length of the drawing's longer side; ``None`` if it differs between pictures.
+        by_mass: True if the drawings are centered by their center of mass, False if by their bounding box.
+        center: position of that center, (down, right) from the upper left corner of the picture.
     """
 
     ground: float
@@ -58,19 +58,19 @@ class Look:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The look in what `asdict` gave and JSON has held.
+        """Return the look that `asdict` converted to ``content``, after a round trip through JSON.
 
         Raises:
-            TypeError: an entry is missing, or of another type.
+            TypeError: an entry is missing or has another type.
         """
         return cls(**content)
 
     def levels(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Pixels as levels of ink, from 0 where they are the ground to 1."""
+        """Convert pixels to levels of ink, from 0 for the ground to 1."""
         return np.clip((pixels - self.ground) / (self.ink - self.ground), 0, 1)
 
     def oddity(self, pixels: NDArray[Any]) -> str | None:
-        """How a picture (height, width) differs from all that were looked at, if it does."""
+        """Describe how a picture ``(height, width)`` differs from all training images; ``None`` if it does not."""
         levels = self.levels(pixels)
         covered, stroke = float(levels.mean()), stroke_of(levels)
         if not self.covered[0] <= covered <= self.covered[1]:
@@ -81,53 +81,57 @@ class Look:
 
 
 def look_of(images: Tensor) -> Look | None:
-    """What training images ``(cases, channels, height, width)`` have in common; ``None`` where they have color, or no
-    plain ground."""
+    """Return the statistics of training images ``(cases, channels, height, width)``.
+
+    Returns:
+        ``None`` if the images have several channels or no plain ground.
+    """
     if images.ndim != 4 or images.shape[1] != 1 or min(images.shape[2:]) < 4:
         return None
-    most = min(MOST, max(PIXELS // images[0, 0].numel(), 10))
-    some = images[:: -(-len(images) // most), 0]
-    around = torch.cat([some[:, 0], some[:, -1], some[:, :, 0], some[:, :, -1]], 1)
+    most = min(MAX_PICTURES, max(PIXELS // images[0, 0].numel(), 10))
+    sample = images[:: -(-len(images) // most), 0]
+    around = torch.cat([sample[:, 0], sample[:, -1], sample[:, :, 0], sample[:, :, -1]], 1)
     edges = around.cpu().numpy().astype(np.float64)
     ground = float(np.median(edges))
-    if ((abs(edges - ground) <= SEEN).mean(1) >= 0.5).mean() < AGREE:
+    if ((abs(edges - ground) <= INK_THRESHOLD).mean(1) >= 0.5).mean() < MIN_AGREEMENT:
         return None
-    pictures = some.cpu().numpy().astype(np.float64)
+    pictures = sample.cpu().numpy().astype(np.float64)
     flat = (pictures - ground).reshape(len(pictures), -1)
     ink = float(np.median(flat[np.arange(len(flat)), abs(flat).argmax(1)]))
     levels = np.clip((pictures - ground) / (ink or 1), 0, 1)
-    drawn = levels[(levels > SEEN).any((1, 2))]
-    if abs(ink) < FAINT or len(drawn) < AGREE * len(levels):
+    drawn = levels[(levels > INK_THRESHOLD).any((1, 2))]
+    if abs(ink) < MIN_INK or len(drawn) < MIN_AGREEMENT * len(levels):
         return None
     means = drawn.mean((1, 2))
-    widths = np.array([stroke_of(each) for each in drawn])
+    widths = np.array([stroke_of(picture) for picture in drawn])
     covered = float(means.min()), float(means.max())
     stroke = float(widths.min()), float(np.median(widths)), float(widths.max())
-    sides = [edges_of(np.any(drawn > SEEN, axis)) for axis in (2, 1)]
+    sides = [edges_of(np.any(drawn > INK_THRESHOLD, axis)) for axis in (2, 1)]
     longer = np.maximum(*(last - first for first, last in sides))
     box = int(np.median(longer))
-    if (longer == box).mean() < AGREE:
+    if (longer == box).mean() < MIN_AGREEMENT:
         return Look(ground, ground + ink, covered, stroke)
     middles = np.stack([(first + last) / 2 for first, last in sides], 1)
-    masses = np.array([mass_of(each) for each in drawn])
+    masses = np.array([mass_of(picture) for picture in drawn])
     by_mass = bool(masses.std(0).sum() < middles.std(0).sum())
     down, right = (masses if by_mass else middles).mean(0)
     return Look(ground, ground + ink, covered, stroke, box, by_mass, (float(down), float(right)))
 
 
 def edges_of(seen: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Where in each row (rows, length) the first is that is seen, and the place behind the last."""
+    """Return the index of the first True in each row ``(rows, length)``, and one past the index of the last."""
     return seen.argmax(-1), seen.shape[-1] - seen[..., ::-1].argmax(-1)
 
 
 def box_of(levels: NDArray[Any]) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right of what is drawn with levels (height, width) of ink, at least one above `SEEN`."""
-    (top, bottom), (left, right) = (edges_of(np.any(levels > SEEN, axis)) for axis in (1, 0))
+    """Return the bounding box (top, left, bottom, right) of ink ``(height, width)``; at least one level must be above
+    `INK_THRESHOLD`."""
+    (top, bottom), (left, right) = (edges_of(np.any(levels > INK_THRESHOLD, axis)) for axis in (1, 0))
     return int(top), int(left), int(bottom), int(right)
 
 
 def mass_of(levels: NDArray[Any]) -> tuple[float, float]:
-    """Where the center of mass of levels (height, width) of ink is, (down, right), from the upper left corner."""
+    """Return the center of mass of ink ``(height, width)``, (down, right) from the upper left corner."""
     mass = levels.sum()
     down = levels.sum(1) @ (np.arange(levels.shape[0]) + 0.5) / mass
     right = levels.sum(0) @ (np.arange(levels.shape[1]) + 0.5) / mass
@@ -135,10 +139,10 @@ def mass_of(levels: NDArray[Any]) -> tuple[float, float]:
 
 
 def stroke_of(levels: NDArray[Any]) -> float:
-    """The width in pixels of the strokes that are drawn with levels (height, width) of ink.
+    """Return the stroke width in pixels of ink ``(height, width)``.
 
-    Twice their area over their length of edge, which is the sum of |gradient|: there is no threshold. Strokes that are
-    fainter throughout count as if they were not, so that one thinner than a pixel has about a pixel or two.
+    The width is twice the area over the length of the outline, which is the sum of |gradient|; no threshold is needed.
+    The result does not depend on the overall intensity, so strokes thinner than a pixel measure about one to two.
     """
     around = np.pad(levels, 1)
     down, right = np.diff(around, axis=0)[:, :-1], np.diff(around, axis=1)[:-1]

@@ -1,8 +1,7 @@
-"""Pictures that move over a black canvas at constant velocity and bounce at its walls (talk 23:29).
+"""Pictures that move over a black canvas at constant velocity and bounce off its walls (talk 23:29).
 
-A frame is computed from its number, so nothing is stored and any frame can be had at any time. A picture between pixels
-is spread over the pixels that it touches. A video can also break at a frame; a net that predicts should be surprised by
-that frame.
+Frames are computed from their number, in any order, and are not stored. Positions between pixels are interpolated
+linearly. A video can also break at a frame; a net that predicts the next frame should be surprised by it.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from twofold.errors import DataError, SettingError
 class Moving:
     """A batch of moving pictures.
 
-    The corner of a picture is at fold(start + velocity · frame) along each axis. The fold keeps it between 0 and room =
-    canvas - picture, like a ball between two walls: fold(u) = room - |room - (u mod 2 room)|.
+    The corner of a picture is at fold(start + velocity · frame) along each axis, where fold reflects it between 0 and
+    room = canvas - picture: fold(u) = room - |room - (u mod 2 room)|.
 
     Attributes:
         images: ``(batch, 1, height, width)``.
@@ -43,7 +42,7 @@ class Moving:
         return (torch.tensor(self.canvas) - size).to(self.start)
 
     def of(self, cases: Tensor) -> Moving:
-        """Return the pictures whose numbers are ``cases``, ``(some,)``."""
+        """Return the pictures with the indices ``cases``, ``(selected,)``."""
         return replace(self, images=self.images[cases], start=self.start[cases], velocity=self.velocity[cases])
 
     def corner(self, frame: int) -> Tensor:
@@ -56,21 +55,21 @@ class Moving:
         return place(self.images, self.corner(number), self.canvas)
 
     def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """Give the frames from ``first`` to ``last`` inclusive.
+        """Return an iterator over the frames from ``first`` to ``last`` inclusive.
 
         Raises:
-            SettingError: there are none.
+            SettingError: ``last`` is before ``first``.
         """
         return _frames(self, first, last)
 
 
 @dataclass(frozen=True, eq=False)
 class Broken:
-    """A video that becomes another one at some frame.
+    """A video that changes into another one at a frame.
 
     Attributes:
-        before: the video before that frame.
-        after: the video from that frame on.
+        before: the video before the change.
+        after: the video after the change.
         since: the first frame of ``after``, counted from 0.
     """
 
@@ -83,17 +82,17 @@ class Broken:
         return (self.before if number < self.since else self.after).frame(number)
 
     def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """Give the frames from ``first`` to ``last`` inclusive.
+        """Return an iterator over the frames from ``first`` to ``last`` inclusive.
 
         Raises:
-            SettingError: there are none.
+            SettingError: ``last`` is before ``first``.
         """
         return _frames(self, first, last)
 
 
 def _frames(video: Moving | Broken, first: int, last: int) -> Iterator[Tensor]:
     if last < first:
-        raise SettingError(f"no frames from {first} to {last}: the last one may not come before the first")
+        raise SettingError(f"no frames from {first} to {last}, expected last to be first or later")
     return (video.frame(number) for number in range(first, last + 1))
 
 
@@ -105,24 +104,24 @@ def launch(
     *,
     free: int | None = None,
 ) -> Moving:
-    """Start pictures at uniformly random places, in uniformly random directions, each at one of the given speeds.
+    """Start pictures at uniformly random positions, in uniformly random directions, each at one of the given speeds.
 
     Args:
         images: ``(batch, 1, height, width)``, in [0, 1].
-        speeds: in pixels per frame, all equally likely; each is above 0 and at most half of the room, so that no step
-            can meet two walls.
+        speeds: speeds in pixels per frame, all equally likely; above 0 and at most half of the room, so that no step
+            hits two walls.
         canvas: height and width of a frame, larger than a picture.
-        generator: on the device of ``images``. The same seed gives the same videos.
-        free: at this frame no picture meets a wall, in whatever direction it goes from where it was one frame before;
-            ``None`` sets no such condition.
+        generator: random generator on the device of ``images``. The same seed gives the same videos.
+        free: a frame at which no picture hits a wall, whatever the direction of its last step; ``None`` for no such
+            condition.
 
     Raises:
-        DataError: the images do not have this shape, or do not fit on the canvas with room to move.
-        SettingError: there is no speed, or one is out of range.
+        DataError: the images have another shape, or are not smaller than the canvas.
+        SettingError: ``speeds`` is empty, or one is out of range.
     """
     if images.dim() != 4 or images.shape[1] != 1 or not images.numel():
         raise DataError(
-            f"images to move have the shape {tuple(images.shape)}, expected (batch, 1, height, width) with a pixel"
+            f"images to move have the shape {tuple(images.shape)}, expected a non-empty (batch, 1, height, width)"
         )
     room = min(side - size for side, size in zip(canvas, images.shape[2:], strict=True))
     if room < 1:
@@ -132,30 +131,30 @@ def launch(
         )
     if not speeds or not all(0 < speed <= room / 2 for speed in speeds):
         raise SettingError(
-            f"the speeds are {', '.join(f'{speed:g}' for speed in speeds) or 'none'}, expected pixels a frame above 0 "
-            f"and up to {room / 2:g}, half of the room that a picture has on the canvas"
+            f"the speeds are {', '.join(f'{speed:g}' for speed in speeds) or 'none'}, expected more than 0 and up to "
+            f"{room / 2:g} pixels per frame, half of the room that a picture has on the canvas"
         )
     batch, device = len(images), images.device
     angle = 2 * torch.pi * torch.rand(batch, generator=generator, device=device)
     chosen = torch.randint(len(speeds), (batch,), generator=generator, device=device)
     speed = torch.tensor(speeds, dtype=images.dtype, device=device)[chosen]
     velocity = speed[:, None] * torch.stack([angle.sin(), angle.cos()], 1)
-    where = torch.rand(batch, 2, generator=generator, device=device)
-    video = Moving(images, where, velocity, canvas)
+    position = torch.rand(batch, 2, generator=generator, device=device)
+    video = Moving(images, position, velocity, canvas)
     if free is None:
-        return replace(video, start=where * video.room)
+        return replace(video, start=position * video.room)
     reach = speed[:, None]
-    return replace(video, start=reach + where * (video.room - 2 * reach) - velocity * (free - 1))
+    return replace(video, start=reach + position * (video.room - 2 * reach) - velocity * (free - 1))
 
 
 def reverse(video: Moving, since: int) -> Broken:
-    """Make the pictures go back the way they came, from frame ``since`` on."""
+    """Reverse the motion of the pictures from frame ``since`` on."""
     back = replace(video, start=video.start + 2 * (since - 1) * video.velocity, velocity=-video.velocity)
     return Broken(video, back, since)
 
 
 def turn(video: Moving, since: int) -> Broken:
-    """Make the pictures turn by a right angle, at the same speed, from frame ``since`` on."""
+    """Turn the direction of motion by a right angle, at the same speed, from frame ``since`` on."""
     down, right = video.velocity.unbind(1)
     velocity = torch.stack([-right, down], 1)
     return Broken(
@@ -164,25 +163,25 @@ def turn(video: Moving, since: int) -> Broken:
 
 
 def stop(video: Moving, since: int) -> Broken:
-    """Make the pictures stop where they were one frame before ``since``."""
+    """Stop the pictures at their positions one frame before ``since``."""
     start = video.corner(since - 1)
     return Broken(video, replace(video, start=start, velocity=torch.zeros_like(start)), since)
 
 
 def swap(video: Moving, since: int, images: Tensor) -> Broken:
-    """Replace the pictures by others on the same path, from frame ``since`` on.
+    """Replace the pictures by others on the same path from frame ``since`` on.
 
     Args:
-        video: the video before that.
-        since: the first frame with the other pictures.
-        images: the other pictures, of the same shape.
+        video: the video before the change.
+        since: the first frame with the new pictures.
+        images: the new pictures, of the same shape.
 
     Raises:
-        DataError: they have a different shape.
+        DataError: ``images`` has another shape.
     """
     if images.shape != video.images.shape:
         raise DataError(
-            f"the pictures that take over have the shape {tuple(images.shape)}, expected {tuple(video.images.shape)}: "
+            f"the new pictures have the shape {tuple(images.shape)}, expected {tuple(video.images.shape)}: "
             "give one of the same size for each"
         )
     return Broken(video, replace(video, images=images), since)
@@ -191,25 +190,25 @@ def swap(video: Moving, since: int, images: Tensor) -> Broken:
 def jump(video: Moving, since: int, generator: Generator) -> Broken:
     """Move the pictures at frame ``since`` by a third to two thirds of the room along each axis.
 
-    They go on from there at the same velocity. A jump that would lead beyond a wall continues from the opposite wall.
+    The velocity does not change. A jump beyond a wall continues from the opposite wall.
 
     Args:
-        video: the video before that.
+        video: the video before the jump.
         since: the first frame after the jump.
-        generator: on the device of the pictures.
+        generator: random generator on the device of the pictures.
     """
-    room, here = video.room, video.corner(since)
-    far = (1 + torch.rand(here.shape, generator=generator, device=here.device)) / 3
-    there = (here + far * room) % room
-    return Broken(video, replace(video, start=there - video.velocity * since), since)
+    room, corner = video.room, video.corner(since)
+    distance = (1 + torch.rand(corner.shape, generator=generator, device=corner.device)) / 3
+    target = (corner + distance * room) % room
+    return Broken(video, replace(video, start=target - video.velocity * since), since)
 
 
 def place(images: Tensor, corner: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Put pictures on a black canvas; between pixels they are interpolated linearly along both axes.
+    """Draw pictures on a black canvas, with bilinear interpolation at positions between pixels.
 
     Args:
         images: ``(batch, 1, height, width)``.
-        corner: upper left corners, down and right, in pixels, from 0 to canvas - picture, ``(batch, 2)``.
+        corner: upper left corners, down and right, in pixels from 0 to canvas - picture, ``(batch, 2)``.
         canvas: height and width of the result.
 
     Returns:
@@ -217,12 +216,12 @@ def place(images: Tensor, corner: Tensor, canvas: tuple[int, int]) -> Tensor:
     """
     batch, _, height, width = images.shape
     down, right = canvas[0] - height, canvas[1] - width
-    # One more row and column than the canvas: each pixel is a mean of two neighbors, and the first may lie outside.
+    # One more row and column than the canvas: each pixel is a mean of two neighbors, and the first may be outside.
     padded = functional.pad(images[:, 0], [right + 1, right, down + 1, down])
     windows = padded.unfold(1, canvas[0] + 1, 1).unfold(2, canvas[1] + 1, 1)  # a view
-    whole = corner.floor()
-    offset = (torch.tensor([down, right], device=corner.device) - whole).long()
+    pixel = corner.floor()
+    offset = (torch.tensor([down, right], device=corner.device) - pixel).long()
     seen = windows[torch.arange(batch, device=images.device), offset[:, 0], offset[:, 1]]
-    part = (corner - whole).to(images.dtype)[:, :, None, None]
-    rows = torch.lerp(seen[:, 1:], seen[:, :-1], part[:, 0])
-    return torch.lerp(rows[:, :, 1:], rows[:, :, :-1], part[:, 1])[:, None]
+    fraction = (corner - pixel).to(images.dtype)[:, :, None, None]
+    rows = torch.lerp(seen[:, 1:], seen[:, :-1], fraction[:, 0])
+    return torch.lerp(rows[:, :, 1:], rows[:, :, :-1], fraction[:, 1])[:, None]

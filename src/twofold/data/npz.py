@@ -1,4 +1,4 @@
-"""Arrays in an .npz file, never with pickled objects."""
+"""Read arrays from an .npz file, never unpickling objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from twofold import machine
-from twofold.data.columns import as_columns, cleaned, shortened, text
+from twofold.data.columns import as_columns, as_text, cleaned, shortened
 from twofold.data.part import Cases, Part
 from twofold.data.source import Source
 from twofold.errors import DataError
@@ -23,22 +23,23 @@ NAMES = (
     ("images", "labels", "", ""),
     ("data", "target", "", ""),
 )
-"""What the arrays may be called, in any case: cases and labels to train on, then those to test on."""
+"""Accepted names of the arrays, in any case: training cases, training labels, test cases, test labels."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
-    """Read an .npz file: pictures ``(cases, height, width)`` or with channels in front or behind, or rows of numbers.
+    """Read an .npz file of pictures or of rows.
 
-    Whole numbers up to 255 are divided by 255, unless none is above 1. Rows ``(cases, features)`` are a table.
+    Pictures have the shape ``(cases, height, width)``, with channels before or after height and width if there are any.
+    Integers up to 255 are divided by 255, unless all are 0 or 1. Rows ``(cases, features)`` are a table.
 
     Raises:
-        DataError: it is no .npz file, lacks an array, or has one that cannot be meant.
+        DataError: the file is not an .npz file, misses an array, or has one of another shape or type.
     """
     train, test = _parts(Path(source.path))
     if source.test:
         test = _parts(Path(source.test))[0]
-    whole = [part.cases for part in (train, test) if part and _are_bytes(part.cases)]
-    if any(cases.max(initial=0) > 1 for cases in whole):
+    pixels = [part.cases for part in (train, test) if part and _are_bytes(part.cases)]
+    if any(cases.max(initial=0) > 1 for cases in pixels):
         return train, test
     return _as_levels(train), test and _as_levels(test)
 
@@ -48,66 +49,67 @@ def _are_bytes(cases: Cases) -> TypeGuard[NDArray[np.uint8]]:
 
 
 def _as_levels(part: Part) -> Part:
-    """Pictures of 0 and 1 alone, which nobody means as bytes, as numbers that are not divided."""
+    """Convert binary pictures, with values 0 and 1, to float32, so that they are not divided by 255."""
     return part._replace(cases=part.cases.astype(np.float32)) if _are_bytes(part.cases) else part
 
 
 def _parts(path: Path) -> tuple[Part, Part | None]:
     try:
-        with zipfile.ZipFile(path) as packed:
-            size = sum(each.file_size for each in packed.infolist())
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
         if size * 5 > (free := machine.free_memory(torch.device("cpu"))):
             raise DataError(f"{path} unpacks to {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free")
         with np.load(path, allow_pickle=False) as arrays:
             return _named(path, {name.lower(): name for name in arrays.files}, arrays)
     except DataError:
         raise
-    except Exception as error:  # of whatever kind damaged archives and headers lead to
-        why = "it holds pickled objects" if "allow_pickle" in str(error) else " ".join(str(error).split())
+    except Exception as error:  # damaged archives and headers raise exceptions of any type
+        why = "it contains pickled objects" if "allow_pickle" in str(error) else " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as arrays of numbers ({why}): write it with numpy.savez") from error
 
 
-def _named(path: Path, found: dict[str, str], arrays: Any) -> tuple[Part, Part | None]:
+def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any) -> tuple[Part, Part | None]:
+    """Return the parts; ``arrays_by_name`` maps lower-case names to the names in the file."""
     for names in NAMES:
-        if names[0] in found:
+        if names[0] in arrays_by_name:
             break
     else:
         names = NAMES[0]
-    tested = [name for name in names[2:] if name in found]
+    tested = [name for name in names[2:] if name in arrays_by_name]
     for name in (*names[:2], *(names[2:] if tested else ())):
-        if name not in found:
+        if name not in arrays_by_name:
             raise DataError(
-                f"{path} has no array {name!r}: it has {shortened(sorted(found.values())) or 'none'}, expected "
-                "x_train, y_train, x_test and y_test, or x and y"
+                f"{path} has no array {name!r}: it has {shortened(sorted(arrays_by_name.values())) or 'none'}, "
+                "expected x_train, y_train, x_test and y_test, or x and y"
             )
-    parts = [
-        _part(f"{path}, {found[cases]}", arrays[found[cases]], f"{path}, {found[labels]}", arrays[found[labels]])
-        for cases, labels in ((names[:2], names[2:]) if tested else (names[:2],))
-    ]
+    pairs = [[arrays_by_name[name] for name in pair] for pair in ((names[:2], names[2:]) if tested else (names[:2],))]
+    parts = [_part(f"{path}, {cases}", arrays[cases], f"{path}, {labels}", arrays[labels]) for cases, labels in pairs]
     return parts[0], parts[1] if tested else None
 
 
 def _part(where: str, cases: NDArray[Any], where_labels: str, labels: NDArray[Any]) -> Part:
+    """Check one pair of arrays; errors call them ``where`` and ``where_labels``."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (len(cases),) if cases.ndim else True:
         raise DataError(
             f"{where_labels} has the shape {labels.shape}, expected one label for each of the {len(cases)} cases: "
-            "give their numbers or names, as .argmax(1) gives for one-hot labels"
+            "give class numbers or names (for one-hot labels, use .argmax(1))"
         )
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise DataError(f"{where_labels} has NaN or infinite labels: remove these cases")
     if labels.dtype.kind not in "biufU":
         raise DataError(
-            f"{where_labels} holds {labels.dtype}, expected whole numbers or texts (for bytes: .astype(str))"
+            f"{where_labels} holds {labels.dtype}, expected whole numbers or strings (for bytes, use .astype(str))"
         )
-    names = np.array([text(label) for label in labels.tolist()])
+    names = np.array([as_text(label) for label in labels.tolist()])
     if len(empty := np.flatnonzero(names == "")):
-        raise DataError(f"{where_labels} has an empty label in case {empty[0]}: name its class, or remove the case")
+        raise DataError(f"{where_labels} has an empty label in case {empty[0]}: name its class or remove the case")
     return Part(_cases(where, cases), names)
 
 
 def _cases(where: str, cases: NDArray[Any]) -> Cases:
+    """Convert rows to columns, and pictures to ``(cases, channels, height, width)``."""
     if cases.dtype.kind not in "biuf":
         raise DataError(f"{where} holds {cases.dtype}, expected numbers")
     if cases.ndim == 2:
@@ -119,9 +121,7 @@ def _cases(where: str, cases: NDArray[Any]) -> Cases:
     elif cases.shape[3] in (1, 3) and cases.shape[1] not in (1, 3):
         cases = cases.transpose(0, 3, 1, 2)
     if cases.shape[1] not in (1, 3):
-        raise DataError(
-            f"{where} has {cases.shape[1]} channels, expected 1 or 3: give rows, (cases, features), instead"
-        )
+        raise DataError(f"{where} has {cases.shape[1]} channels, expected 1 or 3: give rows (cases, features) instead")
     if cases.dtype.kind == "f" and not (finite := np.isfinite(cases).all((1, 2, 3))).all():
         raise DataError(
             f"{where} has NaN or infinite pixels, first in case {int(finite.argmin())}: repair or remove them"

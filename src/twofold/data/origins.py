@@ -1,4 +1,4 @@
-"""Where data sets come from: their files, the mirrors that send them, and what the official ones look like."""
+"""Sources of the built-in data sets: file names, mirrors, shapes and digests of the official files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 HEADER = 16
-"""Bytes of the longest header, that of images in an IDX file."""
+"""Size in bytes of the longest header, that of an IDX file of images."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The places of a data set's files, on this machine and on the network, and the digests of the official files.
+    """Locations of a data set's files, local and remote, and the digests of the official files.
 
     Attributes:
-        shapes: name of each unpacked file -> the shape of the bytes in it, cases first, without its header. A file may
-            also be present as ``.gz``.
-        folders: subfolders of a data folder in which they may lie; downloads go to the first.
-        mirrors: addresses to which the name of a download is appended.
-        downloads: names of the files to download: each as ``.gz``, or one ``.tar.gz`` that holds all.
-        digests: name of an unpacked file, or of an archive -> ``algorithm:hex``.
+        shapes: name of each unpacked file -> shape of its bytes without the header, cases first. A file may also be
+            present as ``.gz``.
+        folders: subfolders of a data folder that may contain the files; downloads go to the first.
+        mirrors: base URLs to which the name of a download is appended.
+        downloads: names of the files to download: one ``.gz`` per file, or one ``.tar.gz`` with all.
+        digests: name of an unpacked file or of an archive -> ``algorithm:hex``.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -31,11 +31,11 @@ class Origin:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names of the unpacked files."""
+        """Names of the unpacked files."""
         return tuple(self.shapes)
 
     def most(self, *files: str) -> int:
-        """The number of bytes that these files, unpacked, have together at most: those of the official ones."""
+        """Return the largest total size in bytes of these files, unpacked."""
         return sum(HEADER + math.prod(self.shapes[file]) for file in files)
 
 
@@ -66,13 +66,13 @@ ORIGINS: dict[str, Origin] = {
     ),
     "fashion-mnist": Origin(
         shapes=IDX_SHAPES,
-        folders=("fashion-mnist", "FashionMNIST/raw"),  # never the data folder itself: MNIST's files have these names
+        folders=("fashion-mnist", "FashionMNIST/raw"),  # not the data folder itself: MNIST's files have the same names
         mirrors=(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
         downloads=tuple(f"{file}.gz" for file in IDX_FILES),
-        digests={  # of what is in the packed files whose MD5 the authors have published
+        digests={  # of the contents of the packed files whose MD5 the authors published
             "train-images-idx3-ubyte": "sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
             "train-labels-idx1-ubyte": "sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
             "t10k-images-idx3-ubyte": "sha256:5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -84,7 +84,7 @@ ORIGINS: dict[str, Origin] = {
         folders=("cifar10", "cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "."),
         mirrors=("https://www.cs.toronto.edu/~kriz/",),
         downloads=("cifar-10-binary.tar.gz",),
-        digests={  # the archive's as published by its authors, the files' as published by Apache MXNet
+        digests={  # of the archive by its authors, of the files by Apache MXNet
             "cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530",
             "data_batch_1.bin": "sha1:aadd24acce27caa71bf4b10992e9e7b2d74c2540",
             "data_batch_2.bin": "sha1:c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
@@ -103,4 +103,4 @@ CLASS_NAMES: dict[str, tuple[str, ...]] = {
     ),
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }
-"""Data set -> what its classes are called, where they are no digits."""
+"""Data set -> class names, for data sets whose classes are not digits."""

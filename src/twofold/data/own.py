@@ -1,4 +1,4 @@
-"""Data of one's own, read from a folder or a file: what lies at a path, and how it becomes a data set."""
+"""Read a user's own data from a folder or a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twofold.errors import DataError, SettingError
 
 
 def _read_folder(source: Source) -> tuple[Part, Part | None]:
-    from twofold.data import class_folders  # which loads Pillow
+    from twofold.data import class_folders  # which imports Pillow
 
     return class_folders.read(source)
 
@@ -27,10 +27,10 @@ READERS: dict[str, Callable[[Source], tuple[Part, Part | None]]] = {
     "table": tables.read,
     "idx": idx_pairs.read,
 }
-"""Kind of data -> reads the training part, and the test part where there is one."""
+"""Kind of data -> function that returns the training part, and the test part or ``None``."""
 
-UNEQUAL = 3
-"""How many times as large as the smallest class the largest is where that is worth saying."""
+IMBALANCE = 3
+"""Ratio of the largest class to the smallest above which `description` reports class sizes."""
 
 
 @typed
@@ -44,32 +44,31 @@ def read_data(
     seed: int = 0,
     skip_unreadable: bool = False,
 ) -> Dataset:
-    """Read data of your own.
+    """Read your own data from a folder or a file.
 
     The path may be
 
     - a folder of class folders, each with the pictures of one class, or of the folders ``train`` and ``test`` that
-      hold such folders;
-    - an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or ``x`` and ``y`` alone;
-    - a table, ``.csv``, ``.tsv`` or ``.parquet``, whose columns have names; one of them is the label;
-    - an IDX file of images, beside which the one of its labels lies, packed with gzip or not.
+      contain class folders;
+    - an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or only ``x`` and ``y``;
+    - a table, ``.csv``, ``.tsv`` or ``.parquet``, with named columns, one of which is the label;
+    - an IDX file of images with the file of its labels in the same folder, raw or gzip.
 
-    Where no test part is there or named, the share ``test_share`` of each class is split off. Training cases come in
-    an order that the seed decides. Columns of numbers are standardized, as fitted on the training part alone, and
-    columns of texts become one number for each of their values.
+    Without a test part, the share ``test_share`` of each class is split off. Training cases are shuffled. Numeric
+    columns are standardized with the mean and scale of the training part; text columns are one-hot encoded.
 
     Args:
         path: see above.
-        label: the column with the label, for a table.
-        size: width and height to which pictures are scaled, or one number for both; needed where they differ.
-        test: a second folder or file of the same kind, for the test part.
-        test_share: share of the cases that are split off, by default 0.2.
-        seed: of the split and of the order.
-        skip_unreadable: leave out pictures that cannot be read, and name them in a `Remark`.
+        label: name of the label column of a table.
+        size: width and height to which pictures are scaled, or one number for both; required if their sizes differ.
+        test: a second folder or file of the same kind, used as the test part.
+        test_share: share of the cases of each class that is split off; 0.2 if ``None``.
+        seed: seed of the split and of the order of the training cases.
+        skip_unreadable: skip pictures that cannot be read and name them in a `Remark`.
 
     Raises:
-        DataError: the data are not there, or not as described; the message names the file and the place in it.
-        SettingError: an option that does not go with the others or with this kind of data.
+        DataError: the data do not exist or are not as described. The message names the file and the place in it.
+        SettingError: an option does not apply to this kind of data, or conflicts with another.
     """
     sides = (size, size) if isinstance(size, int) else size
     return source_of(path, label, sides, test, test_share, seed, skip_unreadable).read()
@@ -84,52 +83,51 @@ def source_of(
     seed: int = 0,
     skip_unreadable: bool = False,
 ) -> Source:
-    """The source that lies at a path, with the options of `read_data`.
+    """Return the source at a path, with the options of `read_data`.
 
     Raises:
-        DataError: nothing lies there, or nothing of a known kind.
-        SettingError: an option that does not go with the others or with this kind of data.
+        DataError: the path does not exist or its type is not supported.
+        SettingError: an option does not apply to this kind of data, or conflicts with another.
     """
     place = resolved(path)
     kind = kind_of(place)
-    wrong = {
-        "--label": (label, kind != "table"),
-        "--size": (size, kind != "folder"),
-        "--skip-unreadable": (skip_unreadable or None, kind != "folder"),
+    options = {
+        "--label": (label, "table"),
+        "--size": (size, "folder"),
+        "--skip-unreadable": (skip_unreadable or None, "folder"),
     }
-    for option, (value, is_wrong) in wrong.items():
-        if value is not None and is_wrong:
-            needs = "a table" if option == "--label" else "a folder of pictures"
-            raise SettingError(f"{option} is for {needs}, but {place} is {WORDS[kind]}: leave it away")
+    for option, (value, needed) in options.items():
+        if value is not None and kind != needed:
+            raise SettingError(f"{option} is for {KIND_NAMES[needed]}, but {place} is {KIND_NAMES[kind]}: omit it")
     if label is None and kind == "table":
         raise SettingError(f"{place} is a table: name the column of its labels with --label")
     if test is not None and test_share is not None:
-        raise SettingError("--test and --test-share: where the test part is named none is split off; leave one away")
+        raise SettingError("give either --test or --test-share, not both")
     second = None if test is None else resolved(test)
-    if second is not None and (found := kind_of(second, "--test ")) != kind:
-        raise DataError(f"--test {second} is {WORDS[found]}, but the training part is {WORDS[kind]}: give one like it")
+    if second is not None and (test_kind := kind_of(second, "--test ")) != kind:
+        raise DataError(f"--test {second} is {KIND_NAMES[test_kind]}, expected {KIND_NAMES[kind]} like {place}")
     return Source(
         str(place), kind, label, size, None if second is None else str(second), test_share, seed, skip_unreadable
     )
 
 
-WORDS = {"folder": "a folder of pictures", "npz": "an .npz file", "table": "a table", "idx": "an IDX file"}
-"""How a kind of data is said."""
+KIND_NAMES = {"folder": "a folder of pictures", "npz": "an .npz file", "table": "a table", "idx": "an IDX file"}
+"""Kind of data -> its name in messages."""
 
 
 def kind_of(path: Path, option: str = "") -> str:
-    """What lies at a path, which an option may have named.
+    """Return the kind of the data at a path. Errors begin with ``option``.
 
     Raises:
-        DataError: nothing does, or nothing of a known kind.
+        DataError: the path does not exist or its type is not supported.
     """
     try:
         if path.is_dir():
-            return "idx" if idx_pairs.lie_in(path) else "folder"
-        there = path.exists()
+            return "idx" if idx_pairs.has_idx(path) else "folder"
+        exists = path.exists()
     except OSError as error:
-        raise DataError(f"{option}{path} cannot be looked for ({error.strerror}): check the path") from error
-    if not there:
+        raise DataError(f"{option}{path} cannot be accessed ({error.strerror}): check the path") from error
+    if not exists:
         raise DataError(f"{option}{path} does not exist: check the path")
     ending = path.suffix.lower()
     if ending == ".npz":
@@ -139,16 +137,16 @@ def kind_of(path: Path, option: str = "") -> str:
     if idx_pairs.is_idx(path):
         return "idx"
     raise DataError(
-        f"{option}{path} is of no kind that is known here: give a folder of class folders, an .npz, a table "
-        f"({', '.join(tables.ENDINGS)}) or an IDX file"
+        f"{option}{path} has an unsupported file type (supported: a folder of class folders, an .npz, a table "
+        f"({', '.join(tables.ENDINGS)}) or an IDX file)"
     )
 
 
 def read(source: Source) -> Dataset:
-    """Read data of one's own.
+    """Read the data of a source.
 
     Raises:
-        DataError: they are not there, or not as they should be.
+        DataError: the data do not exist or are malformed.
     """
     path = Path(source.path)
     if not path.exists():
@@ -161,26 +159,26 @@ def read(source: Source) -> Dataset:
 
 
 def description(data: Dataset) -> str:
-    """What was read, in a line: cases, classes, sizes, split, and classes of very different sizes."""
+    """Describe a data set in one line: cases, sizes, classes, split, and the class sizes if they are imbalanced."""
     source, (channels, height, width) = data.source, data.shape
     table = data.preparation is not None and data.preparation.kind == "table"
     if table:
         assert data.preparation is not None
         columns = len(data.preparation.columns)
-        what = f"rows of {columns} columns"
-        what += f", {data.pixels} features" if data.pixels != columns else ""
+        content = f"rows of {columns} columns"
+        content += f", {data.pixels} features" if data.pixels != columns else ""
     else:
-        what = f"pictures of {width} x {height}, {'grey' if channels == 1 else f'{channels} channels'}"
-    seen, held = len(data.train_labels), len(data.test_labels)
-    line = f"{data.name}: {seen + held} {what}, {data.classes} classes; {seen} to train, {held} to test"
+        content = f"pictures of {width} x {height}, {'grey' if channels == 1 else f'{channels} channels'}"
+    train, test = len(data.train_labels), len(data.test_labels)
+    line = f"{data.name}: {train + test} {content}, {data.classes} classes; {train} to train, {test} to test"
     if source and source.test_share is not None:
         line += f" ({100 * source.test_share:g} % of each class, split seed {source.seed})"
     counts = torch.bincount(data.train_labels, minlength=data.classes)
-    if int(counts.max()) > UNEQUAL * int(counts.min()):
+    if int(counts.max()) > IMBALANCE * int(counts.min()):
         most, least = int(counts.argmax()), int(counts.argmin())
         missed = 100 * float((data.test_labels != most).float().mean())
         line += (
-            f"; classes have from {int(counts[least])} ({data.names[least]}) to {int(counts[most])} "
-            f"({data.names[most]}) cases: to say {data.names[most]} of all is wrong for {missed:.1f} % of the tests"
+            f"; class sizes range from {int(counts[least])} ({data.names[least]}) to {int(counts[most])} "
+            f"({data.names[most]}) cases: always predicting {data.names[most]} has a test error of {missed:.1f} %"
         )
     return line

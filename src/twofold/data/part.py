@@ -1,4 +1,4 @@
-"""From raw cases and their labels to a data set: classes are named, a test part is split off, tables standardized."""
+"""Turn raw cases and labels into a data set: number the classes, split off a test part, standardize tables."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from twofold.data.columns import Column
 from twofold.data.dataset import Dataset
 from twofold.data.preparation import Preparation
 from twofold.data.source import Source
-from twofold.data.split import numbers_of, ordered, shuffled, stratified
+from twofold.data.split import class_numbers, ordered, shuffled, stratified
 from twofold.errors import DataError
 
 SHARE = 0.2
-"""Of each class that is split off as the test part where nobody says how much."""
+"""Default share of each class that is split off as the test part."""
 
 Cases = NDArray[Any] | Tensor | dict[str, Column]
-"""Pictures ``(cases, channels, height, width)``, bytes or numbers from 0 to 1, or the columns of a table; those
-to train on are `cleaned`."""
+"""Pictures ``(cases, channels, height, width)``, either bytes or numbers from 0 to 1, or the columns of a table, which
+are `cleaned` in a training part."""
 
 
 class Part(NamedTuple):
-    """Raw cases.
+    """Raw cases and their labels.
 
     Attributes:
         cases: pictures or columns.
-        labels: the name of the class of each, ``(cases,)``.
+        labels: the class name of each case, ``(cases,)``.
     """
 
     cases: Cases
@@ -39,41 +39,41 @@ class Part(NamedTuple):
 
 
 def assembled(name: str, train: Part, test: Part | None, source: Source) -> Dataset:
-    """Make a data set of its raw parts, or of one, from which a part is split off for testing.
+    """Make a data set from raw parts; without a test part, split one off.
 
     Raises:
-        DataError: there is one class only, or a class is only tested on, or the two parts do not go together.
+        DataError: there is only one class, a class occurs only in the test part, or the two parts do not match.
     """
     where = source.path
     names = ordered(train.labels)
     if len(names) < 2:
-        raise DataError(f"{where} has one class only, {', '.join(names)}: add cases of another one, or check the path")
+        raise DataError(f"{where} has one class only, {', '.join(names)}: add cases of another one or check the path")
     if source.kind != "folder" and 2 * len(names) > len(train.labels):
         raise DataError(
             f"{where}: {f'column {source.label!r} has' if source.label else 'the labels have'} {len(names)} different "
-            f"values in {len(train.labels)} {'rows' if source.label else 'cases'}, expected classes with several each: "
+            f"values in {len(train.labels)} {'rows' if source.label else 'cases'}, expected several cases per class: "
             f"{'choose another --label' if source.label else 'give the number or the name of the class of each case'}"
         )
-    labels = numbers_of(train.labels, names, where)
+    labels = class_numbers(train.labels, names, where)
     if test is None:
         share = SHARE if source.test_share is None else source.test_share
         source = replace(source, test_share=share)
-        chosen, held = stratified(labels, share, source.seed, where)
-        tested, held_labels, beside = train.cases, labels[held], where
+        train_index, test_index = stratified(labels, share, source.seed, where)
+        test_cases, test_labels, test_where = train.cases, labels[test_index], where
     elif source.test_share is not None:
-        raise DataError(f"{where} has a test part, so that none is split off: leave --test-share away")
+        raise DataError(f"{where} already has a test part: omit --test-share")
     else:
-        chosen, held = shuffled(len(labels), source.seed), slice(None)
-        beside = source.test or where
-        tested, held_labels = test.cases, numbers_of(test.labels, names, beside)
-    seen, held_cases = taken(train.cases, chosen), taken(tested, held)
-    preparation = prepared(seen, names, where)
+        train_index, test_index = shuffled(len(labels), source.seed), slice(None)
+        test_where = source.test or where
+        test_cases, test_labels = test.cases, class_numbers(test.labels, names, test_where)
+    train_cases, test_cases = select(train.cases, train_index), select(test_cases, test_index)
+    preparation = prepared(train_cases, names, where)
     return Dataset(
         name,
-        as_tensor(seen, preparation, where),
-        torch.from_numpy(labels[chosen]),
-        as_tensor(held_cases, preparation, beside),
-        torch.from_numpy(held_labels),
+        as_tensor(train_cases, preparation, where),
+        torch.from_numpy(labels[train_index]),
+        as_tensor(test_cases, preparation, test_where),
+        torch.from_numpy(test_labels),
         classes=len(names),
         official=False,
         preparation=preparation,
@@ -81,23 +81,23 @@ def assembled(name: str, train: Part, test: Part | None, source: Source) -> Data
     )
 
 
-def count_of(cases: Cases) -> int:
-    """How many cases they are; a number alone, which is none, counts as 0."""
+def case_count(cases: Cases) -> int:
+    """Return the number of cases; 0 for a zero-dimensional array."""
     if isinstance(cases, dict):
         return len(next(iter(cases.values())))
     return len(cases) if cases.ndim else 0
 
 
-def taken(cases: Cases, chosen: Any) -> Cases:
-    """Some of the cases."""
+def select(cases: Cases, index: Any) -> Cases:
+    """Return the cases at the given indices."""
     if isinstance(cases, dict):
-        return {name: values[chosen] for name, values in cases.items()}
-    some: NDArray[Any] | Tensor = cases[chosen]
-    return some
+        return {name: values[index] for name, values in cases.items()}
+    selected: NDArray[Any] | Tensor = cases[index]
+    return selected
 
 
 def prepared(train: Cases, names: Sequence[str], where: str) -> Preparation:
-    """The preparation that fits a training part."""
+    """Return the preparation fitted to a training part."""
     if isinstance(train, dict):
         return Preparation.fitted(train, names, where)
     channels, height, width = train.shape[1:]
@@ -105,7 +105,7 @@ def prepared(train: Cases, names: Sequence[str], where: str) -> Preparation:
 
 
 def as_tensor(cases: Cases, preparation: Preparation | None, where: str) -> Tensor:
-    """Raw cases as a net takes them."""
+    """Convert raw cases to the float32 input of a net. Bytes are divided by 255."""
     if isinstance(cases, dict):
         assert preparation is not None
         return preparation.table(cases, where)

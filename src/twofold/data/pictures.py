@@ -1,4 +1,4 @@
-"""Picture files, whatever they are, as upright pictures of 8 bits without transparency, and as what a net takes."""
+"""Read picture files as upright 8-bit pictures without transparency, and prepare pictures for a trained net."""
 
 from __future__ import annotations
 
@@ -14,93 +14,94 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from twofold import machine
-from twofold.data.look import SEEN, Look, box_of, mass_of, stroke_of
+from twofold.data.look import INK_THRESHOLD, Look, box_of, mass_of, stroke_of
 from twofold.data.preparation import Preparation
 from twofold.errors import DataError, SettingError
 
 LARGEST = 1 << 26
-"""Bytes of a file that is looked into, and pixels of a picture that is decoded."""
+"""Largest size in bytes of a file that is opened, and in pixels of a picture that is decoded."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "JPEG2000", "AVIF")
-"""Kinds of files that are read, of those that Pillow knows: pictures of pixels, which need no other program."""
+"""Supported file formats, by Pillow's names: raster formats that need no external program."""
 
 ENDINGS = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ico"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs"),
     *(".heic", ".heif"),
 }
-"""Of the files in a folder that are taken for pictures; where one cannot be read, as HEIC, that is said."""
+"""Endings of the picture files in a folder. Files of unsupported formats, such as HEIC, raise an error."""
 
-LEFTOVERS = ("__MACOSX",)
-"""Folders that archives bring along, and in which no picture is one."""
+IGNORED_FOLDERS = ("__MACOSX",)
+"""Folders that archiving programs add and that contain no real pictures."""
 
 BYTES = 16
-"""That a pixel takes, while it is decoded, at most."""
+"""Peak memory in bytes per pixel while a picture is decoded."""
 
 EXACT = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
-"""Kinds of pixels, as Pillow calls them, of which each channel has at most 8 bits and an agreed white."""
+"""Pixel modes, by Pillow's names, with at most 8 bits per channel and a defined white."""
 
-ANEW, SMALLER = "save or copy it anew", "scale it down"
-"""What to do about a picture that is broken, and one that is too large."""
+RESAVE, SHRINK = "save or copy it again", "scale it down"
+"""Advice for a damaged picture, and for one that is too large."""
 
-THIN = 0.75
-"""Share of the training images' thinnest strokes, below which strokes are thickened."""
+MIN_STROKE = 0.75
+"""Strokes thinner than this fraction of the thinnest training strokes are thickened."""
 
 
-def shown(path: Path) -> list[Path]:
-    """What is in a folder, in the order of the names, but for what is hidden or left over."""
-    return sorted(each for each in path.iterdir() if not each.name.startswith(".") and each.name not in LEFTOVERS)
+def visible_entries(path: Path) -> list[Path]:
+    """Return the entries of a folder, sorted by name, without hidden files and `IGNORED_FOLDERS`."""
+    entries = (entry for entry in path.iterdir() if not entry.name.startswith("."))
+    return sorted(entry for entry in entries if entry.name not in IGNORED_FOLDERS)
 
 
 def pictures_below(path: Path) -> list[Path]:
-    """The files in a folder, and in folders within it but for links, whose names end like those of pictures."""
-    found: list[Path] = []
-    for each in shown(path):
-        if each.is_dir() and not each.is_symlink():  # which may lead back up
-            found += pictures_below(each)
-        elif each.suffix.lower() in ENDINGS:
-            found.append(each)
-    return found
+    """Return the picture files in a folder and its subfolders, by file name ending. Linked folders are not followed."""
+    files: list[Path] = []
+    for entry in visible_entries(path):
+        if entry.is_dir() and not entry.is_symlink():  # a link may lead back up
+            files += pictures_below(entry)
+        elif entry.suffix.lower() in ENDINGS:
+            files.append(entry)
+    return files
 
 
 def decoded(path: Path) -> Image.Image:
-    """Decode a picture: the first one in the file, of kind L or RGB, upright, transparency laid on a ground.
-
-    See `read_picture`, which also says what was done.
-    """
+    """Return the first picture of a file in mode L or RGB, upright and without transparency; see `read_picture`."""
     return read_picture(path)[0]
 
 
 def read_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
-    """Decode a picture as `decoded` does, and say what was done to it, in plain words.
+    """Decode the first picture of a file, and list the conversions in plain words.
 
-    The kind and the size of the file and the size in its header are checked before anything is decoded. Pixels of 16
-    bits are rounded. The ground below transparency is that of the opaque pixels where these are most of the
-    picture, and else black or white, whichever is farther from them: it may be the transparency alone that draws.
+    File type, file size and the size in the header are checked before decoding. Pixels of 16 bits are rounded to 8.
+    Transparent pictures are composited on the median color of the opaque pixels if most pixels are opaque, else on
+    black or white, whichever is farther from them: the drawing may consist of transparency alone.
+
+    Returns:
+        The picture in mode L or RGB, upright and without transparency, and the conversions.
 
     Raises:
-        DataError: there is no such file, it is not a picture, it is too large or its pixels have no agreed white.
+        DataError: the file does not exist, is not a picture, is too large, or its pixels have no defined white.
     """
     try:
         file = path.stat()
         if not stat.S_ISREG(file.st_mode):
-            raise _unreadable(path, "it is no regular file")
+            raise _unreadable(path, "it is not a regular file")
         if not file.st_size:
-            raise _unreadable(path, "it is empty", ANEW)
+            raise _unreadable(path, "it is empty", RESAVE)
         if file.st_size > LARGEST:
-            raise _unreadable(path, f"it has {file.st_size / 1e6:.0f} MB", SMALLER)
+            raise _unreadable(path, f"it has {file.st_size / 1e6:.0f} MB", SHRINK)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about what does not matter
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # of a picture within a picture, as in icons
+            warnings.simplefilter("ignore")  # irrelevant warnings of Pillow
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # for pictures inside a file, as in icons
             return _opened(path)
     except DataError:
         raise
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: give the path of a picture") from error
     except UnidentifiedImageError as error:
-        raise _unreadable(path, "it is of no kind that is known here") from error
-    except Exception as error:  # Pillow raises what its decoders meet, of every kind
-        raise _unreadable(path, " ".join(str(error).split()) or type(error).__name__, ANEW) from error
+        raise _unreadable(path, "unsupported file type") from error
+    except Exception as error:  # Pillow's decoders raise exceptions of any type
+        raise _unreadable(path, " ".join(str(error).split()) or type(error).__name__, RESAVE) from error
 
 
 def _unreadable(path: Path, why: str, advice: str = "give a PNG, JPEG, GIF, BMP, TIFF or WebP") -> DataError:
@@ -112,52 +113,52 @@ def _opened(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
     with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
         pixels = image.width * image.height
         if pixels > LARGEST or BYTES * pixels > machine.free_memory(torch.device("cpu")):
-            raise _unreadable(path, f"it is {image.width} x {image.height} pixels, too many to hold", SMALLER)
-        said = ["first of several pictures"] if getattr(image, "is_animated", False) else []
+            raise _unreadable(path, f"it is {image.width} x {image.height} pixels, too many to decode", SHRINK)
+        done = ["first of several pictures"] if getattr(image, "is_animated", False) else []
         image.load()
         upright = _upright(image)
         if upright is not image:
-            said.append("turned upright")
-        plain, what = _eight_bits(path, upright)
-        said += what
+            done.append("turned upright")
+        plain, steps = _eight_bits(path, upright)
+        done += steps
         if plain.has_transparency_data:
-            plain, what = _on_a_ground(plain.convert("RGBA"))
-            said += what
+            plain, steps = _flattened(plain.convert("RGBA"))
+            done += steps
         grey = plain.mode in ("1", "L")
-        return plain.convert("L" if grey else "RGB"), tuple(said)
+        return plain.convert("L" if grey else "RGB"), tuple(done)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The picture as its EXIF says that it was seen; as it lies where there is none that can be read."""
+    """Apply the orientation in the EXIF data; return the picture unchanged if there is none or it is unreadable."""
     try:
         turned = image.getexif().get(0x0112, 1) in range(2, 9)
         return ImageOps.exif_transpose(image) if turned else image
-    except Exception:  # of whatever kind a damaged EXIF leads to
+    except Exception:  # damaged EXIF data raise exceptions of any type
         return image
 
 
 def _eight_bits(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Pixels of more than 8 bits brought to 8, and what was done."""
+    """Convert pixels of more than 8 bits to 8, and list the conversions."""
     if image.mode in EXACT:
         return image, []
     if not image.mode.startswith(("I", "F")):
-        raise DataError(f"{path} has pixels of the kind {image.mode}: save it as RGB with 8 bits a channel")
+        raise DataError(f"{path} has the pixel mode {image.mode}: save it as RGB with 8 bits per channel")
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
-    whole = image.mode.startswith("I")
-    most = 65_535 if whole else 1 if high <= 1 else 255
+    integer = image.mode.startswith("I")
+    most = 65_535 if integer else 1 if high <= 1 else 255
     if not (low >= 0 and high <= most):  # also for NaN
-        expected = "0 to 65535" if whole else "0 to 1 or 0 to 255"
+        expected = "0 to 65535" if integer else "0 to 1 or 0 to 255"
         raise DataError(
-            f"{path} has pixels from {low:g} to {high:g}, expected {expected}: save it with 8 bits a channel"
+            f"{path} has pixels from {low:g} to {high:g}, expected {expected}: save it with 8 bits per channel"
         )
-    if whole:
+    if integer:
         return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8)), ["16 bits to 8"]
     return Image.fromarray((values * np.float32(255 / most) + 0.5).astype(np.uint8)), ["floating point to 8 bits"]
 
 
-def _on_a_ground(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """A picture of the kind RGBA without its transparency, and what was done."""
+def _flattened(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Remove the transparency of an RGBA picture, and list the conversions."""
     if image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB"), []
     pixels: Any = np.asarray(image.reduce(1 + max(image.size) // 1000))
@@ -167,36 +168,39 @@ def _on_a_ground(image: Image.Image) -> tuple[Image.Image, list[str]]:
         ground = tuple(int(value) for value in np.median(color[opaque], axis=0))
         name = "ground of its own color"
     else:
-        seen = color @ np.array((0.299, 0.587, 0.114))
-        bright = (seen * alpha).sum() > 127.5 * alpha.sum(dtype=np.float64)
+        luminance = color @ np.array((0.299, 0.587, 0.114))
+        bright = (luminance * alpha).sum() > 127.5 * alpha.sum(dtype=np.float64)
         ground, name = ((0, 0, 0), "black") if bright else ((255, 255, 255), "white")
-    below = Image.new("RGBA", image.size, (*ground, 255))
-    below.alpha_composite(image)
-    return below.convert("RGB"), [f"transparency on {name}"]
+    composite = Image.new("RGBA", image.size, (*ground, 255))
+    composite.alpha_composite(image)
+    return composite.convert("RGB"), [f"transparency on {name}"]
 
 
 def prepare(picture: Path | Image.Image, preparation: Preparation) -> tuple[Tensor, tuple[str, ...]]:
-    """Bring a picture to what a net was trained on, ``(1, channels, height, width)``, and say what was done to it.
+    """Convert a picture to the input of a net, and list the conversions.
 
-    What the training images have in common (`Look`) decides. Where things are drawn on a plain ground with a longer
-    side that is always the same, what is drawn is told from the ground, brought to that size and to that place, as
-    light or dark as in training. Other pictures are only scaled, and inverted where their ground is the training's ink.
-    A picture that is already so is left as it is, bit by bit.
+    The conversion depends on the statistics of the training images (`Look`). If these are drawings of equal size on a
+    plain ground, the drawing is separated from its ground, scaled and moved to the size and position of the training
+    drawings, and given their levels of ground and ink. Otherwise the picture is only scaled, and inverted if its ground
+    matches the training ink. Pictures that already match the training images are passed through unchanged.
 
     Args:
-        picture: a file in any format of `FORMATS`, or a picture of kind L or RGB, such as `decoded` gives.
-        preparation: of the data that the net was trained on, kind pictures.
+        picture: a file in any format of `FORMATS`, or a picture in mode L or RGB.
+        preparation: preparation of the data that the net was trained on, of the kind "pictures".
+
+    Returns:
+        The image ``(1, channels, height, width)``, and the conversions in plain words.
 
     Raises:
-        DataError: it is no file that can be read as a picture, or nothing is drawn on it.
-        SettingError: the preparation is no preparation of pictures.
+        DataError: the file cannot be read as a picture, or the picture is empty.
+        SettingError: the preparation is not one of pictures.
     """
     channels, height, width = preparation.shape
     if preparation.kind != "pictures" or channels not in (1, 3):
-        raise SettingError("the net was trained on no pictures of one or three channels: choose another")
+        raise SettingError("the net was not trained on pictures of one or three channels: choose another net")
     name = str(picture) if isinstance(picture, Path) else "the picture"
-    image, said = read_picture(picture) if isinstance(picture, Path) else (picture, ())
-    done, look = list(said), preparation.look
+    image, steps = read_picture(picture) if isinstance(picture, Path) else (picture, ())
+    done, look = list(steps), preparation.look
     if channels == 1 and image.mode == "RGB" and _is_grey(image):
         image = image.convert("L")
     if look is None or look.box is None:
@@ -215,12 +219,12 @@ def _pixels(image: Image.Image) -> NDArray[np.float32]:
 
 
 def _is_grey(image: Image.Image) -> bool:
-    red, *others = image.split()
-    return all(ImageChops.difference(red, other).getbbox() is None for other in others)
+    red, *channels = image.split()
+    return all(ImageChops.difference(red, channel).getbbox() is None for channel in channels)
 
 
 def _scaled(image: Image.Image, shape: tuple[int, int, int], look: Look | None, done: list[str]) -> NDArray[np.float32]:
-    """A picture of this shape, as pictures of one's own are scaled to train on them."""
+    """Scale a picture to this shape, as pictures are scaled for training; invert it if its ground matches the ink."""
     channels, height, width = shape
     if channels == 1 and image.mode != "L":
         done.append("made grey")
@@ -235,33 +239,33 @@ def _scaled(image: Image.Image, shape: tuple[int, int, int], look: Look | None, 
 
 
 def _has_ground(pixels: NDArray[np.float32], look: Look) -> bool:
-    """Whether at the edge of a picture more is near the training images' ground than near their ink."""
+    """Return True if more pixels at the edge of a picture are near the training ground than near the training ink."""
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    ground, ink = ((abs(edge - level) <= 2 * SEEN).sum() for level in (look.ground, look.ink))
+    ground, ink = ((abs(edge - level) <= 2 * INK_THRESHOLD).sum() for level in (look.ground, look.ink))
     return bool(ground >= ink)
 
 
 def _fits(pixels: NDArray[np.float32], look: Look, box: int) -> bool:
-    """Whether a picture of the right size is drawn as the training images are, within a tenth of the box."""
+    """Return True if a picture has the ground, ink, size and center of the training drawings, to a tenth of the box."""
     levels = look.levels(pixels)
-    if not _has_ground(pixels, look) or levels.max() < 1 - 3 * SEEN:
+    if not _has_ground(pixels, look) or levels.max() < 1 - 3 * INK_THRESHOLD:
         return False
     top, left, bottom, right = box_of(levels)
     middle = mass_of(levels) if look.by_mass else ((top + bottom) / 2, (left + right) / 2)
-    away = max(abs(found - usual) for found, usual in zip(middle, look.center, strict=True))
-    room = max(1.5, box / 10)
-    return away <= room and abs(max(bottom - top, right - left) - box) <= room
+    distance = max(abs(actual - expected) for actual, expected in zip(middle, look.center, strict=True))
+    tolerance = max(1.5, box / 10)
+    return distance <= tolerance and abs(max(bottom - top, right - left) - box) <= tolerance
 
 
 def _redrawn(
     image: Image.Image, size: tuple[int, int], look: Look, box: int, done: list[str], name: str
 ) -> NDArray[np.float32]:
-    """What is drawn on a picture, drawn anew (height, width) as the training images are."""
+    """Redraw the ink of a picture ``(height, width)`` with the size, position and levels of the training drawings."""
     from twofold.data.ink import ink_of, thickened
 
     ink = ink_of(image)
     if not ink.contrast:
-        raise DataError(f"{name} has nothing on it that could be told from its ground: give another picture")
+        raise DataError(f"{name} is empty, nothing on it differs from its ground: give another picture")
     if ink.dark != (look.ink < look.ground):
         done.append("inverted")
     if ink.uneven:
@@ -270,19 +274,19 @@ def _redrawn(
         done.append("contrast raised")
     done.append("centered")
     levels = ink.levels
-    if stroke_of(levels) * _scale(levels.shape, size, box) < THIN * look.stroke[0]:
+    if stroke_of(levels) * _scale(levels.shape, size, box) < MIN_STROKE * look.stroke[0]:
         levels = thickened(levels, look.stroke[1] / (_scale(levels.shape, size, box) * max(levels.shape)))
         done.append("strokes thickened")
     scale = _scale(levels.shape, size, box)
     rows, columns = (max(1, round(length * scale)) for length in levels.shape)
-    way = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
-    small = Image.fromarray(levels.astype(np.float32)).resize((columns, rows), way)
+    resampling = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
+    small = Image.fromarray(levels.astype(np.float32)).resize((columns, rows), resampling)
     drawn: NDArray[np.float32] = np.clip(np.asarray(small), 0, 1)
     drawn = drawn / drawn.max()
     middle = mass_of(drawn) if look.by_mass else (rows / 2, columns / 2)
     top, left = (
-        min(max(round(place - own), 0), most - length)
-        for place, own, most, length in zip(look.center, middle, size, drawn.shape, strict=True)
+        min(max(round(target - center), 0), most - length)
+        for target, center, most, length in zip(look.center, middle, size, drawn.shape, strict=True)
     )
     pixels = np.full(size, look.ground, dtype=np.float32)
     pixels[top : top + rows, left : left + columns] += (look.ink - look.ground) * drawn
@@ -290,5 +294,5 @@ def _redrawn(
 
 
 def _scale(drawn: tuple[int, ...], size: tuple[int, int], box: int) -> float:
-    """By what lengths are multiplied for the longer side to be as long as the box, or less, so that both sides fit."""
+    """Return the factor that scales the longer side to ``box``, or less if a side would not fit into ``size``."""
     return min(box / max(drawn), *(most / length for most, length in zip(size, drawn, strict=True)))

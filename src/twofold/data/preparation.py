@@ -1,4 +1,4 @@
-"""What is done to raw pictures or tables so that a net can take them; it travels with the net."""
+"""Preprocessing of raw pictures and tables for a net; stored with the net."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ from twofold.errors import DataError, SettingError, remark, unknown
 KINDS = ("pictures", "table")
 
 FEATURE = 21
-"""Bytes that a feature of a case takes while a table is prepared: twice as float64, as float32, and as a flag."""
+"""Peak memory in bytes per feature and case while a table is prepared: two float64, one float32 and one bool."""
 
-MOST_VALUES = 100
-"""Different texts of a column from which on they are no categories, but names or remarks."""
+MAX_CATEGORIES = 100
+"""Largest number of distinct texts in a categorical column; a column with more is rejected."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How raw data become the cases of a net.
+    """Preprocessing that converts raw data to the cases of a net.
 
-    A column of numbers becomes (x - mean) / scale; a column of texts becomes one number for each of its values, 1 for
-    the one that it has and 0 for all others.
+    A numeric column is standardized to (x - mean) / scale. A text column is one-hot encoded.
 
     Attributes:
-        kind: pictures, whose pixels are in [0, 1], or table, whose numbers are standardized.
-        shape: (channels, height, width) of a case; of a table (1, 1, features).
-        names: of the classes, in the order of their numbers.
-        columns: names of the columns of a table, in their order, without the label's.
-        mean, scale: of each column, fitted on the training part alone, before cases of it are held out for validation;
-            0 and 1 for a column of texts, and a scale of 1 for one that never changes.
-        categories: column -> its values, for each column of texts.
-        look: what the pictures of the training part have in common; ``None`` where nobody has looked.
+        kind: "pictures", with pixels in [0, 1], or "table", with standardized numbers.
+        shape: (channels, height, width) of a case; (1, 1, features) for a table.
+        names: class names, in the order of the class numbers.
+        columns: names of the columns of a table, in order, without the label column.
+        mean, scale: mean and standard deviation of each column, fitted on the training part before cases are held out
+            for validation; 0 and 1 for a text column, and a scale of 1 for a constant column.
+        categories: text column -> its values.
+        look: statistics of the training pictures; ``None`` if they were not computed.
     """
 
     kind: str
@@ -60,10 +59,10 @@ class Preparation:
         if not len(self.columns) == len(self.mean) == len(self.scale):
             raise SettingError(
                 f"the preparation has {len(self.columns)} columns, {len(self.mean)} means and {len(self.scale)} "
-                "scales, expected as many of each"
+                "scales, expected equal numbers"
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < scale < math.inf for scale in self.scale):
-            raise SettingError("the preparation has a mean or a scale that is not finite, or no scale above 0")
+            raise SettingError("the preparation has a mean or scale that is not finite, or a scale that is not above 0")
         features = sum(len(self.categories.get(name, "1")) for name in self.columns)
         if self.kind == "table" and self.shape != (1, 1, features):
             raise SettingError(
@@ -71,36 +70,36 @@ class Preparation:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The preparation as JSON can hold it; what only tables have is left away for pictures."""
+        """Return the preparation as a JSON-compatible mapping; table fields are omitted for pictures."""
         content = asdict(self)
         if self.look is None:
             del content["look"]
-        pictured = ("kind", "shape", "names", "look")
-        return {name: value for name, value in content.items() if self.kind == "table" or name in pictured}
+        of_pictures = ("kind", "shape", "names", "look")
+        return {name: value for name, value in content.items() if self.kind == "table" or name in of_pictures}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The preparation in what `to_json` gave.
+        """Return the preparation that `to_json` converted to ``content``.
 
         Raises:
-            TypeError: an entry is missing, or of another type.
+            TypeError: an entry is missing or has another type.
         """
-        known = {**content}  # a TypeError where it is no mapping
-        if known.get("look") is not None:
-            known["look"] = Look.from_json(known["look"])
-        return cls(**known)
+        entries = {**content}  # raises a TypeError if it is not a mapping
+        if entries.get("look") is not None:
+            entries["look"] = Look.from_json(entries["look"])
+        return cls(**entries)
 
     @classmethod
     def fitted(cls, columns: Mapping[str, Column], names: Sequence[str], where: str = "the table") -> Self:
-        """The preparation of tables, fitted on a training part.
+        """Fit the preparation of a table to a training part.
 
         Args:
-            columns: its columns, `cleaned`: numbers or texts.
-            names: of the classes.
-            where: how errors name the table.
+            columns: the columns by name, float64 or strings; see `cleaned`.
+            names: class names.
+            where: name of the table in error messages.
 
         Raises:
-            DataError: a column has too many different texts, or numbers that are too large.
+            DataError: a column has too many distinct texts, or numbers that are too large.
         """
         mean, scale, categories = [], [], {}
         for name, column in columns.items():
@@ -108,45 +107,45 @@ class Preparation:
                 categories[name] = _categories(name, column, where)
             values = np.zeros(1) if name in categories else column
             with np.errstate(over="ignore", invalid="ignore"):
-                middle, deviation = float(values.mean()), float(values.std())
+                average, deviation = float(values.mean()), float(values.std())
             if not math.isfinite(deviation):
                 raise DataError(f"{where}: the numbers of column {name!r} are too large to be standardized: rescale it")
-            mean.append(middle)
+            mean.append(average)
             scale.append(deviation if values.min() < values.max() and deviation > 0 else 1.0)
         features = sum(len(categories.get(name, "1")) for name in columns)
         return cls("table", (1, 1, features), tuple(names), tuple(columns), tuple(mean), tuple(scale), categories)
 
     def table(self, frame: Any, where: str = "the table") -> Tensor:
-        """Bring a table of raw columns to cases ``(rows, 1, 1, features)``.
+        """Convert a table of raw columns to cases ``(rows, 1, 1, features)``.
 
-        A text that its column did not have in training becomes zeros, and is named in a `Remark`.
+        A text that did not occur in training is encoded as zeros and named in a `Remark`.
 
         Args:
-            frame: a DataFrame, or a mapping of column names to values, with at least the columns of the preparation;
-                or an array of rows, with exactly these in their order.
-            where: how errors name the table.
+            frame: a DataFrame or a mapping of column names to values, with at least the columns of the preparation; or
+                an array of rows, with exactly these columns in this order.
+            where: name of the table in error messages.
 
         Raises:
-            DataError: a column is missing, a number is no number or too large, or a value is missing or not finite;
-                or memory is too small for the features.
+            DataError: a column is missing, a value is missing, not a number, not finite or too large, or the features
+                do not fit into memory.
         """
-        found = as_columns(frame, where, self.columns)
-        require_memory(FEATURE * self.shape[2] * len(found[self.columns[0]]), where)
+        columns = as_columns(frame, where, self.columns)
+        require_memory(FEATURE * self.shape[2] * len(columns[self.columns[0]]), where)
         parts: list[NDArray[np.float64]] = []
         for name, mean, scale in zip(self.columns, self.mean, self.scale, strict=True):
             if name in self.categories:
-                parts.append(self._one_hot(name, as_texts(name, found[name], where), where))
+                parts.append(self._one_hot(name, as_texts(name, columns[name], where), where))
             else:
-                parts.append(_standardized(name, as_numbers(name, found[name], where), mean, scale, where)[:, None])
+                parts.append(_standardized(name, as_numbers(name, columns[name], where), mean, scale, where)[:, None])
         cases = np.concatenate(parts, 1).astype(np.float32)
         return torch.from_numpy(cases)[:, None, None, :].contiguous()
 
     def _one_hot(self, name: str, texts: NDArray[np.str_], where: str) -> NDArray[np.float64]:
         known: NDArray[np.str_] = np.array(self.categories[name])
-        if new := sorted(set(texts.tolist()) - set(self.categories[name])):
+        if unseen := sorted(set(texts.tolist()) - set(self.categories[name])):
             remark(
-                f"{where}: column {name!r} has values that training did not have: {', '.join(new[:5])}"
-                f"{' and others' if len(new) > 5 else ''}; they count as none of the known ones"
+                f"{where}: column {name!r} has values that did not occur in training: {', '.join(unseen[:5])}"
+                f"{' and others' if len(unseen) > 5 else ''}; they are encoded as zeros"
             )
         return np.equal(texts[:, None], known[None]).astype(np.float64)
 
@@ -156,23 +155,23 @@ def _standardized(name: str, values: NDArray[np.float64], mean: float, scale: fl
         numbers = (values - mean) / scale
     if len(bad := np.flatnonzero(abs(numbers) > np.finfo(np.float32).max)):
         raise DataError(
-            f"{where}: column {name!r} has {values[bad[0]]:g} in row {bad[0] + 1}, which is too large beside the "
-            "numbers of the training: repair it, or remove the row"
+            f"{where}: column {name!r} has {values[bad[0]]:g} in row {bad[0] + 1}, which is too large compared with "
+            "the training part: repair it or remove the row"
         )
     return numbers
 
 
 def numbered(classes: int) -> tuple[str, ...]:
-    """The names of classes that have none: their numbers."""
+    """Return default class names: the class numbers."""
     return tuple(str(number) for number in range(classes))
 
 
 def _categories(name: str, texts: NDArray[np.str_], where: str) -> tuple[str, ...]:
-    """The values of a column of texts, in order."""
+    """Return the sorted distinct values of a text column."""
     values = tuple(sorted(set(texts.tolist())))
-    if len(values) > MOST_VALUES:
+    if len(values) > MAX_CATEGORIES:
         raise DataError(
-            f"{where}: column {name!r} has {len(values)} different texts, as {values[0]!r}, expected numbers or at "
-            f"most {MOST_VALUES} categories: remove the column, or make numbers of it"
+            f"{where}: column {name!r} has {len(values)} different texts, such as {values[0]!r}, expected numbers "
+            f"or at most {MAX_CATEGORIES} categories: remove the column or convert it to numbers"
         )
     return values

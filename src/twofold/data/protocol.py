@@ -1,4 +1,4 @@
-"""The protocol that training expects of a data set of any kind: images, tables, tokens, streams of frames."""
+"""The protocol of data sets for training: images, tables, tokens, streams of frames."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class Data(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of the data in results."""
+        """Name of the data set in results."""
 
     @property
     def official(self) -> bool:
-        """Whether the bytes were verified to be the published ones."""
+        """True if the data were verified to be the published ones."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the content, by which a run recognizes its data."""
+        """SHA-256 of the content; identifies the data of a run."""
 
     @property
     def form(self) -> dict[str, Any]:
-        """All that is needed of the data to build a net, as values that JSON can hold; passed to `Method.build`."""
+        """Properties of the data needed to build a net, as JSON-compatible values; passed to `Method.build`."""
 
     @property
     def train(self) -> tuple[Tensor, ...]:
-        """The tensors of the training part, such as images and labels."""
+        """Tensors of the training part, such as images and labels."""
 
     @property
     def test(self) -> tuple[Tensor, ...]:
-        """The tensors of the test part."""
+        """Tensors of the test part."""
 
     def hold_out(self, count: int) -> Self:
-        """Return data whose test part is the last ``count`` training cases; the real test part is left out."""
+        """Return data whose test part is the last ``count`` training cases; the original test part is dropped."""

@@ -1,4 +1,4 @@
-"""Where data of one's own came from, and all that is needed to read the same again."""
+"""The location of a user's own data and the options needed to read them again."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ KINDS = ("folder", "npz", "table", "idx")
 
 
 def resolved(path: Path | str) -> Path:
-    """A path written out, without ~ and links.
+    """Return an absolute path, with ~ expanded and links resolved.
 
     Raises:
-        DataError: it cannot be.
+        DataError: the path cannot be resolved.
     """
     try:
         return Path(path).expanduser().resolve()
     except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be found ({error}): write out the whole path") from error
+        raise DataError(f"{path} cannot be resolved ({error}): write the full path") from error
 
 
 @dataclass(frozen=True)
 class Source:
-    """A place of data, and how they are read.
+    """The location of data and the options with which they are read.
 
     Attributes:
-        path: of the folder or file, absolute.
+        path: absolute path of the folder or file.
         kind: folder (of class folders), npz, table (CSV or Parquet) or idx.
-        label: the column of the label, for a table.
-        size: (width, height) to which pictures are scaled; ``None`` where they have one size.
-        test: a second folder or file, which holds the test part.
-        test_share: share of each class that is split off as the test part; ``None`` where there is one.
-        seed: of the split, and of the order of the training cases.
-        skip_unreadable: whether pictures that cannot be read are left out.
+        label: name of the label column of a table.
+        size: (width, height) to which pictures are scaled; ``None`` if they are not scaled.
+        test: path of a second folder or file with the test part.
+        test_share: share of each class that is split off as the test part; ``None`` if the data have a test part.
+        seed: seed of the split and of the order of the training cases.
+        skip_unreadable: skip pictures that cannot be read.
     """
 
     path: str
@@ -58,7 +58,9 @@ class Source:
         if self.kind not in KINDS:
             raise unknown("kind of data", self.kind, KINDS)
         if self.test_share is not None and not 0 < self.test_share < 1:
-            raise SettingError(f"--test-share is {self.test_share:g}, expected a share above 0 and below 1, as 0.2")
+            raise SettingError(
+                f"--test-share is {self.test_share:g}, expected more than 0 and less than 1, such as 0.2"
+            )
         if self.size is not None and min(self.size) < 1:
             raise SettingError(f"--size is {self.size[0]}x{self.size[1]}, expected at least 1 pixel each way")
         if not 0 <= self.seed < 2**32:
@@ -66,7 +68,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name of the data: that of the folder, or of the file without its ending; never that of a data set."""
+        """Name of the folder, or of the file without its ending; prefixed with "own-" if a built-in data set has it."""
         from twofold.data import DATASETS
 
         path = Path(self.path)
@@ -74,7 +76,7 @@ class Source:
         return f"own-{name}" if name in DATASETS else name
 
     def at(self, path: Path | str) -> Self:
-        """The same data at another place; a test part that is gone is looked for where it lay beside them."""
+        """Return the source at another path. A missing test part is expected at the same relative path."""
         place, test = resolved(path), self.test
         if test is not None and not Path(test).exists():
             test = os.path.normpath(place / os.path.relpath(test, self.path))
@@ -84,22 +86,22 @@ class Source:
         """Read the data.
 
         Raises:
-            DataError: they are not there, or not as they should be.
+            DataError: the data do not exist or are malformed.
         """
         from twofold.data.own import read
 
         return read(self)
 
     def to_json(self) -> dict[str, Any]:
-        """The source as JSON can hold it; what has its usual value is left away."""
-        usual = {each.name: each.default for each in fields(self)}
-        return {name: value for name, value in asdict(self).items() if value != usual[name]}
+        """Return the source as a JSON-compatible mapping; default values are omitted."""
+        defaults = {entry.name: entry.default for entry in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The source in what `to_json` gave.
+        """Return the source that `to_json` converted to ``content``.
 
         Raises:
-            TypeError: an entry is missing, or of another type.
+            TypeError: an entry is missing or has another type.
         """
         return cls(**content)

@@ -1,4 +1,4 @@
-"""Classes in their order, and a part split off for testing."""
+"""Number the classes, and split off a test part."""
 
 from __future__ import annotations
 
@@ -14,38 +14,37 @@ from twofold.errors import DataError
 
 
 def ordered(labels: Iterable[str]) -> tuple[str, ...]:
-    """The different labels in the order in which classes are numbered: by value where all are finite
-    numbers, else by name."""
+    """Return the distinct labels in class order: sorted by value if all are finite numbers, else by name."""
     numbers = {name: number_of(name) for name in labels}
     by_value = all(number is not None and math.isfinite(number) for number in numbers.values())
     return tuple(sorted(numbers, key=lambda name: (numbers[name] if by_value else 0, name)))
 
 
-def numbers_of(labels: Sequence[str] | NDArray[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:
-    """The numbers of labels among the classes of the training part.
+def class_numbers(labels: Sequence[str] | NDArray[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:
+    """Return the class number of each label, that is its index in ``names``.
 
     Raises:
-        DataError: a label is none of them.
+        DataError: a label is not in ``names``.
     """
-    known = {name: number for number, name in enumerate(names)}
-    if new := [name for name in ordered(labels) if name not in known]:
+    numbers = {name: number for number, name in enumerate(names)}
+    if unknown := [name for name in ordered(labels) if name not in numbers]:
         raise DataError(
-            f"{where}: the test part has the class {str(new[0])!r}, which the training part does not have: remove its "
-            "cases, or add some to train on"
+            f"{where}: the test part has the class {str(unknown[0])!r}, which the training part does not have: remove "
+            "its cases, or add some to the training part"
         )
-    return np.array([known[label] for label in labels], dtype=np.int64)
+    return np.array([numbers[label] for label in labels], dtype=np.int64)
 
 
 def shuffled(cases: int, seed: int) -> NDArray[np.intp]:
-    """The numbers of so many cases in an order that the seed decides, so that the last of them can be held out."""
-    return np.random.RandomState(seed).permutation(cases)  # NumPy promises never to change its stream
+    """Return the indices of all cases in random order, so that the last of them can be held out."""
+    return np.random.RandomState(seed).permutation(cases)  # NumPy guarantees a stable stream
 
 
 def stratified(labels: NDArray[np.int64], share: float, seed: int, where: str) -> tuple[Any, Any]:
-    """The numbers of the cases of the training part and of the test part, each in an order that the seed decides.
+    """Return the indices of the training part and of the test part, both in random order.
 
-    The test part gets the share of each class, rounded, but at least one case and never all of them; a class of one
-    case is only trained on.
+    The test part gets ``share`` of each class, rounded to whole cases, but at least one case and never all of them. A
+    class with a single case is only in the training part.
 
     Raises:
         DataError: no class has two cases.
@@ -56,5 +55,5 @@ def stratified(labels: NDArray[np.int64], share: float, seed: int, where: str) -
         members = order[labels[order] == label]
         test[members[: min(max(round(share * len(members)), 1), len(members) - 1)]] = True
     if not test.any():
-        raise DataError(f"{where} has one case of each class, expected several: there is nothing to test on")
+        raise DataError(f"{where} has one case of each class, expected several: add cases for the test part")
     return order[~test[order]], order[test[order]]

@@ -1,4 +1,4 @@
-"""Random changes of images during training."""
+"""Random transformations of images during training."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from twofold.errors import SettingError
 
 
 def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
-    """Shift every image by a random whole number of pixels of its own, filling in zeros at the borders.
+    """Shift each image by random whole numbers of pixels, filling in zeros at the borders.
 
     Both offsets of an image are uniform over -reach ... reach, so all (2 reach + 1)² positions are equally likely;
     the channels of an image move together.
 
     Args:
         images: ``(batch, channels, height, width)``.
-        reach: in pixels; 0 returns ``images`` unchanged and draws nothing.
-        generator: on the device of ``images``.
+        reach: largest shift in pixels; 0 returns ``images`` unchanged and draws no random numbers.
+        generator: random generator on the device of ``images``.
 
     Raises:
         SettingError: ``reach`` is negative.
@@ -28,7 +28,7 @@ def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
     if reach == 0:
         return images
     batch, _, height, width = images.shape
-    high, wide = min(reach, height), min(reach, width)  # an image that is shifted further is empty all the same
+    high, wide = min(reach, height), min(reach, width)  # shifting further leaves the image just as empty
     padded = functional.pad(images, [wide, wide, high, high])
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (batch, channels, down, right, height, width), a view
     drawn = torch.randint(2 * reach + 1, (2, batch), generator=generator, device=images.device) - reach
@@ -37,11 +37,11 @@ def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
 
 
 def mirror(images: Tensor, generator: Generator) -> Tensor:
-    """Flip every image horizontally with probability 1/2.
+    """Flip each image horizontally with probability 1/2.
 
     Args:
         images: ``(batch, channels, height, width)``.
-        generator: on the device of ``images``.
+        generator: random generator on the device of ``images``.
     """
-    turned = torch.rand(len(images), generator=generator, device=images.device) < 0.5
-    return torch.where(turned[:, None, None, None], images.flip(3), images)
+    flipped = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    return torch.where(flipped[:, None, None, None], images.flip(3), images)
