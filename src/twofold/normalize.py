@@ -1,4 +1,5 @@
-"""Length normalization: the length of an activity vector has decided the goodness; only its direction is passed on."""
+"""Length normalization: only the direction of an activity vector is passed on, since its length determines the
+goodness."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def normalize(activity: Tensor) -> Tensor:
 
 
 def centered(images: Tensor) -> Tensor:
-    """Normalize images after subtracting from each the mean of all its numbers, so that brightness does not matter.
+    """Subtract from each image the mean of all its numbers and normalize it, so that brightness does not matter.
 
     Args:
         images: ``(batch, ...)``; all dimensions but the first form one vector.
@@ -39,7 +40,7 @@ def centered(images: Tensor) -> Tensor:
 
 
 def identity(activity: Tensor) -> Tensor:
-    """Pass activity on as it is, with length and direction: the ablation of normalization."""
+    """Return the activity unchanged, with its length: the ablation of normalization."""
     return activity
 
 

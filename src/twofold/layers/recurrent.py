@@ -125,23 +125,18 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         self.connectivity = {
             name: (connectivity or {}).get(name) or Full(units, inputs) for name, inputs in sources.items()
         }
-        scale = (
-            torch.stack([connections.fan_in() for connections in self.connectivity.values()])
-            .sum(0)
-            .clamp(min=1)
-            .rsqrt()
-        )
+        scale = torch.stack([layout.fan_in() for layout in self.connectivity.values()]).sum(0).clamp(min=1).rsqrt()
         self.learned: dict[str, Weights] = {}
-        for name, connections in self.connectivity.items():
-            if (connections.units, connections.inputs) != (units, sources[name]):
+        for name, layout in self.connectivity.items():
+            if (layout.units, layout.inputs) != (units, sources[name]):
                 raise SettingError(
-                    f"connectivity[{name!r}] has {connections.units} units and {connections.inputs} inputs, expected "
+                    f"connectivity[{name!r}] has {layout.units} units and {layout.inputs} inputs, expected "
                     f"{units} units and {sources[name]} inputs"
                 )
-            self.add_module(f"{name}_connectivity", connections)
-            weight = connections.draw(scale, generator) * (start or {}).get(name, 1.0)
+            self.add_module(f"{name}_connectivity", layout)
+            weight = layout.draw(scale, generator) * (start or {}).get(name, 1.0)
             self.weights[name] = nn.Parameter(weight, requires_grad=False)
-            self.learned[name] = Weights(self.weights, name, weight, connections)
+            self.learned[name] = Weights(self.weights, name, weight, layout)
         self.biases = Learnable(self, "bias", torch.zeros(units))
         self._kept: tuple[list[object], list[CachedInput], Tensor] | None = None
 
@@ -163,7 +158,9 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         changing = {name: source for name, source in sources.items() if isinstance(source, Tensor)}
         constant = {name: source for name, source in sources.items() if isinstance(source, CachedInput)}
         rows = [tensor.shape[0] for tensor in (*changing.values(), *([] if before is None else [before]))]
-        total = self._constant_input(constant, rows[0] if rows else max(len(each.rows) for each in constant.values()))
+        total = self._constant_input(
+            constant, rows[0] if rows else max(len(source.rows) for source in constant.values())
+        )
         for name, source in changing.items():
             total = self.learned[name].product(source, total)
         return recurrent_step(total, before, damping, self.rule)
@@ -201,7 +198,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         if not constant:
             return bias
         values = [self.bias, *(weights.in_use() for weights in learned)]
-        state = [rows, bias.dtype, *((weights.data_ptr(), weights._version) for weights in values)]
+        state = [rows, bias.dtype, *((value.data_ptr(), value._version) for value in values)]
         if self._kept is None or self._kept[0] != state or self._kept[1] != list(constant.values()):
             products = [source.product(weights) for weights, source in zip(learned, constant.values(), strict=True)]
             total = bias + sum(product.repeat(rows // len(product), 1) for product in products)

@@ -42,9 +42,9 @@ def tile_of(fields: Fields) -> tuple[int, int]:
     """
     _, height, width = fields.below
     candidates = []
-    for rows, columns in itertools.product(*(range(1, points + 1) for points in fields.grid)):
-        down = sum(len(_union(fields, part, height)) * len(part) for part in _parts(fields.grid[0], rows))
-        across = sum(len(_union(fields, part, width)) * len(part) for part in _parts(fields.grid[1], columns))
+    for rows, columns in itertools.product(*(range(1, size + 1) for size in fields.grid)):
+        down = sum(len(_union(fields, points, height)) * len(points) for points in _ranges(fields.grid[0], rows))
+        across = sum(len(_union(fields, points, width)) * len(points) for points in _ranges(fields.grid[1], columns))
         if down * across * fields.channels * fields.below[0] <= MAX_STORED * fields.weights:
             candidates.append((rows, columns, down * across))
     enough = [tile for tile in candidates if tile[0] * tile[1] * fields.channels >= MIN_UNITS]
@@ -58,7 +58,7 @@ def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
     channels, height, width = fields.below
     rows, columns = fields.grid
     by_shape: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
-    for down, across in itertools.product(_parts(rows, tile[0]), _parts(columns, tile[1])):
+    for down, across in itertools.product(_ranges(rows, tile[0]), _ranges(columns, tile[1])):
         rows_seen, columns_seen = _union(fields, down, height), _union(fields, across, width)
         units = _numbers(fields.channels, down, across, rows, columns)
         inputs = _numbers(channels, rows_seen, columns_seen, height, width)
@@ -77,7 +77,7 @@ def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
     ]
 
 
-def _parts(points: int, most: int) -> list[range]:
+def _ranges(points: int, most: int) -> list[range]:
     """Split ``points`` grid points into ranges of length ``most``; the last one may be shorter."""
     return [range(first, min(first + most, points)) for first in range(0, points, most)]
 
