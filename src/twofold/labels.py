@@ -24,9 +24,9 @@ def one_hot(labels: Tensor, classes: int, strength: float) -> Tensor:
 
 
 def neutral(count: int, classes: int, strength: float, device: torch.device) -> Tensor:
-    """Return ``count`` neutral label vectors, ``strength / classes`` everywhere: the mean of all labels (talk 13:02).
+    """Return neutral label vectors, ``(count, classes)``: ``strength / classes`` everywhere (talk 13:02).
 
-    Their shape is ``(count, classes)``.
+    A neutral label vector is the mean of all label vectors.
     """
     return torch.full((count, classes), strength / classes, device=device)
 

@@ -92,9 +92,7 @@ def checked_wrong_labels(wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
 def _check_wrong(name: str, wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
     wrong = checked_labels(name, convert(name, wrong, Tensor), classes, len(labels), on=labels.device)
     if true := int((wrong == labels).sum()):
-        raise DataError(
-            f"negatives has the true label for {true} of {len(labels)} images, expected a wrong label for each"
-        )
+        raise DataError(f"{name} has the true label for {true} of {len(labels)} images, expected wrong labels only")
     return wrong
 
 

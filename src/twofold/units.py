@@ -18,7 +18,7 @@ from twofold.checks import BY_NAME, check_fields
 LEAK = 0.01
 """Slope of the leaky rectifier below zero, as in PyTorch."""
 HEIGHT = 2.0
-"""Activity of a threshold unit that is active: with a quarter of them active, the sum of squares is their number."""
+"""Activity of an active threshold unit. The sum of squares equals the number of units if a quarter are active."""
 REACH, STRETCH = 1.7159, 2 / 3
 """y = REACH · tanh(STRETCH · z): y = ±1 at z = ±1, and y² may exceed 1 (LeCun et al., Efficient BackProp)."""
 
