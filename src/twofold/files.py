@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}; an older file is kept: "
+            f"cannot write {path}: {error.strerror or error}; any older file is kept: "
             "free some space or choose another folder, then continue with --resume"
         ) from error
     finally:
@@ -125,9 +125,7 @@ def check_signature(
     """
     content = parse(text, path)
     if not isinstance(content, dict):
-        raise RunError(
-            f"{path} contains a {type(content).__name__}, expected a JSON object: it is damaged; train again"
-        )
+        raise RunError(f"{path} has a {type(content).__name__}, expected a JSON object: it is damaged; train again")
     if "digest" not in content:
         return content, None
     del content["digest"]

@@ -142,7 +142,7 @@ def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
         DataError: there are fewer than two images.
     """
     if len(images) < 2:
-        raise DataError(f"images has {len(images)} images, expected at least 2: a hybrid combines two images")
+        raise DataError(f"images has the length {len(images)}, expected at least 2: a hybrid combines two images")
     height, width = images.shape[-2:]
     mask = masks(len(images), height, width, blurs, generator).to(images)
     return torch.lerp(images.roll(1, 0), images, mask)

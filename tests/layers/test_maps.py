@@ -112,7 +112,7 @@ def test_maps_may_come_flat(form: str) -> None:
     ("changes", "said"),
     [
         ({"kernel_size": 9}, "does not fit into a map of 6 x 5"),
-        ({"groups": 2}, "groups is 2, expected a divisor of 3 channels below"),
+        ({"groups": 2}, "groups is 2, expected a divisor of 3 and of 4 channels"),
         ({"stride": (1, 0)}, "stride is 0"),
         ({"padding": -1}, "padding is -1"),
         ({"padding": "sane"}, "unknown padding 'sane'"),
@@ -189,7 +189,7 @@ def test_a_recurrent_layer_refuses_a_unit_whose_slope_needs_total_inputs() -> No
             RecurrentLayer({"below": 3}, 4, Rule(unit=unit))
         else:
             said = refusal(lambda unit=unit: RecurrentLayer({"below": 3}, 4, Rule(unit=unit)), SettingError)  # type: ignore[misc]
-            assert "a recurrent layer does not keep" in said
+            assert "a recurrent layer does not store" in said
 
 
 # Planes --------------------------------------------------------------------------------------------------------------

@@ -295,11 +295,9 @@ def typed(function: Callable[P, T]) -> Callable[P, T]:
     """
     signature = inspect.signature(function)
     parameters = signature.parameters.values()
-    defaults = {param.name: param.default for param in parameters}
-    positional = [param.name for param in parameters if param.kind is param.POSITIONAL_OR_KEYWORD]
-    required = {
-        param.name for param in parameters if param.default is param.empty and param.kind is not param.VAR_KEYWORD
-    }
+    defaults = {arg.name: arg.default for arg in parameters}
+    positional = [arg.name for arg in parameters if arg.kind is arg.POSITIONAL_OR_KEYWORD]
+    required = {arg.name for arg in parameters if arg.default is arg.empty and arg.kind is not arg.VAR_KEYWORD}
     hints: dict[str, Any] = {}
     exact: dict[str, tuple[type, ...] | None] = {}
 

@@ -153,21 +153,21 @@ def boxes_in(module: nn.Module) -> Iterator[Box]:
     return (child for child in module.modules() if isinstance(child, Box))
 
 
-def boxes_behind(kind: str, widths: tuple[int, ...]) -> range:
+def boxes_behind(name: str, widths: tuple[int, ...]) -> range:
     """Return the numbers of the layers, counted from 1, that are followed by a box.
 
-    Every second layer has a box, but not the last layer. Of six layers these are the second and the fourth. The kind
-    ``none`` has no boxes.
+    Every second layer has a box, but not the last layer. Of six layers these are the second and the fourth. The name
+    ``none`` means no boxes.
     """
-    return range(2, len(widths), 2) if kind in BOXES else range(0)
+    return range(2, len(widths), 2) if name in BOXES else range(0)
 
 
-def boxes_for(kind: str, widths: tuple[int, ...], seed: int) -> dict[int, Box]:
+def boxes_for(name: str, widths: tuple[int, ...], seed: int) -> dict[int, Box]:
     """Create the boxes of a net, keyed by the number of the layer that they follow; each is as wide as that layer.
 
     Args:
-        kind: name of the boxes.
+        name: name of the boxes.
         widths: units of each layer.
         seed: seed of the net; each of its boxes has a different seed derived from it.
     """
-    return {number: BOXES[kind](widths[number - 1], seed * 1000 + number) for number in boxes_behind(kind, widths)}
+    return {number: BOXES[name](widths[number - 1], seed * 1000 + number) for number in boxes_behind(name, widths)}

@@ -59,8 +59,8 @@ class Connectivity(nn.Module, ABC):
 
         Args:
             gradient: the gradient of the weights, as stored.
-            wanted: ``(units, some)``.
-            seen: ``(some, inputs)``, in the type of ``wanted``.
+            wanted: ``(units, rows)``.
+            seen: ``(rows, inputs)``, in the type of ``wanted``.
         """
 
     @abstractmethod

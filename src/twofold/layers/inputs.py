@@ -105,10 +105,8 @@ class LabeledImages:
 
     def _classes(self, dtype: torch.dtype) -> Tensor:
         """Return the indicator rows of the classes, ``(classes, inputs)``: ones in the columns of each class."""
-        indicators = torch.eye(self.classes, dtype=dtype, device=self.labels.device).repeat_interleave(
-            self.images.places, 1
-        )
-        return torch.nn.functional.pad(indicators, (0, self.images.rows.shape[1] - indicators.shape[1]))
+        ones = torch.eye(self.classes, dtype=dtype, device=self.labels.device).repeat_interleave(self.images.places, 1)
+        return torch.nn.functional.pad(ones, (0, self.images.rows.shape[1] - ones.shape[1]))
 
     def gather_gradient(
         self, weights: Weights, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor, keep: float, share: float
@@ -136,17 +134,17 @@ class LabeledImages:
             multiplied; and the gradient of the columns of each class.
         """
         dtype, first = wanted.dtype, rows[: len(rows) // self.variants]
-        scaled = wanted * self.scale.flatten()[rows, None].to(dtype)
-        shared = scaled.view(self.variants, len(first), wanted.shape[1]).sum(0)
+        scaled_wanted = wanted * self.scale.flatten()[rows, None].to(dtype)
+        shared = scaled_wanted.view(self.variants, len(first), wanted.shape[1]).sum(0)
         pixels = self.images.rows.to(dtype)
-        half = self.scale[: len(positive) // self.count] * positive.view(-1, self.count).to(self.scale.dtype)
-        half = half.to(dtype)
+        positive_scale = self.scale[: len(positive) // self.count] * positive.view(-1, self.count).to(self.scale.dtype)
+        positive_scale = positive_scale.to(dtype)
         labels = self.labels.flatten(0, 1).to(dtype)
-        positive_labels = half.flatten()[None] @ labels[: len(positive)]
+        positive_labels = positive_scale.flatten()[None] @ labels[: len(positive)]
         return (
             torch.cat([shared, peers[None]]),
-            torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels]),
-            torch.cat([scaled, peers[None]]).T @ torch.cat([labels[rows], positive_labels]),
+            torch.cat([pixels[first], positive_scale.sum(0, keepdim=True) @ pixels]),
+            torch.cat([scaled_wanted, peers[None]]).T @ torch.cat([labels[rows], positive_labels]),
         )
 
     def to_tensor(self) -> Tensor:

@@ -271,7 +271,7 @@ class FeedForwardLayer(Layer[Response]):
     def _learning_signal(
         self, seen: Response, phase: Phase, weight: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what learning needs of a response.
+        """Return the learning signals of a response.
 
         Returns:
             The signal of each row; the peer gradient of each unit (both divided by the batch size); the difficulty of

@@ -50,7 +50,5 @@ def local(
     """
     for below, fields in zip((None, *maps[:-1]), maps, strict=True):
         if below is not None and below.above != fields.below:
-            raise SettingError(
-                f"maps: a local layer expects a map {fields.below}, but the layer below has {below.above}"
-            )
+            raise SettingError(f"a local layer expects a map {fields.below}, but the layer below has {below.above}")
         yield Local(fields, rule, generator)

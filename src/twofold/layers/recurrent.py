@@ -284,7 +284,7 @@ def _factors(
         positive: weights of the positive rows, ``(positive rows,)``; these come first.
 
     Returns:
-        ``(units, some)`` and ``(some, inputs)``, in the type of ``wanted``.
+        ``(units, rows)`` and ``(rows, inputs)``, in the type of ``wanted``.
     """
     seen = [source.rows if isinstance(source, CachedInput) else source for source in sources]
     total = _sum_of(seen, positive)[None]

@@ -115,9 +115,7 @@ class Tiled(Connectivity):
         self.fields = fields
         blocks = blocks_of(fields, tile or tile_of(fields))
         self.shapes = [(len(block.units), *block.mask.shape) for block in blocks]
-        units, inputs = (
-            torch.cat([getattr(block, name).flatten() for block in blocks]) for name in ("units", "inputs")
-        )
+        units, inputs = (torch.cat([getattr(block, key).flatten() for block in blocks]) for key in ("units", "inputs"))
         masks = [block.mask.expand(shape).flatten() for block, shape in zip(blocks, self.shapes, strict=True)]
         self.register_buffer("_units", units, persistent=False)
         self.register_buffer("_places", units.argsort(), persistent=False)

@@ -136,8 +136,8 @@ class Weights(Learnable):
         """Update gradient ← keep · gathered gradient + share · wanted · seen.
 
         Args:
-            wanted: desired change of the total inputs, ``(units, some)``.
-            seen: the inputs, ``(some, inputs)``, in the type of ``wanted``.
+            wanted: desired change of the total inputs, ``(units, rows)``.
+            seen: the inputs, ``(rows, inputs)``, in the type of ``wanted``.
             keep, share: factors of the old and of the new gradient.
         """
         new = torch.empty_like(self.value, dtype=self.compute or self.value.dtype)

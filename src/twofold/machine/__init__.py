@@ -132,7 +132,6 @@ def require_memory(needed: int, device: torch.device, offload: bool = True) -> N
     free = free_memory(device)
     if needed > free:
         raise SettingError(
-            f"the training needs about {needed / 1e9:.1f} GB of memory in addition to its data, but "
-            f"{free / 1e9:.1f} GB are free: lower --widths or --batch"
-            f"{'' if offload else ', or keep layers on disk with --offload'}"
+            f"the training needs about {needed / 1e9:.1f} GB of memory plus its data, but {free / 1e9:.1f} GB are "
+            f"free: lower --widths or --batch{'' if offload else ', or keep layers on disk with --offload'}"
         )
