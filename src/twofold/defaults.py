@@ -53,8 +53,8 @@ SHORTLIST = 3
 TABLE_WIDTHS = (200,)
 """Units of each layer of a net for tables."""
 TABLE_RATE, TABLE_INPUTS = 1.0, 32
-"""Learning rate of the layers for a table of up to TABLE_INPUTS columns. It decreases in inverse proportion to more
-columns, since each column adds to the size of a step.
+"""Learning rate of the layers for a table of up to TABLE_INPUTS columns. For wider tables it is inversely proportional
+to the number of columns, since each column adds to the change of a step.
 """
 TABLE_CONSTANT = 1.0
 """Value of the constant column appended to a table, relative to the root of the number of columns."""

@@ -77,8 +77,7 @@ class BlackBox(nn.Module):
     @typed
     @torch.no_grad()
     def forward(self, activity: Tensor) -> Tensor:
-        """Return the box's outputs ``(rows, units)`` for activity ``(rows, ...)``, in the activity's type and on its
-        device."""
+        """Return the outputs ``(rows, units)`` for activity ``(rows, ...)``, in its type and on its device."""
         floating("activity", activity, "rows", "...")
         rows = self.normalize(activity).detach().flatten(1).to(torch.float32, copy=True)
         if not isinstance(self.function, nn.Module):

@@ -1,8 +1,8 @@
 """Simulated black boxes: fixed transformations between layers, used to measure the cost of not knowing them.
 
-Each box multiplies its input by a random square matrix and applies a response that is increasingly hard for
-backpropagation: it rectifies, keeps one bit, draws a sample, or saturates. A box has no parameters and may drift. Its
-whole state is in buffers, so that saved nets and checkpoints contain it, and does not depend on the caller.
+Each box multiplies its input by a random square matrix and applies a response. In order of increasing difficulty for
+backpropagation, the response rectifies, keeps one bit, draws a sample, or saturates. A box has no parameters and may
+drift. Its whole state is in buffers, so that saved nets and checkpoints contain it, and does not depend on the caller.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ class Box(nn.Module, ABC):
         """Make one step of a stationary random walk: M ← √(1 - amount²) M + amount · N(0, 1 / units).
 
         Args:
-            amount: 0 keeps the matrix, 1 replaces it by a new draw. After n steps the matrices have a correlation of (1
-                - amount²)^(n / 2).
+            amount: 0 keeps the matrix, 1 replaces it by a new draw. The correlation with the matrix of n steps ago is
+                (1 - amount²)^(n / 2).
 
         Raises:
-            SettingError: an amount outside [0, 1].
+            SettingError: the amount is outside [0, 1].
         """
         share(amount=amount)
         if amount:

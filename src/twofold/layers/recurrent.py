@@ -277,8 +277,8 @@ def _factors(
 
     Args:
         sources: the source at each iteration.
-        wanted: desired changes of the active rows of all iterations, with the peers as last column, ``(units, all +
-            1)``.
+        wanted: desired changes of the active rows of all iterations, ``(units, all + 1)``; the last column is that of
+            the peers.
         rows: the numbers of the active rows of each iteration.
         cases: number of rows.
         positive: weights of the positive rows, ``(positive rows,)``; these come first.
