@@ -26,8 +26,9 @@ TYPES = {
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors; the header contains ``facts``, which JSON must be able to represent, and a digest of
-    everything.
+    """Write named tensors, with ``facts`` and a digest of everything in the header.
+
+    The facts must be representable as JSON.
 
     Raises:
         RunError: the disk is full or the folder cannot be written. An older file at ``path`` is kept.

@@ -15,13 +15,13 @@ EPS = 1e-5
 
 
 def normalize(activity: Tensor) -> Tensor:
-    """n(a) = a / (ε + √(mean over units of a²)): root mean square 1, no mean subtraction.
+    """Return n(a) = a / (ε + √(mean over units of a²)): root mean square 1, no mean subtraction.
 
     Args:
         activity: ``(batch, ...)``; all dimensions but the first form one vector.
 
     Returns:
-        The same shape and dtype. Scaling the input changes nothing (talk 09:23; paper section 2.1).
+        The same shape and dtype. Scaling the input has no effect (talk 09:23; paper section 2.1).
     """
     flat = activity.flatten(1)
     length: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=accumulate_dtype(flat))
