@@ -1,4 +1,4 @@
-"""twofold: learning with two forward passes and no backpropagation, the Forward-Forward algorithm."""
+"""twofold: the Forward-Forward algorithm, learning with two forward passes and without backpropagation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import a room, or the public names, when it is asked for: the command line is there before PyTorch is."""
+        """Import a submodule or a public name on first use, so that the command line starts before PyTorch loads."""
         from importlib import import_module, metadata, util
 
         if name == "__version__":

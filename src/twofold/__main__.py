@@ -1,4 +1,4 @@
-"""``python -m twofold`` is the command ``twofold``."""
+"""Run the command ``twofold`` as ``python -m twofold``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The public names, which `import twofold` has at their first use."""
+"""The public names, which `import twofold` loads on first use."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +130,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators when they are asked for: scikit-learn takes as long as PyTorch to import."""
+    """Import the estimators on first use: importing scikit-learn takes as long as importing PyTorch."""
     if name not in ("ForwardForwardClassifier", "ForwardForwardFeatures"):
         raise AttributeError(f"module 'twofold.api' has no attribute {name!r}")
     from twofold import estimators

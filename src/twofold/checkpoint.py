@@ -1,4 +1,4 @@
-"""Save tensors in safetensors files, never in a pickle; every file is written whole or not at all."""
+"""Save tensors in safetensors files, never in a pickle. Every file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,33 +16,38 @@ from twofold.errors import RunError
 from twofold.files import check_signature, replacing, sign
 
 FORMAT = 2
-"""Of the files that are written here. Those of the first format say no format, and have no digest."""
+"""Version of the file format. Files of the first version state no version and have no digest."""
 
 TYPES = {
     **{torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16"},
     **{torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"},
 }
-"""What safetensors calls the types of tensors, in the order in which they stand in a file."""
+"""The safetensors names of tensor types, in the order in which a file stores them."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors, and in the header facts that JSON can hold, and a digest of all of it.
+    """Write named tensors, with ``facts`` and a digest of everything in the header.
+
+    The facts must be representable as JSON.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written. An older file at ``path`` is untouched.
+        RunError: the disk is full or the folder cannot be written. An older file at ``path`` is kept.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    said = sign({"format": FORMAT, **facts}, before=_digest(plain))
+    metadata = sign({"format": FORMAT, **facts}, before=_digest(plain))
     with replacing(path) as temporary:
-        _save(plain, said, temporary)
+        _save(plain, metadata, temporary)
 
 
-def _save(tensors: Mapping[str, Tensor], said: str, path: Path) -> None:
-    """Write the format of safetensors, byte by byte as its own writer does. That one may make files that only their
-    owner can read, whatever the umask, and when it is killed leaves one behind under a name of its own."""
+def _save(tensors: Mapping[str, Tensor], metadata: str, path: Path) -> None:
+    """Write a safetensors file, byte for byte as the library's own writer does.
+
+    That writer may create files that only their owner can read, whatever the umask, and leaves a temporary file behind
+    when it is killed.
+    """
     order = list(TYPES.values())
-    entries = sorted(tensors.items(), key=lambda each: (order.index(TYPES[each[1].dtype]), each[0]))
-    header: dict[str, Any] = {"__metadata__": {"twofold": said}}
+    entries = sorted(tensors.items(), key=lambda item: (order.index(TYPES[item[1].dtype]), item[0]))
+    header: dict[str, Any] = {"__metadata__": {"twofold": metadata}}
     end = 0
     for name, tensor in entries:
         start, end = end, end + tensor.nbytes
@@ -62,12 +67,12 @@ def read(
 
     Args:
         path: the file.
-        signed: whether it has to have a digest, as all files have that are not of an older version.
-        remedy: what to do where it is damaged.
+        signed: require a digest; only files of older versions have none.
+        remedy: what the error message suggests if the file is damaged.
 
     Raises:
-        RunError: there is no such file, or it is damaged: one bit that is another is enough. Files of older versions,
-            which have no digest, are damaged where they are no safetensors files.
+        RunError: the file does not exist or is damaged. A single flipped bit is detected. In files of older versions,
+            which have no digest, only violations of the format are detected.
     """
     if not path.exists():
         raise RunError(f"{path} does not exist: is {path.parent} a run folder made by `twofold train`?")
@@ -76,10 +81,10 @@ def read(
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if header.keys() - {"twofold"}:
-            raise ValueError(f"its header has {', '.join(sorted(header))}")
+            raise ValueError(f"its header has {', '.join(sorted(header))}, expected twofold only")
         facts, intact = check_signature(header.get("twofold", "{}"), path, before=_digest(tensors))
         if intact is False or (intact is None and (signed or "format" in facts)):
-            raise ValueError("its content does not have the digest that it was written with")
+            raise ValueError("its content does not match its digest")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{path} is damaged ({reason}): {remedy}") from error
@@ -89,12 +94,12 @@ def read(
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of the tensors in a file that `write` wrote, after checking it; see `read`."""
+    """Return the SHA-256 of the tensors in a file that `write` wrote, after checking the file; see `read`."""
     return _digest(read(path)[0])
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) of the names, types, shapes and bytes of tensors."""
+    """Return the SHA-256 (hex) of the names, types, shapes and bytes of tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -103,23 +108,23 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _bytes(tensor: Tensor) -> memoryview[int]:
-    """What a tensor on the CPU holds, without a copy where it is contiguous."""
+    """Return the bytes of a CPU tensor, without a copy if it is contiguous."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy ``tensors`` into ``targets`` of the same names and shapes, either all or none.
+    """Copy ``tensors`` into ``targets`` with the same names and shapes, either all or none.
 
     Raises:
-        RunError: a name or a shape differs: the file belongs to another architecture.
+        RunError: a name or a shape differs, so the file belongs to another architecture.
     """
     for name in sorted(targets.keys() | tensors.keys()):
-        found = tuple(tensors[name].shape) if name in tensors else "nothing"
+        actual = tuple(tensors[name].shape) if name in tensors else "nothing"
         expected = tuple(targets[name].shape) if name in targets else "nothing"
-        if found != expected:
+        if actual != expected:
             raise RunError(
-                f"{source} belongs to another architecture: {name} has shape {found}, this net expects {expected}; "
-                "use the settings that it was trained with, or another run folder"
+                f"{source} belongs to another architecture: {name} has shape {actual}, this net expects {expected}; "
+                "use the settings of that training, or another run folder"
             )
     with torch.no_grad():
         for name, target in targets.items():

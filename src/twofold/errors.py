@@ -1,4 +1,4 @@
-"""Errors caused by the input, a file or a setting; each message is one line that says what to do."""
+"""Errors caused by an input, a file or a setting. Each message is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 
 class TwofoldError(Exception):
-    """A wrong input or setting. The message names it, says what was expected and what to do."""
+    """An invalid input or setting. The message names it, the expected value, and the remedy."""
 
 
 class DataError(TwofoldError, ValueError):
-    """Data that is missing or damaged, or does not have the expected shape or range."""
+    """Data that is missing, damaged, or has an unexpected shape or range."""
 
 
 class RunError(TwofoldError):
@@ -20,36 +20,36 @@ class RunError(TwofoldError):
 
 
 class SettingError(TwofoldError, ValueError):
-    """A hyper-parameter or option outside its range, or a name that does not exist."""
+    """A hyper-parameter or option outside its range, or an unknown name."""
 
 
 class ArgumentError(TwofoldError, TypeError):
-    """An argument of the wrong type, which cannot be turned into the right one without guessing."""
+    """An argument of the wrong type that cannot be converted unambiguously."""
 
 
 class DeviceError(TwofoldError):
-    """Hardware, or what stands in for it, that gives no answer, or something else than an answer."""
+    """Hardware, or a simulation of it, that does not answer or returns an invalid answer."""
 
 
 class Diverged(TwofoldError):
-    """Training that stopped itself, because a layer's numbers are no longer finite or the layer has collapsed."""
+    """A training that stopped because a layer's numbers are no longer finite or the layer has collapsed."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training that was stopped, by Ctrl-C or a signal; the message says what is saved and how to go on."""
+    """A training stopped by Ctrl-C or a signal. The message says what is saved and how to continue."""
 
 
 class Remark(UserWarning):
-    """Something that is worth a line and stops nothing. The command line prints it as ``twofold: note: ...``."""
+    """A notice that does not stop the work. The command line prints it as ``twofold: note: ...``."""
 
 
 def remark(text: str) -> None:
-    """Warn with a `Remark` of one line, on behalf of whoever called the library."""
+    """Warn with a one-line `Remark`, attributed to the caller of the library."""
     warnings.warn(text, Remark, stacklevel=3)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> SettingError:
-    """Return the error for a ``name`` that is not among ``known``; it suggests the nearest one."""
+    """Return an error for a ``name`` that is not in ``known``, with the most similar name as a suggestion."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from typing import Any, NoReturn
 from twofold.errors import RunError
 
 UNFINISHED = ".part"
-"""How the names of files end that are being written."""
+"""Suffix of files that are being written."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file next to ``path``; it is renamed at the end, so that ``path`` is never half-written.
+    """Yield a temporary file next to ``path`` and rename it at the end, so that ``path`` is never half-written.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written. A file that was already at ``path`` is untouched.
+        RunError: the disk is full or the folder cannot be written. An older file at ``path`` is kept.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
         yield temporary
-        with temporary.open("rb+") as file:  # Windows flushes only what is open for writing
+        with temporary.open("rb+") as file:  # Windows flushes only files that are open for writing
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}; what was there before is kept: "
-            "free some space or choose another folder, then go on with --resume"
+            f"cannot write {path}: {error.strerror or error}; any older file is kept: "
+            "free some space or choose another folder, then continue with --resume"
         ) from error
     finally:
         with suppress(OSError):
@@ -44,24 +44,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path, age: float = 0.0) -> None:
-    """Remove what writers that were killed have left unfinished in ``folder``.
+    """Remove unfinished files of killed writers from ``folder``.
 
-    Nobody else may be writing there; or, where somebody may, not for so long as ``age``, in seconds.
+    Files younger than ``age`` seconds are kept. With the default of 0, no other process may be writing to the folder.
     """
-    for left in folder.glob(f".*{UNFINISHED}"):
+    for path in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):
-            if not age or time.time() - left.stat().st_mtime > age:
-                left.unlink()
+            if not age or time.time() - path.stat().st_mtime > age:
+                path.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content``, whole or not at all; see ``replacing``."""
+    """Write ``content``, completely or not at all; see ``replacing``."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, whole or not at all. NaN is not JSON and is refused."""
+    """Write ``content`` as indented JSON, completely or not at all. NaN is not JSON and is refused."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -69,16 +69,16 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        RunError: there is no such file, or it is not JSON.
+        RunError: the file does not exist or is not JSON.
     """
     return parse(read_text(path), path)
 
 
 def read_text(path: Path) -> str:
-    """Read a text file as it is.
+    """Read a text file unchanged.
 
     Raises:
-        RunError: there is no such file, or it is not text.
+        RunError: the file does not exist or is not text.
     """
     try:
         return path.read_bytes().decode()
@@ -89,14 +89,14 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, path: Path) -> Any:
-    """Read JSON; ``path`` is named in errors. NaN and Infinity are not JSON.
+    """Parse JSON; ``path`` is named in errors. NaN and Infinity are not JSON.
 
     Raises:
-        RunError: it is not JSON.
+        RunError: the text is not JSON.
     """
 
     def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is no JSON number")
+        raise ValueError(f"{constant} is not a JSON number")
 
     try:
         return json.loads(text, parse_constant=refuse)
@@ -105,7 +105,7 @@ def parse(text: str, path: Path) -> Any:
 
 
 def sign(content: Mapping[str, Any], indent: int | None = None, before: str = "") -> str:
-    """JSON whose last member, ``digest``, is the SHA-256 of ``before`` and of the text in front of it."""
+    """Return JSON whose last member, ``digest``, is the SHA-256 of ``before`` and of the text preceding it."""
     text = json.dumps(content, indent=indent, allow_nan=False)[:-1].rstrip()
     digest = hashlib.sha256((before + text).encode()).hexdigest()
     return (
@@ -116,34 +116,34 @@ def sign(content: Mapping[str, Any], indent: int | None = None, before: str = ""
 def check_signature(
     text: str, path: Path, indent: int | None = None, before: str = ""
 ) -> tuple[dict[str, Any], bool | None]:
-    """The content of what `sign` made, without its digest, and whether it is still the same to the letter.
+    """Parse the output of `sign`; return its content without the digest, and True if the digest matches.
 
-    That is ``None`` where there is no digest, as in files of older versions.
+    The second value is ``None`` if there is no digest, as in files of older versions.
 
     Raises:
-        RunError: the text is no JSON object.
+        RunError: the text is not a JSON object.
     """
     content = parse(text, path)
     if not isinstance(content, dict):
-        raise RunError(f"{path} holds a {type(content).__name__}, expected a JSON object: it is damaged; train again")
+        raise RunError(f"{path} has a {type(content).__name__}, expected a JSON object: it is damaged; train again")
     if "digest" not in content:
         return content, None
     del content["digest"]
     try:
         return content, text == sign(content, indent, before)
-    except ValueError:  # a number beyond all bounds, which JSON can say and not hold
+    except ValueError:  # an infinite number: JSON can parse 1e999 but not write it
         return content, False
 
 
 def write_signed(path: Path, content: Mapping[str, Any]) -> None:
-    """Write indented JSON that carries the digest of its own content, whole or not at all."""
+    """Write indented JSON with a digest of its own content, completely or not at all."""
     write_bytes(path, (sign(content, 2) + "\n").encode())
 
 
 def read_signed(path: Path) -> tuple[dict[str, Any], bool | None]:
-    """Read what `write_signed` wrote: the content, and whether it is as it was written (``None``: it has no digest).
+    """Read the output of `write_signed`; return the content and True if it is unchanged (``None``: it has no digest).
 
     Raises:
-        RunError: there is no such file, or it is no JSON object.
+        RunError: the file does not exist or is not a JSON object.
     """
     return check_signature(read_text(path).removesuffix("\n"), path, 2)

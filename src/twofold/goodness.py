@@ -1,8 +1,8 @@
-"""Goodness functions: a score of a layer's activity vector that is high for positive data.
+"""Goodness functions: scores of a layer's activity vector that are high for positive data.
 
-All take activities ``(batch, units)`` and give goodness ``(batch,)`` in at least float32, a sum or a mean over the
-units, as the formula says. The slope is *half* the derivative, so that the slope of a sum of squares is the activity
-itself; the factor 2 belongs to the learning rate, as in the author's own code.
+All functions map activities ``(batch, units)`` to goodness ``(batch,)`` in at least float32, as a sum or a mean over
+the units, according to the formula. The slope is *half* the derivative, so that the slope of a sum of squares is the
+activity itself. The factor 2 is part of the learning rate, as in the author's own code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Goodness:
         value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
         threshold: number of units -> the goodness at which p(positive) = ½.
         slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``. By default autograd computes it
-            from ``value``, within this one function; a slope in closed form is faster.
+            from ``value``, within this function; a slope in closed form is faster.
     """
 
     value: Callable[[Tensor], Tensor]
@@ -39,12 +39,12 @@ class Goodness:
 
     @cached_property
     def spares_silent_units(self) -> bool:
-        """Whether the slope is 0 where the activity is, so that a rectifier's own slope changes nothing."""
+        """True if the slope is 0 where the activity is 0, so that the slope of a rectifier changes nothing."""
         return not self.slope(torch.zeros(1, 1)).any()
 
 
 def _slope_by_autograd(value: Callable[[Tensor], Tensor], activity: Tensor) -> Tensor:
-    """Half the derivative of a goodness by each activity, ``(batch, units)``."""
+    """Return half the derivative of a goodness with respect to each activity, ``(batch, units)``."""
     with torch.enable_grad():
         leaf = activity.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(value(leaf).sum(), leaf, materialize_grads=True, allow_unused=True)
@@ -73,7 +73,7 @@ def _sum_of_activities(activity: Tensor) -> Tensor:
     return activity.sum(1, dtype=accumulate_dtype(activity))
 
 
-def _half_each(activity: Tensor) -> Tensor:
+def _slope_half(activity: Tensor) -> Tensor:
     return torch.full_like(activity, 0.5)
 
 
@@ -81,32 +81,32 @@ def _minus_sum_of_squares(activity: Tensor) -> Tensor:
     return -_sum_of_squares(activity)
 
 
-def _itself(activity: Tensor) -> Tensor:
+def _identity(activity: Tensor) -> Tensor:
     return activity
 
 
-def _one(units: int) -> float:
+def _threshold_one(units: int) -> float:
     return 1.0
 
 
-def _half(units: int) -> float:
+def _threshold_half(units: int) -> float:
     return 0.5 * units
 
 
-def _minus(units: int) -> float:
+def _threshold_minus(units: int) -> float:
     return -float(units)
 
 
-sum_of_squares = Goodness(_sum_of_squares, float, _itself)
+sum_of_squares = Goodness(_sum_of_squares, float, _identity)
 """g = Σ yⱼ², threshold = number of units (talk 08:11; the author's code)."""
 
-mean_of_squares = Goodness(_mean_of_squares, _one, _slope_of_mean)
-"""g = Σ yⱼ² / units, threshold 1. The slope is ``units`` times smaller, so the rate should be that much larger."""
+mean_of_squares = Goodness(_mean_of_squares, _threshold_one, _slope_of_mean)
+"""g = Σ yⱼ² / units, threshold 1. The slope is smaller by a factor of ``units``; scale the rate up by it."""
 
-sum_of_activities = Goodness(_sum_of_activities, _half, _half_each)
+sum_of_activities = Goodness(_sum_of_activities, _threshold_half, _slope_half)
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""
 
-minus_sum_of_squares = Goodness(_minus_sum_of_squares, _minus, torch.neg)
+minus_sum_of_squares = Goodness(_minus_sum_of_squares, _threshold_minus, torch.neg)
 """g = -Σ yⱼ²: low activity for positive data, high for negative (talk 25:09)."""
 
 GOODNESS = {

@@ -1,7 +1,7 @@
-"""Put a label into an image (talk 10:57).
+"""Insert labels into images (talk 10:57).
 
-A label is a vector with one number per class: one-hot times a strength for one of the classes, the same small
-number everywhere for the neutral label. Positive, negative and neutral inputs differ in this vector alone.
+A label is a vector with one number per class: a one-hot vector times a strength, or, for the neutral label, the same
+small number for each class. Positive, negative and neutral inputs differ only in this vector.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from twofold.errors import DataError, SettingError
 
 
 def one_hot(labels: Tensor, classes: int, strength: float) -> Tensor:
-    """Turn labels ``(batch,)`` into label vectors ``(batch, classes)``: ``strength`` at the label, 0 elsewhere."""
+    """Return label vectors ``(batch, classes)`` for labels ``(batch,)``: ``strength`` at the label, 0 elsewhere."""
     vectors = torch.zeros(len(labels), classes, device=labels.device)
     return vectors.scatter_(1, labels[:, None], strength)
 
 
 def neutral(count: int, classes: int, strength: float, device: torch.device) -> Tensor:
-    """Give ``count`` neutral label vectors: ``strength / classes`` everywhere, the mean of all labels (talk 13:02)."""
+    """Return neutral label vectors, ``(count, classes)``: ``strength / classes`` everywhere (talk 13:02).
+
+    A neutral label vector is the mean of all label vectors.
+    """
     return torch.full((count, classes), strength / classes, device=device)
 
 
 def overlay(images: Tensor, labels: Tensor) -> Tensor:
-    """Replace the first pixels by the label vector; they must be a margin without content, as in MNIST.
+    """Replace the first pixels by the label vector; they must be an empty margin, as in MNIST.
 
     Args:
         images: ``(batch, pixels)``.
@@ -42,7 +45,7 @@ def overlay(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def prepend(images: Tensor, labels: Tensor) -> Tensor:
-    """Put the label vector in front of the pixels, for images that have no margin.
+    """Insert the label vector before the pixels, for images without a margin.
 
     Args:
         images: ``(batch, pixels)``.
@@ -55,7 +58,7 @@ def prepend(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def planes(images: Tensor, labels: Tensor) -> Tensor:
-    """Put a constant plane for each class in front of the channels, so that a label is seen at every place.
+    """Insert a constant plane for each class before the channels, so that the label is visible at every position.
 
     Args:
         images: ``(batch, channels, height, width)``.
@@ -69,14 +72,14 @@ def planes(images: Tensor, labels: Tensor) -> Tensor:
 
 
 FLAT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "prepend": prepend}
-"""Ways of putting a label into flat images, for layers that take one vector for each case."""
+"""Ways to insert a label into flat images, for layers that take one vector per case."""
 
 LABEL_IN = FLAT | {"planes": planes}
-"""All ways of putting a label in; those that are not in `FLAT` are for layers that take maps."""
+"""All ways to insert a label; those that are not in `FLAT` are for layers that take maps."""
 
 
 def shape_with_label(label_in: str, shape: tuple[int, int, int], classes: int) -> tuple[int, ...]:
-    """Return the shape that an image (channels, height, width) has together with its label.
+    """Return the shape of an image (channels, height, width) together with its label.
 
     Raises:
         SettingError: the label would cover the whole image.
@@ -87,7 +90,7 @@ def shape_with_label(label_in: str, shape: tuple[int, int, int], classes: int) -
 
 
 def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
-    """Return the number of inputs that a flat image has together with its label.
+    """Return the number of inputs of a flat image together with its label.
 
     Raises:
         SettingError: the label would cover the whole image.
@@ -100,17 +103,17 @@ def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
 
 
 def checked_labels(name: str, labels: Tensor, classes: int, *shape: int | str, on: torch.device) -> Tensor:
-    """Return labels of any whole type as they are used, int64.
+    """Convert labels of any integer type to int64 and check them.
 
     Args:
-        name: the argument.
+        name: name of the argument.
         labels: its value.
         classes: number of labels.
         shape: see `bounds.shaped`.
-        on: the device on which they have to lie.
+        on: the expected device.
 
     Raises:
-        DataError: another shape or device, no whole numbers, or one outside 0 to ``classes - 1``.
+        DataError: wrong shape or device, not integers, or a label outside 0 to ``classes - 1``.
     """
     if not looking():
         return labels
@@ -119,14 +122,14 @@ def checked_labels(name: str, labels: Tensor, classes: int, *shape: int | str, o
         raise DataError(f"{name}: the type is {labels.dtype}, expected whole numbers: use .long()")
     labels = labels.to(torch.int64)
     if labels.numel():
-        low, high = (int(each) for each in labels.aminmax())
+        low, high = (int(value) for value in labels.aminmax())
         if low < 0 or high >= classes:
             raise DataError(
-                f"{name} go from {low} to {high}, expected 0 to {classes - 1}: number the classes from 0, or build the "
-                "net for more of them"
+                f"{name} range from {low} to {high}, expected 0 to {classes - 1}: number the classes from 0, or build "
+                "the net for more classes"
             )
     return labels
 
 
 LABEL_TO = {"top": "the last hidden layer", "all": "every hidden layer"}
-"""The layers of a recurrent net that get the label as top-down input."""
+"""The layers of a recurrent net that receive the label as top-down input."""

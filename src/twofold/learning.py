@@ -1,4 +1,4 @@
-"""The local learning rule: signals, peer normalization, sampling, and the step."""
+"""The local learning rule: signals, peer normalization, sampling, and the update step."""
 
 from __future__ import annotations
 
@@ -23,56 +23,56 @@ from twofold.units import Unit, relu
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 TINY = 1e-30
-"""Below any number of cases that count: cases that count nothing have no mean, and need none."""
+"""Lower bound on the total weight of cases, to avoid a division by zero if all weights are 0."""
 
 BLOCK = 1 << 18
-"""Weights that are updated at a time: few enough that all that is read and written of them stays in a cache."""
+"""Number of weights updated at a time, so that everything read and written for them fits into a cache."""
 
 Phase = Literal["positive", "negative", "both"]
-"""Which data a layer saw. With both, the first half of the rows is positive, and row i of either half makes a pair."""
+"""The data that a layer sees. With both, the first half of the rows is positive; rows i of both halves form a pair."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The settings by which a layer learns.
+    """The settings of a layer's learning rule.
 
     For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the total inputs z
-    of the layer are to change by
+    of the layer should change by
 
         Δz⁺ = s⁺ · slope(y⁺) + peer · (max(floor, mean over units of m) - m),     Δz⁻ = -s⁻ · slope(y⁻)
 
-    where the slope is that of the goodness times that of the unit. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch
-    is smoothed over batches,
+    where slope is the slope of the goodness times that of the activation function. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ
+    x⁻) / batch is smoothed over batches,
 
         v ← smoothing · v + (1 - smoothing) · gradient,     w ← w + rate · (v - decay · w),
 
-    without decay on biases. m is the running mean activity of each unit on positive data (0.9 old + 0.1 new, starting
+    without decay for biases. m is the running mean activity of each unit on positive data (0.9 old + 0.1 new, starting
     at 0.5). Source: the author's code; paper section 2.1 for the peer term.
 
-    Where cases have weights, a case of weight c counts as c cases do, in all of it: in signals, peers, m and decay. So
-    a case that is seen with a chance of p, and then with a weight of 1 / p, teaches on average what it would teach if
-    it were always seen.
+    If cases have weights, a case with weight c acts like c cases in all of these terms: signals, peers, m and decay. A
+    case that is sampled with probability p and weighted by 1 / p therefore contributes, on average, as if it were
+    always seen.
 
     Attributes:
         goodness: the goodness function.
         objective: the loss on the goodness of positive and negative data.
-        temperature: of the objective, in units of goodness; without one, `defaults.TEMPERATURE` · |threshold| / √units:
-            a goodness that is a sum over units varies with the root of their number.
-        smoothing: share of the old gradient that is kept at each batch, in [0, 1).
+        temperature: temperature of the objective, in units of goodness. The default is `defaults.TEMPERATURE` ·
+            |threshold| / √units, because a goodness that is a sum over units varies with the root of their number.
+        smoothing: fraction of the old gradient that is kept at each batch, in [0, 1).
         decay: weight decay, relative to the rate.
-        peer: strength of peer normalization. It moves each unit's mean activity towards that of its layer, and
-            revives units that are never active.
-        floor: the smallest mean activity that units are moved to, so that a layer below it becomes more active. Where
-            low activity is wanted of positive data, a layer that falls silent could not recover otherwise.
-        tolerance: a case whose signal is weaker than this goes into the gradient with a probability of signal /
-            tolerance, and then with the strength of the tolerance: the same on average, and after the first epochs a
-            small part of the work. 0 takes all as they are.
-        normalize: what is done to an activity before it is passed on.
-        unit: what becomes of a total input; `LocalModule` has units of its own.
+        peer: strength of peer normalization. It moves each unit's mean activity towards that of its layer, and revives
+            units that are never active.
+        floor: minimum target of the mean activity; a layer below it becomes more active. If positive data should have
+            low activity, a layer whose units are all inactive could not recover otherwise.
+        tolerance: a case whose signal is weaker than this contributes to the gradient with probability signal /
+            tolerance, with the strength of the tolerance. The gradient is the same on average, and after the first
+            epochs much less work. 0 uses all cases unchanged.
+        normalize: normalization of an activity before it is passed on.
+        unit: activation function; `LocalModule` contains its own.
 
     Raises:
         ArgumentError: a field is of the wrong type.
-        SettingError: a number outside its range.
+        SettingError: a number is outside its range.
     """
 
     goodness: Goodness = sum_of_squares
@@ -94,7 +94,7 @@ class Rule:
 
     @typed
     def temperature_for(self, units: int) -> float:
-        """The temperature of a layer of so many units."""
+        """Return the temperature of a layer with ``units`` units."""
         counts(units=units)
         if self.temperature is not None:
             return self.temperature
@@ -102,17 +102,18 @@ class Rule:
 
 
 def slope(activity: Tensor, total: Tensor | None, rule: Rule) -> Tensor:
-    """Give ½ ∂goodness/∂z, ``(batch, units)``: the slope of the goodness times that of the unit.
+    """Return ½ ∂goodness/∂z, ``(batch, units)``: the slope of the goodness times that of the activation function.
 
     Args:
         activity: ``(batch, units)``.
-        total: total inputs z, likewise; ``None`` where the unit's slope is one of its activity.
-        rule: its goodness and unit are used.
+        total: total inputs z, ``(batch, units)``; ``None`` if the activation function's slope depends only on its
+            activity.
+        rule: its goodness and activation function are used.
     """
-    found = rule.goodness.slope(activity)
+    gradient = rule.goodness.slope(activity)
     if rule.unit is relu and rule.goodness.spares_silent_units:
-        return found
-    return found * rule.unit.slope(activity if total is None else total)
+        return gradient
+    return gradient * rule.unit.slope(activity if total is None else total)
 
 
 def case_signals(
@@ -124,32 +125,32 @@ def case_signals(
     temperature: float,
     rule: Rule,
 ) -> tuple[Tensor, Tensor]:
-    """Give the learning signal and the difficulty of each case.
+    """Return the learning signal and the difficulty of each case.
 
     Args:
-        goodness: ``(2, cases)``, of the positive and of the negative cases; of a phase alone ``(1, cases)``.
-        phase: which of them it is.
-        batches: how many there were, ``()``; counted up in place.
-        weight: how much each case counts, ``(cases,)``.
+        goodness: goodness of the positive and negative cases, ``(2, cases)``, or of one phase, ``(1, cases)``.
+        phase: the phases in ``goodness``.
+        batches: number of batches so far, ``()``; incremented in place.
+        weight: weight of each case, ``(cases,)``.
         threshold: the goodness at which p(positive) = ½.
-        temperature: of the objective.
+        temperature: temperature of the objective.
         rule: its objective and tolerance are used.
 
     Returns:
-        The signals, in the shape of ``goodness``: above 0 where more goodness is wanted, 0 where a case is left out.
-        And the difficulty, ``(cases,)``: the stronger of a pair's two signals before any weighting.
+        The signals, in the shape of ``goodness``: positive if the goodness should increase, 0 if a case is left out.
+            And the difficulty, ``(cases,)``: the stronger of a pair's two signals before weighting.
 
     Raises:
-        SettingError: a phase comes alone, and the objective compares pairs.
+        SettingError: one phase is given alone, but the objective compares pairs.
     """
     excess = goodness - threshold
     if phase != "both" and rule.objective.paired:
         raise SettingError(
-            f"the {phase} phase came alone, but the objective compares positive with negative cases: gather from both "
-            "at once, or use an objective that judges each case by itself, as logistic does"
+            f"phase is {phase!r}, but the objective compares positive with negative cases: gather both phases at once, "
+            "or use an objective that judges each case by itself, such as logistic"
         )
-    each = rule.objective.signal(excess[0], excess[-1], temperature)
-    signals = torch.stack(each) if phase == "both" else each[phase == "negative"][None]
+    by_case = rule.objective.signal(excess[0], excess[-1], temperature)
+    signals = torch.stack(by_case) if phase == "both" else by_case[phase == "negative"][None]
     difficulty = signals.abs().amax(0)
     batches.add_(1)
     signals = sample(signals * weight.to(signals.dtype), rule.tolerance, batches)
@@ -159,11 +160,11 @@ def case_signals(
 
 
 class Count(NamedTuple):
-    """How many cases a batch has, over all processes that train the net.
+    """The number of cases in a batch, summed over all processes that train the net.
 
     Attributes:
-        cases: their number, ``()``.
-        weight: the sum of their weights, ``()``.
+        cases: number of cases, ``()``.
+        weight: sum of their weights, ``()``.
     """
 
     cases: Tensor
@@ -171,17 +172,17 @@ class Count(NamedTuple):
 
 
 def count_of(weight: Tensor) -> Count:
-    """Count cases with these weights, ``(cases,)``."""
+    """Return the count of cases with weights ``(cases,)``."""
     return Count(*reduce(weight.new_full((), len(weight)), weight.sum()))
 
 
 def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule) -> Tensor:
-    """Give the gradient of peer normalization on total inputs, ``(units,)``; the same for every positive case.
+    """Return the gradient of peer normalization on total inputs, ``(units,)``; it is the same for every positive case.
 
     Args:
-        total: activity summed over the newest positive cases, each times its weight, ``(units,)``.
-        count: of these cases.
-        mean_activity: the running mean of activity, ``(units,)``; takes it in, in place.
+        total: weighted sum of activity over the newest positive cases, ``(units,)``.
+        count: count of these cases.
+        mean_activity: running mean of activity, ``(units,)``; updated in place.
         rule: its ``peer`` and ``floor`` are used.
     """
     (total,) = reduce(total)
@@ -191,16 +192,16 @@ def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule
 
 
 def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
-    """Make weak signals 0 or as strong as the tolerance, so that they stay the same on average.
+    """Set weak signals to 0 or to the strength of the tolerance, keeping their average.
 
-    A signal of strength a < tolerance is kept where a / tolerance is above a number u that the case has for this batch.
-    Over cases and over batches u is spread evenly over [0, 1) by irrational steps, so that nothing is drawn, and a pair
-    is kept or left out together where its signals are equal.
+    A signal of strength a < tolerance is kept if a / tolerance exceeds a number u that the case has for this batch.
+    Over cases and over batches, u is spread evenly over [0, 1) by irrational steps. No random numbers are drawn, and
+    the two cases of a pair are kept or left out together if their signals are equal.
 
     Args:
-        signals: of positive and of negative cases, ``(2, batch)``, or of one of them, ``(1, batch)``.
-        tolerance: 0 keeps all as they are.
-        batches: how many there were, ``()``.
+        signals: signals of positive and of negative cases, ``(2, batch)``, or of one of them, ``(1, batch)``.
+        tolerance: 0 keeps all signals unchanged.
+        batches: number of batches so far, ``()``.
     """
     if not tolerance:
         return signals
@@ -211,7 +212,7 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
 
 
 def _turn(batches: Tensor) -> Tensor:
-    """batches · √2 modulo 1, ``()``: found in double precision also where the device has none."""
+    """Return batches · √2 modulo 1, ``()``, computed in double precision even if the device has none."""
     if machine.has_doubles(batches.device):
         return batches.double() * math.sqrt(2) % 1
     return (batches.cpu().double() * math.sqrt(2) % 1).float().to(batches.device)
@@ -226,16 +227,16 @@ def momentum_step(
     copy: Tensor | None = None,
     counted: Tensor | float = 1.0,
 ) -> None:
-    """v ← smoothing · v + (1 - smoothing) · gradient; w ← w + rate · (v - counted · decay · w), in place.
+    """Update v ← smoothing · v + (1 - smoothing) · gradient; w ← w + rate · (v - counted · decay · w), in place.
 
     Args:
-        weight: w. A tensor with one dimension holds biases, which do not decay.
+        weight: w. A tensor with one dimension contains biases, which do not decay.
         velocity: v, in the shape and type of w.
         gradient: points uphill; in the shape of w.
         rate: the learning rate.
         rule: its smoothing and decay are used.
-        copy: the weights in another type, renewed with them.
-        counted: mean weight of the cases that the gradient is from.
+        copy: a copy of the weights in another type, updated with them.
+        counted: mean weight of the cases in the gradient.
     """
     decay = rule.decay if weight.dim() > 1 else 0.0
     kept = 1 - rate * decay * counted

@@ -1,8 +1,8 @@
 """Negative data: wrong labels or, without labels, hybrids of two images.
 
-A wrong label is never the true one; labels shuffled within a batch would be true once in ten cases. A hybrid has the
-short-range structure of both images and the long-range structure of neither: large patches of either, selected by a
-mask of random bits that are blurred and then thresholded (paper section 3.1).
+A wrong label is never the true one; labels shuffled within a batch would be true in one of ten cases. A hybrid has the
+short-range structure of both images but the long-range structure of neither: it consists of large patches of both,
+selected by a mask of random bits that are blurred and then thresholded (paper section 3.1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from twofold.labels import checked_labels
 
 @typed
 def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw uniformly from the wrong labels; of the logits ``(batch, classes)`` only the number of classes is used."""
+    """Draw uniformly from the wrong labels; only the number of classes of ``logits`` ``(batch, classes)`` is used."""
     labels = _checked(labels, logits)
     classes = logits.shape[1]
     offset = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)
@@ -32,12 +32,12 @@ def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generat
 def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw from softmax(logits) with the true label excluded: the net's own likeliest mistakes (talk 14:05).
 
-    The draw is the argmax of logits + Gumbel noise, which is exact, and safe even where the probability of every wrong
+    The draw is the argmax of logits + Gumbel noise, which is exact, and safe even if the probability of every wrong
     label rounds to zero.
 
     Args:
         labels: ``(batch,)`` true labels.
-        logits: those of the fast test, ``(batch, classes)``.
+        logits: logits of the fast test, ``(batch, classes)``.
     """
     labels = _checked(labels, logits)
     uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
@@ -66,35 +66,33 @@ BY_NAME[Negatives] = BY_NAME[Negatives | Tensor] = NEGATIVES
 def draw_wrong_labels(
     negatives: Negatives | Tensor, labels: Tensor, logits: Tensor, generator: torch.Generator | None
 ) -> Tensor:
-    """Draw from a source of wrong labels, or take those that are given, and check what comes from a user.
+    """Draw wrong labels from a function, or use a tensor of them; check labels that come from a user.
 
     Raises:
-        ArgumentError: it gives no tensor.
-        DataError: it gives no labels, not as many, or some that are true.
+        ArgumentError: the function does not return a tensor.
+        DataError: the result is not labels, has the wrong length, or contains true labels.
     """
     if isinstance(negatives, Tensor):
         return checked_wrong_labels(negatives, labels, logits.shape[1])
     wrong = negatives(labels, logits, generator)
-    if any(negatives is each for each in NEGATIVES.values()):
+    if any(negatives is known for known in NEGATIVES.values()):
         return wrong
-    return _wrong("the labels that negatives gives", wrong, labels, logits.shape[1])
+    return _check_wrong("the output of negatives", wrong, labels, logits.shape[1])
 
 
 def checked_wrong_labels(wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Wrong labels ``(batch,)`` that a user gives for cases with these labels ``(batch,)``.
+    """Check wrong labels ``(batch,)`` from a user, for cases with the true labels ``labels`` ``(batch,)``.
 
     Raises:
-        DataError: they are no labels, not as many, or some of them are true.
+        DataError: they are not labels, have the wrong length, or contain true labels.
     """
-    return _wrong("negatives", wrong, labels, classes) if looking() else wrong
+    return _check_wrong("negatives", wrong, labels, classes) if looking() else wrong
 
 
-def _wrong(name: str, wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
+def _check_wrong(name: str, wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
     wrong = checked_labels(name, convert(name, wrong, Tensor), classes, len(labels), on=labels.device)
     if true := int((wrong == labels).sum()):
-        raise DataError(
-            f"negatives gives the true label for {true} of {len(labels)} images: a wrong label has to be another one"
-        )
+        raise DataError(f"{name} has the true label for {true} of {len(labels)} images, expected wrong labels only")
     return wrong
 
 
@@ -102,7 +100,8 @@ def masks(count: int, height: int, width: int, blurs: int, generator: torch.Gene
     """Draw masks that consist of patches of zeros and ones, ``(count, 1, height, width)``, on the generator's device.
 
     Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, mirrored at the edges, and then set to 1
-    where the blurred value is above ½. All blurs in one direction form one matrix, so a batch takes two small products.
+    where the blurred value exceeds ½. All blurs in one direction form one matrix, so that a batch takes two small
+    products.
 
     Args:
         count: number of masks.
@@ -111,7 +110,7 @@ def masks(count: int, height: int, width: int, blurs: int, generator: torch.Gene
         generator: draws the bits.
 
     Raises:
-        SettingError: a negative number of blurs.
+        SettingError: the number of blurs is negative.
     """
     not_negative(blurs=blurs)
     device = generator.device
@@ -122,7 +121,7 @@ def masks(count: int, height: int, width: int, blurs: int, generator: torch.Gene
 
 @functools.cache
 def _blur(size: int, times: int, device: torch.device) -> Tensor:
-    """Return the matrix that blurs ``times`` times in one direction, ``(size, size)``."""
+    """Return the matrix that applies ``times`` blurs in one direction, ``(size, size)``."""
     once = 0.5 * torch.eye(size, dtype=torch.float64)
     for offset in (-1, 1):
         for row in range(size):
@@ -132,7 +131,7 @@ def _blur(size: int, times: int, device: torch.device) -> Tensor:
 
 
 def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
-    """Mix each image with its neighbor in the batch: image · mask + other · (1 - mask).
+    """Mix each image with its neighbor in the batch: image · mask + neighbor · (1 - mask).
 
     Args:
         images: ``(batch, channels, height, width)``, in random order.
@@ -140,10 +139,10 @@ def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
         generator: draws the masks; on the device of the images.
 
     Raises:
-        DataError: there is no second image to mix with.
+        DataError: there are fewer than two images.
     """
     if len(images) < 2:
-        raise DataError(f"images: there are {len(images)}, expected at least 2: a hybrid is made of two images")
+        raise DataError(f"images has the length {len(images)}, expected at least 2: a hybrid combines two images")
     height, width = images.shape[-2:]
     mask = masks(len(images), height, width, blurs, generator).to(images)
     return torch.lerp(images.roll(1, 0), images, mask)

@@ -1,4 +1,5 @@
-"""Length normalization: the length of an activity vector has decided the goodness; only its direction is passed on."""
+"""Length normalization: only the direction of an activity vector is passed on, since its length determines the
+goodness."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ EPS = 1e-5
 
 
 def normalize(activity: Tensor) -> Tensor:
-    """n(a) = a / (ε + √(mean over units of a²)): root mean square 1, no mean subtraction.
+    """Return n(a) = a / (ε + √(mean over units of a²)): root mean square 1, no mean subtraction.
 
     Args:
         activity: ``(batch, ...)``; all dimensions but the first form one vector.
 
     Returns:
-        The same shape and dtype. Scaling the input changes nothing (talk 09:23; paper section 2.1).
+        The same shape and dtype. Scaling the input has no effect (talk 09:23; paper section 2.1).
     """
     flat = activity.flatten(1)
     length: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=accumulate_dtype(flat))
@@ -29,7 +30,7 @@ def normalize(activity: Tensor) -> Tensor:
 
 
 def centered(images: Tensor) -> Tensor:
-    """Normalize images after subtracting from each the mean of all its numbers, so that brightness does not matter.
+    """Subtract from each image the mean of all its numbers and normalize it, so that brightness does not matter.
 
     Args:
         images: ``(batch, ...)``; all dimensions but the first form one vector.
@@ -39,7 +40,7 @@ def centered(images: Tensor) -> Tensor:
 
 
 def identity(activity: Tensor) -> Tensor:
-    """Pass activity on as it is, with length and direction: the ablation of normalization."""
+    """Return the activity unchanged, with its length: the ablation of normalization."""
     return activity
 
 

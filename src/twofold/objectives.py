@@ -3,9 +3,9 @@
 All functions take the excess x = goodness - threshold of the positive and of the negative cases, each ``(batch,)``, and
 a temperature T in units of goodness.
 
-* ``loss`` gives one number per pair of cases, ``(batch,)``;
-* ``signal`` gives (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``: how strongly each case asks for more (positive) or
-  less (negative) goodness. It has no unit: losses carry a factor T, so that the signal of a case that is plainly wrong
+* ``loss`` returns one number per pair of cases, ``(batch,)``.
+* ``signal`` returns (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``: how strongly each case requires more (positive) or less
+  (negative) goodness. Signals are dimensionless: losses contain a factor T, so that the signal of a clearly wrong case
   is 1 at any temperature.
 """
 
@@ -28,9 +28,9 @@ class Objective:
 
     Attributes:
         loss: (x⁺, x⁻, T) -> the loss of each pair, ``(batch,)``.
-        paired: whether only the difference within a pair counts, so that the threshold means nothing.
+        paired: True if only the difference within a pair matters, so that the threshold has no effect.
         signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``. By default autograd computes them from
-            ``loss``, within this one function; a signal in closed form is faster.
+            ``loss``, within this function; a signal in closed form is faster.
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
@@ -46,16 +46,16 @@ class Objective:
 def _signal_by_autograd(
     loss: Callable[[Tensor, Tensor, float], Tensor], positive: Tensor, negative: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """-∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``."""
+    """Return -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``."""
     with torch.enable_grad():
         positive, negative = (excess.detach().clone().requires_grad_() for excess in (positive, negative))
-        of_positive, of_negative = torch.autograd.grad(
+        positive_gradient, negative_gradient = torch.autograd.grad(
             loss(positive, negative, temperature).sum(),
             (positive, negative),
             materialize_grads=True,
             allow_unused=True,
         )
-    return -of_positive, of_negative
+    return -positive_gradient, negative_gradient
 
 
 def _logistic_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -67,7 +67,7 @@ def _logistic_signal(positive: Tensor, negative: Tensor, temperature: float) -> 
 
 
 logistic = Objective(_logistic_loss, False, _logistic_signal)
-"""loss = T log(1 + e^(-x⁺/T)) + T log(1 + e^(x⁻/T)): each case is taken to be positive with probability p = σ(x/T).
+"""loss = T log(1 + e^(-x⁺/T)) + T log(1 + e^(x⁻/T)): each case is positive with probability p = σ(x/T).
 
 Talk 08:11; paper equation 1.
 """
@@ -83,7 +83,7 @@ def _symba_signal(positive: Tensor, negative: Tensor, temperature: float) -> tup
 
 
 symba = Objective(_symba_loss, True, _symba_signal)
-"""loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference within a pair counts (Lee and Song, arXiv 2303.08418)."""
+"""loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference within a pair matters (Lee and Song, arXiv 2303.08418)."""
 
 
 def _swish_symba_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -98,7 +98,7 @@ def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) 
 
 
 swish_symba = Objective(_swish_symba_loss, True, _swish_symba_signal)
-"""loss = T d σ(d), d = (x⁻ - x⁺)/T: like symba, but pairs that are far apart are drawn together a little."""
+"""loss = T d σ(d), d = (x⁻ - x⁺)/T: like symba, but pairs that are already far apart are drawn together slightly."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}
 BY_NAME[Objective] = OBJECTIVES

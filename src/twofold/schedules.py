@@ -7,16 +7,16 @@ from collections.abc import Callable
 from twofold.checks import BY_NAME
 
 Schedule = Callable[[float], float]
-"""Maps the share of the training that is done, in [0, 1], to the factor of all learning rates."""
+"""A function from the completed fraction of the training, in [0, 1], to the factor of all learning rates."""
 
 
 def constant_then_linear(progress: float) -> float:
-    """Return 1 for the first half of the training, then a factor that falls linearly to zero (the author's code)."""
+    """Return 1 for the first half of the training, then a factor that decreases linearly to 0 (the author's code)."""
     return min(1.0, 2.0 * (1.0 - progress))
 
 
 def constant(progress: float) -> float:
-    """Return 1 at any time."""
+    """Return 1 throughout the training."""
     return 1.0
 
 

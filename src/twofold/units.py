@@ -1,7 +1,6 @@
-"""Units: what becomes of a total input z, and how much the activity y changes with it (talk 08:05).
+"""Activation functions: the activity y of a total input z, and its derivative (talk 08:05).
 
-Slopes are derivatives dy/dz. The rectifier is the one of the talk and the paper; what the others reach beside it is in
-docs/layers.md.
+Slopes are derivatives dy/dz. The rectifier is that of the talk and the paper; docs/layers.md compares the others.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from torch.nn.functional import gelu as torch_gelu
 from twofold.checks import BY_NAME, check_fields
 
 LEAK = 0.01
-"""Slope of a leaky unit below zero, as in PyTorch."""
+"""Slope of the leaky rectifier below zero, as in PyTorch."""
 HEIGHT = 2.0
-"""Activity of a threshold unit that is active: with a quarter of them active, the sum of squares is their number."""
+"""Activity of an active threshold unit. The sum of squares equals the number of units if a quarter are active."""
 REACH, STRETCH = 1.7159, 2 / 3
-"""y = REACH · tanh(STRETCH · z): y is ±1 where z is, and y² may be larger than 1 (LeCun et al., Efficient BackProp)."""
+"""y = REACH · tanh(STRETCH · z): y = ±1 at z = ±1, and y² may exceed 1 (LeCun et al., Efficient BackProp)."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class Unit:
     """An activation function with its slope.
 
     Attributes:
-        value: total inputs, of any shape -> activities; it may work in place where ``of_activity`` is True.
-        slope: total inputs -> dy/dz, or, where ``of_activity`` is True, activities -> dy/dz.
-        of_activity: whether the activity alone says how steep the unit is, so that total inputs need not be kept.
+        value: total inputs, of any shape -> activities; it may work in place if ``of_activity`` is True.
+        slope: total inputs -> dy/dz, or, if ``of_activity`` is True, activities -> dy/dz.
+        of_activity: True if the slope is a function of the activity, so that total inputs need not be stored.
     """
 
     value: Callable[[Tensor], Tensor]
@@ -72,7 +71,7 @@ def _threshold(total: Tensor) -> Tensor:
     return HEIGHT * _positive(total)
 
 
-def _triangle(total: Tensor) -> Tensor:
+def _surrogate_slope(total: Tensor) -> Tensor:
     return (1 - total.abs()).clamp(min=0) * HEIGHT
 
 
@@ -83,14 +82,14 @@ leaky_relu = Unit(_leaky, _leaky_slope, of_activity=True)
 """y = z where z > 0, else 0.01 z."""
 
 gelu = Unit(torch_gelu, _gelu_slope)
-"""y = z Φ(z), with the normal distribution function Φ: a little below zero where z is."""
+"""y = z Φ(z), with the normal distribution function Φ: slightly negative for negative z."""
 
 tanh = Unit(_tanh, _tanh_slope, of_activity=True)
-"""y = 1.7159 tanh(⅔ z): active in two directions, and bounded."""
+"""y = 1.7159 tanh(⅔ z): odd and bounded."""
 
-threshold = Unit(_threshold, _triangle)
-"""y = 2 where z > 0, else 0. Its derivative is 0, so that it learns by a surrogate slope, 2 max(0, 1 - |z|), as spiking
-nets do. A sum of squares asks nothing of a silent unit: peer normalization alone can wake it."""
+threshold = Unit(_threshold, _surrogate_slope)
+"""y = 2 where z > 0, else 0. Its derivative is 0, so learning uses a surrogate slope, 2 max(0, 1 - |z|), as spiking
+nets do. With a sum of squares, inactive units get no signal: only peer normalization can activate them."""
 
 UNITS = {"relu": relu, "leaky_relu": leaky_relu, "gelu": gelu, "tanh": tanh, "threshold": threshold}
 BY_NAME[Unit] = UNITS

@@ -260,7 +260,7 @@ def test_without_huggingface_hub_its_extra_is_named(folder: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     for action, name in ((lambda: exporting.pull("a/b"), "pull"), (lambda: exporting.push(folder, "b"), "push")):
         said = refusal(action, SettingError)
-        assert said == f"twofold {name} needs huggingface_hub, which is not here: pip install 'twofold[hub]'"
+        assert said == f"twofold {name} needs huggingface_hub, which is not installed: pip install 'twofold[hub]'"
 
 
 def test_the_commands_say_what_became_of_it(hub: Hub, folder: Path) -> None:

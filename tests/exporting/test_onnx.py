@@ -259,7 +259,7 @@ def test_a_package_that_is_not_here_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     said = refusal(lambda: written(NETS["backprop"](), tmp_path), SettingError)
-    assert said == f"an export to ONNX needs {package}, which is not here: pip install 'twofold[export]'"
+    assert said == f"an export to ONNX needs {package}, which is not installed: pip install 'twofold[export]'"
 
 
 def test_what_cannot_be_exported_is_said_in_one_line(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path) -> None:
     code, _, err = answer(["train", "digits", "--device", "cuda"])
     assert (code, err) == (
         1,
-        ["twofold: error: --device is cuda, but torch finds no CUDA device here: use --device cpu"],
+        ["twofold: error: --device is cuda, but torch finds no CUDA device: use --device cpu"],
     )
     assert hashes(tmp_path) == {}
 
@@ -260,5 +260,5 @@ def test_a_mistake_ends_a_process_with_one_line_and_without_a_traceback(tmp_path
 
 def test_without_optuna_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    said = "twofold: error: twofold tune needs optuna, which is not here: pip install 'twofold[tune]'"
+    said = "twofold: error: twofold tune needs optuna, which is not installed: pip install 'twofold[tune]'"
     assert answer(["tune", "digits"]) == (1, [], [said])

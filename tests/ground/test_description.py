@@ -101,7 +101,7 @@ def test_a_git_that_does_not_answer_leaves_the_commit_unknown(
         (bin / "git").write_text(f"#!/bin/sh\nPATH={os.environ['PATH']}\n{what}\n")
         (bin / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(bin))
-    monkeypatch.setattr(description, "PATIENCE", 0.1)
+    monkeypatch.setattr(description, "GIT_TIMEOUT", 0.1)
     assert description._commit() is None
 
 

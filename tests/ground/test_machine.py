@@ -123,7 +123,7 @@ def test_free_memory_is_the_least_of_what_the_machine_and_the_limits_leave(monke
     for left, free in (([], 5), ([7 * GB], 5), ([7 * GB, 2 * GB], 2)):
         monkeypatch.setattr(limits, "memory", lambda left=left: left)
         assert machine.free_memory(CPU) == free * GB
-    with pytest.raises(SettingError, match=r"needs about 3\.0 GB of memory beside its data, and 2\.0 GB are free"):
+    with pytest.raises(SettingError, match=r"needs about 3\.0 GB of memory plus its data, but 2\.0 GB are free"):
         machine.require_memory(3 * GB, CPU)
 
 
@@ -202,10 +202,10 @@ def test_a_device_is_taken_by_its_name_and_as_itself(name: str | torch.device, m
 @pytest.mark.parametrize(
     ("name", "count", "line"),
     [
-        ("cuda", 0, "--device is cuda, but torch finds no CUDA device here: use --device cpu"),
-        (torch.device("cuda", 1), 0, "--device is cuda:1, but torch finds no CUDA device here: use --device cpu"),
-        ("cuda:2", 2, "--device is cuda:2, but the last CUDA device here is cuda:1: use that or cuda"),
-        ("mps", 0, "--device is mps, but torch finds no GPU of Apple's here: use --device cpu"),
+        ("cuda", 0, "--device is cuda, but torch finds no CUDA device: use --device cpu"),
+        (torch.device("cuda", 1), 0, "--device is cuda:1, but torch finds no CUDA device: use --device cpu"),
+        ("cuda:2", 2, "--device is cuda:2, but the last CUDA device is cuda:1: use that or cuda"),
+        ("mps", 0, "--device is mps, but torch finds no Apple GPU: use --device cpu"),
         ("cdua", 0, "unknown device 'cdua': did you mean 'cuda'?"),
         ("", 0, "unknown device '': choose one of: auto, cpu, cuda, mps"),
         (torch.device("meta"), 0, "unknown device 'meta': choose one of: auto, cpu, cuda, mps"),

@@ -217,7 +217,7 @@ def test_where_parquet_cannot_be_read_the_extra_is_named(tmp_path: Path, monkeyp
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     said = refusal(TwofoldError, lambda: read_data(tmp_path / "a.parquet", label="y"))
-    assert said.endswith("a.parquet needs pyarrow, which is not here: pip install 'twofold[tables]'")
+    assert said.endswith("a.parquet needs pyarrow, which is not installed: pip install 'twofold[tables]'")
 
 
 # ---- memory ------------------------------------------------------------------------------------------------------

@@ -39,21 +39,21 @@ DEFECTS = [
     (
         "a graph leaves the layer",
         "FeedForwardLayer._response",
-        "with torch.no_grad():\n            found = activity.detach()",
-        "with torch.enable_grad():\n            found = activity",
+        "with torch.no_grad():\n            detached = activity.detach()",
+        "with torch.enable_grad():\n            detached = activity",
         "test_no_graph_leaves_a_layer",
     ),
     (
         "the product with the images is stale",
         "CachedInput.product",
-        " or self._product[0] is not used or self._product[1] != used._version",
+        " or self._product[0] is not weight or self._product[1] != weight._version",
         "",
         "test_the_product_with_the_images_is_never_stale",
     ),
     (
         "the product with the images is made anew",
         "CachedInput.product",
-        "if self._product is None or self._product[0] is not used or self._product[1] != used._version:",
+        "if self._product is None or self._product[0] is not weight or self._product[1] != weight._version:",
         "if True:",
         "test_a_batch_costs_one_product_with_its_images",
     ),
@@ -81,8 +81,8 @@ DEFECTS = [
     (
         "peers do not pull on the label's weights",
         "LabeledImages._shared",
-        "torch.cat([labels[rows], stated])",
-        "torch.cat([labels[rows], 0 * stated])",
+        "torch.cat([labels[rows], positive_labels])",
+        "torch.cat([labels[rows], 0 * positive_labels])",
         "test_the_weight_gradient_is_that_of_the_written_out_matrix",
     ),
     (
@@ -151,8 +151,8 @@ DEFECTS = [
     (
         "units are put where their tile is",
         "Tiled.times",
-        "made.index_select(0, self._places)",
-        "made",
+        "products.index_select(0, self._places)",
+        "products",
         "test_it_learns_what_a_dense_layer_learns_that_sees_no_more",
     ),
     (
@@ -221,8 +221,8 @@ DEFECTS = [
     (
         "each phase counts as both",
         "Layer._shares",
-        'for each in self._steps.keys() if phase == "both" else [phase]:',
-        "for each in self._steps:",
+        'for name in self._steps.keys() if phase == "both" else [phase]:',
+        "for name in self._steps:",
         "test_a_phase_alone_and_then_the_other_are_both_at_once",
     ),
     (
@@ -319,14 +319,14 @@ DEFECTS = [
     (
         "iterations share a read where reads are noisy",
         "RecurrentLayer._constant_input",
-        "if not all(each.shares_products for each in learned):",
+        "if not all(weights.shares_products for weights in learned):",
         "if False:",
         "test_at_every_iteration_weights_are_read_anew_or_what_stays_is_read_once",
     ),
     (
         "what is frozen of a module is asked to learn",
         "LocalModule.gather",
-        " if each.value.requires_grad]",
+        " if learnable.value.requires_grad]",
         "]",
         "test_what_is_frozen_of_a_module_stays_as_it_is",
     ),
@@ -382,8 +382,8 @@ DEFECTS = [
     (
         "a kernel of even size stands one place too far",
         "zeros_around",
-        "(each // 2, each - each // 2)",
-        "(each - each // 2, each // 2)",
+        "(total // 2, total - total // 2)",
+        "(total - total // 2, total // 2)",
         "test_a_convolution_of_any_form_descends_the_mean_over_places",
     ),
 ]

@@ -112,11 +112,11 @@ def test_maps_may_come_flat(form: str) -> None:
     ("changes", "said"),
     [
         ({"kernel_size": 9}, "does not fit into a map of 6 x 5"),
-        ({"groups": 2}, "groups is 2, expected a divisor of 3 channels below"),
+        ({"groups": 2}, "groups is 2, expected a divisor of 3 and of 4 channels"),
         ({"stride": (1, 0)}, "stride is 0"),
         ({"padding": -1}, "padding is -1"),
         ({"padding": "sane"}, "unknown padding 'sane'"),
-        ({"padding": "same", "stride": 2}, "padding is same, which leaves the map its size, and stride"),
+        ({"padding": "same", "stride": 2}, "padding is same, which keeps the size of the map, and stride"),
     ],
 )
 def test_what_pytorch_would_refuse_is_refused_in_one_line(changes: dict[str, Any], said: str) -> None:
@@ -189,7 +189,7 @@ def test_a_recurrent_layer_refuses_a_unit_whose_slope_needs_total_inputs() -> No
             RecurrentLayer({"below": 3}, 4, Rule(unit=unit))
         else:
             said = refusal(lambda unit=unit: RecurrentLayer({"below": 3}, 4, Rule(unit=unit)), SettingError)  # type: ignore[misc]
-            assert "a recurrent layer does not keep" in said
+            assert "a recurrent layer does not store" in said
 
 
 # Planes --------------------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "the shape of a module": (
         lambda: LocalModule(nn.Linear(8, 4), (2, 2))(torch.rand(3, 8)),
         DataError,
-        "what the module gives: the shape is (3, 4), expected (3, 2, 2)",
+        "the module's output: the shape is (3, 4), expected (3, 2, 2)",
     ),
 }
 

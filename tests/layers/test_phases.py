@@ -240,7 +240,7 @@ def test_an_objective_that_compares_pairs_refuses_a_phase_alone_and_nothing_chan
     before, gathered, batches = known(layer), gradients(layer), layer.batches.clone()
     for phase in ("positive", "negative"):
         told = refusal(lambda phase=phase: gather(layer, kind, [(10, phase)]), SettingError)  # type: ignore[misc]
-        assert f"the {phase} phase came alone" in told
+        assert f"phase is {phase!r}, but the objective compares" in told
         torch.testing.assert_close(known(layer), before, rtol=0, atol=0)
         torch.testing.assert_close(gradients(layer), gathered, rtol=0, atol=0)
         assert torch.equal(layer.batches, batches)

@@ -88,7 +88,7 @@ DEFECTS = [
     (
         "a refused video leaves its gradients",
         "Layer.drop",
-        "            each.gradient = None\n        self._forget_gathered()",
+        "            learnable.gradient = None\n        self._forget_gathered()",
         "            pass",
         "test_a_video_that_was_refused_leaves_nothing_behind",
     ),

@@ -39,10 +39,10 @@ FAMILIES: dict[str, Recipe] = {
 REALS = [1e-45, 1e-30, 1e-10, 1e3, 1e8, 1e15, 1e20, 1e38, 1e300]
 WHOLES = [0, -1, 1, 2, 10**6, 2**31 - 2, 2**40, 2**70, 10**5000]
 
-OF_FIELDS = ("fields of", "a stride of", "a square of", "margin is")
+OF_FIELDS = ("fields of", "stride is", "margin is")
 OTHER_WORDS: dict[str, tuple[str, ...]] = {
     "validation": ("cannot hold out",),
-    "widths": ("GB of memory", "units do not divide by"),
+    "widths": ("GB of memory", "units do not divide evenly over"),
     **dict.fromkeys(("field_sizes", "strides", "margins"), OF_FIELDS),
 }
 """What is said of a field that does not go with the data or the machine, instead of its name."""
@@ -187,11 +187,11 @@ NOTHING: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "nor learned from": ("recurrent", {"learn_from": 9}, "--learn-from is 9, expected an iteration from 1 to 8"),
     "fields that do not fit": ("recurrent", {**LOCAL, "field_sizes": (6, 2)}, "fields of 6 x 6 do not fit into a map"),
-    "strides": ("unsupervised", {**LOCAL, "strides": (3, 1)}, "a stride of 3 leaves 2 of 5 pixels unseen"),
+    "strides": ("unsupervised", {**LOCAL, "strides": (3, 1)}, "miss 2 of 5 pixels"),
     "margins": (
         "backprop",
         {**LOCAL, "margins": (3, 0)},
-        "margin is 3, expected 0 to 2: a square of 3 x 3 further",
+        "margin is 3, expected 0 to 2: with a larger one, the outermost squares of 3 x 3",
     ),
     "half of the fields": (
         "backprop",

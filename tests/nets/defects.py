@@ -85,8 +85,8 @@ DEFECTS = [
     (
         "the bias forgets earlier windows",
         "RecurrentLayer.gather",
-        "wanted @ times, keep, share)",
-        "wanted @ times, 0.0, 1.0)",
+        "wanted @ row_counts, keep, share)",
+        "wanted @ row_counts, 0.0, 1.0)",
         "test_how_many_iterations_are_one_product_changes_nothing",
     ),
     (
@@ -308,7 +308,7 @@ DEFECTS = [
     ),
     (
         "negatives of the user's own may be true",
-        "negatives:_wrong",
+        "negatives:_check_wrong",
         "if true := int((wrong == labels).sum()):",
         "if true := 0:",
         "test_negatives_that_are_none_are_noticed",

@@ -64,7 +64,7 @@ BAD: dict[str, tuple[Tensor, Tensor, str]] = {
         "labels: the type is torch.float32, expected whole numbers",
     ),
     "a label too many": (IMAGES, LABELS[:-1], "labels: the shape is (11,), expected (12)"),
-    "a label too large": (IMAGES, LABELS + 1, "labels go from 1 to 10, expected 0 to 9"),
+    "a label too large": (IMAGES, LABELS + 1, "labels range from 1 to 10, expected 0 to 9"),
 }
 
 
@@ -90,12 +90,12 @@ def mostly_wrong(labels: Tensor, logits: Tensor, generator: torch.Generator | No
 OWN: dict[str, tuple[Callable[..., Any], str]] = {
     "some are true": (
         mostly_wrong,
-        "negatives gives the true label for 2 of 12 images: a wrong label has to be another one",
+        "the output of negatives has the true label for 2 of 12 images, expected wrong labels only",
     ),
-    "too few": (lambda labels, logits, generator: labels[1:], "the labels that negatives gives: the shape is (11,)"),
-    "beyond the classes": (lambda labels, logits, generator: labels + 10, "go from 10 to 19, expected 0 to 9"),
-    "nothing": (lambda labels, logits, generator: None, "the labels that negatives gives is None, expected a tensor"),
-    "two arguments": (lambda labels, logits: labels, "negatives is of the type function, expected a function of 3 arg"),
+    "too few": (lambda labels, logits, generator: labels[1:], "the output of negatives: the shape is (11,)"),
+    "beyond the classes": (lambda labels, logits, generator: labels + 10, "range from 10 to 19, expected 0 to 9"),
+    "nothing": (lambda labels, logits, generator: None, "the output of negatives is None, expected a tensor"),
+    "two arguments": (lambda labels, logits: labels, "negatives is of type function, expected a function of 3 arg"),
     "no such name": ("hrad", "unknown negatives 'hrad': did you mean 'hard'?"),
 }  # type: ignore[dict-item]
 

@@ -106,7 +106,7 @@ def test_layers_above_those_that_learn_are_still_read_by_the_softmax(digits: Dat
 def test_wrong_labels_that_are_true_or_none_are_refused(digits: Dataset, name: str) -> None:
     images, labels = digits.train_images[:8], digits.train_labels[:8]
     for wrong, says in (
-        (labels, "gives the true label for 8 of 8"),
+        (labels, "has the true label for 8 of 8"),
         (labels[:5], "negatives"),
         (labels + 10, "negatives"),
     ):

@@ -218,7 +218,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"mismatch": -0.1}, "mismatch is -0.1, expected a finite number, 0 or more"),
     ({"read_noise": 0.1}, "read_noise is 0.1 and full_scale is None, expected full_scale to be a number"),
     ({"full_scale": 0.0}, "full_scale is 0.0, expected a finite number above 0"),
-    ({"stuck": 1.0, "full_scale": 4.0}, "stuck is 1.0, expected a share"),
+    ({"stuck": 1.0, "full_scale": 4.0}, "stuck is 1.0, expected a number in [0, 1)"),
     ({"bits": 0, "full_scale": 4.0}, "bits is 0, expected 1 to 24 bits, or None"),
     ({"bits": 6}, "bits is 6 and full_scale is None"),
     ({"adc_bits": 30}, "adc_bits is 30, expected 1 to 24 bits"),

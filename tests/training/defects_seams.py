@@ -4,7 +4,7 @@ DEFECTS = [
     (
         "gradients are not added up over processes",
         "apply_gathered",
-        "each.gradient = gradient",
+        "learnable.gradient = gradient",
         "pass",
         "test_two_that_see_half_of_each_batch_learn_what_one_learns_that_sees_all",
     ),

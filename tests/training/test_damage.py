@@ -132,7 +132,7 @@ def test_tensors_without_a_digest_are_those_of_an_older_version_only(
         else:
             train(recipe, folder, tiny, resume=True)
 
-    assert f"{name} is damaged (its content does not have the digest" in refusal(use)
+    assert f"{name} is damaged (its content does not match its digest" in refusal(use)
     content, _ = read_signed(folder / "config.json")
     write_signed(folder / "config.json", {**content, "format": 1})
     use()

@@ -84,7 +84,7 @@ def test_a_file_that_another_program_has_open_is_told_in_one_line_and_kept(
     for name in ("replace", "rename"):
         monkeypatch.setattr(os, name, refuse)
         monkeypatch.setattr(Path, name, refuse)
-    assert "Access is denied; what was there before is kept" in refusal(lambda: WRITERS[writer](tmp_path / "file"))
+    assert "Access is denied; any older file is kept" in refusal(lambda: WRITERS[writer](tmp_path / "file"))
     assert hashes(tmp_path) == before
 
 

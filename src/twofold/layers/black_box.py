@@ -1,4 +1,4 @@
-"""A part of a net that nobody can differentiate: any callable from batch to batch, between layers that learn."""
+"""Black boxes: callables without a derivative that are placed between layers that learn."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from twofold.normalize import NORMALIZE
 
 
 class BlackBox(nn.Module):
-    """Any callable, which stands in a list of layers behind the one whose activity it changes.
+    """A callable without a derivative, placed in a list of layers after the layer whose activity it transforms.
 
-    It is called with the normalized activity of the layer before it, a new float32 tensor ``(rows, inputs)`` without a
-    graph, on the CPU, or on the net's device where the callable is a module, which moves with the net. It gives
-    ``(rows, units)``: a tensor, an array, anything that NumPy takes for one, of floating-point numbers, whole numbers
-    or truth values. That at fixed length is what the next layer and the softmax see. Nobody asks it for a derivative,
-    and autograd is off while it works. The layers around it learn as ever.
+    The callable receives the normalized activity of the layer before it: a new float32 tensor ``(rows, inputs)``
+    without a graph. The tensor is on the CPU, or on the net's device if the callable is a module, which moves with the
+    net. The callable returns ``(rows, units)``: a tensor, an array or anything that NumPy can convert, of
+    floating-point numbers, integers or booleans. The next layer and the softmax see these numbers at fixed length. No
+    derivative is needed, and autograd is off during the call. The layers before and after the box learn as usual.
 
-    A layer's step calls it once, with the positive rows and behind them as many negative ones, so that a box whose
-    state changes from call to call meets both passes of a pair in the same state. The pass that the softmax learns from
-    and each pass of a test are calls of their own. A box that changes from row to row meets the two rows of a pair
-    half a batch apart.
+    One step of a layer calls the box once, with the positive rows followed by the same number of negative rows. A box
+    whose state changes from call to call therefore processes both passes of a pair in the same state. The pass that the
+    softmax learns from and each pass of a test are separate calls. In a box that changes from row to row, the two rows
+    of a pair are half a batch apart.
 
-    What a box that is a module keeps in parameters and buffers lies in ``state_dict`` and in checkpoints, as of any
-    module; nothing in it learns. State that is elsewhere is the box's own affair: a resumed training finds it as it is
-    then, and is bitwise the same where the box is.
+    If the callable is a module, its parameters and buffers are part of ``state_dict`` and of checkpoints, but they do
+    not learn. Any other state is not saved; a resumed training is bitwise the same only if that state is the same.
 
     Args:
-        function: the callable, such as a function of your own, a module, or an `instrument.Instrument`.
-        units: numbers that it gives for each row. Where they are not stated, the net calls it once when it is built,
-            with two rows of zeros.
-        timeout: seconds after which a call has failed; the callable then works in a thread of its own. An
-            ``Instrument`` has a timeout already.
+        function: the callable, such as a function, a module or an `instrument.Instrument`.
+        units: outputs per row. If ``None``, the net calls the box once when it is built, with two rows of zeros.
+        timeout: seconds after which a call has failed. The callable then runs in a separate thread. An ``Instrument``
+            has a timeout already.
 
     Raises:
-        DeviceError: here and in each call: it fails, gives something else than the above, or does not answer in time.
+        DeviceError: at construction and in each call, if the box fails, returns anything else, or does not answer in
+            time.
     """
 
     @typed
@@ -60,50 +59,50 @@ class BlackBox(nn.Module):
         self._awaited: list[Any] | None = None
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """Stand behind the topmost layer of a stack.
+        """Place the box after the topmost layer of a stack.
 
         Raises:
-            SettingError: there is none.
+            SettingError: the stack is empty.
         """
         if not stack:
-            raise SettingError("layers: the first is a BlackBox, expected a layer that learns: put one before it")
+            raise SettingError("layers: the first is a BlackBox, expected a layer that learns: add one before it")
         self.normalize = stack[-1].rule.normalize
         stack[-1].fixed.append(self)
 
     @property
     def title(self) -> str:
-        """What it is called in errors."""
+        """The name of the box in error messages."""
         return f"the box {getattr(self.function, '__name__', type(self.function).__name__)}"
 
     @typed
     @torch.no_grad()
     def forward(self, activity: Tensor) -> Tensor:
-        """What the box makes of activity ``(rows, ...)``: ``(rows, units)``, in the type and on the device of it."""
+        """Return the outputs ``(rows, units)`` for activity ``(rows, ...)``, in its type and on its device."""
         floating("activity", activity, "rows", "...")
         rows = self.normalize(activity).detach().flatten(1).to(torch.float32, copy=True)
         if not isinstance(self.function, nn.Module):
             rows = rows.cpu()
         result = self._call(rows) if self.timeout is None else self._call_within(rows, self.timeout)
-        found = as_batch(self.title, result, len(rows), self.units)
-        self.units = found.shape[1]
-        return found.to(activity, copy=True)
+        outputs = as_batch(self.title, result, len(rows), self.units)
+        self.units = outputs.shape[1]
+        return outputs.to(activity, copy=True)
 
     def _call(self, rows: Tensor) -> Any:
-        with torch.no_grad():  # which each thread decides for itself
+        with torch.no_grad():  # grad mode is local to each thread
             try:
                 return self.function(rows)
             except TwofoldError:
                 raise
             except Exception as error:
                 raise DeviceError(
-                    f"{self.title} failed with {type(error).__name__} ({one_line(error)}) at rows of the shape "
+                    f"{self.title} failed with {type(error).__name__} ({one_line(error)}) for rows of shape "
                     f"{tuple(rows.shape)}: call it by itself with torch.zeros{tuple(rows.shape)}"
                 ) from error
 
     def _call_within(self, rows: Tensor, seconds: float) -> Any:
-        """Call the box in a thread that nobody has to wait for."""
+        """Call the box in a daemon thread and wait for at most ``seconds``."""
         if self._awaited == []:
-            raise DeviceError(f"{self.title} is still at work on an earlier call: end that, or make a new one")
+            raise DeviceError(f"{self.title} is still busy with an earlier call: end that call, or create a new box")
         answer: list[Any] = []
 
         def work() -> None:
@@ -118,7 +117,7 @@ class BlackBox(nn.Module):
         thread.join(seconds)
         if not answer:
             raise DeviceError(
-                f"{self.title} has not answered within {seconds:g} s: see why it hangs, or give it a longer timeout"
+                f"{self.title} did not answer within {seconds:g} s: check why it hangs, or set a longer timeout"
             )
         result, error = answer[0]
         if error is not None:
@@ -130,37 +129,37 @@ class BlackBox(nn.Module):
 
 
 def as_batch(title: str, result: Any, rows: int, units: int | None) -> Tensor:
-    """What hardware, or what stands in for it, gave, as finite float32 numbers ``(rows, units)``.
+    """Convert the outputs of hardware, or of a simulation of it, to finite float32 numbers ``(rows, units)``.
 
     Args:
-        title: what it is called in errors.
-        result: what it gave.
-        rows: of the batch that it was given.
-        units: numbers for each row; any, where it is not known.
+        title: name of the device in error messages.
+        result: its outputs.
+        rows: number of rows in the batch that it received.
+        units: expected outputs per row; ``None`` accepts any number.
 
     Raises:
-        DeviceError: it is something else.
+        DeviceError: the outputs cannot be converted.
     """
     if not isinstance(result, Tensor) and hasattr(result, "__array__"):
         result = np.asarray(result)
     try:
-        found: Tensor = convert(f"what {title} gives", result, Tensor)
+        batch: Tensor = convert(f"the output of {title}", result, Tensor)
     except ArgumentError as error:
-        raise DeviceError(f"{error}: return one row of numbers for each row") from error
-    if found.layout != torch.strided or found.is_meta or found.is_complex():
-        raise DeviceError(f"{title} gives complex numbers or a tensor without numbers in it: return real, dense ones")
-    if found.ndim != 2 or len(found) != rows or found.shape[1] != (units or found.shape[1]) or not found.shape[1]:
+        raise DeviceError(f"{error}: return one row of numbers for each input row") from error
+    if batch.layout != torch.strided or batch.is_meta or batch.is_complex():
+        raise DeviceError(f"{title} returned a complex, sparse or meta tensor: return dense, real numbers")
+    if batch.ndim != 2 or len(batch) != rows or batch.shape[1] != (units or batch.shape[1]) or not batch.shape[1]:
         raise DeviceError(
-            f"{title} gives numbers of the shape {tuple(found.shape)} for {rows} rows, expected "
-            f"({rows}, {units or 'units'}): return one row for each row, of the same length at every call"
+            f"{title} returned the shape {tuple(batch.shape)} for {rows} rows, expected "
+            f"({rows}, {units or 'units'}): return one row for each input row, of the same length in every call"
         )
-    found = found.detach().to(torch.float32)
-    if not torch.linalg.vector_norm(found).isfinite():
-        raise DeviceError(f"{title} gives numbers that are NaN, infinite or too large: return finite ones")
-    return found
+    batch = batch.detach().to(torch.float32)
+    if not torch.linalg.vector_norm(batch).isfinite():
+        raise DeviceError(f"{title} returned numbers that are NaN, infinite or too large: return finite numbers")
+    return batch
 
 
 def one_line(text: object) -> str:
-    """What others say, as a part of a line: printable, and not long."""
+    """Return foreign text as one short, printable line."""
     words = " ".join(str(text).split())[:200]
-    return "".join(each if each.isprintable() else "?" for each in words) or "no reason given"
+    return "".join(character if character.isprintable() else "?" for character in words) or "no reason given"

@@ -1,8 +1,8 @@
-"""Simulated black boxes: fixed transformations that stand between layers, to measure what not knowing them costs.
+"""Simulated black boxes: fixed transformations between layers, used to measure the cost of not knowing them.
 
-Each mixes what it gets with a random square matrix and then does something that backpropagation has a harder and harder
-time with: it rectifies, keeps one bit, draws a sample, or saturates. A box has no parameters, may drift, and does not
-depend on who asks: its state is in buffers, so that saved nets and checkpoints hold it.
+Each box multiplies its input by a random square matrix and applies a response. In order of increasing difficulty for
+backpropagation, the response rectifies, keeps one bit, draws a sample, or saturates. A box has no parameters and may
+drift. Its whole state is in buffers, so that saved nets and checkpoints contain it, and does not depend on the caller.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from twofold.checks import typed
 from twofold.checks.bounds import counts, floating, share
 
 GAIN = 8.0
-"""How steep the saturating box is: for normalized input nine units in ten are beyond half of their range."""
+"""Gain of the saturating box: for normalized input, nine in ten units are beyond half of their range."""
 
 
 class Box(nn.Module, ABC):
-    """A random square matrix, and what becomes of its products: y = response(x Mᵀ), M from N(0, 1 / units).
+    """A random square matrix followed by a response: y = response(x Mᵀ), with M from N(0, 1 / units).
 
     Args:
-        units: numbers that come in, and that go out.
-        seed: of the matrix, of its drift, and of what is drawn.
+        units: number of inputs and of outputs.
+        seed: seed of the matrix, of its drift, and of all samples.
 
     Attributes:
         matrix: M, ``(units, units)``.
         seed: as above, ``()``.
-        draws: how often anything was drawn, ``()``; each draw has a generator of its own, of seed and number, so that
-            buffers hold all of the state.
-        rows_read: rows that went through the box since it was made; a count for metrics, no state.
+        draws: number of random draws so far, ``()``. Each draw has its own generator, seeded by seed and number, so
+            that the buffers hold the whole state.
+        rows_read: rows processed since the box was created; a count for metrics, not part of the state.
     """
 
     matrix: Tensor
@@ -52,31 +52,34 @@ class Box(nn.Module, ABC):
 
     @typed
     def forward(self, rows: Tensor) -> Tensor:
-        """Answer rows ``(batch, units)`` with as many of the same shape. All rows of a call meet the same matrix."""
+        """Return the outputs ``(batch, units)`` for rows ``(batch, units)``. All rows of a call use the same matrix."""
         floating("rows", rows, "batch", len(self.matrix), on=self.matrix.device)
         self.rows_read += len(rows)
         return self.response(rows @ self.matrix.to(rows.dtype).T)
 
     @abstractmethod
     def response(self, total: Tensor) -> Tensor:
-        """What becomes of the products ``(batch, units)``."""
+        """Return the outputs for the products ``(batch, units)``."""
 
     @abstractmethod
     def slope(self, total: Tensor) -> Tensor:
-        """What an oracle takes for the derivative: that of the response, of its expectation where it is drawn, or what
-        does for one where it is 0."""
+        """Return the derivative that an oracle uses, ``(batch, units)``.
+
+        It is the derivative of the response, or of its expectation if it is sampled, or a surrogate where the
+        derivative is 0.
+        """
 
     @typed
     @torch.no_grad()
     def drift(self, amount: float) -> None:
-        """One step of a stationary random walk: M ← √(1 - amount²) M + amount · N(0, 1 / units).
+        """Make one step of a stationary random walk: M ← √(1 - amount²) M + amount · N(0, 1 / units).
 
         Args:
-            amount: 0 keeps the matrix, 1 draws it anew. After n steps the matrices have a correlation of
+            amount: 0 keeps the matrix, 1 replaces it by a new draw. The correlation with the matrix of n steps ago is
                 (1 - amount²)^(n / 2).
 
         Raises:
-            SettingError: an amount outside [0, 1].
+            SettingError: the amount is outside [0, 1].
         """
         share(amount=amount)
         if amount:
@@ -86,7 +89,7 @@ class Box(nn.Module, ABC):
         return torch.randn(self.matrix.shape, generator=self._generator()).to(self.matrix) / math.sqrt(len(self.matrix))
 
     def _generator(self) -> torch.Generator:
-        """The generator of the next draw, on the CPU, so that a box is the same on every machine."""
+        """Return the generator of the next draw, on the CPU, so that a box is the same on every machine."""
         self.draws.add_(1)
         return torch.Generator().manual_seed((int(self.seed) * 1_000_003 + int(self.draws)) % 2**63)
 
@@ -102,8 +105,10 @@ class RandomReLU(Box):
 
 
 class OneBit(Box):
-    """1 where z > 0, else 0. The derivative is 0 wherever there is one; the slope is that of (1 + z) / 2 where |z| < 1,
-    as is usual for nets of one bit."""
+    """1 where z > 0, else 0.
+
+    The derivative is 0 almost everywhere. The slope is that of (1 + z) / 2 where |z| < 1, as is usual for one-bit nets.
+    """
 
     def response(self, total: Tensor) -> Tensor:
         return (total > 0).to(total.dtype)
@@ -113,7 +118,7 @@ class OneBit(Box):
 
 
 class Sampled(Box):
-    """1 with a probability of σ(z), else 0, drawn anew for each row and each call. The slope is that of σ."""
+    """1 with probability σ(z), else 0, sampled independently for each row and each call. The slope is that of σ."""
 
     def response(self, total: Tensor) -> Tensor:
         drawn = torch.rand(total.shape, generator=self._generator()).to(total.device)
@@ -144,22 +149,25 @@ BOXES: dict[str, type[Box]] = {
 
 
 def boxes_in(module: nn.Module) -> Iterator[Box]:
-    """The boxes of a net, from the input upwards."""
-    return (part for part in module.modules() if isinstance(part, Box))
+    """Yield the boxes of a net, from the input upwards."""
+    return (child for child in module.modules() if isinstance(child, Box))
 
 
-def boxes_behind(kind: str, widths: tuple[int, ...]) -> range:
-    """Numbers of the layers, counted from 1, that have a box behind them: each pair of layers has one, but the last
-    layer has none. Of six layers these are the second and the fourth. ``none`` is the kind of no box."""
-    return range(2, len(widths), 2) if kind in BOXES else range(0)
+def boxes_behind(name: str, widths: tuple[int, ...]) -> range:
+    """Return the numbers of the layers, counted from 1, that are followed by a box.
+
+    Every second layer has a box, but not the last layer. Of six layers these are the second and the fourth. The name
+    ``none`` means no boxes.
+    """
+    return range(2, len(widths), 2) if name in BOXES else range(0)
 
 
-def boxes_for(kind: str, widths: tuple[int, ...], seed: int) -> dict[int, Box]:
-    """The boxes of a net by the number of the layer that they stand behind, each as wide as that layer.
+def boxes_for(name: str, widths: tuple[int, ...], seed: int) -> dict[int, Box]:
+    """Create the boxes of a net, keyed by the number of the layer that they follow; each is as wide as that layer.
 
     Args:
-        kind: name of the boxes.
+        name: name of the boxes.
         widths: units of each layer.
-        seed: of the net; each of its boxes has another one.
+        seed: seed of the net; each of its boxes has a different seed derived from it.
     """
-    return {number: BOXES[kind](widths[number - 1], seed * 1000 + number) for number in boxes_behind(kind, widths)}
+    return {number: BOXES[name](widths[number - 1], seed * 1000 + number) for number in boxes_behind(name, widths)}

@@ -1,4 +1,4 @@
-"""Which units see which inputs, and the products of the weights that there are."""
+"""Connectivity: which inputs each unit sees, and the matrix products with the weights that exist."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from twofold.errors import SettingError
 
 
 class Connectivity(nn.Module, ABC):
-    """Between a source and a layer: which of its inputs each unit sees, and how their weights are stored.
+    """The connections from a source to a layer: which inputs each unit sees, and how the weights are stored.
 
-    It holds no weights; `layers.weights.Weights` does.
+    A connectivity holds no weights; those are in `layers.weights.Weights`.
 
     Attributes:
-        units: units of the layer.
+        units: number of units of the layer.
         inputs: number of inputs.
-        shape_above: of the units, as the next layer gets them.
-        shape_below: of the inputs, as the layer takes them.
+        shape_above: shape of the units, as the next layer receives them.
+        shape_below: shape of the inputs, as the layer receives them.
         biases: number of biases of the layer.
-        whole: whether the weights are stored as a matrix, ``(units, inputs)``.
+        whole: True if the weights are stored as a matrix ``(units, inputs)``.
     """
 
     whole: ClassVar[bool] = False
@@ -37,52 +37,58 @@ class Connectivity(nn.Module, ABC):
 
     @abstractmethod
     def fan_in(self) -> Tensor:
-        """The number of inputs that each unit sees, ``(units,)``."""
+        """Return the number of inputs that each unit sees, ``(units,)``."""
 
     @abstractmethod
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """First weights, N(0, 1) times the scale of each unit, ``(units,)``, as they are stored."""
+        """Draw the initial weights as they are stored: N(0, 1) times the scale of each unit, ``(units,)``."""
 
     @abstractmethod
     def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
-        """``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the weights.
+        """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the weights.
 
         Args:
-            weight: as stored.
+            weight: the weights as stored.
             rows: ``(rows, inputs)``.
-            total: ``(rows, units)`` or, as biases, ``(biases,)``, in the type of the weights.
+            total: ``(rows, units)``, or biases ``(biases,)``, in the type of the weights.
         """
 
     @abstractmethod
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
-        """gradient ← wanted · seen, in place; what stood there is not read.
+        """Compute gradient ← wanted · seen in place; the old content of ``gradient`` is not read.
 
         Args:
-            gradient: of the weights, as stored.
-            wanted: ``(units, some)``.
-            seen: ``(some, inputs)``, in the type of ``wanted``.
+            gradient: the gradient of the weights, as stored.
+            wanted: ``(units, rows)``.
+            seen: ``(rows, inputs)``, in the type of ``wanted``.
         """
 
     @abstractmethod
     def sum_seen(self, rows: Tensor) -> Tensor:
-        """The sum of all that each unit sees of ``(rows, inputs)``, ``(rows, units)``, or ``(rows, 1)`` where each sees
-        the same."""
+        """Return the sum of the inputs that each unit sees.
+
+        Args:
+            rows: ``(rows, inputs)``.
+
+        Returns:
+            ``(rows, units)``, or ``(rows, 1)`` if all units see the same inputs.
+        """
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
-        """The gradient of the biases, ``(biases,)``, from that of the total input of each unit, ``(units,)``."""
+        """Return the gradient of the biases, ``(biases,)``, given that of each unit's total input, ``(units,)``."""
         return gradient
 
     def mask(self, gradient: Tensor) -> Tensor:
-        """The gradient, in place, with zeros where there are no weights."""
+        """Set the gradient to zero where no weights exist, in place, and return it."""
         return gradient
 
     @abstractmethod
     def to_matrix(self, weight: Tensor) -> Tensor:
-        """The weights as a matrix, ``(units, inputs)``, zero where there are none."""
+        """Return the weights as a matrix ``(units, inputs)``, with zeros where no weights exist."""
 
 
 class Full(Connectivity):
-    """Every unit sees all inputs."""
+    """Connections from all inputs to every unit."""
 
     whole = True
 
@@ -106,13 +112,13 @@ class Full(Connectivity):
 
 
 class Masked(Full):
-    """Each unit sees what a mask says. All weights are stored; those that do not exist are zero, and stay so.
+    """Connections that a mask selects. All weights are stored; those that the mask excludes are zero and stay zero.
 
     Args:
         mask: ``(units, inputs)``, booleans.
 
     Raises:
-        SettingError: the mask is no such matrix.
+        SettingError: the mask is not a boolean matrix.
     """
 
     _mask: Tensor
@@ -120,7 +126,7 @@ class Masked(Full):
     def __init__(self, mask: Tensor) -> None:
         if mask.dim() != 2 or mask.dtype != torch.bool:
             raise SettingError(
-                f"a mask of {mask.dtype} with the shape {tuple(mask.shape)}, expected booleans, (units, inputs)"
+                f"mask has the type {mask.dtype} and the shape {tuple(mask.shape)}, expected booleans (units, inputs)"
             )
         super().__init__(*mask.shape)
         self.register_buffer("_mask", mask, persistent=False)

@@ -1,4 +1,4 @@
-"""Layers whose units see a patch of the map below through weights that all places share."""
+"""Convolutional layers, whose units share their weights over all positions of the map."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from twofold.layers.fields import Map
 from twofold.learning import Rule
 
 Pair = int | tuple[int, int]
-"""A number for rows and one for columns, or one for both."""
+"""A pair of numbers for rows and columns, or one number for both."""
 
 Edges = tuple[int, int]
-"""A number before and one behind."""
+"""The numbers of zeros before and after."""
 
 PADDING = ("valid", "same")
 
 
 def pair(value: Pair) -> tuple[int, int]:
-    """The number for rows and that for columns."""
+    """Return a number for rows and one for columns."""
     return (value, value) if isinstance(value, int) else value
 
 
 def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Edges, Edges]:
-    """How many zeros stand before and behind the rows, and before and behind the columns."""
+    """Return the numbers of zeros before and after the rows, and before and after the columns."""
     if padding == "valid":
         padding = 0
     if not isinstance(padding, str):
@@ -41,26 +41,26 @@ def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair
     if padding not in PADDING:
         raise unknown("padding", padding, PADDING)
     if pair(stride) != (1, 1):
-        raise SettingError(f"padding is same, which leaves the map its size, and stride {stride}: expected stride 1")
-    whole = [gap * (size - 1) for gap, size in zip(pair(dilation), pair(kernel), strict=True)]
-    rows, columns = ((each // 2, each - each // 2) for each in whole)  # what is odd is behind, as in PyTorch
+        raise SettingError(f"padding is same, which keeps the size of the map, and stride is {stride}, expected 1")
+    totals = [gap * (size - 1) for gap, size in zip(pair(dilation), pair(kernel), strict=True)]
+    rows, columns = ((total // 2, total - total // 2) for total in totals)  # an odd zero is added after, as in PyTorch
     return rows, columns
 
 
 class Convolved(Connectivity):
-    """Each unit sees its own patch, through weights that it shares with its channel's units at all other places.
+    """Connections of each unit to its own patch, with weights shared by all units of a channel.
 
-    Weights and arguments are those of ``torch.nn.Conv2d``; each channel has a bias. The gradient is the mean over
-    places of what each would want of weights of its own.
+    Weights and arguments are those of ``torch.nn.Conv2d``; there is one bias per channel. The gradient is the mean over
+    positions of the gradients that unshared weights would have.
 
     Args:
-        shape_below: the map below.
-        channels: units at each place.
+        shape_below: shape of the map below.
+        channels: units at each position.
         kernel_size, stride, padding, dilation, groups: as in PyTorch.
 
     Raises:
-        SettingError: a number outside its range, a kernel larger than the map, groups that do not divide channels, the
-            padding ``same`` with a stride.
+        SettingError: a number is outside its range, the kernel is larger than the map, the groups do not divide the
+            channels, or the padding is ``same`` with a stride.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class Convolved(Connectivity):
         groups: int,
     ) -> None:
         below, height, width = shape_below
-        kernel, step, gap = (pair(each) for each in (kernel_size, stride, dilation))
+        kernel, step, gap = (pair(value) for value in (kernel_size, stride, dilation))
         counts(shape_below=min(shape_below), channels=channels, kernel_size=min(kernel))
         counts(stride=min(step), dilation=min(gap), groups=groups)
         edge = zeros_around(padding, kernel, step, gap)
         not_negative(padding=min(map(min, edge)))
         if below % groups or channels % groups:
-            raise SettingError(f"groups is {groups}, expected a divisor of {below} channels below and {channels} here")
+            raise SettingError(f"groups is {groups}, expected a divisor of {below} and of {channels} channels")
         rows, columns = (
             (size + sum(p) - d * (k - 1) - 1) // s + 1
             for size, k, s, p, d in zip((height, width), kernel, step, edge, gap, strict=True)
@@ -96,7 +96,7 @@ class Convolved(Connectivity):
         self.shape_below = shape_below
         self._places = rows * columns
         self._kernel = (channels, below // groups, *kernel)
-        even = all(before == behind for before, behind in edge)  # then the product pads by itself
+        even = all(before == behind for before, behind in edge)  # conv2d itself can pad evenly
         self._edge = () if even else (*edge[1], *edge[0])
         self._how = step, tuple(before for before, _ in edge) if even else (0, 0), gap, groups
 
@@ -124,7 +124,7 @@ class Convolved(Connectivity):
         return sums.repeat_interleave(self.shape_above[0] // groups, 1).flatten(1)
 
     def _maps(self, rows: Tensor) -> Tensor:
-        """Rows as maps, with an edge of zeros where the product cannot add it."""
+        """Return the rows as maps, with zeros added at the edges if ``conv2d`` cannot add them."""
         maps = rows.view(-1, *self.shape_below)
         return pad(maps, self._edge) if self._edge else maps
 
@@ -137,20 +137,20 @@ class Convolved(Connectivity):
 
 
 class Convolution(WeightedLayer):
-    """y = unit(w ∗ x + b): ``torch.nn.Conv2d`` and a rectifier as a layer, with the update in closed form.
+    """y = unit(w ∗ x + b): ``torch.nn.Conv2d`` and an activation function as a layer, with the update in closed form.
 
-    Activities are ``(batch, channels, rows, columns)``. Weight and bias gradients are means over places, so that the
-    rate does not depend on the size of the map. Weights start as N(0, 1) / √(inputs of a patch) and biases at 0.
-    The brain cannot share weights, and the paper's nets do not (paper section 3.2); local fields with weights of their
-    own are `Local`.
+    Activities have the shape ``(batch, channels, rows, columns)``. Weight and bias gradients are means over positions,
+    so that the learning rate does not depend on the size of the map. Weights start as N(0, 1) / √(inputs of a patch)
+    and biases at 0. The brain cannot share weights, and the paper's nets do not (paper section 3.2); `Local` has local
+    fields without weight sharing.
 
     Args:
-        shape_below: channels, height and width of what the layer sees. For the first layer of `FeedForward` this is
-            the picture with its label, `labels.shape_with_label`.
-        channels: units at each place.
+        shape_below: channels, height and width of the layer's input. For the first layer of `FeedForward` this is the
+            shape of the image with its label, `labels.shape_with_label`.
+        channels: units at each position.
         kernel_size, stride, padding, dilation, groups: as in PyTorch.
-        rule: how the layer learns.
-        generator: draws the first weights.
+        rule: the learning rule.
+        generator: draws the initial weights.
 
     Raises:
         SettingError: see `Convolved`.

@@ -1,4 +1,4 @@
-"""Layers of weights and biases whose gradients are known in closed form, without autograd."""
+"""Layers with weights and biases whose gradients are computed in closed form, without autograd."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from twofold.learning import Phase, Rule, slope
 
 
 class WeightedLayer(FeedForwardLayer):
-    """y = unit(x Wᵀ + b), with the local update in closed form; the unit is that of the rule.
+    """y = unit(x Wᵀ + b) with the local update in closed form, where ``unit`` is the rule's activation function.
 
-    With the objective's signal s for each case, the total inputs are to change by s · slope(y), the slope of the
-    goodness times that of the unit, and the weight gradient is one product of that with the inputs. Biases start at 0.
+    For the objective's signal s of each case, the total inputs should change by s · slope(y), where slope is the slope
+    of the goodness times that of the activation function. The weight gradient is one product of these changes with the
+    inputs. Biases start at 0.
 
     Args:
         connectivity: which inputs each unit sees.
-        weight: first weights, as the connectivity stores them.
-        rule: how the layer learns.
+        weight: initial weights, as the connectivity stores them.
+        rule: the learning rule.
     """
 
     weight: nn.Parameter
@@ -53,11 +54,11 @@ class WeightedLayer(FeedForwardLayer):
 
     @typed
     def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
-        """Activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.
+        """Return the activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.
 
         Args:
             below: the input.
-            activate: whether the unit is applied; else these are the total inputs.
+            activate: apply the activation function; if False, return the total inputs.
         """
         checked("below", below, self.connectivity.inputs, self.bias.device)
         bias = self.bias.to(self.weights.in_use().dtype)
@@ -95,8 +96,8 @@ class Dense(WeightedLayer):
     Args:
         inputs: number of inputs per case.
         units: number of units.
-        rule: how the layer learns.
-        generator: draws the first weights.
+        rule: the learning rule.
+        generator: draws the initial weights.
     """
 
     @typed
@@ -109,14 +110,14 @@ class Dense(WeightedLayer):
 
 
 class SparseLayer(WeightedLayer):
-    """y = unit(x Wᵀ + b), where a connectivity says which inputs each unit sees.
+    """y = unit(x Wᵀ + b), where a connectivity defines which inputs each unit sees.
 
     Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 
     Args:
         connectivity: which inputs each unit sees.
-        rule: how the layer learns.
-        generator: draws the first weights.
+        rule: the learning rule.
+        generator: draws the initial weights.
     """
 
     def __init__(
@@ -125,13 +126,13 @@ class SparseLayer(WeightedLayer):
         super().__init__(connectivity, connectivity.draw(connectivity.fan_in().rsqrt(), generator), rule or Rule())
 
     def to_matrix(self) -> Tensor:
-        """The weights as those of a dense layer, ``(units, inputs)``, zero where there are none."""
+        """Return the weights as those of a dense layer, ``(units, inputs)``, with zeros where no weights exist."""
         return self.weights.to_matrix()
 
 
 def dense(
     inputs: int, widths: int | Sequence[int], rule: Rule | None = None, generator: torch.Generator | None = None
 ) -> Iterator[Dense]:
-    """A stack of `Dense` layers, made one after the other: ``inputs``, then one layer for each width."""
+    """Yield a stack of `Dense` layers, one for each width; the first has ``inputs`` inputs."""
     for below, units in itertools.pairwise((inputs, *as_widths(widths))):
         yield Dense(below, units, rule, generator)

@@ -1,4 +1,4 @@
-"""Local receptive fields: the place of each unit on a map, and the square of the map below that it sees."""
+"""Local receptive fields: the position of each unit on a map, and the square of the map below that it sees."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Map = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Fields:
-    """The local fields of a layer: each unit sees a square around its point of a grid, in all channels.
+    """The local fields of a layer: each unit sees a square around its grid point, in all channels.
 
     Units and inputs are numbered as in an image: channel by channel, row by row.
 
     Attributes:
-        below: the map below.
+        below: shape of the map below.
         channels: units at each grid point, which all see the same square.
-        field: side of the square.
-        stride: distance of neighboring grid points.
-        margin: how far the squares of the outermost grid points reach beyond the edge, where they are cut off.
+        field: side length of the square.
+        stride: distance between neighboring grid points.
+        margin: how far the outermost squares extend beyond the edge of the map, where they are cut off.
 
     Raises:
-        SettingError: a number that is not positive, a square larger than the map, a grid point that sees nothing.
+        SettingError: a number is not positive, the square is larger than the map, or a grid point sees nothing.
     """
 
     below: Map
@@ -45,8 +45,8 @@ class Fields:
         counts(channels=self.channels, field=self.field, stride=self.stride, below=min(self.below))
         if not 0 <= self.margin < self.field:
             raise SettingError(
-                f"margin is {self.margin}, expected 0 to {self.field - 1}: a square of {self.field} x {self.field} "
-                "further out sees nothing"
+                f"margin is {self.margin}, expected 0 to {self.field - 1}: with a larger one, the outermost squares of "
+                f"{self.field} x {self.field} are outside the map"
             )
         side = min(height, width) + 2 * self.margin
         if self.field > side:
@@ -58,20 +58,20 @@ class Fields:
             rest = (size + 2 * self.margin - self.field) % self.stride
             if rest:
                 raise SettingError(
-                    f"a stride of {self.stride} leaves {rest} of {size} pixels unseen by fields of {self.field} with a "
-                    f"margin of {self.margin}: choose one that divides {size + 2 * self.margin - self.field}"
+                    f"stride is {self.stride}, but then fields of {self.field} with a margin of {self.margin} miss "
+                    f"{rest} of {size} pixels: choose a divisor of {size + 2 * self.margin - self.field}"
                 )
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of grid points."""
+        """Number of rows and of columns of grid points."""
         _, height, width = self.below
         rows, columns = ((size + 2 * self.margin - self.field) // self.stride + 1 for size in (height, width))
         return rows, columns
 
     @property
     def above(self) -> Map:
-        """The map that the units make."""
+        """Shape of the map that the units form."""
         return self.channels, *self.grid
 
     @property
@@ -88,7 +88,7 @@ class Fields:
 
     @typed
     def span(self, point: int, size: int) -> range:
-        """The rows of a map with ``size`` rows that a row of grid points sees; the same for columns."""
+        """Return the rows of a map with ``size`` rows that a row of grid points sees; columns likewise."""
         counts(size=size)
         first = point * self.stride - self.margin
         return range(max(first, 0), min(first + self.field, size))
@@ -104,26 +104,26 @@ class Fields:
         return self.channels * self.below[0] * down * across
 
     def mask(self) -> Tensor:
-        """Whether each unit sees each input, ``(units, inputs)``, booleans."""
+        """Return a boolean mask ``(units, inputs)`` that is True where a unit sees an input."""
         channels, height, width = self.below
-        found = torch.zeros(*self.grid, channels, height, width, dtype=torch.bool)
+        mask = torch.zeros(*self.grid, channels, height, width, dtype=torch.bool)
         for row, column in itertools.product(*map(range, self.grid)):
             down, across = self.span(row, height), self.span(column, width)
-            found[row, column, :, down.start : down.stop, across.start : across.stop] = True
-        return found.flatten(2).flatten(0, 1).repeat(self.channels, 1).view(self.units, self.inputs)
+            mask[row, column, :, down.start : down.stop, across.start : across.stop] = True
+        return mask.flatten(2).flatten(0, 1).repeat(self.channels, 1).view(self.units, self.inputs)
 
 
 def fields_for(units: int, below: Map, field: int, stride: int = 1, margin: int = 0) -> Fields:
-    """Fields with as many units in all, evenly shared out to the grid points.
+    """Create fields with ``units`` units in total, distributed evenly over the grid points.
 
     Raises:
-        SettingError: they cannot be, or see `Fields`.
+        SettingError: the units do not divide evenly, or see `Fields`.
     """
     fields = Fields(below, 1, field, stride, margin)
     rows, columns = fields.grid
     if units % (rows * columns):
         raise SettingError(
-            f"{units} units do not divide by the {rows} x {columns} grid points that fields of {field} with a stride "
-            f"of {stride} make of a map of {below[1]} x {below[2]}: choose a multiple of {rows * columns}"
+            f"{units} units do not divide evenly over {rows} x {columns} grid points (fields of {field}, stride "
+            f"{stride}, map of {below[1]} x {below[2]}): choose a multiple of {rows * columns}"
         )
     return replace(fields, channels=units // (rows * columns))

@@ -1,4 +1,4 @@
-"""Parts of a net that learn nothing: pooling, batch statistics, other shapes."""
+"""Modules without parameters between layers: pooling, batch statistics, reshaping."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from twofold.layers.layer import FeedForwardLayer
 
 
 class Fixed(nn.Module):
-    """A module without parameters, which stands in a list of layers behind the one whose activity it changes.
+    """A module without parameters, placed in a list of layers after the layer whose activity it transforms.
 
-    It has no goodness and learns nothing. The layer before it learns from its own activity and passes on what the
-    module makes of it, at fixed length; that is what the next layer and the softmax see. In a layer's step batch
-    statistics are those of positive and negative data together; everything else uses running ones.
+    It has no goodness and does not learn. The layer before it learns from its own activity and passes on the module's
+    output, at fixed length; the next layer and the softmax see that output. In a layer's learning step, batch
+    statistics are those of positive and negative data together; everywhere else, running statistics are used.
 
     Args:
         module: such as ``nn.MaxPool2d(2)``, ``nn.AvgPool2d(2)``, ``nn.BatchNorm2d(32, affine=False)``.
@@ -28,16 +28,16 @@ class Fixed(nn.Module):
         super().__init__()
         if names := [name for name, _ in module.named_parameters()]:
             raise SettingError(
-                f"module: {type(module).__name__} has parameters ({', '.join(names)}), which nobody would teach: take "
-                "LocalModule, or leave them out, as affine=False does"
+                f"module: {type(module).__name__} has parameters ({', '.join(names)}), but Fixed does not train them: "
+                "use LocalModule, or remove them, for example with affine=False"
             )
         self.module = module
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """Stand behind the topmost layer of a stack.
+        """Place the module after the topmost layer of a stack.
 
         Raises:
-            SettingError: there is none.
+            SettingError: the stack is empty.
         """
         if not stack:
             raise SettingError("layers: the first is Fixed, expected a layer that learns: prepare the images instead")

@@ -1,7 +1,7 @@
-"""The input of a layer: a matrix with one row for each case, as a tensor or in a form that saves work.
+"""The input of a layer: a matrix with one row per case, as a tensor or in a form that avoids repeated work.
 
-A layer needs two products with it: the total inputs of its units, and the weight gradient. `total_input` and
-`gather_gradient` give both for either form, so that a layer need not know which one it has.
+A layer needs two products with its input: the total inputs of its units and the weight gradient. `total_input` and
+`gather_gradient` compute both for either form, so that a layer does not depend on the form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twofold.normalize import EPS
 
 
 class CachedInput:
-    """Rows that stay the same while they are used several times, and so does their product with the weights.
+    """Rows that do not change while they are used several times, with a cached product with the weights.
 
     Attributes:
         rows: ``(batch, inputs)``.
@@ -30,15 +30,15 @@ class CachedInput:
         self._product: tuple[Tensor, int, Tensor] | None = None
 
     def product(self, weights: Weights) -> Tensor:
-        """``rows · Wᵀ``, ``(batch, units)``: computed once for as long as the weights stay the same.
+        """Return ``rows · Wᵀ``, ``(batch, units)``, recomputed only if the weights have changed.
 
-        Weights that do not share products are read anew at every call.
+        Weights that do not share products are read in every call.
         """
         if not weights.shares_products:
             return self._read(weights)
-        used = weights.in_use()
-        if self._product is None or self._product[0] is not used or self._product[1] != used._version:
-            self._product = used, used._version, self._read(weights)
+        weight = weights.in_use()
+        if self._product is None or self._product[0] is not weight or self._product[1] != weight._version:
+            self._product = weight, weight._version, self._read(weights)
         return self._product[2]
 
     def _read(self, weights: Weights) -> Tensor:
@@ -46,15 +46,15 @@ class CachedInput:
 
 
 class Images(CachedInput):
-    """A batch of images in the rows of a matrix whose first columns, the place of the label, are zero.
+    """A batch of images as rows of a matrix whose first columns, reserved for the label, are zero.
 
     Args:
         rows: ``(batch, inputs)``.
-        shape: of an image with its label; of maps, (channels, height, width), where the label is planes, so that each
-            class has a whole map of columns.
+        shape: shape of an image with its label. For maps it is (channels, height, width), and the label is a set of
+            planes, so that each class has a whole map of columns.
 
     Attributes:
-        places: columns of each class.
+        places: number of columns per class.
         squares: sum of the squared pixels of each image, ``(batch,)``.
     """
 
@@ -66,11 +66,11 @@ class Images(CachedInput):
 
 
 class LabeledImages:
-    """Images with labels, at fixed length, as a matrix that is never written out (talk 10:57).
+    """Images with labels, at fixed length, as a matrix that is not stored explicitly (talk 10:57).
 
-    Row v · batch + i is image xᵢ under its v-th label vector l: s (x + l) with s = 1 / (ε + √(mean of squares of
-    x + l)). Positive, negative and neutral input differ in the label alone, so the product with the images, and the
-    images' part of the weight gradient, are shared by all label vectors.
+    Row v · batch + i is image xᵢ with its v-th label vector l: s (x + l) with s = 1 / (ε + √(mean of squares of x +
+    l)). Positive, negative and neutral input differ only in the label, so the product with the images and the images'
+    contribution to the weight gradient are shared by all label vectors.
 
     Args:
         images: the images.
@@ -88,7 +88,7 @@ class LabeledImages:
         return self.variants * self.count
 
     def total_input(self, weights: Weights, bias: Tensor) -> Tensor:
-        """Total inputs, ``(rows, units)``, from one product with the images and a small one with the labels."""
+        """Return the total inputs, ``(rows, units)``, from one product with the images and one with the labels."""
         product, weight = self.images.product(weights), weights.in_use()
         if weights.connectivity.whole and self.images.places == 1:
             of_classes = weight[:, : self.classes].T
@@ -99,14 +99,14 @@ class LabeledImages:
         return torch.addcmul(bias, of_labels.add_(product), self.scale[:, :, None].to(weight.dtype)).flatten(0, 1)
 
     def active_rows(self, signal: Tensor) -> Tensor:
-        """The rows of all images that have a signal under any of their labels."""
+        """Return the row numbers of all images that have a nonzero signal with any of their labels."""
         images = nonzero_rows(signal.view(self.variants, self.count).any(0))
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
     def _classes(self, dtype: torch.dtype) -> Tensor:
-        """The columns of each class, ``(classes, inputs)``: ones at its places."""
-        own = torch.eye(self.classes, dtype=dtype, device=self.labels.device).repeat_interleave(self.images.places, 1)
-        return torch.nn.functional.pad(own, (0, self.images.rows.shape[1] - own.shape[1]))
+        """Return the indicator rows of the classes, ``(classes, inputs)``: ones in the columns of each class."""
+        ones = torch.eye(self.classes, dtype=dtype, device=self.labels.device).repeat_interleave(self.images.places, 1)
+        return torch.nn.functional.pad(ones, (0, self.images.rows.shape[1] - ones.shape[1]))
 
     def gather_gradient(
         self, weights: Weights, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor, keep: float, share: float
@@ -120,31 +120,35 @@ class LabeledImages:
         weights.gather_product(torch.cat([factors, of_classes.T]).T, seen, keep, share)
 
     def _weight_gradient(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> Tensor:
-        """Σ over rows of wanted ⊗ row + peers ⊗ Σ of positive rows, ``(units, inputs)``."""
+        """Return Σ over rows of wanted ⊗ row + peers ⊗ Σ of positive rows, ``(units, inputs)``."""
         factors, pixels, of_classes = self._shared(wanted, rows, positive, peers)
         gradient = factors.T @ pixels
         gradient[:, : self.classes] += of_classes
         return gradient
 
     def _shared(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What all labels of an image want together, and the peers; the pixels with which each of these is multiplied;
-        and what is wanted of the columns of each class."""
+        """Return the factors of the weight gradient.
+
+        Returns:
+            The changes summed over all labels of an image, with the peers as last row; the pixels by which these are
+            multiplied; and the gradient of the columns of each class.
+        """
         dtype, first = wanted.dtype, rows[: len(rows) // self.variants]
-        scaled = wanted * self.scale.flatten()[rows, None].to(dtype)
-        shared = scaled.view(self.variants, len(first), wanted.shape[1]).sum(0)
+        scaled_wanted = wanted * self.scale.flatten()[rows, None].to(dtype)
+        shared = scaled_wanted.view(self.variants, len(first), wanted.shape[1]).sum(0)
         pixels = self.images.rows.to(dtype)
-        half = self.scale[: len(positive) // self.count] * positive.view(-1, self.count).to(self.scale.dtype)
-        half = half.to(dtype)
+        positive_scale = self.scale[: len(positive) // self.count] * positive.view(-1, self.count).to(self.scale.dtype)
+        positive_scale = positive_scale.to(dtype)
         labels = self.labels.flatten(0, 1).to(dtype)
-        stated = half.flatten()[None] @ labels[: len(positive)]
+        positive_labels = positive_scale.flatten()[None] @ labels[: len(positive)]
         return (
             torch.cat([shared, peers[None]]),
-            torch.cat([pixels[first], half.sum(0, keepdim=True) @ pixels]),
-            torch.cat([scaled, peers[None]]).T @ torch.cat([labels[rows], stated]),
+            torch.cat([pixels[first], positive_scale.sum(0, keepdim=True) @ pixels]),
+            torch.cat([scaled_wanted, peers[None]]).T @ torch.cat([labels[rows], positive_labels]),
         )
 
     def to_tensor(self) -> Tensor:
-        """The matrix itself, ``(variants · images, inputs)``, or maps, ``(variants · images, channels, ...)``."""
+        """Return the full matrix, ``(variants · images, inputs)``, or maps, ``(variants · images, channels, ...)``."""
         rows = self.images.rows.repeat(self.variants, 1)
         labels = self.labels.flatten(0, 1).to(rows.dtype).repeat_interleave(self.images.places, 1)
         rows[:, : labels.shape[1]] += labels
@@ -156,21 +160,21 @@ LayerInput = Tensor | LabeledImages
 
 
 def checked(name: str, below: LayerInput, inputs: int | None, on: torch.device) -> None:
-    """Refuse an input that does not fit a layer; one without a number of inputs takes any.
+    """Check that an input fits a layer; ``inputs=None`` accepts any number of inputs.
 
     Raises:
-        DataError: another number of inputs or another device than the layer's, or no floating-point numbers.
+        DataError: the number of inputs or the device differs from the layer's, or the type is not floating-point.
     """
     if not looking():
         return
     rows = below if isinstance(below, Tensor) else below.images.rows
     floating(name, rows, "batch", "...", on=on)
-    if inputs is not None and rows.shape[1:].numel() != inputs:  # any form that has as many numbers
+    if inputs is not None and rows.shape[1:].numel() != inputs:  # any shape with this number of elements
         floating(name, rows, "batch", inputs, on=on)
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
-    """Both batches as one, the positive rows first. Two `LabeledImages` of the same images share them."""
+    """Concatenate both batches, positive rows first. Two `LabeledImages` of the same images share them."""
     if (
         isinstance(positive, LabeledImages)
         and isinstance(negative, LabeledImages)
@@ -186,27 +190,29 @@ def to_tensor(below: LayerInput) -> Tensor:
 
 
 def usable_by(weights: Weights, below: LayerInput) -> LayerInput:
-    """The input with one row a case, as a tensor where the weights are not stored as a whole matrix."""
+    """Return the input with one row per case, as a tensor unless the weights can use `LabeledImages` directly."""
     if isinstance(below, LabeledImages) and (weights.connectivity.whole or below.images.places > 1):
         return below
     return to_tensor(below).flatten(1)
 
 
 def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:
-    """Total inputs ``below · Wᵀ + bias``, ``(rows, units)``, in the type of the products."""
+    """Return the total inputs ``below · Wᵀ + bias``, ``(rows, units)``, in the type of the products."""
     if isinstance(below, LabeledImages) and weights.shares_products:
         return below.total_input(weights, bias)
     return weights.product(to_tensor(below).flatten(1), bias)
 
 
 def active_rows(below: LayerInput, signal: Tensor) -> Tensor:
-    """The numbers of the rows that go into the weight gradient: all that have a signal."""
+    """Return the numbers of the rows that contribute to the weight gradient: those with a nonzero signal."""
     return below.active_rows(signal) if isinstance(below, LabeledImages) else nonzero_rows(signal != 0)
 
 
 def nonzero_rows(active: Tensor) -> Tensor:
-    """The numbers of the rows that are active. On a GPU all rows: finding out which ones would mean waiting for it, and
-    rows of zeros add nothing."""
+    """Return the numbers of the active rows; on a GPU, of all rows.
+
+    Selecting rows on a GPU would mean waiting for it, and rows of zeros add nothing.
+    """
     return torch.arange(len(active), device=active.device) if active.is_cuda else active.nonzero()[:, 0]
 
 
@@ -223,27 +229,31 @@ def gather_gradient(
     """Gather the weight gradient, Σ over active rows of wanted ⊗ row + peers ⊗ Σ over positive rows of weight · row.
 
     Args:
-        weights: gather it.
+        weights: the weights that gather the gradient.
         below: the input; its positive rows come first.
-        wanted: how the total inputs of the active rows are to change, ``(active, units)``.
-        rows: their numbers, ``(active,)``, as `active_rows` gives them.
-        positive: how much each positive row counts, ``(positive rows,)``.
-        peers: ``(units,)``, in the type of ``wanted``. The same for all positive rows: one more row for the product.
-        keep, share: of the old and of the new gradient, as in `Weights.gather_product`.
+        wanted: desired change of the total inputs of the active rows, ``(active, units)``.
+        rows: the numbers of these rows, ``(active,)``, from `active_rows`.
+        positive: weight of each positive row, ``(positive rows,)``.
+        peers: ``(units,)``, in the type of ``wanted``. It is the same for all positive rows, so it adds only one row to
+            the product.
+        keep, share: factors of the old and of the new gradient, as in `Weights.gather_product`.
     """
     if isinstance(below, LabeledImages):
         below.gather_gradient(weights, wanted, rows, positive, peers, keep, share)
         return
-    some, total = below.index_select(0, rows), weighted_sum(below[: len(positive)], positive)[None]
-    seen = torch.cat([some.to(wanted.dtype), total.to(wanted.dtype)])
+    active, total = below.index_select(0, rows), weighted_sum(below[: len(positive)], positive)[None]
+    seen = torch.cat([active.to(wanted.dtype), total.to(wanted.dtype)])
     weights.gather_product(torch.cat([wanted, peers[None]]).T, seen, keep, share)
 
 
 def weighted_sum(rows: Tensor, weight: Tensor) -> Tensor:
-    """Σ over rows of weight · row, ``(columns,)``, in the wider of their types. Rows that stand for copies of
-    themselves, one after the other, have the weight of all."""
+    """Return Σ over rows of weight · row, ``(columns,)``, in the wider of the two types.
+
+    If there are fewer rows than weights, the rows represent consecutive copies of themselves; the weights of all copies
+    are added up.
+    """
     if len(rows) < len(weight):
         copied = torch.arange(len(weight), device=weight.device) % len(rows)
         weight = weight.new_zeros(len(rows)).index_add_(0, copied, weight)
-    kind = torch.promote_types(rows.dtype, weight.dtype)
-    return weight.to(kind) @ rows.to(kind)
+    dtype = torch.promote_types(rows.dtype, weight.dtype)
+    return weight.to(dtype) @ rows.to(dtype)

@@ -1,4 +1,4 @@
-"""Layers that learn by themselves from positive and negative data, and pass on only normalized activity."""
+"""Layers that learn locally from positive and negative data and pass on only normalized activity."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Seen = TypeVar("Seen")
 
 
 class LayerResult(NamedTuple):
-    """The result of one batch of learning: the outputs for the next layer, and what was measured.
+    """The result of learning from one batch: outputs for the next layer and measurements.
 
     Attributes:
-        positive: normalized activity, ``(batch, units)``: what the next layer gets.
+        positive: normalized activity for the positive data, ``(batch, units)``, the input of the next layer.
         negative: the same for the negative data.
-        goodness: of the positive and of the negative cases, each ``(batch,)``.
+        goodness: goodness of the positive and of the negative cases, each ``(batch,)``.
         difficulty: the stronger of the two signals of each pair, ``(batch,)``.
     """
 
@@ -42,9 +42,9 @@ class Response(NamedTuple):
     Attributes:
         below: the input.
         activity: ``(rows, ...)``.
-        output: normalized activity, ``(rows, ...)``: what the next layer gets.
-        goodness: of the activity, ``(rows,)``.
-        total: total inputs, ``(rows, ...)``, where learning needs them beside the activity.
+        output: normalized activity, ``(rows, ...)``, the input of the next layer.
+        goodness: goodness of the activity, ``(rows,)``.
+        total: total inputs, ``(rows, ...)``, if learning needs them in addition to the activity.
     """
 
     below: LayerInput
@@ -55,46 +55,46 @@ class Response(NamedTuple):
 
 
 class Learner(nn.Module, ABC):
-    """A part of a net that has parameters which learn.
+    """A component of a net with parameters that learn.
 
     Attributes:
-        compute: the type of its products, ``torch.bfloat16`` for instance; ``None`` is the type of its parameters.
+        compute: dtype of its products, such as ``torch.bfloat16``; ``None`` means the dtype of its parameters.
     """
 
     @abstractmethod
     def learnables(self) -> Sequence[Learnable]:
-        """Its parameters, each with all that learning needs."""
+        """Return the parameters, each with its learning state."""
 
     @property
     def compute(self) -> torch.dtype | None:
-        return next((each.compute for each in self.learnables()), None)
+        return next((learnable.compute for learnable in self.learnables()), None)
 
     @compute.setter
-    def compute(self, kind: torch.dtype | None) -> None:
-        for each in self.learnables():
-            each.compute = kind
+    def compute(self, dtype: torch.dtype | None) -> None:
+        for learnable in self.learnables():
+            learnable.compute = dtype
 
     def forget(self) -> None:
-        """Free the memory of what can be made again."""
-        for each in self.learnables():
-            each.forget()
+        """Drop caches."""
+        for learnable in self.learnables():
+            learnable.forget()
 
     def learning_state(self) -> dict[str, Tensor]:
-        """The buffers that learning needs and ``state_dict`` leaves out, by name."""
-        kept = self.state_dict().keys()
-        return {name: buffer for name, buffer in self.named_buffers() if name not in kept}
+        """Return the buffers that are needed only for learning and are not in ``state_dict``, by name."""
+        saved = self.state_dict().keys()
+        return {name: buffer for name, buffer in self.named_buffers() if name not in saved}
 
 
 class Layer(Learner, Generic[Seen]):
-    """A layer that learns from its input, and from nothing that happens above it (talk 07:12).
+    """A layer that learns from its own input, independently of the layers above it (talk 07:12).
 
-    It responds, gathers the gradient of what it saw, and applies it when told to. Parameters are stored as in any
-    module and appear in ``state_dict``. What only learning needs (smoothed gradients, mean activities) lies in buffers
-    outside ``state_dict``; ``learning_state`` gives them, for checkpoints.
+    It responds, gathers gradients, and applies them when `apply_gradient` is called. Parameters are stored as in any
+    module and are part of ``state_dict``. State that only learning needs (smoothed gradients, mean activities) is in
+    buffers outside ``state_dict``; ``learning_state`` returns them for checkpoints.
 
     Attributes:
         units: number of activities per case.
-        rule: how the layer learns.
+        rule: the learning rule.
         threshold: the goodness at which p(positive) = ½.
     """
 
@@ -119,29 +119,28 @@ class Layer(Learner, Generic[Seen]):
 
     @abstractmethod
     def gather(self, seen: Seen, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        """Gather the gradient of what was seen, so that `apply_gradient` can make a step of it.
+        """Gather the gradient of a response; `apply_gradient` makes a step with it.
 
-        Gradients of several calls add up to the mean over positive plus the mean over negative data, if each phase is
-        gathered as often as the other; else the one that was gathered less often counts less. The phases may come
-        alone and in any order, where the objective judges each case by itself.
+        Gradients of several calls add up to the mean over positive plus the mean over negative data if both phases are
+        gathered equally often; otherwise the phase that was gathered less often has less influence. Phases may be
+        gathered separately and in any order if the objective judges each case by itself.
 
         Args:
-            seen: what the layer responded.
-            phase: which data that was.
-            weight: how much each case, or pair of cases, counts, ``(batch,)``; all count 1 where it is not given. See
-                `Rule` for what that means.
+            seen: the layer's response.
+            phase: the data that it belongs to.
+            weight: weight of each case, or pair of cases, ``(batch,)``; all 1 if omitted. See `Rule`.
 
         Returns:
-            How difficult each case or pair was, ``(batch,)``.
+            The difficulty of each case or pair, ``(batch,)``.
 
         Raises:
-            SettingError: a phase comes alone, and the objective compares pairs.
+            SettingError: one phase is gathered alone, but the objective compares pairs.
         """
 
     @typed
     @torch.no_grad()
     def apply_gradient(self, rate: float) -> None:
-        """One step of all parameters with the gradients gathered since the last one, if there are any."""
+        """Make one step of all parameters with the gradients gathered since the last step, if any."""
         not_negative(rate=rate)
         counted = torch.stack(self._counted).mean() if self._counted else 1.0
         apply_gathered(self.learnables(), rate, self.rule, counted)
@@ -152,56 +151,56 @@ class Layer(Learner, Generic[Seen]):
         self._counted = []
 
     def memory(self) -> tuple[Tensor, Tensor]:
-        """A copy of all that gathering changes apart from the gradient, for `drop`."""
+        """Return a copy of all state that gathering changes, except for the gradient; see `drop`."""
         return self.mean_activity.clone(), self.batches.clone()
 
     @typed
     def drop(self, memory: tuple[Tensor, Tensor]) -> None:
-        """Forget all that was gathered since the last step, and go back to ``memory``."""
+        """Discard all gradients gathered since the last step and restore the state ``memory``."""
         self.mean_activity.copy_(memory[0])
         self.batches.copy_(memory[1])
-        for each in self.learnables():
-            each.gradient = None
+        for learnable in self.learnables():
+            learnable.gradient = None
         self._forget_gathered()
 
     def _weight(self, weight: Tensor | None, batch: int) -> tuple[Tensor, Count]:
-        """How much each case counts, ``(batch,)``, and their count, which is noted for `apply_gradient`."""
+        """Return the weight of each case, ``(batch,)``, and their count, which is recorded for `apply_gradient`."""
         if weight is None:
-            found = self.mean_activity.new_ones(batch)
+            case_weight = self.mean_activity.new_ones(batch)
         else:
             floating("weight", weight, batch, on=self.batches.device)
-            found = weight.to(self.mean_activity.dtype)
-        count = count_of(found)
+            case_weight = weight.to(self.mean_activity.dtype)
+        count = count_of(case_weight)
         self._counted.append(count.weight / count.cases)
-        return found, count
+        return case_weight, count
 
     def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor) -> tuple[Tensor, Tensor]:
         return case_signals(goodness, phase, self.batches, weight, self.threshold, self.temperature, self.rule)
 
     def _peers(self, total: Tensor, count: Count) -> Tensor:
-        """The peer gradient, with the newest positive cases in the running mean of activity."""
+        """Return the peer gradient, after updating the running mean of activity with the newest positive cases."""
         return peer_gradient(total, count, self.mean_activity, self.rule)
 
     def _shares(self, phase: Phase, steps: int = 1) -> tuple[float, float]:
-        """The factors of the gathered and of the new gradient that make each phase a mean over its steps."""
+        """Return the factors of the gathered and of the new gradient that make each phase a mean over its steps."""
         before = max(self._steps.values())
-        for each in self._steps.keys() if phase == "both" else [phase]:
-            self._steps[each] += steps
+        for name in self._steps.keys() if phase == "both" else [phase]:
+            self._steps[name] += steps
         after = max(self._steps.values())
         return 1 - (after - before) / after, steps / after
 
 
 class FeedForwardLayer(Layer[Response]):
-    """A layer that sees the layer below it alone.
+    """A layer whose only input is the layer below it.
 
     Args:
-        shape: of its activity, such as ``(units,)`` or (channels, height, width).
-        rule: how it learns.
+        shape: shape of its activity, such as ``(units,)`` or (channels, height, width).
+        rule: the learning rule.
 
     Attributes:
-        inputs: number of inputs; ``None`` where a module decides what it takes.
+        inputs: number of inputs; ``None`` if a module determines it.
         shape: as above.
-        fixed: what its activity goes through before it is passed on; see `Fixed`.
+        fixed: modules that transform the activity before it is passed on; see `Fixed`.
     """
 
     inputs: int | None = None
@@ -212,28 +211,28 @@ class FeedForwardLayer(Layer[Response]):
         self.fixed = nn.Sequential()
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """Take a place on top of a stack."""
+        """Place the layer on top of a stack."""
         stack.append(self)
 
     @typed
     def hand_on(self, activity: Tensor) -> Tensor:
-        """What the next layer gets: the activity, through what is `Fixed` behind the layer, at fixed length."""
+        """Return the input of the next layer: the activity, transformed by the `Fixed` modules, at fixed length."""
         floating("activity", activity, "batch", "...", on=self.mean_activity.device)
         return self.rule.normalize(self.fixed(activity))
 
     @typed
     def respond(self, below: LayerInput) -> Response:
-        """Activity, goodness and output for normalized input ``(batch, ...)``."""
+        """Return activity, goodness and output for normalized input ``(batch, ...)``."""
         return self._response(below, self(below))
 
     def _response(self, below: LayerInput, activity: Tensor) -> Response:
         with torch.no_grad():
-            found = activity.detach()
-            return Response(below, activity, self.hand_on(found), self.goodness(found))
+            detached = activity.detach()
+            return Response(below, activity, self.hand_on(detached), self.goodness(detached))
 
     @typed
     def goodness(self, activity: Tensor) -> Tensor:
-        """Goodness of activities ``(batch, ...)``, ``(batch,)``."""
+        """Return the goodness, ``(batch,)``, of activities ``(batch, ...)``."""
         floating("activity", activity, "batch", "...")
         flat = activity.flatten(1)
         floating("activity", flat, "batch", self.units)
@@ -244,16 +243,16 @@ class FeedForwardLayer(Layer[Response]):
     def learn(
         self, positive: LayerInput, negative: LayerInput, rate: float, weight: Tensor | None = None
     ) -> LayerResult:
-        """Learn from one batch: respond, gather the gradient of both phases, apply it.
+        """Learn from one batch: respond, gather the gradient of both phases, and apply it.
 
         Args:
             positive: normalized activity of the layer below for positive data, ``(batch, ...)``.
-            negative: the same for as many negative data.
+            negative: the same for negative data, with the same number of cases.
             rate: the learning rate.
-            weight: how much each pair of cases counts, ``(batch,)``; all count 1 where it is not given.
+            weight: weight of each pair of cases, ``(batch,)``; all 1 if omitted.
 
         Returns:
-            Normalized activities and goodness as they were before the update, and how difficult each pair was.
+            Normalized activities and goodness from before the update, and the difficulty of each pair.
         """
         not_negative(rate=rate)
         for name, below in (("positive", positive), ("negative", negative)):
@@ -261,7 +260,7 @@ class FeedForwardLayer(Layer[Response]):
         count = len(positive)
         if not count or len(negative) != count:
             raise DataError(
-                f"positive has {count} cases and negative {len(negative)}, expected as many, and at least one"
+                f"positive has {count} cases and negative {len(negative)}, expected the same number, at least one"
             )
         seen = self.respond(join(positive, negative))
         difficulty = self.gather(seen, "both", weight)
@@ -272,8 +271,12 @@ class FeedForwardLayer(Layer[Response]):
     def _learning_signal(
         self, seen: Response, phase: Phase, weight: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The signal of each row, how peers want each unit to change (both divided by the batch), the difficulty of
-        each case, and how much each positive row counts."""
+        """Return the learning signals of a response.
+
+        Returns:
+            The signal of each row; the peer gradient of each unit (both divided by the batch size); the difficulty of
+            each case; and the weight of each positive row.
+        """
         rows = len(seen.goodness)
         batch = rows // 2 if phase == "both" else rows
         weight, count = self._weight(weight, batch)

@@ -1,4 +1,4 @@
-"""Layers whose units see a square of the map below, each with its own weights (talk 26:55; paper sections 3.2, 3.4)."""
+"""Layers whose units see a square of the map below, without weight sharing (talk 26:55; paper sections 3.2, 3.4)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from twofold.learning import Rule
 
 
 class Local(SparseLayer):
-    """y = unit(x Wᵀ + b), where each unit has weights to its own field alone, with the update in closed form.
+    """y = unit(x Wᵀ + b), where each unit has weights only to its own field, with the update in closed form.
 
     Args:
-        fields: where the units lie and what they see.
-        rule: how the layer learns.
-        generator: draws the first weights.
-        tile: rows and columns of the grid points of a tile; chosen by shape where it is not given.
+        fields: positions of the units and what they see.
+        rule: the learning rule.
+        generator: draws the initial weights.
+        tile: rows and columns of grid points per tile; chosen from the shape if omitted.
     """
 
     connectivity: Tiled
@@ -43,12 +43,12 @@ class Local(SparseLayer):
 def local(
     maps: Sequence[Fields], rule: Rule | None = None, generator: torch.Generator | None = None
 ) -> Iterator[Local]:
-    """A stack of `Local` layers, made one after the other.
+    """Yield a stack of `Local` layers, one for each element of ``maps``.
 
     Raises:
-        SettingError: a layer does not see the map that the one below makes.
+        SettingError: a layer's input map differs from the map that the layer below forms.
     """
     for below, fields in zip((None, *maps[:-1]), maps, strict=True):
         if below is not None and below.above != fields.below:
-            raise SettingError(f"a local layer sees a map {fields.below}, but the one below it makes {below.above}")
+            raise SettingError(f"a local layer expects a map {fields.below}, but the layer below has {below.above}")
         yield Local(fields, rule, generator)

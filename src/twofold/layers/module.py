@@ -1,4 +1,4 @@
-"""Any module as a layer."""
+"""Layers made from any ``torch.nn.Module``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from twofold.learning import Phase, Rule
 
 
 class LocalModule(FeedForwardLayer):
-    """Any module as a layer: its own autograd finds its gradients, and no derivative leaves it.
+    """Any module as a layer: autograd computes its gradients within the module, and no derivative leaves it.
 
-    The module must give ``units`` activities per case, and has units of its own, such as ``nn.ReLU``; that of the rule
-    is not used. Peer normalization acts on what the module puts out, since its total inputs are not known.
+    The module must return ``units`` activities per case. It contains its own activation function, such as ``nn.ReLU``;
+    that of the rule is not used. Peer normalization acts on the module's outputs, since its total inputs are not known.
 
-    Where the module puts out maps ``(batch, channels, rows, columns)``, all its gradients are divided by
-    rows · columns: a mean over places, as those of `Convolution`, so that one rate serves maps of any size.
+    If the module returns maps ``(batch, channels, rows, columns)``, all its gradients are divided by rows · columns.
+    They are then means over positions, as in `Convolution`, so that one learning rate suits maps of any size.
 
     Args:
         module: maps ``(batch, ...)`` to ``(batch, ...)`` with ``units`` numbers per case.
-        units: that number, or the shape of the activity, such as (channels, rows, columns), where `Fixed` parts follow.
-        rule: how the layer learns.
+        units: that number, or the shape of the activity, such as (channels, rows, columns), if `Fixed` modules follow.
+        rule: the learning rule.
     """
 
     @typed
@@ -46,28 +46,28 @@ class LocalModule(FeedForwardLayer):
 
     @typed
     def forward(self, below: LayerInput) -> Tensor:
-        """Activity of the module, ``(batch, ...)``.
+        """Return the module's activity, ``(batch, ...)``.
 
         Raises:
-            DataError: the module does not take such input, or gives another number of activities.
+            DataError: the module rejects the input or returns a different number of activities.
         """
-        given = to_tensor(below)
-        checked("below", given, None, self.mean_activity.device)
+        inputs = to_tensor(below)
+        checked("below", inputs, None, self.mean_activity.device)
         try:
-            activity: Tensor = convert("what the module gives", self.module(given), Tensor)
+            activity: Tensor = convert("the module's output", self.module(inputs), Tensor)
         except (RuntimeError, ValueError, IndexError) as error:
             raise DataError(
-                f"below: the module refuses the shape {tuple(given.shape)} and the type {given.dtype} "
+                f"below: the module rejects the shape {tuple(inputs.shape)} and the type {inputs.dtype} "
                 f"({str(error).strip().splitlines()[0]})"
             ) from error
-        shaped("what the module gives, with one row a case,", activity.flatten(1), given.shape[0], self.units)
+        shaped("the module's output, flattened to one row per case", activity.flatten(1), inputs.shape[0], self.units)
         if len(self.shape) > 1:
-            shaped("what the module gives", activity, given.shape[0], *self.shape)
+            shaped("the module's output", activity, inputs.shape[0], *self.shape)
         return activity
 
     @typed
     def respond(self, below: LayerInput) -> Response:
-        """The response, with the graph of what happened inside the module, which `gather` uses up."""
+        """Return the response with the module's graph, which `gather` consumes."""
         with torch.enable_grad():
             return super().respond(to_tensor(below).detach())
 
@@ -78,13 +78,13 @@ class LocalModule(FeedForwardLayer):
         flat = seen.activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)
         wanted[: len(positive)] += torch.outer(positive.to(flat.dtype), peers.to(flat.dtype))
-        wanted /= seen.activity[0, 0].numel()  # places of a map
-        learned = [each for each in self.learnables() if each.value.requires_grad]
+        wanted /= seen.activity[0, 0].numel()  # positions of a map
+        learned = [learnable for learnable in self.learnables() if learnable.value.requires_grad]
         if not learned:
             return difficulty
         with torch.enable_grad():
-            values = [each.value for each in learned]
+            values = [learnable.value for learnable in learned]
             gradients = torch.autograd.grad(seen.activity, values, wanted.view_as(seen.activity))
-        for each, gradient in zip(learned, gradients, strict=True):
-            each.gather(gradient, keep, share)
+        for learnable, gradient in zip(learned, gradients, strict=True):
+            learnable.gather(gradient, keep, share)
         return difficulty

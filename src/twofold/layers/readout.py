@@ -1,4 +1,4 @@
-"""The linear softmax that reads the layers of a net and teaches them nothing."""
+"""The linear softmax that reads the layers of a net without changing them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from twofold.learning import Rule, count_of
 
 
 class Softmax(Learner):
-    """A linear softmax on normalized hidden activities, learned with the net but teaching it nothing (talk 13:02).
+    """A linear softmax on normalized hidden activities, trained with the net but without influence on it (talk 13:02).
 
-    Logits = features · Wᵀ, in the type of the weights; W starts at 0, without bias. The gradient in closed form is
-    (one-hot - softmax)ᵀ features.
+    Logits = features · Wᵀ, in the type of the weights. W starts at 0, and there is no bias. The gradient in closed form
+    is (one-hot - softmax)ᵀ features.
 
     Args:
-        features: numbers that it reads.
+        features: number of features.
         classes: number of labels.
         decay: weight decay, relative to the rate.
     """
@@ -38,7 +38,7 @@ class Softmax(Learner):
         return [self.weights]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` for features ``(batch, features)``."""
+        """Return logits ``(batch, classes)`` for features ``(batch, features)``."""
         return self.weights.product(features, self.weight.new_zeros(len(self.weight)))
 
     def learn(self, features: Tensor, labels: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
@@ -46,9 +46,9 @@ class Softmax(Learner):
 
         Args:
             features: ``(batch, features)``.
-            labels: the true ones, ``(batch,)``.
+            labels: true labels, ``(batch,)``.
             rate: the learning rate.
-            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
+            weight: weight of each case, ``(batch,)``; all 1 if omitted.
 
         Returns:
             The logits from before the step, ``(batch, classes)``.

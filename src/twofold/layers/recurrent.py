@@ -1,4 +1,4 @@
-"""Layers that see below, above and beside themselves, and learn from every iteration (talk 19:31 to 25:51)."""
+"""Layers with bottom-up, top-down and lateral inputs that learn from every iteration (talk 19:31 to 25:51)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule, slope
 
 Source = Tensor | CachedInput
-"""The input from one side, ``(rows, inputs)``. A `CachedInput` with fewer rows than the net has cases stands for as
-many copies of them, one after the other, as make up all cases."""
+"""The input from one source, ``(rows, inputs)``. A `CachedInput` with fewer rows than the net has cases represents
+consecutive copies of its rows that make up all cases.
+"""
 
 
 class LayerState(NamedTuple):
-    """A layer after one iteration, for each of its cases, ``(rows, ...)``.
+    """The state of a layer after one iteration, for each of its cases, ``(rows, ...)``.
 
     Attributes:
         state: damped activity before normalization, ``(rows, units)``.
-        output: the same at fixed length: what other layers see at the next iteration, ``(rows, units)``.
-        active: activity that this iteration computed, undamped, ``(rows, units)``.
-        goodness: of ``active``, ``(rows,)``.
+        output: the state at fixed length, which other layers see at the next iteration, ``(rows, units)``.
+        active: undamped activity of this iteration, ``(rows, units)``.
+        goodness: goodness of ``active``, ``(rows,)``.
     """
 
     state: Tensor
@@ -38,31 +39,31 @@ class LayerState(NamedTuple):
     goodness: Tensor
 
     def repeat(self, copies: int) -> LayerState:
-        """Repeat all cases ``copies`` times, one copy after the other."""
-        return LayerState(*(part.repeat(copies, *[1] * (part.dim() - 1)) for part in self))
+        """Repeat all cases ``copies`` times, copy after copy."""
+        return LayerState(*(tensor.repeat(copies, *[1] * (tensor.dim() - 1)) for tensor in self))
 
 
 def recurrent_step(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> LayerState:
-    """a = unit(total); s ← damping · s + (1 - damping) · a; what others see is n(s). A pure function.
+    """Compute a = unit(total); s ← damping · s + (1 - damping) · a; output n(s). A pure function.
 
     Source: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
 
     Args:
         total: total inputs, ``(rows, units)``.
-        before: the old state s, ``(rows, units)``; ``None`` at the first iteration, where s is a.
-        damping: share of the old state that is kept, in [0, 1).
-        rule: its unit, goodness and normalization are used.
+        before: the old state s, ``(rows, units)``; ``None`` at the first iteration, where s = a.
+        damping: fraction of the old state that is kept, in [0, 1).
+        rule: its activation function, goodness and normalization are used.
     """
-    active = rule.unit.value(total.clone())  # what a layer sees all the time is kept
+    active = rule.unit.value(total.clone())  # ``total`` may be the cached constant input
     state = active if before is None else damping * before + (1 - damping) * active
     return LayerState(state, rule.normalize(state), active, rule.goodness.value(active))
 
 
 class TimeStep(NamedTuple):
-    """The inputs of a layer at one iteration, and its response.
+    """The inputs of a layer at one iteration and its response.
 
     Attributes:
-        sources: by name, from the iteration before.
+        sources: source -> its rows at the previous iteration.
         active: ``(rows, units)``.
         goodness: ``(rows,)``.
     """
@@ -73,27 +74,27 @@ class TimeStep(NamedTuple):
 
 
 class RecurrentLayer(Layer[Sequence[TimeStep]]):
-    """A layer with weights from several sides, which settles over iterations and learns from all of them.
+    """A layer with weights from several sources that settles over iterations and learns from all of them.
 
-    Its total input is z = Σ over sources of W x + b. The derivative of its state with respect to older states is left
-    out, so that learning is greedy in time, in closed form, and remembers no more than a window of iterations
-    (talk 19:31; paper section 2.3). Weights start as N(0, 1) / √(all inputs), biases at 0.
+    Its total input is z = Σ over sources of W x + b. The derivative of its state with respect to older states is
+    omitted. Learning is therefore greedy in time and in closed form, and stores only a window of iterations (talk
+    19:31; paper section 2.3). Weights start as N(0, 1) / √(all inputs), biases at 0.
 
     Args:
         sources: name -> number of inputs: ``below``, ``above``, ``beside``.
         units: number of units.
-        rule: how the layer learns.
-        generator: draws the first weights.
-        connectivity: source -> which of its inputs each unit sees; all where it is not given.
-        start: source -> size of its first weights relative to the above; 1 where it is not given.
+        rule: the learning rule.
+        generator: draws the initial weights.
+        connectivity: source -> which of its inputs each unit sees; all inputs if omitted.
+        start: source -> size of its initial weights, relative to the above; 1 if omitted.
 
     Attributes:
-        weights: source -> its weights, as its connectivity stores them; ``(units, inputs)`` where all is seen.
-        learned: source -> the same with all that learning needs.
+        weights: source -> its weights, as its connectivity stores them; ``(units, inputs)`` if all inputs are seen.
+        learned: source -> the same with their learning state.
 
     Raises:
-        SettingError: a connectivity is that of another layer or source, or the slope of the rule's unit is not one of
-            its activity: total inputs are not kept.
+        SettingError: a connectivity does not fit the layer or the source, or the slope of the rule's activation
+            function depends on total inputs, which are not stored.
     """
 
     bias: nn.Parameter
@@ -112,30 +113,30 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         counts(**sources)
         if not self.rule.unit.of_activity:
             raise SettingError(
-                "rule: its unit has a slope of the total input, which a recurrent layer does not keep: use relu, "
-                "leaky_relu or tanh"
+                "rule: the slope of its unit depends on the total input, which a recurrent layer does not store: use "
+                "relu, leaky_relu or tanh"
             )
         not_negative(**{f"start[{name!r}]": size for name, size in (start or {}).items()})
         if not sources:
             raise SettingError(
-                "sources is empty, expected at least one: a layer has to see something, as {'below': 64}"
+                "sources is empty, expected at least one source with its number of inputs, such as {'below': 64}"
             )
         self.weights = nn.ParameterDict()
         self.connectivity = {
             name: (connectivity or {}).get(name) or Full(units, inputs) for name, inputs in sources.items()
         }
-        scale = torch.stack([one.fan_in() for one in self.connectivity.values()]).sum(0).clamp(min=1).rsqrt()
+        scale = torch.stack([layout.fan_in() for layout in self.connectivity.values()]).sum(0).clamp(min=1).rsqrt()
         self.learned: dict[str, Weights] = {}
-        for name, one in self.connectivity.items():
-            if (one.units, one.inputs) != (units, sources[name]):
+        for name, layout in self.connectivity.items():
+            if (layout.units, layout.inputs) != (units, sources[name]):
                 raise SettingError(
-                    f"a connectivity of {one.units} units with {one.inputs} inputs for a layer of {units} units that "
-                    f"sees {sources[name]} {name}: make it for this layer"
+                    f"connectivity[{name!r}] has {layout.units} units and {layout.inputs} inputs, expected "
+                    f"{units} units and {sources[name]} inputs"
                 )
-            self.add_module(f"{name}_connectivity", one)
-            weight = one.draw(scale, generator) * (start or {}).get(name, 1.0)
+            self.add_module(f"{name}_connectivity", layout)
+            weight = layout.draw(scale, generator) * (start or {}).get(name, 1.0)
             self.weights[name] = nn.Parameter(weight, requires_grad=False)
-            self.learned[name] = Weights(self.weights, name, weight, one)
+            self.learned[name] = Weights(self.weights, name, weight, layout)
         self.biases = Learnable(self, "bias", torch.zeros(units))
         self._kept: tuple[list[object], list[CachedInput], Tensor] | None = None
 
@@ -146,31 +147,33 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     @typed
     def respond(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> LayerState:
-        """One iteration.
+        """Compute one iteration.
 
         Args:
-            sources: what is seen, by name; a source that is not given is not seen.
+            sources: source -> its rows; omitted sources contribute nothing.
             before: the layer's state, ``(rows, units)``, or ``None`` at the first iteration.
-            damping: share of it that is kept.
+            damping: fraction of that state that is kept.
         """
         self._check(sources, before, damping)
         changing = {name: source for name, source in sources.items() if isinstance(source, Tensor)}
         constant = {name: source for name, source in sources.items() if isinstance(source, CachedInput)}
-        rows = [one.shape[0] for one in (*changing.values(), *([] if before is None else [before]))]
-        total = self._constant_input(constant, rows[0] if rows else max(len(each.rows) for each in constant.values()))
+        rows = [tensor.shape[0] for tensor in (*changing.values(), *([] if before is None else [before]))]
+        total = self._constant_input(
+            constant, rows[0] if rows else max(len(source.rows) for source in constant.values())
+        )
         for name, source in changing.items():
             total = self.learned[name].product(source, total)
         return recurrent_step(total, before, damping, self.rule)
 
     def _check(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> None:
-        """Refuse sources and a state that do not fit the layer, or each other."""
+        """Check that sources and state fit the layer and each other."""
         if not looking():
             return
         share(damping=damping)
         on = self.bias.device
         if not sources and before is None:
             raise DataError(
-                "sources is empty and there is no state before, expected one of them: how many cases are there?"
+                "sources is empty and before is None, expected at least one of them: the number of cases is unknown"
             )
         rows: int | str = "rows"
         if before is not None:
@@ -179,25 +182,25 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         for name, source in sources.items():
             if name not in self.connectivity:
                 raise SettingError(f"sources has {name!r}, but the layer sees {', '.join(self.connectivity)}")
-            seen, one = (source.rows, "rows") if isinstance(source, CachedInput) else (source, rows)
-            floating(f"sources[{name!r}]", seen, one, self.connectivity[name].inputs, on=on)
+            seen, size = (source.rows, "rows") if isinstance(source, CachedInput) else (source, rows)
+            floating(f"sources[{name!r}]", seen, size, self.connectivity[name].inputs, on=on)
             rows = rows if isinstance(source, CachedInput) else len(seen)
 
     def _constant_input(self, constant: Mapping[str, CachedInput], rows: int) -> Tensor:
-        """Biases, and the total input from what stays the same: computed once for as long as all of it does."""
+        """Return the biases plus the total input from constant sources, recomputed only if any of these change."""
         bias = self.bias.to(self.compute or self.bias.dtype)
         learned = [self.learned[name] for name in constant]
-        if not all(each.shares_products for each in learned):
+        if not all(weights.shares_products for weights in learned):
             total = bias
-            for each, source in zip(learned, constant.values(), strict=True):
-                total = each.product(source.rows.repeat(rows // len(source.rows), 1), total)
+            for weights, source in zip(learned, constant.values(), strict=True):
+                total = weights.product(source.rows.repeat(rows // len(source.rows), 1), total)
             return total
         if not constant:
             return bias
-        values = [self.bias, *(each.in_use() for each in learned)]
-        state = [rows, bias.dtype, *((each.data_ptr(), each._version) for each in values)]
+        values = [self.bias, *(weights.in_use() for weights in learned)]
+        state = [rows, bias.dtype, *((value.data_ptr(), value._version) for value in values)]
         if self._kept is None or self._kept[0] != state or self._kept[1] != list(constant.values()):
-            products = [source.product(each) for each, source in zip(learned, constant.values(), strict=True)]
+            products = [source.product(weights) for weights, source in zip(learned, constant.values(), strict=True)]
             total = bias + sum(product.repeat(rows // len(product), 1) for product in products)
             self._kept = state, list(constant.values()), total
         return self._kept[2]
@@ -224,19 +227,19 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
             peers = self._peers(total / steps, count) / (steps * count.cases)
         else:
             peers = torch.zeros_like(self.mean_activity)
-        active = [nonzero_rows(one != 0) for one in signal]
-        strength = torch.cat([one[kept] for one, kept in zip(signal, active, strict=True)])
-        shown = _rows_of([step.active for step in seen], active, rows, peers[None])
+        active = [nonzero_rows(row != 0) for row in signal]
+        strength = torch.cat([row[kept] for row, kept in zip(signal, active, strict=True)])
+        activity = _rows_of([step.active for step in seen], active, rows, peers[None])
         strength = torch.cat([strength, strength.new_zeros(1)])
-        wanted = slope(shown, None, self.rule) * strength[:, None].to(shown.dtype)
+        wanted = slope(activity, None, self.rule) * strength[:, None].to(activity.dtype)
         wanted = wanted.T.contiguous()  # transposed, as the products need it
         wanted[:, -1] = peers
         for name, weights in self.learned.items():
             sources = [step.sources[name] for step in seen]
             weights.gather_product(*_factors(sources, wanted, active, rows, positive), keep, share)
-        times = wanted.new_ones(wanted.shape[1])
-        times[-1] = steps * positive.sum()
-        self.biases.gather(wanted @ times, keep, share)
+        row_counts = wanted.new_ones(wanted.shape[1])
+        row_counts[-1] = steps * positive.sum()
+        self.biases.gather(wanted @ row_counts, keep, share)
         return difficulty.view(steps, batch).mean(0)
 
     def forget(self) -> None:
@@ -244,60 +247,67 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         self._kept = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the images that it saw last."""
+        """Return the state without the cached images."""
         return {**vars(self), "_kept": None}
 
 
-def _rows_of(each: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: Tensor) -> Tensor:
-    """The active rows of each tensor, whose copies make up all cases, and a last row, ``(all active + 1, ...)``."""
+def _rows_of(tensors: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: Tensor) -> Tensor:
+    """Return the active rows of each tensor and a last row, ``(all active + 1, ...)``.
+
+    Tensors may have fewer rows than there are cases; copies of them make up all cases.
+    """
     chosen_rows = [
         tensor if len(active) == cases == len(tensor) else tensor.index_select(0, active % len(tensor))
-        for tensor, active in zip(each, rows, strict=True)
+        for tensor, active in zip(tensors, rows, strict=True)
     ]
-    return torch.cat([*chosen_rows, last.to(each[0])])
+    return torch.cat([*chosen_rows, last.to(tensors[0])])
 
 
-def _sum_of(each: Sequence[Tensor], positive: Tensor) -> Tensor:
-    """The sum of the positive rows of some matrices, which count ``positive``, ``(columns,)``, in at least float32."""
-    return torch.stack([weighted_sum(rows[: len(positive)], positive) for rows in each]).sum(0)
+def _sum_of(matrices: Sequence[Tensor], positive: Tensor) -> Tensor:
+    """Return the weighted sum of the positive rows of several matrices, ``(columns,)``, in at least float32."""
+    return torch.stack([weighted_sum(rows[: len(positive)], positive) for rows in matrices]).sum(0)
 
 
 def _factors(
     sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], cases: int, positive: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Two matrices whose product is the weight gradient from a source, summed over iterations: Σ wanted ⊗ row, plus
-    peers ⊗ the sum of positive rows, each times how much it counts.
+    """Return two matrices whose product is the weight gradient from a source, summed over iterations.
+
+    The gradient is Σ wanted ⊗ row + peers ⊗ the weighted sum of positive rows.
 
     Args:
-        sources: what was seen at each iteration.
-        wanted: of the active rows of all iterations, and in the last column that of the peers, ``(units, all + 1)``.
+        sources: the source at each iteration.
+        wanted: desired changes of the active rows of all iterations, ``(units, all + 1)``; the last column is that of
+            the peers.
         rows: the numbers of the active rows of each iteration.
-        cases: how many rows there are.
-        positive: how much each of the positive ones counts, ``(positive rows,)``; they come first.
+        cases: number of rows.
+        positive: weights of the positive rows, ``(positive rows,)``; these come first.
 
     Returns:
-        ``(units, some)`` and ``(some, inputs)``, in the type of ``wanted``.
+        ``(units, rows)`` and ``(rows, inputs)``, in the type of ``wanted``.
     """
     seen = [source.rows if isinstance(source, CachedInput) else source for source in sources]
     total = _sum_of(seen, positive)[None]
-    distinct = {id(each): each for each in seen}.values()
-    alone, chosen, inputs = sum(len(each) for each in distinct), wanted.shape[1], total.shape[1]
+    distinct = {id(tensor): tensor for tensor in seen}.values()
+    alone, chosen, inputs = sum(len(tensor) for tensor in distinct), wanted.shape[1], total.shape[1]
     if alone * (chosen + inputs) < chosen * inputs:
         return wanted @ _members(seen, rows).to(wanted), torch.cat([*distinct, total]).to(wanted)
     return wanted, _rows_of(seen, rows, cases, total).to(wanted)
 
 
 def _members(seen: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
-    """A matrix of ones and zeros, ``(all active + 1, distinct + 1)``, which adds up what is wanted of rows that are the
-    same at several iterations or in several copies, so that each needs one row in the product."""
+    """Return a matrix of ones and zeros, ``(all active + 1, distinct + 1)``, that adds up the changes of equal rows.
+
+    Rows that are the same at several iterations or in several copies then need only one row in the product.
+    """
     start: dict[int, int] = {}
     distinct = 0
-    for each in seen:
-        if id(each) not in start:
-            start[id(each)] = distinct
-            distinct += len(each)
-    place = torch.cat([start[id(each)] + active % len(each) for each, active in zip(seen, rows, strict=True)])
-    member = torch.zeros(len(place) + 1, distinct + 1, device=place.device)
-    member[torch.arange(len(place), device=place.device), place] = 1
+    for tensor in seen:
+        if id(tensor) not in start:
+            start[id(tensor)] = distinct
+            distinct += len(tensor)
+    column = torch.cat([start[id(tensor)] + active % len(tensor) for tensor, active in zip(seen, rows, strict=True)])
+    member = torch.zeros(len(column) + 1, distinct + 1, device=column.device)
+    member[torch.arange(len(column), device=column.device), column] = 1
     member[-1, -1] = 1
     return member

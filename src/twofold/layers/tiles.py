@@ -1,4 +1,4 @@
-"""Connectivity of local fields: neighboring units as blocks of a batched matrix product."""
+"""Connectivity of local fields, with neighboring units as blocks of a batched matrix product."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from twofold.layers.connectivity import Connectivity, Masked
 from twofold.layers.fields import Fields
 
 MIN_UNITS = 96
-"""Units that the blocks of a local layer should have at least: narrower products are slow."""
+"""Minimum number of units in a block of a local layer: narrower products are slow."""
 MAX_STORED = 2.0
-"""The largest number of stored weights for each weight that exists."""
+"""Maximum number of stored weights per existing weight."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Tiles of equal shape: in each the same number of units sees, among others, the same number of inputs.
+    """Tiles of equal shape: each has the same number of units and of inputs.
 
     Attributes:
-        units: their numbers, ``(tiles, units)``.
-        inputs: the numbers of all that any of them sees, ``(tiles, inputs)``.
+        units: unit numbers, ``(tiles, units)``.
+        inputs: numbers of the inputs that any of the units sees, ``(tiles, inputs)``.
         mask: which of the inputs each unit sees, ``(units, inputs)``, the same in all tiles.
     """
 
@@ -35,74 +35,74 @@ class Block:
 
 
 def tile_of(fields: Fields) -> tuple[int, int]:
-    """Rows and columns of the grid points that make a tile.
+    """Return the number of rows and columns of grid points in a tile.
 
-    Of the tiles with which no more than `MAX_STORED` times the weights are stored that exist, the smallest that has at
-    least `MIN_UNITS` units, or the largest where all are narrower.
+    Tiles may store at most `MAX_STORED` times the existing weights. Of these, the smallest one with at least
+    `MIN_UNITS` units is returned, or the largest one if all have fewer.
     """
     _, height, width = fields.below
-    fitting = []
-    for rows, columns in itertools.product(*(range(1, points + 1) for points in fields.grid)):
-        down = sum(len(_union(fields, part, height)) * len(part) for part in _parts(fields.grid[0], rows))
-        across = sum(len(_union(fields, part, width)) * len(part) for part in _parts(fields.grid[1], columns))
+    candidates = []
+    for rows, columns in itertools.product(*(range(1, size + 1) for size in fields.grid)):
+        down = sum(len(_union(fields, points, height)) * len(points) for points in _ranges(fields.grid[0], rows))
+        across = sum(len(_union(fields, points, width)) * len(points) for points in _ranges(fields.grid[1], columns))
         if down * across * fields.channels * fields.below[0] <= MAX_STORED * fields.weights:
-            fitting.append((rows, columns, down * across))
-    enough = [tile for tile in fitting if tile[0] * tile[1] * fields.channels >= MIN_UNITS]
+            candidates.append((rows, columns, down * across))
+    enough = [tile for tile in candidates if tile[0] * tile[1] * fields.channels >= MIN_UNITS]
     if not enough:
-        return max(fitting, key=lambda tile: tile[0] * tile[1])[:2]
+        return max(candidates, key=lambda tile: tile[0] * tile[1])[:2]
     return min(enough, key=lambda tile: (tile[0] * tile[1], tile[2], tile[1]))[:2]
 
 
 def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
-    """The tiles of a layer, those of equal shape together."""
+    """Return the tiles of a layer, grouped by shape."""
     channels, height, width = fields.below
     rows, columns = fields.grid
-    found: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
-    for down, across in itertools.product(_parts(rows, tile[0]), _parts(columns, tile[1])):
+    by_shape: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
+    for down, across in itertools.product(_ranges(rows, tile[0]), _ranges(columns, tile[1])):
         rows_seen, columns_seen = _union(fields, down, height), _union(fields, across, width)
         units = _numbers(fields.channels, down, across, rows, columns)
         inputs = _numbers(channels, rows_seen, columns_seen, height, width)
-        part = [
+        visible = [
             [[place in fields.span(point, size) for place in seen] for point in points]
             for points, seen, size in ((down, rows_seen, height), (across, columns_seen, width))
         ]
-        shape = (*(tuple(itertools.chain.from_iterable(one)) for one in part), (len(down), len(across)))
-        near = torch.einsum("ik,jl->ijkl", *(torch.tensor(one, dtype=torch.uint8) for one in part)).bool()
+        shape = (*(tuple(itertools.chain.from_iterable(side)) for side in visible), (len(down), len(across)))
+        near = torch.einsum("ik,jl->ijkl", *(torch.tensor(side, dtype=torch.uint8) for side in visible)).bool()
         near = near.flatten(2).flatten(0, 1)  # (grid points, pixels)
         mask = near.repeat(fields.channels, channels)
-        found.setdefault(shape, []).append((units, inputs, mask))
+        by_shape.setdefault(shape, []).append((units, inputs, mask))
     return [
-        Block(torch.stack([each[0] for each in tiles]), torch.stack([each[1] for each in tiles]), tiles[0][2])
-        for tiles in found.values()
+        Block(torch.stack([tile[0] for tile in tiles]), torch.stack([tile[1] for tile in tiles]), tiles[0][2])
+        for tiles in by_shape.values()
     ]
 
 
-def _parts(points: int, most: int) -> list[range]:
-    """So many grid points in a row, in parts of equal length apart from the last."""
+def _ranges(points: int, most: int) -> list[range]:
+    """Split ``points`` grid points into ranges of length ``most``; the last one may be shorter."""
     return [range(first, min(first + most, points)) for first in range(0, points, most)]
 
 
 def _union(fields: Fields, points: range, size: int) -> range:
-    """The range that some neighboring grid points see together, in one direction."""
+    """Return the range that neighboring grid points see together, in one direction."""
     return range(fields.span(points[0], size).start, fields.span(points[-1], size).stop)
 
 
 def _numbers(channels: int, down: range, across: range, height: int, width: int) -> Tensor:
-    """The numbers of a rectangle of a map, channel by channel, row by row."""
+    """Return the numbers of a rectangle of a map, channel by channel, row by row."""
     channel, row, column = torch.arange(channels), torch.tensor(list(down)), torch.tensor(list(across))
     return ((channel[:, None, None] * height + row[:, None]) * width + column).flatten()
 
 
 class Tiled(Connectivity):
-    """Each unit sees its own field alone.
+    """Connections of each unit to its own field.
 
-    Neighboring grid points make a tile; the units of a tile and all that any of them sees are a block of a batched
-    matrix product, in which the weights that do not exist are zero. Activities are transposed for it, so that a block
-    reads whole rows of them. Weights are stored block after block, ``(1, stored)``.
+    Neighboring grid points form a tile. The units of a tile and all inputs that any of them sees form a block of a
+    batched matrix product, in which missing weights are zero. Activities are transposed for it, so that a block reads
+    whole rows of them. Weights are stored block after block, ``(1, stored)``.
 
     Args:
-        fields: where the units lie and what they see.
-        tile: rows and columns of the grid points of a tile; chosen by shape where it is not given.
+        fields: positions of the units and what they see.
+        tile: rows and columns of grid points per tile; chosen from the shape if omitted.
     """
 
     _units: Tensor
@@ -113,53 +113,53 @@ class Tiled(Connectivity):
     def __init__(self, fields: Fields, tile: tuple[int, int] | None = None) -> None:
         super().__init__(fields.units, fields.inputs)
         self.fields = fields
-        made = blocks_of(fields, tile or tile_of(fields))
-        self.shapes = [(len(block.units), *block.mask.shape) for block in made]
-        units, inputs = (torch.cat([getattr(block, name).flatten() for block in made]) for name in ("units", "inputs"))
-        masks = [block.mask.expand(shape).flatten() for block, shape in zip(made, self.shapes, strict=True)]
+        blocks = blocks_of(fields, tile or tile_of(fields))
+        self.shapes = [(len(block.units), *block.mask.shape) for block in blocks]
+        units, inputs = (torch.cat([getattr(block, key).flatten() for block in blocks]) for key in ("units", "inputs"))
+        masks = [block.mask.expand(shape).flatten() for block, shape in zip(blocks, self.shapes, strict=True)]
         self.register_buffer("_units", units, persistent=False)
         self.register_buffer("_places", units.argsort(), persistent=False)
         self.register_buffer("_inputs", inputs, persistent=False)
         self.register_buffer("_mask", torch.cat(masks)[None], persistent=False)
 
     def fan_in(self) -> Tensor:
-        each = torch.cat([mask.sum(2).flatten() for mask in self._blocks(self._mask)])
-        return each[self._places]
+        counts = torch.cat([mask.sum(2).flatten() for mask in self._blocks(self._mask)])
+        return counts[self._places]
 
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
         scales = self._tiles(scale[self._units, None], 1)
         masks = self._blocks(self._mask)
-        first = [
+        initial = [
             torch.randn(mask.shape, generator=generator) * mask * scale
             for mask, scale in zip(masks, scales, strict=True)
         ]
-        return torch.cat([each.flatten() for each in first])[None]
+        return torch.cat([block.flatten() for block in initial])[None]
 
     def _blocks(self, weight: Tensor) -> Iterator[Tensor]:
-        """Of all that is stored what belongs to each block, ``(tiles, units, inputs)``."""
+        """Yield the section of ``weight`` that belongs to each block, ``(tiles, units, inputs)``."""
         sizes = [tiles * units * inputs for tiles, units, inputs in self.shapes]
         parts = torch.split(weight.view(-1), sizes)
         return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
 
     def _tiles(self, rows: Tensor, side: int) -> Iterator[Tensor]:
-        """Of all rows, tile after tile, those of each block, ``(tiles, units or inputs, batch)``; side 1 or 2."""
+        """Yield the rows of each block, ``(tiles, units or inputs, batch)``; side 1 means units, 2 inputs."""
         parts = torch.split(rows, [shape[0] * shape[side] for shape in self.shapes])
         return (part.view(shape[0], shape[side], -1) for part, shape in zip(parts, self.shapes, strict=True))
 
     def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         seen = rows.to(weight.dtype).T.contiguous().index_select(0, self._inputs)
         pairs = zip(self._blocks(weight), self._tiles(seen, 2), strict=True)
-        made = torch.cat([torch.bmm(block, inputs).flatten(0, 1) for block, inputs in pairs])
-        return total + made.index_select(0, self._places).T
+        products = torch.cat([torch.bmm(block, inputs).flatten(0, 1) for block, inputs in pairs])
+        return total + products.index_select(0, self._places).T
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
-        by_tile, shown = wanted.index_select(0, self._units), seen.T.contiguous()
+        by_tile, transposed = wanted.index_select(0, self._units), seen.T.contiguous()
         tiles = itertools.chain.from_iterable(self._blocks(gradient))
         sides = self._tiles(by_tile, 1), self._tiles(self._inputs[:, None], 2)
-        each = zip(tiles, *(itertools.chain.from_iterable(side) for side in sides), strict=True)
-        for tile, units, inputs in each:  # one after the other, so that what a tile sees fits into a cache
-            given = shown.index_select(0, inputs[:, 0])
-            torch.addmm(tile, units, given.T, beta=0, out=tile)
+        triples = zip(tiles, *(itertools.chain.from_iterable(side) for side in sides), strict=True)
+        for tile, units, inputs in triples:  # one by one, so that a tile's inputs fit into a cache
+            tile_inputs = transposed.index_select(0, inputs[:, 0])
+            torch.addmm(tile, units, tile_inputs.T, beta=0, out=tile)
 
     def sum_seen(self, rows: Tensor) -> Tensor:
         fields = self.fields
@@ -171,15 +171,15 @@ class Tiled(Connectivity):
         return gradient.mul_(self._mask)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
-        whole = weight.new_zeros(self.units, self.inputs)
+        matrix = weight.new_zeros(self.units, self.inputs)
         sides = self._tiles(self._units[:, None], 1), self._tiles(self._inputs[:, None], 2)
         for block, units, inputs in zip(self._blocks(weight.detach()), *sides, strict=True):
-            whole[units, inputs.transpose(1, 2)] = block
-        return whole
+            matrix[units, inputs.transpose(1, 2)] = block
+        return matrix
 
 
 def top_down(above: Fields) -> Connectivity:
-    """Top-down: what each unit of a map sees of the layer above it, namely those units that see it."""
+    """Return the top-down connectivity of a map: each unit sees those units of the layer above that see it."""
     if above.stride > 1:
         return Masked(above.mask().T.contiguous())
     return Tiled(Fields(above.above, above.below[0], above.field, 1, above.field - 1 - above.margin))

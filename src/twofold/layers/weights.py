@@ -1,4 +1,4 @@
-"""Parameters that learn: each holds its value, its smoothed gradient and the gradient gathered for the next step."""
+"""Trainable parameters: the value, its smoothed gradient, and the gradient gathered for the next step."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from twofold.machine.reduce import reduce
 
 
 class Learnable:
-    """A parameter of a module, with all that learning needs: gradients are gathered, then one step is applied.
+    """A parameter of a module with its learning state: gradients are gathered, then one step is applied.
 
     Value and smoothed gradient are registered with the module as NAME and, outside ``state_dict``, NAME_velocity, so
-    that ``.to()``, saved nets and checkpoints treat them as those of any module. Between `gather` and `apply` the
-    gradient lies in ``gradient``: there an all-reduce over machines can stand, or nothing at all for a while.
+    that ``.to()``, saved nets and checkpoints handle them as usual. Between `gather` and `apply` the gradient is in
+    ``gradient``, where it can be summed over processes.
 
     Args:
-        module: has the parameter, or gets it.
-        name: the parameter's, in the module.
-        value: its first value.
+        module: the module that has the parameter or receives it.
+        name: name of the parameter in the module.
+        value: initial value.
 
     Attributes:
         gradient: gathered since the last step, pointing uphill; ``None`` if there is none.
-        compute: the type of the products; ``None`` is that of the value.
+        compute: dtype of the products; ``None`` means that of the value.
     """
 
     def __init__(self, module: nn.Module, name: str, value: Tensor) -> None:
@@ -42,31 +42,34 @@ class Learnable:
     @property
     def value(self) -> nn.Parameter:
         """The parameter."""
-        found: nn.Parameter = getattr(self._module, self._name)
-        return found
+        parameter: nn.Parameter = getattr(self._module, self._name)
+        return parameter
 
     @property
     def velocity(self) -> Tensor:
         """The smoothed gradient."""
-        found: Tensor = getattr(self._module, f"{self._name}_velocity")
-        return found
+        buffer: Tensor = getattr(self._module, f"{self._name}_velocity")
+        return buffer
 
     def in_use(self) -> Tensor:
-        """The value in the type of the products."""
+        """Return the value in the type of the products."""
         return self._copy.of(self.value, self.compute)
 
     def gather(self, gradient: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
-        """gradient ← keep · what was gathered + share · ``gradient``, in the type of the value where several are
-        gathered: in a shorter one what is new is lost beside what is there."""
+        """Update gradient ← keep · gathered gradient + share · ``gradient``.
+
+        If several gradients are gathered, the sum has the type of the value: in a shorter type, small additions would
+        be lost.
+        """
         if not keep:
             self.gradient = gradient if share == 1 else gradient * share
         else:
             assert self.gradient is not None
-            # Not in place: autograd may hand the same tensor to several parameters.
+            # Not in place: autograd may return the same tensor to several parameters.
             self.gradient = torch.add(self.gradient.to(self.value.dtype) * keep, gradient, alpha=share)
 
     def apply(self, rate: float, rule: Rule, counted: Tensor | float) -> None:
-        """One step with what was gathered, which is then gone; nothing if nothing was gathered.
+        """Make one step with the gathered gradient and clear it; do nothing if there is none.
 
         Args:
             rate, rule, counted: see `learning.momentum_step`.
@@ -80,29 +83,29 @@ class Learnable:
         self.gradient = None
 
     def forget(self) -> None:
-        """Free the memory of what can be made again."""
+        """Drop caches."""
         self._copy = LowPrecisionCopy()
 
 
 def apply_gathered(learnables: Sequence[Learnable], rate: float, rule: Rule, counted: Tensor | float) -> None:
-    """One step of each parameter with what was gathered, added up over all processes that train the net.
+    """Make one step of each parameter with its gathered gradient, summed over all processes that train the net.
 
     Args:
-        learnables: the parameters; those for which nothing was gathered stay as they are.
+        learnables: the parameters; those without a gathered gradient do not change.
         rate, rule, counted: see `learning.momentum_step`.
     """
-    gathered = [each for each in learnables if each.gradient is not None]
-    gradients = reduce(*(each.gradient for each in gathered if each.gradient is not None))
-    for each, gradient in zip(gathered, gradients, strict=True):
-        each.gradient = gradient
-        each.apply(rate, rule, counted)
+    gathered = [learnable for learnable in learnables if learnable.gradient is not None]
+    gradients = reduce(*(learnable.gradient for learnable in gathered if learnable.gradient is not None))
+    for learnable, gradient in zip(gathered, gradients, strict=True):
+        learnable.gradient = gradient
+        learnable.apply(rate, rule, counted)
 
 
 class Weights(Learnable):
     """The weights between a source and a layer, as their connectivity stores them.
 
-    Products, gradients and steps of all layers go through here. Hardware that holds weights in its own way stands in
-    for this class: it reads them in `product`, and its pulses are its `apply`.
+    Products, gradients and steps of all layers use this class. Hardware that stores weights in its own way replaces it:
+    `product` reads the device, and `apply` sends the pulses.
 
     Args:
         module, name, value: as above.
@@ -110,29 +113,32 @@ class Weights(Learnable):
     """
 
     shares_products: bool = True
-    """Whether a product may be used for several passes, as on a digital machine, where the same weights always give the
-    same product. False where every read has noise of its own."""
+    """True if one product may be used for several passes, as on a digital machine, where equal weights give equal
+    products.
+
+    False if each read has noise of its own.
+    """
 
     def __init__(self, module: nn.Module, name: str, value: Tensor, connectivity: Connectivity) -> None:
         super().__init__(module, name, value)
         self.connectivity = connectivity
 
     def product(self, rows: Tensor, total: Tensor) -> Tensor:
-        """``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the products.
+        """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the products.
 
         Args:
             rows: ``(rows, inputs)``.
-            total: ``(rows, units)`` or, as biases, ``(units,)``, in the type of the products.
+            total: ``(rows, units)``, or biases ``(units,)``, in the type of the products.
         """
         return self.connectivity.times(self.in_use(), rows, total)
 
     def gather_product(self, wanted: Tensor, seen: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
-        """gradient ← keep · what was gathered + share · wanted · seen.
+        """Update gradient ← keep · gathered gradient + share · wanted · seen.
 
         Args:
-            wanted: how total inputs are to change, ``(units, some)``.
-            seen: the inputs, ``(some, inputs)``, in the type of ``wanted``.
-            keep, share: of the old and of the new gradient.
+            wanted: desired change of the total inputs, ``(units, rows)``.
+            seen: the inputs, ``(rows, inputs)``, in the type of ``wanted``.
+            keep, share: factors of the old and of the new gradient.
         """
         new = torch.empty_like(self.value, dtype=self.compute or self.value.dtype)
         self.connectivity.gather(new, wanted, seen)
@@ -144,37 +150,37 @@ class Weights(Learnable):
         super().apply(rate, rule, counted)
 
     def to_matrix(self) -> Tensor:
-        """The weights as a matrix, ``(units, inputs)``, zero where there are none."""
+        """Return the weights as a matrix ``(units, inputs)``, with zeros where no weights exist."""
         return self.connectivity.to_matrix(self.value)
 
 
 class LowPrecisionCopy:
-    """A copy of a parameter in the type of the products, made once after each change of the parameter."""
+    """A copy of a parameter in the type of the products, updated after each change of the parameter."""
 
     def __init__(self) -> None:
         self._copy: Tensor | None = None
         self._state: tuple[int, int] | None = None
 
-    def of(self, value: Tensor, kind: torch.dtype | None) -> Tensor:
-        """``value`` in the type ``kind``: itself where it has that type or ``kind`` is ``None``."""
-        if kind is None or kind == value.dtype:
+    def of(self, value: Tensor, dtype: torch.dtype | None) -> Tensor:
+        """Return ``value`` in the type ``dtype``, without a copy if it has that type or ``dtype`` is ``None``."""
+        if dtype is None or dtype == value.dtype:
             return value
         copy = self.kept(value)
-        if copy is None or copy.dtype != kind:
-            copy = self._copy = value.detach().to(kind)
+        if copy is None or copy.dtype != dtype:
+            copy = self._copy = value.detach().to(dtype)
             self.is_of(value)
         return copy
 
     def kept(self, value: Tensor) -> Tensor | None:
-        """The copy, where there is one of ``value`` as it is now."""
+        """Return the copy if it matches the current ``value``, else ``None``."""
         return self._copy if self._copy is not None and self._state == self._state_of(value) else None
 
     def is_of(self, value: Tensor) -> None:
-        """Note that the copy was changed together with ``value``."""
+        """Record that the copy was changed together with ``value``."""
         self._state = self._state_of(value)
 
     def __getstate__(self) -> dict[str, None]:
-        """Nothing: where weights are copied or pickled, it is made again."""
+        """Return an empty state: the copy is recreated after copying or unpickling."""
         return dict.fromkeys(vars(self))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Choose the device and the precision to compute in, and describe the machine for every result."""
+"""Choose the device and the precision of the computations, and describe the machine for every result."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ __all__ = [
 
 
 def choose_device(name: str | torch.device) -> torch.device:
-    """Return the device called ``name``; ``auto`` is the GPU where there is one. ``cuda:1`` is the second GPU, and
-    ``mps`` the GPU of an Apple computer.
+    """Return the device called ``name``.
+
+    ``auto`` is the GPU if there is one. ``cuda:1`` is the second GPU, and ``mps`` the GPU of an Apple computer.
 
     Raises:
-        SettingError: a GPU was asked for that is not there, or the name is unknown.
+        SettingError: the requested GPU does not exist, or the name is unknown.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -52,23 +53,26 @@ def choose_device(name: str | torch.device) -> torch.device:
         return torch.device("cpu")
     if device.type == "mps":
         if not torch.backends.mps.is_available():
-            raise SettingError(f"--device is {name}, but torch finds no GPU of Apple's here: use --device cpu")
+            raise SettingError(f"--device is {name}, but torch finds no Apple GPU: use --device cpu")
         return torch.device("mps")  # there is never more than one
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
-        raise SettingError(f"--device is {name}, but torch finds no CUDA device here: use --device cpu")
+        raise SettingError(f"--device is {name}, but torch finds no CUDA device: use --device cpu")
     if (device.index or 0) >= count:
-        raise SettingError(f"--device is {name}, but the last CUDA device here is cuda:{count - 1}: use that or cuda")
+        raise SettingError(f"--device is {name}, but the last CUDA device is cuda:{count - 1}: use that or cuda")
     return device
 
 
 def has_doubles(device: torch.device) -> bool:
-    """Whether the device computes in double precision, which Apple's GPUs do not."""
+    """Return True if the device computes in double precision; Apple's GPUs do not."""
     return device.type != "mps"
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 products are faster than fp32 ones: AVX512-BF16 or AMX on a CPU, compute capability 8 on a GPU."""
+    """Return True if bf16 products are faster than fp32 products.
+
+    This holds for CPUs with AVX512-BF16 or AMX and for GPUs with compute capability 8 or higher.
+    """
     if device.type == "mps":
         return False
     if device.type == "cuda":
@@ -77,12 +81,12 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return ``fp32`` or ``bf16``; ``auto`` is bf16 where its products are fast.
+    """Return ``fp32`` or ``bf16``; ``auto`` is bf16 if its products are fast.
 
     Weights and their smoothed gradients are fp32 either way.
 
     Raises:
-        SettingError: bf16 was asked for and the device lacks it, or the name is unknown.
+        SettingError: bf16 was requested but the device does not support it, or the name is unknown.
     """
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
@@ -97,22 +101,22 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def compute_type(precision: str) -> torch.dtype | None:
-    """Return the dtype of the matrix products; ``None`` stands for that of the weights, fp32."""
+    """Return the dtype of the matrix products; ``None`` means that of the weights, fp32."""
     return torch.bfloat16 if precision == "bf16" else None
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the number of bytes that are still free on the device, on a CPU within what this process is allowed."""
+    """Return the number of free bytes on the device; on a CPU, within the limits of this process."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return min([int(psutil.virtual_memory().available), *limits.memory()])
 
 
 def limit_threads() -> None:
-    """Let torch compute with no more threads than this process may use processors: more would wait for each other.
+    """Limit torch's threads to the number of processors that this process may use; more would wait for each other.
 
-    The command line does so, unless the environment states a number. The number is the whole process's, so that the
-    library leaves it to whoever calls it.
+    The command line does so unless the environment sets a number. The setting affects the whole process, so the library
+    leaves it to its caller.
     """
     stated = {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & os.environ.keys()
     if not stated and (processors := limits.processors()) < torch.get_num_threads():
@@ -120,7 +124,7 @@ def limit_threads() -> None:
 
 
 def require_memory(needed: int, device: torch.device, offload: bool = True) -> None:
-    """Refuse a training that would not fit into memory, before it starts.
+    """Check, before a training starts, that it fits into memory.
 
     Raises:
         SettingError: fewer than ``needed`` bytes are free on the device.
@@ -128,6 +132,6 @@ def require_memory(needed: int, device: torch.device, offload: bool = True) -> N
     free = free_memory(device)
     if needed > free:
         raise SettingError(
-            f"the training needs about {needed / 1e9:.1f} GB of memory beside its data, and {free / 1e9:.1f} GB are "
+            f"the training needs about {needed / 1e9:.1f} GB of memory plus its data, but {free / 1e9:.1f} GB are "
             f"free: lower --widths or --batch{'' if offload else ', or keep layers on disk with --offload'}"
         )

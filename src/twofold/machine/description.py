@@ -1,4 +1,4 @@
-"""What a result says about the code and the machine that made it, and which of it can change the bits of a training."""
+"""Describe the code and the machine behind a result, and compare everything that can change the bits of a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 PACKAGE = Path(__file__).parents[1]
 
-PATIENCE = 10.0  # seconds that git may take to answer
+GIT_TIMEOUT = 10.0  # seconds
 
 VARIABLES = (
     *("ATEN_CPU_CAPABILITY", "TORCH_MKLDNN_MATMUL_MIN_DIM", "KMP_DETERMINISTIC_REDUCTION", "GLIBC_TUNABLES"),
@@ -35,7 +35,7 @@ SWITCHES = {
     "precision of fp32 products in mkldnn": "backends.mkldnn.matmul.fp32_precision",
     "precision of fp32 convolutions in mkldnn": "backends.mkldnn.conv.fp32_precision",
 }
-"""Switches of torch, and where it has them. Older versions lack some."""
+"""Settings of torch and the attributes that hold them. Older versions do not have all of them."""
 
 CUDA_SWITCHES = {
     "tf32 products": "backends.cuda.matmul.allow_tf32",
@@ -52,7 +52,7 @@ CUDA_SWITCHES = {
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Return versions, commit and machine as values that JSON can hold; see `arithmetic` for the entry of that name."""
+    """Return versions, commit and machine as JSON-compatible values; see `arithmetic` for the entry of that name."""
     known = arithmetic(device)
     return {
         "twofold": known.get("twofold"),
@@ -68,26 +68,28 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def arithmetic(device: torch.device) -> dict[str, Any]:
-    """Return all that is known to change the bits of a training, as values that JSON can hold. What is not known or not
-    set is left out: an environment variable, the commit, and everything about a GPU where ``device`` is none."""
+    """Return everything that is known to change the bits of a training, as JSON-compatible values.
+
+    Unknown or unset entries are omitted: environment variables, the commit, and GPU entries if ``device`` is not a GPU.
+    """
     known = {
         "twofold": installed(),
         "commit": _commit(),
         "source": _source(),
         "torch": torch.__version__,
-        "python": ".".join(platform.python_version_tuple()[:2]),  # the way it adds floats has changed once
-        "libc": " ".join(platform.libc_ver()).strip(),  # its exponential and logarithm
+        "python": ".".join(platform.python_version_tuple()[:2]),  # the summation of floats has changed once
+        "libc": " ".join(platform.libc_ver()).strip(),  # implements exp and log
         "processor": _cpu(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "avx512_bf16": bool(torch.cpu._is_avx512_bf16_supported()),
         "amx": bool(torch.cpu._is_amx_tile_supported()),
         "threads": torch.get_num_threads(),
         "default type": str(torch.get_default_dtype()).removeprefix("torch."),
-        "float32 matmul precision": _read("get_float32_matmul_precision"),
+        "float32 matmul precision": _torch_value("get_float32_matmul_precision"),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "flush denormal": (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0,  # torch tells nobody
+        "flush denormal": (torch.tensor(1e-310, dtype=torch.float64) * 1).item() == 0,  # torch has no getter
         "autocast": _autocast(device),
-        **{name: _read(place) for name, place in SWITCHES.items()},
+        **{name: _torch_value(path) for name, path in SWITCHES.items()},
         **(_gpu(device) if device.type == "cuda" else {}),
         **{name: os.environ.get(name) for name in VARIABLES},
     }
@@ -95,17 +97,17 @@ def arithmetic(device: torch.device) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What can change the bits of a training and is not the same in two descriptions, in words.
+    """Return, in words, the differences between two descriptions that can change the bits of a training.
 
-    What only one of them knows is passed over: an older version did not look. An environment variable that only one of
-    them has was not set in the other.
+    Entries that only one description has are ignored, because older versions did not record them. An environment
+    variable that only one of them has was not set in the other.
     """
-    old, new = ({name: value for name, value in each.items() if value is not None} for each in (before, now))
-    asked: Iterable[str] = ("torch", "processor", "threads", "commit")
+    old, new = ({name: value for name, value in info.items() if value is not None} for info in (before, now))
+    relevant: Iterable[str] = ("torch", "processor", "threads", "commit")
     if isinstance(old.get("arithmetic"), dict) and "arithmetic" in new:
         old, new = old["arithmetic"], new["arithmetic"]
-        asked = {*old, *new}
-    compared = {name for name in asked if (name in old and name in new) or name in VARIABLES}
+        relevant = {*old, *new}
+    compared = {name for name in relevant if (name in old and name in new) or name in VARIABLES}
     return [
         f"{name} {old.get(name, 'not set')}, now {new.get(name, 'not set')}"
         for name in sorted(compared)
@@ -117,16 +119,19 @@ def _gpu(device: torch.device) -> dict[str, Any]:
     return {
         "gpu": torch.cuda.get_device_name(device),
         "compute capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
-        "cudnn": _read("backends.cudnn.version"),
-        **{name: _read(place) for name, place in CUDA_SWITCHES.items()},
+        "cudnn": _torch_value("backends.cudnn.version"),
+        **{name: _torch_value(path) for name, path in CUDA_SWITCHES.items()},
     }
 
 
-def _read(place: str) -> Any:
-    """What torch has or answers at a place; None where it does not, as after two ways of setting were mixed."""
+def _torch_value(path: str) -> Any:
+    """Return the torch attribute, or the result of the getter, at a dotted path.
+
+    None if it does not exist or raises an error, as after mixing two ways of setting the precision.
+    """
     value: Any = torch
     try:
-        for name in place.split("."):
+        for name in path.split("."):
             value = getattr(value, name)
         return value() if callable(value) else value
     except (AttributeError, RuntimeError):
@@ -140,7 +145,7 @@ def _autocast(device: torch.device) -> str:
 
 
 def installed() -> str | None:
-    """The version of twofold that is installed."""
+    """Return the installed version of twofold."""
     try:
         return version("twofold")
     except PackageNotFoundError:
@@ -148,7 +153,7 @@ def installed() -> str | None:
 
 
 def _source() -> str:
-    """The first digits of the SHA-256 of all files of this package: two changed checkouts may be of one commit."""
+    """Return the first digits of the SHA-256 of all source files: two modified checkouts may have the same commit."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -156,10 +161,9 @@ def _source() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that holds this code, with a + if the code has been changed since.
+    """Return the commit of the checkout that contains this code, with a + if the code has been modified since.
 
-    None where there is no such checkout: a repository around an installed package is somebody else's, which does not
-    track it.
+    None if there is no such checkout. A repository around an installed package does not track it and is ignored.
     """
     try:
         _git("ls-files", "--error-unmatch", "--", str(PACKAGE / "__init__.py"))
@@ -171,24 +175,24 @@ def _commit() -> str | None:
 
 
 def _git(*words: str) -> str:
-    """What git says of the repository around this package, whichever one the environment may speak of.
+    """Return the output of git for the repository around this package, ignoring git's environment variables.
 
     Raises:
-        OSError: there is no git.
-        SubprocessError: git fails, refuses the repository, or does not answer.
+        OSError: git is not installed.
+        SubprocessError: git fails, refuses the repository, or does not answer in time.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
+    result = subprocess.run(
         ["git", "--no-optional-locks", "-C", str(PACKAGE), *words],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=PATIENCE,
+        timeout=GIT_TIMEOUT,
         check=True,
     )
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 def _cpu() -> str:

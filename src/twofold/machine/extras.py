@@ -1,4 +1,4 @@
-"""Packages that not every installation has."""
+"""Import optional dependencies."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from twofold.errors import SettingError
 
 
 def needed(package: str, extra: str, work: str) -> Any:
-    """Import a package.
+    """Import an optional package.
 
     Args:
-        package: which.
-        extra: of this project, that brings it.
-        work: what it is needed for.
+        package: name of the package.
+        extra: the extra of twofold that installs it.
+        work: the task that needs it, for the error message.
 
     Raises:
-        SettingError: it is not here.
+        SettingError: the package is not installed.
     """
     try:
         return import_module(package)
     except ImportError as error:
-        raise SettingError(f"{work} needs {package}, which is not here: pip install 'twofold[{extra}]'") from error
+        raise SettingError(f"{work} needs {package}, which is not installed: pip install 'twofold[{extra}]'") from error

@@ -1,4 +1,4 @@
-"""The one place through which sums over cases pass, so that several processes can train one net together."""
+"""The single function that sums over cases pass through, so that several processes can train one net together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from torch import Tensor
 
 Reduce = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""Takes the sums of this process, and returns the sums over all processes, in the same shapes and types."""
+"""A function from the sums of this process to the sums over all processes, in the same shapes and types."""
 
 _reduce: ContextVar[Reduce | None] = ContextVar("reduce", default=None)
 
@@ -17,9 +17,8 @@ _reduce: ContextVar[Reduce | None] = ContextVar("reduce", default=None)
 def reduce(*sums: Tensor) -> tuple[Tensor, ...]:
     """Add up sums over cases over all processes that train a net together.
 
-    Every statistic of a batch or of an epoch that decides what a net learns is computed from such sums: gradients,
-    counts and weights of cases, mean activities, and what each case had to teach. In one process they are returned as
-    they are.
+    Every statistic of a batch or an epoch that affects learning is computed from such sums: gradients, counts and
+    weights of cases, mean activities, and the difficulty of each case. In a single process they are returned unchanged.
     """
     function = _reduce.get()
     return sums if function is None else function(sums)
@@ -27,7 +26,7 @@ def reduce(*sums: Tensor) -> tuple[Tensor, ...]:
 
 @contextmanager
 def reduced_by(function: Reduce) -> Iterator[None]:
-    """Have `reduce` call a function in this thread, such as an all-reduce over processes."""
+    """Make `reduce` call ``function``, such as an all-reduce over processes, in this thread."""
     token = _reduce.set(function)
     try:
         yield
@@ -36,6 +35,6 @@ def reduced_by(function: Reduce) -> Iterator[None]:
 
 
 def mean_over_cases(values: Tensor) -> Tensor:
-    """The mean of numbers ``(cases,)`` over the cases of all processes, ``()``."""
+    """Return the mean of numbers ``(cases,)`` over the cases of all processes, ``()``."""
     total, cases = reduce(values.sum(), values.new_full((), len(values)))
     return total / cases
