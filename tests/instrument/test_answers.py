@@ -50,7 +50,10 @@ BAD: dict[str, tuple[Script, str]] = {
         answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
         "answers request 1 with garbage: b'HTTP",
     ),
-    "no JSON": (answering((9).to_bytes(8, "little") + b"not json!"), "garbage: the header is invalid (JSONDecodeError)"),
+    "no JSON": (
+        answering((9).to_bytes(8, "little") + b"not json!"),
+        "garbage: the header is invalid (JSONDecodeError)",
+    ),
     "no metadata": (answering((2).to_bytes(8, "little") + b"{}"), "garbage: the header is invalid"),
     "deep JSON": (answering((60000).to_bytes(8, "little") + b"[" * 60000), "garbage: the header is invalid"),
     "too much": (
@@ -59,7 +62,10 @@ BAD: dict[str, tuple[Script, str]] = {
     ),
     "numbers that end nowhere": (answering(header(batch=entry("x"))), "garbage: the header is invalid"),
     "numbers that end before they begin": (answering(header(batch=entry(-1))), "garbage: the header is invalid"),
-    "other numbers than it says": (answering(header(batch=entry(8)) + b"12345678"), "garbage: the message is invalid (SafetensorError)"),
+    "other numbers than it says": (
+        answering(header(batch=entry(8)) + b"12345678"),
+        "garbage: the message is invalid (SafetensorError)",
+    ),
     "another tensor": (answering(header(other=entry(32)) + bytes(32)), "garbage: expected one tensor, batch"),
     "another version": (
         answering(lambda m: right(m).replace(b'"protocol":"1"', b'"protocol":"2"')),

@@ -54,7 +54,7 @@ class Neurons(nn.Module):
             self.exponent = log_normal(substrate.exponent, shape, generator)
 
     def forward(self, total: Tensor) -> Tensor:
-        """Return activities for total inputs ``(rows, ...)``, computed in place if the activation function allows it."""
+        """Return activities for total inputs ``(rows, ...)``, in place if the activation function allows it."""
         if not self._unit.of_activity:
             total = total.clone()  # the rule needs the total inputs, too
         flat = total.flatten(1)
