@@ -176,7 +176,7 @@ class AnalogWeights(Weights):
         return product.addcmul_(noise, size, value=self.substrate.read_noise * self.scale)
 
     def to_matrix(self) -> Tensor:
-        """Return the effective weights, without noise, as a matrix ``(units, inputs)`` with zeros for missing devices."""
+        """Return the effective weights, without noise, as a matrix ``(units, inputs)``, zero where there is none."""
         return self.connectivity.to_matrix(self._effective(slice(None)).view(self.value.shape))
 
     def conductances(self) -> tuple[Tensor, Tensor]:
