@@ -45,9 +45,7 @@ def _loaded(run: Run | Path) -> Run:
 def _to_onnx(run: Run | Path, path: Path) -> None:
     loaded = _loaded(run)
     if loaded.preparation is None:
-        raise SettingError(
-            f"{loaded.folder} was trained on {loaded.result.dataset}, expected a data set of labeled images or a table"
-        )
+        raise SettingError(f"{loaded.folder} was trained on {loaded.result.dataset}, expected a labeled data set")
     onnx.write(loaded.net, path, loaded.preparation, loaded.recipe.fields())
 
 

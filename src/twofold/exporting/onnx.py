@@ -263,19 +263,19 @@ def conditioned(*scores: Tensor) -> Tensor:
     return torch.stack(factors, 1).amax(1, keepdim=True).clamp(min=1)
 
 
-def same(found: Tensor, wanted: Tensor, fast: Tensor, looser: Tensor | None = None) -> bool:
+def same(actual: Tensor, wanted: Tensor, fast: Tensor, looser: Tensor | None = None) -> bool:
     """Return True if outputs ``(batch, ...)`` are equal up to rounding.
 
     The shortlists of labels may differ in labels whose fast scores are equal up to rounding.
 
     Args:
-        found: Outputs to verify.
+        actual: Outputs to verify.
         wanted: Expected outputs.
         fast: Scores of the fast test, ``(batch, classes)``.
         looser: Factors of the tolerance, ``(batch, 1)``; by default 1.
     """
-    listed, expected = (scores.flatten(1) > -torch.inf for scores in (found, wanted))  # NaN is on no list
-    far = (found - wanted).abs() > TOLERANCE * (1 + wanted.abs()) * (1.0 if looser is None else looser)
+    listed, expected = (scores.flatten(1) > -torch.inf for scores in (actual, wanted))  # NaN is on no list
+    far = (actual - wanted).abs() > TOLERANCE * (1 + wanted.abs()) * (1.0 if looser is None else looser)
     if not listed.sum(1).equal(expected.sum(1)) or (far.flatten(1) & listed & expected).any():
         return False
     either = listed != expected

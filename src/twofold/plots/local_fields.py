@@ -34,8 +34,8 @@ def local_fields(weight: torch.Tensor, mask: torch.Tensor, shape: tuple[int, int
     pixels = int(np.prod(shape))
     if weight.shape != mask.shape or weight.shape[1:] != (pixels,) or len(weight) % units or shape[0] not in (1, 3):
         raise DataError(
-            f"weights of shape {tuple(weight.shape)} with fields of shape {tuple(mask.shape)}, {units} units per point, "
-            f"images of shape {shape}: expected (units, {pixels}) for both, a multiple of {units} units, 1 or 3 channels"
+            f"weights of shape {tuple(weight.shape)} with fields of shape {tuple(mask.shape)}, {units} units a point, "
+            f"images of shape {shape}: expected (units, {pixels}) twice, a multiple of {units} units, 1 or 3 channels"
         )
     points = len(weight) // units
     drawn = [round(point) for point in np.linspace(0, points - 1, min(POINTS, points))]

@@ -166,11 +166,9 @@ def goodness_by_layer(
             (low, NEGATIVE, f"negative: {share[False]:.1f} % below"),
             (high, POSITIVE, f"positive: {share[True]:.1f} % above"),
         ):
-            percent = np.full(values.size, 100 / values.size)
-            fill = (*to_rgb(color), 0.45)
-            ax.hist(
-                values, edges.tolist(), weights=percent, histtype="stepfilled", fc=fill, ec=color, lw=1.5, label=name
-            )
+            height = np.full(values.size, 100 / values.size)
+            style: dict[str, Any] = {"histtype": "stepfilled", "fc": (*to_rgb(color), 0.45), "ec": color, "lw": 1.5}
+            ax.hist(values, edges.tolist(), weights=height, label=name, **style)
         ax.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
         label_axes(ax, f"Layer {layer + 1}", across, "cases (%)" if layer % per_row == 0 else "")
         legend(ax, 1)
@@ -217,12 +215,12 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     scale_axis(error, np.concatenate(spread))
 
     layers = max(len(epoch.get("layers") or ()) for epoch in metrics)
-    for kind, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
+    for data, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
         for layer in range(layers):
             learned = [e for e in metrics if e.get("layers") and e["layers"][layer]]
             rows = [{**e["layers"][layer], "epoch": e["epoch"]} for e in learned]
             look = _tint(color, (layer + 1) / layers), style
-            _curve(middle, *_series(rows, kind), f"layer {layer + 1} {kind}", look)
+            _curve(middle, *_series(rows, data), f"layer {layer + 1} {data}", look)
     if layers:
         middle.axhline(1, color=INK, linewidth=1, zorder=1)
         label_axes(middle, "Mean goodness by layer (threshold = 1)", "epoch", "goodness / threshold")

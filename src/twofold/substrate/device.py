@@ -139,9 +139,7 @@ def program(device: nn.Module, net: nn.Module) -> None:
     """
     analog = {id(array.value): array for array in _arrays("device", device)}
     targets, values = dict(device.named_parameters()), dict(net.named_parameters())
-    if {name: target.shape for name, target in targets.items()} != {
-        name: value.shape for name, value in values.items()
-    }:
+    if {name: old.shape for name, old in targets.items()} != {name: new.shape for name, new in values.items()}:
         raise SettingError("net: its parameters differ from those of the device, expected a net of the same form")
     for name, parameter in targets.items():
         if (array := analog.get(id(parameter))) is not None:

@@ -68,18 +68,14 @@ class Store:
 
     def add(self, side: Side, settings: Settings, seed: int) -> None:
         """Plan a trial."""
-        distributions = {
+        ranges = {
             field: distribution([*values, *(settings[field] for settings in side.plan)])
             for field, values in side.values.items()
         }
         with self._one_line_errors():
             self.studies[side.name].add_trial(
-                create_trial(
-                    state=TrialState.WAITING,
-                    params=settings,
-                    distributions=distributions,
-                    user_attrs={"seed": seed},
-                )
+                create_trial(state=TrialState.WAITING, params=settings, distributions=ranges, user_attrs={"seed": seed})
+            )
             )
 
     def begin(self, side: Side) -> int:
