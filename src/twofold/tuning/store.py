@@ -76,7 +76,6 @@ class Store:
             self.studies[side.name].add_trial(
                 create_trial(state=TrialState.WAITING, params=settings, distributions=ranges, user_attrs={"seed": seed})
             )
-            )
 
     def begin(self, side: Side) -> int:
         """Start the first planned trial, and return its number."""
