@@ -39,7 +39,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     cases are held out and probabilities are not calibrated.
 
     Args:
-        widths: Number of units of each layer; an integer for a single layer.
+        widths: Number of units of each layer; an integer for a single layer. (200,) by default.
         epochs: Number of epochs, or the maximum with early stopping; ``"auto"`` (default) uses 16, more for short
             tables.
         batch: Number of cases per update; ``"auto"`` (default) uses 50.
@@ -50,7 +50,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         early_stopping: If True, hold out a fraction of the cases, stop training when their accuracy no longer improves,
             and keep the net of the best epoch. False by default.
         validation_fraction: Fraction of the cases held out for early stopping; 0.1 by default.
-        n_iter_no_change: Number of epochs without improvement after which training stops early.
+        n_iter_no_change: Number of epochs without improvement after which training stops early; 10 by default.
         reject: Fraction of the held-out (or training) cases, those least similar to the training data, that would be
             rejected; 0 (default) rejects none. `predict` returns ``reject_label`` for rejected cases.
         reject_label: Label of rejected cases, of the type of the classes but not one of them. ``None`` (default) uses
@@ -60,7 +60,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         device: ``"cpu"`` (default), ``"cuda"``, or ``"auto"`` for a GPU if there is one.
         precision: Precision of matrix products: ``"fp32"`` (default), ``"bf16"``, or ``"auto"`` for bf16 where it is
             fast.
-        verbose: If true, print one line per epoch.
+        verbose: If true, print one line per epoch. False by default.
 
     Attributes:
         classes_: Sorted labels, ``(classes,)``.
