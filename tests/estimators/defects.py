@@ -46,8 +46,8 @@ DEFECTS = [
     (
         "an estimator's pickle holds tensors",
         "ForwardForwardEstimator.__getstate__",
-        "each.detach().cpu().numpy().copy()",
-        "each",
+        "tensor.detach().cpu().numpy().copy()",
+        "tensor",
         "test_a_pickle_holds_no_tensor_so_that_it_goes_on_where_there_is_no_gpu",
     ),
     (

@@ -188,7 +188,7 @@ def test_features_without_labels_tell_digits_apart_better_than_chance() -> None:
 
 def test_progress_is_told_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     small(verbose=True, epochs=2).fit(X, Y)
-    assert capsys.readouterr().out.count(" % named wrongly") == 2
+    assert capsys.readouterr().out.count(", training error ") == 2
     small(epochs=2).fit(X, Y)
     assert not capsys.readouterr().out
 
@@ -203,15 +203,15 @@ MISTAKES = {
             said,
         )
         for what, y, kind, said in (
-            ("a missing number", [0, 1, np.nan], float, "y contains NaN: leave out cases"),
-            ("an infinite number", [0, 1, np.inf], float, "y contains infinity.*: leave out cases"),
-            ("a missing word", ["a", "b", np.nan], object, "NaN: leave out cases"),
-            ("None", ["a", "b", None], object, "y: it has NoneType and str, expected labels of one kind"),
+            ("a missing number", [0, 1, np.nan], float, "y contains NaN: omit cases"),
+            ("an infinite number", [0, 1, np.inf], float, "y contains infinity.*: omit cases"),
+            ("a missing word", ["a", "b", np.nan], object, "NaN: omit cases"),
+            ("None", ["a", "b", None], object, "y: it has NoneType and str, expected labels of one type"),
             ("words and numbers", [1, "b", 2.5], object, "y: it has float and int and str"),
         )
     },
-    "words in a table": (lambda: small().fit(np.array([["red", "1"]] * 4), [0, 1, 0, 1]), "encode words"),
-    "one class": (lambda: small().fit(X, np.zeros(len(X))), "one class only, 0.0"),
+    "words in a table": (lambda: small().fit(np.array([["red", "1"]] * 4), [0, 1, 0, 1]), "encode text columns"),
+    "one class": (lambda: small().fit(X, np.zeros(len(X))), "y has only one class, 0.0"),
     "numbers to predict": (lambda: small().fit(X, X[:, 0]), "y: .*continuous"),
     "labels of other cases": (lambda: small().fit(X, Y[:-1]), "inconsistent numbers of samples"),
     "another number of columns": (lambda: small().fit(X, Y).predict(X[:, :3]), "3 features.*4 features"),
@@ -222,8 +222,8 @@ MISTAKES = {
     "one case": (lambda: small().fit(X, Y).predict(X[0]), "Reshape your data"),
     "numbers too large": (lambda: small().fit(X * [1, 1, 1e200, 1], Y), "column 2"),
     "no classes at first": (lambda: small().partial_fit(X, Y), "classes is None"),
-    "other classes later": (lambda: small().partial_fit(X, Y, [0, 1, 2]).partial_fit(X, Y, [0, 1]), "classes are oth"),
-    "a label that is no class": (lambda: small().partial_fit(X, Y, [0, 1]), "label 2, which is no class"),
+    "other classes later": (lambda: small().partial_fit(X, Y, [0, 1, 2]).partial_fit(X, Y, [0, 1]), "classes differ"),
+    "a label that is no class": (lambda: small().partial_fit(X, Y, [0, 1]), "y has the unknown label 2"),
     "nothing to hold out": (lambda: small(early_stopping=True).fit(X[[0, 60]], Y[[0, 60]]), "none can be held out"),
     "a case without another": (lambda: ForwardForwardFeatures().fit(X[:1]), "expected at least 2"),
     "a shape of other pictures": (lambda: ForwardForwardFeatures(shape=(2, 3)).fit(X), "shape is .*4 columns"),
@@ -237,12 +237,12 @@ MISTAKES = {
             said,
         )
         for y, label, said in (
-            (Y, "other", "reject_label is 'other', .* same kind as 0"),
+            (Y, "other", "reject_label is 'other', .* same type as the class 0"),
             (Y, -1.5, "reject_label is -1.5"),
             (Y, 2, "reject_label is 2"),
             (Y, [-1], r"reject_label is \[-1\]"),
             (Y * 2.0, "", "reject_label is ''"),
-            (np.array(["a", "b", "c"])[Y], -2, "reject_label is -2, .* same kind as 'a'"),
+            (np.array(["a", "b", "c"])[Y], -2, "reject_label is -2, .* same type as the class 'a'"),
             (np.array(["a", "b", "c"], dtype=object)[Y], None.__class__, "reject_label is <class"),
         )
     },

@@ -119,7 +119,7 @@ def test_a_pickle_holds_no_tensor_so_that_it_goes_on_where_there_is_no_gpu(monke
     assert b"torch" not in state.replace(b"torch_", b"")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("twofold.machine.has_fast_bf16", lambda device: False)
-    with pytest.warns(twofold.errors.Remark, match="is not there") as said:
+    with pytest.warns(twofold.errors.Remark, match="is not available") as said:
         back = pickle.loads(state)
     assert len(said) == 2
     assert (back.predict(X) == fitted.predict(X)).all()

@@ -94,9 +94,9 @@ DEFECTS = [
     ),
     (
         "tuning: half a line stays in the journal",
-        "_cut_off_half_a_line",
-        "file.truncate(whole)",
-        "whole = 0",
+        "_remove_incomplete_line",
+        "file.truncate(end)",
+        "end = 0",
         "test_a_study_that_crashes_at_any_moments_ends_with_the_same_trials_under_the_same_numbers",
     ),
     (
@@ -109,15 +109,15 @@ DEFECTS = [
     (
         "tuning: a study of another search space is gone on with",
         "tuning.store:_expect",
-        "if had != wanted:",
-        "if had is wanted and had != wanted:",
+        "if actual != wanted:",
+        "if actual is wanted and actual != wanted:",
         "test_a_folder_that_holds_another_study_or_something_else_is_one_line_and_stays_as_it_is",
     ),
     (
         "tuning: what is stated does not hold for the twin",
         "tuning.plan:sides",
-        "too = stated &",
-        "too = frozenset() &",
+        "shared = stated &",
+        "shared = frozenset() &",
         "test_what_is_stated_is_the_same_in_all_trials_of_both_sides",
     ),
     (

@@ -118,7 +118,7 @@ def test_settings_that_diverge_with_another_seed_are_not_chosen() -> None:
     assert choose("x", first, first + more, 10_000)[0].settings == {"a": 1}
     for nothing in (tried(None, None), [*tried(0.02)]):
         seeds = [] if nothing[0].error is None else [*nothing, again(2, 0, 1, None)]
-        assert "train with all of their seeds" in refusal(
+        assert "diverged with at least one seed" in refusal(
             lambda n=nothing, s=seeds: choose("x", n, s, 100), SettingError
         )
 
@@ -253,7 +253,7 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(tmp_path: Path, monkeypatch:
             return super().outcome()
 
     monkeypatch.setattr(Here, "begun", 0)
-    with pytest.raises(Interrupted, match=r"3 trials are done and saved in .*study.*: to go on, repeat the command"):
+    with pytest.raises(Interrupted, match=r"3 finished trials are saved in .*study.*: repeat the command to continue"):
         study(tmp_path / "study", monkeypatch, Stopped)
 
 
@@ -292,18 +292,18 @@ def test_a_folder_that_holds_another_study_or_something_else_is_one_line_and_sta
 ) -> None:
     study(tmp_path / "study", monkeypatch)
     for options, said in (
-        ({"trials": 7}, "trials = 6, asked for is 7"),
+        ({"trials": 7}, "trials = 6, expected 7"),
         (
             {"stated": frozenset({"temperature"})},
-            r"temperature of digits = \[12.5, 25.0, 50.0, 100.0\], asked for is None",
+            r"temperature of digits = \[12.5, 25.0, 50.0, 100.0\], expected None",
         ),
-        ({"recipe": replace(RECIPES["digits"], seed=4)}, "seed of digits = 0, asked for is 4"),
+        ({"recipe": replace(RECIPES["digits"], seed=4)}, "seed of digits = 0, expected 4"),
     ):
         with pytest.raises(RunError, match=said):
             study(tmp_path / "study", monkeypatch, **options)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").touch()
-    assert "no study folder" in refusal(lambda: study(tmp_path / "thesis", monkeypatch))
+    assert "neither empty nor a study folder" in refusal(lambda: study(tmp_path / "thesis", monkeypatch))
     assert [each.name for each in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
 
@@ -324,16 +324,14 @@ def test_a_damaged_journal_and_a_full_disk_are_one_line(tmp_path: Path, monkeypa
     journal = tmp_path / "study" / "journal.log"
     content = journal.read_bytes()
     journal.write_bytes(content.replace(b"op_code", b"opcode", 3))
-    assert "it is damaged; choose another --study" in refusal(lambda: study(tmp_path / "study", monkeypatch))
+    assert "): choose another --study" in refusal(lambda: study(tmp_path / "study", monkeypatch))
     journal.write_bytes(content)
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", full)
-    assert "No space left on device; the trials that it holds are kept" in refusal(
-        lambda: study(tmp_path / "new", monkeypatch)
-    )
+    assert "No space left on device; finished trials are kept" in refusal(lambda: study(tmp_path / "new", monkeypatch))
 
 
 @pytest.mark.parametrize(
@@ -342,7 +340,7 @@ def test_a_damaged_journal_and_a_full_disk_are_one_line(tmp_path: Path, monkeypa
         ({"trials": 0}, "--trials is 0"),
         ({"workers": 0}, "--workers is 0"),
         ({"trials": 5000}, "has 256 points"),
-        ({"stated": frozenset(space_of("digits"))}, "leave one to be tuned"),
+        ({"stated": frozenset(space_of("digits"))}, "nothing to tune"),
     ],
 )
 def test_what_cannot_be_tuned_is_one_line(

@@ -93,7 +93,7 @@ def test_a_worker_that_is_killed_alone_ends_the_study_in_one_line(tmp_path: Path
     worker.kill()
     out, err = process.communicate()
     assert (process.returncode, out) == (1, "")
-    assert err.splitlines()[-1].startswith("twofold: error: a worker ended by itself (exit code -9), as when memory")
+    assert err.splitlines()[-1].startswith("twofold: error: a worker ended unexpectedly (exit code -9), possibly")
 
 
 def test_ctrl_c_in_a_terminal_ends_all_of_it_in_one_line_and_it_goes_on(tmp_path: Path, undisturbed: list[Any]) -> None:

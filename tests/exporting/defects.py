@@ -31,7 +31,7 @@ DEFECTS = [
     ),
     (
         "export: raw columns are rounded before their mean is taken off",
-        "_Whole._cases",
+        "_Program._cases",
         "column - self.mean[index]",
         "column.float() - self.mean[index]",
         "test_a_file_for_tables_takes_raw_columns_and_says_what_it_is",
@@ -39,7 +39,7 @@ DEFECTS = [
     (
         "export: analog weights are taken for numbers",
         "_refuse_hardware",
-        "isinstance(each, AnalogWeights)",
+        "isinstance(weights, AnalogWeights)",
         "False",
         "test_nets_with_hardware_are_refused_in_one_line",
     ),
@@ -67,7 +67,7 @@ DEFECTS = [
     (
         "hub: the digest is not compared",
         "exporting.hub:pull",
-        "if digest is not None and is_of != digest:",
+        "if digest is not None and actual != digest:",
         "if False:",
         "test_another_revision_or_digest_than_asked_for_is_refused",
     ),
@@ -80,9 +80,9 @@ DEFECTS = [
     ),
     (
         "hub: its address is told with its password",
-        "exporting.hub:_told",
-        "{place.hostname}",
-        "{place.netloc}",
+        "exporting.hub:_converted",
+        "{endpoint.hostname}",
+        "{endpoint.netloc}",
         "test_a_hub_that_is_not_there_is_told_without_what_its_address_hides",
     ),
     (

@@ -119,10 +119,10 @@ def test_cases_that_were_held_out_are_not_called_a_test(
     train(replace(twin_recipe, validation=10), tmp_path / "run", tiny)
     assert answer(["export", str(tmp_path / "run"), "--to", "card"])[0] == 0
     text = (tmp_path / "run" / "README.md").read_text()
-    assert "Errors on the validation part" in text
-    assert "the test part was not used" in text
+    assert "Errors on the validation set" in text
+    assert "the test set was not used" in text
 
 
 @pytest.mark.parametrize("license", ["Apache 2.0", "", "mit\nx: y"])
 def test_a_licence_that_the_hub_would_not_know_is_refused(license: str, trained: Run) -> None:
-    assert "expected an identifier of the hub" in refusal(lambda: card(trained, license), SettingError)
+    assert "expected a hub identifier" in refusal(lambda: card(trained, license), SettingError)

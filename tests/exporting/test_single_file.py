@@ -149,7 +149,7 @@ def test_what_is_not_trained_to_the_end_cannot_be_one_file(folder: Path, tmp_pat
     (copy / "result.json").unlink()
     target = tmp_path / "new.safetensors"
     assert "is not complete" in refusal(lambda: twofold.export(copy, target))
-    assert "is one file already" in refusal(lambda: twofold.export(file, target))
+    assert "is a single file already" in refusal(lambda: twofold.export(file, target))
     assert not target.exists()
 
 

@@ -83,7 +83,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("tune digits --trial 3", ["did you mean '--trials'?"]),
     ("tune digits --trials 0", ["--trials is 0, expected at least 1"]),
     ("tune digits --batch 2000", ["--batch is 2000, more than the 1151 training cases"]),
-    ("tune digits --study other", ["other is not empty and no study folder"]),
+    ("tune digits --study other", ["other is neither empty nor a study folder"]),
     ("tune digits-twin --twin", ["the recipe digits-twin has no twin"]),
     ("eval", ["RUN"]),
     ("eval nowhere", ["nowhere is no run folder"]),

@@ -159,7 +159,7 @@ def test_a_run_of_one_epoch_is_seen_as_points_and_empty_panels_are_left_out(
 
 
 def test_a_run_of_no_epoch_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no epoch"):
+    with pytest.raises(DataError, match="metrics is empty"):
         plots.learning_curves([], tmp_path / "curves.png")
 
 

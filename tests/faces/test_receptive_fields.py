@@ -144,5 +144,5 @@ def test_fields_are_drawn_where_they_are_and_blank_elsewhere(tmp_path: Path, mon
     assert (~last.mask).nonzero()[1].tolist() == [3, 4, 5] * 3
     assert float(first.max()) == 1
     assert float(last.max()) == fields.units
-    with pytest.raises(DataError, match="whole points"):
+    with pytest.raises(DataError, match="a multiple of 3 units"):
         plots_local.local_fields(weight, fields.mask(), (1, 6, 6), 3, tmp_path / "no.png")

@@ -74,8 +74,8 @@ DEFECTS = [
     (
         "instrument: a late answer is taken for another's",
         "Instrument._receive",
-        "if found.number == number or",
-        'if found.kind == "batch" or found.number == number or',
+        "if message.number == number or",
+        'if message.kind == "batch" or message.number == number or',
         "test_an_answer_to_another_request_is_left_aside",
     ),
     (
@@ -95,8 +95,8 @@ DEFECTS = [
     (
         "instrument: an interrupted call leaves its request under way",
         "Instrument._answer",
-        "self.close()  # whatever",
-        "pass  # whatever",
+        "self.close()  # so that",
+        "pass  # so that",
         "test_a_call_that_is_interrupted_hangs_up",
     ),
     (
@@ -116,7 +116,7 @@ DEFECTS = [
     (
         "instrument: the version is not looked at",
         "unpack",
-        'if said.get("protocol") != PROTOCOL:',
+        'if facts.get("protocol") != PROTOCOL:',
         "if False:",
         "test_what_is_no_answer_is_named_in_one_line",
     ),
@@ -129,7 +129,7 @@ DEFECTS = [
     ),
     (
         "instrument: a second client is let in",
-        "_let_in",
+        "_accept",
         "if client is None:",
         "if client is None or not client.close():",
         "test_a_second_client_is_refused_until_the_first_has_gone_and_a_lost_one_is_let_in",

@@ -48,22 +48,28 @@ def entry(end: Any) -> dict[str, Any]:
 BAD: dict[str, tuple[Script, str]] = {
     "garbage": (
         answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-        "answers request 1 with garbage: it begins with b'HTTP",
+        "answers request 1 with garbage: b'HTTP",
     ),
-    "no JSON": (answering((9).to_bytes(8, "little") + b"not json!"), "garbage: a header that cannot be read"),
-    "no metadata": (answering((2).to_bytes(8, "little") + b"{}"), "garbage: a header"),
-    "deep JSON": (answering((60000).to_bytes(8, "little") + b"[" * 60000), "garbage: a header"),
+    "no JSON": (
+        answering((9).to_bytes(8, "little") + b"not json!"),
+        "garbage: the header is invalid (JSONDecodeError)",
+    ),
+    "no metadata": (answering((2).to_bytes(8, "little") + b"{}"), "garbage: the header is invalid"),
+    "deep JSON": (answering((60000).to_bytes(8, "little") + b"[" * 60000), "garbage: the header is invalid"),
     "too much": (
         answering(header(batch=entry(10**15))),
-        "too much: 1,000,000,000,000,000 bytes of numbers, at most 64",
+        "too much data: 1,000,000,000,000,000 bytes, expected at most 64",
     ),
-    "numbers that end nowhere": (answering(header(batch=entry("x"))), "garbage: a header"),
-    "numbers that end before they begin": (answering(header(batch=entry(-1))), "garbage: a header"),
-    "other numbers than it says": (answering(header(batch=entry(8)) + b"12345678"), "garbage: SafetensorError"),
-    "another tensor": (answering(header(other=entry(32)) + bytes(32)), "garbage: a batch has to have one tensor"),
+    "numbers that end nowhere": (answering(header(batch=entry("x"))), "garbage: the header is invalid"),
+    "numbers that end before they begin": (answering(header(batch=entry(-1))), "garbage: the header is invalid"),
+    "other numbers than it says": (
+        answering(header(batch=entry(8)) + b"12345678"),
+        "garbage: the message is invalid (SafetensorError)",
+    ),
+    "another tensor": (answering(header(other=entry(32)) + bytes(32)), "garbage: expected one tensor, batch"),
     "another version": (
         answering(lambda m: right(m).replace(b'"protocol":"1"', b'"protocol":"2"')),
-        "version 2 of the",
+        "protocol version 2, expected 1",
     ),
     "another kind": (answering(lambda m: pack("what\x1b[2J", m.number)), "kind 'what?[2J', expected 'batch'"),
     "an error": (answering(lambda m: pack("error", m.number, facts={"reason": "no\nlight"})), "an error: no light"),
@@ -77,7 +83,7 @@ BAD: dict[str, tuple[Script, str]] = {
     "no inputs": (told(inputs=""), "a description without 'inputs'"),
     "words for units": (told(units="many"), "a description without"),
     "no units": (told(units="0"), "another device: 3 inputs, 0 units"),
-    "other inputs": (told(inputs="5"), "takes 5 numbers a row and is given 3"),
+    "other inputs": (told(inputs="5"), "has 5 inputs, but the batch has 3 columns"),
     "another client": (
         lambda wire: wire.send(pack("error", wire.receive(5).number, facts={"reason": "busy"}), 5),
         "does not answer request 1 (it has another client)",
@@ -114,10 +120,10 @@ def test_an_answer_to_another_request_is_left_aside() -> None:
 def test_where_only_other_requests_are_answered_patience_ends() -> None:
     with scripted(answering(late, late), answering(late)) as address:
         instrument = Instrument(address, timeout=0.2, patience=0.3)
-        with pytest.warns(Remark, match=r"does not answer \(timed out\) at request 1; waiting$"):
+        with pytest.warns(Remark, match=r"does not answer request 1 \(timed out\); retrying$"):
             line = refusal(lambda: instrument(BATCH), DeviceError)
-    assert "does not answer request 1 (timed out), 0 s after it was asked first" in line
-    assert "0.2 s are enough" in line
+    assert "does not answer request 1 (timed out) within 0 s" in line
+    assert "a timeout of 0.2 s is enough" in line
 
 
 def dripping(wire: Wire) -> None:
@@ -160,7 +166,7 @@ def test_an_instrument_that_is_lost_is_waited_for_and_the_request_repeated(how: 
         instrument(BATCH)
         instrument.close()
         why = r"\(timed out\)" if how in ("hangs", "drips") else ""
-        with pytest.warns(Remark, match=rf"{why}.*at request 2; waiting$") as said:
+        with pytest.warns(Remark, match=rf"does not answer request 2 .*{why}; retrying$") as said:
             assert torch.equal(instrument(BATCH + 1), numbers(1.0))
         instrument.close()
     assert len(said) == 1
@@ -174,7 +180,7 @@ def test_where_a_request_may_not_be_repeated_safely_the_line_says_so() -> None:
     facts = {**FACTS, "repeatable": "no"}
     with scripted(lambda wire: described(wire, facts), answering(right)) as address:
         instrument = Instrument(address, timeout=5)
-        with pytest.warns(Remark, match=r"waiting \(a request that it gets twice may change its state twice\)$"):
+        with pytest.warns(Remark, match=r"retrying \(a repeated request may change the state of the hardware twice\)$"):
             instrument(BATCH)
         instrument.close()
 
@@ -250,9 +256,9 @@ def test_commands_that_are_no_instruments_are_told_at_once(monkeypatch: pytest.M
     monkeypatch.setattr("twofold.instrument.client.STARTING", 0.2)
     for command, said in (
         (["no-such-device"], "cannot start 'no-such-device': No such file"),
-        (["false"], "the instrument false ended, or said nothing"),
-        (["sh", "-c", "cat > /dev/null; echo garbage"], "said nothing"),
-        (["sh", "-c", "echo too much of something else; exec cat > /dev/null"], "garbage: it begins with b'too much'"),
+        (["false"], "the instrument false ended or timed out before it described itself"),
+        (["sh", "-c", "cat > /dev/null; echo garbage"], "ended or timed out"),
+        (["sh", "-c", "echo too much of something else; exec cat > /dev/null"], "garbage: b'too much'"),
     ):
         assert said in refusal(lambda command=command: Instrument(command, timeout=0.2)(BATCH), DeviceError)
 
@@ -289,4 +295,4 @@ def test_whatever_comes_is_a_message_or_one_error_and_no_more_is_read_than_is_bo
 
 def test_a_batch_that_is_too_large_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twofold.instrument.client.NUMBERS", 40)
-    assert "too large to be sent" in refusal(lambda: Instrument("tcp://127.0.0.1:1")(BATCH), DeviceError)
+    assert "too large to send" in refusal(lambda: Instrument("tcp://127.0.0.1:1")(BATCH), DeviceError)

@@ -118,10 +118,10 @@ def test_a_function_that_fails_is_told_and_asked_again(what: str) -> None:
 
 ODD: dict[str, tuple[bytes, str]] = {
     "garbage": (b"GET / HTTP/1.1\r\n\r\n", "got garbage"),
-    "another version": (pack("describe", 1).replace(b'"protocol":"1"', b'"protocol":"9"'), "got version 9"),
-    "another kind": (pack("explode", 1), "a request of the kind explode"),
+    "another version": (pack("describe", 1).replace(b'"protocol":"1"', b'"protocol":"9"'), "got protocol version 9"),
+    "another kind": (pack("explode", 1), "unknown kind of request 'explode'"),
     "no batch": (pack("batch", 1), "got garbage"),
-    "other inputs": (pack("batch", 1, torch.ones(2, 7)), "7 numbers in a row, expected 3"),
+    "other inputs": (pack("batch", 1, torch.ones(2, 7)), "the batch has 7 columns, expected 3"),
 }
 
 
@@ -142,11 +142,11 @@ def test_odd_requests_are_told_so_and_serving_goes_on(what: str) -> None:
 
 def test_only_this_machine_is_served_and_a_port_in_use_is_named() -> None:
     for address in ("tcp://0.0.0.0:0", "tcp://example.org:5", "tcp://10.1.2.3:0"):
-        assert "expected one of this machine" in refusal(lambda a=address: serve(half, 3, 2, a), SettingError)
+        assert "expected a local one" in refusal(lambda a=address: serve(half, 3, 2, a), SettingError)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refusal(lambda: serve(half, 3, 2, f"tcp://127.0.0.1:{port}"), SettingError)
-    assert f"port {port} is in use: end what uses it" in said
+    assert f"port {port} is in use: end the process that uses it" in said
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -273,7 +273,7 @@ def test_a_training_whose_server_is_killed_and_started_again_ends_with_the_same_
                 rest.append(process(*WORDS, port=port))
                 threading.Timer(0.3, rest[0].__enter__).start()
 
-        with pytest.warns(Remark, match="does not answer .* waiting$") as said:
+        with pytest.warns(Remark, match="does not answer .* retrying$") as said:
             killed = learn(tmp_path / "killed", address, monkeypatch, kill)
         rest[0].__exit__(None, None, None)
     assert len(said) == 1
@@ -295,6 +295,6 @@ def test_a_training_whose_process_is_killed_starts_it_again_and_ends_with_the_sa
             started.kill()
             time.sleep(0.1)
 
-    with pytest.warns(Remark, match="waiting$"):
+    with pytest.warns(Remark, match="retrying$"):
         assert learn(tmp_path / "killed", piped(*WORDS), monkeypatch, kill) == whole
     assert len(wires) == 4

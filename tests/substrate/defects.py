@@ -11,7 +11,7 @@ DEFECTS = [
     (
         "pictures and copies see the ideal weights",
         "AnalogWeights.to_matrix",
-        "self._given(slice(None)).view(self.value.shape)",
+        "self._effective(slice(None)).view(self.value.shape)",
         "self.value",
         "test_no_path_goes_past_the_device",
     ),

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn, around nets that learn with two forward passes."""
+"""Scikit-learn estimators that train nets with the Forward-Forward algorithm."""
 
 from twofold.estimators.classifier import ForwardForwardClassifier
 from twofold.estimators.features import ForwardForwardFeatures

@@ -1,4 +1,4 @@
-"""What both estimators share: data checked as scikit-learn does, a net that is trained, and pickles."""
+"""Base class of the estimators: validation of data by scikit-learn, training, and pickling."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from twofold.training.trainer import History, Trainer
 S = TypeVar("S", bound=Settings)
 
 ADVICE = {
-    "Input y contains": "leave out cases without a label",
-    "Input contains NaN": "leave out cases without a label",
-    "value of NA is ambiguous": "fill what is missing, and leave out cases without a label",
-    "contains NaN": "fill what is missing, for instance with sklearn.impute.SimpleImputer",
-    "contains infinity": "remove or repair such cases",
-    "could not convert string": "columns have to hold numbers: encode words, with sklearn.preprocessing.OneHotEncoder",
+    "Input y contains": "omit cases without a label",
+    "Input contains NaN": "omit cases without a label",
+    "value of NA is ambiguous": "impute missing values, and omit cases without a label",
+    "contains NaN": "impute missing values, for instance with sklearn.impute.SimpleImputer",
+    "contains infinity": "remove or correct these cases",
+    "could not convert string": "encode text columns as numbers, for instance with sklearn.preprocessing.OneHotEncoder",
 }
-"""What to do about faults that scikit-learn finds; its own text about other estimators is left out."""
+"""Advice for errors of scikit-learn, which replaces its own advice about other estimators."""
 
 
 class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
-    """An estimator around a net."""
+    """Base class of estimators that train a net."""
 
     net_: Net
     recipe_: Recipe
@@ -45,50 +45,50 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
     _form: dict[str, Any]
     _scaling: Scaling
 
-    def _settings(self, kind: type[S]) -> S:
-        return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
+    def _settings(self, settings: type[S]) -> S:
+        return settings(**{field.name: getattr(self, field.name) for field in fields(settings)})
 
     def _validated(self, reset: bool, **data: Any) -> Any:
-        """Data as arrays of numbers, checked by scikit-learn, with errors of one line.
+        """Convert data to arrays, validated by scikit-learn, with error messages of one line.
 
         Raises:
-            DataError: no table of finite numbers, or one with other columns than what was learned from.
-            ArgumentError: something else than a table.
+            DataError: The table has values that are not finite numbers, or other columns than in `fit`.
+            ArgumentError: The data are not a table.
         """
         try:
             return validate_data(self, **data, reset=reset, dtype=[np.float64, np.float32])
         except (ValueError, TypeError) as error:
-            said, kind = str(error), ArgumentError if isinstance(error, TypeError) else DataError
+            message, error_type = str(error), ArgumentError if isinstance(error, TypeError) else DataError
             for fault, advice in ADVICE.items():
-                if fault in said:
-                    said = f"{said.splitlines()[0].rstrip('.')}: {advice}"
-            raise kind(" ".join(said.split())) from None
+                if fault in message:
+                    message = f"{message.splitlines()[0].rstrip('.')}: {advice}"
+            raise error_type(" ".join(message.split())) from None
 
     def _labeled(self, reset: bool, X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """A table and its labels, checked likewise."""
+        """Convert a table and its labels to validated arrays."""
         table, y = self._validated(reset, X=X, y=y)
         try:
             check_classification_targets(y)
             np.unique(y)
         except (ValueError, TypeError) as error:
-            kinds = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
-            said = f"it has {' and '.join(kinds)}, expected labels of one kind" if len(kinds) > 1 else error
-            raise DataError(f"y: {' '.join(str(said).split())}") from None
+            types = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
+            message = f"it has {' and '.join(types)}, expected labels of one type" if len(types) > 1 else error
+            raise DataError(f"y: {' '.join(str(message).split())}") from None
         return table, y
 
     def _known(self, X: Any) -> NDArray[Any]:
-        """A table to answer about, checked.
+        """Convert a table to a validated array with the columns of `fit`.
 
         Raises:
-            NotFittedError: nothing was learned.
-            DataError, ArgumentError: as above.
+            NotFittedError: The estimator is not fitted.
+            DataError, ArgumentError: The table is invalid, or has other columns.
         """
         check_is_fitted(self)
         table: NDArray[Any] = self._validated(False, X=X)
         return table
 
     def _begin(self, settings: Settings, recipe: Recipe, form: dict[str, Any]) -> None:
-        """Make the untrained net of a recipe, for data of that form."""
+        """Build the untrained net of a recipe for data of the given form."""
         device = machine.choose_device(settings.device)
         precision = machine.choose_precision(settings.precision, device)
         machine.require_memory(METHODS[recipe.method].needed_memory(recipe, form, precision, False), device)
@@ -97,14 +97,14 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         self.net_.set_precision(precision)
 
     def _epochs(self, data: tuple[Tensor, ...], last: int | None = None) -> Iterator[dict[str, Any]]:
-        """Go on training to the epoch ``last``, counted from 1, or to that of the recipe."""
+        """Train up to the epoch ``last``, counted from 1, or to the last one, and yield the metrics of each."""
         trainer = Trainer(self.net_, self.recipe_, data)
         trainer.history = self.history_
         epochs = trainer.epochs()
         while len(self.history_) < (self.recipe_.epochs if last is None else last):
             metrics = next(epochs)
             if self.verbose:
-                error = f", {100 * metrics['train_error']:.1f} % named wrongly" if data[1].any() else ""
+                error = f", training error {100 * metrics['train_error']:.1f} %" if data[1].any() else ""
                 print(f"epoch {metrics['epoch']} of {self.recipe_.epochs}{error}, {metrics['seconds']:.2f} s")
             yield metrics
 
@@ -113,29 +113,29 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             pass
 
     def _learn_once(self, data: tuple[Tensor, ...]) -> None:
-        """Learn for an epoch, at a rate that does not fall."""
+        """Train for one epoch with a constant learning rate."""
         recipe = replace(self.recipe_, epochs=1, schedule="constant", seed=self.recipe_.seed + len(self.history_))
         self.history_.append(next(Trainer(self.net_, recipe, data).epochs()))
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        """Put the net back to what it was."""
+        """Restore all parameters and buffers of the net."""
         with torch.no_grad():
-            for name, each in module_tensors(self.net_).items():
-                each.copy_(tensors[name])
+            for name, tensor in module_tensors(self.net_).items():
+                tensor.copy_(tensors[name])
 
     @property
     def n_iter_(self) -> int:
-        """Epochs that were learned for."""
+        """Number of training epochs."""
         return len(self.history_)
 
     # ---- pickles -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arrays in the place of the net's tensors, so that a pickle depends on no device."""
+        """Replace the net by arrays, so that a pickle does not depend on a device."""
         state: dict[str, Any] = dict(super().__getstate__())
         if "net_" in state:
             state["net_"] = {
-                name: each.detach().cpu().numpy().copy() for name, each in module_tensors(self.net_).items()
+                name: tensor.detach().cpu().numpy().copy() for name, tensor in module_tensors(self.net_).items()
             }
         return state
 
@@ -145,22 +145,22 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             return
         arrays: Any = self.net_
         self.net_ = build(self.recipe_, self._form)
-        self._restore({name: torch.tensor(each) for name, each in arrays.items()})
-        device = _or_here(machine.choose_device, self.device, "cpu")
-        precision = _or_here(lambda name: machine.choose_precision(name, device), self.precision, "fp32")
+        self._restore({name: torch.tensor(array) for name, array in arrays.items()})
+        device = _available(machine.choose_device, self.device, "cpu")
+        precision = _available(lambda name: machine.choose_precision(name, device), self.precision, "fp32")
         self.net_.to(device).set_precision(precision)
 
 
 def expect_several(classes: NDArray[Any]) -> None:
-    """Refuse labels of one class."""
+    """Raise an error unless there are at least two classes."""
     if len(classes) < 2:
-        raise DataError(f"y has one class only, {classes[0]!s}, expected at least 2 to tell apart")
+        raise DataError(f"y has only one class, {classes[0]!s}, expected at least 2")
 
 
-def _or_here(choose: Callable[[str], Any], wanted: str, instead: str) -> Any:
-    """What a pickle asks for, or what every machine has, where it comes from a machine that had more."""
+def _available(choose: Callable[[str], Any], wanted: str, fallback: str) -> Any:
+    """Return the device or precision of a pickled estimator, or the fallback if this machine does not support it."""
     try:
         return choose(wanted)
     except SettingError:
-        remark(f"this estimator was fitted with {wanted}, which is not there: it goes on with {instead}")
-        return choose(instead)
+        remark(f"this estimator was fitted with {wanted}, which is not available: using {fallback} instead")
+        return choose(fallback)

@@ -1,4 +1,4 @@
-"""What a few held-out cases are good for: they say how far probabilities are to be trusted."""
+"""Calibration of predicted probabilities on held-out cases, by temperature scaling."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 MOST = 1000
-"""Cases that are held out where nobody asks for a share: more would say little more."""
+"""Maximum number of cases held out for calibration; more would hardly improve it."""
 FEWEST = 10
-"""With fewer of them nothing is held out: they would say too little."""
+"""Minimum number of cases held out for calibration; with fewer, probabilities are not calibrated."""
 SPREAD = 0.5
-"""Standard deviation of the logarithm of the temperature, before anything was seen."""
+"""Standard deviation of the prior of the logarithm of the temperature."""
 
 
 def held_out(labels: NDArray[np.int64], count: int, random: np.random.RandomState) -> NDArray[np.bool_]:
-    """Draw cases to hold out, ``(cases,)``: ``count`` of them, or fewer where a class would be left without a case."""
+    """Draw a mask ``(cases,)`` of at most ``count`` cases to hold out, keeping at least one case of each class."""
     order = random.permutation(len(labels))
     kept = np.unique(labels[order], return_index=True)[1]
     chosen = np.zeros(len(labels), dtype=bool)
@@ -28,13 +28,13 @@ def held_out(labels: NDArray[np.int64], count: int, random: np.random.RandomStat
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
-    """The number T for which softmax(logits / T) is the likeliest, for cases that were held out.
+    """Return the most probable temperature T of softmax(logits / T) for held-out cases.
 
-    log T is taken to be N(0, `SPREAD`²) before, so that few cases do not say too much.
+    The prior of log T is N(0, `SPREAD`²), which regularizes the temperature for few cases.
 
     Args:
-        logits: ``(cases, classes)``.
-        labels: the true ones, ``(cases,)``.
+        logits: Logits of the held-out cases, ``(cases, classes)``.
+        labels: True labels, ``(cases,)``.
     """
 
     def cost(logarithm: float) -> float:

@@ -1,4 +1,4 @@
-"""A classifier that learns with two forward passes, as scikit-learn's are used."""
+"""A scikit-learn classifier that is trained with the Forward-Forward algorithm."""
 
 from __future__ import annotations
 
@@ -24,45 +24,53 @@ from twofold.estimators.settings import ClassifierSettings
 from twofold.nets.feedforward import FeedForward
 
 EARLY = 0.8
-"""Share of the epochs after which the cases that were held out for the temperature are learned from, too."""
+"""Share of the epochs after which the cases held out for calibration are added to the training cases."""
 
 
 class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # type: ignore[misc]
-    """Forward-Forward on a table: the right label makes a case positive data, a wrong one negative data.
+    """Forward-Forward classifier for tables.
 
-    Columns may hold any numbers: they are brought to mean 0 and standard deviation 1, as they are in the cases that are
-    learned from. A tenth of these, at most a thousand, is held out for four fifths of the epochs; from what the net
-    says of them follows how far its probabilities are to be trusted. Then they are learned from, too. Of fewer than a
-    hundred cases none is held out, and probabilities are not calibrated, nor are they with a single epoch.
+    A case with its right label is positive data, a case with a wrong label is negative data. Columns are standardized
+    to mean 0 and standard deviation 1.
+
+    Predicted probabilities are calibrated on a tenth of the cases, at most 1,000, which are held out for the first four
+    fifths of the epochs and added to the training cases afterwards. With fewer than 100 cases, or a single epoch, no
+    cases are held out and probabilities are not calibrated.
 
     Args:
-        widths: units of each layer; a number for a single one.
-        epochs: how often every case is seen; with early stopping at most. ``auto`` is 16, and more for short tables.
-        batch: cases per update; ``auto`` is 50.
-        rate: learning rate of the layers; ``auto`` is 1, and less in proportion for more than 32 columns.
-        test: ``fast``, in which a softmax reads the hidden activities, or ``slow``, in which the layers' goodness
-            decides, one pass for each class.
-        early_stopping: whether a part of the cases is held out to the end, and training stops when they are named no
-            better; the net is then that of the best epoch.
-        validation_fraction: how large this part is.
-        n_iter_no_change: epochs without an improvement after which it stops.
-        reject: share of cases like those learned from that are rejected, since they look least like the others: with a
-            share above 0, `predict` gives them the label ``reject_label``.
-        reject_label: a label that is no class, of their kind; by default -1, or "rejected" where classes are words.
-        random_state: of the first weights, the order of the cases, negative data and held-out cases.
-        device: cpu, cuda, or auto, which is the GPU where there is one.
-        precision: of the products: fp32, bf16, or auto, which is bf16 where it is fast.
-        verbose: whether a line is printed after each epoch.
+        widths: Number of units of each layer; an integer for a single layer. (200,) by default.
+        epochs: Number of epochs, or the maximum with early stopping; ``"auto"`` (default) uses 16, more for short
+            tables.
+        batch: Number of cases per update; ``"auto"`` (default) uses 50.
+        rate: Learning rate of the layers; ``"auto"`` (default) uses 1, and proportionally less for more than 32
+            columns.
+        test: ``"fast"`` (default) classifies with a softmax of the hidden activities, ``"slow"`` by the goodness of the
+            layers, with one pass per class.
+        early_stopping: If True, hold out a fraction of the cases, stop training when their accuracy no longer improves,
+            and keep the net of the best epoch. False by default.
+        validation_fraction: Fraction of the cases held out for early stopping; 0.1 by default.
+        n_iter_no_change: Number of epochs without improvement after which training stops early; 10 by default.
+        reject: Fraction of the held-out (or training) cases, those least similar to the training data, that would be
+            rejected; 0 (default) rejects none. `predict` returns ``reject_label`` for rejected cases.
+        reject_label: Label of rejected cases, of the type of the classes but not one of them. ``None`` (default) uses
+            -1, or ``"rejected"`` for text labels.
+        random_state: Integer seed, ``RandomState`` or ``None`` (default), for the initial weights, the order of the
+            cases, negative data and held-out cases.
+        device: ``"cpu"`` (default), ``"cuda"``, or ``"auto"`` for a GPU if there is one.
+        precision: Precision of matrix products: ``"fp32"`` (default), ``"bf16"``, or ``"auto"`` for bf16 where it is
+            fast.
+        verbose: If true, print one line per epoch. False by default.
 
     Attributes:
-        classes_: the labels, sorted.
-        net_: the trained `twofold.FeedForward`; its images are the standardized columns and a constant.
-        n_iter_: epochs that were learned for.
-        history_: the metrics of each.
-        temperature_: by which scores are divided before they become probabilities.
-        threshold_: cases of which `score_samples` says less are rejected.
-        validation_scores_: with early stopping the share of held-out cases named rightly after each epoch.
-        n_features_in_, feature_names_in_: of the table.
+        classes_: Sorted labels, ``(classes,)``.
+        net_: The trained `twofold.FeedForward`. Its inputs are the standardized columns and a constant.
+        n_iter_: Number of training epochs.
+        history_: Metrics of each epoch.
+        temperature_: Temperature by which logits are divided before the softmax.
+        threshold_: Cases with a lower `score_samples` are rejected.
+        validation_scores_: Accuracy on the held-out cases after each epoch, a list; only with early stopping.
+        n_features_in_: Number of columns.
+        feature_names_in_: Names of the columns, ``(n_features_in_,)``, if all of them are strings.
     """
 
     net_: FeedForward
@@ -105,18 +113,25 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     @typed
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn from a table ``(cases, features)`` and the label of each case, numbers or words, ``(cases,)``.
+        """Fit the classifier.
+
+        Args:
+            X: Table of finite numbers, ``(cases, features)``.
+            y: Labels, numbers or strings, ``(cases,)``.
+
+        Returns:
+            The fitted estimator.
 
         Raises:
-            DataError: no table of finite numbers, or labels of one class only.
-            ArgumentError, SettingError: a parameter of the constructor is wrong.
-            Diverged: a layer's numbers are not finite, or it has collapsed.
+            DataError: The table has values that are not finite numbers, or there is only one class.
+            ArgumentError, SettingError: A parameter of the constructor is invalid.
+            Diverged: A layer has values that are not finite, or has collapsed.
         """
         settings = self._settings(ClassifierSettings)
         table, y = self._labeled(True, X, y)
         self.classes_ = np.unique(y)
         self._check_classes()
-        self.__dict__.pop("validation_scores_", None)  # of an earlier fit
+        self.__dict__.pop("validation_scores_", None)  # from an earlier fit
         self._scaling, wanted = Scaling(), self._numbers(y)
         random = check_random_state(self.random_state)
         self._prepare(settings, len(table), random)
@@ -137,26 +152,31 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     @typed
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Learn once from some cases more, at a rate that does not fall; probabilities stay as calibrated as they are.
+        """Train for one epoch on additional cases, with a constant learning rate, without calibrating probabilities.
 
         Args:
-            X, y: as for `fit`.
-            classes: all labels that there will be; at the first call, and only there.
+            X: Table of finite numbers, ``(cases, features)``.
+            y: Labels, ``(cases,)``.
+            classes: All labels that will occur; required in the first call, optional in later ones.
+
+        Returns:
+            The estimator.
 
         Raises:
-            DataError: as for `fit`; no classes at the first call, or a label that is none of them.
+            DataError: The data are invalid, as in `fit`; ``classes`` is missing in the first call; or a label is not
+                one of them.
         """
         settings = self._settings(ClassifierSettings)
         first = "net_" not in self.__dict__
         if first and classes is None:
-            raise DataError("classes is None, expected all labels that there will be, at the first call of partial_fit")
+            raise DataError("classes is None, expected all labels that will occur in the first call of partial_fit")
         table, y = self._labeled(first, X, y)
         if first:
             self.classes_ = np.unique(column_or_1d(classes))
             self._check_classes()
             self._scaling = Scaling()
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise DataError("classes are others than at the first call of partial_fit: give the same, or none")
+            raise DataError("classes differ from those in the first call of partial_fit: give the same, or omit them")
         wanted = self._numbers(y)
         self._scaling.see(table)
         cases = self._scaling.cases(table)
@@ -172,21 +192,21 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self._rejected()
 
     def _numbers(self, y: NDArray[Any]) -> Tensor:
-        """The places of labels among the classes, ``(cases,)``."""
-        places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        if (strange := self.classes_[places] != y).any():
-            raise DataError(f"y has the label {y[strange][0]!s}, which is no class: name all classes at the first call")
-        return torch.from_numpy(places.astype(np.int64))
+        """Return the indices of labels in ``classes_``, ``(cases,)``."""
+        indices = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        if (unknown := self.classes_[indices] != y).any():
+            raise DataError(f"y has the unknown label {y[unknown][0]!s}: give all classes in the first call")
+        return torch.from_numpy(indices.astype(np.int64))
 
     def _prepare(self, settings: ClassifierSettings, cases: int, random: np.random.RandomState) -> None:
-        """Make the untrained net for a table of so many cases."""
+        """Build the untrained net for a table with a number of cases."""
         columns = self.n_features_in_
         recipe = settings.labeled(cases, columns, int(random.randint(2**31 - 1)))
         self._begin(settings, recipe, {"shape": (1, 1, columns + 1), "classes": len(self.classes_)})
         self.temperature_ = 1.0
 
     def _hold_out(self, settings: ClassifierSettings, labels: Tensor, random: np.random.RandomState) -> Tensor:
-        """Which cases are held out, ``(cases,)``."""
+        """Return the mask of the held-out cases, ``(cases,)``."""
         if settings.early_stopping:
             count = max(1, int(settings.validation_fraction * len(labels)))
         else:
@@ -194,19 +214,19 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             count = count if count >= calibration.FEWEST and self.recipe_.epochs > 1 else 0
         aside = calibration.held_out(labels.numpy(), count, random)
         if settings.early_stopping and not aside.any():
-            raise DataError("y has no class with two cases, so that none can be held out: set early_stopping=False")
+            raise DataError("no class has two cases, so none can be held out: set early_stopping=False")
         return torch.from_numpy(aside)
 
     def _stop_early(
         self, settings: ClassifierSettings, rest: tuple[Tensor, Tensor], judged: tuple[Tensor, Tensor]
     ) -> None:
-        """Learn until held-out cases are named no better, and go back to the best epoch."""
+        """Train until the accuracy on held-out cases no longer improves, and restore the net of the best epoch."""
         self.validation_scores_: list[float] = []
         best: dict[str, Tensor] = {}
         for _ in self._epochs(rest):
             score = (self._logits(judged[0]).argmax(1) == judged[1]).float().mean().item()
             if score > max(self.validation_scores_, default=-1.0):
-                best = {name: each.clone() for name, each in module_tensors(self.net_).items()}
+                best = {name: tensor.clone() for name, tensor in module_tensors(self.net_).items()}
             self.validation_scores_.append(score)
             if len(self.validation_scores_) - 1 - int(np.argmax(self.validation_scores_)) >= settings.n_iter_no_change:
                 break
@@ -223,31 +243,58 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     @typed
     def predict(self, X: Any) -> NDArray[Any]:
-        """The label of each case, ``(cases,)``; where ``reject`` is above 0, ``reject_label`` for cases that look too
-        little like those that were learned from."""
+        """Predict the label of each case.
+
+        Args:
+            X: Table, ``(cases, features)``.
+
+        Returns:
+            Labels, ``(cases,)``; ``reject_label`` for rejected cases if ``reject`` is above 0.
+        """
         cases = self._cases(X)
-        named: NDArray[Any] = self.classes_[self._logits(cases).argmax(1).numpy()]
+        labels: NDArray[Any] = self.classes_[self._logits(cases).argmax(1).numpy()]
         if not self.reject:
-            return named
-        return np.where(self._familiarity(cases) < self.threshold_, np.asarray(self._rejected()), named)
+            return labels
+        return np.where(self._familiarity(cases) < self.threshold_, np.asarray(self._rejected()), labels)
 
     @typed
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """The probability of each class, ``(cases, classes)``, in the order of ``classes_``, calibrated on cases that
-        were held out."""
+        """Predict the calibrated probability of each class.
+
+        Args:
+            X: Table, ``(cases, features)``.
+
+        Returns:
+            Probabilities, ``(cases, classes)``, in the order of ``classes_``.
+        """
         probabilities: NDArray[Any] = (self._logits(self._cases(X)) / self.temperature_).softmax(1).numpy()
         return probabilities
 
     @typed
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """The logarithm of each probability, ``(cases, classes)``."""
+        """Predict the logarithm of the probability of each class.
+
+        Args:
+            X: Table, ``(cases, features)``.
+
+        Returns:
+            Logarithms of probabilities, ``(cases, classes)``, in the order of ``classes_``.
+        """
         logarithms: NDArray[Any] = (self._logits(self._cases(X)) / self.temperature_).log_softmax(1).numpy()
         return logarithms
 
     @typed
     def score_samples(self, X: Any) -> NDArray[Any]:
-        """How much each case looks like those that were learned from, ``(cases,)``: the higher, the more; see
-        `Classifier.familiarity`."""
+        """Return the familiarity of each case: the higher, the more similar to the training data.
+
+        See `Classifier.familiarity` for its definition.
+
+        Args:
+            X: Table, ``(cases, features)``.
+
+        Returns:
+            Scores, ``(cases,)``.
+        """
         return self._familiarity(self._cases(X))
 
     def _cases(self, X: Any) -> Tensor:
@@ -255,27 +302,27 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         return self._scaling.cases(table)
 
     def _logits(self, cases: Tensor) -> Tensor:
-        """Scores of the classes whose softmax are probabilities, ``(cases, classes)``, on the CPU."""
+        """Return the uncalibrated logits, ``(cases, classes)``, on the CPU."""
         cases = cases.to(self.net_.device)
         scores = self.net_.fast(cases) if self.test == "fast" else self.net_.evidence(cases)
         return scores.float().cpu()
 
     def _familiarity(self, cases: Tensor) -> NDArray[Any]:
-        found: NDArray[Any] = self.net_.familiarity(cases.to(self.net_.device)).float().cpu().numpy()
-        return found
+        scores: NDArray[Any] = self.net_.familiarity(cases.to(self.net_.device)).float().cpu().numpy()
+        return scores
 
     def _rejected(self) -> Any:
-        """The label of cases that are rejected.
+        """Return the label of rejected cases.
 
         Raises:
-            SettingError: it is a class or of another kind than they are, or there is none unless it is stated.
+            SettingError: The label is a class or has another type than the classes, or their type has no default.
         """
-        usual = {"i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
-        label: Any = usual if self.reject_label is None else self.reject_label
-        kinds = [np.asarray(each).dtype.kind for each in (label, self.classes_.tolist())]
+        default = {"i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
+        label: Any = default if self.reject_label is None else self.reject_label
+        kinds = [np.asarray(labels).dtype.kind for labels in (label, self.classes_.tolist())]
         if (kinds[0] != kinds[1] and kinds != ["i", "f"]) or np.ndim(label) or label in self.classes_:
             raise SettingError(
-                f"reject_label is {self.reject_label!r}, expected a label that is no class, but of the same kind as "
-                f"{self.classes_.tolist()[0]!r}: state another"
+                f"reject_label is {self.reject_label!r}, expected a label of the same type as the class "
+                f"{self.classes_.tolist()[0]!r} that is not a class"
             )
         return label

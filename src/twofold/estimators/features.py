@@ -1,4 +1,4 @@
-"""Features that layers learned by goodness, with labels or without, as a transformer of scikit-learn."""
+"""A scikit-learn transformer whose features are learned with the Forward-Forward algorithm."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from twofold.methods import Recipe
 from twofold.nets.classifier import SoftmaxClassifier
 
 SIDE = 28
-"""Side of the pictures for which `defaults.BLURS` is meant."""
+"""Side length, in pixels, of the pictures for which `defaults.BLURS` is chosen."""
 
 
 class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ForwardForwardEstimator):  # type: ignore[misc]
-    """Normalized activities of layers that learned by Forward-Forward.
+    """Forward-Forward features: the normalized activities of trained layers.
 
-    With labels the right one makes a case positive data, and a wrong one negative data. Without labels, negative data
-    are hybrids of two cases: each column comes from either of them, or, where columns are the pixels of a picture,
-    whole patches do.
+    With labels, a case with its right label is positive data and a case with a wrong label is negative data. Without
+    labels, negative data are hybrids of two cases: each column, or each patch of a picture, is taken from one of them.
 
     Args:
-        widths, epochs, batch, rate, random_state, device, precision, verbose: see `ForwardForwardClassifier`.
-        shape: (height, width) or (channels, height, width) where a case is a picture, whose pixels are the columns.
+        widths, epochs, batch, rate, random_state, device, precision, verbose: See `ForwardForwardClassifier`.
+        shape: ``(height, width)`` or ``(channels, height, width)`` if the columns are the pixels of a picture; ``None``
+            (default) for other tables.
 
     Attributes:
-        net_: the trained `twofold.FeedForward` or, without labels, `twofold.Unsupervised`.
-        n_iter_: epochs that were learned for.
-        history_: the metrics of each.
-        n_features_in_, feature_names_in_: of the table.
+        net_: The trained `twofold.FeedForward` or, without labels, `twofold.Unsupervised`.
+        n_iter_: Number of training epochs.
+        history_: Metrics of each epoch.
+        n_features_in_: Number of columns.
+        feature_names_in_: Names of the columns, ``(n_features_in_,)``, if all of them are strings.
     """
 
     net_: SoftmaxClassifier
@@ -70,26 +71,34 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @typed
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from a table ``(cases, features)``, and from the label of each case where there are labels.
+        """Fit the transformer.
+
+        Args:
+            X: Table of finite numbers, ``(cases, features)``.
+            y: Labels, ``(cases,)``, or ``None`` (default) to learn without labels.
+
+        Returns:
+            The fitted estimator.
 
         Raises:
-            DataError: no table of finite numbers, a single case without a label, or labels of one class only.
-            ArgumentError, SettingError: a parameter of the constructor is wrong.
-            Diverged: a layer's numbers are not finite, or it has collapsed.
+            DataError: The table has values that are not finite numbers, or only one case without labels; or there is
+                only one class.
+            ArgumentError, SettingError: A parameter of the constructor is invalid.
+            Diverged: A layer has values that are not finite, or has collapsed.
         """
         settings = self._settings(FeatureSettings)
         if y is None:
             table, classes = self._validated(True, X=X), np.arange(2)
             labels = torch.zeros(len(table), dtype=torch.int64)
             if len(table) < 2:
-                raise DataError("X has 1 sample, expected at least 2 without labels: a hybrid is made of two")
+                raise DataError("X has 1 sample, expected at least 2 without labels, since hybrids combine two samples")
         else:
             table, y = self._labeled(True, X, y)
-            classes, places = np.unique(y, return_inverse=True)
+            classes, indices = np.unique(y, return_inverse=True)
             expect_several(classes)
-            labels = torch.from_numpy(places.astype(np.int64))
+            labels = torch.from_numpy(indices.astype(np.int64))
         if settings.shape is not None and math.prod(settings.shape) != table.shape[1]:
-            raise SettingError(f"shape is {settings.shape}, but X has {table.shape[1]} columns, expected one a pixel")
+            raise SettingError(f"shape is {settings.shape}, but X has {table.shape[1]} columns, expected one per pixel")
         self._scaling = Scaling()
         self._scaling.see(table)
         cases = self._cases(table)
@@ -105,12 +114,18 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @typed
     def transform(self, X: Any) -> NDArray[Any]:
-        """The normalized activities of all layers, ``(cases, features)``, float32; where labels were learned from,
-        those under a label that says nothing."""
+        """Return the normalized activities of all layers, with a neutral label if the net was trained with labels.
+
+        Args:
+            X: Table, ``(cases, features)``.
+
+        Returns:
+            Activities, ``(cases, units)``, float32.
+        """
         cases = self._cases(self._known(X)).to(self.net_.device)
-        parts = [self.net_.features(part).cpu() for part in torch.split(cases, self.net_.at_once)]
-        features: NDArray[Any] = torch.cat(parts).numpy()
-        return features
+        features = [self.net_.features(batch).cpu() for batch in torch.split(cases, self.net_.at_once)]
+        activities: NDArray[Any] = torch.cat(features).numpy()
+        return activities
 
     def _cases(self, table: NDArray[Any]) -> Tensor:
         if self.shape is None:
@@ -125,5 +140,5 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
 
 def _blurs(shape: tuple[int, ...]) -> int:
-    """Blurs of the masks of hybrids, so that patches are as large beside a picture as those of `defaults` are."""
+    """Return the number of blurs for which the patches of hybrids have the default size relative to the picture."""
     return max(1, round(defaults.BLURS * (max(shape) / SIDE) ** 2))

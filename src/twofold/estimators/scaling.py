@@ -1,4 +1,4 @@
-"""Columns of any real numbers, brought to the size in which a net learns well."""
+"""Standardization of the columns of a table."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from twofold import defaults
 from twofold.errors import DataError
 
 FARTHEST = 10.0
-"""A number that lies more standard deviations than this from its column's mean counts as if it lay there."""
+"""Standardized values are clipped to ± this number of standard deviations."""
 
 
 class Scaling:
-    """Brings the columns of a table to mean 0 and standard deviation 1, as they are in what was learned from.
+    """Standardizes columns to mean 0 and standard deviation 1 on the training data.
 
     Attributes:
-        scaler: scikit-learn's, with what it has seen so far.
+        scaler: The underlying `sklearn.preprocessing.StandardScaler`.
     """
 
     def __init__(self) -> None:
         self.scaler = StandardScaler()
 
     def see(self, table: NDArray[Any]) -> None:
-        """Take a table ``(cases, features)`` into means and deviations, beside what was seen before.
+        """Update means and standard deviations with a table ``(cases, features)``.
 
         Raises:
-            DataError: a column's numbers are too large to have a variance.
+            DataError: The variance of a column overflows.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             variance = table.var(0, dtype=np.float64)
         if not np.isfinite(variance).all():
             column = int(np.flatnonzero(~np.isfinite(variance))[0])
-            raise DataError(f"X: the numbers of column {column} are too large to have a variance: divide them")
+            raise DataError(f"X: the values of column {column} are too large, their variance overflows: rescale them")
         self.scaler.partial_fit(table.astype(np.float64))
 
     def standardized(self, table: NDArray[Any]) -> Tensor:
-        """A table ``(cases, features)``, float32."""
+        """Return the standardized and clipped table, ``(cases, features)``, float32."""
         with np.errstate(over="ignore"):
             standard = self.scaler.transform(table.astype(np.float64))
         return torch.from_numpy(np.clip(standard, -FARTHEST, FARTHEST).astype(np.float32))
 
     def cases(self, table: NDArray[Any]) -> Tensor:
-        """A table ``(cases, features)`` as cases for a net, ``(cases, 1, 1, features + 1)``, float32.
+        """Convert a table ``(cases, features)`` to inputs of a net, ``(cases, 1, 1, features + 1)``, float32.
 
-        A net sees each case at a fixed length. The number behind the others is the same for all cases, so that how
-        long a case was can still be told from its direction.
+        A net normalizes the length of each input. The constant in the last column preserves the original length as
+        information in the direction of the input.
         """
         standard = self.standardized(table)
         constant = torch.full((len(standard), 1), defaults.TABLE_CONSTANT * math.sqrt(standard.shape[1]))

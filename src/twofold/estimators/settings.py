@@ -1,4 +1,4 @@
-"""The parameters of the estimators, checked, and the recipes that follow from them and from the size of a table."""
+"""Validation of the estimators' parameters, and conversion to recipes for tables of a given size."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TESTS = ("fast", "slow")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What both estimators are told; see `ForwardForwardClassifier`.
+    """Parameters shared by both estimators; see `ForwardForwardClassifier`.
 
     Raises:
-        ArgumentError: a parameter is of the wrong type.
-        SettingError: a number outside its range, or a name that does not exist.
+        ArgumentError: A parameter has the wrong type.
+        SettingError: A number is outside its range, or a name is unknown.
     """
 
     widths: tuple[int, ...]
@@ -46,14 +46,14 @@ class Settings:
         positive(rate=None if self.rate == "auto" else self.rate)
 
     def labeled(self, cases: int, columns: int, seed: int) -> FeedForwardRecipe:
-        """The recipe for a table of so many cases and columns, with labels."""
+        """Return the recipe for a labeled table with the given numbers of cases and columns."""
         batch = self._batch(cases)
         stated = {name: value for name, value in (("epochs", self.epochs), ("rate", self.rate)) if value != "auto"}
-        usual = for_tables(columns, cases, batch, self.widths)
-        return replace(digits, data="table", batch=batch, seed=seed, **{**usual, **stated})
+        adapted = for_tables(columns, cases, batch, self.widths)
+        return replace(digits, data="table", batch=batch, seed=seed, **{**adapted, **stated})
 
     def unlabeled(self, cases: int, blurs: int, seed: int) -> UnsupervisedRecipe:
-        """The recipe for a table of so many cases without labels."""
+        """Return the recipe for an unlabeled table with the given number of cases."""
         return replace(
             mnist_hybrid,
             data="table",
@@ -75,7 +75,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierSettings(Settings):
-    """What a classifier is told; see `ForwardForwardClassifier`."""
+    """Parameters of `ForwardForwardClassifier`."""
 
     test: str
     early_stopping: bool
@@ -89,13 +89,13 @@ class ClassifierSettings(Settings):
             raise unknown("test", self.test, TESTS)
         share(validation_fraction=self.validation_fraction, reject=self.reject)
         if not self.validation_fraction:
-            raise SettingError("validation_fraction is 0, expected a share above 0, which is held out")
+            raise SettingError("validation_fraction is 0, expected a fraction above 0")
         counts(n_iter_no_change=self.n_iter_no_change)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSettings(Settings):
-    """What a transformer is told; see `ForwardForwardFeatures`."""
+    """Parameters of `ForwardForwardFeatures`."""
 
     shape: tuple[int, ...] | None
 

@@ -1,4 +1,4 @@
-"""Trained nets for other programs and other people."""
+"""Export of trained nets to other programs and to the Hugging Face hub."""
 
 from twofold.exporting.export import KINDS, export
 

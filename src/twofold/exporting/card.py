@@ -1,4 +1,4 @@
-"""A model card: what a trained net is, what it was trained on and how well it did, as the hub shows it."""
+"""Model cards for the Hugging Face hub: the architecture, training data, errors and settings of a trained net."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from twofold.errors import SettingError
 from twofold.training.runs import Run
 
 LICENSE = "unknown"
-"""What the card says where nobody states a licence: whose data and pictures are in a net is not ours to know."""
+"""Default licence in a model card. The licence of the training data is unknown to the package."""
 
 TASKS = {"pictures": "image-classification", "table": "tabular-classification"}
-"""What the hub calls what a net does with each kind of data; it has no word for data without labels."""
+"""The hub's task identifier for each kind of data; the hub has none for data without labels."""
 
 
 def card(run: Run, license: str = LICENSE) -> str:
-    """The card of a run, as Markdown with the hub's metadata in front.
+    """Return the model card of a run, as Markdown that begins with the hub's metadata.
 
     Args:
-        run: a complete run.
-        license: of the net, by the hub's identifier, such as apache-2.0.
+        run: A complete run.
+        license: Licence of the net, as an identifier of the hub, such as apache-2.0.
 
     Raises:
-        SettingError: that is no identifier.
+        SettingError: The licence does not have the form of an identifier.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
-        raise SettingError(f"--license is {license!r}, expected an identifier of the hub, as apache-2.0 or cc-by-4.0")
+        raise SettingError(f"--license is {license!r}, expected a hub identifier such as apache-2.0 or cc-by-4.0")
     return "\n".join([*_front(run, license), *_text(run)]) + "\n"
 
 
 def _front(run: Run, license: str) -> Iterator[str]:
-    """The metadata in YAML, of which JSON is a part."""
+    """Yield the lines of the metadata: YAML, with values in JSON, a subset of it."""
     result, prepared = run.result, run.preparation
     task = TASKS[prepared.kind] if prepared else None
     figures = [
@@ -45,7 +45,7 @@ def _front(run: Run, license: str) -> Iterator[str]:
         "results": [
             {
                 "task": {"type": task or "other"},
-                "dataset": {"name": result.dataset, "type": result.dataset, "split": _part(run)},
+                "dataset": {"name": result.dataset, "type": result.dataset, "split": _split(run)},
                 "metrics": figures,
             }
         ],
@@ -62,8 +62,8 @@ def _front(run: Run, license: str) -> Iterator[str]:
     yield "---"
 
 
-def _part(run: Run) -> str:
-    """What the run was tested on, in a word."""
+def _split(run: Run) -> str:
+    """Return the name of the split on which the run was tested."""
     return "validation" if run.result.validation_error else "test"
 
 
@@ -83,14 +83,14 @@ def _text(run: Run) -> Iterator[str]:
     yield "\n## Data\n"
     bytes_of = "the official files" if result.official_data else "not verified to be official files"
     yield f"{_plain(result.dataset)} ({bytes_of}). SHA-256 of all images and labels: {_code(result.fingerprint)}."
-    yield f"\n## Errors on the {_part(run)} part\n"
-    yield "| test | error | forward passes for a case |\n|---|---|---|"
+    yield f"\n## Errors on the {_split(run)} set\n"
+    yield "| test | error | forward passes per case |\n|---|---|---|"
     passes = result.metrics.get("passes_per_image", {})
     for test, error in result.error.items():
         yield f"| {_plain(test)} | {100 * error:.2f} % | {_plain(passes.get(test, ''))} |"
     if result.validation_error:
-        yield "\nThese cases were held out of the training; the test part was not used."
-    yield "\nOne training, one seed: no spread is known. Not tried on anything else than the data above."
+        yield "\nThese cases were held out of training; the test set was not used."
+    yield "\nThe errors are those of one training with one seed. The net was not tested on any other data."
     yield "\n## Training\n"
     made_with = result.environment
     yield (
@@ -100,7 +100,7 @@ def _text(run: Run) -> Iterator[str]:
     )
     if result.started_from:
         before = PurePath(result.started_from["run"]).name
-        yield f"It began with the weights of {_plain(before)} ({_code(result.started_from['weights'])})."
+        yield f"Its initial weights are those of {_plain(before)} ({_code(result.started_from['weights'])})."
     yield "\n| setting | value |\n|---|---|"
     for name, value in result.settings.items():
         shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
@@ -108,20 +108,20 @@ def _text(run: Run) -> Iterator[str]:
 
 
 def _inputs(kind: str, shape: tuple[int, int, int], names: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[str]:
-    """What goes in and what comes out."""
+    """Yield the description of inputs and classes."""
     if kind == "table":
-        yield f"\nIt takes rows of {len(columns)} raw columns, as `run.preparation.table(frame)` makes cases of them:"
+        yield f"\nThe inputs are rows of {len(columns)} columns, converted by `run.preparation.table(frame)`:"
         yield f"{', '.join(map(_code, columns))}."
     else:
-        yield f"\nIt takes images `(batch, {', '.join(map(str, shape))})` with pixels from 0 to 1."
+        yield f"\nThe inputs are images `(batch, {', '.join(map(str, shape))})` with pixels from 0 to 1."
     yield f"\nThe classes, in the order of their numbers: {', '.join(map(_code, names))}."
 
 
 def _code(name: str) -> str:
-    """A name of the user's own as code of one line, whatever is in it."""
+    """Format a user-defined name as inline code on one line."""
     return f"`{' '.join(name.split()).replace('`', chr(39))}`"
 
 
 def _plain(value: object) -> str:
-    """A value in Markdown as the words that it is, of one line, also in a table."""
+    """Escape a value for Markdown text and tables, on one line."""
     return re.sub(r"([\\`*\[\]<>|#&~!])", r"\\\1", " ".join(str(value).split()))

@@ -1,4 +1,4 @@
-"""A trained net as a file of its own."""
+"""Export of a trained net to a single file."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from twofold.training.runs import Run, load
 
 @typed
 def export(run: Run | Path, path: Path) -> Path:
-    """Write the net of a run as a file of its own, whole or not at all; how the name ends says as which.
+    """Write the net of a run to a single file, completely or not at all, in the format given by the file's suffix.
 
-    ``.onnx``: all its tests for other programs, see `onnx.write`. ``.safetensors``: one file that `twofold.load` reads.
-    ``.md``: a model card, see `card.card`.
+    ``.onnx``: all tests of the net, for other programs; see `onnx.write`. ``.safetensors``: one file that
+    `twofold.load` reads. ``.md``: a model card; see `card.card`.
 
     Args:
-        run: a run, or where it lies.
-        path: of the file.
+        run: A run, or the path of its folder.
+        path: Path of the file to write.
 
     Returns:
         The path.
 
     Raises:
-        SettingError: the name ends otherwise, a package is not here, or the net cannot be brought into that form.
-        RunError: the run is damaged or not complete, or the file cannot be written.
+        SettingError: The suffix is unknown, a package is not installed, or the net cannot be written in this format.
+        RunError: The run is damaged or not complete, or the file cannot be written.
     """
-    if path.suffix not in ENDINGS:
-        raise SettingError(f"{path} ends in {path.suffix or 'nothing'}, expected {' or '.join(ENDINGS)}: rename it")
-    ENDINGS[path.suffix](run, path)
+    if path.suffix not in FORMATS:
+        raise SettingError(f"unsupported suffix {path.suffix!r} of {path} (supported: {', '.join(FORMATS)})")
+    FORMATS[path.suffix](run, path)
     return path
 
 
@@ -45,14 +45,14 @@ def _loaded(run: Run | Path) -> Run:
 def _to_onnx(run: Run | Path, path: Path) -> None:
     loaded = _loaded(run)
     if loaded.preparation is None:
-        raise SettingError(f"{loaded.folder} was trained on {loaded.result.dataset}, which has no labeled images")
+        raise SettingError(f"{loaded.folder} was trained on {loaded.result.dataset}, expected a labeled data set")
     onnx.write(loaded.net, path, loaded.preparation, loaded.recipe.fields())
 
 
 def _to_safetensors(run: Run | Path, path: Path) -> None:
     folder = run.folder if isinstance(run, Run) else run
     if folder.is_file():
-        raise RunError(f"{folder} is one file already: copy it, or give the run folder")
+        raise RunError(f"{folder} is a single file already: copy it, or give the run folder")
     single_file.write(RunFolder(folder), path)
 
 
@@ -60,12 +60,12 @@ def _to_card(run: Run | Path, path: Path) -> None:
     write_bytes(path, card.card(_loaded(run)).encode())
 
 
-ENDINGS: dict[str, Callable[[Run | Path, Path], None]] = {
+FORMATS: dict[str, Callable[[Run | Path, Path], None]] = {
     ".onnx": _to_onnx,
     ".safetensors": _to_safetensors,
     ".md": _to_card,
 }
-"""What is written, by the ending of the file's name."""
+"""Function that writes the file, by suffix."""
 
 KINDS = {"onnx": "model.onnx", "safetensors": "model.safetensors", "card": "README.md"}
-"""Kinds of files, and what each is called where it has no other name."""
+"""Default file name of each kind of export."""

@@ -1,4 +1,4 @@
-"""Trained nets on the Hugging Face hub: pushed as one file with a model card, and pulled by revision and digest."""
+"""Upload of trained nets to the Hugging Face hub, and download by revision and digest."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from twofold.machine.extras import needed
 from twofold.training import runs, single_file
 
 FILE = KINDS["safetensors"]
-"""What the one file is called on the hub."""
+"""Name of the safetensors file on the hub."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What is on the hub now.
+    """Result of `push`.
 
     Attributes:
-        url: of the commit.
-        revision: its SHA.
-        digest: SHA-256 of the one file.
+        url: URL of the commit.
+        revision: SHA of the commit.
+        digest: SHA-256 of the safetensors file.
     """
 
     url: str
@@ -42,11 +42,11 @@ class Pushed:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What was fetched from the hub.
+    """Result of `pull`.
 
     Attributes:
-        path: of the file.
-        revision: SHA of the commit that it is from.
+        path: Path of the downloaded file.
+        revision: SHA of its commit.
         digest: SHA-256 of the file.
     """
 
@@ -57,78 +57,77 @@ class Pulled:
 
 @typed
 def push(folder: Path, repo: str, *, onnx: bool = False, license: str = LICENSE, private: bool = False) -> Pushed:
-    """Put a complete run on the hub, in one commit: the one file, the model card and, if asked for, the ONNX file.
+    """Upload a complete run to the hub in one commit: the net as safetensors, a model card and, optionally, ONNX.
 
-    Where the hub is, and who asks, is left to huggingface_hub: ``HF_ENDPOINT``, ``HF_TOKEN``, ``hf auth login``.
+    The hub's address and the user's token are those of huggingface_hub: ``HF_ENDPOINT``, ``HF_TOKEN``,
+    ``hf auth login``.
 
     Args:
-        folder: the run folder.
-        repo: NAME or OWNER/NAME; made where it is not there.
-        onnx: whether the ONNX file is put beside it.
-        license: see `card.card`.
-        private: whether a new repository is for its owner alone.
+        folder: Run folder.
+        repo: NAME or OWNER/NAME; created if it does not exist.
+        onnx: If True, upload an ONNX file, too.
+        license: Licence of the net; see `card.card`.
+        private: If True, a new repository is private.
 
     Raises:
-        RunError: the run is damaged or not complete, or the hub does not take it.
-        SettingError: huggingface_hub is not here, or the repository cannot be called so.
+        RunError: The run is damaged or not complete, or the hub cannot be reached or refuses the upload.
+        SettingError: huggingface_hub is not installed, or the name of the repository is invalid.
     """
     hub = needed("huggingface_hub", "hub", "twofold push")
     text = card(runs.load(folder, "cpu"), license)
-    with TemporaryDirectory(prefix="twofold-") as place:
-        files = [export(folder, Path(place) / FILE)]
+    with TemporaryDirectory(prefix="twofold-") as temporary:
+        files = [export(folder, Path(temporary) / FILE)]
         if onnx:
-            files.append(export(folder, Path(place) / KINDS["onnx"]))
+            files.append(export(folder, Path(temporary) / KINDS["onnx"]))
         digest = _digest(files[0])
-        with _answered(hub, repo):
+        with _one_line_errors(hub, repo):
             api = hub.HfApi(library_name="twofold")
-            there = api.create_repo(repo, private=private, exist_ok=True).repo_id
-            adds = [hub.CommitOperationAdd(each.name, each) for each in files]
+            repo_id = api.create_repo(repo, private=private, exist_ok=True).repo_id
+            adds = [hub.CommitOperationAdd(file.name, file) for file in files]
             adds.append(hub.CommitOperationAdd(KINDS["card"], text.encode()))
-            done = api.create_commit(there, adds, commit_message=f"Trained net {folder.absolute().name}")
-            return Pushed(str(done.commit_url), _sha(done.oid), digest)
+            commit = api.create_commit(repo_id, adds, commit_message=f"Trained net {folder.absolute().name}")
+            return Pushed(str(commit.commit_url), _sha(commit.oid), digest)
 
 
 @typed
 def pull(repo: str, path: Path | None = None, *, revision: str | None = None, digest: str | None = None) -> Pulled:
-    """Fetch the one file of a net from the hub; it gets its name when all of it is there and as it was written.
+    """Download the safetensors file of a net from the hub. The file is written only after it was verified.
 
     Args:
         repo: OWNER/NAME.
-        path: of the new file; by default NAME.safetensors in the current folder.
-        revision: a commit by its SHA, a branch or a tag; by default the newest.
-        digest: SHA-256 that the file must have.
+        path: Path of the new file; by default NAME.safetensors in the current folder.
+        revision: SHA of a commit, a branch or a tag; by default the newest commit.
+        digest: Expected SHA-256 of the file.
 
     Raises:
-        RunError: the hub has no such file, or another one, or cannot be reached; or there is a file of this name.
-        SettingError: huggingface_hub is not here, or there can be no such repository or digest.
+        RunError: The hub cannot be reached, does not have the file, or has another one; or the path exists.
+        SettingError: huggingface_hub is not installed, or the name of the repository or the digest is invalid.
     """
     hub = needed("huggingface_hub", "hub", "twofold pull")
     if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise SettingError(f"--digest is {digest!r}, expected the 64 digits of a SHA-256, as `twofold push` says them")
+        raise SettingError(f"--digest is {digest!r}, expected the 64 digits of a SHA-256, as printed by `twofold push`")
     path = Path(f"{repo.rpartition('/')[2]}.safetensors") if path is None else path
     if path.exists():
         raise RunError(f"{path} exists: choose another --out, or remove it")
-    with TemporaryDirectory(prefix="twofold-") as place:
-        with _answered(hub, repo, revision):
+    with TemporaryDirectory(prefix="twofold-") as folder:
+        with _one_line_errors(hub, repo, revision):
             api = hub.HfApi(library_name="twofold")
-            found = _sha(api.model_info(repo, revision=revision).sha)
-            if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) and found != revision:
-                raise RunError(
-                    f"the hub gives the revision {found} of {repo}, asked for is {revision}: take another hub"
-                )
-            fetched = Path(api.hf_hub_download(repo, FILE, revision=found, local_dir=place))
-        said = f"{FILE} of {repo} at the revision {found}"
-        is_of = _digest(fetched)
-        if digest is not None and is_of != digest:
-            raise RunError(f"{said} has the SHA-256 {is_of}, expected {digest}: it is another file; nothing is kept")
+            sha = _sha(api.model_info(repo, revision=revision).sha)
+            if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) and sha != revision:
+                raise RunError(f"the hub returns revision {sha} of {repo}, expected {revision}: use another hub")
+            fetched = Path(api.hf_hub_download(repo, FILE, revision=sha, local_dir=folder))
+        title = f"{FILE} of {repo} at revision {sha}"
+        actual = _digest(fetched)
+        if digest is not None and actual != digest:
+            raise RunError(f"{title} has the SHA-256 {actual}, expected {digest}: it is another file and was not saved")
         try:
             single_file.read(fetched)
         except TwofoldError as error:
             why = str(error).replace(str(fetched), "it")
-            raise RunError(f"{said} is no net of twofold's, or damaged ({why}); nothing is kept") from error
+            raise RunError(f"{title} is damaged or not a net of twofold ({why}); it was not saved") from error
         with replacing(path) as temporary:
             shutil.copyfile(fetched, temporary)
-    return Pulled(path, found, is_of)
+    return Pulled(path, sha, actual)
 
 
 def _digest(path: Path) -> str:
@@ -137,10 +136,10 @@ def _digest(path: Path) -> str:
 
 
 def _sha(revision: Any) -> str:
-    """A revision that the hub names.
+    """Return a revision from the hub's answer.
 
     Raises:
-        ValueError: it is none.
+        ValueError: It is not the SHA of a commit.
     """
     if not isinstance(revision, str) or not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise ValueError("no revision")
@@ -148,43 +147,43 @@ def _sha(revision: Any) -> str:
 
 
 @contextmanager
-def _answered(hub: Any, repo: str, revision: str | None = None) -> Iterator[None]:
-    """Say in one line what the hub said, without what it was asked with.
+def _one_line_errors(hub: Any, repo: str, revision: str | None = None) -> Iterator[None]:
+    """Convert errors of the hub to errors of one line, without tokens and passwords.
 
     Raises:
-        RunError: it cannot be reached, or answers with an error, or as no hub does.
-        SettingError: there can be no such repository.
+        RunError: The hub cannot be reached, answers with an error, or does not answer like a hub.
+        SettingError: The name of the repository is invalid.
     """
     try:
         yield
     except TwofoldError:
         raise
-    except Exception as error:  # of any type, where what is answered is something else
-        raise _told(hub, error, repo, revision) from error
+    except Exception as error:  # an unexpected answer may cause errors of any type
+        raise _converted(hub, error, repo, revision) from error
 
 
-def _told(hub: Any, error: BaseException, repo: str, revision: str | None) -> TwofoldError:
-    """What went wrong, in one line."""
-    place, errors = urlsplit(hub.constants.ENDPOINT), hub.errors
-    where = f"{place.scheme}://{place.hostname}{f':{place.port}' if place.port else ''}"
+def _converted(hub: Any, error: BaseException, repo: str, revision: str | None) -> TwofoldError:
+    """Convert an error of the hub's client to one line that says what to do."""
+    endpoint, errors = urlsplit(hub.constants.ENDPOINT), hub.errors
+    server = f"{endpoint.scheme}://{endpoint.hostname}{f':{endpoint.port}' if endpoint.port else ''}"
     while isinstance(error, RuntimeError | errors.LocalEntryNotFoundError) and error.__cause__:
-        error = error.__cause__  # what it wraps says more
+        error = error.__cause__  # more specific
     match error:
         case errors.HFValidationError():
-            return SettingError(f"{repo!r} is no name of a repository: expected OWNER/NAME, of letters, digits and -_.")
+            return SettingError(f"invalid repository name {repo!r}, expected OWNER/NAME of letters, digits and -_.")
         case errors.RevisionNotFoundError():
-            why = f"{repo} on {where} has no revision {revision}: leave it away, or look there"
+            message = f"{repo} on {server} has no revision {revision}: omit it, or choose one of those on the hub"
         case errors.GatedRepoError():
-            why = f"{repo} on {where} is for those whom its owner lets in: ask there, then `hf auth login`"
+            message = f"access to {repo} on {server} is restricted: request access there, then run `hf auth login`"
         case errors.RemoteEntryNotFoundError():
-            why = f"{repo} on {where} has no {FILE}: give a repository that `twofold push` made"
+            message = f"{repo} on {server} has no {FILE}: give a repository that was created by `twofold push`"
         case errors.LocalTokenNotFoundError():
-            why = f"{where} has to know who you are: `hf auth login`, or set HF_TOKEN"
+            message = f"{server} requires authentication: run `hf auth login`, or set HF_TOKEN"
         case errors.HfHubHTTPError():
             status = error.response.status_code
-            why = f"{where} answers {repo} with {_WHY.get(status, f'the status {status}: try again later')}"
+            message = f"{server} answers {repo} with status {_STATUSES.get(status, f'{status}: try again later')}"
         case OSError(errno=int(), strerror=str()) if not isinstance(error, ConnectionError):
-            why = f"the files for {repo} cannot be written or read ({error.strerror}): free some space"
+            message = f"the files for {repo} cannot be written or read ({error.strerror}): free some disk space"
         case (
             ValueError()
             | LookupError()
@@ -193,17 +192,17 @@ def _told(hub: Any, error: BaseException, repo: str, revision: str | None) -> Tw
             | AttributeError()
             | errors.FileMetadataError()
         ):
-            why = f"{where} does not answer as a hub does: see where HF_ENDPOINT and the proxies lead"
+            message = f"{server} does not answer like a hub: check HF_ENDPOINT and the proxy settings"
         case _:
-            why = f"{where} cannot be reached, or broke off ({type(error).__name__}): try again"
-    return RunError(why)
+            message = f"{server} cannot be reached, or the connection broke ({type(error).__name__}): try again"
+    return RunError(message)
 
 
-_WHY = {
-    401: "401, it does not know you: `hf auth login`, or set HF_TOKEN",
-    403: "403, your token does not allow it: make one that may write there",
-    404: "404, it is not there, or not for you: see how it is written, or `hf auth login`",
-    413: "413, the file is too large for it",
+_STATUSES = {
+    401: "401, not authenticated: run `hf auth login`, or set HF_TOKEN",
+    403: "403, permission denied: use a token with write access",
+    404: "404, it does not exist or is private: check the spelling, or run `hf auth login`",
+    413: "413, the file is too large",
     429: "429, too many requests: try again later",
 }
-"""What statuses of the hub mean."""
+"""Explanation of HTTP statuses of the hub."""

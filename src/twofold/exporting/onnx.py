@@ -1,4 +1,4 @@
-"""A trained net as an ONNX file, with all its tests, for programs that know neither twofold nor PyTorch."""
+"""Export of a trained net, with all its tests, to ONNX, for programs without twofold or PyTorch."""
 
 from __future__ import annotations
 
@@ -26,46 +26,47 @@ from twofold.nets.net import Net
 from twofold.substrate.weights import AnalogWeights
 
 BATCHES = (1, 3, 257)
-"""Sizes of the batches with which a file is tried."""
+"""Sizes of the batches with which a file is verified."""
 
 TOLERANCE = 1e-4
-"""How far an answer may be from PyTorch's, absolute, and relative to its size."""
+"""Absolute and relative tolerance of the differences between outputs of ONNX and of PyTorch."""
 
 LARGEST = 2**31 - 2**20
-"""Bytes of weights that fit into one file, with a little left for the rest of it."""
+"""Maximum size of the weights in bytes: the limit of the format, less a margin for the other contents."""
 
 BESIDE = ("label", "probability", "goodness")
-"""The outputs that are no scores of a test."""
+"""Outputs that are not the scores of a test."""
 
 CHATTY = ("torch.onnx", "onnxscript")
-"""Loggers that name packages which are not needed, and what was not made faster."""
+"""Loggers of messages about optional packages and skipped optimizations."""
 
 
 def write(net: Net, path: Path, preparation: Preparation, settings: Mapping[str, Any] | None = None) -> None:
-    """Write an ONNX file that gives, for a batch of any size, the answers of all tests in single precision.
+    """Write an ONNX file that computes all tests of a net in single precision, for batches of any size.
 
-    Its input are ``images``, pixels from 0 to 1, ``(batch, channels, height, width)``, or ``table``, raw columns in
-    double precision, ``(batch, columns)``, where a text is the number, from 0, of its value in ``categories`` of the
-    preparation, and any other number none of them. The outputs:
+    The input is ``images``, ``(batch, channels, height, width)`` with pixels from 0 to 1, or ``table``, ``(batch,
+    columns)``, raw columns in double precision. A text in a table is encoded as the index, from 0, of its value in the
+    ``categories`` of the preparation; any other number is an unknown value. The outputs:
 
-    - ``label``: the label that the main test names, ``(batch,)``;
-    - ``probability``: of each label, the softmax of the fast test, ``(batch, classes)``;
-    - one for each test by its name, what ``net.scores`` gives, ``(batch, classes)``: logits of tests that a softmax
-      reads, summed goodness of the slow one, -∞ for labels that are not on the shortlist;
-    - ``goodness``, where labels have one: of each label and layer, ``(batch, classes, layers)``.
+    - ``label``: label predicted by the main test, ``(batch,)``;
+    - ``probability``: softmax of the fast test, ``(batch, classes)``;
+    - for each test, under its name, the output of ``net.scores``, ``(batch, classes)``: logits for tests with a
+      softmax, summed goodness for the slow test, -∞ for labels that are not on the shortlist;
+    - ``goodness``, for nets that compute it for each label: goodness of each label and layer, ``(batch, classes,
+      layers)``.
 
-    Beside them, as JSON in ``metadata_props``: the names of the classes, the tests with the main one first, the
-    preparation and the settings. The file is tried with onnxruntime before it gets its name.
+    ``metadata_props`` contains, as JSON, the names of the classes, the tests with the main one first, the preparation
+    and the settings. The outputs are verified with onnxruntime before the file is saved under its name.
 
     Args:
-        net: the net; it stays as it is.
-        path: of the file.
-        preparation: what is done to raw data; for pictures that is nothing.
-        settings: of its training.
+        net: The net; it is not modified.
+        path: Path of the file to write.
+        preparation: Preprocessing of raw data; for pictures there is none.
+        settings: Settings of the training, for the metadata.
 
     Raises:
-        SettingError: a package is not here, or the net cannot be written so.
-        RunError: onnxruntime gives other answers, or the file cannot be written.
+        SettingError: A package is not installed, or the net cannot be exported.
+        RunError: The outputs of onnxruntime differ from those of PyTorch, or the file cannot be written.
     """
     _refuse_hardware(net)
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -73,46 +74,46 @@ def write(net: Net, path: Path, preparation: Preparation, settings: Mapping[str,
     size = sum(tensor.numel() * 4 for tensor in net.state_dict().values())
     if size > LARGEST:
         raise SettingError(
-            f"the net has {size / 1e9:.1f} GB of weights, and an ONNX file holds 2 GB: export it to safetensors"
+            f"the net has {size / 1e9:.1f} GB of weights, but ONNX files are limited to 2 GB: export it to safetensors"
         )
     net = copy.deepcopy(net).cpu().float().eval()
     net.set_precision("fp32")
-    net.evaluate(cases(preparation, raw(preparation, 2)), torch.zeros(2, dtype=torch.int64))  # it knows its input
-    whole = _Whole(net, preparation).eval()
+    net.evaluate(cases(preparation, raw(preparation, 2)), torch.zeros(2, dtype=torch.int64))  # sets input sizes
+    program = _Program(net, preparation).eval()
     facts = {
         "twofold": machine.installed() or "not installed",
         "names": json.dumps(preparation.names),
-        "tests": json.dumps(whole.tests),
+        "tests": json.dumps(program.tests),
         "preparation": json.dumps(preparation.to_json()),
         "settings": json.dumps(settings or {}),
     }
     with replacing(path) as temporary:
-        program = _exported(whole)
-        program.model.metadata_props.update(facts)
-        program.save(temporary)
+        exported = _exported(program)
+        exported.model.metadata_props.update(facts)
+        exported.save(temporary)
         check(temporary, net, preparation)
 
 
 def _refuse_hardware(net: Net) -> None:
-    """Refuse nets a part of which is hardware, or a simulation of it."""
-    analog = any(isinstance(each, AnalogWeights) for layer in net.stack for each in layer.learnables())
-    boxes = [part for part in net.modules() if isinstance(part, BlackBox | Box)]
+    """Raise an error for nets with real or simulated hardware."""
+    analog = any(isinstance(weights, AnalogWeights) for layer in net.stack for weights in layer.learnables())
+    boxes = [module for module in net.modules() if isinstance(module, BlackBox | Box)]
     if analog or boxes:
-        found = "weights on analog devices" if analog else "a black box between its layers"
+        hardware = "weights on analog devices" if analog else "a black box between its layers"
         raise SettingError(
-            f"the net has {found}, which no file of formulas can be: keep the run, or export a net that is trained "
-            f"without ({'--substrate ideal' if analog else '--box none'})"
+            f"the net has {hardware}, which cannot be exported to ONNX: export a net that is trained without "
+            f"({'--substrate ideal' if analog else '--box none'})"
         )
 
 
-class _Whole(nn.Module):
-    """Raw data -> all answers, side by side.
+class _Program(nn.Module):
+    """Module that maps raw data to all outputs of the file.
 
     Attributes:
-        given: the name of the input.
-        raw: a batch of it, which only says its form.
-        outputs: the names of the answers.
-        tests: the names of the tests, the main one first.
+        input: Name of the input.
+        raw: Example batch of raw data.
+        outputs: Names of the outputs.
+        tests: Names of the tests, the main one first.
     """
 
     mean: Tensor
@@ -122,41 +123,41 @@ class _Whole(nn.Module):
         super().__init__()
         self.net = net
         self.preparation = preparation
-        for name in ("mean", "scale"):  # as tensors: a number of Python's becomes one of single precision in the file
+        for name in ("mean", "scale"):  # as tensors, since Python numbers become single precision in the file
             values = torch.tensor(getattr(preparation, name), dtype=torch.float64)
             self.register_buffer(name, values, persistent=False)
-        self.given = "table" if preparation.kind == "table" else "images"
+        self.input = "table" if preparation.kind == "table" else "images"
         self.raw = raw(preparation, 2)
         with torch.no_grad():
-            found = self._answers(self.raw)
-        self.outputs = list(found)
-        self.tests = [name for name in found if name not in BESIDE]
+            answers = self._answers(self.raw)
+        self.outputs = list(answers)
+        self.tests = [name for name in answers if name not in BESIDE]
 
-    def forward(self, given: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self._answers(given).values())
+    def forward(self, data: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self._answers(data).values())
 
-    def _answers(self, given: Tensor) -> dict[str, Tensor]:
+    def _answers(self, data: Tensor) -> dict[str, Tensor]:
         with looked_at():
-            found = self.net._traced(self._cases(given))
-        label = next(iter(found.values())).argmax(1)
-        return {"label": label, "probability": found["fast"].softmax(1), **found}
+            answers = self.net._traced(self._cases(data))
+        label = next(iter(answers.values())).argmax(1)
+        return {"label": label, "probability": answers["fast"].softmax(1), **answers}
 
-    def _cases(self, given: Tensor) -> Tensor:
-        """Cases as the net takes them, from raw data."""
+    def _cases(self, data: Tensor) -> Tensor:
+        """Convert raw data to cases for the net."""
         if self.preparation.kind != "table":
-            return given
-        preparation, parts = self.preparation, []
+            return data
+        preparation, features = self.preparation, []
         for index, name in enumerate(preparation.columns):
-            column = given[:, index : index + 1]
+            column = data[:, index : index + 1]
             if name in preparation.categories:
-                parts.append((column == torch.arange(len(preparation.categories[name]))).to(torch.float32))
+                features.append((column == torch.arange(len(preparation.categories[name]))).to(torch.float32))
             else:
-                parts.append(((column - self.mean[index]) / self.scale[index]).to(torch.float32))
-        return torch.cat(parts, 1)[:, None, None, :]
+                features.append(((column - self.mean[index]) / self.scale[index]).to(torch.float32))
+        return torch.cat(features, 1)[:, None, None, :]
 
 
 def raw(preparation: Preparation, count: int, seed: int = 0) -> Tensor:
-    """Raw data of so many cases that are drawn, as the file takes them."""
+    """Draw raw data of ``count`` random cases, in the form of the file's input."""
     generator = torch.Generator().manual_seed(seed)
     if preparation.kind != "table":
         return torch.rand(count, *preparation.shape, generator=generator)
@@ -169,41 +170,41 @@ def raw(preparation: Preparation, count: int, seed: int = 0) -> Tensor:
     return torch.stack(columns, 1)
 
 
-def cases(preparation: Preparation, given: Tensor) -> Tensor:
-    """The cases of raw data as the preparation itself makes them."""
+def cases(preparation: Preparation, data: Tensor) -> Tensor:
+    """Convert raw data to cases with the preparation itself, as a reference."""
     if preparation.kind != "table":
-        return given
+        return data
     columns: dict[str, Any] = {}
-    for name, column in zip(preparation.columns, given.T, strict=True):
+    for name, column in zip(preparation.columns, data.T, strict=True):
         values = preparation.categories.get(name)
         columns[name] = [values[int(number)] for number in column] if values else column.numpy()
     return preparation.table(columns)
 
 
-def _exported(whole: _Whole) -> Any:
-    """The program of a net."""
+def _exported(program: _Program) -> Any:
+    """Return the ONNX program of a module."""
     with torch.no_grad(), _quiet():
         try:
             return torch.onnx.export(
-                whole,
-                (whole.raw,),
+                program,
+                (program.raw,),
                 dynamo=True,
                 verbose=False,
-                input_names=[whole.given],
-                output_names=whole.outputs,
-                dynamic_shapes={"given": {0: torch.export.Dim("batch")}},
+                input_names=[program.input],
+                output_names=program.outputs,
+                dynamic_shapes={"data": {0: torch.export.Dim("batch")}},
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            why = str(error.__cause__ or error).strip().splitlines()
+            lines = str(error.__cause__ or error).strip().splitlines()
             raise SettingError(
-                f"the net has a part that ONNX cannot hold ({why[0] if why else type(error).__name__}): export it to "
+                f"the net cannot be exported to ONNX ({lines[0] if lines else type(error).__name__}): export it to "
                 "safetensors"
             ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says about itself."""
+    """Suppress messages of the exporter about itself."""
     levels = {logging.getLogger(name): logging.getLogger(name).level for name in CHATTY}
     try:
         for logger in levels:
@@ -217,56 +218,64 @@ def _quiet() -> Iterator[None]:
 
 
 def check(path: Path, net: Net, preparation: Preparation) -> None:
-    """Make sure that a file gives the answers of its net, for batches of several sizes.
+    """Verify that a file computes the same outputs as its net, for batches of several sizes.
 
     Raises:
-        RunError: it does not.
+        RunError: An output differs.
     """
     runtime = needed("onnxruntime", "export", "an export to ONNX")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (given,), outputs = session.get_inputs(), [each.name for each in session.get_outputs()]
+    (source,), names = session.get_inputs(), [output.name for output in session.get_outputs()]
     for count in BATCHES:
         data = raw(preparation, count, seed=count)
-        found = dict(zip(outputs, session.run(None, {given.name: data.numpy()}), strict=True))
-        wanted = answers(net, cases(preparation, data))
-        main = wanted[next(name for name in wanted if name not in BESIDE)]
-        for name, answer in wanted.items():
-            got = torch.from_numpy(found[name])
-            if name == "label":  # where two are alike up to rounding, either may be named
-                got, answer = (main.take_along_dim(label[:, None], 1) for label in (got, answer))  # noqa: PLW2901
-            looser = conditioned(wanted["slow"], wanted["fast"]) if name == "both" else None
-            if not same(got, answer, wanted["fast"], looser):
+        outputs = dict(zip(names, session.run(None, {source.name: data.numpy()}), strict=True))
+        expected = answers(net, cases(preparation, data))
+        main = expected[next(name for name in expected if name not in BESIDE)]
+        for name, wanted in expected.items():
+            output = torch.from_numpy(outputs[name])
+            if name == "label":  # compare scores, since labels with equal scores may be exchanged
+                output, wanted = (main.take_along_dim(label[:, None], 1) for label in (output, wanted))  # noqa: PLW2901
+            looser = conditioned(expected["slow"], expected["fast"]) if name == "both" else None
+            if not same(output, wanted, expected["fast"], looser):
                 raise RunError(
-                    f"onnxruntime gives other answers than PyTorch for the output {name!r} of {count} cases: nothing "
-                    "is written; update onnx, onnxscript and onnxruntime together, or export to safetensors"
+                    f"onnxruntime and PyTorch differ in the output {name!r} for {count} cases, no file was written: "
+                    "update onnx, onnxscript and onnxruntime together, or export to safetensors"
                 )
 
 
 def answers(net: Any, images: Tensor) -> dict[str, Tensor]:
-    """What the net itself answers, by the names of the outputs."""
+    """Return the outputs of the net itself, by name."""
     scores = net.scores(images)
     goodness = net.evaluate(images, torch.zeros(len(images), dtype=torch.int64)).goodness
     label = next(iter(scores.values())).argmax(1)
-    whole = {"label": label, "probability": scores["fast"].softmax(1), **scores}
-    return whole if goodness is None else {**whole, "goodness": goodness}
+    outputs = {"label": label, "probability": scores["fast"].softmax(1), **scores}
+    return outputs if goodness is None else {**outputs, "goodness": goodness}
 
 
 def conditioned(*scores: Tensor) -> Tensor:
-    """By how much rounding grows where scores ``(batch, classes)`` are standardized, ``(batch, 1)``: the size of the
-    largest beside their spread, for the test in which that is most."""
-    each = [(1 + one.abs().amax(1)) / (one.amax(1) - one.amin(1)).clamp(min=1e-12) for one in scores]
-    return torch.stack(each, 1).amax(1, keepdim=True).clamp(min=1)
+    """Return the factor by which standardizing scores ``(batch, classes)`` amplifies rounding errors, ``(batch, 1)``.
 
-
-def same(found: Tensor, wanted: Tensor, fast: Tensor, looser: Tensor | None = None) -> bool:
-    """Whether answers ``(batch, ...)`` are the same but for rounding, which may be ``looser`` times as large.
-
-    Which labels are on a shortlist may differ where the fast test, ``(batch, classes)``, finds them alike.
+    The factor is the largest absolute score relative to the range of the scores, for the test in which it is largest.
     """
-    listed, expected = (each.flatten(1) > -torch.inf for each in (found, wanted))  # NaN is on no list
-    far = (found - wanted).abs() > TOLERANCE * (1 + wanted.abs()) * (1.0 if looser is None else looser)
+    factors = [(1 + test.abs().amax(1)) / (test.amax(1) - test.amin(1)).clamp(min=1e-12) for test in scores]
+    return torch.stack(factors, 1).amax(1, keepdim=True).clamp(min=1)
+
+
+def same(actual: Tensor, wanted: Tensor, fast: Tensor, looser: Tensor | None = None) -> bool:
+    """Return True if outputs ``(batch, ...)`` are equal up to rounding.
+
+    The shortlists of labels may differ in labels whose fast scores are equal up to rounding.
+
+    Args:
+        actual: Outputs to verify.
+        wanted: Expected outputs.
+        fast: Scores of the fast test, ``(batch, classes)``.
+        looser: Factors of the tolerance, ``(batch, 1)``; by default 1.
+    """
+    listed, expected = (scores.flatten(1) > -torch.inf for scores in (actual, wanted))  # NaN is on no list
+    far = (actual - wanted).abs() > TOLERANCE * (1 + wanted.abs()) * (1.0 if looser is None else looser)
     if not listed.sum(1).equal(expected.sum(1)) or (far.flatten(1) & listed & expected).any():
         return False
     either = listed != expected

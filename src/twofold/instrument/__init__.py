@@ -1,7 +1,7 @@
-"""Hardware in another process, which a training talks to: a protocol, its two ends, and a simulated instrument.
+"""Train through hardware in another process: a protocol, its client and server, and a simulated instrument.
 
-The training's end is ``BlackBox(Instrument("tcp://127.0.0.1:5555"))``, that of the hardware ``serve(function, inputs,
-units)``. The protocol, for ends that are not written in Python, is in ``docs/instruments.md``.
+The client is ``BlackBox(Instrument("tcp://127.0.0.1:5555"))``, the server ``serve(function, inputs, units)``.
+``docs/instruments.md`` specifies the protocol for servers that are not written in Python.
 """
 
 from twofold.instrument.client import Instrument

@@ -1,4 +1,4 @@
-"""The end of the training: an instrument as a callable from batch to batch."""
+"""The client: an instrument as a callable from batch to batch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from twofold.instrument.wire import Wire, connect, host_and_port
 from twofold.layers.black_box import as_batch, one_line
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
-"""Seconds before the first new attempt, and at most before a later one; each pause is twice the one before."""
+"""Seconds before the first retry, and the maximum before later ones; the pause doubles with each retry."""
 
 STARTING = 60.0
-"""Seconds that a command has at least to start and to describe itself."""
+"""Minimum number of seconds that a command has to start and to describe itself."""
 
 
 class Description(NamedTuple):
-    """What an instrument says of itself.
+    """Description that an instrument sends of itself.
 
     Attributes:
-        name: its name.
-        inputs: numbers in a row that it takes.
-        units: numbers in a row that it gives.
-        repeatable: whether a request that is repeated gets the same answer.
+        name: Name of the hardware.
+        inputs: Size of an input row.
+        units: Size of an output row.
+        repeatable: If True, a repeated request gets the same answer.
     """
 
     name: str
@@ -47,33 +47,33 @@ class Refused(Exception):
 class Instrument(nn.Module):
     """Hardware in another process, as a callable from batch to batch: ``BlackBox(Instrument("tcp://127.0.0.1:5555"))``.
 
-    It connects at the first call. A call sends a request with the next number and waits for the answer of that number;
-    whatever else arrives is left aside. Where no answer comes in time, or the connection breaks, it connects anew (a
-    command is started anew) and repeats the request, after pauses that grow, and says so once: the training
-    pauses, and goes on with the very step that it was at. Numbers only rise on one connection, so that an answer that
-    comes late is never taken for that of another request.
+    The first call opens the connection. Each call sends a request with the next number, waits for the answer with that
+    number, and ignores all other answers. If no answer arrives in time or the connection breaks, the client reconnects
+    (a command is restarted) and repeats the request, with growing pauses and a single warning. Training pauses in the
+    meantime and continues with the same step. Request numbers only increase on one connection, so a late answer is
+    never mistaken for the answer to another request.
 
-    The number of requests so far is a buffer that checkpoints hold and ``state_dict`` leaves out. A resumed training
-    asks with the numbers with which it would have asked, and where the instrument draws its noise by number, it ends
-    with the same weights.
+    The number of requests is a buffer that is stored in checkpoints but not in ``state_dict``. A resumed training
+    continues with the same request numbers; if the instrument draws its noise from them, the final weights are the
+    same as without the interruption.
 
-    In one process the newest instrument at an address has it; an older one that is asked again has it again. Where two
-    boxes of a net are one device, give both the same object, so that their requests have numbers of one row.
+    Only one instrument per process is connected to an address: the one that was called last. If two boxes of a net are
+    the same device, pass the same object to both, so that they share one sequence of request numbers.
 
     Args:
-        address: ``tcp://HOST:PORT`` of a server, or a command, such as ``["python", "my_device.py"]``, whose stdin and
-            stdout are the wire.
-        timeout: seconds in which the instrument has to answer.
-        patience: seconds without an answer after which the training stops.
+        address: ``tcp://HOST:PORT`` of a server, or a command, such as ``["python", "my_device.py"]``, which is
+            connected through its stdin and stdout.
+        timeout: Seconds to wait for one answer; 10 by default.
+        patience: Seconds without an answer after which training stops; 600 by default.
 
     Raises:
-        SettingError: here, the address is none.
-        DeviceError: in a call, the instrument does not answer, has another client, reports an error, or gives something
-            else than an answer. The message says which.
+        SettingError: In the constructor, if the address is invalid.
+        DeviceError: In a call, if the instrument does not answer, has another client, reports an error, or sends
+            an invalid answer.
 
     Attributes:
-        requests: the number of the last request that was answered.
-        description: what the instrument says of itself, once it is connected.
+        requests: Number of the last request that was answered.
+        description: Description sent by the instrument; ``None`` before it is connected.
     """
 
     requests: Tensor
@@ -85,37 +85,37 @@ class Instrument(nn.Module):
         if isinstance(address, str):
             host_and_port(address)
         elif not address:
-            raise SettingError("address is empty, expected the words of a command")
+            raise SettingError("address is empty, expected tcp://HOST:PORT or a command as a list of words")
         self.address = address
         self.timeout = timeout
         self.patience = patience
         self.description: Description | None = None
-        self._wires: list[Wire] = []  # one or none
+        self._wires: list[Wire] = []  # at most one
         self._sent = 0
         self.register_buffer("requests", torch.zeros((), dtype=torch.int64), persistent=False)
-        weakref.finalize(self, _hang_up, self._wires)
+        weakref.finalize(self, _close, self._wires)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unconnected, (self.address, self.timeout, self.patience, int(self.requests))
 
     @property
     def title(self) -> str:
-        """What it is called in errors."""
+        """Name used in error messages."""
         return f"the instrument {self.address if isinstance(self.address, str) else ' '.join(self.address)}"
 
     @typed
     def forward(self, batch: Tensor) -> Tensor:
-        """What the instrument makes of a batch ``(rows, inputs)``: ``(rows, units)``, float32, on the CPU."""
+        """Return the instrument's outputs ``(rows, units)``, float32 on the CPU, for a batch ``(rows, inputs)``."""
         shaped("batch", batch, "rows", "inputs")
         if batch.numel() * 4 > NUMBERS:
-            raise DeviceError(f"{self.title}: a batch of {len(batch)} rows is too large to be sent: make it smaller")
+            raise DeviceError(f"{self.title}: a batch of {len(batch)} rows is too large to send: use a smaller batch")
         number = int(self.requests) + 1
         answer = self._answer(pack("batch", number, batch.float()), number, batch)
         self.requests.fill_(number)
         return answer
 
     def _answer(self, request: bytes, number: int, batch: Tensor) -> Tensor:
-        """Ask until there is an answer, or patience is at its end."""
+        """Send a request, and repeat it until it is answered or ``patience`` is exceeded."""
         start, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
@@ -128,47 +128,47 @@ class Instrument(nn.Module):
                 if hopeless or waited + pause > self.patience:
                     raise DeviceError(self._given_up(reason, number, waited)) from lost
                 if pause == FIRST_PAUSE:
-                    remark(f"{self.title} does not answer ({reason}) at request {number}; waiting{self._doubt()}")
+                    remark(f"{self.title} does not answer request {number} ({reason}); retrying{self._doubt()}")
             except ValueError as error:
                 self.close()
                 raise DeviceError(f"{self.title} answers request {number} with {error}") from error
             except BaseException:
-                self.close()  # whatever is under way must not meet the next request
+                self.close()  # so that a pending answer is not read by the next request
                 raise
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _doubt(self) -> str:
-        once = self.description is not None and not self.description.repeatable
-        return " (a request that it gets twice may change its state twice)" if once else ""
+        stateful = self.description is not None and not self.description.repeatable
+        return " (a repeated request may change the state of the hardware twice)" if stateful else ""
 
     def _given_up(self, reason: str, number: int, waited: float) -> str:
         if self.description is None and not isinstance(self.address, str):
-            return f"{self.title} ended, or said nothing ({reason}), before it described itself: run it by hand"
+            return f"{self.title} ended or timed out before it described itself ({reason}): run the command by hand"
         return (
-            f"{self.title} does not answer request {number} ({reason}), {waited:.0f} s after it was asked first: see "
-            f"that it runs, nobody else uses it, and {self.timeout:g} s are enough for an answer"
+            f"{self.title} does not answer request {number} ({reason}) within {waited:.0f} s: check that it runs, that "
+            f"it has no other client, and that a timeout of {self.timeout:g} s is enough for an answer"
         )
 
     def _ask(self, request: bytes, number: int, batch: Tensor) -> Tensor:
-        """One attempt.
+        """Send a request once and return its answer.
 
         Raises:
-            OSError: it is lost.
-            Refused: the instrument has another client.
-            ValueError: the answer is none.
+            OSError: The connection is lost.
+            Refused: The instrument has another client.
+            ValueError: The answer is invalid.
         """
         if self._wires and number <= self._sent:
-            self.close()  # a training went back to a checkpoint: an answer to the number may be under way already
+            self.close()  # training was reset to a checkpoint: an older answer with this number may be pending
         if not self._wires:
-            self._take_seat()
+            self._close_older()
             self._wires.append(connect(self.address, self.timeout))
             self.description = self._describe()
         known = self.description
         assert known is not None
         if batch.shape[1] != known.inputs:
             raise DeviceError(
-                f"{self.title} takes {known.inputs} numbers a row and is given {batch.shape[1]}: put a layer of "
+                f"{self.title} has {known.inputs} inputs, but the batch has {batch.shape[1]} columns: put a layer of "
                 f"{known.inputs} units before it"
             )
         self._sent = number
@@ -176,63 +176,63 @@ class Instrument(nn.Module):
         answer = self._receive(number, "batch", 8 * len(batch) * known.units, self.timeout)
         return as_batch(self.title, answer.batch, len(batch), known.units)
 
-    def _take_seat(self) -> None:
-        """Hang up for an older one of this process, such as that of the net of a training before."""
+    def _close_older(self) -> None:
+        """Close the connection of an older instrument of this process to the same address, such as an earlier net's."""
         if isinstance(self.address, str):
-            older = _SEATS.get(self.address)
+            older = _CLIENTS.get(self.address)
             if older is not None and older is not self:
                 older.close()
-            _SEATS[self.address] = self
+            _CLIENTS[self.address] = self
 
     def _describe(self) -> Description:
         seconds = self.timeout if isinstance(self.address, str) else max(self.timeout, STARTING)
         self._wires[0].send(pack("describe", 0), seconds)
         facts = self._receive(0, "description", 0, seconds).facts
         try:
-            numbers = {each: int(facts[each]) for each in ("inputs", "units")}
-            found = Description(one_line(facts["name"]), **numbers, repeatable=facts["repeatable"] == "yes")
+            sizes = {name: int(facts[name]) for name in ("inputs", "units")}
+            description = Description(one_line(facts["name"]), **sizes, repeatable=facts["repeatable"] == "yes")
         except (KeyError, ValueError) as error:
             raise ValueError(f"a description without {one_line(error)}") from error
-        if min(numbers.values()) < 1 or (self.description or found)[1:3] != found[1:3]:
-            raise ValueError(f"the description of another device: {numbers['inputs']} inputs, {numbers['units']} units")
-        return found
+        if min(sizes.values()) < 1 or (self.description or description)[1:3] != description[1:3]:
+            raise ValueError(f"the description of another device: {sizes['inputs']} inputs, {sizes['units']} units")
+        return description
 
     def _receive(self, number: int, kind: str, most: int, seconds: float) -> Message:
-        """The answer to a request; answers to others are left aside."""
+        """Return the answer to a request, ignoring answers to others."""
         deadline = time.monotonic() + seconds
         while True:
             if (left := deadline - time.monotonic()) <= 0:
-                raise TimeoutError("timed out: it answered other requests only")
-            found = self._wires[0].receive(left, most)
-            if found.kind == "error" and found.facts.get("reason") == BUSY:
+                raise TimeoutError("timed out: only other requests were answered")
+            message = self._wires[0].receive(left, most)
+            if message.kind == "error" and message.facts.get("reason") == BUSY:
                 raise Refused("it has another client")
-            if found.number == number or (found.kind == "error" and not found.number):  # 0: of the connection itself
+            if message.number == number or (message.kind == "error" and not message.number):  # 0: about the connection
                 break
-        if found.kind == "error":
-            raise ValueError(f"an error: {one_line(found.facts.get('reason', ''))}")
-        if found.kind != kind:
-            raise ValueError(f"a message of the kind {one_line(found.kind)!r}, expected {kind!r}")
-        return found
+        if message.kind == "error":
+            raise ValueError(f"an error: {one_line(message.facts.get('reason', ''))}")
+        if message.kind != kind:
+            raise ValueError(f"a message of kind {one_line(message.kind)!r}, expected {kind!r}")
+        return message
 
     def close(self) -> None:
-        """Hang up, and end the process where it is one. The next call connects anew."""
-        _hang_up(self._wires)
+        """Close the connection, and end the process if the address is a command. The next call reconnects."""
+        _close(self._wires)
 
     def extra_repr(self) -> str:
         return self.title
 
 
-_SEATS: weakref.WeakValueDictionary[str, Instrument] = weakref.WeakValueDictionary()
-"""The one of this process that is the client at each address."""
+_CLIENTS: weakref.WeakValueDictionary[str, Instrument] = weakref.WeakValueDictionary()
+"""The instrument of this process that is connected to each address."""
 
 
-def _hang_up(wires: list[Wire]) -> None:
+def _close(wires: list[Wire]) -> None:
     while wires:
         wires.pop().close()
 
 
 def _unconnected(address: str | Sequence[str], timeout: float, patience: float, requests: int) -> Instrument:
-    """A copy, which connects by itself."""
-    found = Instrument(address, timeout, patience)
-    found.requests.fill_(requests)
-    return found
+    """Return a copy, for pickling, that opens a connection of its own at its first call."""
+    instrument = Instrument(address, timeout, patience)
+    instrument.requests.fill_(requests)
+    return instrument

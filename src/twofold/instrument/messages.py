@@ -1,15 +1,15 @@
-"""Messages between a training and an instrument: the bytes of safetensors, one after the other in a stream.
+"""Messages between a training and an instrument, in the safetensors format.
 
-A message is what a file of safetensors is: 8 bytes (how long the header is, the lowest first), a header in JSON, and
-the numbers. The header says where the numbers end, so that a stream needs no frame around it, and its
-``__metadata__``, strings by name, is where everything else stands:
+A message has the format of a safetensors file: 8 bytes with the length of the header (little-endian), a JSON header,
+and the tensor data. The header states where the data end, so messages follow one another in a stream without further
+framing. All other fields are strings in the header's ``__metadata__``:
 
     protocol   ``1``
     kind       ``describe``, ``description``, ``batch`` or ``error``
-    number     of the request; an answer repeats it
-    ...        of a description: name, inputs, units, repeatable (yes or no); of an error: reason
+    number     number of the request, repeated in the answer
+    ...        in a description: name, inputs, units, repeatable (yes or no); in an error: reason
 
-The numbers of a ``batch`` are one tensor of that name, ``(rows, numbers)``.
+A ``batch`` has one tensor, called ``batch``, of shape ``(rows, columns)``.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 PROTOCOL = "1"
-"""The version that both ends have to speak."""
+"""Protocol version, which must be the same for client and server."""
 
 HEADER = 1 << 16
-"""The most bytes of a header that are read."""
+"""Maximum size of a header, in bytes."""
 
 NUMBERS = 1 << 28
-"""The most bytes of numbers that are read, 256 MiB."""
+"""Maximum size of the tensor data, in bytes: 256 MiB."""
 
 BUSY = "busy"
-"""The reason of an error for a client that comes while there is another one."""
+"""Reason in the error sent to a client that connects while another client is connected."""
 
 
 class Message(NamedTuple):
     """A message.
 
     Attributes:
-        kind: what it is.
-        number: of the request.
-        facts: whatever else its metadata say.
-        batch: ``(rows, numbers)``, where it has one.
+        kind: ``describe``, ``description``, ``batch`` or ``error``.
+        number: Number of the request.
+        facts: The other metadata.
+        batch: Tensor ``(rows, columns)``, or ``None``.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Message(NamedTuple):
 
 
 def pack(kind: str, number: int, batch: Tensor | None = None, facts: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a message."""
+    """Serialize a message."""
     tensors = {} if batch is None else {"batch": batch.detach().cpu().contiguous()}
     return save(tensors, {"protocol": PROTOCOL, "kind": kind, "number": str(number), **(facts or {})})
 
@@ -61,36 +61,36 @@ def unpack(read: Callable[[int], bytes], most: int = NUMBERS) -> Message:
     """Read a message.
 
     Args:
-        read: gives exactly so many of the next bytes of the stream.
-        most: bytes of numbers that it may have. No more memory than that is asked for, whatever the other end says.
+        read: Function that returns exactly the given number of bytes from the stream.
+        most: Maximum size of the tensor data, in bytes. No more memory is allocated, whatever the header states.
 
     Raises:
-        ValueError: these bytes are no message, or one that is too large or of another version, which the text says.
+        ValueError: The bytes are not a message, or the message is too large or has another protocol version.
     """
     start = read(8)
     length = int.from_bytes(start, "little")
     if length > HEADER:
-        raise ValueError(f"garbage: it begins with {start!r}, which is no message of this protocol")
+        raise ValueError(f"garbage: {start!r} is not the beginning of a message of this protocol")
     text = read(length)
     try:
         header = json.loads(text)
-        said = {str(name): str(value) for name, value in header.pop("__metadata__").items()}
+        facts = {str(name): str(value) for name, value in header.pop("__metadata__").items()}
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         if not isinstance(end, int) or end < 0:
-            raise ValueError(f"numbers that end at {end}")
+            raise ValueError(f"tensor data that end at {end}")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError(f"garbage: a header that cannot be read ({type(error).__name__})") from error
-    if said.get("protocol") != PROTOCOL:
-        raise ValueError(f"version {said.get('protocol')} of the protocol, this end speaks {PROTOCOL}: update one end")
+        raise ValueError(f"garbage: the header is invalid ({type(error).__name__})") from error
+    if facts.get("protocol") != PROTOCOL:
+        raise ValueError(f"protocol version {facts.get('protocol')}, expected {PROTOCOL}: update one end")
     if end > most:
-        raise ValueError(f"too much: {end:,} bytes of numbers, at most {most:,} are taken")
+        raise ValueError(f"too much data: {end:,} bytes, expected at most {most:,}")
     numbers = read(end)
     try:
         tensors = load(start + text + numbers)
-        number = int(said.pop("number"))
-        kind = said.pop("kind")
+        number = int(facts.pop("number"))
+        kind = facts.pop("kind")
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"garbage: {type(error).__name__} in what should be a message") from error
+        raise ValueError(f"garbage: the message is invalid ({type(error).__name__})") from error
     if kind == "batch" and (tensors.keys() != {"batch"} or tensors["batch"].ndim != 2):
-        raise ValueError("garbage: a batch has to have one tensor, batch, of rows and columns")
-    return Message(kind, number, said, tensors.get("batch"))
+        raise ValueError("garbage: expected one tensor, batch, of shape (rows, columns)")
+    return Message(kind, number, facts, tensors.get("batch"))

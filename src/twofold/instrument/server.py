@@ -1,4 +1,4 @@
-"""The end of the hardware: a function from batch to batch that others may call, one client at a time."""
+"""The server: makes a function from batch to batch available to one client at a time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from twofold.instrument.wire import Wire, host_and_port
 from twofold.layers.black_box import as_batch, one_line
 
 PIPES = "pipes"
-"""The address of a process whose stdin and stdout are the wire."""
+"""Address for a connection through this process's stdin and stdout."""
 
 MESSAGE_SECONDS, GREETING_SECONDS = 60.0, 1.0
-"""Seconds in which a message has to come or go that has begun to, and in which a second client has to say something."""
+"""Seconds to receive or send a whole message, and to wait for the first message of a client that is to be refused."""
 
 
 @typed
@@ -39,24 +39,24 @@ def serve(
     repeatable: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Answer batches until the process is ended (Ctrl-C), or, over pipes, until the other end hangs up.
+    """Answer batches until the process is interrupted (Ctrl-C) or, with pipes, until the client disconnects.
 
-    One client has the hardware at a time; a second one is refused until the first has gone. A client that is lost and
-    connects anew is let in. A request that makes the function fail is answered with the reason, and serving goes on.
+    Only one client is connected at a time; others are refused until it disconnects. A client that lost its connection
+    can reconnect. If the function raises an exception, the client receives its message and the server keeps running.
 
     Args:
-        function: maps a float32 tensor ``(rows, inputs)`` to ``(rows, units)``: what a `BlackBox` takes.
-        inputs: numbers in a row that it takes.
-        units: numbers in a row that it gives.
-        address: pipes, or ``tcp://127.0.0.1:PORT``; port 0 takes one that is free. Whatever the function prints goes to
-            stderr where stdout is the wire.
-        name: what the hardware is called.
-        repeatable: whether a request that comes twice gets the same answer: the function is then called with the number
-            of the request as a second argument, and draws noise and state from that.
-        announce: called with the address, once clients can connect.
+        function: Maps a float32 tensor ``(rows, inputs)`` to ``(rows, units)``, like the function of a `BlackBox`.
+        inputs: Size of an input row.
+        units: Size of an output row.
+        address: ``"pipes"`` (default), or ``tcp://127.0.0.1:PORT``; port 0 selects a free port. With pipes, everything
+            that the function prints goes to stderr.
+        name: Name of the hardware; by default the name of the function.
+        repeatable: If True, a repeated request gets the same answer. The function is then called with the request
+            number as a second argument, from which it must derive its noise and state.
+        announce: Called with the address once clients can connect.
 
     Raises:
-        SettingError: the address is none, is in use, or can be reached from other machines.
+        SettingError: The address is invalid, in use, or reachable from other machines.
     """
     counts(inputs=inputs, units=units)
     called = name or str(getattr(function, "__name__", type(function).__name__))
@@ -74,15 +74,15 @@ def serve(
 
 
 class _Device:
-    """Answers messages."""
+    """A function that answers messages."""
 
     def __init__(self, function: Callable[..., Any], inputs: int, units: int, name: str, repeatable: bool) -> None:
         self.function, self.inputs, self.units, self.repeatable = function, inputs, units, repeatable
-        said = {"name": name, "inputs": str(inputs), "units": str(units), "repeatable": "yes" if repeatable else "no"}
-        self.description = said
+        facts = {"name": name, "inputs": str(inputs), "units": str(units), "repeatable": "yes" if repeatable else "no"}
+        self.description = facts
 
     def answer(self, message: Message) -> bytes:
-        """The answer to a request."""
+        """Return the answer to a request."""
         if message.kind == "describe":
             return pack("description", message.number, facts=self.description)
         try:
@@ -94,10 +94,10 @@ class _Device:
     @torch.no_grad()
     def _respond(self, message: Message) -> torch.Tensor:
         if message.kind != "batch" or message.batch is None:
-            raise DeviceError(f"a request of the kind {message.kind}, expected describe or batch")
+            raise DeviceError(f"unknown kind of request {message.kind!r}, expected describe or batch")
         rows, inputs = message.batch.shape
         if inputs != self.inputs:
-            raise DeviceError(f"{inputs} numbers in a row, expected {self.inputs}")
+            raise DeviceError(f"the batch has {inputs} columns, expected {self.inputs}")
         numbered = (message.number,) if self.repeatable else ()
         result = self.function(message.batch.float(), *numbered)
         return as_batch(self.description["name"], result, rows, self.units)
@@ -115,39 +115,39 @@ def _over_tcp(device: _Device, listener: socket.socket) -> None:
                 ready.register(listener, selectors.EVENT_READ)
                 if client is not None:
                     ready.register(client.end, selectors.EVENT_READ)
-                found = [key.fileobj for key, _ in ready.select()]
-            if client is not None and client.end in found and not _answered(client, device.answer, MESSAGE_SECONDS):
+                readable = [key.fileobj for key, _ in ready.select()]
+            if client is not None and client.end in readable and not _answered(client, device.answer, MESSAGE_SECONDS):
                 client.close()
                 client = None
-            if listener in found:
+            if listener in readable:
                 with contextlib.suppress(OSError):
-                    client = _let_in(listener, client)
+                    client = _accept(listener, client)
     finally:
         if client is not None:
             client.close()
 
 
-def _let_in(listener: socket.socket, client: Wire | None) -> Wire:
-    """The client that there is, or else the one that knocks; one that knocks in vain is told so."""
+def _accept(listener: socket.socket, client: Wire | None) -> Wire:
+    """Accept a client, or refuse it with an error message if another one is connected; return the connected one."""
     end, _ = listener.accept()
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    other = Wire(end)
+    newcomer = Wire(end)
     if client is None:
-        return other
-    _answered(other, lambda message: _refusal(message.number, BUSY), GREETING_SECONDS)
-    other.close()
+        return newcomer
+    _answered(newcomer, lambda message: _refusal(message.number, BUSY), GREETING_SECONDS)
+    newcomer.close()
     return client
 
 
 def _answered(client: Wire, answer: Callable[[Message], bytes], seconds: float) -> bool:
-    """Whether one message was read and answered. One that cannot be read is answered with the reason."""
+    """Read and answer one message, and return True on success. An invalid message is answered with the reason."""
     try:
         try:
-            found = answer(client.receive(seconds))
+            reply = answer(client.receive(seconds))
         except ValueError as error:
             client.send(_refusal(0, f"got {error}"), seconds)
             return False
-        client.send(found, seconds)
+        client.send(reply, seconds)
     except OSError:
         return False
     return True
@@ -155,29 +155,29 @@ def _answered(client: Wire, answer: Callable[[Message], bytes], seconds: float) 
 
 def _over_pipes(device: _Device, source: BinaryIO, sink: BinaryIO) -> None:
     def read(count: int) -> bytes:
-        found = source.read(count)
-        if len(found) < count:
+        data = source.read(count)
+        if len(data) < count:
             raise EOFError
-        return found
+        return data
 
     def write(message: bytes) -> None:
         rest = memoryview(message)
         while rest:
             rest = rest[sink.write(rest) :]
 
-    with contextlib.suppress(EOFError, OSError):  # the other end has hung up
+    with contextlib.suppress(EOFError, OSError):  # the client has disconnected
         while True:
             try:
-                found = device.answer(unpack(read))
+                reply = device.answer(unpack(read))
             except ValueError as error:
                 write(_refusal(0, f"got {error}"))
                 return
-            write(found)
+            write(reply)
 
 
 @contextlib.contextmanager
 def _stdin_and_stdout() -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Both as streams of bytes; what is printed meanwhile goes to stderr."""
+    """Yield both as binary streams, and redirect everything that is printed to stderr."""
     sys.stdout.flush()
     with open(os.dup(0), "rb") as source, open(os.dup(1), "wb", buffering=0) as sink:  # noqa: PTH123
         os.dup2(2, 1)
@@ -190,7 +190,7 @@ def _stdin_and_stdout() -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 
 def _listening(address: str) -> socket.socket:
-    """A socket that clients of this machine can connect to."""
+    """Return a listening socket, reachable from this machine only."""
     host, port = host_and_port(address)
     try:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -198,8 +198,8 @@ def _listening(address: str) -> socket.socket:
         local = False
     if not local:
         raise SettingError(
-            f"address is {address}, expected one of this machine, as tcp://127.0.0.1:{port}: it asks nobody who he is; "
-            "from another machine, forward the port (ssh -L)"
+            f"address is {address}, expected a local one such as tcp://127.0.0.1:{port}, since clients are not "
+            "authenticated: to connect from another machine, forward the port (ssh -L)"
         )
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -207,6 +207,6 @@ def _listening(address: str) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise SettingError(
-                f"port {port} is in use: end what uses it, or choose another (0 takes a free one)"
+                f"port {port} is in use: end the process that uses it, or choose another (0 selects a free port)"
             ) from error
         raise SettingError(f"cannot listen at {address}: {error.strerror or error}; choose another port") from error

@@ -1,4 +1,4 @@
-"""A simulated instrument: a fixed random matrix, noise at every read, and gains that drift."""
+"""A simulated instrument with a fixed random matrix, read noise and drifting gains."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from twofold.checks.bounds import counts, not_negative
 from twofold.errors import unknown
 
 DEVICES: dict[str, Callable[[Tensor], Tensor]] = {"random-relu": torch.relu, "one-bit": torch.sign}
-"""What the simulated devices make of their total inputs."""
+"""Output functions of the simulated devices, applied to the total inputs."""
 
 PERIOD = 10_000
-"""Requests after which a drifting gain is back where it was."""
+"""Period of the drifting gains, in requests."""
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """y = f(g · (W x) + noise), where f is the one of `DEVICES`, W is random, and g is a gain of each unit.
+    """Simulated device y = f(g · (W x) + noise), with f from `DEVICES`, a random matrix W and one gain g per unit.
 
-    What it draws for a request follows from its seed and the number of the request alone, so that a request that is
-    repeated gets the same answer, whatever happened in between.
+    The random numbers of a request depend only on the seed and the request number, so a repeated request always gets
+    the same answer.
 
     Args:
-        device: name of the device.
-        inputs: numbers in a row that it takes.
-        units: numbers in a row that it gives.
-        noise: standard deviation of what is added to each total input at each read; the total inputs have about 1.
-        drift: the most that a gain moves away from 1, and back, within `PERIOD` requests; each unit has a phase of its
-            own.
-        seed: of all of that.
+        device: Name of the device in `DEVICES`.
+        inputs: Size of an input row.
+        units: Size of an output row.
+        noise: Standard deviation of the noise added to each total input at each read, relative to a standard deviation
+            of about 1 of the total inputs.
+        drift: Amplitude with which the gains oscillate around 1, with period `PERIOD` and a random phase for each unit.
+        seed: Seed of the matrix, the phases and the noise.
 
     Raises:
-        SettingError: there is no such device, or a number is outside its range.
+        SettingError: The device is unknown, or a number is outside its range.
     """
 
     device: str = "random-relu"
@@ -59,17 +59,17 @@ class Simulated:
 
     @cached_property
     def matrix(self) -> Tensor:
-        """Wᵀ, ``(inputs, units)``."""
+        """The transposed matrix Wᵀ, ``(inputs, units)``."""
         return self._normal((self.inputs, self.units), 0) / math.sqrt(self.inputs)
 
     @cached_property
     def phases(self) -> Tensor:
-        """Where in its period the gain of each unit begins, ``(units,)``."""
+        """Initial phase of the gain of each unit in radians, ``(units,)``."""
         return self._normal((self.units,), 0, 1) * math.pi
 
     @typed
     def __call__(self, batch: Tensor, number: int) -> Tensor:
-        """The answer ``(rows, units)`` to the request of this number, a batch ``(rows, inputs)``."""
+        """Return the outputs ``(rows, units)`` for a batch ``(rows, inputs)`` and the number of its request."""
         total = batch @ self.matrix
         if self.drift:
             total *= 1 + self.drift * torch.sin(2 * math.pi * number / PERIOD + self.phases)
@@ -77,6 +77,6 @@ class Simulated:
             total += self.noise * self._normal(total.shape, 1, number)
         return DEVICES[self.device](total)
 
-    def _normal(self, shape: tuple[int, ...], *what: int) -> Tensor:
-        """Numbers that are drawn anew for each seed and each ``what``."""
-        return torch.from_numpy(np.random.default_rng([self.seed, *what]).standard_normal(shape, np.float32))
+    def _normal(self, shape: tuple[int, ...], *key: int) -> Tensor:
+        """Draw standard normal numbers from a generator seeded with the device's seed and a key."""
+        return torch.from_numpy(np.random.default_rng([self.seed, *key]).standard_normal(shape, np.float32))

@@ -1,4 +1,4 @@
-"""What messages go over: a socket to a server, or one that is a subprocess's stdin and stdout."""
+"""Connections for messages: a socket to a server, or to the stdin and stdout of a subprocess."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from twofold.instrument.messages import NUMBERS, Message, unpack
 SCHEME = "tcp://"
 
 ENDING = 5.0
-"""Seconds that a process has to end after its connection, before it is killed."""
+"""Seconds a process has to end after its connection is closed, before it is killed."""
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """The parts of ``tcp://HOST:PORT``.
+    """Split an address ``tcp://HOST:PORT``.
 
     Raises:
-        SettingError: it is no such address.
+        SettingError: The address has another form.
     """
     try:
         parts = urlsplit(address)
@@ -32,16 +32,16 @@ def host_and_port(address: str) -> tuple[str, int]:
     except ValueError:
         host = port = None
     if not address.startswith(SCHEME) or not host or port is None or address.count("/") > 2:
-        raise SettingError(f"address is {address!r}, expected one as tcp://127.0.0.1:5555")
+        raise SettingError(f"address is {address!r}, expected tcp://HOST:PORT, such as tcp://127.0.0.1:5555")
     return host, port
 
 
 class Wire:
-    """One connection. Each message is sent and received whole and before a deadline, or the connection is lost.
+    """A connection. If a message is not sent or received completely before its deadline, the connection is lost.
 
     Args:
-        end: of the connection.
-        process: that the other end belongs to, where it was started for this.
+        end: Socket of this end.
+        process: Process of the other end, if it was started for this connection.
     """
 
     def __init__(self, end: socket.socket, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -52,36 +52,37 @@ class Wire:
         """Send a message.
 
         Raises:
-            OSError: here and below, the other end is gone, or too slow.
+            OSError: The other end disconnected, or is too slow.
         """
         self.end.settimeout(seconds)
         self.end.sendall(message)
 
     def receive(self, seconds: float, most: int = NUMBERS) -> Message:
-        """The next message.
+        """Return the next message.
 
         Raises:
-            ValueError: it is none; see `unpack`.
+            OSError: The other end disconnected, or is too slow.
+            ValueError: The message is invalid; see `unpack`.
         """
         deadline = time.monotonic() + seconds
 
         def read(count: int) -> bytes:
-            found = bytearray(count)
-            rest = memoryview(found)
+            data = bytearray(count)
+            rest = memoryview(data)
             while rest:
                 self.end.settimeout(max(deadline - time.monotonic(), 1e-3))
-                got = self.end.recv_into(rest)
-                if not got:
+                received = self.end.recv_into(rest)
+                if not received:
                     raise ConnectionError("the connection was closed")
-                rest = rest[got:]
-            return bytes(found)
+                rest = rest[received:]
+            return bytes(data)
 
         return unpack(read, most)
 
     def close(self) -> None:
-        """End the connection, and the process, which is given time to end by itself."""
+        """Close the connection, and wait `ENDING` seconds for the process to end before killing it."""
         with contextlib.suppress(OSError):
-            self.end.shutdown(socket.SHUT_RDWR)  # closed for the other end, whoever has a copy of this one
+            self.end.shutdown(socket.SHUT_RDWR)  # takes effect even if another process holds a copy of the socket
         self.end.close()
         if self.process is not None:
             try:
@@ -96,23 +97,23 @@ def connect(address: str | Sequence[str], seconds: float) -> Wire:
     """Connect to a server, or start a process.
 
     Args:
-        address: ``tcp://HOST:PORT``, or the words of a command.
-        seconds: for the connection.
+        address: ``tcp://HOST:PORT``, or a command as a list of words.
+        seconds: Timeout for connecting.
 
     Raises:
-        OSError: there is no such server now.
-        DeviceError: the command cannot be started.
+        OSError: The server cannot be reached.
+        DeviceError: The command cannot be started.
     """
     if isinstance(address, str):
         end = socket.create_connection(host_and_port(address), seconds)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return Wire(end)
     if os.name != "posix":
-        raise DeviceError("an instrument that is started as a process needs Linux or macOS: use tcp://127.0.0.1:5555")
+        raise DeviceError("starting an instrument as a process requires Linux or macOS: use tcp://127.0.0.1:5555")
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            # in a session of its own: Ctrl-C is for the training, which then ends the process
+            # In its own session, so that Ctrl-C reaches only the training, which then ends the process
             process = subprocess.Popen(
                 list(address), stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
             )

@@ -1,4 +1,4 @@
-"""Parts shared by all pictures: subplots, titles, axes, and a file that is written whole or not at all.
+"""Functions shared by all pictures: subplots, titles, axes, and writing a PNG file atomically.
 
 Figures are rendered by matplotlib's Agg canvas, without pyplot and its global state.
 """
@@ -39,16 +39,19 @@ def to_array(values: Values) -> Floats:
 def subplots(
     rows: int, columns: int, width: float, height: float, gap: float = 0.06
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Make a figure with a grid of subplots and room for a title.
+    """Make a figure with a grid of subplots and space for a title.
 
-    All subplots are hidden until they are drawn into, so that cells of the grid may stay empty.
+    All subplots are hidden until they are drawn into, so cells of the grid may remain empty.
 
     Args:
-        rows: number of rows.
-        columns: number of columns.
-        width: width of each subplot, in inches.
-        height: height of each subplot, in inches.
-        gap: horizontal padding, in inches.
+        rows: Number of rows.
+        columns: Number of columns.
+        width: Width of each subplot, in inches.
+        height: Height of each subplot, in inches.
+        gap: Horizontal padding, in inches.
+
+    Returns:
+        The figure, and its subplots by row and column.
     """
     layout = ConstrainedLayoutEngine(w_pad=gap, h_pad=0.06)
     figure = Figure(figsize=(max(7.4, columns * width + 0.3), rows * height + 0.9), layout=layout)
@@ -89,26 +92,26 @@ def frame(ax: Axes, color: str = "#BBBBBB", width: float = 0.6) -> None:
 
 
 def legend(ax: Axes, columns: int) -> None:
-    """Put a legend below a subplot, where it covers no curve, if anything in the subplot is labeled."""
+    """Put a legend below a subplot, outside of its axes, if anything in the subplot is labeled."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=10.5, frameon=False)
 
 
 def scale_axis(ax: Axes, values: Floats) -> None:
     """Start the y axis at zero, or make it logarithmic, with plain numbers, if ``values`` span more than a decade."""
-    some = values[values > 0]
-    if not some.size or some.max() <= 10 * some.min():
-        ax.set_ylim(0, 1.05 * max(some.max(initial=0), 0.1))
+    positive = values[values > 0]
+    if not positive.size or positive.max() <= 10 * positive.min():
+        ax.set_ylim(0, 1.05 * max(positive.max(initial=0), 0.1))
         return
     ax.set_yscale("log", nonpositive="clip")
-    ax.set_ylim(some.min() / 1.25, some.max() * 1.25)
+    ax.set_ylim(positive.min() / 1.25, positive.max() * 1.25)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
 
 
 def write(figure: Figure, path: Path) -> Path:
-    """Render a figure and put it at ``path``, whole or not at all. Letters that the font lacks are drawn as boxes."""
+    """Render a figure to a PNG file, written completely or not at all. Characters missing in the font become boxes."""
     buffer = BytesIO()
     FigureCanvasAgg(figure)
     with warnings.catch_warnings():

@@ -19,20 +19,24 @@ def hybrids_shown(
     """Draw pairs of images, their masks and the resulting hybrids, one column per case (paper section 3.1).
 
     Args:
-        images: shown where the mask is 1, ``(cases, channels, height, width)``, from 0 to 1, with 1 or 3 channels.
-        others: shown where the mask is 0, of the same shape.
-        masks: ``(cases, 1, height, width)``.
-        hybrids: the resulting hybrids, of the same shape as the images.
-        path: the PNG to write.
+        images: Images shown where the mask is 1, ``(cases, channels, height, width)``, from 0 to 1, with 1 or 3
+            channels.
+        others: Images shown where the mask is 0, of the same shape.
+        masks: Masks, ``(cases, 1, height, width)``.
+        hybrids: Resulting hybrids, of the same shape as the images.
+        path: Path of the PNG to write.
+
+    Returns:
+        The path.
 
     Raises:
-        DataError: there is nothing to draw, or the shapes differ.
+        DataError: There are no images, or the shapes differ.
     """
-    shapes = {tuple(each.shape) for each in (images, others, hybrids)}
+    shapes = {tuple(pictures.shape) for pictures in (images, others, hybrids)}
     if len(shapes) > 1 or not images.numel() or masks.shape != (len(images), 1, *images.shape[2:]):
         raise DataError(
-            f"images of shape {sorted(shapes)} with masks of shape {tuple(masks.shape)}: expected three times the same "
-            "(cases, channels, height, width), and one channel for the masks"
+            f"images, others and hybrids of shape {sorted(shapes)} with masks of shape {tuple(masks.shape)}: expected "
+            "the same (cases, channels, height, width) for all three, and one channel for the masks"
         )
     rows: Sequence[tuple[str, str, torch.Tensor]] = (
         ("image", POSITIVE, images),
@@ -41,8 +45,8 @@ def hybrids_shown(
         ("hybrid", NEGATIVE, hybrids),
     )
     figure, axes = subplots(len(rows), len(images), 1.1, 1.15)
-    for (name, color, each), line in zip(rows, axes, strict=True):
-        for column, (ax, picture) in enumerate(zip(line, each, strict=True)):
+    for (name, color, pictures), row in zip(rows, axes, strict=True):
+        for column, (ax, picture) in enumerate(zip(row, pictures, strict=True)):
             frame(ax, color, 1.6)
             shown = np.moveaxis(picture.cpu().numpy(), 0, -1).squeeze()
             ax.imshow(shown, cmap="gray", vmin=0, vmax=1)

@@ -55,17 +55,20 @@ def receptive_fields(
     empty where too few units prefer a class. Many of the units with the largest weights prefer no label at all.
 
     Args:
-        weight: incoming weights, ``(units, inputs)``.
+        weight: Incoming weights, ``(units, inputs)``.
         shape: ``(channels, height, width)`` of the picture, with 1 or 3 channels.
-        label_columns: the inputs that carry the label, ``(classes,)``, in the order of the classes: either pixels of
-            the picture (inputs = pixels) or extra inputs (inputs = classes + pixels).
-        path: the PNG to write.
-        classes: number of classes.
-        units: number of units to draw, the same for each class (one for each, if there are more classes than that).
-        names: of the classes, in their order; their numbers where there are none.
+        label_columns: Indices of the label inputs, ``(classes,)``, in the order of the classes: either pixels of the
+            picture (inputs = pixels) or extra inputs (inputs = classes + pixels).
+        path: Path of the PNG to write.
+        classes: Number of classes.
+        units: Number of units to draw, the same for each class (one for each, if there are more classes than that).
+        names: Names of the classes, in their order; by default their numbers.
+
+    Returns:
+        The path.
 
     Raises:
-        DataError: the shapes do not fit together.
+        DataError: The shapes are inconsistent.
     """
     weights, columns = to_array(weight), to_array(label_columns).astype(np.int64)
     pixels = int(np.prod(shape))
@@ -75,11 +78,11 @@ def receptive_fields(
     if not fit or shape[0] not in (1, 3):
         raise DataError(
             f"weight of shape {weights.shape} does not fit pictures of shape {shape}: expected (units, {pixels}) "
-            f"with the label inside the picture or (units, {pixels + classes}) with the label beside it, "
+            f"with the label inside the picture or (units, {pixels + classes}) with extra label inputs, "
             "and 1 or 3 channels"
         )
     if len(np.unique(columns)) < classes or columns.min() < 0 or columns.max() >= weights.shape[1]:
-        raise DataError(f"label_columns must be {classes} different inputs from 0 to {weights.shape[1] - 1}")
+        raise DataError(f"label_columns: expected {classes} different inputs from 0 to {weights.shape[1] - 1}")
 
     labels = weights[:, columns]
     inside = weights.shape[1] == pixels
@@ -88,8 +91,8 @@ def receptive_fields(
     if inside:
         blank[columns % blank.size] = True
     chosen = _clearest(labels, max(1, units // classes))
-    by_class = 8 <= classes <= 12  # then a column of the figure is a class
-    cells = {(row, column): unit for column, mine in enumerate(chosen) for row, unit in enumerate(mine)}
+    by_class = 8 <= classes <= 12  # each column of the figure is a class
+    cells = {(row, column): unit for column, column_units in enumerate(chosen) for row, unit in enumerate(column_units)}
     if not by_class:
         cells = {divmod(number, 10): unit for number, unit in enumerate(list(chain(*chosen))[:units])}
     rows, per_row = 1 + max(row for row, _ in cells), classes if by_class else min(10, 1 + max(c for _, c in cells))
@@ -103,7 +106,7 @@ def receptive_fields(
             ax.set_title(title, fontsize=min(12, 130 / len(title)), color=INK, weight="bold", pad=5)
     suptitle(
         figure,
-        f"What {len(cells)} of {len(weights)} first-layer units respond to, and the label they prefer",
+        f"Weights of {len(cells)} of {len(weights)} first-layer units, and the label they prefer",
         f"image: weights from the picture{' (grey is zero)' if shape[0] == 3 else ''}; strip: weights from the label "
         "(blue excites, orange inhibits); each on its own scale",
     )
@@ -124,19 +127,22 @@ def goodness_by_layer(
     share of the cases on the correct side of it: positive above, negative at or below.
 
     Args:
-        positive: per layer, the goodness of the positive cases, ``(cases,)``.
-        negative: the same for the negative cases; their number may differ.
-        threshold: per layer, the goodness at which p(positive) = 1/2.
-        path: the PNG to write.
-        across: what the numbers are.
+        positive: Goodness of the positive cases, one ``(cases,)`` per layer.
+        negative: Goodness of the negative cases, one ``(cases,)`` per layer; their number may differ.
+        threshold: Goodness at which p(positive) = 1/2, one per layer.
+        path: Path of the PNG to write.
+        across: Label of the horizontal axis.
+
+    Returns:
+        The path.
 
     Raises:
-        DataError: no layers, different numbers of them, no cases, or goodness that is not finite.
+        DataError: There are no layers, the numbers of layers differ, there are no cases, or the goodness is not finite.
     """
     limits = [float(value) for value in threshold]
     if not len(limits) == len(positive) == len(negative) or not limits:
         raise DataError(
-            f"goodness of {len(positive)} positive and {len(negative)} negative layers and {len(limits)} thresholds: "
+            f"{len(positive)} layers of positive and {len(negative)} of negative goodness, {len(limits)} thresholds: "
             "expected the same number of each, at least one"
         )
     per_row = 2 if len(limits) == 4 else min(3, len(limits))
@@ -149,7 +155,7 @@ def goodness_by_layer(
         if not high.size or not low.size or not np.isfinite(both).all():
             raise DataError(f"layer {layer + 1}: the goodness of positive and negative cases must be finite numbers")
         first, last = float(both.min()), float(both.max())
-        if last - first <= 1e-9 * max(abs(first), abs(last), 1.0):  # all the same: one bar in the middle
+        if last - first <= 1e-9 * max(abs(first), abs(last), 1.0):  # all equal: one bar in the middle
             first, last = first - 0.5, last + 0.5
         step = (last - first) / 60  # a bin ends at the threshold, so no bar mixes the two sides of it
         edges = np.nextafter(limit, np.inf) + step * np.arange(
@@ -160,9 +166,9 @@ def goodness_by_layer(
             (low, NEGATIVE, f"negative: {share[False]:.1f} % below"),
             (high, POSITIVE, f"positive: {share[True]:.1f} % above"),
         ):
-            each = np.full(values.size, 100 / values.size)
-            face = (*to_rgb(color), 0.45)
-            ax.hist(values, edges.tolist(), weights=each, histtype="stepfilled", fc=face, ec=color, lw=1.5, label=name)
+            height = np.full(values.size, 100 / values.size)
+            style: dict[str, Any] = {"histtype": "stepfilled", "fc": (*to_rgb(color), 0.45), "ec": color, "lw": 1.5}
+            ax.hist(values, edges.tolist(), weights=height, label=name, **style)
         ax.axvline(limit, color=INK, linewidth=1.5, linestyle="--", label=f"threshold {limit:.4g}")
         label_axes(ax, f"Layer {layer + 1}", across, "cases (%)" if layer % per_row == 0 else "")
         legend(ax, 1)
@@ -173,24 +179,26 @@ def goodness_by_layer(
 def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -> Path:
     """Draw the course of a run: error, goodness by layer and learning rate, epoch by epoch.
 
-    The error is in percent, on a logarithmic axis when it spans more than a decade (an error of zero then leaves the
-    panel at the bottom). Goodness is in units of each layer's threshold, solid for positive and dashed for negative
-    data, darker for higher layers; a run without layers shows its loss instead. The learning rate is in percent of its
-    peak.
+    The error is in percent, on a logarithmic axis if it spans more than a decade (errors of zero are then below the
+    panel). Goodness is in units of each layer's threshold, solid for positive and dashed for negative data, darker for
+    higher layers; for a run without layers the loss is drawn instead. The learning rate is in percent of its peak.
 
     Args:
-        metrics: one dict per epoch with ``epoch``, ``train_error`` (a fraction) and, where there are any,
-            ``validation_error`` (name of the test -> fraction), ``rate``, ``loss``, and ``layers``: per layer a dict
-            with ``positive`` and ``negative``, mean goodness divided by the threshold.
-        path: the PNG to write.
-        twin: metrics of the backprop twin. Its error and rate are drawn in grey; its loss is not comparable, and not
+        metrics: One dict per epoch with ``epoch``, ``train_error`` (a fraction) and, optionally, ``validation_error``
+            (name of the test -> fraction), ``rate``, ``loss``, and ``layers``: per layer a dict with ``positive`` and
+            ``negative``, mean goodness divided by the threshold.
+        path: Path of the PNG to write.
+        twin: Metrics of the backprop twin. Its error and rate are drawn in grey; its loss is not comparable, and not
             drawn.
 
+    Returns:
+        The path.
+
     Raises:
-        DataError: there is no epoch to draw.
+        DataError: There are no epochs.
     """
     if not metrics:
-        raise DataError("no epoch to draw: the list of metrics is empty")
+        raise DataError("metrics is empty, expected at least one epoch")
     figure, grid = subplots(1, 3, 4.6, 4.3, 0.15)
     error, middle, rate = grid[0]
     spread: list[Floats] = []
@@ -207,12 +215,12 @@ def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -
     scale_axis(error, np.concatenate(spread))
 
     layers = max(len(epoch.get("layers") or ()) for epoch in metrics)
-    for kind, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
+    for data, color, style in (("positive", POSITIVE, "-"), ("negative", NEGATIVE, "--")):
         for layer in range(layers):
             learned = [e for e in metrics if e.get("layers") and e["layers"][layer]]
             rows = [{**e["layers"][layer], "epoch": e["epoch"]} for e in learned]
             look = _tint(color, (layer + 1) / layers), style
-            _curve(middle, *_series(rows, kind), f"layer {layer + 1} {kind}", look)
+            _curve(middle, *_series(rows, data), f"layer {layer + 1} {data}", look)
     if layers:
         middle.axhline(1, color=INK, linewidth=1, zorder=1)
         label_axes(middle, "Mean goodness by layer (threshold = 1)", "epoch", "goodness / threshold")
@@ -247,17 +255,20 @@ def worst_mistakes(
     """Draw the images that the slow test got wrong by the largest margin (talk 13:14), each titled 'true → predicted'.
 
     Args:
-        images: all cases tested, ``(cases, channels, height, width)`` or ``(cases, height, width)``, 1 or 3 channels;
-            the darkest and the lightest value of all become black and white.
-        labels: true classes, ``(cases,)``.
-        predicted: predicted classes, ``(cases,)``.
-        margin: goodness of the predicted label minus goodness of the true one, ``(cases,)``.
-        path: the PNG to write; if there is no mistake, it says so in words.
-        most: the maximum number of images to draw.
-        names: of the classes, in their order; their numbers where there are none.
+        images: All tested cases, ``(cases, channels, height, width)`` or ``(cases, height, width)``, with 1 or 3
+            channels. The minimum and maximum of all images are drawn as black and white.
+        labels: True classes, ``(cases,)``.
+        predicted: Predicted classes, ``(cases,)``.
+        margin: Goodness of the predicted label minus goodness of the true one, ``(cases,)``.
+        path: Path of the PNG to write. If there are no mistakes, the picture contains a text that says so.
+        most: Maximum number of images to draw.
+        names: Names of the classes, in their order; by default their numbers.
+
+    Returns:
+        The path.
 
     Raises:
-        DataError: the shapes do not fit together.
+        DataError: The shapes are inconsistent.
     """
     pictures, margins = to_array(images), to_array(margin)
     truth, guess = to_array(labels).astype(np.int64), to_array(predicted).astype(np.int64)
@@ -267,7 +278,7 @@ def worst_mistakes(
     if not fit or pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
         raise DataError(
             f"images {pictures.shape}, labels {truth.shape}, predicted {guess.shape}, margin {margins.shape}: expected "
-            "(cases, 1 or 3, height, width) and three times (cases,)"
+            "(cases, 1 or 3, height, width) and (cases,) for the others"
         )
     wrong = np.flatnonzero(truth != guess)
     if not wrong.size:
@@ -300,7 +311,7 @@ def worst_mistakes(
 
 
 def _called(label: int, names: Sequence[str]) -> str:
-    """What a class is called, short enough for a title."""
+    """Return the name of a class, shortened for a title."""
     name = names[label] if names else str(label)
     return name if len(name) <= 12 else f"{name[:11]}…"
 
@@ -318,7 +329,7 @@ def _series(metrics: Metrics, key: str) -> tuple[Floats, Floats]:
 
 
 def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any, Any], *, last: str = "") -> Floats:
-    """Draw ``values`` in the color and line style of ``look``; ``last`` formats the last one for the legend."""
+    """Draw ``values`` in the color and line style of ``look``; ``last`` formats the last value for the legend."""
     if values.size:
         marker = "o" if len(values) <= 15 else None
         color, style = look
@@ -327,8 +338,8 @@ def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any,
     return values
 
 
-def _clearest(labels: Floats, each: int) -> list[list[int]]:
-    """Find at most ``each`` units that prefer each class, the clearest first; ``labels`` is ``(units, classes)``."""
+def _clearest(labels: Floats, count: int) -> list[list[int]]:
+    """Find at most ``count`` units that prefer each class, the clearest first; ``labels`` is ``(units, classes)``."""
     favorite = labels.argmax(axis=1)
     order = np.argsort(-(labels.max(axis=1) - labels.mean(axis=1)), kind="stable")
-    return [[int(unit) for unit in order if favorite[unit] == kind][:each] for kind in range(labels.shape[1])]
+    return [[int(unit) for unit in order if favorite[unit] == label][:count] for label in range(labels.shape[1])]

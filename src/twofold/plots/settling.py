@@ -14,24 +14,27 @@ from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 
 
 def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], path: Path) -> Path:
-    """Draw how the activity of each layer settles under right and under wrong labels (talk 24:03, 25:09).
+    """Draw the activity of each layer over the iterations, with right and with wrong labels (talk 24:03, 25:09).
 
-    A panel per layer: the median over images of the mean squared activity of its units at each iteration, with a band
-    from the first to the third quartile; the iterations that the slow test averages are marked.
+    Each layer has a panel with the median over images of the mean squared activity of its units, and a band from the
+    first to the third quartile. The iterations over which the slow test averages are marked.
 
     Args:
-        right: mean squared activity under the right label, ``(images, iterations, layers)``.
-        wrong: the same under a wrong label.
-        judged: first and last iteration of the slow test, counted from 1.
-        path: the PNG to write.
+        right: Mean squared activity with the right label, ``(images, iterations, layers)``.
+        wrong: Mean squared activity with a wrong label, of the same shape.
+        judged: First and last iteration of the slow test, counted from 1.
+        path: Path of the PNG to write.
+
+    Returns:
+        The path.
 
     Raises:
-        DataError: the shapes differ, or there is nothing to draw.
+        DataError: The shapes differ, or the activities are empty.
     """
     if right.shape != wrong.shape or right.dim() != 3 or not right.numel():
         raise DataError(
-            f"activity of shape {tuple(right.shape)} under right and {tuple(wrong.shape)} under wrong labels: expected "
-            "twice the same (images, iterations, layers)"
+            f"activity of shape {tuple(right.shape)} with right and {tuple(wrong.shape)} with wrong labels: expected "
+            "the same (images, iterations, layers) for both"
         )
     layers = right.shape[2]
     figure, [row] = subplots(1, layers, 4.6, 3.9, 0.12)
@@ -50,7 +53,7 @@ def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], 
         legend(ax, 3)
     suptitle(
         figure,
-        "Layers settle in front of a still image",
-        "median over images; band: the middle half; the wrong label is the one that the net likes best",
+        "Settling of the layers for a still image",
+        "median over images; band: first to third quartile; wrong label: the one with the highest goodness",
     )
     return write(figure, path)

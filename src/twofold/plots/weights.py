@@ -1,4 +1,4 @@
-"""Draw the weights of one unit: those from pixels as an image, those from labels as a strip of blocks."""
+"""Drawing of the weights of one unit: from pixels as an image, from labels as a strip of blocks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from twofold.plots.colors import BLANK, INK, NEGATIVE, POSITIVE
 WEIGHTS = LinearSegmentedColormap.from_list(
     "weights", ["#A34700", NEGATIVE, "#FFFFFF", POSITIVE, "#005080"]
 ).with_extremes(bad=BLANK)
-"""Orange inhibits, white is zero, blue excites; grey marks positions without a weight."""
+"""Color map of weights: orange inhibits, white is zero, blue excites; grey marks positions without a weight."""
 
 
 def weight_image(ax: Axes, weights: Floats, shape: tuple[int, int, int], blank: NDArray[np.bool_]) -> None:
-    """Draw a unit's weights from the pixels, on their own scale, which is symmetric about zero.
+    """Draw a unit's weights from the pixels, on a scale of their own that is symmetric about zero.
 
     Args:
-        ax: the subplot.
-        weights: ``(pixels,)``.
-        shape: channels, height and width of the image. Three channels are drawn as RGB, with zero as mid-grey.
-        blank: whether a pixel is left blank, ``(height, width)``.
+        ax: The subplot.
+        weights: Weights of the unit, ``(pixels,)``.
+        shape: ``(channels, height, width)`` of the image. Three channels are drawn as RGB, with zero as mid-grey.
+        blank: True for pixels that are left blank, ``(height, width)``.
     """
     frame(ax)
     picture = weights.reshape(shape).transpose(1, 2, 0)

@@ -1,4 +1,4 @@
-"""Nets as devices: their layers put on a substrate, aged, and programmed with the weights of others."""
+"""Functions that put nets on a substrate, let them drift, and program them with the parameters of other nets."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ L = TypeVar("L", bound=WeightedLayer | RecurrentLayer)
 
 
 def install(substrate: Substrate, module: nn.Module, seed: int) -> None:
-    """See `Substrate.install`."""
-    layers = [part for part in module.modules() if isinstance(part, WeightedLayer | RecurrentLayer)]
+    """Implement `Substrate.install`."""
+    layers = [layer for layer in module.modules() if isinstance(layer, WeightedLayer | RecurrentLayer)]
     if not layers:
         raise SettingError(
-            f"module: {type(module).__name__} has no layer of weights, expected a net or a layer such as Dense, Local, "
+            f"module: {type(module).__name__} has no weighted layer, expected a net or a layer such as Dense, Local, "
             "Convolution or RecurrentLayer"
         )
     if any(True for _ in arrays(module)):
-        raise SettingError("module: it has analog weights already, expected ideal ones: build it anew")
+        raise SettingError("module: its weights are analog already, expected ideal ones: build a new module")
     for _ in installed(substrate, layers, seed):
         pass
 
 
 def installed(substrate: Substrate, layers: Iterable[L], seed: int) -> Iterator[L]:
-    """Layers of a net, each put on the substrate as it is made; from the same seed as those of `Substrate.install`."""
+    """Put layers on the substrate one by one, as they are built, with the same seeds as `Substrate.install`."""
     for number, layer in enumerate(layers):
         _install(substrate, layer, mixed(seed, number))
         yield layer
 
 
 def _install(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, seed: int) -> None:
-    """Turn one layer into an analog one."""
+    """Make the weights and neurons of a layer analog."""
     if isinstance(layer, WeightedLayer):
         holder: nn.Module = layer
-        found = {"weight": layer.weights}
+        learned = {"weight": layer.weights}
     else:
-        holder, found = layer.weights, layer.learned
-    signal = signal_of((each.value, each.connectivity) for each in found.values())
+        holder, learned = layer.weights, layer.learned
+    signal = signal_of((weights.value, weights.connectivity) for weights in learned.values())
     neurons = _neurons(substrate, layer, signal, seed) if substrate.has_neurons else None
-    for number, (name, ideal) in enumerate(found.items()):
+    for number, (name, ideal) in enumerate(learned.items()):
         first = neurons if number == 0 else None
         analog = AnalogWeights(
             holder, name, ideal.value, ideal.connectivity, substrate, mixed(seed, number), signal, first
@@ -67,7 +67,7 @@ def _install(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, seed: 
 
 
 def _neurons(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, signal: float, seed: int) -> Neurons:
-    """Give a layer neurons of its own, which stand in for the unit of its rule."""
+    """Replace the activation function of a layer's rule with analog neurons."""
     unit, generator = layer.rule.unit, torch.Generator().manual_seed(mixed(seed, len("neurons")))
     neurons = Neurons(layer.units, unit, substrate, signal, generator).to(layer.mean_activity)
     layer.add_module("neurons", neurons)
@@ -76,66 +76,73 @@ def _neurons(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, signal
 
 
 def arrays(module: nn.Module) -> Iterator[AnalogWeights]:
-    """The analog weights of a net or a layer, from the input upwards."""
-    for part in module.modules():
-        if isinstance(part, Learner):
-            yield from (each for each in part.learnables() if isinstance(each, AnalogWeights))
+    """Yield the analog weights of a net or a layer, from the first layer to the last."""
+    for layer in module.modules():
+        if isinstance(layer, Learner):
+            yield from (weights for weights in layer.learnables() if isinstance(weights, AnalogWeights))
 
 
 def _arrays(name: str, module: nn.Module) -> list[AnalogWeights]:
-    found = list(arrays(module))
-    if not found:
-        raise SettingError(f"{name}: it has no analog weights, expected a device: call Substrate.install first")
-    return found
+    analog = list(arrays(module))
+    if not analog:
+        raise SettingError(f"{name}: it has no analog weights, call Substrate.install first")
+    return analog
 
 
 @typed
 def age(device: nn.Module, updates: int) -> None:
-    """Let a device drift as far as it does during so many updates, without learning: a device at rest, or a jump.
+    """Let all weights and neurons of a device drift, without learning, as far as during a number of updates.
 
     Args:
-        device: a net or a layer on a substrate.
-        updates: how many; as many as a run has take each weight as far as `Substrate.drift` says.
+        device: Net or layer on a substrate.
+        updates: Number of updates. With the number of updates of a whole run, weights drift by `Substrate.drift`.
 
     Raises:
-        SettingError: it has no analog weights.
+        SettingError: The module has no analog weights.
     """
     counts(updates=updates)
-    for each in _arrays("device", device):
-        each.age(updates)
+    for array in _arrays("device", device):
+        array.age(updates)
 
 
 @typed
 def last(device: nn.Module, updates: int) -> None:
-    """Set how many updates a run of a device has, over which its drift sums up.
+    """Set the number of updates of a run, over which drift accumulates to the values of the substrate.
 
-    A trainer does that for devices of which it is not known.
+    A `Trainer` calls this for devices whose substrate does not state ``updates``.
+
+    Args:
+        device: Net or layer on a substrate.
+        updates: Number of updates of a run.
 
     Raises:
-        SettingError: it has no analog weights.
+        SettingError: The module has no analog weights.
     """
-    for each in _arrays("device", device):
-        each.last(updates)
+    for array in _arrays("device", device):
+        array.last(updates)
 
 
 @typed
 @torch.no_grad()
 def program(device: nn.Module, net: nn.Module) -> None:
-    """Write all parameters of a net into a device of the same form: weights with the errors of programming, biases and
-    softmax as they are.
+    """Copy all parameters of a net into a device of the same form.
 
-    Of a net that is a device itself, that is what was written into its devices, not what they give: nobody measures
-    each of them.
+    Analog weights are written with programming errors; biases and the softmax are copied exactly. If the net is a
+    device itself, the values that were written into it are copied, not the values that its devices return.
+
+    Args:
+        device: Net or layer on a substrate.
+        net: Net or layer with the same parameter names and shapes.
 
     Raises:
-        SettingError: the device has no analog weights, or the net has other parameters.
+        SettingError: The device has no analog weights, or the net has other parameters.
     """
-    analog = {id(each.value): each for each in _arrays("device", device)}
-    there, given = dict(device.named_parameters()), dict(net.named_parameters())
-    if {name: one.shape for name, one in there.items()} != {name: one.shape for name, one in given.items()}:
-        raise SettingError("net: it has other parameters than the device, expected a net of the same form")
-    for name, parameter in there.items():
+    analog = {id(array.value): array for array in _arrays("device", device)}
+    targets, values = dict(device.named_parameters()), dict(net.named_parameters())
+    if {name: old.shape for name, old in targets.items()} != {name: new.shape for name, new in values.items()}:
+        raise SettingError("net: its parameters differ from those of the device, expected a net of the same form")
+    for name, parameter in targets.items():
         if (array := analog.get(id(parameter))) is not None:
-            array.program(given[name])
+            array.program(values[name])
         else:
-            parameter.copy_(given[name])
+            parameter.copy_(values[name])

@@ -1,4 +1,4 @@
-"""Neurons at the edge of an array, each with a transfer function of its own."""
+"""Analog neurons with individual transfer functions."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Neurons(nn.Module):
-    """y = unit(z'), where z' is the total input z as each neuron takes it in.
+    """Activation function y = unit(z') of analog neurons, whose effective input z' differs from the total input z.
 
-    In units of the signal: z' = min(sign(u) |u|^p, limit) and > -limit, with u = gain · (z - threshold). Threshold,
-    gain, limit and exponent p are those of each neuron, in buffers in ``state_dict``, where the substrate has them:
-    they are part of the device.
+    In units of the signal, z' = sign(u) |u|^p with u = gain · (z - threshold), clamped to [-limit, limit]. Threshold,
+    gain, limit and exponent p differ between neurons. They are buffers in ``state_dict``; those that the substrate
+    does not vary are ``None``.
 
     Args:
-        units: how many there are.
-        unit: of the rule.
-        substrate: the physics.
-        signal: root mean square of the layer's total inputs.
-        generator: draws the neurons.
+        units: Number of neurons.
+        unit: Activation function of the layer's rule.
+        substrate: Physical parameters.
+        signal: Root mean square of the layer's total inputs.
+        generator: Generator from which the neurons are drawn.
     """
 
     def __init__(self, units: int, unit: Unit, substrate: Substrate, signal: float, generator: torch.Generator) -> None:
@@ -54,9 +54,9 @@ class Neurons(nn.Module):
             self.exponent = log_normal(substrate.exponent, shape, generator)
 
     def forward(self, total: Tensor) -> Tensor:
-        """Activities for total inputs, ``(rows, ...)``; in place where the unit may work so."""
+        """Return activities for total inputs ``(rows, ...)``, in place if the activation function allows it."""
         if not self._unit.of_activity:
-            total = total.clone()  # the rule needs what the device returned
+            total = total.clone()  # the rule needs the total inputs, too
         flat = total.flatten(1)
         if self.threshold is not None:
             flat.sub_(self.threshold)
@@ -72,7 +72,7 @@ class Neurons(nn.Module):
 
     @torch.no_grad()
     def wander(self, updates: int, generator: torch.Generator) -> None:
-        """A step of a random walk of thresholds and gains, as far as so many updates lead."""
+        """Let thresholds and gains drift, by one random-walk step for a number of updates, in place."""
         if not self.substrate.neuron_drift:
             return
         assert self.threshold is not None

@@ -1,4 +1,4 @@
-"""Random numbers of a device, each draw from a seed and a count, so that a training that goes on has the same ones."""
+"""Random numbers of a device, each drawn from a seed and a count, so that a resumed training draws the same ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 MASK = 2**64 - 1
 
 Event = Literal["read", "update"]
-"""What a device draws random numbers for."""
+"""Events for which a device draws random numbers."""
 EVENTS: tuple[Event, ...] = ("read", "update")
 
 
 def mixed(*numbers: int) -> int:
-    """A seed of 63 bits from several numbers, all of whose bits change with each bit of theirs (splitmix64)."""
+    """Hash several numbers to a seed of 63 bits with splitmix64."""
     state = 0
     for number in numbers:
         state = ((state ^ (number & MASK)) + 0x9E3779B97F4A7C15) & MASK
@@ -27,15 +27,15 @@ def mixed(*numbers: int) -> int:
 
 
 class Noise:
-    """The random numbers of one array of devices.
+    """Random number generators of one array of devices.
 
-    How many reads and updates there were lies in the buffer NAME_counts of a module, so that saved nets and checkpoints
-    have it: what is drawn for an event depends on the seed and on its number alone.
+    The numbers drawn for an event depend only on the seed and on the number of earlier events of this type. The numbers
+    of reads and updates are stored in the buffer NAME_counts of a module, and so in saved nets and checkpoints.
 
     Args:
-        module: gets the buffer.
-        name: of the array.
-        seed: of the array.
+        module: Module in which the buffer is registered.
+        name: Name of the array.
+        seed: Seed of the array.
     """
 
     def __init__(self, module: nn.Module, name: str, seed: int) -> None:
@@ -46,11 +46,11 @@ class Noise:
         module.register_buffer(self._name, torch.zeros(len(EVENTS), dtype=torch.int64))
 
     def count(self, event: Event) -> int:
-        """How many of these there were."""
+        """Return the number of past events of this type."""
         return self._counts()[EVENTS.index(event)]
 
     def next(self, event: Event) -> torch.Generator:
-        """Count one more, and give its generator."""
+        """Count an event, and return its generator."""
         buffer: Tensor = getattr(self._module, self._name)
         counts, number = self._counts(), EVENTS.index(event)
         generator = torch.Generator(buffer.device).manual_seed(mixed(self._seed, number, counts[number]))
@@ -60,7 +60,7 @@ class Noise:
         return generator
 
     def _counts(self) -> list[int]:
-        """What the buffer holds, read from it only after somebody else changed it: on a GPU that means to wait."""
+        """Return the counts; read the buffer only if it was changed elsewhere, since reading it synchronizes a GPU."""
         buffer: Tensor = getattr(self._module, self._name)
         if self._known is None or self._known[0] != self._state(buffer):
             self._known = self._state(buffer), buffer.tolist()
@@ -71,11 +71,11 @@ class Noise:
         return buffer.data_ptr(), buffer._version
 
     def __getstate__(self) -> dict[str, object]:
-        """Without what it knows of the buffer, which a copy has elsewhere."""
+        """Omit the cached state of the buffer, whose address differs in a copy."""
         return {**vars(self), "_known": None}
 
 
 def log_normal(size: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Factors above 0 with a mean of 1 and a standard deviation of ``size``: log-normal, since no gain is negative."""
+    """Draw positive factors from a log-normal distribution with mean 1 and standard deviation ``size``."""
     variance = math.log1p(size**2)
     return torch.exp(math.sqrt(variance) * torch.randn(shape, generator=generator) - variance / 2)

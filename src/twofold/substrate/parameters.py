@@ -1,4 +1,4 @@
-"""What an analog substrate is: its physical parameters, each with its unit."""
+"""Physical parameters of an analog substrate."""
 
 from __future__ import annotations
 
@@ -16,67 +16,70 @@ from twofold.substrate.weights import AnalogWeights
 M = TypeVar("M", bound=nn.Module)
 
 OF_FULL_SCALE = ("programming_noise", "read_noise", "offset", "stuck", "bits")
-"""Parameters that are stated relative to the full scale, so that there has to be one."""
+"""Parameters that are relative to the full scale, and therefore require one."""
 UPDATES = 10_000
-"""Updates of a run whose length is not known."""
+"""Updates of a run whose length is unknown."""
 MOST_BITS = 24
-"""Of converters and pulses: more than single precision can tell apart."""
+"""Maximum resolution of converters and pulses: the bits of the significand in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Substrate:
-    """An analog substrate: arrays of devices that hold weights, and the neurons at their edges.
+    """An analog substrate: arrays of devices that store weights, and the neurons at their outputs.
 
-    A weight is the difference of two conductances, w = scale · (g⁺ - g⁻). Two units are used beside it, both found when
-    the substrate is installed: the *spread* of an array is the root mean square of its weights at that moment, and the
-    *signal* of a layer is the root mean square of its total inputs then, for inputs with a mean square of 1 (1 for a
-    dense layer with its first weights). What is ``None`` or 0 has no effect, and a substrate of which all is so is
+    A weight is the difference of two conductances, w = scale · (g⁺ - g⁻). Parameters are relative to two quantities
+    that are measured when the substrate is installed: the *spread* of an array is the root mean square of its weights,
+    and the *signal* of a layer is the root mean square of its total inputs for inputs with a mean square of 1 (1 for a
+    dense layer with its initial weights). A parameter that is ``None`` or 0 has no effect. By default the substrate is
     ideal.
 
     Attributes:
-        g_min: smallest conductance of a device, in microsiemens.
-        g_max: largest conductance of a device, in microsiemens.
-        full_scale: the weight that g⁺ - g⁻ = g_max - g_min stands for, in units of the spread; larger weights are cut
-            off there. ``None`` is no limit.
-        mismatch: standard deviation of the gains of devices relative to the nominal gain; log-normal, fixed for a
+        g_min: Smallest conductance of a device, in microsiemens.
+        g_max: Largest conductance of a device, in microsiemens.
+        full_scale: Weight that corresponds to g⁺ - g⁻ = g_max - g_min, in units of the spread. Weights are clipped to
+            ± full scale. ``None``: no limit.
+        mismatch: Standard deviation of the gains of devices, relative to the nominal gain. Log-normal, fixed for each
             device.
-        offset: standard deviation of what a device gives at a nominal weight of 0, relative to the full scale; fixed.
-        stuck: share of the devices that are stuck at a random weight, anywhere in the range, whatever is written.
-        programming_noise: standard deviation of the error with which a programmed weight lands, relative to the full
-            scale. It acts where an array is programmed, not at the pulses of learning.
-        read_noise: standard deviation of the noise of each device at each read, relative to the full scale, independent
-            between devices and reads. Where the inputs are x, its sum is Gaussian with a standard deviation of
-            read_noise · √Σx², which is what is drawn.
-        bits: a pulse moves a weight by 1 / (2^bits - 1) of the range from -full scale to + full scale, and an update is
-            a number of whole pulses, rounded up or down at random so that it is right on average. ``None``: an update
-            lands exactly as it is wanted.
-        asymmetry: relative amount by which a pulse upwards is larger, and one downwards smaller, than nominal, in
+        offset: Standard deviation of the output of a device at a nominal weight of 0, relative to the full scale. Fixed
+            for each device.
+        stuck: Share of the devices that are stuck at a random weight, uniform over the range, whatever is written.
+        programming_noise: Standard deviation of the error of a programmed weight, relative to the full scale. It
+            applies when an array is programmed, not to the pulses of learning.
+        read_noise: Standard deviation of the noise of each device at each read, relative to the full scale, independent
+            for all devices and reads. For inputs x, the noise of a unit is drawn as its sum: Gaussian with a standard
+            deviation of read_noise · √Σx².
+        bits: Resolution of pulses: a pulse changes a weight by 1 / (2^bits - 1) of the range from -full scale to + full
+            scale. An update is a whole number of pulses, rounded up or down at random so that its mean is exact.
+            ``None``: updates are exact.
+        asymmetry: Relative amount by which upward pulses are larger, and downward pulses smaller, than nominal, in
             (-1, 1).
-        softness: how far the size of a pulse falls on the way to the bound that it moves to, from 0 (constant) to 1
-            (soft bounds: it is proportional to the distance from the bound, and twice the nominal at the other one).
-        pulse_spread: standard deviation of the mean size of a device's pulses relative to nominal; log-normal, fixed.
-        pulse_noise: standard deviation of the size of a single pulse relative to nominal, drawn anew for each.
-        drift: root mean square by which each weight wanders off during a run, relative to the root mean square of the
-            weights at the time, in a random walk.
-        updates: how many updates a run has, over which drift and neuron_drift sum up. ``None``: as many as the first
-            training has, and 10,000 where layers learn without a trainer.
-        dac_bits: resolution of the inputs of an array. ``None``: inputs are analog.
-        dac_range: the full scale of the inputs, in their own units (activities have a mean square of 1): they are cut
-            off at ± this.
-        adc_bits: resolution at which the products of an array are read. ``None``: products stay analog.
-        adc_range: full scale of the products, in units of the signal: they are cut off at ± this.
-        threshold: standard deviation of the thresholds of neurons, in units of the signal.
-        neuron_gain: standard deviation of the gains of neurons relative to nominal; log-normal.
-        saturation: total input beyond which neurons no longer respond, in units of the signal. ``None``: none.
-        saturation_spread: standard deviation of that, relative to it; log-normal.
-        exponent: standard deviation of the exponents p of neurons, which respond to z as sign(z) |z|^p, in units of the
-            signal, where an ideal one has p = 1; log-normal.
-        neuron_drift: root mean square by which the threshold of each neuron wanders off during a run, in units of the
-            signal, and its gain, relative to it.
+        softness: Decrease of the pulse size towards the bound in whose direction the pulse goes, from 0 (constant size)
+            to 1 (soft bounds: proportional to the distance from this bound, and twice the nominal size at the opposite
+            bound).
+        pulse_spread: Standard deviation of the mean pulse size of a device, relative to nominal. Log-normal, fixed for
+            each device.
+        pulse_noise: Standard deviation of the size of single pulses, relative to nominal, independent for all pulses.
+        drift: Root mean square of the random walk of each weight during a run, relative to the root mean square of the
+            weights at the time.
+        updates: Number of updates in a run, over which drift and neuron_drift accumulate. ``None``: the number of
+            updates of the first training, or 10,000 if layers learn without a trainer.
+        dac_bits: Resolution of the inputs of an array. ``None``: analog inputs.
+        dac_range: Full scale of the inputs, in their own units (activities have a mean square of 1). Inputs are
+            clipped to ± this value.
+        adc_bits: Resolution of the products of an array. ``None``: analog products.
+        adc_range: Full scale of the products, in units of the signal. Products are clipped to ± this value.
+        threshold: Standard deviation of the thresholds of neurons, in units of the signal.
+        neuron_gain: Standard deviation of the gains of neurons, relative to nominal. Log-normal.
+        saturation: Total input at which neurons saturate, in units of the signal. ``None``: no saturation.
+        saturation_spread: Standard deviation of the saturation of neurons, relative to its mean. Log-normal.
+        exponent: Standard deviation of the exponents p of neurons, whose effective input is sign(z) |z|^p for a total
+            input z in units of the signal. Log-normal with mean 1, the ideal exponent.
+        neuron_drift: Root mean square of the random walk of each neuron during a run: of its threshold, in units of
+            the signal, and of its gain, relative to the gain.
 
     Raises:
-        ArgumentError: a parameter is of the wrong type.
-        SettingError: a parameter is outside its physical range, or needs another one.
+        ArgumentError: A parameter has the wrong type.
+        SettingError: A parameter is outside its physical range, or requires another parameter.
     """
 
     g_min: float = 0.0
@@ -119,19 +122,19 @@ class Substrate:
         for name in ("bits", "dac_bits", "adc_bits"):
             number = getattr(self, name)
             if number is not None and not 1 <= number <= MOST_BITS:
-                raise SettingError(f"{name} is {number}, expected 1 to {MOST_BITS} bits, or None for no such limit")
+                raise SettingError(f"{name} is {number}, expected 1 to {MOST_BITS} bits, or None for no limit")
         if self.g_max <= self.g_min:
             raise SettingError(f"g_max is {self.g_max}, expected more than g_min, which is {self.g_min} microsiemens")
         if not -1 < self.asymmetry < 1:
             raise SettingError(f"asymmetry is {self.asymmetry}, expected more than -1 and less than 1")
         if not 0 <= self.softness <= 1:
             raise SettingError(f"softness is {self.softness}, expected 0 (constant pulses) to 1 (soft bounds)")
-        self._expect("full_scale", OF_FULL_SCALE, "a number, such as 4: it is relative to that")
-        self._expect("bits", ("asymmetry", "softness", "pulse_spread", "pulse_noise"), "a number: there are no pulses")
-        self._expect("saturation", ("saturation_spread",), "a number: nothing saturates")
+        self._expect("full_scale", OF_FULL_SCALE, "a number, such as 4")
+        self._expect("bits", ("asymmetry", "softness", "pulse_spread", "pulse_noise"), "a number")
+        self._expect("saturation", ("saturation_spread",), "a number")
 
     def _expect(self, needed: str, by: tuple[str, ...], expected: str) -> None:
-        """Refuse parameters that say nothing without another one."""
+        """Raise an error if a parameter is set without another one that it requires."""
         used = next((name for name in by if getattr(self, name)), None)
         if used is not None and getattr(self, needed) is None:
             raise SettingError(
@@ -140,31 +143,31 @@ class Substrate:
 
     @property
     def run_length(self) -> int:
-        """How many updates a run has."""
+        """Number of updates in a run."""
         return UPDATES if self.updates is None else self.updates
 
     @property
     def has_neurons(self) -> bool:
-        """Whether neurons are other than ideal."""
+        """True if the neurons are not ideal."""
         numbers = (self.threshold, self.neuron_gain, self.exponent, self.neuron_drift)
         return any(numbers) or self.saturation is not None
 
     @typed
     def install(self, module: M, seed: int) -> M:
-        """Turn every weighted layer of a net, or a single one, into an analog one, in place.
+        """Make all weighted layers of a net, or a single layer, analog, in place.
 
-        Its weights are programmed into devices that are drawn from the seed: one substrate and one seed are one device.
-        A softmax that reads the net, biases and smoothed gradients stay digital.
+        The weights are programmed into devices that are drawn from the seed; the same substrate and seed always give
+        the same device. The softmax that reads the net, biases and smoothed gradients stay digital.
 
         Args:
-            module: a net, or a layer: `Dense`, `Local`, `Convolution`, `RecurrentLayer`, or another one of weights.
-            seed: of the devices and of their noise.
+            module: Net or weighted layer, such as `Dense`, `Local`, `Convolution` or `RecurrentLayer`.
+            seed: Seed of the devices and of their noise.
 
         Returns:
             The module.
 
         Raises:
-            SettingError: it has no weighted layer, or one that is analog already.
+            SettingError: The module has no weighted layer, or its weights are analog already.
         """
         from twofold.substrate.device import install
 
@@ -173,9 +176,9 @@ class Substrate:
 
     @typed
     def array(self, weight: Tensor, seed: int) -> AnalogWeights:
-        """An array of devices with a plain matrix of weights, ``(units, inputs)``, in a module of its own.
+        """Return an array of devices that stores a weight matrix ``(units, inputs)``.
 
-        ``array.product(rows, total)`` is total + rows · Wᵀ as the device gives it, for ``(rows, inputs)``.
+        ``array.product(rows, total)`` is total + rows · Wᵀ as computed by the device, for rows ``(rows, inputs)``.
         """
         floating("weight", weight, "units", "inputs")
         units, inputs = weight.shape

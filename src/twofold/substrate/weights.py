@@ -1,4 +1,4 @@
-"""Weights that analog devices hold: they are read in products, and written with pulses."""
+"""Weights stored in analog devices, which are read by products and written by pulses."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
     from twofold.substrate.parameters import Substrate
 
 SLICES = 16
-"""Parts of an array that take turns: at each update one of them drifts and decays, for as many updates at once."""
+"""Number of slices of an array: each update applies drift and decay to one slice, for this number of updates."""
 
 
 class AnalogWeights(Weights):
-    """Weights as the devices of a `Substrate` hold them.
+    """Weights stored in the devices of a `Substrate`.
 
-    The parameter is what was written, as the weight that it stands for on a nominal device. What a device gives is
-    gain · written + offset, and nothing else comes out of it: `in_use` is that, `product` is that with read noise and
-    converters, and `to_matrix` is that as a matrix. A stuck device has a gain of 0, and its weight for an offset.
+    The parameter holds the written values, as weights of a nominal device. The effective weight of a device is gain ·
+    written + offset: `in_use` and `to_matrix` return it, and `product` uses it with read noise and converters. A stuck
+    device has a gain of 0 and its weight as offset.
 
-    An update asks for a change of rate · velocity: the smoothed gradient is digital memory beside the array. Where
-    updates are pulses, each is a number of whole pulses, and decay asks for a change of -rate · decay · w, where w is
-    read from the devices, with their noise. Without pulses an update lands as it is wanted, decay with it.
+    An update requests a change of rate · velocity, where the smoothed gradient (velocity) is stored digitally. With
+    pulses (``bits``), the change is rounded to whole pulses, and decay requests a change of -rate · decay · w, where w
+    is read from the devices, with read noise. Without pulses, updates and decay are exact.
 
-    Gains, offsets, sizes of pulses and the counts of reads and updates are buffers of the module in ``state_dict``,
-    NAME_gain, NAME_offset, NAME_pulse and NAME_counts, each only where the substrate has it: they are the device. Where
-    a connectivity has no device the gain is 0.
+    Gains, offsets, pulse sizes and the counts of reads and updates are buffers of the module in ``state_dict``:
+    NAME_gain, NAME_offset, NAME_pulse and NAME_counts, each only if the substrate needs it. Together they define the
+    device. The gain is 0 where the connectivity has no weight.
 
     Args:
-        module, name, value, connectivity: as those of `Weights`; the value is programmed.
-        substrate: the physics.
-        seed: of this array.
-        signal: root mean square of the layer's total inputs, the unit of the converters' range; that of these weights
-            alone where it is not given.
-        neurons: of the layer, where they drift with these weights.
+        module, name, value, connectivity: See `Weights`. The value is programmed into the devices.
+        substrate: Physical parameters.
+        seed: Seed of this array.
+        signal: Root mean square of the layer's total inputs, the unit of ``adc_range``. By default, that of the total
+            inputs from these weights alone.
+        neurons: Neurons of the layer, which drift together with these weights.
 
     Attributes:
-        spread: root mean square of the weights when they were programmed first.
-        scale: the largest weight; infinite where there is no limit.
+        spread: Root mean square of the weights when they were first programmed.
+        scale: Largest weight; infinite without a limit.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class AnalogWeights(Weights):
         self.signal = signal_of([(value, connectivity)]) if signal is None else signal
         self.scale = math.inf if substrate.full_scale is None else substrate.full_scale * self.spread
         self._noise = Noise(module, name, seed)
-        self._made: tuple[list[object], Tensor] | None = None
+        self._cached: tuple[list[object], Tensor] | None = None
         self._make_devices(torch.Generator().manual_seed(mixed(seed, len("devices"))))
         self.program(value)
 
     def _make_devices(self, generator: torch.Generator) -> None:
-        """Draw the devices, on the CPU, where a seed always gives the same ones."""
+        """Draw the devices, on the CPU, so that a seed always gives the same devices."""
         substrate, shape = self.substrate, self.value.shape
         exists = self.connectivity.mask(torch.ones_like(self.value)).cpu()
         gain, offset = exists, torch.zeros(shape)
@@ -89,32 +89,32 @@ class AnalogWeights(Weights):
             anywhere = exists * self.scale * (2 * torch.rand(shape, generator=generator) - 1)
             gain, offset = gain.masked_fill(stuck, 0.0), anywhere.where(stuck, offset)
         if (gain != 1).any():
-            self._keep("gain", gain)
+            self._register("gain", gain)
         if offset.any():
-            self._keep("offset", offset)
+            self._register("offset", offset)
         if substrate.pulse_spread:
-            self._keep("pulse", log_normal(substrate.pulse_spread, shape, generator))
+            self._register("pulse", log_normal(substrate.pulse_spread, shape, generator))
 
-    def _keep(self, what: str, tensor: Tensor) -> None:
-        self._module.register_buffer(f"{self._name}_{what}", tensor.to(self.value))
+    def _register(self, name: str, tensor: Tensor) -> None:
+        self._module.register_buffer(f"{self._name}_{name}", tensor.to(self.value))
 
-    def _part(self, what: str) -> Tensor | None:
-        found: Tensor | None = getattr(self._module, f"{self._name}_{what}", None)
-        return found
+    def _buffer(self, name: str) -> Tensor | None:
+        buffer: Tensor | None = getattr(self._module, f"{self._name}_{name}", None)
+        return buffer
 
     @property
     def gain(self) -> Tensor | None:
-        """Of each device, 0 where it is stuck or missing; ``None`` where all have the nominal one."""
-        return self._part("gain")
+        """Gain of each device, 0 for stuck and missing ones; ``None`` if all have the nominal gain."""
+        return self._buffer("gain")
 
     @property
     def offset(self) -> Tensor | None:
-        """What each device gives at a nominal weight of 0; ``None`` where that is 0."""
-        return self._part("offset")
+        """Effective weight of each device at a written weight of 0; ``None`` if all offsets are 0."""
+        return self._buffer("offset")
 
     @property
     def pulse(self) -> float:
-        """The nominal change of a weight by one pulse."""
+        """Nominal change of a weight by one pulse."""
         assert self.substrate.bits is not None
         return 2 * self.scale / float(2**self.substrate.bits - 1)
 
@@ -122,34 +122,34 @@ class AnalogWeights(Weights):
 
     @torch.no_grad()
     def in_use(self) -> Tensor:
-        """What the devices give without noise, as weights in the type of the products."""
-        gain, offset, kind = self.gain, self.offset, self.compute or self.value.dtype
+        """Return the effective weights, without noise, in the type of the products."""
+        gain, offset, dtype = self.gain, self.offset, self.compute or self.value.dtype
         if gain is None and offset is None:
             return super().in_use()
-        parts = [part for part in (self.value, gain, offset) if part is not None]
-        state: list[object] = [kind, *((part.data_ptr(), part._version) for part in parts)]
-        if self._made is not None and self._made[0] == state:
-            return self._made[1]
-        made = None if self._made is None else self._made[1]  # what is kept of products knows it by its version
-        if made is None or (made.dtype, made.device) != (kind, self.value.device):
-            made = torch.empty(self.value.shape, dtype=kind, device=self.value.device)
-        given = made.view(-1)
-        for first in range(0, len(given), BLOCK):
+        tensors = [tensor for tensor in (self.value, gain, offset) if tensor is not None]
+        state: list[object] = [dtype, *((tensor.data_ptr(), tensor._version) for tensor in tensors)]
+        if self._cached is not None and self._cached[0] == state:
+            return self._cached[1]
+        effective = None if self._cached is None else self._cached[1]  # reused: caches of products check its version
+        if effective is None or (effective.dtype, effective.device) != (dtype, self.value.device):
+            effective = torch.empty(self.value.shape, dtype=dtype, device=self.value.device)
+        flat = effective.view(-1)
+        for first in range(0, len(flat), BLOCK):
             block = slice(first, first + BLOCK)
-            given[block] = self._given(block)
-        self._made = state, made
-        return made
+            flat[block] = self._effective(block)
+        self._cached = state, effective
+        return effective
 
-    def _given(self, block: slice) -> Tensor:
-        """What some devices, counted as they are stored, give without noise."""
+    def _effective(self, block: slice) -> Tensor:
+        """Return the effective weights of a block of devices, in the order of storage, without noise."""
         written, gain, offset = self.value.detach().view(-1)[block], self.gain, self.offset
-        given = written if gain is None else written * gain.view(-1)[block]
-        return given if offset is None else given + offset.view(-1)[block]
+        scaled = written if gain is None else written * gain.view(-1)[block]
+        return scaled if offset is None else scaled + offset.view(-1)[block]
 
     def product(self, rows: Tensor, total: Tensor) -> Tensor:
-        """``total`` + rows · Wᵀ as the devices give it, ``(rows, units)``; one read, with noise of its own.
+        """Return ``total`` + rows · Wᵀ as computed by the devices in one read, ``(rows, units)``.
 
-        The total, such as biases, is added after the converters.
+        Each read has independent noise. The total, such as biases, is added after the converters.
         """
         substrate, weight = self.substrate, self.in_use()
         if substrate.dac_bits is not None:
@@ -163,45 +163,49 @@ class AnalogWeights(Weights):
         return product + total
 
     def _noisy(self, product: Tensor, rows: Tensor) -> Tensor:
-        """The product, in place, with the noise of one read: Σ over devices of independent noise · x, which is Gaussian
-        with a variance of Σx², is drawn as that."""
+        """Add the noise of one read to a product, in place.
+
+        The sum over devices of independent noise · x is Gaussian with a variance proportional to Σx², and is drawn as
+        one number.
+        """
         if not self.substrate.read_noise:
             return product
-        noise = torch.empty_like(product)  # in the same order in memory, whose numbers are drawn one after the other
+        noise = torch.empty_like(product)  # with the same strides, filled in the order of memory
         noise.as_strided((noise.numel(),), (1,)).normal_(generator=self._noise.next("read"))
         size = self.connectivity.sum_seen(rows.square()).sqrt_().to(product.dtype)
         return product.addcmul_(noise, size, value=self.substrate.read_noise * self.scale)
 
     def to_matrix(self) -> Tensor:
-        """What the devices give without noise, as a matrix, ``(units, inputs)``, zero where there are none."""
-        return self.connectivity.to_matrix(self._given(slice(None)).view(self.value.shape))
+        """Return the effective weights, without noise, as a matrix ``(units, inputs)``, zero where there is none."""
+        return self.connectivity.to_matrix(self._effective(slice(None)).view(self.value.shape))
 
     def conductances(self) -> tuple[Tensor, Tensor]:
-        """g⁺ and g⁻ of each weight as it was written, in microsiemens, as weights are stored: one of them carries the
-        weight, the other one is at its smallest.
+        """Return the conductances g⁺ and g⁻ of the written weights, in microsiemens, each in the shape of the weights.
+
+        One of the two carries the weight, the other one has the smallest conductance.
 
         Raises:
-            SettingError: the substrate has no full scale, so that a weight is no conductance.
+            SettingError: The substrate has no full scale, so the weights do not correspond to conductances.
         """
         substrate = self.substrate
         if substrate.full_scale is None:
-            raise SettingError("full_scale is None, expected a number: what a weight is in microsiemens is open")
+            raise SettingError("full_scale is None, expected a number, which relates weights to microsiemens")
         carried = self.value.detach() * ((substrate.g_max - substrate.g_min) / self.scale)
         return substrate.g_min + carried.clamp(min=0), substrate.g_min - carried.clamp(max=0)
 
     def forget(self) -> None:
         super().forget()
-        self._made = None
+        self._cached = None
 
     def __getstate__(self) -> dict[str, object]:
-        """Without what can be made again."""
-        return {**vars(self), "_made": None}
+        """Omit the cache."""
+        return {**vars(self), "_cached": None}
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def program(self, weights: Tensor) -> None:
-        """Write weights, as they are stored, into the devices: cut off at the full scale, each with an error."""
+        """Write weights, in the shape of the parameter, into the devices, with programming errors and clipped."""
         written = weights.to(self.value)
         if self.substrate.programming_noise:
             error = torch.empty_like(written).normal_(generator=self._noise.next("update"))
@@ -226,12 +230,12 @@ class AnalogWeights(Weights):
             self.neurons.wander(1, generator)
 
     def _turn(self, number: int) -> slice:
-        """The devices whose turn it is."""
+        """Return the slice of the devices to which an update applies drift and decay."""
         size = -(-self.value.numel() // SLICES)
         return slice(number % SLICES * size, (number % SLICES + 1) * size)
 
     def _send_pulses(self, rate: float, rule: Rule, counted: Tensor | float, generator: torch.Generator) -> None:
-        """v ← smoothing · v + (1 - smoothing) · gradient; pulses for a change of rate · (v - counted · decay · w)."""
+        """Update v ← smoothing · v + (1 - smoothing) · gradient; send pulses for rate · (v - counted · decay · w)."""
         assert self.gradient is not None
         gradients = self.connectivity.mask(self.gradient).reshape(-1)
         velocities = self.velocity.view(-1)
@@ -245,25 +249,26 @@ class AnalogWeights(Weights):
         self.gradient = None
 
     def _read(self, block: slice, generator: torch.Generator) -> Tensor:
-        """What some devices give when they are read one by one."""
-        given = self._given(block)
+        """Read a block of devices one by one, with read noise."""
+        weights = self._effective(block)
         if not self.substrate.read_noise:
-            return given
-        return torch.empty_like(given).normal_(0, self.substrate.read_noise * self.scale, generator=generator) + given
+            return weights
+        noise = torch.empty_like(weights).normal_(0, self.substrate.read_noise * self.scale, generator=generator)
+        return noise + weights
 
     def _write(self, block: slice, wanted: Tensor, generator: torch.Generator) -> None:
-        """Send pulses to some devices.
+        """Send pulses to a block of devices.
 
-        n = ⌊wanted / pulse + u⌋ pulses, with u from [0, 1), move a weight w by
+        n = ⌊wanted / pulse + u⌋ pulses, with u uniform in [0, 1), change a weight w by
 
             pulse · size · (n (1 + asymmetry · s) (1 - softness · s · w / scale) + √|n| · pulse_noise · N(0, 1)),
 
-        where s is the sign of n, and size is that of the device relative to nominal.
+        where s is the sign of n, and size is the pulse size of the device relative to nominal.
 
         Args:
-            block: which devices.
-            wanted: the change that is wanted of each; changed in place.
-            generator: draws the rounding.
+            block: Slice of the devices.
+            wanted: Requested change of each device's weight.
+            generator: Generator of the rounding and of the pulse noise.
         """
         substrate, written = self.substrate, self.value.detach().view(-1)[block]
         random = torch.empty_like(wanted).uniform_(generator=generator)
@@ -278,7 +283,7 @@ class AnalogWeights(Weights):
             if substrate.pulse_noise:
                 noise = torch.empty_like(moved).normal_(generator=generator)
                 moved = moved.addcmul_(noise, count.sqrt_(), value=substrate.pulse_noise)
-        sizes = self._part("pulse")
+        sizes = self._buffer("pulse")
         if sizes is None:
             written.add_(moved, alpha=self.pulse)
         else:
@@ -288,14 +293,14 @@ class AnalogWeights(Weights):
     # ---- aging -------------------------------------------------------------------------------------------------
 
     def last(self, updates: int) -> None:
-        """Set how many updates a run has, for these devices and for the neurons that drift with them."""
+        """Set the number of updates of a run, for these devices and for the neurons that drift with them."""
         self.substrate = replace(self.substrate, updates=updates)
         if self.neurons is not None:
             self.neurons.substrate = self.substrate
 
     @torch.no_grad()
     def age(self, updates: int) -> None:
-        """Let all devices, and the neurons that drift with them, drift as far as they do in so many updates."""
+        """Let all devices, and the neurons that drift with them, drift as far as during a number of updates."""
         generator = self._noise.next("update")
         if self.substrate.drift:
             self._wander(slice(None), updates, generator)
@@ -303,7 +308,7 @@ class AnalogWeights(Weights):
             self.neurons.wander(updates, generator)
 
     def _wander(self, block: slice, updates: int, generator: torch.Generator) -> None:
-        """A step of a random walk of some devices, as far as so many updates lead. Stuck devices stay."""
+        """Let a block of devices drift, by one random-walk step for a number of updates. Stuck devices do not move."""
         written, gain = self.value.detach().view(-1)[block], self.gain
         moves = torch.ones_like(written) if gain is None else (gain.view(-1)[block] != 0).to(written.dtype)
         mean_square = (written.square() * moves).sum() / moves.sum().clamp(min=1)
@@ -313,20 +318,20 @@ class AnalogWeights(Weights):
 
 
 def spread_of(weights: Tensor, connectivity: Connectivity) -> float:
-    """Root mean square of the weights that there are; where all are 0, 1 / √(inputs of a unit)."""
+    """Return the root mean square of the existing weights, or 1 / √(mean fan-in) if all weights are 0."""
     exist = connectivity.mask(torch.ones_like(weights)).sum()
-    found = (weights.detach().square().sum() / exist).sqrt().item()
-    return found or connectivity.fan_in().float().mean().clamp(min=1).rsqrt().item()
+    spread = (weights.detach().square().sum() / exist).sqrt().item()
+    return spread or connectivity.fan_in().float().mean().clamp(min=1).rsqrt().item()
 
 
 def signal_of(sources: Iterable[tuple[Tensor, Connectivity]]) -> float:
-    """Root mean square of a layer's total inputs, for independent inputs with a mean square of 1."""
-    squares = (spread_of(weights, one) ** 2 * one.fan_in().float().mean().item() for weights, one in sources)
+    """Return the root mean square of a layer's total inputs, for independent inputs with a mean square of 1."""
+    squares = (spread_of(weights, links) ** 2 * links.fan_in().float().mean().item() for weights, links in sources)
     return math.sqrt(sum(squares))
 
 
 def quantized(values: Tensor, full_scale: float, bits: int) -> Tensor:
-    """Values as a converter gives them: the nearest of 2^bits - 1 levels, evenly around 0 up to ± full scale."""
+    """Round values to the nearest of 2^bits - 1 levels, evenly spaced from -full scale to + full scale."""
     most = max(2 ** (bits - 1) - 1, 1)
     levels: Tensor = (values * (most / full_scale)).round_().clamp_(-most, most)
     levels *= full_scale / most

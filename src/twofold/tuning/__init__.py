@@ -1,5 +1,5 @@
-"""Tuning: a recipe and its backprop twin, each trained with as many settings of one search space, on held-out images.
+"""Hyper-parameter tuning of a recipe and its backprop twin with the same number of trials, on held-out images.
 
-found = tune("digits", trials=16, workers=2)
-record.draw(found, Path("trials.png"))
+record = tune("digits", trials=16, workers=2)
+draw(record, Path("trials.png"))
 """

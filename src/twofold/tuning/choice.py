@@ -1,4 +1,4 @@
-"""The rule by which settings are chosen, and where the choice stands in its search space."""
+"""The rule by which settings are chosen, and the detection of choices at the edge of the search space."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ RULE = (
 
 @dataclass(frozen=True)
 class Tried:
-    """A trial that is done.
+    """A finished trial.
 
     Attributes:
-        number: of the trial on its side.
-        settings: of the fields that are tuned.
-        seed: of the training.
-        error: share of the held-out cases that the main test got wrong; ``None``: the training diverged.
-        facts: ``errors`` of all tests and ``seconds``, or why it ``diverged``.
+        number: Number of the trial among those of the same recipe.
+        settings: Values of the tuned fields.
+        seed: Seed of the training.
+        error: Error of the main test on the held-out cases, as a fraction; ``None`` if the training diverged.
+        facts: ``errors`` of all tests and ``seconds``, or ``diverged`` with the reason.
     """
 
     number: int
@@ -42,65 +42,65 @@ class Tried:
 
 
 def binomial_error(error: float, cases: int) -> float:
-    """The standard error of a share that was found on so many cases."""
+    """Return the binomial standard error of an error rate measured on a number of cases."""
     return math.sqrt(error * (1 - error) / cases)
 
 
 def close(tried: Sequence[Tried], cases: int) -> list[Settings]:
-    """The settings of the trials whose error cannot be told from the least, in the order of their plan.
+    """Return the settings of all trials within one standard error of the lowest error, in planned order.
 
-    Where the least has no case wrong, it counts as if it had one.
+    A lowest error of zero counts as one wrong case.
     """
-    found = [each for each in tried if each.error is not None]
-    if not found:
+    errors = [trial.error for trial in tried if trial.error is not None]
+    if not errors:
         return []
-    least = max(min(each.error for each in found if each.error is not None), 1 / cases)
-    most = least + binomial_error(least, cases)
-    return [each.settings for each in found if each.error is not None and each.error <= most]
+    lowest = max(min(errors), 1 / cases)
+    limit = lowest + binomial_error(lowest, cases)
+    return [trial.settings for trial in tried if trial.error is not None and trial.error <= limit]
 
 
 def choose(name: str, planned: Sequence[Tried], tried: Sequence[Tried], cases: int) -> list[Tried]:
-    """The trials, one for each seed, of the settings that are chosen.
+    """Choose settings by `RULE`, and return their trials, one per seed.
 
     Args:
-        name: of the recipe.
-        planned: the trials of the first round.
-        tried: the trials of both rounds.
-        cases: that were held out.
+        name: Name of the recipe.
+        planned: Trials of the first round.
+        tried: Trials of both rounds.
+        cases: Number of held-out cases.
 
     Raises:
-        SettingError: no settings train with all of their seeds.
+        SettingError: All settings diverged with at least one seed.
     """
     best: list[Tried] = []
     for settings in close(planned, cases):
-        same = [each for each in tried if each.settings == settings]
-        if (error := mean(same)) is not None and (not best or error < (mean(best) or 0.0)):
-            best = same
+        repeats = [trial for trial in tried if trial.settings == settings]
+        if (error := mean(repeats)) is not None and (not best or error < (mean(best) or 0.0)):
+            best = repeats
     if not best:
-        raise SettingError(f"no settings of {name} that were tried train with all of their seeds: state a lower --rate")
+        raise SettingError(f"all tried settings of {name} diverged with at least one seed: state a lower --rate")
     return best
 
 
 def mean(tried: Iterable[Tried]) -> float | None:
-    """The mean error of trials; ``None`` where one diverged."""
-    errors = [each.error for each in tried]
-    found = [each for each in errors if each is not None]
-    return statistics.fmean(found) if len(found) == len(errors) else None
+    """Return the mean error of trials, or ``None`` if one of them diverged."""
+    errors = [trial.error for trial in tried]
+    finite = [error for error in errors if error is not None]
+    return statistics.fmean(finite) if len(finite) == len(errors) else None
 
 
 def edges(chosen: Settings, planned: Iterable[Tried], values: Values) -> dict[str, str]:
-    """The fields whose chosen value is the ``lowest`` or the ``highest`` that was tried.
+    """Return the fields whose chosen value is the ``lowest`` or the ``highest`` value that was tried.
 
-    A value of zero is no edge: nothing lies below it. Nor are words edges, which have no order.
+    Zero is not an edge, since no smaller value is possible. Strings have no order and therefore no edges.
     """
-    found = {}
+    result = {}
     for name in values:
         value = chosen[name]
-        tried = [each.settings[name] for each in planned]
+        tried = [trial.settings[name] for trial in planned]
         if isinstance(value, bool | str) or min(tried) == max(tried):
             continue
         if value == max(tried):
-            found[name] = "highest"
+            result[name] = "highest"
         elif value == min(tried) and value != 0:
-            found[name] = "lowest"
-    return found
+            result[name] = "lowest"
+    return result

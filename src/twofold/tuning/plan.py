@@ -1,4 +1,4 @@
-"""Which settings are tried, of a recipe and of its twin: decided before the first of them is trained."""
+"""The plan of a study: the settings to try for a recipe and for its twin, fixed before training begins."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from twofold.methods import Recipe
 from twofold.recipes.spaces import Values
 
 Settings = dict[str, Any]
-"""The value of each field that is tuned."""
+"""Values of the tuned fields."""
 
 MOST_HELD_OUT = 10_000
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are tuned: the recipe, or its twin.
+    """One of the two recipes that are tuned: the recipe itself, or its twin.
 
     Attributes:
-        name: of the recipe.
-        recipe: as it stands, with what was stated, and with held-out images.
-        values: of each field that is tuned, in order.
-        plan: the settings of the first round, in order; those of the recipe as it stands come first.
+        name: Name of the recipe.
+        recipe: The recipe, with the stated fields, and with held-out images.
+        values: Values to try of each tuned field, in order.
+        plan: Settings of the first round, in order; those of the recipe itself come first.
     """
 
     name: str
@@ -38,64 +38,66 @@ class Side:
     plan: list[Settings]
 
     def with_settings(self, settings: Settings, seed: int) -> Recipe:
-        """The recipe of one trial."""
+        """Return the recipe of one trial."""
         return replace(self.recipe, **settings, seed=seed)
 
 
 def held_out(recipe: Recipe, cases: int) -> int:
-    """How many of the training cases are held out: what the recipe says, or else the last fifth, at most 10,000."""
+    """Return the number of held-out training cases: that of the recipe, or else a fifth, at most 10,000."""
     return recipe.validation or max(min(cases // 5, MOST_HELD_OUT), 1)
 
 
 def sides(name: str, recipe: Recipe, stated: frozenset[str], twin: bool, cases: int, trials: int) -> list[Side]:
-    """The recipe and, if asked for, its twin, each with its plan.
+    """Plan the trials of a recipe and, optionally, of its twin.
 
     Args:
-        name: of the recipe.
-        recipe: with what was stated.
-        stated: fields that are not tuned, but the same in all trials; they hold for the twin too, where it has them.
-        twin: whether to tune the twin as well.
-        cases: of the training part.
-        trials: of each side, in the first round.
+        name: Name of the recipe.
+        recipe: The recipe, with the stated fields.
+        stated: Fields that are not tuned; their values apply to the twin, too, if it has these fields.
+        twin: If True, tune the twin, too.
+        cases: Number of training cases.
+        trials: Number of trials of each recipe in the first round.
 
     Raises:
-        SettingError: there is no twin, or a search space has fewer points than ``trials``.
+        SettingError: The recipe has no twin, or a search space has fewer points than ``trials``.
     """
     recipe = replace(recipe, validation=held_out(recipe, cases))
     both = [(name, recipe)]
     if twin:
-        other = recipes.twin_of(name)
-        if other is None:
-            raise SettingError(f"the recipe {name} has no twin: tune it alone, with --no-twin")
-        found = recipes.as_twin(recipes.find(other), recipe)
-        too = stated & {each.name for each in fields(found)}
-        both.append((other, replace(found, **{field: getattr(recipe, field) for field in too})))
+        twin_name = recipes.twin_of(name)
+        if twin_name is None:
+            raise SettingError(f"the recipe {name} has no twin: tune it alone with --no-twin")
+        twin_recipe = recipes.as_twin(recipes.find(twin_name), recipe)
+        shared = stated & {field.name for field in fields(twin_recipe)}
+        both.append((twin_name, replace(twin_recipe, **{field: getattr(recipe, field) for field in shared})))
     return [_side(name, recipe, stated, trials) for name, recipe in both]
 
 
 def _side(name: str, recipe: Recipe, stated: frozenset[str], trials: int) -> Side:
-    values = {field: each for field, each in recipes.space_of(name).items() if field not in stated}
+    values = {field: choices for field, choices in recipes.space_of(name).items() if field not in stated}
     if not values:
-        raise SettingError(f"every field of the search space of {name} is stated: leave one to be tuned")
-    every = list(points({field: getattr(recipe, field) for field in values}, values))
-    if len(every) < trials:
-        raise SettingError(f"--trials is {trials}, but the search space of {name} has {len(every)} points: lower it")
-    return Side(name, recipe, values, every[:trials])
+        raise SettingError(f"all fields of the search space of {name} are stated, nothing to tune: omit one of them")
+    grid = list(points({field: getattr(recipe, field) for field in values}, values))
+    if len(grid) < trials:
+        raise SettingError(f"--trials is {trials}, but the search space of {name} has {len(grid)} points: lower it")
+    return Side(name, recipe, values, grid[:trials])
 
 
 def points(stands: Settings, values: Values) -> Iterator[Settings]:
-    """The points of a grid, each once: that of the recipe as it stands, and then as evenly as can be (Sobol's sequence,
-    not scrambled), so that any number of first points has all values of each field about equally often.
+    """Yield each point of a grid once: first the recipe's own settings, then the others in evenly distributed order.
+
+    The order is that of an unscrambled Sobol sequence, so the first points, however many, contain the values of each
+    field about equally often.
 
     Args:
-        stands: the recipe's own value of each field, which need not be in the grid.
-        values: of each field.
+        stands: The recipe's own value of each field, which need not be in the grid.
+        values: Values of each field.
     """
     lists = list(values.values())
     size = prod(map(len, lists))
     sequence: Any = torch.quasirandom.SobolEngine
     even = (
-        tuple(each[int(share * len(each))] for each, share in zip(lists, row, strict=True))
+        tuple(choices[int(share * len(choices))] for choices, share in zip(lists, row, strict=True))
         for row in sequence(len(lists)).draw(4 * size).tolist()
     )
     first = tuple(stands[field] for field in values)

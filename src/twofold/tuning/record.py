@@ -1,4 +1,4 @@
-"""The record of a study: every trial, what was chosen, and how to repeat it."""
+"""The record of a study: all trials, the chosen settings, and the command that trains with them."""
 
 from __future__ import annotations
 
@@ -18,60 +18,61 @@ Record = dict[str, Any]
 
 
 def described(
-    name: str, trials: int, cases: int, found: Sequence[tuple[Side, Sequence[Tried]]], facts: Mapping[str, Any]
+    name: str, trials: int, cases: int, results: Sequence[tuple[Side, Sequence[Tried]]], facts: Mapping[str, Any]
 ) -> Record:
-    """Put a complete study in values that JSON can hold.
+    """Return the record of a complete study, with values that can be written as JSON.
 
     Args:
-        name: of the recipe.
-        trials: of each side in the first round.
-        cases: training cases, with those that were held out.
-        found: each side with all of its trials.
-        facts: of data and machine.
+        name: Name of the recipe.
+        trials: Number of trials of each side in the first round.
+        cases: Number of training cases, including the held-out ones.
+        results: Each side with all of its trials.
+        facts: Description of data and machine, added to the record.
 
     Returns:
         ``recipe``, ``rule``, ``trials``, ``trained_on`` and ``held_out`` cases, ``sides``, ``date`` and the facts. Each
-        side has its ``recipe``, its ``settings`` as it stands, the ``values`` that were tried, all ``trials``, and what
-        was ``chosen``: the settings, ``error`` (a mean, where there are several ``seeds``), ``errors`` of all tests,
-        ``edges``, and the ``command``. Errors are shares of the held-out cases.
+        side has its ``recipe``, its own ``settings``, the ``values`` that were tried, the tuned fields of its own
+        settings (``stands``), all ``trials``, and the ``chosen`` settings with their ``error`` (a mean if there are
+        several ``seeds``), ``standard_error``, ``errors`` of all tests, ``edges`` and ``command``. Errors are fractions
+        of the held-out cases.
 
     Raises:
-        SettingError: no settings train with all of their seeds.
+        SettingError: All settings diverged with at least one seed.
     """
-    held = found[0][0].recipe.validation
+    held_out = results[0][0].recipe.validation
     return {
         "recipe": name,
         "rule": RULE,
         "trials": trials,
-        "trained_on": cases - held,
-        "held_out": held,
-        "sides": [_side(side, tried) for side, tried in found],
+        "trained_on": cases - held_out,
+        "held_out": held_out,
+        "sides": [_side(side, tried) for side, tried in results],
         "date": datetime.now(UTC).date().isoformat(),
         **facts,
     }
 
 
 def _side(side: Side, tried: Sequence[Tried]) -> dict[str, Any]:
-    planned, cases = [each for each in tried if each.number < len(side.plan)], side.recipe.validation
+    planned, cases = [trial for trial in tried if trial.number < len(side.plan)], side.recipe.validation
     best = choose(side.name, planned, tried, cases)
     settings, error = best[0].settings, mean(best)
     assert error is not None
-    errors = {test: fmean(each.facts["errors"][test] for each in best) for test in best[0].facts["errors"]}
+    errors = {test: fmean(trial.facts["errors"][test] for trial in best) for test in best[0].facts["errors"]}
     return {
         "recipe": side.name,
         "settings": side.recipe.fields(),
-        "values": {field: list(each) for field, each in side.values.items()},
+        "values": {field: list(values) for field, values in side.values.items()},
         "stands": side.plan[0],
         "trials": [
-            {"number": each.number, "settings": each.settings, "seed": each.seed, "error": each.error, **each.facts}
-            for each in tried
+            {"number": run.number, "settings": run.settings, "seed": run.seed, "error": run.error, **run.facts}
+            for run in tried
         ],
         "chosen": {
             "settings": settings,
             "error": error,
             "standard_error": binomial_error(error, cases),
             "errors": errors,
-            "seeds": [each.seed for each in best],
+            "seeds": [trial.seed for trial in best],
             "edges": edges(settings, planned, side.values),
             "command": command(side.name, side.with_settings(settings, side.recipe.seed)),
         },
@@ -79,10 +80,10 @@ def _side(side: Side, tried: Sequence[Tried]) -> dict[str, Any]:
 
 
 def command(name: str, recipe: Recipe) -> str:
-    """The command that trains a recipe with these settings on all training cases: what is not as the recipe stands."""
-    stands, words = find(name).fields(), [f"twofold train {name}"]
+    """Return the command that trains on all training cases, with an option for each field changed from the recipe."""
+    defaults, words = find(name).fields(), [f"twofold train {name}"]
     for field, value in recipe.fields().items():
-        if value != stands[field] and field != "validation":
+        if value != defaults[field] and field != "validation":
             words.append(_words(field, value))
     return " ".join(words)
 
@@ -95,14 +96,14 @@ def _words(field: str, value: Any) -> str:
 
 
 class Settled(NamedTuple):
-    """What was found with the same settings.
+    """Summary of the trials with the same settings.
 
     Attributes:
-        mark: ``chosen``, ``as it stands``, both, or nothing.
-        settings: of the fields that are tuned.
-        error: the mean; ``None`` where a training diverged.
-        seeds: how many.
-        seconds: of a training, the mean.
+        mark: ``chosen``, ``as it stands`` (the recipe's own settings), both, or empty.
+        settings: Values of the tuned fields.
+        error: Mean error; ``None`` if a training diverged.
+        seeds: Number of seeds.
+        seconds: Mean training time, in seconds.
     """
 
     mark: str
@@ -113,23 +114,23 @@ class Settled(NamedTuple):
 
 
 def by_settings(side: Mapping[str, Any]) -> list[Settled]:
-    """The trials of a side, those with the same settings together, the least error first."""
-    found: list[Settled] = []
+    """Group the trials of a side by settings, and sort the groups by error, the lowest first."""
+    groups: list[Settled] = []
     for first in side["trials"]:
-        if all(first["settings"] != each.settings for each in found):
+        if all(first["settings"] != group.settings for group in groups):
             settings = first["settings"]
-            same = [each for each in side["trials"] if each["settings"] == settings]
+            repeats = [trial for trial in side["trials"] if trial["settings"] == settings]
             marks = {"chosen": side["chosen"]["settings"], "as it stands": side["stands"]}
             mark = ", ".join(name for name, marked in marks.items() if settings == marked)
-            errors = [each["error"] for each in same]
+            errors = [trial["error"] for trial in repeats]
             error = None if None in errors else fmean(errors)
-            seconds = fmean(each.get("seconds", 0.0) for each in same)
-            found.append(Settled(mark, settings, error, len(same), seconds))
-    return sorted(found, key=lambda each: (each.error is None, each.error))
+            seconds = fmean(trial.get("seconds", 0.0) for trial in repeats)
+            groups.append(Settled(mark, settings, error, len(repeats), seconds))
+    return sorted(groups, key=lambda group: (group.error is None, group.error))
 
 
 def warnings(side: Mapping[str, Any]) -> list[str]:
-    """What speaks against the choice of a side: values at the edge of what was tried."""
+    """Return a warning for each chosen value at the edge of the values that were tried."""
     chosen = side["chosen"]
     return [
         f"the chosen {field} of {side['recipe']}, {chosen['settings'][field]}, is the {edge} that was tried: "
@@ -139,14 +140,14 @@ def warnings(side: Mapping[str, Any]) -> list[str]:
 
 
 def draw(record: Mapping[str, Any], path: Path) -> Path:
-    """Draw the trials of a record into a PNG at ``path``."""
+    """Draw the trials of a record, and write the picture to ``path`` as PNG."""
     from twofold.plots.trials import trials
 
     return trials(record, path)
 
 
 def write(record: Mapping[str, Any], results: Path, docs: Path) -> Path:
-    """Write a record to ``results/tuning/RECIPE.json``, and its picture to ``docs/pictures`` where that is a folder."""
+    """Write a record to ``results/tuning/RECIPE.json``, and its picture to ``docs/pictures`` if this folder exists."""
     path = results / "tuning" / f"{record['recipe']}.json"
     write_signed(path, record)
     if (docs / "pictures").is_dir():

@@ -1,5 +1,4 @@
-"""Tune a recipe and its twin: two rounds of trials for each, spread over worker processes, kept so that a kill costs
-nothing but what was trained since the last epoch."""
+"""Tuning of a recipe and its twin in two rounds of trials, with worker processes, resumable after interruptions."""
 
 from __future__ import annotations
 
@@ -24,10 +23,10 @@ from twofold.tuning.workers import Outcome, Place, Trial, Worker, ready
 __all__ = ["RULE", "STUDIES", "TRIALS", "tune"]
 
 STUDIES = Path("runs/tune")
-"""Where studies lie for which no folder was named."""
+"""Default parent folder of studies."""
 
 TRIALS = 16
-"""Settings that are tried of each side in the first round, where no number was named."""
+"""Default number of settings tried for each side in the first round."""
 
 
 def tune(
@@ -44,39 +43,39 @@ def tune(
     precision: str = "auto",
     report: Callable[[str], None] | None = None,
 ) -> Record:
-    """Tune a recipe and its twin by `RULE` on training images that are held out; the test images are not looked at.
+    """Tune a recipe and its twin by `RULE` on held-out training images. Test images are not used.
 
-    A study that was stopped, in whatever way, goes on when it is called for again: the same trials have the same errors
-    in the end, however often it was stopped and however many workers there are.
+    A study that was interrupted, even by a kill, continues when `tune` is called again with the same arguments. The
+    errors of the trials do not depend on interruptions or on the number of workers.
 
     Args:
-        name: of the recipe.
-        recipe: its settings, where some are stated; by default as it stands.
-        stated: the fields that are not tuned because they were stated.
-        twin: whether to tune the twin, too.
-        trials: how many settings of each are tried in the first round.
-        workers: processes that train, each of one thread; by default as many as this process may use processors.
-        folder: of the study; by default ``runs/tune/NAME``.
-        data_dir: folder with data sets, looked in first.
-        device: auto, cpu or cuda.
-        precision: auto, fp32 or bf16.
-        report: called with a line of text for each trial.
+        name: Name of the recipe.
+        recipe: The recipe with its stated fields; by default the recipe itself.
+        stated: Stated fields, which are not tuned.
+        twin: If True, tune the twin, too.
+        trials: Number of settings of each recipe tried in the first round.
+        workers: Number of training processes with one thread each; by default the number of available processors.
+        folder: Study folder; by default ``runs/tune/NAME``.
+        data_dir: Folder that is searched first for data sets.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        precision: ``"auto"``, ``"fp32"`` or ``"bf16"``.
+        report: Called with a line of text for each finished trial.
 
     Returns:
-        The record, in values that JSON can hold: see `twofold.tuning.record.described`.
+        The record, with values that can be written as JSON; see `twofold.tuning.record.described`.
 
     Raises:
-        SettingError: the search space does not go with what is asked for.
-        RunError: the folder is in use or holds another study, or the disk is full.
-        Interrupted: Ctrl-C, or a signal that does the same; the message says how to go on.
+        SettingError: The settings are invalid, or do not fit the search space.
+        RunError: The folder is in use or contains another study, or the disk is full.
+        Interrupted: Ctrl-C or an equivalent signal; the message says how to continue.
     """
     for option, number in (("trials", trials), ("workers", workers)):
         if number is not None and number < 1:
             raise SettingError(f"--{option} is {number}, expected at least 1")
     recipe = recipe or find(name)
     folder = folder or STUDIES / name
-    where = machine.choose_device(device)
-    precision = machine.choose_precision(precision, where)
+    chosen = machine.choose_device(device)
+    precision = machine.choose_precision(precision, chosen)
     dataset = data.load(recipe.data, data_dir)
     cases = len(dataset.train[0])
     both = sides(name, recipe, stated, twin, cases, trials)
@@ -85,12 +84,12 @@ def tune(
     identity = {
         "trials": trials,
         "data": dataset.fingerprint,
-        "device": where.type,
+        "device": chosen.type,
         "precision": precision,
         "learning version": LEARNING_VERSION,
         **{f"{field} of {side.name}": value for side in both for field, value in _identity(side).items()},
     }
-    place = Place(recipe.data, data_dir, where.type, precision)
+    place = Place(recipe.data, data_dir, chosen.type, precision)
     with claimed(folder, identity):
         store = Store(folder, both)
         study = Study(store, both, recipe.seed, place, report or (lambda line: None))
@@ -99,23 +98,23 @@ def tune(
         except KeyboardInterrupt as stop:
             done = sum(len(study.tried(side)) for side in both)
             raise Interrupted(
-                f"interrupted; {done} trials are done and saved in {folder}, others up to their last epoch: to go on, "
-                "repeat the command"
+                f"interrupted; {done} finished trials are saved in {folder}, others up to their last epoch: repeat the "
+                "command to continue"
             ) from stop
         facts = {
             "dataset": dataset.name,
             "official_data": dataset.official,
             "fingerprint": dataset.fingerprint,
-            "device": where.type,
+            "device": chosen.type,
             "precision": precision,
             "learning_version": LEARNING_VERSION,
-            "environment": {**machine.describe(where), "threads": 1},  # of each worker
+            "environment": {**machine.describe(chosen), "threads": 1},  # of each worker
         }
         return described(name, trials, cases, [(side, study.tried(side)) for side in both], facts)
 
 
 def _expect_trainable(side: Side, dataset: data.Data) -> None:
-    """Raise, before anything is written, where a training of a side would refuse its settings."""
+    """Raise an error, before anything is written, if the settings of a side are invalid for training."""
     cases = len(dataset.hold_out(side.recipe.validation).train[0])
     if side.recipe.batch > cases:
         raise SettingError(f"--batch is {side.recipe.batch}, more than the {cases} training cases: lower it")
@@ -125,20 +124,20 @@ def _expect_trainable(side: Side, dataset: data.Data) -> None:
 
 
 def _identity(side: Side) -> Mapping[str, Any]:
-    """The fields of a side, and the values of those that are tuned, as JSON holds them."""
-    return {**side.recipe.fields(), **{f"values of {field}": list(each) for field, each in side.values.items()}}
+    """Return all fields of a side, and the values to try of the tuned ones, in a form that can be written as JSON."""
+    return {**side.recipe.fields(), **{f"values of {field}": list(values) for field, values in side.values.items()}}
 
 
 @dataclass(frozen=True)
 class Study:
-    """The trials of both sides, some of them done.
+    """A study in progress: the finished and planned trials of both sides.
 
     Attributes:
-        store: where they are kept.
-        sides: the recipe and its twin.
-        seed: of the first round.
-        place: where they train.
-        report: called with a line for each.
+        store: Storage of the trials.
+        sides: The recipe and its twin.
+        seed: Seed of the first round.
+        place: Data and device of all trainings.
+        report: Called with a line of text for each finished trial.
     """
 
     store: Store
@@ -148,15 +147,15 @@ class Study:
     report: Callable[[str], None]
 
     def tried(self, side: Side) -> list[Tried]:
-        """The trials that are done, by number."""
+        """Return the finished trials of a side, ordered by number."""
         return [
-            Tried(each.number, each.params, each.user_attrs["seed"], each.value, each.user_attrs["facts"])
-            for each in self.store.trials(side)
-            if each.state.is_finished()
+            Tried(trial.number, trial.params, trial.user_attrs["seed"], trial.value, trial.user_attrs["facts"])
+            for trial in self.store.trials(side)
+            if trial.state.is_finished()
         ]
 
     def run(self, count: int) -> None:
-        """Train all trials that are not done, in so many processes."""
+        """Train all unfinished trials in at most ``count`` processes."""
         idle: list[Worker] = []
         busy: dict[Worker, tuple[Side, int]] = {}
         try:
@@ -178,10 +177,10 @@ class Study:
                 worker.end()
 
     def _next(self, busy: set[tuple[str, int]]) -> tuple[Side, int] | None:
-        """A trial that nobody works at: first those that a killed process has left, then the next that is planned."""
+        """Return a trial that no worker trains: first those left by a killed process, then the next planned one."""
         for side in self.sides:
             self._plan(side)
-            states = {each.number: each.state for each in self.store.trials(side)}
+            states = {trial.number: trial.state for trial in self.store.trials(side)}
             for number, state in states.items():
                 if state == TrialState.RUNNING and (side.name, number) not in busy:
                     return side, number
@@ -190,17 +189,17 @@ class Study:
         return None
 
     def _plan(self, side: Side) -> None:
-        """Plan what is not planned yet: the first round, and the second when the first is done."""
+        """Plan the trials of the first round and, once it is finished, those of the second round."""
         wanted = [(settings, self.seed) for settings in side.plan]
         if len(first := self.first_round(side)) == len(side.plan):
             again = close(first, side.recipe.validation)
-            wanted += [(each, self.seed + 1 + more) for each in again for more in range(MORE_SEEDS)]
+            wanted += [(settings, self.seed + 1 + more) for settings in again for more in range(MORE_SEEDS)]
         for settings, seed in wanted[len(self.store.trials(side)) :]:
             self.store.add(side, settings, seed)
 
     def first_round(self, side: Side) -> list[Tried]:
-        """The trials of the first round that are done."""
-        return [each for each in self.tried(side) if each.number < len(side.plan)]
+        """Return the finished trials of the first round."""
+        return [trial for trial in self.tried(side) if trial.number < len(side.plan)]
 
     def _trial(self, side: Side, number: int) -> Trial:
         planned = self.store.trials(side)[number]

@@ -1,7 +1,7 @@
-"""Worker processes, each of one thread, that train one trial after the other.
+"""Worker processes with one thread each, which train one trial at a time.
 
-They are spawned, since a fork after PyTorch has started its threads may hang; they end with the process that started
-them, also if it is killed; and they leave Ctrl-C to it.
+Workers are spawned, since a fork after PyTorch has started its threads may hang. They end with their parent process,
+even if it is killed, and ignore Ctrl-C, which the parent handles.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from twofold.training.train import train
 
 @dataclass(frozen=True)
 class Place:
-    """Where all trials train: as `data.load` and `train` take them."""
+    """Data, device and precision of all trials, as arguments of `data.load` and `train`."""
 
     dataset: str
     data_dir: Path | None
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Trial:
-    """A training: the recipe's name, its settings, and its run folder."""
+    """A training: the name of the recipe, the recipe with its settings, and the run folder."""
 
     name: str
     recipe: Recipe
@@ -48,12 +48,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial.
+    """Result of a trial.
 
     Attributes:
-        error: test -> error on the held-out cases; ``None`` where the training diverged.
-        facts: what else is kept: its errors, seconds, or why it diverged.
-        remarks: what was said.
+        error: Error of the main test on the held-out cases, as a fraction; ``None`` if the training diverged.
+        facts: ``errors`` of all tests and ``seconds``, or ``diverged`` with the reason.
+        remarks: Warnings of the training.
     """
 
     error: float | None
@@ -62,7 +62,7 @@ class Outcome:
 
 
 class Worker:
-    """A process that trains."""
+    """A process that trains trials."""
 
     def __init__(self, place: Place) -> None:
         context = multiprocessing.get_context("spawn")
@@ -73,47 +73,47 @@ class Worker:
         theirs.close()
 
     def begin(self, trial: Trial) -> None:
-        """Let it train; where it has ended, `outcome` says so."""
+        """Start a trial. If the process has ended, `outcome` raises an error."""
         with suppress(OSError):
             self.pipe.send(trial)
 
     def outcome(self) -> Outcome:
-        """What came of it.
+        """Wait for the result of the trial.
 
         Raises:
-            TwofoldError: the trial could not be trained.
-            RunError: the process has ended.
+            TwofoldError: The trial could not be trained.
+            RunError: The process has ended.
         """
         try:
-            found = self.pipe.recv()
+            result = self.pipe.recv()
         except (EOFError, OSError) as error:
             self.process.join()
             raise RunError(
-                f"a worker ended by itself (exit code {self.process.exitcode}), as when memory is short: repeat the "
-                "command to go on, with fewer --workers"
+                f"a worker ended unexpectedly (exit code {self.process.exitcode}), possibly for lack of memory: repeat "
+                "the command to continue, with fewer --workers"
             ) from error
-        if isinstance(found, TwofoldError):
-            raise found
-        answer: Outcome = found
-        return answer
+        if isinstance(result, TwofoldError):
+            raise result
+        outcome: Outcome = result
+        return outcome
 
     def end(self) -> None:
-        """End it; what it was training is saved up to the last epoch."""
+        """Terminate the process. Its current training is saved up to the last epoch."""
         self.process.terminate()
         self.process.join()
         self.pipe.close()
 
 
 def ready(workers: list[Worker]) -> list[Worker]:
-    """Wait until a worker has an answer; those that have one."""
-    found = wait([each.pipe for each in workers])
-    return [each for each in workers if each.pipe in found]
+    """Wait until at least one worker has a result, and return all that have one."""
+    pipes = wait([worker.pipe for worker in workers])
+    return [worker for worker in workers if worker.pipe in pipes]
 
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """What is started in here ignores Ctrl-C from its first moment."""
-    if threading.current_thread() is not threading.main_thread():  # no other thread can say so
+    """Let processes that are started within this context ignore Ctrl-C from the beginning."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -124,12 +124,12 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def work(pipe: Connection, place: Place) -> None:
-    """Train what comes through the pipe until it is closed."""
+    """Train trials received through the pipe until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Remark)  # the process that started this one has said it
+        warnings.simplefilter("ignore", Remark)  # already reported by the parent process
         dataset = data.load(place.dataset, place.data_dir)
     while True:
         try:
@@ -147,10 +147,10 @@ def _end_with_parent() -> None:
 
 
 def _train(trial: Trial, dataset: data.Data, place: Place) -> Outcome | TwofoldError:
-    """Train, or go on from the last checkpoint; of the run folder the weights are removed."""
+    """Train a trial, or resume it from its checkpoint, and remove the weights from its run folder."""
     home = RunFolder(trial.folder)
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", Remark)
             result = train(
                 trial.recipe,
@@ -168,5 +168,5 @@ def _train(trial: Trial, dataset: data.Data, place: Place) -> Outcome | TwofoldE
         return error
     home.weights.unlink(missing_ok=True)
     errors = result.validation_error
-    remarks = [str(each.message) for each in said if issubclass(each.category, Remark)]
+    remarks = [str(warning.message) for warning in caught if issubclass(warning.category, Remark)]
     return Outcome(next(iter(errors.values())), {"errors": errors, "seconds": result.seconds}, remarks)
