@@ -165,7 +165,7 @@ DEFECTS = [
     (
         "a twin rests on disk without a word",
         "training.train:train",
-        'if offload and (chosen.type != "cpu" or not method.offloads):',
+        'if offload and (target.type != "cpu" or not method.offloads):',
         "if False:",
         "test_the_twin_cannot_rest_on_disk",
     ),

@@ -63,7 +63,7 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
         RunError: the run does not exist or is not complete, or a file is damaged or belongs to another net.
         Diverged: the net has numbers that are not finite.
     """
-    chosen, history = machine.choose_device(device), []
+    target, history = machine.choose_device(device), []
     if path.is_file():
         config, result, weights = single_file.read(path)
         config_path = weights_path = path
@@ -73,7 +73,7 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
         weights, _ = checkpoint.read(run_folder.weights, signed=config.format > 1)
         config_path, weights_path = run_folder.path / "config.json", run_folder.weights
     saved = "auto" if config.precision == "bf16" else config.precision  # bf16 if the device supports it
-    precision = machine.choose_precision(precision or saved, chosen)
+    precision = machine.choose_precision(precision or saved, target)
     if config.own_net != (net is not None):
         raise SettingError(
             f"{path} was trained on a custom net: give one of the same architecture, as twofold.load(..., net=net)"
@@ -83,12 +83,12 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
     try:
         if net is None:
             needed = METHODS[config.method].needed_memory(config.recipe, config.form, precision, False)
-            machine.require_memory(needed, chosen)
+            machine.require_memory(needed, target)
             net = build(config.recipe, config.form)
     except TwofoldError as error:
         raise RunError(f"{config_path} describes a net that cannot be built ({error})") from error
     checkpoint.fill(net.state_dict(), weights, weights_path)
-    net.to(chosen).eval()
+    net.to(target).eval()
     net.set_precision(precision)
     prepared = preparation_of(config)
     return Run(path, config.recipe, net, result, history, config.form, prepared, config.source)

@@ -82,8 +82,8 @@ def train(
             or the net has another method than the recipe.
         Interrupted: Ctrl-C or a signal to terminate; the message explains how to resume.
     """
-    chosen = machine.choose_device(device)
-    precision = machine.choose_precision(precision, chosen)
+    target = machine.choose_device(device)
+    precision = machine.choose_precision(precision, target)
     data = load_data(recipe.data) if data is None else data
     if net is not None:
         recipe = _without_a_net(recipe, net)
@@ -92,10 +92,10 @@ def train(
         method=recipe.method,
         settings=recipe.fields(),
         fingerprint=data.fingerprint,
-        device=chosen.type,
+        device=target.type,
         precision=precision,
         dataset=data.name,
-        environment=machine.describe(chosen),
+        environment=machine.describe(target),
         form=data.form,
         started_from=_origin(start) if start else None,
         preparation=getattr(data, "preparation", None),
@@ -109,7 +109,7 @@ def train(
     if recipe.batch > cases:
         raise SettingError(f"--batch is {recipe.batch}, more than the {cases} training cases: lower it")
     method = METHODS[recipe.method]
-    if offload and (chosen.type != "cpu" or not method.offloads):
+    if offload and (target.type != "cpu" or not method.offloads):
         raise SettingError("--offload is only for methods that train each layer by itself, on the CPU: omit it")
     if offload and net is not None:
         raise SettingError("offload is only for the net of a recipe, not for a custom net: omit it")
@@ -117,11 +117,11 @@ def train(
         if run_folder.complete:
             return run_folder.result(strict=True)
         if net is None:
-            machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), chosen, offload)
+            machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), target, offload)
         try:
             if net is None:
                 net = build(recipe, data.form, partial(keep_on_disk, folder=run_folder.at_rest) if offload else list)
-            return _train(recipe, run_folder, config, net.to(chosen), data, progress)
+            return _train(recipe, run_folder, config, net.to(target), data, progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(run_folder.how_to_resume()) from stop
         except DeviceError as failure:
