@@ -249,8 +249,8 @@ DEFECTS = [
     (
         "a resume takes the last run of the name, whatever it holds",
         "_to_resume",
-        "(folder for folder in existing if folder.matches(config))",
-        "iter(existing)",
+        "(entry for entry in runs if entry.matches(config))",
+        "iter(runs)",
         "test_to_resume_without_a_folder_takes_the_last_run_that_is_this_training",
     ),
     (

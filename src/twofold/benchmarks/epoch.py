@@ -116,12 +116,10 @@ class Epoch(Benchmark):
         from twofold.plots import canvas
 
         figure, [panels] = canvas.subplots(1, 2 if record["sweep"] else 1, 5.6, 4.4, 0.15)
-        seconds = record["seconds_by_epoch"]
+        times = record["seconds_by_epoch"]
         for name, (title, color) in LOOK.items():
-            panels[0].plot(
-                range(1, 1 + len(seconds[name])), seconds[name], "o-", color=color, ms=4, lw=1.9, label=title
-            )
-        panels[0].set_ylim(0, 1.1 * max(seconds["ff"] + seconds["twin"]))
+            panels[0].plot(range(1, 1 + len(times[name])), times[name], "o-", color=color, ms=4, lw=1.9, label=title)
+        panels[0].set_ylim(0, 1.1 * max(times["ff"] + times["twin"]))
         panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         canvas.label_axes(panels[0], f"{record['settings']['recipe']}, as it trains", "epoch", "seconds")
         if record["sweep"]:

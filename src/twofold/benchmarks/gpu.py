@@ -76,12 +76,10 @@ class Gpu(Benchmark):
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         rows = [["recipe", "FF s/epoch", "twin s/epoch", "FF / twin", "FF of the best product", "twin"]]
-        for name, figures in record["recipes"].items():
-            times = [format_spread(figures["seconds"][key]) for key in ("ff", "twin")]
-            fractions = [format_spread(figures["fraction"][key]) for key in ("ff", "twin")]
-            rows.append(
-                [f"{name} ({layers_of(figures['widths'])})", *times, format_spread(figures["ratio"]), *fractions]
-            )
+        for name, entry in record["recipes"].items():
+            times = [format_spread(entry["seconds"][key]) for key in ("ff", "twin")]
+            shares = [format_spread(entry["fraction"][key]) for key in ("ff", "twin")]
+            rows.append([f"{name} ({layers_of(entry['widths'])})", *times, format_spread(entry["ratio"]), *shares])
         whole = record["whole"]
         errors = ", ".join(f"{test} {error:.2f} %" for test, error in whole["test_error"].items())
         summary = f"{whole['recipe']}, FF, {whole['epochs']} epochs: {whole['seconds']:.1f} s, test error {errors}"
@@ -93,18 +91,13 @@ class Gpu(Benchmark):
         from twofold.plots import canvas
 
         figure, [[left, right]] = canvas.subplots(1, 2, 5.2, 3.4, 0.15)
-        recipes = record["recipes"]
+        nets = record["recipes"]
 
         def series(key: str) -> dict[str, Any]:
-            return {
-                title: (color, [figures[key][side] for figures in recipes.values()])
-                for side, (title, color) in LOOK.items()
-            }
+            return {title: (color, [net[key][side] for net in nets.values()]) for side, (title, color) in LOOK.items()}
 
-        bars(left, "As they train", "seconds per epoch", list(recipes), series("seconds"))
-        bars(
-            right, "Without importance sampling", "share of the best matrix product", list(recipes), series("fraction")
-        )
+        bars(left, "As they train", "seconds per epoch", list(nets), series("seconds"))
+        bars(right, "Without importance sampling", "share of the best matrix product", list(nets), series("fraction"))
         for ax in (left, right):
             canvas.legend(ax, 2)
         canvas.suptitle(figure, f"On {record['environment']['processor']}, {record['precision']}")

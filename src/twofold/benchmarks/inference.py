@@ -43,9 +43,7 @@ class Inference(Benchmark):
         recipe, twin_recipe = pair(self.recipe)
         shape = SHAPES[recipe.data]
         images = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(bench.device)
-        ff, twin = (
-            build(side, {"shape": shape, "classes": CLASSES}).to(bench.device) for side in (recipe, twin_recipe)
-        )
+        ff, twin = (build(r, {"shape": shape, "classes": CLASSES}).to(bench.device) for r in (recipe, twin_recipe))
         for net in (ff, twin):
             net.set_precision(bench.precision)
         if not {"slow", "shortlist"} <= ff.passes().keys():

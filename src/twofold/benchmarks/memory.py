@@ -123,11 +123,8 @@ class Memory(Benchmark):
         from twofold.plots import canvas
 
         figure, [panels] = canvas.subplots(1, 2, 5, 4.2, 0.15)
-        titles = (
-            ("Peak memory of torch in a step", "bytes"),
-            ("Peak memory of the process (a check)", "process_bytes"),
-        )
-        for ax, (title, key) in zip(panels, titles, strict=True):
+        views = (("Peak memory of torch", "bytes"), ("Peak memory of the process", "process_bytes"))
+        for ax, (title, key) in zip(panels, views, strict=True):
             for name, peaks in record[key].items():
                 label, color = CONTENDERS[name]
                 ax.plot(record["depths"], [peak / 1e6 for peak in peaks], "o-", color=color, ms=5, lw=1.9, label=label)

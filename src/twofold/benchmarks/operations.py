@@ -40,10 +40,10 @@ def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> d
     small operators somewhat.
     """
     on_device = device.type == "cuda"
-    with profiler(device) as profile_:
+    with profiler(device) as trace:
         work()
     own: Counter[str] = Counter()
-    for event in profile_.key_averages():
+    for event in trace.key_averages():
         if event.device_type == DeviceType.CPU:  # operators only, without their kernels on a GPU
             own[_category(event.key)] += event.self_device_time_total if on_device else event.self_cpu_time_total
     total = own.total()

@@ -189,9 +189,7 @@ class RunFolder:
             checkpoint.fill(method.tensors(), tensors, self.checkpoint)
             method.generator.set_state(generator)
         except (KeyError, ArgumentError, RuntimeError, TypeError) as error:
-            raise RunError(
-                f"{self.checkpoint} is not a valid checkpoint ({error}): delete it and train again"
-            ) from error
+            raise RunError(f"{self.checkpoint} is damaged ({error}): delete it and train again") from error
         method.batches_seen, trainer.history = batches, History(history)
         self._write_metrics(history)
         return environments or [self.config().environment]
@@ -222,9 +220,7 @@ class RunFolder:
         """
         path = self.path / "config.json"
         if not path.exists():
-            raise RunError(
-                f"{self.path} is not a run folder (no config.json): give a folder written by `twofold train`"
-            )
+            raise RunError(f"{self.path} is not a run folder (no config.json): give one made by `twofold train`")
         content, intact = read_signed(path)
         if isinstance(content.get("format"), int) and content["format"] > FORMAT:
             raise RunError(
@@ -250,9 +246,7 @@ class RunFolder:
         config = self.config(strict)
         if not self.complete:
             name = "" if config.source else f"{config.name} "
-            raise RunError(
-                f"{self.path} is not complete: resume it with `twofold train {name}--run {self.path} --resume`"
-            )
+            raise RunError(f"{self.path} is not complete: resume with `twofold train {name}--run {self.path} --resume`")
         path = self.path / "result.json"
         content, intact = read_signed(path)
         try:
@@ -367,10 +361,8 @@ def _numbered(config: Config) -> Iterator[RunFolder]:
 
 def _to_resume(config: Config) -> Iterator[RunFolder]:
     """Yield the last folder with this training; otherwise the last folder (for the error message) or a new one."""
-    existing = [*takewhile(lambda folder: folder.path.exists(), _numbered(config))][::-1]
-    yield next(
-        (folder for folder in existing if folder.matches(config)), existing[0] if existing else next(_numbered(config))
-    )
+    runs = [*takewhile(lambda entry: entry.path.exists(), _numbered(config))][::-1]
+    yield next((entry for entry in runs if entry.matches(config)), runs[0] if runs else next(_numbered(config)))
 
 
 def _check_intact(path: Path, intact: bool | None, version: int, strict: bool) -> None:

@@ -40,9 +40,7 @@ def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
     Raises:
         RunError: the file is damaged, written by a newer version, or not an exported run.
     """
-    weights, facts = checkpoint.read(
-        path, signed=True, remedy="export or download it again, if it was written by `twofold export`"
-    )
+    weights, facts = checkpoint.read(path, signed=True, remedy="export or download it again")
     if not {"config", "result"} <= facts.keys():
         raise RunError(
             f"{path} has weights, but no settings of a net: give a run folder, or a file written by `twofold export`"

@@ -44,11 +44,7 @@ def read_again(source: Source | None, folder: Path, fingerprint: str, place: Pat
     """
     if source is None:
         if place is not None:
-            reason = (
-                "has no information on how its data were read"
-                if folder.is_file()
-                else "was not trained on your own data"
-            )
+            reason = "has no information on its data" if folder.is_file() else "was not trained on your own data"
             raise SettingError(
                 f"--data is {place}, but {folder} {reason}: {_ADVICE if folder.is_file() else 'omit it'}"
             )
@@ -77,7 +73,5 @@ def _named(run: Run, data_dir: Path | None) -> Data:
             "them to twofold.evaluate(run.net, ...) and twofold.draw(run, data)"
         ) from error
     if data.fingerprint != run.result.fingerprint:
-        raise RunError(
-            f"{run.folder} was trained on other data than the {data.name} found on this machine: check --data-dir"
-        )
+        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
     return data

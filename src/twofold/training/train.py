@@ -141,13 +141,11 @@ def _train(
     net.set_precision(config.precision)
     if config.started_from:
         _start_from(net, recipe, Path(config.started_from["run"]))
-    report_batch, report_epoch = (
-        (progress.batch, progress.epoch) if isinstance(progress, Progress) else (None, progress)
-    )
+    on_progress, on_epoch = (progress.batch, progress.epoch) if isinstance(progress, Progress) else (None, progress)
 
     def on_batch(trainer: Trainer, *_: Any) -> None:
-        if report_batch is not None and trainer.method.batches_seen % CHECK_EVERY == 0:
-            report_batch(trainer.progress)
+        if on_progress is not None and trainer.method.batches_seen % CHECK_EVERY == 0:
+            on_progress(trainer.progress)
 
     trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train), on_batch=on_batch)
     environments = run_folder.restore(trainer)
@@ -166,8 +164,8 @@ def _train(
         if recipe.validation:
             metrics["validation_error"] = net.evaluate(*test_cases).error
         run_folder.save(trainer, environments)
-        if report_epoch is not None:
-            report_epoch(metrics)
+        if on_epoch is not None:
+            on_epoch(metrics)
 
     tested, history = net.evaluate(*test_cases), trainer.history
     seconds = sum(metrics["seconds"] for metrics in history)
