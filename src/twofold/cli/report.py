@@ -144,7 +144,7 @@ def earlier(entry: Mapping[str, Any]) -> list[str]:
 
 MEANING = {
     "stale": "measured with settings or code that have changed since",
-    "undated": "an older record without a fingerprint of its code, so it is unknown whether it is current",
+    "undated": "no fingerprint of the code, so it is unknown whether the figures are current",
     "edited": "edited by hand after it was written",
 }
 """Explanations of the states of records that are not current."""
