@@ -190,7 +190,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_is_needed_and_what_is_fre
     weights = 784 * 10_000 + 3 * 10_000**2 + 10_000 * 10
     needed = (12 * weights + 4 * 1000 * 4 * 10_000) / 1e9  # weight, smoothed gradient, gradient; activities
     assert len(err) == 1
-    assert f"needs about {needed:.1f} GB of memory, and 1.5 GB are free" in err[0]
+    assert f"needs about {needed:.1f} GB of memory, but only 1.5 GB are free" in err[0]
 
 
 def test_a_process_that_fails_is_told_with_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:

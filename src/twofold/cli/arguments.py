@@ -114,8 +114,8 @@ class Eval(Where):
 
     Attributes:
         run: run folder.
-        test: slow (goodness of every label), fast (softmax after one pass), settled (softmax after settling), shortlist
-            (slow test of the fast test's best labels), both (slow and fast with equal weight), or all.
+        test: slow (goodness of every label), fast (softmax after one pass), settled (softmax after settling),
+            shortlist (slow test of the fast test's best labels), both (slow and fast with equal weight), or all.
         shortlist: number of labels that the fast test passes to the slow test; by default 3.
         data: new location of your own data, if they were moved since the training.
     """

@@ -49,7 +49,7 @@ def train(words: Sequence[str]) -> None:
     if task := own_data.task(words):
         _train(task)
     elif parsed := _with_recipe("train", Training(), words, own_data.USAGE):
-        options = parsed.options
+        options = parsed.command
         _train(
             own_data.Task(words[0], parsed.recipe, options, data.load(parsed.recipe.data, options.data_dir), words[0])
         )
@@ -59,7 +59,7 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
     """Parse words that begin with the name of a recipe.
 
     Returns:
-        An object with the fields ``recipe`` and ``options``; ``None`` if the words asked for help.
+        An object with the fields ``recipe`` and ``command`` (the options); ``None`` if the words asked for help.
 
     Raises:
         SettingError: the name is missing, or a word is invalid.
@@ -71,9 +71,9 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
         raise SettingError(f"twofold {command} needs the name of a recipe, for example `twofold {command} digits`")
     name, title = words[0], command.capitalize()
     recipe = recipes.find(name)
-    fields = [("recipe", type(recipe)), ("options", type(options))]
-    arguments = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} {name}."})
-    return parse(arguments, words[1:], f"{command} {name}", arguments(recipe, options))
+    fields = [("recipe", type(recipe)), ("command", type(options))]
+    spec = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} the recipe {name}."})
+    return parse(spec, words[1:], f"{command} {name}", spec(recipe, options))
 
 
 def _train(task: own_data.Task) -> None:
@@ -126,7 +126,7 @@ def tune(words: Sequence[str]) -> None:
     parsed = _with_recipe("tune", Tuning(), words, "[--trials N] [--workers K] [--field value ...]")
     if parsed is None:
         return
-    name, words, options = words[0], words[1:], parsed.options
+    name, words, options = words[0], words[1:], parsed.command
     needed("optuna", "tune", "twofold tune")
     from twofold.tuning import record as records
     from twofold.tuning import tune as tuning
@@ -291,12 +291,15 @@ def bench(words: Sequence[str]) -> None:
             return
         raise SettingError("twofold bench needs the name of a benchmark, for example `twofold bench epoch`")
     name, words = words[0], words[1:]
-    kind = benchmarks.find(name)
+    chosen = benchmarks.find(name)
     command = dataclasses.make_dataclass(
-        "Bench", [("benchmark", kind), ("options", Bench)], frozen=True, namespace={"__doc__": f"Run {name}."}
+        "Bench",
+        [("benchmark", chosen), ("command", Bench)],
+        frozen=True,
+        namespace={"__doc__": f"Run the {name} benchmark."},
     )
-    parsed: Any = parse(command, words, f"bench {name}", command(kind(), Bench()))
-    options = parsed.options
+    parsed: Any = parse(command, words, f"bench {name}", command(chosen(), Bench()))
+    options = parsed.command
     device = machine.choose_device(options.device)
     precision = machine.choose_precision(options.precision, device)
     _expect_writable(options.folder)  # fail before the measurement, not after it

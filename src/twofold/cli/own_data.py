@@ -74,16 +74,16 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
     defaults = own.recipe_for(dataset, recipe_name or own_data.recipe)
     based_on = recipe_name or own_data.recipe or own.fitting(dataset)
     parsed = _parse(words, defaults)
-    recipe = dataclasses.replace(parsed.settings, data=dataset.name)
+    recipe = dataclasses.replace(parsed.recipe, data=dataset.name)
     if "temperature" not in stated(words):
         recipe = own.scaled(recipe, defaults)
     name = f"{dataset.name}-{based_on}" if recipe_name or own_data.recipe else dataset.name
-    return Task(name, recipe, parsed.options, dataset, based_on)
+    return Task(name, recipe, parsed.command, dataset, based_on)
 
 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:
-    """Parse the words into ``settings`` (by default those of a recipe), ``options`` and ``own``."""
-    fields = [("settings", type(defaults)), ("options", Training), ("own", OwnData)]
+    """Parse the words into ``recipe`` (by default ``defaults``), ``command`` and ``data``."""
+    fields = [("recipe", type(defaults)), ("command", Training), ("data", OwnData)]
     doc = {"__doc__": "Train on your own data: a folder of class folders, an .npz file, a table, or an IDX file."}
     arguments = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
     return parse(arguments, words, "train --data PATH", arguments(defaults, Training(), OwnData()))

@@ -139,9 +139,9 @@ class RunFolder:
             return False
         return True
 
-    def _expect(self, found: Config, wanted: Config) -> None:
+    def _expect(self, config: Config, wanted: Config) -> None:
         """Raise a `RunError` unless the training in the folder is the requested one."""
-        identity = found.identity
+        identity = config.identity
         for key, value in wanted.identity.items():
             if identity.get(key) != value:
                 raise RunError(
