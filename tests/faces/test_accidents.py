@@ -112,8 +112,7 @@ def test_characters_that_a_stream_does_not_have_are_escaped(encoding: str) -> No
 
 def test_a_line_stays_one_line_whatever_it_quotes() -> None:
     assert answer(["eval", "a\nb\x1b[31m\u2028"])[2] == [
-        "twofold: error: a\\nb\\x1b[31m\\u2028 is not a run folder (no config.json): "
-        "give one made by `twofold train`"
+        "twofold: error: a\\nb\\x1b[31m\\u2028 is not a run folder (no config.json): give one made by `twofold train`"
     ]
 
 

@@ -117,7 +117,9 @@ def test_a_picture_that_looks_like_no_training_image_is_warned_of(
     known, strange = (json.loads(line) for line in out)
     assert known["warning"] is None
     assert strange["warning"] == "does not look like the training data: more ink than the training images"
-    assert "warning: the picture does not look" in "\n".join(answer(["predict", str(folder), str(pictures / "block.png")])[1])
+    assert "warning: the picture does not look" in "\n".join(
+        answer(["predict", str(folder), str(pictures / "block.png")])[1]
+    )
 
 
 def test_of_a_hundred_cases_that_a_net_was_tested_on_one_is_strange_to_it(folder: Path, digits: Dataset) -> None:

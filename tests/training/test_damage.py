@@ -267,7 +267,7 @@ def test_what_can_change_the_bits_of_a_training_is_named_when_it_is_resumed(
         train(recipe, tmp_path / "run", tiny, progress=CtrlC(2))
     torch.set_num_threads(2)
     try:
-        with pytest.warns(Remark, match=r"is resumed under other conditions \(.*threads 1, now 2.*its weights may differ"):
+        with pytest.warns(Remark, match=r"resumed under other conditions \(.*threads 1, now 2.*its weights may differ"):
             result = train(recipe, tmp_path / "run", tiny, resume=True)
     finally:
         torch.set_num_threads(1)
