@@ -103,7 +103,7 @@ def _check_end(ended: Ended, number: int, run: Path, before: set[str], tally: Ta
         return
     ended.judge({SIGNALS[signal.Signals(number)]}, tally, story)
     begun = (run / "config.json").exists()
-    if begun and not any("repeat the command" in line or "begin again" in line for line in ended.said):
+    if begun and not any("repeat the command" in line or "start again" in line for line in ended.said):
         tally.blame("not one line", f"{story}: {ended.said} does not say how to go on")
     if left := set(left_over(run, complete=False)) - before:  # an earlier kill may have left something
         tally.blame("left over", f"{story}: {', '.join(left)}")

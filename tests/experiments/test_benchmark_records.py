@@ -152,11 +152,11 @@ def test_what_runs_on_a_gpu_gives_a_whole_record(tmp_path: Path) -> None:
         ([], "needs the name of a benchmark"),
         (["epok"], "unknown benchmark 'epok': did you mean 'epoch'?"),
         (["epoch", "--recipe", "mnits"], "unknown recipe 'mnits': did you mean 'mnist'?"),
-        (["epoch", "--recipe", "mnist-twin"], "which has no twin to compare with: choose one of Forward-Forward"),
+        (["epoch", "--recipe", "mnist-twin"], "which has no twin to compare with: choose a Forward-Forward recipe"),
         (["epoch", "--epochs", "-1"], "--epochs is -1, expected 1 to"),
         (["epoch", "--epochs", "1000"], "--epochs is 1000, expected 1 to"),
         (["epoch", "--epcohs", "1"], "did you mean '--epochs'?"),
-        (["roofline", "--recipe", "digits-twin"], "which has no twin to compare with: choose one of Forward-Forward"),
+        (["roofline", "--recipe", "digits-twin"], "which has no twin to compare with: choose a Forward-Forward recipe"),
         (["memory", "--width", "-5"], "--width is -5, expected at least 1"),
         (["memory", "--depths", "0", "4"], "--depths is 0 4, expected at least two"),
         (["memory", "--depths", "4"], "--depths is 4, expected at least two"),
@@ -190,7 +190,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_is_needed_and_what_is_fre
     weights = 784 * 10_000 + 3 * 10_000**2 + 10_000 * 10
     needed = (12 * weights + 4 * 1000 * 4 * 10_000) / 1e9  # weight, smoothed gradient, gradient; activities
     assert len(err) == 1
-    assert f"needs about {needed:.1f} GB of memory, and 1.5 GB are free" in err[0]
+    assert f"needs about {needed:.1f} GB of memory, but only 1.5 GB are free" in err[0]
 
 
 def test_a_process_that_fails_is_told_with_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:

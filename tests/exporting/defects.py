@@ -46,8 +46,8 @@ DEFECTS = [
     (
         "single file: it says where the run lay",
         "training.single_file:write",
-        "run=home.path.absolute().name",
-        "run=str(home.path)",
+        "run=run_folder.path.absolute().name",
+        "run=str(run_folder.path)",
         "test_nothing_that_leaves_says_where_it_was_made",
     ),
     (

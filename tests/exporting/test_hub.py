@@ -276,5 +276,5 @@ def test_the_commands_say_what_became_of_it(hub: Hub, folder: Path) -> None:
     assert code == 1
     assert len(error) == 1
     assert refusal(lambda: exporting.push(folder / "nothing", "net"), RunError).startswith(
-        f"{folder}/nothing is no run"
+        f"{folder}/nothing is not a run"
     )

@@ -112,8 +112,7 @@ def test_characters_that_a_stream_does_not_have_are_escaped(encoding: str) -> No
 
 def test_a_line_stays_one_line_whatever_it_quotes() -> None:
     assert answer(["eval", "a\nb\x1b[31m\u2028"])[2] == [
-        "twofold: error: a\\nb\\x1b[31m\\u2028 is no run folder (it has no config.json): "
-        "give one made by `twofold train`"
+        "twofold: error: a\\nb\\x1b[31m\\u2028 is not a run folder (no config.json): give one made by `twofold train`"
     ]
 
 
@@ -157,7 +156,7 @@ def _signals_are_heard() -> object:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signals_end_a_command_in_one_line(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "plot", lambda words: signal.raise_signal(number))
-    assert answer(["plot"]) == (SIGNALS[number], [], ["twofold: interrupted; to go on, repeat the command"])
+    assert answer(["plot"]) == (SIGNALS[number], [], ["twofold: interrupted; repeat the command to continue"])
     assert signal.getsignal(number) is signal.default_int_handler
 
 
@@ -178,7 +177,7 @@ def test_an_interrupt_that_comes_out_as_another_error_is_an_interrupt(monkeypatc
             raise ImportError("partially initialized module") from None
 
     monkeypatch.setitem(COMMANDS, "plot", command)
-    assert answer(["plot"]) == (143, [], ["twofold: interrupted; to go on, repeat the command"])
+    assert answer(["plot"]) == (143, [], ["twofold: interrupted; repeat the command to continue"])
 
 
 def test_an_interrupt_that_comes_while_an_object_is_deleted_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +194,7 @@ def test_an_interrupt_that_comes_while_an_object_is_deleted_is_heard(monkeypatch
 
     monkeypatch.setitem(COMMANDS, "plot", command)
     before = sys.unraisablehook
-    assert answer(["plot"]) == (143, [], ["twofold: interrupted; to go on, repeat the command"])
+    assert answer(["plot"]) == (143, [], ["twofold: interrupted; repeat the command to continue"])
     assert sys.unraisablehook is before
 
 
@@ -203,7 +202,7 @@ def test_a_second_signal_does_not_cut_the_last_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(COMMANDS, "plot", lambda words: signal.raise_signal(signal.SIGINT))
     again = lambda text: (signal.raise_signal(signal.SIGINT), say(text))  # noqa: E731
     monkeypatch.setattr(sys.modules["twofold.cli.main"], "say", again)
-    assert answer(["plot"]) == (130, [], ["twofold: interrupted; to go on, repeat the command"])
+    assert answer(["plot"]) == (130, [], ["twofold: interrupted; repeat the command to continue"])
 
 
 def test_a_command_in_another_thread_leaves_signals_alone() -> None:
@@ -222,7 +221,7 @@ def test_an_interrupted_training_says_how_to_go_on(number: int, monkeypatch: pyt
         code, out, err = answer(words)
     assert (code, out) == (SIGNALS[number], [])
     assert err == [
-        "twofold: interrupted; epoch 1 is saved in runs/digits-seed0: to go on, repeat the command with "
+        "twofold: interrupted; epoch 1 is saved in runs/digits-seed0: to continue, repeat the command with "
         "--run runs/digits-seed0 --resume (in Python, resume=True)"
     ]
     assert answer([*words, "--run", str(Path("runs/digits-seed0").absolute()), "--resume"])[0] == 0
@@ -242,7 +241,7 @@ def test_what_was_trained_before_an_interrupt_is_kept_and_not_trained_again(
     code, _, err = answer(words)
     assert code == 130
     assert err == [
-        "twofold: interrupted; digits is trained and saved in runs/digits-seed0: for the rest, repeat the command with "
+        "twofold: interrupted; digits is trained and saved in runs/digits-seed0: to continue, repeat the command with "
         "--run runs/digits-seed0 --resume"
     ]
     trained = runs.load("runs/digits-seed0").result
@@ -258,7 +257,7 @@ def test_an_interrupted_claim_says_that_it_goes_on_by_itself(words: str, monkeyp
     monkeypatch.setattr(Bar, "__enter__", lambda self: signal.raise_signal(signal.SIGTERM))
     code, _, err = answer(["claims", *words.split()])
     assert code == 143
-    assert err == ["twofold: interrupted; trainings that were saved in runs/claims go on when you repeat the command"]
+    assert err == ["twofold: interrupted; repeat the command to continue with the trainings saved in runs/claims"]
 
 
 @pytest.mark.slow
@@ -276,5 +275,5 @@ def test_a_signal_while_pytorch_is_imported_ends_in_one_line(number: int, tmp_pa
     assert (ended.returncode, ended.stdout, ended.stderr) == (
         SIGNALS[number],
         "",
-        "twofold: interrupted; to go on, repeat the command\n",
+        "twofold: interrupted; repeat the command to continue\n",
     )

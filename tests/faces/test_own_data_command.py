@@ -71,7 +71,7 @@ def test_a_run_finds_its_data_again_also_where_they_were_moved(trained_on_a_tabl
     path.rename(moved)
     try:
         line = said(["eval", str(folder)])
-        assert f"{folder} was trained on {path}, which is not there" in line
+        assert f"{folder} was trained on {path}, which does not exist" in line
         assert "--data" in line
         assert facts(["eval", str(folder), "--data", str(moved)]) == tested
         moved.write_text(moved.read_text().replace("20,", "21,", 1))
@@ -79,7 +79,7 @@ def test_a_run_finds_its_data_again_also_where_they_were_moved(trained_on_a_tabl
             assert f"{moved} has changed since {folder}" in said([command, str(folder), "--data", str(moved)])
     finally:
         table(path, ROWS * 3)
-    assert "was not trained on data of your own" in refusal(
+    assert "was not trained on your own data" in refusal(
         lambda: sources.read_again(None, folder, "", path), SettingError
     )
 
@@ -150,7 +150,7 @@ def test_a_run_goes_on_by_its_name_alone_however_it_was_begun_and_wherever_its_d
     again = ["train", "--run", "run", "--resume", "--no-pictures", *(["--with-twin"] if "--with-twin" in begun else [])]
     assert facts(again)["test_error"] == whole["test_error"]
     (tmp_path / "old").rename(tmp_path / "new")
-    assert f"{tmp_path / 'old' / 'a'}, which is not there" in said(again)
+    assert f"{tmp_path / 'old' / 'a'}, which does not exist" in said(again)
     assert facts([*again, "--data", str(tmp_path / "new" / "a")]) == whole
 
 
@@ -158,7 +158,7 @@ def test_a_run_goes_on_by_its_name_alone_however_it_was_begun_and_wherever_its_d
 def test_what_is_stated_counts_where_a_run_goes_on(tmp_path: Path) -> None:
     answer(["train", "--data", str(table(tmp_path / "a.csv")), "--label", "bought", *QUICK, "--run", "run"])
     again = ["train", "--run", "run", "--resume", "--no-pictures"]
-    assert "precision = fp32, asked for is bf16" in said([*again, "--precision", "bf16"])
+    assert "precision = fp32, not bf16" in said([*again, "--precision", "bf16"])
     assert "none" in said([*again, "--from", "none"])
 
 
@@ -181,7 +181,7 @@ def test_the_one_file_of_a_run_says_that_it_does_not_know_where_its_data_lie(
     answer(["export", str(folder), "--to", "safetensors", "--out", str(tmp_path / "net.safetensors")])
     for more in ([], ["--data", str(path)]):
         line = said(["eval", str(tmp_path / "net.safetensors"), *more])
-        assert "net.safetensors does not say" in line
+        assert "net.safetensors has no" in line
         assert "use the run folder" in line
 
 
@@ -196,7 +196,7 @@ def test_a_run_made_from_arrays_is_tested_and_drawn_with_arrays(tmp_path: Path) 
     assert all(path.exists() for path in twofold.draw(loaded, data))
     for command in ("eval", "plot"):
         line = said([command, str(tmp_path / "run")])
-        assert "was trained on the arrays 'arrays', which lie in no file" in line
+        assert "was trained on the arrays 'arrays', which are not stored" in line
 
 
 @pytest.mark.slow

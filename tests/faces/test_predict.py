@@ -96,7 +96,7 @@ def test_of_several_pictures_those_that_can_be_read_are_answered_and_the_others_
         assert code == 1
         assert [sum(name in line for line in err) for name in ("cut.png", "phone.heic", "blank.png")] == [1, 1, 1]
         assert all(line.startswith("twofold: error: ") for line in err)
-        assert err[-1].startswith("twofold: error: 3 of 6 pictures got no answer")
+        assert err[-1].startswith("twofold: error: 3 of 6 pictures could not be classified")
         assert [sum(name in line for line in out) for name in ("0.png", "1.png", "drawn.PNG")] == [1, 1, 1]
     rows = [json.loads(line) for line in answer(["predict", str(folder), str(pictures), "--jsonl"])[1]]
     assert {Path(row["picture"]).name: row["label"] is None for row in rows if row["error"]} == {
@@ -117,7 +117,9 @@ def test_a_picture_that_looks_like_no_training_image_is_warned_of(
     known, strange = (json.loads(line) for line in out)
     assert known["warning"] is None
     assert strange["warning"] == "does not look like the training data: more ink than the training images"
-    assert "warning: it does not look" in "\n".join(answer(["predict", str(folder), str(pictures / "block.png")])[1])
+    assert "warning: the picture does not look" in "\n".join(
+        answer(["predict", str(folder), str(pictures / "block.png")])[1]
+    )
 
 
 def test_of_a_hundred_cases_that_a_net_was_tested_on_one_is_strange_to_it(folder: Path, digits: Dataset) -> None:
@@ -150,5 +152,5 @@ def test_an_older_run_learns_from_its_data_how_pictures_look(folder: Path, pictu
     write_signed(older / "result.json", {**content, "fingerprint": "0" * 64})
     code, out, err = answer(["predict", str(older), str(pictures)])
     assert code == 0
-    assert "an older run without its data: pictures are only scaled" in err[0]
+    assert "an older run whose data are missing: pictures are only scaled" in err[0]
     assert "300 x 200 -> 8 x 8" in out[-1]

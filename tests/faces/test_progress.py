@@ -58,8 +58,8 @@ def test_the_first_line_says_in_words_what_the_numbers_mean_and_comes_once(
     train(clock, 3, EVERY)
     train(clock, 3, EVERY)
     first, *rest = lines(capsys)
-    assert "train error: share of the training images that the fast test named wrongly" in first
-    assert "goodness +/-: mean goodness of positive and of negative data in each layer, the threshold being 1" in first
+    assert "train error: share of the training images that the fast test misclassified" in first
+    assert "goodness +/-: mean goodness of positive and negative data in each layer, relative to the threshold" in first
     assert "held out" not in first
     assert "cross-entropy" not in first
     assert [line.split()[:2] for line in rest] == 2 * [["digits", f"{number}/3"] for number in (1, 2, 3)]
@@ -71,7 +71,7 @@ def test_what_another_training_measures_besides_is_explained_before_its_own_firs
     train(clock, 1, EVERY)
     train(clock, 1, EVERY, loss=0.5, validation_error={"slow": 0.02, "fast": 0.03})
     _, _, explained, line = lines(capsys)
-    assert explained == "slow, fast, ...: error of each test on the images that are held out; loss: mean cross-entropy"
+    assert explained == "slow, fast, ...: error of each test on the held-out images; loss: mean cross-entropy"
     assert "slow 2.00 %, fast 3.00 %" in line
 
 

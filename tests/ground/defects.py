@@ -200,7 +200,7 @@ DEFECTS = [
     (
         "a benchmark has a loop of its own",
         "benchmarks.trainer:warm_up",
-        "trainer(bench, one, data, WARM_UP * one.batch).epoch(0)",
+        "trainer(bench, side, data, WARM_UP * side.batch).epoch(0)",
         "build(one, data.form).learn(*data.train, rate=one.rate)",
         "test_only_the_trainer_the_methods_and_the_nets_loop_over_batches",
     ),

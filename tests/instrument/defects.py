@@ -67,7 +67,7 @@ DEFECTS = [
     (
         "box: a run that fails does not say how to go on",
         "training.train:train",
-        '{failure}; {home.how_to_go_on()}"',
+        '{failure}; {run_folder.how_to_resume()}"',
         '{failure}"',
         "test_a_run_whose_box_fails_is_saved_and_goes_on_to_the_same_weights",
     ),

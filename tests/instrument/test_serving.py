@@ -179,10 +179,10 @@ def test_a_simulated_instrument_has_the_statistics_that_it_says() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "twofold instrument has one command: twofold instrument serve"),
-        (["serv"], "twofold instrument has one command"),
+        ([], "twofold instrument needs a subcommand: use twofold instrument serve"),
+        (["serv"], "twofold instrument needs a subcommand"),
         (["serve", "--device", "one-bitt"], "unknown device 'one-bitt': did you mean 'one-bit'?"),
-        (["serve", "--port", "70000"], "--port is 70000, expected one from 0 to 65535"),
+        (["serve", "--port", "70000"], "--port is 70000, expected 0 to 65535"),
         (["serve", "--units", "0"], "units is 0, expected at least 1"),
         (["serve", "--noise", "-1"], "noise is -1.0, expected a finite number, 0 or more"),
     ],

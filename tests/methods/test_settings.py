@@ -105,7 +105,7 @@ def test_layers_that_cannot_rest_on_disk_are_not_offloaded(tiny: Dataset, tmp_pa
     """A switch that is taken and ignored would be believed."""
     recipe = replace(RECIPES[name], data="tiny", batch=8)
     said = refusal(lambda: train(recipe, tmp_path / "run", tiny, offload=True), SettingError)
-    assert said.startswith("--offload is for layers that learn by themselves")
+    assert said.startswith("--offload is only for methods that train each layer by itself")
     assert not (tmp_path / "run").exists()
 
 

@@ -191,7 +191,7 @@ def test_a_pair_that_names_no_classes_predicts_nothing(
 ) -> None:
     train(RECIPE, tmp_path / "run", digits)
     assert main(["predict", str(tmp_path / "run"), "picture.png"]) == 1
-    assert "is a net of the method pair, which names no classes" in capsys.readouterr().err
+    assert "is a net of the method pair, which is not a classifier" in capsys.readouterr().err
 
 
 def test_mistakes_are_told_in_one_line(digits: twofold.Dataset, tmp_path: Path) -> None:
@@ -199,4 +199,4 @@ def test_mistakes_are_told_in_one_line(digits: twofold.Dataset, tmp_path: Path) 
     train(RECIPE, tmp_path / "run", digits)
     other = replace(RECIPE, noise=7)
     said = refusal(lambda: train(other, tmp_path / "run", digits, resume=True), RunError)
-    assert "noise = 6, asked for is 7" in said
+    assert "noise = 6, not 7" in said

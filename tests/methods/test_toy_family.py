@@ -233,7 +233,7 @@ def test_it_trains_is_reported_and_leaves_a_run_folder_like_any_other() -> None:
     said = answer(*WORDS, "--apart", "0.3", "--run", "run")
     assert "toy 4/4" in said
     assert "taught 0." in said
-    assert "toy: 40 x 30, table (not the official bytes), seed 0, fp32 on cpu" in said
+    assert "toy: 40 x 30, table (not the official files), seed 0, fp32 on cpu" in said
     result = twofold.load("run").result
     assert f"{100 * result.error['liked best']:.2f} %" in said
     assert (result.method, result.dataset, result.fingerprint) == ("toy", "table", a_table().fingerprint)
@@ -259,7 +259,7 @@ def test_an_interrupted_training_of_it_ends_bitwise_as_one_that_was_not(
     with monkeypatch.context() as interrupted:
         interrupted.setattr(Bar, "batch", stop)
         assert main([*WORDS, "--run", "parts", "--no-pictures"]) == 130
-    assert ("--resume" if moment >= 1 else "begin again") in capsys.readouterr().err
+    assert ("--resume" if moment >= 1 else "start again") in capsys.readouterr().err
     assert Path("parts/checkpoint.safetensors").exists() == (moment >= 1)
     answer(*WORDS, "--run", "parts", "--no-pictures", "--resume")
     assert Path("parts/weights.safetensors").read_bytes() == Path("whole/weights.safetensors").read_bytes()
@@ -275,14 +275,14 @@ def test_a_trained_one_is_tested_drawn_and_refuses_pictures(capsys: pytest.Captu
     assert found["test_error"] == error
     assert found["mean_distance"] == twofold.load("run").result.metrics["mean_distance"]
     assert f"{100 * error['liked best']:.2f} %" in answer("eval", "run")
-    assert "has only: liked best" in told(capsys, "eval", "run", "--test", "slow")
+    assert "expected a test of the net of run: liked best, all" in told(capsys, "eval", "run", "--test", "slow")
     drawn = facts("plot", "run")["pictures"]
     assert drawn == ["run/pictures/learning.png", "run/pictures/goodness of candidates.png"]
     for path in drawn:
         with Image.open(path) as picture:
             picture.verify()
     said = told(capsys, "predict", "run", drawn[0])
-    assert "run was trained on table, which has no pictures: choose another run" in said
+    assert "run was trained on table, which has no labeled pictures: give another run" in said
 
 
 def test_help_names_it_and_its_own_fields() -> None:

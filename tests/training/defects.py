@@ -116,7 +116,7 @@ DEFECTS = [
     (
         "a result that is read has lost what was measured besides",
         "Result.from_json",
-        "metrics={name: value for name, value in content.items() if name not in named}",
+        "metrics={name: value for name, value in content.items() if name not in names}",
         "metrics={}",
         "test_an_old_result_is_read_and_written_again_as_it_was",
     ),
@@ -158,14 +158,14 @@ DEFECTS = [
     (
         "layers are said to rest on disk and do not",
         "training.train:train",
-        "partial(keep_on_disk, folder=home.at_rest) if offload else list",
+        "partial(keep_on_disk, folder=run_folder.at_rest) if offload else list",
         "list",
         "test_a_disk_that_is_too_full_for_a_layer_is_told_in_one_line",
     ),
     (
         "a twin rests on disk without a word",
         "training.train:train",
-        'if offload and (where.type != "cpu" or not method.offloads):',
+        'if offload and (target.type != "cpu" or not method.offloads):',
         "if False:",
         "test_the_twin_cannot_rest_on_disk",
     ),
@@ -221,7 +221,7 @@ DEFECTS = [
     (
         "a folder is given out to several trainings",
         "training.run_folder:claimed",
-        "if folder is None and not resume and not home.free:",
+        "if folder is None and not resume and not candidate.free:",
         "if False:",
         "test_trainings_that_name_no_folder_get_one_each",
     ),
@@ -249,8 +249,8 @@ DEFECTS = [
     (
         "a resume takes the last run of the name, whatever it holds",
         "_to_resume",
-        "(home for home in there if home.matches(config))",
-        "iter(there)",
+        "(entry for entry in runs if entry.matches(config))",
+        "iter(runs)",
         "test_to_resume_without_a_folder_takes_the_last_run_that_is_this_training",
     ),
     (
@@ -283,14 +283,14 @@ DEFECTS = [
     ),
     (
         "a text without its digest is taken for an older one",
-        "_name_change",
-        "(intact is None and written_as == 1)",
+        "_check_intact",
+        "(intact is None and version == 1)",
         "intact is None",
         "test_one_flipped_bit_is_noticed_when_a_run_is_read",
     ),
     (
         "an edited text is resumed from",
-        "_name_change",
+        "_check_intact",
         "if strict:",
         "if False:",
         "test_one_flipped_bit_stops_a_resume_before_anything_is_written",
@@ -326,7 +326,7 @@ DEFECTS = [
     (
         "a net that is trained further begins anew",
         "_start_from",
-        "checkpoint.fill(net.state_dict(), weights, before.weights)",
+        "checkpoint.fill(net.state_dict(), weights, run_folder.weights)",
         "pass",
         "test_a_trained_net_is_trained_further_in_a_run_of_its_own",
     ),

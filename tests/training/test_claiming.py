@@ -120,20 +120,20 @@ def test_to_resume_without_a_folder_takes_the_last_run_that_is_this_training(
     assert str(start(replace(recipe, rate=0.01), tiny, resume=True)) == "runs/tiny-seed0"
     assert str(start(replace(recipe, rate=0.02), tiny, resume=True)) == "runs/tiny-seed0-2"
     said = refusal(lambda: start(replace(recipe, rate=0.03), tiny, resume=True))
-    assert "runs/tiny-seed0-2 holds a training with rate = 0.02, asked for is 0.03" in said
+    assert "runs/tiny-seed0-2 has a training with rate = 0.02, not 0.03" in said
 
 
 def test_a_name_whose_training_never_got_to_a_checkpoint_is_given_out_again(
     tiny: Dataset, recipe: FeedForwardRecipe, here: Path, progress_at_every_batch: None
 ) -> None:
-    with pytest.raises(Interrupted, match="begin again"):
+    with pytest.raises(Interrupted, match="start again"):
         start(recipe, tiny, progress=CtrlC(0.5))
     assert str(start(replace(recipe, rate=0.02), tiny)) == "runs/tiny-seed0"
     assert str(start(replace(recipe, rate=0.02), tiny)) == "runs/tiny-seed0-2"
 
 
 def test_a_training_that_cannot_begin_leaves_no_folder(tiny: Dataset, recipe: FeedForwardRecipe, here: Path) -> None:
-    with pytest.raises(RunError, match="is no run folder"):
+    with pytest.raises(RunError, match="is not a run folder"):
         start(recipe, tiny, start=here / "nothing")
     with pytest.raises(Exception, match="memory"):
         start(replace(recipe, widths=(10**6, 10**6)), tiny)
@@ -189,6 +189,6 @@ def test_where_locks_do_not_exist_a_training_goes_on_as_before(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(FileLock, "_acquire", refuse)
-    with pytest.warns(Remark, match="cannot be locked .No locks available.: start no second training in it"):
+    with pytest.warns(Remark, match="without locks .No locks available.: do not start a second training in it"):
         train(recipe, tmp_path / "run", tiny)
     assert runs.load(tmp_path / "run", "cpu").recipe == recipe

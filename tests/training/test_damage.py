@@ -234,7 +234,7 @@ def test_a_run_of_a_newer_format_is_named_as_such(complete: Path, copy: Callable
     folder = copy(complete)
     content, _ = read_signed(folder / "config.json")
     write_signed(folder / "config.json", {**content, "format": FORMAT + 1, "method": "sleeping"})
-    assert "was written by a newer version of twofold (format 3, this one reads up to 2)" in refusal(
+    assert "was written by a newer version of twofold (format 3, supported up to 2)" in refusal(
         lambda: runs.load(folder, "cpu")
     )
 
@@ -267,7 +267,7 @@ def test_what_can_change_the_bits_of_a_training_is_named_when_it_is_resumed(
         train(recipe, tmp_path / "run", tiny, progress=CtrlC(2))
     torch.set_num_threads(2)
     try:
-        with pytest.warns(Remark, match=r"goes on under other conditions \(.*threads 1, now 2.*its weights may differ"):
+        with pytest.warns(Remark, match=r"resumed under other conditions \(.*threads 1, now 2.*its weights may differ"):
             result = train(recipe, tmp_path / "run", tiny, resume=True)
     finally:
         torch.set_num_threads(1)
@@ -312,7 +312,7 @@ def test_a_net_is_trained_further_only_from_one_like_it(
     other = replace(recipe, widths=(14, 12))
     assert "another architecture" in refusal(lambda: train(other, tmp_path / "a", tiny, start=complete))
     assert "is not complete" in refusal(lambda: train(recipe, tmp_path / "b", tiny, start=stopped))
-    with pytest.warns(Remark, match="has learned from cases that are held out now"):
+    with pytest.warns(Remark, match="was trained on cases that are now held out"):
         train(replace(recipe, validation=8), tmp_path / "c", tiny, start=complete)
 
 

@@ -123,7 +123,7 @@ def test_a_disk_that_is_too_full_for_a_layer_is_told_in_one_line(
 
 
 def test_the_twin_cannot_rest_on_disk(tiny: Dataset, twin_recipe: BackpropRecipe, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="--offload is for layers that learn by themselves"):
+    with pytest.raises(SettingError, match="--offload is only for methods that train each layer by itself"):
         training.train(twin_recipe, tmp_path / "run", tiny, device="cpu", precision="fp32", offload=True)
     assert not (tmp_path / "run").exists()
 

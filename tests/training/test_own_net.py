@@ -90,18 +90,18 @@ def test_a_run_says_whether_it_needs_an_own_net(
     train(recipe, own, tiny, net=own_net(tiny))
     train(recipe, usual, tiny)
     assert "own_net" not in (usual / "config.json").read_text()
-    assert "give one that is built alike, as twofold.load(..., net=net)" in refusal(
+    assert "give one of the same architecture, as twofold.load(..., net=net)" in refusal(
         SettingError, lambda: runs.load(own)
     )
     assert "net of its recipe" in refusal(SettingError, lambda: runs.load(usual, net=own_net(tiny)))
     assert "another architecture" in refusal(RunError, lambda: runs.load(own, net=own_net(tiny, 8)))
-    assert "own_net = True, asked for is False" in refusal(RunError, lambda: train(recipe, own, tiny, resume=True))
+    assert "own_net = True, not False" in refusal(RunError, lambda: train(recipe, own, tiny, resume=True))
     said = refusal(SettingError, lambda: train(twin_recipe, tmp_path / "new", tiny, net=own_net(tiny)))
-    assert "net learns by forward-forward and the recipe is one of backprop" in said
+    assert "the net has the method forward-forward, but the recipe has the method backprop" in said
     assert "offload" in refusal(
         SettingError, lambda: train(recipe, tmp_path / "new", tiny, net=own_net(tiny), offload=True)
     )
     assert not (tmp_path / "new").exists()
     code, _, (words,) = answer(["eval", str(own)])
     assert code == 1
-    assert "was trained on a net of your own" in words
+    assert "was trained on a custom net" in words

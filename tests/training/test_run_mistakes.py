@@ -52,11 +52,11 @@ def copy(tmp_path: Path) -> Callable[[Path], Path]:
 
 
 OTHER_SETTINGS: dict[str, dict[str, Any]] = {
-    "seed = 0, asked for is 1": {"seed": 1},
-    "epochs = 4, asked for is 5": {"epochs": 5},
-    "widths = [14, 12, 10], asked for is [14, 12]": {"widths": (14, 12)},
-    "rate = 0.01, asked for is 0.02": {"rate": 0.02},
-    "tolerance = 0.0, asked for is 0.3": {"tolerance": 0.3},
+    "seed = 0, not 1": {"seed": 1},
+    "epochs = 4, not 5": {"epochs": 5},
+    "widths = [14, 12, 10], not [14, 12]": {"widths": (14, 12)},
+    "rate = 0.01, not 0.02": {"rate": 0.02},
+    "tolerance = 0.0, not 0.3": {"tolerance": 0.3},
 }
 
 
@@ -80,7 +80,7 @@ def test_a_run_is_not_resumed_with_other_data_another_method_or_another_precisio
     before = hashes(stopped)
     other = replace(tiny, train_images=1 - tiny.train_images)
     assert "fingerprint" in refusal(lambda: train(recipe, stopped, other, resume=True))
-    assert "holds a training with" in refusal(lambda: train(twin_recipe, stopped, tiny, resume=True))
+    assert "has a training with" in refusal(lambda: train(twin_recipe, stopped, tiny, resume=True))
     assert "precision" in refusal(lambda: train(recipe, stopped, tiny, resume=True, precision="bf16"))
     assert hashes(stopped) == before
 
@@ -113,7 +113,7 @@ def test_a_folder_in_use_is_not_trained_into_again(
 ) -> None:
     for folder in (stopped, complete):
         before = hashes(folder)
-        assert "add --resume to go on with it" in refusal(lambda folder=folder: train(recipe, folder, tiny))  # type: ignore[misc]
+        assert "add --resume to continue it" in refusal(lambda folder=folder: train(recipe, folder, tiny))  # type: ignore[misc]
         assert hashes(folder) == before
 
 
@@ -248,8 +248,8 @@ def test_weights_of_another_net_are_not_loaded(
 
 def test_a_run_that_is_not_complete_and_a_folder_that_is_none_say_what_to_do(stopped: Path, tmp_path: Path) -> None:
     assert f"twofold train custom --run {stopped} --resume" in refusal(lambda: runs.load(stopped, "cpu"))
-    assert "is no run folder" in refusal(lambda: runs.load(tmp_path, "cpu"))
-    assert "is no run folder" in refusal(lambda: runs.load(tmp_path / "nowhere", "cpu"))
+    assert "is not a run folder" in refusal(lambda: runs.load(tmp_path, "cpu"))
+    assert "is not a run folder" in refusal(lambda: runs.load(tmp_path / "nowhere", "cpu"))
 
 
 def test_a_run_is_not_tested_on_other_data_than_its_own(

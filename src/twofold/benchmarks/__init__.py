@@ -1,4 +1,4 @@
-"""Benchmarks of the speed and memory of Forward-Forward, always beside the backprop twin on the same machine.
+"""Benchmarks of the speed and memory of Forward-Forward and its backprop twin on the same machine.
 
 record = benchmarks.run("epoch", BENCHMARKS["epoch"](), Workbench(device, precision), Path("runs/bench"))
 """
@@ -45,7 +45,7 @@ def find(name: str) -> type[Benchmark]:
     """Return the benchmark called ``name``.
 
     Raises:
-        SettingError: there is none; the nearest name is suggested.
+        SettingError: the name is unknown; the nearest one is suggested.
     """
     if name not in BENCHMARKS:
         raise unknown("benchmark", name, BENCHMARKS)
@@ -53,11 +53,11 @@ def find(name: str) -> type[Benchmark]:
 
 
 def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict[str, Any]:
-    """Run a benchmark, and write its record to ``folder/NAME.json`` and its picture to ``folder/NAME.png``.
+    """Run a benchmark, write its record to ``folder/NAME.json`` and draw its picture to ``folder/NAME.png``.
 
     Returns:
-        The record, in values that JSON can hold: ``benchmark, settings, device, precision, learning_version,
-        environment`` and the figures.
+        The record, in JSON values: ``benchmark, settings, device, precision, learning_version, environment`` and the
+        figures.
     """
     record = {
         "benchmark": name,

@@ -1,4 +1,4 @@
-"""Parts shared by all benchmarks: a workbench, contenders that take turns, and figures with their spread."""
+"""Shared parts of all benchmarks: workbench, interleaved timing, and statistics."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.trainer import synchronize
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
-"""Names of the two sides of a comparison in pictures, and their colors."""
+"""Names and colors of the two sides of a comparison in pictures."""
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """Device, precision and data for a benchmark, and where it reports its progress.
+    """Device, precision, data and progress report of a benchmark.
 
     Attributes:
         device: device of the nets and their data.
         precision: precision of the matrix products, fp32 or bf16.
-        data_dir: folder in which data files are looked for first.
-        report: called with a line of text at each step of the benchmark; ``None`` reports nothing.
+        data_dir: folder with data sets, searched first.
+        report: called with a line of text at each step; ``None`` disables the report.
     """
 
     device: torch.device
@@ -50,28 +50,28 @@ class Workbench:
 
 @dataclass(frozen=True)
 class Benchmark(ABC):
-    """A comparison that can be run. Its fields are the options of the command."""
+    """Base class of benchmarks. The fields are the options of the command."""
 
     @abstractmethod
     def measure(self, bench: Workbench) -> dict[str, Any]:
-        """Measure, and return the figures as values that JSON can hold."""
+        """Run the measurement and return the figures as JSON values."""
 
     @staticmethod
     @abstractmethod
     def table(record: Mapping[str, Any]) -> str:
-        """Format a record as text for people."""
+        """Format a record as a human-readable table."""
 
     @staticmethod
     @abstractmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        """Draw a record into a PNG at ``path``."""
+        """Draw a record to a PNG file at ``path``."""
 
 
 def expect(holds: bool, field: str, value: object, expected: str) -> None:
-    """Refuse the value of an option.
+    """Check the value of an option.
 
     Raises:
-        SettingError: ``holds`` is false.
+        SettingError: ``holds`` is False.
     """
     if not holds:
         raise SettingError(f"--{field} is {value}, expected {expected}")
@@ -81,7 +81,7 @@ def expect(holds: bool, field: str, value: object, expected: str) -> None:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """Return the seconds that ``work`` takes until the device has finished it, as a mean over ``times`` calls."""
+    """Return the mean time of ``work`` in seconds over ``times`` calls, until the device has finished."""
     synchronize(device)
     start = time.perf_counter()
     for _ in range(times):
@@ -91,22 +91,22 @@ def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1)
 
 
 def interleave(contenders: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
-    """Get a figure from each contender once per round, in reversed order every other round.
+    """Call each contender once per round, in reversed order in every other round.
 
-    A machine that gets slower or faster with time thus does so for all contenders alike.
+    Changes in the speed of the machine thus affect all contenders equally.
 
     Args:
-        contenders: name -> function of the round, counted from 0.
+        contenders: name -> function of the number of the round (from 0) that returns a figure.
         rounds: number of rounds.
 
     Returns:
-        name -> a figure for each round.
+        name -> figures, one for each round.
     """
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    figures: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         for name in list(contenders)[:: -1 if number % 2 else 1]:
-            found[name].append(contenders[name](number))
-    return found
+            figures[name].append(contenders[name](number))
+    return figures
 
 
 # ---- figures -----------------------------------------------------------------------------------------------------
@@ -118,6 +118,6 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": median, "low": low, "high": high}
 
 
-def ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Return ``times`` divided by ``others``, round by round."""
-    return [one / other for one, other in zip(times, others, strict=True)]
+def ratios(times: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """Return the ratios of ``times`` to ``baseline``, round by round."""
+    return [value / base for value, base in zip(times, baseline, strict=True)]

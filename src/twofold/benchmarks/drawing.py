@@ -1,4 +1,4 @@
-"""Draw the figures of benchmarks: bars for medians, with a line from the first to the third quartile."""
+"""Draw bar charts of benchmarks: medians, with error bars from the first to the third quartile."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ def bars(
     rows: Sequence[str],
     series: Mapping[str, tuple[str | list[str], Sequence[Mapping[str, float] | None]]],
 ) -> None:
-    """Draw a group of bars for each row, from the top, with the median written behind each bar.
+    """Draw a group of horizontal bars for each row, labeled with their medians.
 
-    A series without a figure leaves a gap.
+    Missing figures leave a gap.
 
     Args:
         ax: the subplot.
         title: title of the subplot.
-        xlabel: what the length of a bar means, with its unit.
-        rows: names of the groups.
-        series: name -> color (one, or one for each row) and the figures, one for each row.
+        xlabel: quantity and unit of the bars.
+        rows: names of the groups, from the top.
+        series: name -> color (or one color for each row) and figures, one for each row.
     """
     label_axes(ax, title, xlabel, "")
-    thick = 0.8 / len(series)
+    thickness = 0.8 / len(series)
     for number, (name, (color, figures)) in enumerate(series.items()):
-        some = [(row, figure) for row, figure in enumerate(figures) if figure is not None]
-        heights = [row + (number - (len(series) - 1) / 2) * thick for row, _ in some]
-        medians = [figure["median"] for _, figure in some]
-        below = [figure["median"] - figure["low"] for _, figure in some]
-        above = [figure["high"] - figure["median"] for _, figure in some]
-        ax.barh(heights, medians, 0.9 * thick, color=color, label=name)
+        present = [(row, figure) for row, figure in enumerate(figures) if figure is not None]
+        heights = [row + (number - (len(series) - 1) / 2) * thickness for row, _ in present]
+        medians = [figure["median"] for _, figure in present]
+        below = [figure["median"] - figure["low"] for _, figure in present]
+        above = [figure["high"] - figure["median"] for _, figure in present]
+        ax.barh(heights, medians, 0.9 * thickness, color=color, label=name)
         ax.errorbar(medians, heights, xerr=[below, above], fmt="none", ecolor=INK, elinewidth=1.2, capsize=2.5)
-        for height, (_, figure) in zip(heights, some, strict=True):
-            at = (figure["high"], height)
+        for height, (_, figure) in zip(heights, present, strict=True):
+            position = (figure["high"], height)
             text = format_3(figure["median"])
-            ax.annotate(text, at, (5, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
+            ax.annotate(text, position, (5, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
     ax.set_yticks(range(len(rows)), rows)
     ax.invert_yaxis()
     ax.margins(x=0.16)
@@ -55,23 +55,23 @@ def bars(
 
 
 def stack(ax: Axes, title: str, across: str, parts: Mapping[str, Mapping[str, float]]) -> None:
-    """Draw a bar for each name, divided into shares of the whole, from dark to light; large shares carry their names.
+    """Draw stacked bars of shares, from dark to light; large shares are labeled.
 
     Args:
         ax: the subplot.
         title: title of the subplot.
-        across: the quantity that is divided.
-        parts: name of the bar -> name of the part -> share.
+        across: name of the total quantity.
+        parts: name of the bar -> name of the share -> share.
     """
     label_axes(ax, title, f"share of {across} (%)", "")
     for row, shares in enumerate(parts.values()):
         start = 0.0
-        for number, (kind, share) in enumerate(shares.items()):
+        for number, (name, share) in enumerate(shares.items()):
             color = (POSITIVE, *GREYS)[min(number, len(GREYS))]
             ax.barh(row, 100 * share, 0.62, left=start, color=color, edgecolor="white")
             if share >= 0.1:
                 ink = INK if number > 1 else "white"
-                text = "\n".join([*kind.split(), f"{100 * share:.0f} %"])
+                text = "\n".join([*name.split(), f"{100 * share:.0f} %"])
                 ax.text(start + 50 * share, row, text, ha="center", va="center", fontsize=9.5, color=ink)
             start += 100 * share
     ax.set_yticks(range(len(parts)), list(parts))

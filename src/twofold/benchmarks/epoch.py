@@ -1,4 +1,4 @@
-"""Measure the time of an epoch, and its ratio to the twin's."""
+"""Benchmark the time of an epoch against the twin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twofold.methods import Recipe
 from twofold.plots.colors import INK, TESTS
 
 SLICE, ROUNDS = 6000, 7
-"""Number of images in a burst, in which none is left out, and number of bursts."""
+"""Number of images in a burst without importance sampling, and number of bursts."""
 
 SWEEP_SLICE, SWEEP_ROUNDS = 2000, 5
 SWEEP: tuple[dict[str, Any], ...] = (
@@ -25,20 +25,20 @@ SWEEP: tuple[dict[str, Any], ...] = (
     *({"widths": (1000,) * depth, "batch": 100} for depth in (2, 6)),
     *({"widths": (1000,) * 3, "batch": batch} for batch in (50, 400)),
 )
-"""The nets of the sweep: one property of 3 x 1000 at batch 100 changes at a time."""
+"""Nets of the sweep: variations of 3 x 1000 at batch 100 in one property."""
 
 
 @dataclass(frozen=True)
 class Epoch(Benchmark):
-    """Seconds per epoch of a recipe and of its backprop twin, as they train: the first epochs, taking turns.
+    """Seconds per epoch of a recipe and of its backprop twin, in interleaved epochs from the first one.
 
-    Forward-Forward is also timed with nothing left out (every case counts for every layer, and every image is used in
-    every epoch), in bursts, for the recipe's net and for a table of widths, depths, batches and precisions.
+    Forward-Forward is also timed without importance sampling (every case counts for every layer, and every image is
+    used in every epoch), in bursts, for the net of the recipe and for several widths, depths, batches and precisions.
 
     Attributes:
-        recipe: a recipe of Forward-Forward.
+        recipe: name of a Forward-Forward recipe.
         epochs: number of epochs, from the first one of the recipe's schedule.
-        sweep: whether to time the table of nets too.
+        sweep: also time nets of other widths, depths, batches and precisions.
     """
 
     recipe: str = "mnist"
@@ -47,12 +47,12 @@ class Epoch(Benchmark):
 
     def measure(self, bench: Workbench) -> dict[str, Any]:
         recipe, twin = pair(self.recipe)
-        most = recipe.epochs
-        expect(1 <= self.epochs <= most, "epochs", self.epochs, f"1 to {most}, the epochs of {self.recipe}")
+        last = recipe.epochs
+        expect(1 <= self.epochs <= last, "epochs", self.epochs, f"1 to {last}, the epochs of {self.recipe}")
         twin = replace(twin, epochs=max(twin.epochs, self.epochs))
         data = bench.load(recipe.data)
-        bench.say(f"nothing left out, {ROUNDS} rounds of bursts")
-        whole = compare(bench, recipe, twin, data, images=SLICE, rounds=ROUNDS)
+        bench.say(f"without importance sampling, {ROUNDS} rounds of bursts")
+        every_case = compare(bench, recipe, twin, data, images=SLICE, rounds=ROUNDS)
         warm_up(bench, recipe, twin, data)
         trainers = {"ff": trainer(bench, recipe, data), "twin": trainer(bench, twin, data)}
         seen: dict[str, list[float]] = {name: [] for name in trainers}
@@ -68,13 +68,13 @@ class Epoch(Benchmark):
         return {
             "ff_over_bp": spread(paired)["median"],
             "ff_over_bp_first": paired[0],
-            "ff_over_bp_every_case": whole["ratio"]["median"],
+            "ff_over_bp_every_case": every_case["ratio"]["median"],
             "ratio": spread(paired),
             "ratios": paired,
-            "seconds": {name: spread(each) for name, each in seconds.items()},
+            "seconds": {name: spread(times) for name, times in seconds.items()},
             "seconds_by_epoch": seconds,
             "images_seen": seen,
-            "every_case": {**whole, "rounds": ROUNDS},
+            "every_case": {**every_case, "rounds": ROUNDS},
             "widths": list(recipe.widths),
             "batch": recipe.batch,
             "dataset": data.name,
@@ -84,29 +84,29 @@ class Epoch(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        seconds, each = record["seconds"], record["seconds_by_epoch"]
+        seconds, by_epoch = record["seconds"], record["seconds_by_epoch"]
         rows = [["epoch", "FF s", "twin s", "FF / twin", "images: FF", "twin"]]
         for number, ratio in enumerate(record["ratios"]):
-            times = [format_3(each[name][number]) for name in ("ff", "twin")]
+            times = [format_3(by_epoch[name][number]) for name in ("ff", "twin")]
             images = [format_percent(record["images_seen"][name][number]) for name in ("ff", "twin")]
             rows.append([str(number + 1), *times, format_3(ratio), *images])
         spreads = [format_spread(seconds["ff"]), format_spread(seconds["twin"]), format_spread(record["ratio"]), "", ""]
         rows.append(["median (quartiles)", *spreads])
-        whole = [format_spread(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
-        rows.append(["every case *", *whole, *[format_percent(1)] * 2])
+        every_case = [format_spread(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
+        rows.append(["every case *", *every_case, *[format_percent(1)] * 2])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
-        parts = [
+        blocks = [
             f"epoch: {record['settings']['recipe']} ({net}), {machine_line(record)}",
             format_table(rows),
-            "* nothing left out: seconds for 60,000 images, from bursts",
+            "* without importance sampling: seconds for 60,000 images, from bursts",
         ]
         if record["sweep"]:
             rows = [["every case *", "batch", "precision", "FF s", "twin s", "FF / twin"]]
             for entry in record["sweep"]:
                 times = [format_spread(entry[name]) for name in ("ff", "twin", "ratio")]
                 rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
-            parts.append(format_table(rows))
-        return "\n\n".join(parts)
+            blocks.append(format_table(rows))
+        return "\n\n".join(blocks)
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -116,15 +116,15 @@ class Epoch(Benchmark):
         from twofold.plots import canvas
 
         figure, [panels] = canvas.subplots(1, 2 if record["sweep"] else 1, 5.6, 4.4, 0.15)
-        each = record["seconds_by_epoch"]
+        times = record["seconds_by_epoch"]
         for name, (title, color) in LOOK.items():
-            panels[0].plot(range(1, 1 + len(each[name])), each[name], "o-", color=color, ms=4, lw=1.9, label=title)
-        panels[0].set_ylim(0, 1.1 * max(each["ff"] + each["twin"]))
+            panels[0].plot(range(1, 1 + len(times[name])), times[name], "o-", color=color, ms=4, lw=1.9, label=title)
+        panels[0].set_ylim(0, 1.1 * max(times["ff"] + times["twin"]))
         panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         canvas.label_axes(panels[0], f"{record['settings']['recipe']}, as it trains", "epoch", "seconds")
         if record["sweep"]:
             rows, series = _by_precision(record["sweep"])
-            bars(panels[1], "Nothing left out", "seconds, Forward-Forward / twin", rows, series)
+            bars(panels[1], "Without importance sampling", "seconds, Forward-Forward / twin", rows, series)
             panels[1].axvline(1, color=INK, lw=1, ls="--")
         for ax in panels:
             canvas.legend(ax, 2)
@@ -134,19 +134,19 @@ class Epoch(Benchmark):
 
 
 def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> list[dict[str, Any]]:
-    """Time bursts of every net of the sweep, in fp32 and, if the device has fast instructions for it, in bf16."""
+    """Time bursts of each net of the sweep, in fp32 and, if the device has fast instructions for it, in bf16."""
     entries = []
     for changes in SWEEP:
         for precision in ("fp32", "bf16") if machine.has_fast_bf16(bench.device) else ("fp32",):
             bench.say(f"{layers_of(changes['widths'])}, batch {changes['batch']}, {precision}")
             nets = replace(recipe, **changes), replace(twin, **changes)
-            found = compare(bench, *nets, data, images=SWEEP_SLICE, rounds=SWEEP_ROUNDS, precision=precision)
-            entries.append({**changes, "widths": list(changes["widths"]), "precision": precision, **found})
+            figures = compare(bench, *nets, data, images=SWEEP_SLICE, rounds=SWEEP_ROUNDS, precision=precision)
+            entries.append({**changes, "widths": list(changes["widths"]), "precision": precision, **figures})
     return entries
 
 
 def _by_precision(sweep: list[dict[str, Any]]) -> tuple[list[str], dict[str, Any]]:
-    """Return the ratios of a sweep for bars: the nets and, for each precision, a color and a ratio for each net."""
+    """Return the names of the nets of a sweep and, for each precision, a color and the ratios of the nets."""
     nets = list(dict.fromkeys(f"{layers_of(entry['widths'])}, batch {entry['batch']}" for entry in sweep))
     precisions = list(dict.fromkeys(entry["precision"] for entry in sweep))
     ratio = {

@@ -1,4 +1,4 @@
-"""Measure the images per second of each test, and the time for a single image."""
+"""Benchmark the throughput and the latency of each test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twofold.plots.colors import TESTS, TWIN
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10
-"""The number of classes in all these data sets."""
+"""Number of classes in all these data sets."""
 IMAGES, ROUNDS = 10_000, 7
 ALONE = 20
 """Number of images in a burst of single images."""
@@ -30,11 +30,11 @@ ALONE = 20
 class Inference(Benchmark):
     """Images per second of the fast, slow and shortlist test of a Forward-Forward net, and of the twin's one test.
 
-    They are given 10,000 images at a time, and one at a time. The nets are untrained and the images random, since the
-    cost of an answer does not depend on the answer.
+    Each test is timed on 10,000 images at a time and on single images. The nets are untrained and the images random,
+    which does not affect the time.
 
     Attributes:
-        recipe: a recipe of Forward-Forward, which gives the layers and the shape of the images.
+        recipe: name of a Forward-Forward recipe, which determines the layers and the shape of the images.
     """
 
     recipe: str = "mnist"
@@ -43,12 +43,12 @@ class Inference(Benchmark):
         recipe, twin_recipe = pair(self.recipe)
         shape = SHAPES[recipe.data]
         images = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(bench.device)
-        ff, twin = (build(one, {"shape": shape, "classes": CLASSES}).to(bench.device) for one in (recipe, twin_recipe))
+        ff, twin = (build(r, {"shape": shape, "classes": CLASSES}).to(bench.device) for r in (recipe, twin_recipe))
         for net in (ff, twin):
             net.set_precision(bench.precision)
         if not {"slow", "shortlist"} <= ff.passes().keys():
-            had = ", ".join(ff.passes())
-            raise SettingError(f"--recipe is {self.recipe}, whose net has only: {had}; choose one with a slow test")
+            names = ", ".join(ff.passes())
+            raise SettingError(f"--recipe is {self.recipe}, whose net has only: {names}; choose one with a slow test")
         tests: dict[str, Callable[[Tensor], Tensor]] = {
             "fast": ff.fast,
             "shortlist": lambda images: ff.shortlist(images, SHORTLIST),
@@ -62,22 +62,22 @@ class Inference(Benchmark):
 
         def one_by_one(test: Callable[[Tensor], Tensor]) -> Callable[[int], float]:
             few = torch.split(images[:ALONE], 1)
-            return lambda _: seconds_of(lambda: [test(one) for one in few], bench.device) / len(few)
+            return lambda _: seconds_of(lambda: [test(image) for image in few], bench.device) / len(few)
 
-        found = {}
-        for kind, contender in (("many", all_at_once), ("one", one_by_one)):
-            bench.say(f"{'10,000 images' if kind == 'many' else 'one image'} at a time")
+        figures = {}
+        for mode, contender in (("many", all_at_once), ("one", one_by_one)):
+            bench.say(f"{'10,000 images' if mode == 'many' else 'one image'} at a time")
             contenders = {name: contender(test) for name, test in tests.items()}
             interleave(contenders, 1)
-            found[kind] = interleave(contenders, ROUNDS)
-        seconds = {name: spread(each) for name, each in found["many"].items()}
+            figures[mode] = interleave(contenders, ROUNDS)
+        seconds = {name: spread(times) for name, times in figures["many"].items()}
         return {
             "slow_over_fast": seconds["slow"]["median"] / seconds["fast"]["median"],
             "shortlist_over_fast": seconds["shortlist"]["median"] / seconds["fast"]["median"],
             "twin_over_fast": seconds["twin"]["median"] / seconds["fast"]["median"],
             "seconds": seconds,
-            "images_per_second": {name: spread([IMAGES / each for each in found["many"][name]]) for name in tests},
-            "latency_ms": {name: spread([1000 * each for each in found["one"][name]]) for name in tests},
+            "images_per_second": {name: spread([IMAGES / time for time in figures["many"][name]]) for name in tests},
+            "latency_ms": {name: spread([1000 * time for time in figures["one"][name]]) for name in tests},
             "passes_per_image": passes,
             "images": IMAGES,
             "shortlist": SHORTLIST,
@@ -90,8 +90,8 @@ class Inference(Benchmark):
         rows = [["test", "passes per image", "images/s", "time / fast", "one image, ms"]]
         for name, passes in record["passes_per_image"].items():
             relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
-            many, one = format_spread(record["images_per_second"][name]), format_spread(record["latency_ms"][name])
-            rows.append([TITLES[name], str(passes), many, format_3(relative), one])
+            rate, latency = format_spread(record["images_per_second"][name]), format_spread(record["latency_ms"][name])
+            rows.append([TITLES[name], str(passes), rate, format_3(relative), latency])
         net = f"{record['settings']['recipe']}: {layers_of(record['widths'])}, untrained, random images"
         return f"inference: {net}, {machine_line(record)}\n\n{format_table(rows)}"
 

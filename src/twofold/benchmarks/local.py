@@ -1,4 +1,4 @@
-"""Measure how fast a layer with local fields and no weight sharing learns, computed in several equivalent ways."""
+"""Benchmark equivalent implementations of a layer with local fields and no weight sharing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from twofold.machine import compute_type
 from twofold.plots.colors import POSITIVE, TWIN
 
 UPDATES, ROUNDS = 8, 9
-"""Number of updates in a burst, and of bursts."""
+"""Number of updates in a burst, and number of bursts."""
 
 TITLES = {
     "tiles": "tiles",
@@ -36,7 +36,7 @@ TITLES = {
 
 
 class Unfolded(Connectivity):
-    """Connectivity that copies out the square of every grid point for every case, with one product per grid point."""
+    """Connectivity that copies the square of each grid point for each case, with one product per grid point."""
 
     def __init__(self, fields: Fields) -> None:
         super().__init__(fields.units, fields.inputs)
@@ -55,8 +55,8 @@ class Unfolded(Connectivity):
         return product.permute(1, 2, 0).flatten(1) + total
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
-        asked = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
-        torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), asked, beta=0, out=gradient)
+        signals = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
+        torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), signals, beta=0, out=gradient)
 
     def sum_seen(self, rows: Tensor) -> Tensor:
         return self._squares(rows).sum(2).T.repeat(1, self.fields.channels)
@@ -74,15 +74,15 @@ class Unfolded(Connectivity):
 
 @dataclass(frozen=True)
 class LocalLayer(Benchmark):
-    """Milliseconds of a batch of learning (forward, signals, gradient, update) of one local layer, in several ways.
+    """Milliseconds of an update (forward, signals, gradient, update) of one local layer, by implementation.
 
-    All ways compute the same. The input is random, with as many positive as negative cases.
+    All implementations compute the same result. The input is random.
 
     Attributes:
-        side: rows and columns of the input map and of the output map.
-        channels: channels of both maps.
-        field: side of the square that each unit sees, cut off at the edges.
-        batch: number of positive cases.
+        side: number of rows and columns of the input map and of the output map.
+        channels: number of channels of both maps.
+        field: side of the receptive field of each unit, which is cut off at the edges.
+        batch: number of positive cases, and of negative cases.
     """
 
     side: int = 32
@@ -91,7 +91,7 @@ class LocalLayer(Benchmark):
     batch: int = 100
 
     def measure(self, bench: Workbench) -> dict[str, Any]:
-        expect(self.field % 2 == 1, "field", self.field, "an odd number: a square has a middle")
+        expect(self.field % 2 == 1, "field", self.field, "an odd number")
         expect(self.batch >= 1, "batch", self.batch, "at least 1")
         fields = Fields((self.channels, self.side, self.side), self.channels, self.field, margin=self.field // 2)
         layers = self.layers(fields)
@@ -103,20 +103,20 @@ class LocalLayer(Benchmark):
         def learning(layer: FeedForwardLayer) -> Callable[[int], float]:
             return lambda _: seconds_of(lambda: layer.learn(positive, negative, 1e-4), bench.device, UPDATES)
 
-        def looking(layer: FeedForwardLayer) -> Callable[[int], float]:
+        def forward(layer: FeedForwardLayer) -> Callable[[int], float]:
             return lambda _: seconds_of(lambda: layer(positive), bench.device, UPDATES)
 
-        found = {}
-        for kind, contender in (("learn", learning), ("forward", looking)):
-            bench.say(f"{ROUNDS} rounds of {kind}")
+        seconds = {}
+        for phase, contender in (("learn", learning), ("forward", forward)):
+            bench.say(f"{ROUNDS} rounds of {phase}")
             contenders = {name: contender(layer) for name, layer in layers.items()}
             interleave(contenders, 1)
-            found[kind] = interleave(contenders, ROUNDS)
-        ratio = {name: spread(ratios(each, found["learn"]["tiles"])) for name, each in found["learn"].items()}
+            seconds[phase] = interleave(contenders, ROUNDS)
+        ratio = {name: spread(ratios(times, seconds["learn"]["tiles"])) for name, times in seconds["learn"].items()}
         return {
             "speedup": ratio["masked"]["median"],
             "ratio": ratio,
-            **{kind: {name: spread(each) for name, each in one.items()} for kind, one in found.items()},
+            **{phase: {name: spread(times) for name, times in figures.items()} for phase, figures in seconds.items()},
             "stored": {
                 name: sum(weight.numel() for weight in layer.parameters()) - fields.units
                 for name, layer in layers.items()
@@ -128,7 +128,7 @@ class LocalLayer(Benchmark):
 
     @staticmethod
     def layers(fields: Fields) -> dict[str, FeedForwardLayer]:
-        """Return the contenders: the layer computed in each way."""
+        """Return the layer in each implementation."""
         rule = Rule()
         return {
             "tiles": Local(fields, rule),
@@ -143,7 +143,7 @@ class LocalLayer(Benchmark):
         rows = [["", "learn, ms", "forward, ms", "times the tiles", "stored / existing weights"]]
         for name, title in TITLES.items():
             learn, forward = (
-                format_spread({k: 1000 * v for k, v in record[kind][name].items()}) for kind in ("learn", "forward")
+                format_spread({k: 1000 * v for k, v in record[phase][name].items()}) for phase in ("learn", "forward")
             )
             stored = format_3(record["stored"][name] / record["weights"])
             rows.append([title, learn, forward, format_spread(record["ratio"][name]), stored])
@@ -159,8 +159,8 @@ class LocalLayer(Benchmark):
 
         figure, [[left, right]] = canvas.subplots(1, 2, 5.8, 3.4, 0.15)
         colors = [POSITIVE, *[TWIN] * (len(TITLES) - 1)]
-        for ax, kind, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
-            times = [{key: 1000 * value for key, value in record[kind][name].items()} for name in TITLES]
+        for ax, phase, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
+            times = [{key: 1000 * value for key, value in record[phase][name].items()} for name in TITLES]
             bars(ax, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
         settings = record["settings"]
         field = f"{settings['field']} x {settings['field']}"

@@ -1,4 +1,4 @@
-"""Measure the memory of one training step of one net, in a process that does nothing else."""
+"""Measure the memory of one training step of one net, in a separate process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SHAPE, CLASSES, PARTS = (1, 28, 28), 10, 8
 
 
 class Case(NamedTuple):
-    """A case to measure.
+    """A net to measure.
 
     Attributes:
-        contender: ``ff``, with no case left out; ``twin``; ``twin-checkpoints``, which keeps only the activity between
-            segments of √layers and recomputes the rest in the backward pass; ``twin-parts``, which sums the gradients
-            of 8 parts of the batch.
+        contender: ``ff`` (without importance sampling), ``twin``, ``twin-checkpoints`` (keeps the activity between
+            segments of √layers and recomputes the rest in the backward pass) or ``twin-parts`` (accumulates the
+            gradients of 8 parts of the batch).
         depth: number of hidden layers.
-        width: units of each layer.
+        width: number of units in each layer.
         batch: number of images in the step.
         device: cpu or cuda.
         precision: fp32 or bf16.
@@ -48,9 +48,9 @@ class Case(NamedTuple):
 
 
 def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Callable[[], object]]:
-    """Return the weights of a net of the recipe mnist in another size, and its training step on these images.
+    """Return the weights and the training step of a net of the recipe mnist, in the size of ``case``.
 
-    The softmax and the slow test read the last two layers only, since a softmax on all of them would grow with depth.
+    The softmax and the slow test read only the last two layers, since a softmax on all layers would grow with depth.
     """
     recipe, twin = pair("mnist")
     changes: dict[str, Any] = {"widths": (case.width,) * case.depth, "counted_from": max(1, case.depth - 1)}
@@ -59,60 +59,60 @@ def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Cal
     net = build_net(chosen, {"shape": SHAPE, "classes": CLASSES}).to(device)
     if case.contender not in ("ff", "twin"):
         weights = [parameter.detach() for parameter in net.parameters()]
-        step = sparing_step(weights, twin, case.contender, compute_type(case.precision) or torch.float32)
+        step = memory_saving_step(weights, twin, case.contender, compute_type(case.precision) or torch.float32)
         return weights, lambda: step(images, labels)
     net.set_precision(case.precision)
     trainer = Trainer(net, chosen, (images, labels))
     return list(net.parameters()), lambda: trainer.epoch(0)
 
 
-def sparing_step(
-    weights: list[Tensor], recipe: BackpropRecipe, contender: str, kind: torch.dtype
+def memory_saving_step(
+    weights: list[Tensor], recipe: BackpropRecipe, contender: str, dtype: torch.dtype
 ) -> Callable[[Tensor, Tensor], object]:
-    """Return the twin's training step with one of the usual ways of saving memory, in plain autograd.
+    """Return the twin's training step with a standard way of saving memory, in plain autograd.
 
     Args:
-        weights: weight and bias of each layer, from the first upwards.
-        recipe: gives the rate, smoothing and decay.
+        weights: weight and bias of each layer, from the first one.
+        recipe: provides the rate, smoothing and decay.
         contender: ``twin-checkpoints`` or ``twin-parts``.
-        kind: dtype of the products.
+        dtype: dtype of the products.
     """
     velocities = [torch.zeros_like(weight) for weight in weights]
-    used = [weight.to(kind).clone().requires_grad_() for weight in weights]  # held between steps, as the twin does
+    used = [weight.to(dtype).clone().requires_grad_() for weight in weights]  # kept between steps, as in the twin
     layers = list(zip(used[::2], used[1::2], strict=True))
     parts, size = (1, math.ceil(math.sqrt(len(layers)))) if contender == "twin-checkpoints" else (PARTS, len(layers))
 
-    def through(activity: Tensor, first: int) -> Tensor:
+    def segment(activity: Tensor, first: int) -> Tensor:
         for weight, bias in layers[first : first + size]:
             total = linear(activity, weight, bias)
             activity = total if weight is layers[-1][0] else total.relu()
         return activity
 
     def logits(images: Tensor) -> Tensor:
-        activity = normalize(images.flatten(1)).to(kind)
+        activity = normalize(images.flatten(1)).to(dtype)
         for first in range(0, len(layers), size):
             if contender == "twin-checkpoints":
-                activity = checkpoint(through, activity, first, use_reentrant=False, preserve_rng_state=False)
+                activity = checkpoint(segment, activity, first, use_reentrant=False, preserve_rng_state=False)
             else:
-                activity = through(activity, first)
+                activity = segment(activity, first)
         return activity.to(images.dtype)
 
     def step(images: Tensor, labels: Tensor) -> None:
-        for some, named in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            loss = cross_entropy(logits(some), named) * (len(some) / len(images))
+        for part, targets in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+            loss = cross_entropy(logits(part), targets) * (len(part) / len(images))
             loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            for weight, velocity, now in zip(weights, velocities, used, strict=True):
-                assert now.grad is not None
-                velocity.mul_(recipe.smoothing).add_(now.grad).add_(weight, alpha=recipe.decay)
-                now.copy_(weight.add_(velocity, alpha=-recipe.rate))
-                now.grad = None
+            for weight, velocity, current in zip(weights, velocities, used, strict=True):
+                assert current.grad is not None
+                velocity.mul_(recipe.smoothing).add_(current.grad).add_(weight, alpha=recipe.decay)
+                current.copy_(weight.add_(velocity, alpha=-recipe.rate))
+                current.grad = None
 
     return step
 
 
 def measure(case: Case) -> dict[str, int]:
-    """Measure the bytes that a step on random images holds, after a first one: in torch, and of the process."""
+    """Measure the memory of the second step on random images, in bytes: in torch and of the process."""
     device, generator = torch.device(case.device), torch.Generator().manual_seed(0)
     images = torch.rand(case.batch, *SHAPE, generator=generator).to(device)
     labels = torch.randint(CLASSES, (case.batch,), generator=generator).to(device)
@@ -124,6 +124,6 @@ def measure(case: Case) -> dict[str, int]:
 
 
 def main(words: Sequence[str]) -> None:
-    """Measure the case whose fields are ``words``, and print the result as JSON."""
+    """Measure the case with the fields ``words`` and print the result as JSON."""
     contender, depth, width, batch, device, precision = words
     print(json.dumps(measure(Case(contender, int(depth), int(width), int(batch), device, precision))))

@@ -1,4 +1,4 @@
-"""Measure how fast the recurrent net trains, and whether its memory grows with iterations or frames."""
+"""Benchmark the training speed of the recurrent net, and its memory against iterations and frames."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin
 
 CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
-"""Names of the contenders, and their colors."""
+"""Names and colors of the contenders."""
 
 COUNTED = (
-    "Held: the most that torch's allocator holds at a time during an update, beyond what it holds between updates.\n"
-    "A video of random frames, each seen once, and a still image; gradients are gathered over windows of 8."
+    "Peak memory of torch's allocator during an update, minus the memory held between updates: for a video of random\n"
+    "frames, each seen once, and for a still image; gradients are accumulated over windows of 8."
 )
 
 
 @dataclass(frozen=True)
 class RecurrentNet(Benchmark):
-    """Seconds per epoch of the recurrent net, the feedforward net and the twin, with no case or image left out.
+    """Seconds per epoch of the recurrent net, the feedforward net and the twin, without importance sampling.
 
-    All have the same hidden layers and take turns; the best matrix product of this machine is timed beside them. Then
-    the memory of an update is measured after few and after many iterations or frames.
+    The nets have the same hidden layers and are timed in turns with the best matrix product of this machine. The memory
+    of an update is then measured for few and for many iterations or frames.
 
     Attributes:
-        width: units of each of the two hidden layers.
+        width: number of units in each of the two hidden layers.
         lengths: numbers of iterations and frames at which memory is compared.
     """
 
@@ -49,8 +49,8 @@ class RecurrentNet(Benchmark):
 
     def measure(self, bench: Workbench) -> dict[str, Any]:
         expect(self.width >= 1, "width", self.width, "at least 1 unit")
-        said = " ".join(str(length) for length in self.lengths) or "empty"
-        expect(len(self.lengths) > 1 and min(self.lengths) >= 1, "lengths", said, "two or more, each at least 1")
+        text = " ".join(str(length) for length in self.lengths) or "empty"
+        expect(len(self.lengths) > 1 and min(self.lengths) >= 1, "lengths", text, "two or more, each at least 1")
         widths, data = (self.width, self.width), bench.load(recurrent.data)
         recipe = replace(every_case(recurrent), widths=widths)
         recipes: dict[str, Recipe] = {
@@ -58,24 +58,24 @@ class RecurrentNet(Benchmark):
             "ff": replace(every_case(mnist), widths=widths),
             "twin": replace(twin, widths=widths),
         }
-        found = fractions(bench, recipes, data)
+        speeds = fractions(bench, recipes, data)
         lengths = sorted(self.lengths)
         bench.say("memory")
-        held = {
+        memory = {
             "iterations": [
                 still_peak(bench, replace(recipe, iterations=length, judge_from=1, judge_to=length), data)
                 for length in lengths
             ],
             "frames": [video_peak(bench, recipe, data, length) for length in lengths],
         }
-        growth = {name: each[-1] / each[0] for name, each in held.items()}
+        growth = {name: peaks[-1] / peaks[0] for name, peaks in memory.items()}
         batches = IMAGES / recipe.batch
         return {
-            "roofline_fraction": found["recurrent"]["fraction"]["median"],
+            "roofline_fraction": speeds["recurrent"]["fraction"]["median"],
             "memory_growth": max(growth.values()),
-            "seconds_per_epoch": {name: batches * found[name]["seconds"]["median"] for name in recipes},
-            **found,
-            "held": held,
+            "seconds_per_epoch": {name: batches * speeds[name]["seconds"]["median"] for name in recipes},
+            **speeds,
+            "held": memory,
             "growth": growth,
             "lengths": lengths,
             "widths": list(widths),
@@ -87,25 +87,25 @@ class RecurrentNet(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["nothing left out", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
+        rows = [["no importance sampling", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
         for name, (title, _) in CONTENDERS.items():
-            one = record[name]
-            milliseconds = format_spread({key: 1000 * seconds for key, seconds in one["seconds"].items()})
+            figures = record[name]
+            milliseconds = format_spread({key: 1000 * seconds for key, seconds in figures["seconds"].items()})
             epoch = format_3(record["seconds_per_epoch"][name])
-            rates = format_spread(one["gflops"]), format_spread(one["fraction"])
-            rows.append([title, epoch, format_3(one["gflop"]), milliseconds, *rates])
+            rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
+            rows.append([title, epoch, format_3(figures["gflop"]), milliseconds, *rates])
         for size, gflops in record["products"].items():
             rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
             rows.append([f"product {size} x {size}", "", "", "", *rates])
         memory = [["MB held", *(str(length) for length in record["lengths"]), "growth"]]
         memory += [
-            [name, *(f"{held / 1e6:.1f}" for held in each), f"{record['growth'][name]:.3f}"]
-            for name, each in record["held"].items()
+            [name, *(f"{peak / 1e6:.1f}" for peak in peaks), f"{record['growth'][name]:.3f}"]
+            for name, peaks in record["held"].items()
         ]
-        parts = ", ".join(f"{kind} {format_percent(part)}" for kind, part in record["recurrent"]["time"].items())
+        shares = ", ".join(f"{kind} {format_percent(share)}" for kind, share in record["recurrent"]["time"].items())
         net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
         title = f"recurrent: {net}, {record['dataset']}, {machine_line(record)}"
-        return "\n\n".join([title, format_table(rows), f"time: {parts}", format_table(memory), COUNTED])
+        return "\n\n".join([title, format_table(rows), f"time: {shares}", format_table(memory), COUNTED])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -121,19 +121,19 @@ class RecurrentNet(Benchmark):
         times = {title: record[name]["time"] for name, (title, _) in CONTENDERS.items()}
         stack(right, "Where the time goes", "time", times)
         net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
-        canvas.suptitle(figure, f"The recurrent net with nothing left out: {net}, {record['precision']}")
+        canvas.suptitle(figure, f"The recurrent net without importance sampling: {net}, {record['precision']}")
         return canvas.write(figure, path)
 
 
 def still_peak(bench: Workbench, recipe: Recipe, data: Dataset) -> int:
-    """Return the bytes that an update on still images holds."""
+    """Return the peak memory of an update on still images, in bytes."""
     training = trainer(bench, recipe, data, recipe.batch)
     training.epoch(0)
     return peak(partial(training.epoch, 0), list(training.method.net.parameters()), bench.device)
 
 
 def video_peak(bench: Workbench, recipe: RecurrentRecipe, data: Dataset, frames: int) -> int:
-    """Return the bytes that an update after a video of ``frames`` frames holds; these are random, made one by one."""
+    """Return the peak memory of an update on a video of ``frames`` random frames, made one by one, in bytes."""
     net = RecurrentTraining.build(recipe, data.form).to(bench.device)
     net.set_precision(bench.precision)
     rows = torch.zeros(2 * recipe.batch, dtype=torch.int64, device=bench.device)

@@ -1,4 +1,4 @@
-"""Format figures as text for people: columns, percentages, and medians with their quartiles."""
+"""Format figures as text: tables, percentages, and medians with quartiles."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> s
     """Format a table with a header row.
 
     Args:
-        rows: cells, the same number in each row; the first row is the header.
-        left: numbers of the columns that are aligned on the left; all others are aligned on the right.
+        rows: rows of cells, all of the same length; the first row is the header.
+        left: indices of the left-aligned columns; all others are right-aligned.
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
@@ -39,13 +39,13 @@ def format_spread(figure: Mapping[str, float], write: Callable[[float], str] = f
     """Format a median with its quartiles: 4.56 (4.50 to 4.61).
 
     Args:
-        figure: ``median``, ``low`` and ``high``, as `twofold.benchmarks.bench.spread` gives them.
+        figure: ``median``, ``low`` and ``high``, as returned by `twofold.benchmarks.bench.spread`.
         write: formats each of the three.
     """
     return f"{write(figure['median'])} ({write(figure['low'])} to {write(figure['high'])})"
 
 
 def machine_line(record: Mapping[str, Any]) -> str:
-    """Return a record's precision, device, processor and threads as text."""
-    where = record["environment"]
-    return f"{record['precision']} on {record['device']} ({where['processor']}, {where['threads']} threads)"
+    """Describe the precision, device, processor and threads of a record."""
+    environment = record["environment"]
+    return f"{record['precision']} on {record['device']} ({environment['processor']}, {environment['threads']} threads)"

@@ -1,4 +1,4 @@
-"""Measure what share of this machine's best matrix product rate a training reaches."""
+"""Benchmark the operation rate of a training against the best matrix product rate of this machine."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from twofold.methods import Recipe
 from twofold.plots.colors import BLANK, INK
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
-"""Sizes of the square matrices whose products give a device's best rate."""
+"""Sizes of the square matrices that determine the best rate of a device."""
 BATCHES, ROUNDS = 20, 9
-"""Number of batches in a burst of training, and of bursts."""
+"""Number of batches in a burst of training, and number of bursts."""
 
 
 @dataclass(frozen=True)
 class Roofline(Benchmark):
-    """Floating point operations per second that training executes, relative to the best that this machine can do.
+    """Floating point operations per second of training, relative to the best rate of this machine.
 
-    The operations of the matrix products are counted, 2 per multiply and add, for Forward-Forward with no case or image
-    left out and for its backprop twin. The best rate is that of the fastest, by its median, of a few large square
-    products. All take turns.
+    The operations of matrix products are counted (2 per multiply and add), for Forward-Forward without importance
+    sampling and for its backprop twin. The best rate is the largest median rate of a few large square products. All
+    measurements are interleaved.
 
     Attributes:
-        recipe: a recipe of Forward-Forward.
+        recipe: name of a Forward-Forward recipe.
     """
 
     recipe: str = "mnist-wide"
@@ -39,11 +39,11 @@ class Roofline(Benchmark):
     def measure(self, bench: Workbench) -> dict[str, Any]:
         recipe, twin = pair(self.recipe)
         data = bench.load(recipe.data)
-        found = fractions(bench, {"ff": every_case(recipe), "twin": twin}, data)
+        figures = fractions(bench, {"ff": every_case(recipe), "twin": twin}, data)
         return {
-            "roofline_fraction": found["ff"]["fraction"]["median"],
-            "twin_roofline_fraction": found["twin"]["fraction"]["median"],
-            **found,
+            "roofline_fraction": figures["ff"]["fraction"]["median"],
+            "twin_roofline_fraction": figures["twin"]["fraction"]["median"],
+            **figures,
             "widths": list(recipe.widths),
             "batch": recipe.batch,
             "dataset": data.name,
@@ -54,21 +54,21 @@ class Roofline(Benchmark):
     def table(record: Mapping[str, Any]) -> str:
         rows = [["", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
         for name, title in (("ff", "FF, every case"), ("twin", "twin")):
-            one = record[name]
-            milliseconds = format_spread({key: 1000 * seconds for key, seconds in one["seconds"].items()})
-            rates = format_spread(one["gflops"]), format_spread(one["fraction"])
-            rows.append([title, format_3(one["gflop"]), milliseconds, *rates])
+            figures = record[name]
+            milliseconds = format_spread({key: 1000 * seconds for key, seconds in figures["seconds"].items()})
+            rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
+            rows.append([title, format_3(figures["gflop"]), milliseconds, *rates])
         for size, gflops in record["products"].items():
             rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
             rows.append([f"product {size} x {size}", "", "", *rates])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
-        where = [
+        times = [
             f"time of {title:5}"
-            + ", ".join(f"{kind} {format_percent(part)}" for kind, part in record[name]["time"].items())
+            + ", ".join(f"{kind} {format_percent(share)}" for kind, share in record[name]["time"].items())
             for name, title in (("ff", "FF"), ("twin", "twin"))
         ]
         title = f"roofline: {record['settings']['recipe']} ({net}), {machine_line(record)}"
-        return "\n\n".join([title, format_table(rows), "\n".join(where)])
+        return "\n\n".join([title, format_table(rows), "\n".join(times)])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -83,12 +83,12 @@ class Roofline(Benchmark):
         left.axvline(record["best"], color=INK, lw=1, ls="--")
         stack(right, "Where the time goes", "time", {LOOK[name][0]: record[name]["time"] for name in ("ff", "twin")})
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['precision']}"
-        canvas.suptitle(figure, f"Forward-Forward with nothing left out and its twin: {net}")
+        canvas.suptitle(figure, f"Forward-Forward without importance sampling and its twin: {net}")
         return canvas.write(figure, path)
 
 
 def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) -> dict[str, Any]:
-    """Measure trainings on equal batches, in turns with the square products.
+    """Measure trainings on equal batches, interleaved with the square products.
 
     Returns:
         ``products`` (size -> spread of GFLOP/s), ``best`` (the largest of their medians), and for each recipe ``gflop``
@@ -98,22 +98,22 @@ def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) ->
     batches = min(BATCHES, len(data.train_labels) // batch)
     cases = batches * batch
     recipes = {name: replace(recipe, rate=RATE) for name, recipe in recipes.items()}
-    trainers = {name: trainer(bench, one, data, cases) for name, one in recipes.items()}
+    trainers = {name: trainer(bench, recipe, data, cases) for name, recipe in recipes.items()}
     products = square_products(SQUARES[bench.device.type], bench.device, bench.precision)
-    contenders: dict[str, Callable[[int], float]] = {name: burst(each) for name, each in trainers.items()}
+    contenders: dict[str, Callable[[int], float]] = {name: burst(training) for name, training in trainers.items()}
     contenders |= {str(size): rate for size, rate in products.items()}
     interleave(contenders, 1)
     bench.say(f"{ROUNDS} rounds of bursts")
-    found = interleave(contenders, ROUNDS)
-    rates = {size: spread([rate / 1e9 for rate in found[str(size)]]) for size in products}
+    measured = interleave(contenders, ROUNDS)
+    rates = {size: spread([rate / 1e9 for rate in measured[str(size)]]) for size in products}
     best = max(rate["median"] for rate in rates.values())
     figures: dict[str, Any] = {"products": {str(size): rate for size, rate in rates.items()}, "best": best}
     for name, training in trainers.items():
         gflop = operations(partial(training.epoch, 0)) / batches / 1e9
-        gflops = [gflop * batches / seconds for seconds in found[name]]
+        gflops = [gflop * batches / seconds for seconds in measured[name]]
         figures[name] = {
             "gflop": gflop,
-            "seconds": spread([seconds / batches for seconds in found[name]]),
+            "seconds": spread([seconds / batches for seconds in measured[name]]),
             "gflops": spread(gflops),
             "fraction": spread([rate / best for rate in gflops]),
             "time": shares(partial(training.epoch, 0), bench.device),

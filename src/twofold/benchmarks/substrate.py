@@ -1,4 +1,4 @@
-"""Measure what it costs to simulate an analog substrate: a training step beside that of the ideal net."""
+"""Benchmark the simulation of an analog substrate against the ideal net."""
 
 from __future__ import annotations
 
@@ -24,51 +24,52 @@ NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "local": ("mnist-hybrid-local", {}),
     "recurrent": ("recurrent", {"widths": (1000, 1000)}),
 }
-"""Kinds of layers: the recipe whose net is simulated, and what is changed of it."""
+"""Type of layers -> recipe of the net, and changes of its fields."""
 BATCHES = 5
-"""Batches of a round."""
+"""Number of batches in a round."""
 ROUNDS = 7
 
 
 @dataclass(frozen=True)
 class SubstrateCost(Benchmark):
-    """Milliseconds of a training step of a net on a substrate and of the same ideal net, in turns.
+    """Milliseconds of a training step of a net on a substrate and of the same ideal net, interleaved.
 
-    No case is left out, and neither net shares a product between passes. On a CPU it is the processor's time.
+    Both nets train without importance sampling and compute all products in every pass. On a CPU, processor time is
+    measured.
 
     Attributes:
-        substrate: the name of a preset.
+        substrate: name of a preset.
     """
 
     substrate: str = "bench"
 
     def measure(self, bench: Workbench) -> dict[str, Any]:
         preset = substrate.find(self.substrate)
-        found: dict[str, dict[str, Any]] = {}
-        for kind, (name, changes) in NETS.items():
-            bench.say(f"{ROUNDS} rounds of {kind} layers")
+        nets: dict[str, dict[str, Any]] = {}
+        for layers, (name, changes) in NETS.items():
+            bench.say(f"{ROUNDS} rounds of {layers} layers")
             recipe = replace(every_case(recipes.find(name)), rate=RATE, **changes)
             data = bench.load(recipe.data)
             ideal, analog = (trainer(bench, recipe, data, BATCHES * recipe.batch) for _ in range(2))
-            read_anew(ideal.method.net)
+            disable_sharing(ideal.method.net)
             preset.install(analog.method.net, recipe.seed)
             contenders = {name: steps(training) for name, training in (("ideal", ideal), ("analog", analog))}
             interleave(contenders, 1)
             seconds = interleave(contenders, ROUNDS)
-            found[kind] = {
-                **{name: spread([one / BATCHES for one in each]) for name, each in seconds.items()},
+            nets[layers] = {
+                **{name: spread([value / BATCHES for value in times]) for name, times in seconds.items()},
                 "ratio": spread(ratios(seconds["analog"], seconds["ideal"])),
                 "widths": list(recipe.widths),
                 "batch": recipe.batch,
             }
-        return {"analog_over_ideal": max(one["ratio"]["median"] for one in found.values()), "nets": found}
+        return {"analog_over_ideal": max(figures["ratio"]["median"] for figures in nets.values()), "nets": nets}
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         rows = [["layers", "ideal, ms", "analog, ms", "analog / ideal"]]
-        for kind, one in record["nets"].items():
-            times = (format_spread({k: 1000 * v for k, v in one[name].items()}) for name in ("ideal", "analog"))
-            rows.append([f"{kind}, {layers_of(one['widths'])}", *times, format_spread(one["ratio"])])
+        for layers, figures in record["nets"].items():
+            times = (format_spread({k: 1000 * v for k, v in figures[name].items()}) for name in ("ideal", "analog"))
+            rows.append([f"{layers}, {layers_of(figures['widths'])}", *times, format_spread(figures["ratio"])])
         return f"substrate: {record['settings']['substrate']}, {machine_line(record)}\n\n{format_table(rows)}"
 
     @staticmethod
@@ -79,7 +80,7 @@ class SubstrateCost(Benchmark):
         figure, [[axes]] = canvas.subplots(1, 1, 6.4, 3.4, 0.15)
         nets = record["nets"]
         series = {
-            name: (color, [{k: 1000 * v for k, v in one[name].items()} for one in nets.values()])
+            name: (color, [{k: 1000 * v for k, v in figures[name].items()} for figures in nets.values()])
             for name, color in (("ideal", TWIN), ("analog", POSITIVE))
         }
         bars(axes, "A training step", "milliseconds", list(nets), series)
@@ -88,17 +89,17 @@ class SubstrateCost(Benchmark):
         return canvas.write(figure, path)
 
 
-def read_anew(net: nn.Module) -> None:
-    """Let a net share no product between passes."""
-    for part in net.modules():
-        if isinstance(part, Layer):
-            for each in part.learnables():
-                if isinstance(each, Weights):
-                    each.shares_products = False
+def disable_sharing(net: nn.Module) -> None:
+    """Make a net compute all products again in every pass."""
+    for module in net.modules():
+        if isinstance(module, Layer):
+            for weights in module.learnables():
+                if isinstance(weights, Weights):
+                    weights.shares_products = False
 
 
 def steps(training: Trainer) -> Callable[[int], float]:
-    """A timer of one round: of the processor's time, or of the GPU's."""
+    """Return a function that measures the time of one round, as processor time on a CPU."""
     device = training.method.net.device
     clock = time.process_time if device.type == "cpu" else time.perf_counter
 

@@ -1,4 +1,4 @@
-"""Measure how long a training takes that ends with a small enough test error."""
+"""Benchmark the training time to a target test error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RECIPE = "mnist"
 
 @dataclass(frozen=True)
 class Schedule:
-    """Changes to the recipe and to its twin with which a short training ends at an error.
+    """Changes to the recipe and its twin for a short training to a target error.
 
     Attributes:
-        ff, twin: the changes.
-        test: of Forward-Forward's tests the one that was best on the held-out images, and that counts.
+        ff, twin: changes of the fields of the recipes.
+        test: the test of Forward-Forward that is used, which was the best one on the held-out images.
     """
 
     ff: dict[str, Any]
@@ -38,21 +38,22 @@ SCHEDULES = {
     2.0: Schedule(ff={"batch": 100, "epochs": 4, "rate": 0.04}, twin={"batch": 100, "epochs": 2, "rate": 0.025}),
     1.6: Schedule(ff={"batch": 50, "epochs": 6, "rate": 0.03}, twin={"batch": 50, "epochs": 6, "rate": 0.05}),
 }
-"""Schedules by target error, in percent of the test images. Both sides' are the cheapest of one grid whose mean error
-on the last 10,000 training images is at most the target: `scripts/measure_schedules.py`, table in docs/speed.md."""
+"""Target error in percent of the test images -> schedule. For both sides it is the cheapest one of a grid with a mean
+error of at most the target on the last 10,000 training images: `scripts/measure_schedules.py`, table in docs/speed.md.
+"""
 
 
 @dataclass(frozen=True)
 class TimeToError(Benchmark):
-    """Seconds of a whole training on MNIST, 3 x 1000, by a schedule that ends with a test error of at most a target.
+    """Seconds of a complete training of 3 x 1000 on MNIST to a target test error.
 
-    Forward-Forward and its backprop twin take turns, each with its own schedule for each target. The test set is read
-    once, at the end of each training; what counts is the mean error over the seeds. Where it is above the target there
-    is no ratio.
+    The trainings of Forward-Forward and of its backprop twin are interleaved, each with its own schedule for each
+    target. The test set is used once, at the end of each training. There is no ratio if the mean error over the seeds
+    is above the target.
 
     Attributes:
-        targets: errors in percent of the test images; there must be a schedule for each.
-        seeds: number of trainings for each target and way of learning.
+        targets: target errors in percent of the test images, each with a schedule.
+        seeds: number of trainings for each target and method.
     """
 
     targets: tuple[float, ...] = (2.0, 1.6)
@@ -80,13 +81,13 @@ class TimeToError(Benchmark):
             targets[str(target)] = {
                 "ratio": ratio(runs, target, changes.test),
                 "test": {"ff": changes.test, "twin": "fast"},
-                "seconds": {name: spread([run["seconds"] for run in each]) for name, each in runs.items()},
+                "seconds": {name: spread([run["seconds"] for run in side]) for name, side in runs.items()},
                 "schedule": {"ff": changes.ff, "twin": changes.twin},
                 "runs": runs,
             }
-        found = [entry["ratio"] for entry in targets.values()]
+        ratios = [entry["ratio"] for entry in targets.values()]
         return {
-            "ff_over_bp": None if None in found else max(found),
+            "ff_over_bp": None if None in ratios else max(ratios),
             "targets": targets,
             "widths": list(recipe.widths),
             "dataset": data.name,
@@ -98,10 +99,10 @@ class TimeToError(Benchmark):
         rows = [["test error", "", "seconds", "test", "error, mean of seeds", "FF / twin"]]
         for target, entry in record["targets"].items():
             first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else format_3(entry["ratio"])
-            for name, title, (what, relative) in (("ff", "FF", first), ("twin", "twin", ("", ""))):
+            for name, title, (heading, relative) in (("ff", "FF", first), ("twin", "twin", ("", ""))):
                 test, seconds = entry["test"][name], format_spread(entry["seconds"][name])
                 error = mean_error(entry["runs"][name], test)
-                rows.append([what, title, seconds, test, f"{error:.2f} %", relative])
+                rows.append([heading, title, seconds, test, f"{error:.2f} %", relative])
         net = f"{layers_of(record['widths'])}, {record['dataset']}"
         return f"time-to-error: {net}, {machine_line(record)}\n\n{format_table(rows, left=(0, 1))}"
 
@@ -124,12 +125,12 @@ class TimeToError(Benchmark):
 
 
 def mean_error(runs: Sequence[Mapping[str, Any]], test: str) -> float:
-    """The mean error of some trainings by a test, in percent."""
+    """Return the mean error of trainings by a test, in percent."""
     return fmean(run["error"][test] for run in runs)
 
 
 def ratio(runs: Mapping[str, Sequence[Mapping[str, Any]]], target: float, test: str) -> float | None:
-    """Median seconds, Forward-Forward's to the twin's; ``None`` where a mean error is above the target."""
+    """Return the ratio of median seconds to the twin's; ``None`` if a mean error is above the target."""
     if mean_error(runs["ff"], test) > target or mean_error(runs["twin"], "fast") > target:
         return None
     ff, twin = (spread([run["seconds"] for run in runs[name]])["median"] for name in ("ff", "twin"))
@@ -137,13 +138,13 @@ def ratio(runs: Mapping[str, Sequence[Mapping[str, Any]]], target: float, test: 
 
 
 def _training(bench: Workbench, recipe: Recipe, data: Dataset, runs: list[dict[str, Any]]) -> Callable[[int], float]:
-    """Return a function that trains with a seed to the end of the schedule, and adds to ``runs``."""
+    """Return a function that trains with a given seed and appends the result to ``runs``."""
 
     def train(seed: int) -> float:
         training = trainer(bench, replace(recipe, seed=seed), data)
         seconds: float = sum(metrics["seconds"] for metrics in training.epochs())
-        found = evaluate(training.method.net, *data.test).error
-        error = {test: round(100 * share, 3) for test, share in found.items()}
+        errors = evaluate(training.method.net, *data.test).error
+        error = {test: round(100 * share, 3) for test, share in errors.items()}
         runs.append({"seed": seed, "seconds": seconds, "error": error})
         bench.say(f"{recipe.method}, seed {seed}: {min(error.values()):.2f} % after {seconds:.1f} s")
         return seconds

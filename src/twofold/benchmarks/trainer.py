@@ -1,4 +1,4 @@
-"""Trainings whose steps can be timed, always of a Forward-Forward net together with its twin."""
+"""Timed trainings of Forward-Forward nets and their twins."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from twofold.training.trainer import Trainer
 R = TypeVar("R", bound=Recipe)
 
 IMAGES = 60_000
-"""Number of images to which all times of parts of an epoch are scaled."""
+"""Number of images to which the times of bursts are scaled."""
 RATE = 1e-4
-"""The learning rate of bursts, at which nets of every size train stably for a while. Time does not depend on it."""
+"""Learning rate of bursts, at which nets of all sizes are stable. It does not affect the time."""
 WARM_UP = 20
-"""Number of batches before timing starts."""
+"""Number of batches before the timing starts."""
 
 
 def pair(name: str) -> tuple[Any, Any]:
     """Return the recipe ``name`` and its twin, with the same net.
 
     Raises:
-        SettingError: there is no such recipe, or it has no twin.
+        SettingError: the recipe does not exist or has no twin.
     """
     recipe, twin_name = recipes.find(name), recipes.twin_of(name)
     if twin_name is None:
-        raise SettingError(f"--recipe is {name}, which has no twin to compare with: choose one of Forward-Forward")
+        raise SettingError(f"--recipe is {name}, which has no twin to compare with: choose a Forward-Forward recipe")
     return recipe, recipes.as_twin(recipes.find(twin_name), recipe)
 
 
 def every_case(recipe: R) -> R:
-    """Return the recipe with nothing left out: every case counts for every layer, every image in every epoch."""
+    """Return the recipe without importance sampling: all cases count for all layers, all images in all epochs."""
     return replace(recipe, tolerance=0.0, revisit=1.0)
 
 
@@ -49,22 +49,22 @@ def layers_of(widths: Sequence[int]) -> str:
 def trainer(
     bench: Workbench, recipe: Recipe, data: Dataset, cases: int | None = None, *, precision: str | None = None
 ) -> Trainer:
-    """Set up a training on the workbench whose epochs can be timed.
+    """Set up a training on the workbench.
 
     Args:
         bench: the workbench.
         recipe: the recipe.
         data: the training images.
-        cases: number of images, from the first; all by default.
-        precision: precision of the products; the workbench's by default.
+        cases: number of images, from the first one; by default all.
+        precision: precision of the products; by default that of the workbench.
     """
     net = build(recipe, data.form).to(bench.device)
     net.set_precision(precision or bench.precision)
-    return Trainer(net, recipe, tuple(part[:cases] for part in data.train))
+    return Trainer(net, recipe, tuple(tensor[:cases] for tensor in data.train))
 
 
 def burst(training: Trainer) -> Callable[[int], float]:
-    """Return a timer of an epoch at the beginning of the schedule, whatever the round, without its metrics."""
+    """Return a function that times an epoch at the beginning of the schedule, in every round."""
     return lambda turn: training.epoch(0)
 
 
@@ -78,31 +78,31 @@ def compare(
     rounds: int,
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """Compare Forward-Forward with nothing left out to its twin, in interleaved bursts of whole batches.
+    """Compare Forward-Forward without importance sampling to its twin, in interleaved bursts of complete batches.
 
     Args:
         bench: the workbench.
         recipe: the recipe of Forward-Forward.
-        twin: its twin.
+        twin: the recipe of the twin.
         data: the training images.
-        images: number of images in a burst, at most.
-        rounds: number of bursts, after one that warms up.
-        precision: precision of the products; the workbench's by default.
+        images: maximum number of images in a burst.
+        rounds: number of bursts, after one to warm up.
+        precision: precision of the products; by default that of the workbench.
 
     Returns:
-        The spread of ``ff`` and ``twin`` (seconds for 60,000 images), that of the paired ``ratio``, and the number of
+        The spreads of ``ff`` and ``twin`` (seconds for 60,000 images) and of the paired ``ratio``, and the number of
         ``images`` in a burst.
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
     rivals = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
-    contenders = {name: burst(trainer(bench, one, data, cases, precision=precision)) for name, one in rivals.items()}
+    contenders = {name: burst(trainer(bench, side, data, cases, precision=precision)) for name, side in rivals.items()}
     interleave(contenders, 1)
     seconds = interleave(contenders, rounds)
-    figures = {name: spread([IMAGES / cases * one for one in seconds[name]]) for name in seconds}
+    figures = {name: spread([IMAGES / cases * time for time in seconds[name]]) for name in seconds}
     return {**figures, "ratio": spread(ratios(seconds["ff"], seconds["twin"])), "images": cases}
 
 
 def warm_up(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> None:
-    """Take some steps of both recipes, so that one-time work of the process is done before timing starts."""
-    for one in (recipe, twin):
-        trainer(bench, one, data, WARM_UP * one.batch).epoch(0)
+    """Train some batches of both recipes, so that one-time work is done before the timing starts."""
+    for side in (recipe, twin):
+        trainer(bench, side, data, WARM_UP * side.batch).epoch(0)

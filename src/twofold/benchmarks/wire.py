@@ -1,4 +1,4 @@
-"""Measure what it costs that a box between the layers is in another process."""
+"""Benchmark a black box in another process against one in this process."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from twofold.nets.feedforward import FeedForward
 from twofold.plots.colors import POSITIVE, TWIN
 
 STEPS, ROUNDS, PIXELS, CLASSES, RATE = 10, 9, 784, 10, 1e-4
-"""Steps in a burst, bursts, numbers in an image, labels, and the rate, which time does not depend on."""
+"""Steps in a burst, number of bursts, pixels, classes, and the learning rate, which does not affect the time."""
 
 TITLES = {"process": "in this process", "tcp": "over TCP", "pipes": "over pipes"}
 
 
 @dataclass(frozen=True)
 class OverTheWire(Benchmark):
-    """Milliseconds of a training step with a box behind the first layer: in this process, over TCP, and over pipes.
+    """Milliseconds of a training step with a black box after the first layer: in this process, over TCP, over pipes.
 
     The box is the simulated instrument: a random matrix, as wide as the layers, with a rectifier. Images are random.
 
     Attributes:
-        batch: images in a step.
-        width: units of each layer.
+        batch: number of images in a step.
+        width: number of units in each layer.
         layers: number of layers.
-        noise: of each read of the box; drawing it takes time, in the box.
+        noise: standard deviation of the noise of each read of the box, which takes time in the box.
     """
 
     batch: int = 100
@@ -53,25 +53,25 @@ class OverTheWire(Benchmark):
             steps = {name: self._step(bench, box) for name, box in boxes.items()}
             interleave(steps, 1)
             bench.say(f"{ROUNDS} rounds")
-            found = interleave(steps, ROUNDS)
+            seconds = interleave(steps, ROUNDS)
         return {
-            "ratio": {name: spread(ratios(each, found["process"])) for name, each in found.items()},
-            "step": {name: spread(each) for name, each in found.items()},
+            "ratio": {name: spread(ratios(times, seconds["process"])) for name, times in seconds.items()},
+            "step": {name: spread(times) for name, times in seconds.items()},
         }
 
     @contextmanager
     def _boxes(self) -> Iterator[dict[str, Callable[[Tensor], Tensor]]]:
-        """The box in each place; those in other processes end with the context."""
-        here = Simulated("random-relu", self.width, self.width, self.noise)
+        """Yield the box for each transport; other processes are stopped at the end of the context."""
+        local = Simulated("random-relu", self.width, self.width, self.noise)
         size = ["--inputs", str(self.width), "--units", str(self.width), "--noise", str(self.noise)]
         command = [sys.executable, "-m", "twofold", "instrument", "serve", *size]
         piped = Instrument([*command, "--pipes"])
         with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
             try:
                 assert server.stdout is not None
-                said = server.stdout.readline()
-                over_tcp = Instrument(next(word for word in said.split() if word.startswith("tcp://")))
-                yield {"process": lambda rows: here(rows, 1), "tcp": over_tcp, "pipes": piped}
+                announcement = server.stdout.readline()
+                over_tcp = Instrument(next(word for word in announcement.split() if word.startswith("tcp://")))
+                yield {"process": lambda rows: local(rows, 1), "tcp": over_tcp, "pipes": piped}
                 over_tcp.close()
             finally:
                 piped.close()
@@ -90,7 +90,7 @@ class OverTheWire(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["the box", "a step, ms", "times that in this process"]]
+        rows = [["box", "step, ms", "relative to this process"]]
         for name, title in TITLES.items():
             step = {key: 1000 * value for key, value in record["step"][name].items()}
             rows.append([title, format_spread(step), format_spread(record["ratio"][name])])

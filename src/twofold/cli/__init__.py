@@ -1,4 +1,4 @@
-"""The command line."""
+"""Command line interface."""
 
 from twofold.cli.main import main
 

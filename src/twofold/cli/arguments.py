@@ -1,4 +1,4 @@
-"""The arguments of each command as a dataclass, and the parser that fills one from the words of a command line."""
+"""Arguments of each command as dataclasses, and the command-line parser."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from twofold.errors import SettingError, unknown
 T = TypeVar("T")
 
 COMMAS = "put spaces between numbers and points into decimals, as in --widths 20 20 --rate 0.5, or "
-"""What to do about `--widths 20,20`, and about `--rate 0,5`."""
+"""Advice for values such as `--widths 20,20` and `--rate 0,5`."""
 
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-"""A run folder, given as a positional argument."""
+"""A run folder, as a positional argument."""
 
 FROM = "from"
-"""The word for `Training.start`, which as a name is taken by Python."""
+"""Name of the option for `Training.start`, since ``from`` is a keyword of Python."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """Options that change where and how fast, not what is computed.
+    """Options for the device, the precision, data folders and output.
 
     Attributes:
-        device: auto takes the GPU where there is one.
-        precision: of the matrix products; auto takes bf16 where the processor has fast instructions for it.
-        data_dir: folder with data sets, looked in first.
-        json: end with one JSON object on the last line.
+        device: device to use; auto selects the GPU if there is one.
+        precision: precision of matrix products; auto selects bf16 if the processor has fast instructions for it.
+        data_dir: folder with data sets, searched first.
+        json: print one JSON object as the last line.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -47,15 +47,15 @@ class Where:
 
 @dataclass(frozen=True)
 class Training(Where):
-    """Options of a training.
+    """Options of the training.
 
     Attributes:
-        run: the run folder; by default runs/RECIPE-seedN, with a number appended if that exists.
-        resume: go on from the last checkpoint of the run folder; by default of the newest one of this training.
-        start: a complete run whose trained net is trained further, in a run folder and with a schedule of its own.
-        with_twin: train the backprop twin too, into RUN/twin: same data, net, batch, jitter and seed, its own rate.
-        offload: keep layers that are not in use on disk beside the run folder, for nets too deep for memory.
-        pictures: draw the pictures at the end.
+        run: run folder; by default runs/RECIPE-seedN, with a number appended if it exists.
+        resume: resume from the last checkpoint in the run folder; by default in the newest folder of this training.
+        start: complete run whose net is trained further, in a new run folder and with a new schedule.
+        with_twin: also train the backprop twin, in RUN/twin, with the same data, net, batch, jitter and seed.
+        offload: keep the layers that are not in use on disk, in the run folder, for nets that do not fit into memory.
+        pictures: draw the pictures after the training.
     """
 
     run: Path | None = None
@@ -68,17 +68,16 @@ class Training(Where):
 
 @dataclass(frozen=True)
 class OwnData:
-    """Options of data of your own, which `--data PATH` names: a folder of class folders, an .npz, a table, or an IDX
-    file.
+    """Options for your own data (`--data PATH`): a folder of class folders, an .npz file, a table, or an IDX file.
 
     Attributes:
-        recipe: whose settings are used; by default those of the recipe that fits the data.
-        label: the column with the label, for a table.
-        size: width and height to which pictures are scaled, as 28 or 32x24; needed where they differ.
-        test: a second folder or file of the same kind, for the test part.
-        test_share: share of each class that is split off for testing where no test part is there; by default 0.2.
-        split_seed: of that split, and of the order of the training cases.
-        skip_unreadable: leave out pictures that cannot be read.
+        recipe: recipe to use; by default the one that fits the data.
+        label: column with the label, for tables.
+        size: width and height to which pictures are scaled, such as 28 or 32x24; required if their sizes differ.
+        test: folder or file of the same type with the test set.
+        test_share: share of each class to split off as the test set if there is none; by default 0.2.
+        split_seed: random seed of that split and of the order of the training cases.
+        skip_unreadable: skip pictures that cannot be read.
     """
 
     recipe: str | None = None
@@ -92,13 +91,13 @@ class OwnData:
 
 @dataclass(frozen=True)
 class Tuning(Where):
-    """Options of a study.
+    """Options of the study.
 
     Attributes:
-        trials: settings that are tried of the recipe, and as many of its twin.
-        workers: processes that train, each of one thread; by default as many as there are processors.
-        study: the study folder, in which a study that was stopped goes on; by default runs/tune/RECIPE.
-        twin: tune the backprop twin too.
+        trials: number of trials for the recipe, and for its twin.
+        workers: number of training processes, with one thread each; by default one per processor.
+        study: study folder, from which an interrupted study is resumed; by default runs/tune/RECIPE.
+        twin: also tune the backprop twin.
         record: write the record to results/tuning and the picture to docs/pictures.
     """
 
@@ -114,11 +113,11 @@ class Eval(Where):
     """Test a trained net again.
 
     Attributes:
-        run: the run folder.
-        test: slow (goodness of every label), fast (one pass, softmax), settled (after settling, softmax), shortlist
-            (slow among the fast test's best), both (slow and fast with equal weight), or all that the net has.
-        shortlist: number of labels that the fast test passes to the slow one; by default 3.
-        data: where data of your own lie now, if no longer where they were read from.
+        run: run folder.
+        test: slow (goodness of every label), fast (softmax after one pass), settled (softmax after settling),
+            shortlist (slow test of the fast test's best labels), both (slow and fast with equal weight), or all.
+        shortlist: number of labels that the fast test passes to the slow test; by default 3.
+        data: new location of your own data, if they were moved since the training.
     """
 
     run: RunPath = dataclasses.field(kw_only=True)
@@ -131,17 +130,17 @@ class Eval(Where):
 class Predict:
     """Classify pictures, or the rows of a table.
 
-    Pictures may have any size, kind of pixels, transparency, orientation and polarity: they are brought to what the net
-    was trained on, and what was done is said. A table must have the columns of the training table; what each test names
-    for a row is printed as CSV, and with --json as a JSON object a line.
+    Pictures may have any size, pixel format, transparency, orientation and polarity. They are preprocessed to match the
+    training data, and the preprocessing steps are printed. A table must have the columns of the training table; the
+    class predicted by each test is printed for each row, as CSV or, with --json, as one JSON object per line.
 
     Attributes:
-        run: the run folder.
-        pictures: picture files, or folders of them; or a .csv, .tsv or .parquet.
-        csv: a line of CSV for each picture.
-        jsonl: a JSON object on a line for each picture.
-        data_dir: folder with data sets, looked in first; for older runs, which do not know how their pictures look.
-        json: end with one JSON object on the last line.
+        run: run folder.
+        pictures: picture files or folders of pictures; or a .csv, .tsv or .parquet table.
+        csv: print one line of CSV for each picture.
+        jsonl: print one JSON object per line for each picture.
+        data_dir: folder with data sets, searched first; used only for runs of older versions.
+        json: print one JSON object as the last line.
     """
 
     run: RunPath
@@ -154,13 +153,13 @@ class Predict:
 
 @dataclass(frozen=True)
 class Plot:
-    """Draw the pictures of a run into its folder.
+    """Redraw the pictures of a run in its folder.
 
     Attributes:
-        run: the run folder.
-        data: where data of your own lie now, if no longer where they were read from.
-        data_dir: folder with data sets, looked in first.
-        json: end with one JSON object on the last line.
+        run: run folder.
+        data: new location of your own data, if they were moved since the training.
+        data_dir: folder with data sets, searched first.
+        json: print one JSON object as the last line.
     """
 
     run: RunPath
@@ -171,12 +170,12 @@ class Plot:
 
 @dataclass(frozen=True)
 class DataGet:
-    """Find or download a data set, check it and describe it.
+    """Find or download a data set, verify it and describe it.
 
     Attributes:
         name: name of the data set.
-        data_dir: folder that is to have the files: what is not in it is downloaded to it.
-        json: end with one JSON object on the last line.
+        data_dir: folder of the files; missing files are downloaded to it.
+        json: print one JSON object as the last line.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
@@ -186,14 +185,14 @@ class DataGet:
 
 @dataclass(frozen=True)
 class Claims:
-    """The ledger of claims.
+    """List the claims of the talk and the measured results.
 
-    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws the picture of a claim that has one:
-    top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
+    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws its picture, for the claims top-down,
+    moving, relax, analog, black-box, cancel, mortal, power and regime.
 
     Attributes:
         results: folder with the committed results.
-        json: print the ledger as one JSON list.
+        json: print the list as JSON.
     """
 
     results: Path = Path("results")
@@ -202,13 +201,13 @@ class Claims:
 
 @dataclass(frozen=True)
 class ClaimsRun(Where):
-    """Run one claim's experiment.
+    """Run the experiment of a claim.
 
     Attributes:
-        id: id of the claim, see `twofold claims`.
-        size: smoke takes seconds on the embedded data, full is the real thing.
-        runs: folder of the trainings, which claims share and which continue where they were interrupted.
-        results: folder to which the record is written at full size.
+        id: id of the claim; see `twofold claims` for a list.
+        size: smoke takes seconds on the embedded data; full runs the experiment at its real size.
+        runs: folder of the trainings, which are shared by claims and resumed after an interrupt.
+        results: folder for the record, which is written only at full size.
     """
 
     id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
@@ -223,10 +222,10 @@ class ClaimsDraw(Where):
 
     Attributes:
         id: id of the claim.
-        size: smoke draws small nets on the embedded data, full the real thing.
-        runs: folder of the trainings; nets that the picture needs and that are not there are trained.
-        results: folder of the records, from which regime is drawn at full size.
-        out: the PNG to write; by default ID.png, at full size in docs/pictures if that exists, else in --runs.
+        size: smoke draws small nets on the embedded data; full draws nets of the real size.
+        runs: folder of the trainings; missing nets are trained.
+        results: folder of the records; used only by regime at full size.
+        out: PNG file to write; by default ID.png in docs/pictures (at full size, if the folder exists) or in --runs.
     """
 
     id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
@@ -238,10 +237,10 @@ class ClaimsDraw(Where):
 
 @dataclass(frozen=True)
 class Bench(Where):
-    """Options of a benchmark.
+    """Options of the benchmark.
 
     Attributes:
-        folder: folder for the record NAME.json and the picture NAME.png, which replace older ones.
+        folder: folder for the record NAME.json and the picture NAME.png; existing files are replaced.
     """
 
     folder: Path = Path("runs/bench")
@@ -249,17 +248,17 @@ class Bench(Where):
 
 @dataclass(frozen=True)
 class InstrumentServe:
-    """Simulate an instrument that trainings on this machine can use, until it is ended with Ctrl-C.
+    """Serve a simulated instrument to trainings on this machine, until stopped with Ctrl-C.
 
     Attributes:
-        device: random-relu (a random matrix and a rectifier) or one-bit (a random matrix and the sign).
-        port: on the loopback interface; 0 takes a free one.
-        pipes: answer on stdin and stdout and no port, as a process that the training starts.
-        inputs: numbers in a row that it takes.
-        units: numbers in a row that it gives.
-        noise: standard deviation of the noise of each read, where the total inputs have about 1.
-        drift: the most that the gain of a unit moves away from 1.
-        seed: of the matrix, the noise and the drift.
+        device: random-relu (random matrix and rectifier) or one-bit (random matrix and sign).
+        port: TCP port on the loopback interface; 0 selects a free port.
+        pipes: communicate over stdin and stdout instead of a port, as a child process of the training.
+        inputs: number of inputs.
+        units: number of outputs.
+        noise: standard deviation of the noise of each read; total inputs have a standard deviation of about 1.
+        drift: largest deviation of the gain of a unit from 1.
+        seed: random seed of the matrix, the noise and the drift.
     """
 
     device: str = "random-relu"
@@ -273,13 +272,13 @@ class InstrumentServe:
 
 
 def stated(words: Sequence[str]) -> frozenset[str]:
-    """The fields that the words of a command line name, whatever their values."""
+    """Return the names of the fields that the words of a command line set."""
     names = (word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--"))
     return frozenset(each for name in names for each in (name, name.removeprefix("no_")))
 
 
 def value_of(option: str, words: Sequence[str]) -> str | None:
-    """The value that the words of a command line give to an option; the last one, as it counts; ``None`` for none."""
+    """Return the value of an option on a command line: the last one if it is repeated, ``None`` if it is absent."""
     found = None
     for word, following in itertools.pairwise([*words, ""]):
         name, equals, value = word.partition("=")
@@ -293,13 +292,13 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
 
     Args:
         kind: the dataclass.
-        words: of the command line.
-        command: named in errors.
-        default: has the values that no word states.
-        others: whether there may be words that are no fields.
+        words: words of the command line.
+        command: name of the command, for error messages.
+        default: object with the default values.
+        others: accept words that are not fields.
 
     Raises:
-        SettingError: a word is not a field (the nearest is suggested), or a value is of the wrong kind.
+        SettingError: a word is not a field (the nearest one is suggested), or a value has the wrong type.
     """
     options: dict[str, Any] = {"default": default} if default is not None else {}
     said = io.StringIO()
@@ -331,7 +330,7 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
 
 
 def _first_paragraph(box: str) -> str:
-    """Put the first paragraph of an error of tyro's, which is in a box or, in a pipe, under a rule, on one line."""
+    """Return the first paragraph of an error message of tyro, without its box or rule, as one line."""
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first line is a title
 
     def is_rule(line: str) -> bool:
@@ -343,7 +342,7 @@ def _first_paragraph(box: str) -> str:
 
 
 def _missing(box: str) -> str:
-    """What is missing by an error of tyro's, which explains each of it in lines that stand further in; or nothing."""
+    """Return the missing arguments in an error message of tyro, whose explanations are indented, or an empty string."""
     lines = iter(line.strip("│").rstrip() for line in box.splitlines())
     if not any(line.strip().startswith("Missing from ") for line in lines):
         return ""

@@ -1,6 +1,6 @@
-"""The commands. They call the library and print the results; they compute nothing themselves.
+"""Commands, which call the library and print the results.
 
-A module that only some commands need is imported inside them, so that each command starts quickly.
+Modules that only some commands need are imported inside those commands, so that all commands start quickly.
 """
 
 from __future__ import annotations
@@ -45,29 +45,35 @@ from twofold.training.result import Result
 
 
 def train(words: Sequence[str]) -> None:
-    """Train a recipe, or what fits data of one's own, test it and draw its pictures."""
+    """Train a recipe, or a net for the user's own data, test it and draw its pictures."""
     if task := own_data.task(words):
         _train(task)
     elif parsed := _with_recipe("train", Training(), words, own_data.USAGE):
-        options = parsed.options
+        options = parsed.command
         _train(
             own_data.Task(words[0], parsed.recipe, options, data.load(parsed.recipe.data, options.data_dir), words[0])
         )
 
 
 def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -> Any:
-    """The words of a command that begin with a recipe's name, as its ``recipe`` and its ``options``; ``None`` where
-    they asked for help."""
+    """Parse words that begin with the name of a recipe.
+
+    Returns:
+        An object with the fields ``recipe`` and ``command`` (the options); ``None`` if the words asked for help.
+
+    Raises:
+        SettingError: the name is missing, or a word is invalid.
+    """
     if not words or words[0].startswith("-"):
         print(f"usage: twofold {command} RECIPE {usage}\n\nRecipes\n{report.recipes()}")
         if words[:1] in (["--help"], ["-h"]):
             return None
-        raise SettingError(f"twofold {command} needs the name of a recipe: try `twofold {command} digits`")
+        raise SettingError(f"twofold {command} needs the name of a recipe, for example `twofold {command} digits`")
     name, title = words[0], command.capitalize()
     recipe = recipes.find(name)
-    fields = [("recipe", type(recipe)), ("options", type(options))]
-    kind = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} {name}."})
-    return parse(kind, words[1:], f"{command} {name}", kind(recipe, options))
+    fields = [("recipe", type(recipe)), ("command", type(options))]
+    spec = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} the recipe {name}."})
+    return parse(spec, words[1:], f"{command} {name}", spec(recipe, options))
 
 
 def _train(task: own_data.Task) -> None:
@@ -76,9 +82,9 @@ def _train(task: own_data.Task) -> None:
     name, recipe, options, dataset = task.name, task.recipe, task.options, task.dataset
     twin_name, twin = recipes.twin_of(task.based_on) if options.with_twin else None, None
     if options.with_twin and twin_name is None:
-        raise SettingError(f"--with-twin: the recipe {task.based_on} has no twin; leave it away")
+        raise SettingError(f"--with-twin: the recipe {task.based_on} has no twin; omit it")
     if options.with_twin and options.start:
-        raise SettingError("--with-twin and --from: a twin is trained further by itself, as a recipe; leave one away")
+        raise SettingError("give either --with-twin or --from, not both (train the twin further as a recipe)")
 
     def go(name: str, recipe: Any, folder: Path | None) -> Result:
         with Bar(name, recipe.epochs) as bar:
@@ -108,7 +114,7 @@ def _train(task: own_data.Task) -> None:
             print("pictures: " + ", ".join(str(path) for path in drawn))
     except KeyboardInterrupt as stop:
         raise Interrupted(
-            f"interrupted; {name} is trained and saved in {folder}: for the rest, repeat the command with "
+            f"interrupted; {name} is trained and saved in {folder}: to continue, repeat the command with "
             f"--run {folder} --resume"
         ) from stop
     if options.json:
@@ -116,22 +122,22 @@ def _train(task: own_data.Task) -> None:
 
 
 def tune(words: Sequence[str]) -> None:
-    """Tune a recipe and its twin, print and draw what was tried."""
+    """Tune a recipe and its twin, then print and draw the trials."""
     parsed = _with_recipe("tune", Tuning(), words, "[--trials N] [--workers K] [--field value ...]")
     if parsed is None:
         return
-    name, words, options = words[0], words[1:], parsed.options
+    name, words, options = words[0], words[1:], parsed.command
     needed("optuna", "tune", "twofold tune")
     from twofold.tuning import record as records
     from twofold.tuning import tune as tuning
 
     if recipes.twin_of(name) is None and "twin" not in stated(words):
-        options = dataclasses.replace(options, twin=False)  # it is itself a twin
+        options = dataclasses.replace(options, twin=False)  # the recipe is itself a twin
     folder = options.study or tuning.STUDIES / name
     record = tuning.tune(
         name,
         parsed.recipe,
-        stated=stated(words) & {each.name for each in dataclasses.fields(parsed.recipe)},
+        stated=stated(words) & {field.name for field in dataclasses.fields(parsed.recipe)},
         twin=options.twin,
         trials=options.trials,
         workers=options.workers,
@@ -150,20 +156,20 @@ def tune(words: Sequence[str]) -> None:
 
 
 def evaluate(words: Sequence[str]) -> None:
-    """Test a run."""
+    """Test the net of a run."""
     options = parse(Eval, words, "eval")
     loaded = runs.load(options.run, options.device, None if options.precision == "auto" else options.precision)
     length, labels = options.shortlist, loaded.form.get("classes", math.inf)
     if length is not None and not 1 <= length <= labels:
-        raise SettingError(f"--shortlist is {length}, expected at least 1 and at most the {labels} labels")
+        raise SettingError(f"--shortlist is {length}, expected 1 to {labels}, the number of labels")
     dataset = sources.held_out(loaded, options.data_dir, options.data)
     tested = test(loaded.net, *dataset.test, shortlist=length or defaults.SHORTLIST)
     if options.test not in (*tested.error, "all"):
-        had = ", ".join(tested.error)
-        raise SettingError(f"--test is {options.test}, but the net of {options.run} has only: {had}")
+        names = ", ".join((*tested.error, "all"))
+        raise SettingError(f"--test is {options.test}, expected a test of the net of {options.run}: {names}")
     chosen = {name: error for name, error in tested.error.items() if options.test in (name, "all")}
     if length is not None and "shortlist" not in chosen:
-        raise SettingError(f"--shortlist is {length}, but no test with a shortlist was asked for: leave it away")
+        raise SettingError(f"--shortlist is {length}, but none of the chosen tests uses a shortlist: omit it")
     print(report.tests(chosen, tested.metrics))
     if options.json:
         key = "validation_error" if loaded.recipe.validation else "test_error"
@@ -188,7 +194,7 @@ def data_get(words: Sequence[str]) -> None:
         if words[:1] in (["--help"], ["-h"]):
             print(f"usage: twofold data get NAME [--data-dir DIR] [--json]\n\nnames: {', '.join(data.DATASETS)}")
             return
-        raise SettingError("twofold data has one command: twofold data get NAME")
+        raise SettingError("twofold data needs a subcommand: use twofold data get NAME")
     options = parse(DataGet, words[1:], "data get")
     dataset = data.get(options.name, options.data_dir)
     facts = {
@@ -205,7 +211,7 @@ def data_get(words: Sequence[str]) -> None:
 
 
 def claims(words: Sequence[str]) -> None:
-    """List the ledger, run a claim or draw it."""
+    """List the claims, or measure or draw one."""
     from twofold import claims as ledger
 
     if words[:1] == ["run"]:
@@ -215,89 +221,90 @@ def claims(words: Sequence[str]) -> None:
     else:
         options = parse(Claims, words, "claims")
         if options.results != Claims.results and not options.results.is_dir():
-            raise SettingError(f"--results is {options.results}, which is no folder: leave it away, or name another")
+            raise SettingError(f"--results is {options.results}, which is not a folder: give a folder or omit it")
         listing = ledger.listing(options.results / "claims")
         _print_json(listing) if options.json else print(report.ledger(listing))
 
 
-def _run_claim(wanted: ClaimsRun) -> None:
+def _run_claim(options: ClaimsRun) -> None:
     from twofold import claims as ledger
     from twofold.cli.progress import Bar
 
-    if wanted.size != "full" and wanted.results != ClaimsRun.results:
-        raise SettingError("--results is for --size full, a smoke run writes no record: leave it away")
-    with _going_on_when_repeated(wanted.runs):
+    if options.size != "full" and options.results != ClaimsRun.results:
+        raise SettingError("--results needs --size full, because a smoke run writes no record: omit it")
+    with _interruptible(options.runs):
         record = ledger.run(
-            wanted.id,
-            wanted.size,
-            runs=wanted.runs,
-            device=wanted.device,
-            precision=wanted.precision,
-            data_dir=wanted.data_dir,
+            options.id,
+            options.size,
+            runs=options.runs,
+            device=options.device,
+            precision=options.precision,
+            data_dir=options.data_dir,
             progress=Bar,
         )
-    if wanted.size == "full":
-        ledger.write(record, wanted.results / "claims")
+    if options.size == "full":
+        ledger.write(record, options.results / "claims")
     print(report.claim(record))
-    if wanted.json:
+    if options.json:
         _print_json(record)
 
 
-def _draw_claim(wanted: ClaimsDraw) -> None:
+def _draw_claim(options: ClaimsDraw) -> None:
     from twofold import claims as ledger
     from twofold.cli.progress import Bar
 
     pictures = Path("docs/pictures")
-    folder = pictures if wanted.size == "full" and pictures.is_dir() else wanted.runs
-    with _going_on_when_repeated(wanted.runs):
+    folder = pictures if options.size == "full" and pictures.is_dir() else options.runs
+    with _interruptible(options.runs):
         path = ledger.draw(
-            wanted.id,
-            wanted.size,
-            wanted.out or folder / f"{wanted.id}.png",
-            results=wanted.results / "claims",
-            runs=wanted.runs,
-            device=wanted.device,
-            precision=wanted.precision,
-            data_dir=wanted.data_dir,
+            options.id,
+            options.size,
+            options.out or folder / f"{options.id}.png",
+            results=options.results / "claims",
+            runs=options.runs,
+            device=options.device,
+            precision=options.precision,
+            data_dir=options.data_dir,
             progress=Bar,
         )
     print(path)
-    if wanted.json:
-        _print_json({"id": wanted.id, "size": wanted.size, "picture": str(path)})
+    if options.json:
+        _print_json({"id": options.id, "size": options.size, "picture": str(path)})
 
 
 @contextmanager
-def _going_on_when_repeated(runs: Path) -> Iterator[None]:
-    """Say how to go on with a claim whose trainings are interrupted."""
+def _interruptible(runs: Path) -> Iterator[None]:
+    """Explain how to continue after an interrupt in the trainings of a claim."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise Interrupted(
-            f"interrupted; trainings that were saved in {runs} go on when you repeat the command"
-        ) from stop
+        raise Interrupted(f"interrupted; repeat the command to continue with the trainings saved in {runs}") from stop
 
 
 def bench(words: Sequence[str]) -> None:
-    """Run a benchmark, write its record and draw it."""
+    """Run a benchmark, write its record and draw its picture."""
     from twofold import benchmarks
 
     if not words or words[0].startswith("-"):
         print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{report.benchmarks()}")
         if words[:1] in (["--help"], ["-h"]):
             return
-        raise SettingError("twofold bench needs the name of a benchmark: try `twofold bench epoch`")
+        raise SettingError("twofold bench needs the name of a benchmark, for example `twofold bench epoch`")
     name, words = words[0], words[1:]
-    kind = benchmarks.find(name)
+    chosen = benchmarks.find(name)
     command = dataclasses.make_dataclass(
-        "Bench", [("benchmark", kind), ("options", Bench)], frozen=True, namespace={"__doc__": f"Run {name}."}
+        "Bench",
+        [("benchmark", chosen), ("command", Bench)],
+        frozen=True,
+        namespace={"__doc__": f"Run the {name} benchmark."},
     )
-    parsed: Any = parse(command, words, f"bench {name}", command(kind(), Bench()))
-    options = parsed.options
+    parsed: Any = parse(command, words, f"bench {name}", command(chosen(), Bench()))
+    options = parsed.command
     device = machine.choose_device(options.device)
     precision = machine.choose_precision(options.precision, device)
-    _expect_writable(options.folder)  # before minutes of work whose record could not be kept
-    place = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
-    record = benchmarks.run(name, parsed.benchmark, place, options.folder)
+    _expect_writable(options.folder)  # fail before the measurement, not after it
+    workbench = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
+    record = benchmarks.run(name, parsed.benchmark, workbench, options.folder)
     print(f"{parsed.benchmark.table(record)}\n\nrecord: {options.folder / name}.json, picture: {name}.png")
     if options.json:
         _print_json(record)
@@ -305,47 +312,51 @@ def bench(words: Sequence[str]) -> None:
 
 def instrument(words: Sequence[str]) -> None:
     """Simulate an instrument."""
-    from twofold import instrument as room
+    from twofold import instrument as lab
 
     if words[:1] != ["serve"]:
         if words[:1] in (["--help"], ["-h"]):
-            print(f"usage: twofold instrument serve [--field value ...]\n\ndevices: {', '.join(room.DEVICES)}")
+            print(f"usage: twofold instrument serve [--field value ...]\n\ndevices: {', '.join(lab.DEVICES)}")
             return
-        raise SettingError("twofold instrument has one command: twofold instrument serve")
+        raise SettingError("twofold instrument needs a subcommand: use twofold instrument serve")
     options = parse(InstrumentServe, words[1:], "instrument serve")
     if not 0 <= options.port < 2**16:
-        raise SettingError(f"--port is {options.port}, expected one from 0 to 65535")
-    torch.set_num_threads(1)  # real hardware takes no processor from the training
-    device = room.Simulated(options.device, options.inputs, options.units, options.noise, options.drift, options.seed)
-    room.serve(
+        raise SettingError(f"--port is {options.port}, expected 0 to 65535")
+    torch.set_num_threads(1)  # leave the processors to the training, as real hardware would
+    device = lab.Simulated(options.device, options.inputs, options.units, options.noise, options.drift, options.seed)
+    lab.serve(
         device,
         options.inputs,
         options.units,
-        room.PIPES if options.pipes else f"tcp://127.0.0.1:{options.port}",
+        lab.PIPES if options.pipes else f"tcp://127.0.0.1:{options.port}",
         name=options.device,
         repeatable=True,
-        announce=lambda address: print(f"{options.device} answers at {address} until Ctrl-C", flush=True),
+        announce=lambda address: print(f"{options.device} serving at {address} (press Ctrl-C to stop)", flush=True),
     )
 
 
 def _expect_writable(folder: Path) -> None:
-    """Raise unless files can be written into ``folder``, which need not be there yet."""
-    place = folder
-    while not place.exists():
-        place = place.parent
+    """Check that files can be written into ``folder``, which need not exist yet.
+
+    Raises:
+        SettingError: they cannot.
+    """
+    parent = folder
+    while not parent.exists():
+        parent = parent.parent
     try:
-        with TemporaryFile(dir=place):
+        with TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        raise SettingError(f"--folder is {folder}, where no file can be written: choose another") from error
+        raise SettingError(f"--folder is {folder}, which is not writable: choose another folder") from error
 
 
 def _print_json(facts: Any) -> None:
-    """Print the answer for programs."""
+    """Print the result as one line of JSON."""
     try:
         print(json.dumps(facts, allow_nan=False))
     except ValueError as error:
-        raise TwofoldError("the answer has numbers that are not finite, which JSON cannot say: train again") from error
+        raise TwofoldError("the result has numbers that are not finite, which JSON cannot hold: train again") from error
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -1,4 +1,4 @@
-"""The commands with which trained nets leave this machine, and come back."""
+"""Commands that export trained nets, and upload and download them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from twofold.errors import SettingError
 from twofold.exporting.card import LICENSE
 
 Repository = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPO")]
-"""A repository of the hub, given as a positional argument."""
+"""A repository on the Hub, as a positional argument."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write the net of a run as a file of its own.
+    """Export the net of a run to a single file.
 
     Attributes:
-        run: the run folder, or the one file of a run.
-        to: onnx (all tests, for other programs), safetensors (one file that twofold.load reads) or card (a model card).
-        out: the file; by default model.onnx, model.safetensors or README.md in the run folder, and beside one file what
-            that is called, with another ending. What is there already is only replaced where you name it.
-        json: end with one JSON object on the last line.
+        run: run folder, or the exported file of a run.
+        to: onnx (all tests, for other programs), safetensors (one file for twofold.load) or card (a model card).
+        out: file to write; by default model.onnx, model.safetensors or README.md in the run folder, or the name of the
+            exported file with another suffix. An existing file is replaced only if --out names it.
+        json: print one JSON object as the last line.
     """
 
     run: RunPath
@@ -39,17 +39,17 @@ class Export:
 
 @dataclass(frozen=True)
 class Push:
-    """Put the net of a run on the Hugging Face hub: one file, a model card and, if asked for, the ONNX file.
+    """Upload the net of a run to the Hugging Face Hub, with a model card and optionally the ONNX file.
 
-    HF_ENDPOINT says where the hub is; `hf auth login` or HF_TOKEN says who you are.
+    Log in with `hf auth login` or set HF_TOKEN. HF_ENDPOINT is the address of another Hub.
 
     Attributes:
-        run: the run folder.
-        repo: NAME or OWNER/NAME; made where it is not there.
-        onnx: put the ONNX file beside it.
-        license: of the net, by the hub's identifier, as apache-2.0.
-        private: a new repository is for you alone.
-        json: end with one JSON object on the last line.
+        run: run folder.
+        repo: NAME or OWNER/NAME; created if it does not exist.
+        onnx: upload the ONNX file too.
+        license: license of the net, as an identifier of the Hub such as apache-2.0.
+        private: make a new repository private.
+        json: print one JSON object as the last line.
     """
 
     run: RunPath
@@ -62,14 +62,14 @@ class Push:
 
 @dataclass(frozen=True)
 class Pull:
-    """Fetch a net from the Hugging Face hub as one file, which RUN may be in all commands.
+    """Download a net from the Hugging Face Hub to a file, which all commands accept as RUN.
 
     Attributes:
         repo: OWNER/NAME.
-        out: the new file; by default NAME.safetensors.
-        revision: a commit by its SHA, a branch or a tag; by default the newest.
-        digest: SHA-256 that the file must have.
-        json: end with one JSON object on the last line.
+        out: file to write; by default NAME.safetensors.
+        revision: commit SHA, branch or tag; by default the newest commit.
+        digest: expected SHA-256 of the file.
+        json: print one JSON object as the last line.
     """
 
     repo: Repository
@@ -80,36 +80,36 @@ class Pull:
 
 
 def export(words: Sequence[str]) -> None:
-    """Write the net of a run as a file of its own."""
+    """Export the net of a run to a single file."""
     from twofold import exporting
 
     options = parse(Export, words, "export")
     name = Path(exporting.KINDS[options.to])
-    usual = options.run.with_suffix(name.suffix) if options.run.is_file() else options.run / name
-    path = options.out or usual
+    default = options.run.with_suffix(name.suffix) if options.run.is_file() else options.run / name
+    path = options.out or default
     if path.suffix != name.suffix:
-        raise SettingError(f"--out is {path}, expected a name in {name.suffix} for --to {options.to}")
+        raise SettingError(f"--out is {path}, expected a file name ending in {name.suffix} for --to {options.to}")
     if options.out is None and path != options.run and path.exists():
-        raise SettingError(f"{path} exists: state it with --out to have it replaced, or another name")
+        raise SettingError(f"{path} already exists: name it with --out to replace it, or give another --out")
     _answer({"file": str(exporting.export(options.run, path))}, options.json)
 
 
 def push(words: Sequence[str]) -> None:
-    """Put the net of a run on the hub."""
+    """Upload the net of a run to the Hub."""
     from twofold.exporting import hub
 
     options = parse(Push, words, "push")
-    done = hub.push(options.run, options.repo, onnx=options.onnx, license=options.license, private=options.private)
-    _answer(dataclasses.asdict(done), options.json)
+    pushed = hub.push(options.run, options.repo, onnx=options.onnx, license=options.license, private=options.private)
+    _answer(dataclasses.asdict(pushed), options.json)
 
 
 def pull(words: Sequence[str]) -> None:
-    """Fetch a net from the hub."""
+    """Download a net from the Hub."""
     from twofold.exporting import hub
 
     options = parse(Pull, words, "pull")
-    found = hub.pull(options.repo, options.out, revision=options.revision, digest=options.digest)
-    _answer({**dataclasses.asdict(found), "path": str(found.path)}, options.json)
+    pulled = hub.pull(options.repo, options.out, revision=options.revision, digest=options.digest)
+    _answer({**dataclasses.asdict(pulled), "path": str(pulled.path)}, options.json)
 
 
 def _answer(facts: dict[str, Any], as_json: bool) -> None:

@@ -1,6 +1,6 @@
-"""The entry point of the command line: the help, and how a command ends.
+"""Entry point of the command line: general help, error reporting and exit codes.
 
-What takes long to import is imported while a command runs, so that Ctrl-C is answered in one line from the beginning.
+Slow modules are imported while a command runs, so that Ctrl-C is always reported in one line.
 """
 
 from __future__ import annotations
@@ -14,76 +14,77 @@ from twofold.cli.signals import Stop
 from twofold.errors import SettingError, TwofoldError, unknown
 
 HELP = """\
-twofold: learning with two forward passes and no backpropagation
+twofold: train neural nets with the Forward-Forward algorithm, without backpropagation
 
-usage: twofold COMMAND [ARGUMENTS]      every command has a --help of its own
+usage: twofold COMMAND [ARGUMENTS]
+       twofold COMMAND --help
 
-Train and look
-  twofold train RECIPE [--field value ...]   train a net, test it, draw its pictures; all into a run folder
-  twofold train --data PATH                  the same with data of your own: a folder of class folders, an .npz, a
-                                             table with --label COLUMN, or an IDX file
-      --with-twin                            train the backprop twin too and print both side by side
-      --resume                               go on with an interrupted run, to bitwise the same weights
-      --from RUN                             train the net of a complete run further, in a folder of its own
+Train and test
+  twofold train RECIPE [--field value ...]   train a net, test it and draw its pictures, in a new run folder
+  twofold train --data PATH                  train on your own data: a folder of class folders, an .npz file, a table
+                                             with --label COLUMN, or an IDX file
+      --with-twin                            also train the backprop twin and compare the two
+      --resume                               resume an interrupted run; the weights end up bitwise the same
+      --from RUN                             train the net of a complete run further, in a new run folder
   twofold eval RUN --test slow|fast|...      test a trained net again
-  twofold predict RUN PICTURE...             the label of pictures of your own, of any kind, or of a table's rows
-  twofold plot RUN                           draw the pictures again
-  twofold tune RECIPE --trials N             try as many settings of the recipe as of its twin, on held-out images
+  twofold predict RUN PICTURE...             classify pictures, or the rows of a table
+  twofold plot RUN                           redraw the pictures of a run
+  twofold tune RECIPE --trials N             tune a recipe and its twin on held-out images, with N trials each
 
 Recipes
 {recipes}
-  RECIPE-twin, where there is one, is the twin: the same layers trained by backpropagation
+  RECIPE-twin, if it exists, trains the same layers by backpropagation
 
-The talk, claim by claim
-  twofold claims                             the ledger: what was claimed, what was measured
-  twofold claims run ID --size smoke|full    run one: seconds on the embedded data, or the real thing
-  twofold claims draw ID --size smoke|full   draw the picture of one: top-down, moving, relax, analog, black-box,
+Claims of the talk
+  twofold claims                             list the claims and the measured results
+  twofold claims run ID --size smoke|full    measure a claim: in seconds on the embedded data, or at full size
+  twofold claims draw ID --size smoke|full   draw the picture of a claim: top-down, moving, relax, analog, black-box,
                                              cancel, mortal, power or regime
 
-How fast, how large, beside the twin
-  twofold bench NAME                         interleaved measurements on this machine, a table and a picture
+Benchmarks
+  twofold bench NAME                         compare speed or memory with the twin on this machine
       names: {benchmarks}
 
-Nets that leave
-  twofold export RUN --to onnx|safetensors   one file: ONNX with all tests, or what twofold.load reads
-  twofold push RUN REPO                      to the Hugging Face hub, with a model card
-  twofold pull REPO                          from there, by revision and digest; RUN may be the file that it writes
+Export
+  twofold export RUN --to onnx|safetensors   export a net to one file: ONNX with all tests, or a file for twofold.load
+  twofold push RUN REPO                      upload a net and its model card to the Hugging Face Hub
+  twofold pull REPO                          download a net from the Hub to a file, which can be used as RUN
 
-Hardware in the loop
-  twofold instrument serve --device NAME     a simulated instrument for a training in another process to use
+Hardware
+  twofold instrument serve --device NAME     simulate an instrument for a training in another process
 
 Data
-  twofold data get NAME                      find or download a data set, and check it
+  twofold data get NAME                      find or download a data set, and verify it
       names: {datasets}
-      looked for in --data-dir, then $TWOFOLD_DATA, then the cache folder of the platform; else downloaded
+      searched in --data-dir, $TWOFOLD_DATA and the cache folder of the platform, then downloaded
 
-Most commands take --json: the answer is then one JSON object, the last line of the output.
-A first try that needs no download:  twofold train digits --with-twin
+Most commands accept --json, which prints one JSON object as the last line of the output.
+To try twofold without a download:  twofold train digits --with-twin
 """
 
-INTERRUPTED = "interrupted; to go on, repeat the command"
-"""Said where a command was stopped before it has changed anything that it could go on with."""
+INTERRUPTED = "interrupted; repeat the command to continue"
+"""Message for a command that was interrupted and has no partial work to resume."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        The exit code: 0, 1 after an error, which is reported in one line, or 128 + N after signal N (Ctrl-C: 130).
+        The exit code: 0 on success, 1 after an error (reported in one line), 128 + N after signal N (Ctrl-C: 130).
     """
     stop = Stop(last=words is None)
     try:
         with stop, lasting_output() as out, remarks_as_notes():
             return _answer(list(sys.argv[1:] if words is None else words), stop, out)
-    except KeyboardInterrupt:  # before the command has begun, or when it has ended
+    except KeyboardInterrupt:  # before the command has started or after it has ended
         say(INTERRUPTED)
         return stop.code
 
 
 def _answer(words: Sequence[str], stop: Stop, out: Output) -> int:
-    """Run a command and say how it has ended; the exit code."""
+    """Run a command, report errors and interrupts, and return the exit code."""
     try:
-        with suppress(SystemExit):  # the help of a command was printed
+        with suppress(SystemExit):  # after printing the help of a command
             _run(words)
         out.flush()
     except KeyboardInterrupt as interrupt:
@@ -91,20 +92,20 @@ def _answer(words: Sequence[str], stop: Stop, out: Output) -> int:
         say(str(interrupt) or INTERRUPTED)
         return stop.code
     except Exception as error:
-        if stop.number is not None:  # an interrupt that became another error on its way, as within an import
+        if stop.number is not None:  # the interrupt was replaced by another error, e.g. during an import
             stop.ignore()
             say(INTERRUPTED)
             return stop.code
         say(f"error: {_one_line(error)}")
         return 1
     if out.lost:
-        say(f"error: the answer cannot be written to stdout ({out.lost}): what the command saves in files is saved")
+        say(f"error: cannot write to stdout ({out.lost}); the files of the command were saved")
         return 1
     return 0
 
 
 def _one_line(error: Exception) -> str:
-    """Say what was wrong about the input; a bug of ours is raised again, for its traceback."""
+    """Return the message of an expected error in one line; re-raise all others, which are bugs."""
     match error:
         case TwofoldError():
             return str(error)
@@ -143,12 +144,18 @@ def _run(words: Sequence[str]) -> None:
 
 
 def _expect_values(words: Sequence[str]) -> None:
-    """Raise if a word is empty, which as a path would be the current folder, or is no text, which not all can read."""
+    """Check that no word is empty or has characters that are not valid text.
+
+    An empty path would mean the current folder.
+
+    Raises:
+        SettingError: a word is empty or invalid.
+    """
     for before, word in zip(("", *words), words, strict=False):
         option, equals, value = word.partition("=")
         if not word.startswith("--"):
-            option, equals, value = before if before.startswith("--") else "a word", "=", word
+            option, equals, value = before if before.startswith("--") else "an argument", "=", word
         if equals and not value:
-            raise SettingError(f"{option} is empty: give it a value, or leave it away")
-        if any(each == "\0" or "\ud800" <= each <= "\udfff" for each in word):
-            raise SettingError(f"{option} has {value!a}, which is no text: give another name")
+            raise SettingError(f"{option} is empty: give it a value or omit it")
+        if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in word):
+            raise SettingError(f"{option} is {value!a}, which has invalid characters: use another name")

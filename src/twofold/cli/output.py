@@ -1,4 +1,4 @@
-"""Streams that end no work: what cannot be written is left away, and what cannot be encoded is escaped."""
+"""Output streams that never raise: unwritable text is dropped, unencodable text is escaped."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from typing import Any, TextIO
 from twofold.errors import Remark
 
 READER_GONE = (errno.EPIPE, errno.EINVAL)
-"""Errors that say that the reader of a pipe wants no more, as `head` does; the second is Windows' word for it."""
+"""Error numbers for a pipe whose reader has closed it, as `head` does; the second one is used by Windows."""
 
 
 class Output:
-    """A text stream that takes all that is written to it, whether or not it arrives.
+    """A text stream whose write errors are recorded, not raised.
 
-    A training writes its progress for hours, and its answer at the end. The reader of a pipe may be gone by then, or
-    the disk full, and what was computed must be saved all the same.
+    A closed pipe or a full disk must not stop a training that writes its progress for hours.
 
     Args:
-        stream: where the text goes.
+        stream: the stream to write to.
 
     Attributes:
-        error: why it could not be written, the first time that it could not.
+        error: the first error of a write; ``None`` if there was none.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -35,24 +34,24 @@ class Output:
 
     @property
     def lost(self) -> str | None:
-        """Why someone who reads on does not get everything; ``None`` if they do, or if nobody reads on."""
+        """The reason why output was lost; ``None`` if nothing was lost or the reader closed the pipe."""
         if not isinstance(self.error, OSError) or self.error.errno in READER_GONE:
             return None
         return self.error.strerror or str(self.error)
 
     def write(self, text: str) -> int:
-        """Write, with escapes in place of characters that the stream's encoding does not have."""
+        """Write text; escape the characters that the encoding of the stream does not have."""
         try:
             self.stream.write(text)
         except UnicodeEncodeError:
             encoding = self.stream.encoding
             return self.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        except (OSError, ValueError) as error:  # ValueError: it is closed
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed
             self._give_up(error)
         return len(text)
 
     def flush(self) -> None:
-        """Let what was written go to its place."""
+        """Flush the stream."""
         try:
             self.stream.flush()
         except (OSError, ValueError) as error:
@@ -62,49 +61,49 @@ class Output:
         return getattr(self.stream, name)
 
     def _give_up(self, error: OSError | ValueError) -> None:
-        """From now on write to nowhere, also what is in the stream's buffer still, which Python writes at its end."""
+        """Record the error and redirect the stream, including its buffered text, to the null device."""
         self.error = self.error or error
-        with suppress(OSError, ValueError):  # it has no descriptor
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+        with suppress(OSError, ValueError):  # the stream has no descriptor
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, self.stream.fileno())
+            os.close(devnull)
 
 
 @contextmanager
 def lasting_output() -> Iterator[Output]:
-    """Let stdout, which is yielded, and stderr end no work while the context lasts."""
+    """Make stdout (yielded) and stderr drop what cannot be written, instead of raising."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass  # else a file that is opened later takes the place of a closed stream, to which C libraries write
+        pass  # reserve 0 to 2: a closed stream's number must not be reused by a file, since C libraries write to it
     os.close(number)
     with ExitStack() as stack:
 
-        def last(stream: TextIO | None) -> Output:
+        def wrap(stream: TextIO | None) -> Output:
             return Output(stream or stack.enter_context(open(os.devnull, "w", encoding="utf-8")))  # noqa: PTH123
 
-        out = stack.enter_context(redirect_stdout(last(sys.stdout)))
-        stack.enter_context(redirect_stderr(last(sys.stderr)))
+        out = stack.enter_context(redirect_stdout(wrap(sys.stdout)))
+        stack.enter_context(redirect_stderr(wrap(sys.stderr)))
         yield out
 
 
 def say(text: str) -> None:
-    """Print a line of the command itself on stderr. Whatever would break the line, or the terminal, is escaped."""
-    whole = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-    print(f"twofold: {whole}", file=sys.stderr, flush=True)
+    """Print a message of the command on stderr, in one line; escape characters that are not printable."""
+    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    print(f"twofold: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def remarks_as_notes() -> Iterator[None]:
-    """Print every `Remark` as a line, each text once; other warnings stay as they are."""
-    said: set[str] = set()
+    """Print each distinct `Remark` once, as a note; other warnings are shown as usual."""
+    shown: set[str] = set()
 
-    def show(message: Warning | str, category: type[Warning], *others: Any, **named: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
         if not issubclass(category, Remark):
-            usual(message, category, *others, **named)
-        elif str(message) not in said:
-            said.add(str(message))
+            original(message, category, *args, **kwargs)
+        elif str(message) not in shown:
+            shown.add(str(message))
             say(f"note: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", Remark)
-        usual, warnings.showwarning = warnings.showwarning, show
+        original, warnings.showwarning = warnings.showwarning, show
         yield

@@ -1,4 +1,4 @@
-"""Trainings on data of one's own: what the words of the command line ask for."""
+"""Parse the command line of trainings on the user's own data."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ USAGE = "[--field value ...]\n       twofold train --data PATH [--label COLUMN] 
 
 @dataclass(frozen=True)
 class Task:
-    """A training that is asked for.
+    """A requested training.
 
     Attributes:
-        name: of the recipe in results, and in the name of the run folder.
-        recipe: the settings.
-        options: of the training.
+        name: name of the recipe in results and in the name of the run folder.
+        recipe: settings of the training.
+        options: command-line options of the training.
         dataset: the data.
-        based_on: the recipe whose twin is its twin.
+        based_on: name of the recipe whose twin is used.
     """
 
     name: str
@@ -41,103 +41,106 @@ class Task:
 
 
 def task(words: Sequence[str]) -> Task | None:
-    """What a command line asks for that names data of one's own, or only a run to go on with; ``None`` for others.
+    """Return the training that a command line requests, if it names the user's own data or only a run to resume.
+
+    Returns:
+        The task; ``None`` for all other command lines.
 
     Raises:
-        SettingError: a wrong word.
-        DataError: the data are not there, or not as they should be.
-        RunError: there is no such run, or its data are gone or have changed.
+        SettingError: a word is invalid.
+        DataError: the data are missing or invalid.
+        RunError: the run does not exist, or its data are missing or have changed.
     """
-    place, named = value_of("--data", words), words[0] if words and not words[0].startswith("-") else None
-    folder = value_of("--run", words) if named is None and "resume" in stated(words) else None
-    if folder and (place is None or _were_moved(words, Path(folder))):
-        return _going_on(words, place)
-    if place is not None and (not place or place.startswith("--")):
-        raise SettingError("--data has no value: name a folder, a file or a data set")
-    if place is None or (named and place in data.DATASETS):
+    location, recipe = value_of("--data", words), words[0] if words and not words[0].startswith("-") else None
+    folder = value_of("--run", words) if recipe is None and "resume" in stated(words) else None
+    if folder and (location is None or _only_moves_data(words, Path(folder))):
+        return _resumed(words, location)
+    if location is not None and (not location or location.startswith("--")):
+        raise SettingError("--data has no value: give a folder, a file or the name of a data set")
+    if location is None or (recipe and location in data.DATASETS):
         return None
-    return _on_own_data(place, named, words[1:] if named else words)
+    return _new_task(location, recipe, words[1:] if recipe else words)
 
 
-def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
-    asked = [word for word in words if word not in ("--help", "-h")]
-    wanted = parse(OwnData, asked, "train", others=True)
-    if named and wanted.recipe not in (None, named):
-        raise SettingError(f"--recipe is {wanted.recipe}, but the recipe {named} is named already: leave one away")
-    if asked != list(words):  # only the help is wanted, for which no data need be there
-        _parsed(words, recipes.find(named or wanted.recipe or "digits"))
-    dataset = _read(place, wanted, parse(Training, asked, "train", others=True).data_dir)
+def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> Task:
+    without_help = [word for word in words if word not in ("--help", "-h")]
+    own_data = parse(OwnData, without_help, "train", others=True)
+    if recipe_name and own_data.recipe not in (None, recipe_name):
+        raise SettingError(f"give either the recipe {recipe_name} or --recipe {own_data.recipe}, not both")
+    if without_help != list(words):  # print the help, which needs no data
+        _parse(words, recipes.find(recipe_name or own_data.recipe or "digits"))
+    dataset = _read(location, own_data, parse(Training, without_help, "train", others=True).data_dir)
     print(description(dataset), flush=True)
-    usual = own.recipe_for(dataset, named or wanted.recipe)
-    based_on = named or wanted.recipe or own.fitting(dataset)
-    parsed = _parsed(words, usual)
-    recipe = dataclasses.replace(parsed.settings, data=dataset.name)
+    defaults = own.recipe_for(dataset, recipe_name or own_data.recipe)
+    based_on = recipe_name or own_data.recipe or own.fitting(dataset)
+    parsed = _parse(words, defaults)
+    recipe = dataclasses.replace(parsed.recipe, data=dataset.name)
     if "temperature" not in stated(words):
-        recipe = own.scaled(recipe, usual)
-    name = f"{dataset.name}-{based_on}" if named or wanted.recipe else dataset.name
-    return Task(name, recipe, parsed.options, dataset, based_on)
+        recipe = own.scaled(recipe, defaults)
+    name = f"{dataset.name}-{based_on}" if recipe_name or own_data.recipe else dataset.name
+    return Task(name, recipe, parsed.command, dataset, based_on)
 
 
-def _parsed(words: Sequence[str], usual: Recipe) -> Any:
-    """The words as ``settings``, where the recipe has what they do not state, ``options`` and ``own``."""
-    fields = [("settings", type(usual)), ("options", Training), ("own", OwnData)]
-    doc = {"__doc__": "Train on data of your own: a folder of class folders, an .npz, a table, or an IDX file."}
-    kind = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
-    return parse(kind, words, "train --data PATH", kind(usual, Training(), OwnData()))
+def _parse(words: Sequence[str], defaults: Recipe) -> Any:
+    """Parse the words into ``recipe`` (by default ``defaults``), ``command`` and ``data``."""
+    fields = [("recipe", type(defaults)), ("command", Training), ("data", OwnData)]
+    doc = {"__doc__": "Train on your own data: a folder of class folders, an .npz file, a table, or an IDX file."}
+    arguments = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
+    return parse(arguments, words, "train --data PATH", arguments(defaults, Training(), OwnData()))
 
 
-def _read(place: str, wanted: OwnData, data_dir: Path | None) -> Dataset:
-    if place in data.DATASETS:
-        usual = OwnData(wanted.recipe)
-        for each in dataclasses.fields(wanted):
-            if getattr(wanted, each.name) != getattr(usual, each.name):
-                option = each.name.replace("_", "-")
-                raise SettingError(f"--{option} is for data of your own, but {place} is a data set: leave it away")
-        return data.load(place, data_dir)
-    if not Path(place).exists() and Path(place).name == place:
-        raise unknown("data set or path", place, data.DATASETS)
+def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
+    if location in data.DATASETS:
+        defaults = OwnData(options.recipe)
+        for field in dataclasses.fields(options):
+            if getattr(options, field.name) != getattr(defaults, field.name):
+                option = field.name.replace("_", "-")
+                raise SettingError(f"--{option} is for your own data, but {location} is a built-in data set: omit it")
+        return data.load(location, data_dir)
+    if not Path(location).exists() and Path(location).name == location:
+        raise unknown("data set or path", location, data.DATASETS)
     return source_of(
-        place,
-        wanted.label,
-        _size(wanted.size) if wanted.size else None,
-        wanted.test,
-        wanted.test_share,
-        wanted.split_seed,
-        wanted.skip_unreadable,
+        location,
+        options.label,
+        _size(options.size) if options.size else None,
+        options.test,
+        options.test_share,
+        options.split_seed,
+        options.skip_unreadable,
     ).read()
 
 
-def _size(said: str) -> tuple[int, int]:
-    """The width and height of pictures in words as 28 or 32x24."""
-    sides = said.lower().split("x")
+def _size(text: str) -> tuple[int, int]:
+    """Parse the width and height of pictures, such as 28 or 32x24."""
+    sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 2**15 for side in sides):
-        raise SettingError(f"--size is {said}, expected a width and a height in pixels: as 28 or 32x24")
+        raise SettingError(f"--size is {text}, expected a width and height in pixels, such as 28 or 32x24")
     return int(sides[0]), int(sides[-1])
 
 
-def _were_moved(words: Sequence[str], folder: Path) -> bool:
-    """Whether all that the words state beside options is where the data of a run lie now."""
-    options = {"data", FROM, *(each.name for each in dataclasses.fields(Training))}
+def _only_moves_data(words: Sequence[str], folder: Path) -> bool:
+    """Return True if the words resume a run on the user's own data and change nothing but options and --data."""
+    options = {"data", FROM, *(field.name for field in dataclasses.fields(Training))}
     own_run = (folder / "config.json").exists() and RunFolder(folder).config().source is not None
     return own_run and all(name.removeprefix("no_") in options for name in stated(words))
 
 
-def _going_on(words: Sequence[str], place: str | None) -> Task:
-    """The training of a run folder, with its own settings and data, and with its own options where none are stated."""
-    options = parse(Training, words, "train", others=place is not None)
+def _resumed(words: Sequence[str], location: str | None) -> Task:
+    """Return the training of a run folder, with its own settings and data, and its own options unless stated."""
+    options = parse(Training, words, "train", others=location is not None)
     assert options.run is not None
     config = RunFolder(options.run).config(strict=True)
-    dataset = read_again(config.source, options.run, config.fingerprint, Path(place) if place else None)
+    dataset = read_again(config.source, options.run, config.fingerprint, Path(location) if location else None)
     if dataset is None:
         try:
             dataset = data.load(config.dataset, options.data_dir)
         except SettingError as error:
-            raise RunError(f"{options.run} was trained on the arrays {config.dataset!r}: go on in Python") from error
-    same: dict[str, Any] = {"device": config.device, "precision": config.precision}
+            raise RunError(f"{options.run} was trained on the arrays {config.dataset!r}: resume in Python") from error
+    original: dict[str, Any] = {"device": config.device, "precision": config.precision}
     if config.started_from:
-        same["start"] = Path(config.started_from["run"])
-    known = stated(words) | ({"start"} if FROM in stated(words) else set())
-    options = dataclasses.replace(options, **{name: value for name, value in same.items() if name not in known})
+        original["start"] = Path(config.started_from["run"])
+    names = stated(words) | ({"start"} if FROM in stated(words) else set())
+    options = dataclasses.replace(options, **{name: value for name, value in original.items() if name not in names})
     based_on = config.name
     if config.source or based_on not in recipes.RECIPES:
         based_on = based_on.removeprefix(f"{config.dataset}-") if based_on != config.dataset else ""

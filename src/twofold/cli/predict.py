@@ -1,4 +1,4 @@
-"""`twofold predict`: what a run says of pictures, or of the rows of a table."""
+"""`twofold predict`: classify pictures or the rows of a table with the net of a run."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def predict(words: Sequence[str]) -> None:
     """Classify pictures, or the rows of a table."""
     options = parse(Predict, words, "predict")
     if not options.pictures:
-        raise SettingError("twofold predict needs a PICTURE, several, or a folder of them, after the run")
+        raise SettingError("twofold predict needs one or more PICTURES after RUN: give picture files or folders")
     if options.csv + options.jsonl + options.json > 1:
-        raise SettingError("--csv, --jsonl and --json are one answer in several forms: choose one of them")
+        raise SettingError("give only one of --csv, --jsonl and --json")
     loaded = runs.load(options.run)
     if loaded.preparation is None:
         raise SettingError(
-            f"{options.run} was trained on {loaded.result.dataset}, which has no pictures: choose another run"
+            f"{options.run} was trained on {loaded.result.dataset}, which has no labeled pictures: give another run"
         )
     if not isinstance(loaded.net, Classifier):
-        raise SettingError(f"{options.run} is a net of the method {loaded.net.method}, which names no classes")
+        raise SettingError(f"{options.run} is a net of the method {loaded.net.method}, which is not a classifier")
     if loaded.preparation.kind == "table":
         from twofold.cli.table_predictions import predict_table
 
@@ -46,39 +46,39 @@ def predict(words: Sequence[str]) -> None:
     loaded = acquainted(loaded, options.data_dir)
     answers = predictions(loaded, pictures)
     if options.csv or options.jsonl:
-        lost = _lines(answers, options.csv)
+        failed = _lines(answers, options.csv)
     elif len(pictures) == 1 and not options.pictures[0].is_dir():
         _one(loaded, answers, options.json)
         return
     else:
-        lost = _table(answers, options.json)
-    if lost:
-        raise DataError(f"{lost} of {len(pictures)} pictures got no answer, as said above: give others")
+        failed = _table(answers, options.json)
+    if failed:
+        raise DataError(f"{failed} of {len(pictures)} pictures could not be classified: see the errors above")
 
 
 def _one(loaded: runs.Run, answers: Answers, as_json: bool) -> None:
-    """All that each test says of one picture."""
-    ((_, found),) = answers
-    if isinstance(found, TwofoldError):
-        raise found
+    """Print the results of all tests for one picture."""
+    ((_, prediction),) = answers
+    if isinstance(prediction, TwofoldError):
+        raise prediction
     assert loaded.preparation is not None
-    told, names = loaded.net.explain(found.case), loaded.preparation.names
-    print(report.answer(told, names))
-    print(f"\ndone to the picture: {'; '.join(found.done) or 'nothing'}")
-    if found.warning:
-        print(f"warning: it {found.warning}")
+    results, names = loaded.net.explain(prediction.case), loaded.preparation.names
+    print(report.answer(results, names))
+    print(f"\npreprocessing: {'; '.join(prediction.done) or 'none'}")
+    if prediction.warning:
+        print(f"warning: the picture {prediction.warning}")
     if as_json:
-        named = {test: names[label] for test, label in told["label"].items()}
-        more = {"familiarity": found.familiarity, "warning": found.warning, "done": list(found.done)}
-        print(json.dumps({**told, "name": named, **more}, allow_nan=False))
+        label_names = {test: names[label] for test, label in results["label"].items()}
+        facts = {"familiarity": prediction.familiarity, "warning": prediction.warning, "done": list(prediction.done)}
+        print(json.dumps({**results, "name": label_names, **facts}, allow_nan=False))
 
 
 def _lines(answers: Answers, as_csv: bool) -> int:
-    """A line for each picture, as CSV or as JSON; the number of those without an answer."""
-    lost, writer = 0, None
-    for picture, found in answers:
-        row = _row(picture, found)
-        lost += row["error"] is not None
+    """Print a line of CSV or JSON for each picture; return the number of pictures that failed."""
+    failed, writer = 0, None
+    for picture, prediction in answers:
+        row = _row(picture, prediction)
+        failed += row["error"] is not None
         if not as_csv:
             print(json.dumps(row, allow_nan=False))
             continue
@@ -86,30 +86,31 @@ def _lines(answers: Answers, as_csv: bool) -> int:
             writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
             writer.writeheader()
         writer.writerow(row)
-    return lost
+    return failed
 
 
 def _table(answers: Answers, as_json: bool) -> int:
-    """A table of all pictures; the number of those without an answer."""
-    rows, lines, lost = [], [["picture", "label", "probability", "done to it", ""]], 0
-    for picture, found in answers:
-        rows.append(_row(picture, found))
-        if isinstance(found, TwofoldError):
-            lost += 1
+    """Print a table of all pictures; return the number of pictures that failed."""
+    rows, lines, failed = [], [["picture", "label", "probability", "preprocessing", ""]], 0
+    for picture, prediction in answers:
+        rows.append(_row(picture, prediction))
+        if isinstance(prediction, TwofoldError):
+            failed += 1
             continue
-        share, done = format_percent(found.probability), "; ".join(found.done) or "nothing"
-        lines.append([str(picture), found.name, share, done, f"warning: {found.warning}" if found.warning else ""])
+        share, done = format_percent(prediction.probability), "; ".join(prediction.done) or "none"
+        warning = f"warning: {prediction.warning}" if prediction.warning else ""
+        lines.append([str(picture), prediction.name, share, done, warning])
     if len(lines) > 1:
         print("\n".join(line.rstrip() for line in format_table(lines, left=(0, 1, 3, 4)).splitlines()))
     if as_json:
         print(json.dumps({"pictures": rows}, allow_nan=False))
-    return lost
+    return failed
 
 
-def _row(picture: Path, found: Prediction | TwofoldError) -> dict[str, Any]:
-    """A picture and what is said of it; an error is said at once, too."""
-    if isinstance(found, Prediction):
-        return found.row(picture)
-    say(f"error: {found}")
-    nothing = dict.fromkeys(("label", "class", "probability", "familiarity", "warning", "done"))
-    return {"picture": str(picture), **nothing, "error": str(found)}
+def _row(picture: Path, prediction: Prediction | TwofoldError) -> dict[str, Any]:
+    """Return the result for one picture as a row; an error is also printed at once."""
+    if isinstance(prediction, Prediction):
+        return prediction.row(picture)
+    say(f"error: {prediction}")
+    empty = dict.fromkeys(("label", "class", "probability", "familiarity", "warning", "done"))
+    return {"picture": str(picture), **empty, "error": str(prediction)}

@@ -1,4 +1,4 @@
-"""Show the progress of a training on stderr: as a bar on a terminal, otherwise as a line now and then."""
+"""Show the progress of a training on stderr: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 EVERY = 5.0
-"""Minimum seconds between two lines if there is no terminal; the line of the last epoch is always printed."""
+"""Minimum number of seconds between two lines without a terminal; the last epoch is always printed."""
 
 HIDDEN = {"epoch", "seconds", "rate", "visits"}
 """Metrics that the line of an epoch leaves out."""
 
 MEANING = {
-    "validation_error": "slow, fast, ...: error of each test on the images that are held out",
-    "train_error": "train error: share of the training images that the fast test named wrongly",
+    "validation_error": "slow, fast, ...: error of each test on the held-out images",
+    "train_error": "train error: share of the training images that the fast test misclassified",
     "loss": "loss: mean cross-entropy",
-    "layers": "goodness +/-: mean goodness of positive and of negative data in each layer, the threshold being 1 "
-    "(where low activity is good, positive data have the lower number)",
+    "layers": "goodness +/-: mean goodness of positive and negative data in each layer, relative to the threshold "
+    "(lower for positive data if low activity is good)",
 }
-"""The meaning of the metrics in plain words."""
+"""Explanations of the metrics."""
 
 
 def describe(metrics: dict[str, Any]) -> str:
-    """Describe an epoch in a few words: errors, and goodness of positive and negative data (threshold = 1)."""
+    """Describe an epoch in one line: errors, and goodness of positive and negative data (threshold = 1)."""
     words = []
     for name, value in metrics.items():
-        said = name.replace("_", " ")
+        title = name.replace("_", " ")
         if name == "layers":
             pairs = [f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in value if layer]
             words.append("goodness +/- " + " ".join(pairs))
         elif isinstance(value, dict):
             words += [f"{test} {100 * error:.2f} %" for test, error in value.items()]
         elif name.endswith("error"):
-            words.append(f"{said} {100 * value:.2f} %")
+            words.append(f"{title} {100 * value:.2f} %")
         elif name not in HIDDEN and value is not None:
-            words.append(f"{said} {value:.4g}")
+            words.append(f"{title} {value:.4g}")
     return ", ".join(words)
 
 
 class Bar:
-    """A progress bar with errors, goodness and time left; if stderr is not a terminal, a line every few seconds.
+    """A progress bar with errors, goodness and time left; without a terminal, a line every few seconds.
 
-    An explanation of the numbers is printed before the first line, once for all bars.
+    The metrics are explained before the first line, once for all bars.
 
     Args:
         title: name of the training.
@@ -80,7 +80,7 @@ class Bar:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.stop()
 
@@ -89,7 +89,7 @@ class Bar:
         self.bar.update(self.task, completed=done, epoch=f"epoch {min(int(done) + 1, self.epochs)}/{self.epochs}")
 
     def epoch(self, metrics: dict[str, Any]) -> None:
-        """Show the epoch's figures."""
+        """Show the metrics of an epoch."""
         number = metrics["epoch"]
         self.bar.update(self.task, completed=number, words=describe(metrics))
         if self.console.is_terminal:
@@ -106,7 +106,7 @@ class Bar:
         print(line, file=sys.stderr, flush=True)
 
     def _explain(self, metrics: dict[str, Any]) -> None:
-        """Say what numbers mean that no bar has shown before."""
+        """Explain the metrics that no bar has shown before."""
         new = [name for name in MEANING if name in metrics and name not in self.explained]
         if new:
             self.explained.update(new)

@@ -1,4 +1,4 @@
-"""Format results as text for people."""
+"""Format results as human-readable text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twofold.tuning import record as studies
 
 
 def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
-    """Format the tests of one net, and the errors of its layers alone if it has them."""
+    """Format the errors of one net for each test, and the error of each layer alone if it was measured."""
     rows = [["test", "error", "forward passes per image"]]
     rows += [[name, format_percent(error), _passes(metrics, name)] for name, error in errors.items()]
     rows += [[name, error, ""] for name, error in _layers(metrics)]
@@ -22,7 +22,7 @@ def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
 
 
 def of_tests(metrics: Mapping[str, Any], chosen: Mapping[str, float]) -> dict[str, Any]:
-    """Return the metrics; those that have a value for each test keep only the chosen tests."""
+    """Return the metrics; those with a value per test are restricted to the chosen tests."""
     return {
         key: {name: value[name] for name in chosen if name in value} if isinstance(value, Mapping) else value
         for key, value in metrics.items()
@@ -34,13 +34,13 @@ def _passes(metrics: Mapping[str, Any], test: str) -> str:
 
 
 def _layers(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the name and the error of each layer alone, as text."""
-    each = enumerate(metrics.get("layer_error", ()), 1)
-    return [(f"layer {number} alone", format_percent(error)) for number, error in each]
+    """Return a title and the error of each layer alone, as text."""
+    errors = enumerate(metrics.get("layer_error", ()), 1)
+    return [(f"layer {number} alone", format_percent(error)) for number, error in errors]
 
 
 def comparison(results: Sequence[Result]) -> str:
-    """Format trained nets side by side, with one line for each test of each net."""
+    """Format a comparison of trained nets, with one line for each test of each net."""
     held = "validation" if results[0].validation_error else "test"
     rows = [["", "test", f"{held} error", "passes per image", "epochs", "seconds", "s/epoch"]]
     for result in results:
@@ -51,16 +51,16 @@ def comparison(results: Sequence[Result]) -> str:
         rows += [["", name, error, "", "", "", ""] for name, error in _layers(result.metrics)]
     first = results[0]
     widths = " x ".join(str(width) for width in first.settings["widths"])
-    official = " (official)" if first.official_data else " (not the official bytes)"
-    said = first.dataset + (official if first.dataset in DATASETS else "")
+    official = " (official)" if first.official_data else " (not the official files)"
+    dataset = first.dataset + (official if first.dataset in DATASETS else "")
     return (
-        f"\n{first.recipe}: {widths}, {said}, seed {first.seed}, {first.precision} on "
+        f"\n{first.recipe}: {widths}, {dataset}, seed {first.seed}, {first.precision} on "
         f"{first.device}\n\n{format_table(rows)}\n\nrun: {first.run}"
     )
 
 
 def study(record: Mapping[str, Any]) -> str:
-    """Format the trials of a study, the best settings of each side first, and what was chosen."""
+    """Format the trials of a study (the best settings of each side first) and the chosen settings."""
     lines = [
         f"{record['recipe']}: errors on {record['held_out']} held-out of {record['trained_on'] + record['held_out']} "
         f"training images of {record['dataset']}, {record['precision']} on {record['device']}"
@@ -68,28 +68,28 @@ def study(record: Mapping[str, Any]) -> str:
     for side in record["sides"]:
         chosen, fields = side["chosen"], list(side["values"])
         rows = [["", *fields, f"{next(iter(chosen['errors']))} test", "seeds", "s/training"]]
-        for each in studies.by_settings(side):
-            error = "diverged" if each.error is None else format_percent(each.error)
-            values = [str(each.settings[field]) for field in fields]
-            seconds = "" if each.error is None else f"{each.seconds:.1f}"
-            rows.append([each.mark, *values, error, str(each.seeds), seconds])
+        for trial in studies.by_settings(side):
+            error = "diverged" if trial.error is None else format_percent(trial.error)
+            values = [str(trial.settings[field]) for field in fields]
+            seconds = "" if trial.error is None else f"{trial.seconds:.1f}"
+            rows.append([trial.mark, *values, error, str(trial.seeds), seconds])
         lines += ["", side["recipe"], "", format_table(rows), "", f"chosen: {chosen['command']}"]
         lines += [f"warning: {line}" for line in studies.warnings(side)]
     return "\n".join(lines)
 
 
-def answer(named: dict[str, Any], names: Sequence[str]) -> str:
-    """Format the answers of all tests for one picture; ``names`` are those of the classes."""
+def answer(results: dict[str, Any], names: Sequence[str]) -> str:
+    """Format the results of all tests for one picture; ``names`` are the names of the classes."""
     rows = [["label", "goodness", "softmax"]]
-    goodness = named["goodness"] or [None] * len(named["softmax"])
-    for label, (liked, share) in enumerate(zip(goodness, named["softmax"], strict=True)):
-        rows.append([names[label], "" if liked is None else f"{liked:.1f}", format_percent(share)])
-    said = ", ".join(f"{test} test: {names[label]}" for test, label in named["label"].items())
-    return f"{said}\n\n{format_table(rows)}"
+    goodness = results["goodness"] or [None] * len(results["softmax"])
+    for label, (value, share) in enumerate(zip(goodness, results["softmax"], strict=True)):
+        rows.append([names[label], "" if value is None else f"{value:.1f}", format_percent(share)])
+    summary = ", ".join(f"{test} test: {names[label]}" for test, label in results["label"].items())
+    return f"{summary}\n\n{format_table(rows)}"
 
 
 def nested(value: Any) -> bool:
-    """Whether a value of a record is a group of named figures."""
+    """Return True if a value of a record is a group of named figures."""
     return isinstance(value, dict) and value.keys() != {"mean", "std"}
 
 
@@ -98,22 +98,22 @@ def figures(values: Any) -> str:
     if isinstance(values, dict) and values.keys() == {"mean", "std"}:
         return f"{values['mean']:.2f} ± {values['std']:.2f}"
     if isinstance(values, dict):
-        parts = {name: f"({figures(value)})" if nested(value) else figures(value) for name, value in values.items()}
-        return ", ".join(f"{name} {part}" for name, part in parts.items())
+        texts = {name: f"({figures(value)})" if nested(value) else figures(value) for name, value in values.items()}
+        return ", ".join(f"{name} {text}" for name, text in texts.items())
     if isinstance(values, list):
         return "[" + ", ".join(figures(value) for value in values) + "]"
     return f"{values:.4g}" if isinstance(values, float) else str(values)
 
 
 def claim(record: dict[str, Any]) -> str:
-    """Format the record of a claim: what the talk says, what was measured, the twin's figures, and whether it holds."""
+    """Format the record of a claim: the talk's figures, the measured ones, the twin's, and the verdict."""
     verdict = "holds" if record["holds"] else "DOES NOT HOLD"
     lines = [
         f"{record['id']} ({record['time']}): {record['says']}",
         f"  rule      {record['rule']}",
         f"  talk      {figures(record['talk'])}",
         f"  measured  {figures(record['measured'])}",
-        f"  twin      {figures(record['twin']) or 'none: the claim is about Forward-Forward alone'}",
+        f"  twin      {figures(record['twin']) or 'none (the claim is about Forward-Forward only)'}",
         f"  {verdict} at size {record['size']}, seeds {figures(record['seeds'])}, {record['seconds']:.0f} s",
     ]
     return "\n".join(lines)
@@ -124,39 +124,39 @@ def ledger(listing: Sequence[dict[str, Any]]) -> str:
     rows = [["id", "time", "holds", "record", "command"]]
     for entry in listing:
         holds = {True: "yes", False: "no", None: "-"}[entry["holds"]]
-        rows.append([entry["id"], entry["time"], holds, state(entry["status"]), entry["command"] or "not built yet"])
-    found = {state(entry["status"]) for entry in listing}
-    lines = [f"{name}: {meaning}" for name, meaning in MEANING.items() if name in found]
+        rows.append([entry["id"], entry["time"], holds, state(entry["status"]), entry["command"] or "none yet"])
+    states = {state(entry["status"]) for entry in listing}
+    lines = [f"{name}: {meaning}" for name, meaning in MEANING.items() if name in states]
     lines += [f"{entry['id']} is {entry['status']}" for entry in listing if state(entry["status"]) == "stale"]
     lines += [line for entry in listing for line in earlier(entry)]
     return "\n".join([format_table(rows, left=range(5)), "", *lines])
 
 
 def earlier(entry: Mapping[str, Any]) -> list[str]:
-    """The earlier verdicts on a claim that were different, a line each."""
+    """Return the earlier verdicts on a claim that differ from the current one, one line each."""
     return [
         f"{entry['id']} {'held' if verdict['holds'] else 'did not hold'} before, at commit "
-        f"{verdict['commit'] or '(not known)'}, by "
+        f"{verdict['commit'] or '(unknown)'}, by "
         + ("the same rule" if verdict["rule"] == entry["rule"] else f"another rule: {verdict['rule']}")
         for verdict in entry["overturned"]
     ]
 
 
 MEANING = {
-    "stale": "measured with other settings or code than today's",
-    "undated": "from before records said what decides their figures: whether these hold of today's code is not known",
-    "edited": "changed by hand since it was written",
+    "stale": "measured with settings or code that have changed since",
+    "undated": "no fingerprint of the code, so it is unknown whether the figures are current",
+    "edited": "edited by hand after it was written",
 }
-"""What it means that a record is not current."""
+"""Explanations of the states of records that are not current."""
 
 
 def state(status: str | None) -> str:
-    """The status of a record in one word."""
+    """Return the status of a record as one word."""
     return (status or "-").partition(":")[0]
 
 
 def recipes() -> str:
-    """The recipes that are not the twin of another, a line each."""
+    """List the recipes that are not twins, one line each."""
     twins, lines = {twin_of(name) for name in RECIPES}, []
     for name, recipe in RECIPES.items():
         if name not in twins:
@@ -166,6 +166,6 @@ def recipes() -> str:
 
 
 def benchmarks() -> str:
-    """The benchmarks, a line each."""
-    said = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in BENCHMARKS.items()}
-    return "\n".join(f"  {name:14} {line}" for name, line in said.items())
+    """List the benchmarks, one line each."""
+    summaries = {name: (benchmark.__doc__ or "").split("\n", 1)[0] for name, benchmark in BENCHMARKS.items()}
+    return "\n".join(f"  {name:14} {line}" for name, line in summaries.items())

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command in the same way."""
+"""Handle Ctrl-C, SIGTERM and SIGHUP in the same way."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Signals that ask a program to end. Windows lacks the last."""
+"""Signals that ask a program to terminate. Windows does not have the last one."""
 
 
 class Stop:
-    """Raises a KeyboardInterrupt when the program is asked to end, while the context lasts.
+    """A context that raises KeyboardInterrupt when the program receives a signal to terminate.
 
-    A signal that is ignored, as SIGHUP is under nohup, stays ignored.
+    Signals that are ignored, such as SIGHUP under nohup, stay ignored.
 
     Args:
-        last: the program ends after the context. A signal that comes still later then ends it at once.
+        last: the program ends after the context; later signals then terminate it at once.
 
     Attributes:
-        number: of the last signal that came; ``None`` before that.
+        number: number of the last signal received; ``None`` if there was none.
     """
 
     def __init__(self, last: bool) -> None:
@@ -33,11 +33,11 @@ class Stop:
 
     @property
     def code(self) -> int:
-        """The exit code of a program that was asked to end."""
+        """The exit code after the signal."""
         return 128 + (self.number or signal.SIGINT)
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # no other thread can have handlers
+        if threading.current_thread() is threading.main_thread():  # only the main thread can set handlers
             for name in NAMES:
                 number = getattr(signal, name, None)
                 if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -46,7 +46,7 @@ class Stop:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.unraisablehook = self.hook
         if self.again:
@@ -55,7 +55,7 @@ class Stop:
             signal.signal(number, signal.SIG_DFL if self.last else handler)
 
     def ignore(self) -> None:
-        """Ignore further signals: the command is at its end."""
+        """Ignore further signals while the command ends."""
         for number in self.before:
             signal.signal(number, signal.SIG_IGN)
 
@@ -64,7 +64,7 @@ class Stop:
         raise KeyboardInterrupt
 
     def _swallowed(self, error: sys.UnraisableHookArgs) -> None:
-        """Python lets no exception out of the deletion of an object: an interrupt that came in one comes again."""
+        """Raise the signal again if Python swallowed its KeyboardInterrupt, as it does in ``__del__``."""
         if self.number is not None and issubclass(error.exc_type, KeyboardInterrupt):
             self.again = threading.Timer(0.01, signal.raise_signal, (self.number,))
             self.again.start()

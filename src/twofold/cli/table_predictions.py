@@ -1,4 +1,4 @@
-"""Predictions for the rows of a table, as CSV or as lines of JSON."""
+"""Predict the rows of a table, as CSV or as lines of JSON."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from twofold.training.runs import Run
 
 
 def predict_table(run: Run, path: Path, as_json: bool) -> None:
-    """Print what each test of a run names for each row of a table.
+    """Print the class that each test of a run predicts for each row of a table.
 
     Args:
-        run: was trained on a table.
-        path: a table with the same columns; others, such as the label's, are not looked at.
-        as_json: one JSON object a row, and not CSV.
+        run: a run that was trained on a table.
+        path: a table with the same columns; other columns, such as the label, are ignored.
+        as_json: print one JSON object per row instead of CSV.
 
     Raises:
-        SettingError: the path is no table's.
-        DataError: the table cannot be read, or lacks a column.
+        SettingError: the path is not a table.
+        DataError: the table cannot be read, or a column is missing.
     """
     rows = predictions(run, path)
     if as_json:
@@ -40,15 +40,15 @@ def predict_table(run: Run, path: Path, as_json: bool) -> None:
 
 
 def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
-    """For each row its number, from 1; the class that each test names, the main test first; and the probability that
-    the softmax gives to the class that the main test names."""
+    """Yield the predictions for each row: the row number (from 1), the class by each test (the main test first), and
+    the softmax probability of the class by the main test."""
     assert run.preparation is not None
     if path.suffix.lower() not in ENDINGS:
-        kinds = ", ".join(ENDINGS)
-        raise SettingError(f"{run.folder} was trained on a table, but {path} is none: give one of the kind {kinds}")
+        types = ", ".join(ENDINGS)
+        raise SettingError(f"{run.folder} was trained on a table: unsupported file type of {path} (supported: {types})")
     names, cases = run.preparation.names, run.preparation.table(read_table(path), str(path))
     scores = run.net.scores(cases.to(run.net.device))
-    named = {test: score.argmax(1).tolist() for test, score in scores.items()}
+    labels = {test: score.argmax(1).tolist() for test, score in scores.items()}
     for number, (_, share) in enumerate(sure(scores)):
-        classes = {test: names[answers[number]] for test, answers in named.items()}
+        classes = {test: names[answers[number]] for test, answers in labels.items()}
         yield {"row": number + 1, **classes, "probability": round(share, 4)}

@@ -1,8 +1,8 @@
-"""Layers at rest on disk: a net that learns needs one layer in memory at a time.
+"""Layers on disk, for training with only one layer in memory at a time.
 
-A layer learns from what it sees and from nothing above it, so between two visits its weights and smoothed gradients may
-lie in a file. Here the file is mapped into memory: the layer works on it as on any tensor, the system reads and writes
-its pages, and takes them back where memory is short. The next layer's pages are asked for while this one works.
+A layer learns from its input alone, so its weights and smoothed gradients can stay in a file until the next batch. The
+file is mapped into memory: the layer uses it like any tensor, and the operating system reads and writes its pages and
+frees them when memory is short. The pages of the next layer are prefetched while a layer works.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from twofold.errors import RunError
 from twofold.layers.layer import FeedForwardLayer
 
 ADVICE = hasattr(mmap.mmap, "madvise")
-"""Whether the system takes advice on what will be needed and what will not."""
+"""True if the operating system accepts advice about which pages will be used."""
 
 
 class OnDisk:
-    """The parameters and the learning state of one layer in one memory-mapped file.
+    """The parameters and the learning state of one layer in a memory-mapped file.
 
     Args:
-        layer: all of it is moved, in place: its tensors keep their names, types and values.
-        path: of the file, which is written anew.
+        layer: moved in place; its tensors keep their names, types and values.
+        path: file to write; an existing file is replaced.
 
     Raises:
         RunError: the file cannot be written, for instance because the disk is full.
@@ -47,31 +47,31 @@ class OnDisk:
                 self.map = mmap.mmap(file.fileno(), sum(sizes))
         except OSError as error:
             raise RunError(
-                f"cannot write {path}, which a layer of {sum(sizes) / 1e6:.0f} MB is to lie in: "
+                f"cannot write {path} for a layer of {sum(sizes) / 1e6:.0f} MB: "
                 f"{error.strerror or error}; free some space or choose another --run"
             ) from error
         start = 0
         for tensor, size in zip(tensors, sizes, strict=True):
-            place = torch.frombuffer(self.map, dtype=tensor.dtype, count=tensor.numel(), offset=start)
-            place.copy_(tensor.detach().flatten())
-            tensor.data = place.view(tensor.shape)
+            values = torch.frombuffer(self.map, dtype=tensor.dtype, count=tensor.numel(), offset=start)
+            values.copy_(tensor.detach().flatten())
+            tensor.data = values.view(tensor.shape)
             start += size
-        self.rest()
+        self.release()
 
-    def wake(self) -> None:
-        """The layer will be needed soon: its pages may be read ahead."""
+    def prefetch(self) -> None:
+        """Let the system read the pages of the layer ahead."""
         if ADVICE:
             self.map.madvise(mmap.MADV_WILLNEED)
 
-    def rest(self) -> None:
-        """The layer has been used: its pages go to the file and may be taken from memory."""
+    def release(self) -> None:
+        """Let the system write the pages of the layer to the file and free their memory."""
         self.layer.forget()
         if ADVICE:
-            self.map.madvise(mmap.MADV_DONTNEED)  # the mapping is shared: what is in them is kept and goes to the file
+            self.map.madvise(mmap.MADV_DONTNEED)  # the mapping is shared, so no data are lost
 
 
 def _reserve(file: BufferedRandom, size: int) -> None:
-    """Make room on the disk now: a mapped file that finds it full later would end the program."""
+    """Allocate the disk space now, since a full disk would crash the program on a later write to the mapping."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
     else:
@@ -79,22 +79,24 @@ def _reserve(file: BufferedRandom, size: int) -> None:
 
 
 def _free_at_once() -> None:
-    """Let the C library give every larger tensor pages of its own (glibc's M_MMAP_THRESHOLD), which go back to the
-    system when it is freed: in a common heap the holes that layers leave behind are too small for the next ones."""
+    """Make the C library return the memory of larger tensors to the system when they are freed.
+
+    It allocates them in separate pages (glibc's M_MMAP_THRESHOLD), which avoids fragmentation of the heap.
+    """
     if sys.platform.startswith("linux"):
         getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(-3, 1 << 16)
 
 
 def keep_on_disk(layers: Iterable[FeedForwardLayer], folder: Path) -> list[FeedForwardLayer]:
-    """Let layers that are used in their order rest on disk, each from the moment that it is made."""
+    """Move layers to disk as soon as each one is made; they must be used in their order."""
     _free_at_once()
-    resting = [OnDisk(layer, folder / f"layer-{number}.bin") for number, layer in enumerate(layers, 1)]
-    for index, at_work in enumerate(resting):
-        before, after = resting[index - 1], resting[(index + 1) % len(resting)]
+    stored = [OnDisk(layer, folder / f"layer-{number}.bin") for number, layer in enumerate(layers, 1)]
+    for index, current in enumerate(stored):
+        before, after = stored[index - 1], stored[(index + 1) % len(stored)]
 
         def turn(module: nn.Module, inputs: tuple[Tensor, ...], before: OnDisk = before, after: OnDisk = after) -> None:
-            before.rest()
-            after.wake()
+            before.release()
+            after.prefetch()
 
-        at_work.layer.register_forward_pre_hook(turn)
-    return [each.layer for each in resting]
+        current.layer.register_forward_pre_hook(turn)
+    return [entry.layer for entry in stored]

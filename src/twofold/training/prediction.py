@@ -1,4 +1,4 @@
-"""What a run says of pictures of any kind."""
+"""Predictions of a run for pictures of any format."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from twofold.training.runs import Run
 
 FAMILIAR = 0.99
-"""Share of the cases which a net was tested on that look familiar to it."""
+"""Share of the test cases that count as familiar to a net."""
 
 ASKED = 1000
-"""Cases that are asked for that at most, evenly over all."""
+"""Maximum number of test cases used for that threshold, evenly spaced."""
 
 AT_ONCE = 100
-"""Pictures that are decoded before the net sees them."""
+"""Number of pictures that are decoded and classified in one batch."""
 
 STRANGE = "does not look like the training data"
-"""What is said of a picture that is less familiar than nearly all that the net was tested on."""
+"""Warning for a picture that is less familiar than nearly all test cases."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one picture.
+    """The prediction for one picture.
 
     Attributes:
-        label: of the class that the main test names.
-        name: of this class.
-        probability: that the softmax gives to it.
-        familiarity: see `Classifier.familiarity`.
-        warning: `STRANGE`, and why, where that is lower than for 99 of 100 cases that the net was tested on, or where
-            there is more or less ink than on any training image, or strokes are wider or thinner.
-        done: what was done to the picture, in plain words.
-        case: the picture as the net sees it, (1, channels, height, width).
+        label: index of the class predicted by the main test.
+        name: name of this class.
+        probability: softmax probability of this class.
+        familiarity: familiarity of the picture to the net; see `Classifier.familiarity`.
+        warning: `STRANGE`, with a reason if known, if the familiarity is lower than for 99 % of the test cases or the
+            picture has more or less ink, or thinner or wider strokes, than all training images; otherwise ``None``.
+        done: descriptions of the preprocessing steps.
+        case: the preprocessed picture, ``(1, channels, height, width)``.
     """
 
     label: int
@@ -54,17 +54,17 @@ class Prediction:
     case: Tensor
 
     def row(self, picture: Path) -> dict[str, Any]:
-        """The prediction for a picture as a line of a table can hold it."""
+        """Return the prediction as a row of a table."""
         facts = {"picture": str(picture), "label": self.name, "class": self.label}
         figures = {"probability": round(self.probability, 4), "familiarity": round(self.familiarity, 4)}
         return {**facts, **figures, "warning": self.warning, "done": "; ".join(self.done), "error": None}
 
 
 def sure(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
-    """The class that the main test names for each case, and the probability that the softmax gives to it.
+    """Return the class predicted by the main test and its softmax probability, for each case.
 
     Args:
-        scores: of each test, the main one first, ``(cases, classes)``; see `Classifier.scores`.
+        scores: scores ``(cases, classes)`` by each test, the main test first; see `Classifier.scores`.
     """
     labels = next(iter(scores.values())).argmax(1)
     shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0]
@@ -72,21 +72,22 @@ def sure(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
 
 
 def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | None:
-    """The preparation of labeled training images, with what they have in common."""
+    """Return the preparation of labeled images, with statistics of the look of the training images."""
     if preparation is None or preparation.kind != "pictures" or preparation.look:
         return preparation
     return replace(preparation, look=look_of(images))
 
 
 def familiar_from(net: Any, cases: Tensor) -> float:
-    """The familiarity that nearly all of the cases have that a net was tested on, which may be in order of classes."""
+    """Return the familiarity that a share `FAMILIAR` of the test cases exceeds; they may be sorted by class."""
     return float(net.familiarity(cases[:: -(-len(cases) // ASKED)]).float().quantile(1 - FAMILIAR))
 
 
 def acquainted(run: Run, data_dir: Path | None = None) -> Run:
-    """The run, with what older versions did not keep: how its training images look, and how familiar others are.
+    """Return the run, with the look of its training images and the familiarity threshold if an older version saved it.
 
-    That is read from its data; where these are not here, a `Remark` says so and the run is as it was.
+    They are computed from the data of the run. If these are not available, the run is returned unchanged, with a
+    `Remark`.
     """
     from twofold.training.sources import held_out
 
@@ -96,7 +97,7 @@ def acquainted(run: Run, data_dir: Path | None = None) -> Run:
         data = held_out(run, data_dir)
     except TwofoldError as error:
         remark(
-            f"an older run without its data: pictures are only scaled, and nothing is said of strange ones ({error})"
+            f"an older run whose data are missing: pictures are only scaled, without a check for unusual ones ({error})"
         )
         return run
     familiar = familiar_from(run.net, data.test[0].to(run.net.device))
@@ -108,37 +109,37 @@ def acquainted(run: Run, data_dir: Path | None = None) -> Run:
 
 
 def pictures_at(paths: Sequence[Path]) -> list[Path]:
-    """The pictures that are meant: files as they are, and of folders what `pictures_below` finds.
+    """Return the paths of pictures: files unchanged, folders replaced by the pictures below them.
 
     Raises:
-        DataError: there is no picture in a folder.
+        DataError: a folder has no picture.
     """
     from twofold.data.pictures import pictures_below
 
-    found = []
+    pictures = []
     for path in paths:
         if not path.is_dir():
-            found.append(path)
+            pictures.append(path)
             continue
         inside = pictures_below(path)
         if not inside:
-            raise DataError(f"{path} is a folder without a picture in it: name pictures, or a folder that has some")
-        found += inside
-    return found
+            raise DataError(f"{path} is a folder without pictures: give picture files or a folder of pictures")
+        pictures += inside
+    return pictures
 
 
 def predictions(run: Run, pictures: Iterable[Path]) -> Iterator[tuple[Path, Prediction | TwofoldError]]:
-    """What a run says of each picture, or why it can say nothing."""
-    waiting: list[Path] = []
+    """Yield each picture with its prediction, or with the error that prevented it."""
+    batch: list[Path] = []
     for picture in pictures:
-        waiting.append(picture)
-        if len(waiting) == AT_ONCE:
-            yield from _answered(run, waiting)
-            waiting = []
-    yield from _answered(run, waiting)
+        batch.append(picture)
+        if len(batch) == AT_ONCE:
+            yield from _predict_batch(run, batch)
+            batch = []
+    yield from _predict_batch(run, batch)
 
 
-def _answered(run: Run, pictures: Sequence[Path]) -> Iterator[tuple[Path, Prediction | TwofoldError]]:
+def _predict_batch(run: Run, pictures: Sequence[Path]) -> Iterator[tuple[Path, Prediction | TwofoldError]]:
     from twofold.data.pictures import prepare
 
     assert run.preparation is not None
@@ -148,22 +149,22 @@ def _answered(run: Run, pictures: Sequence[Path]) -> Iterator[tuple[Path, Predic
             prepared.append(prepare(picture, run.preparation))
         except TwofoldError as error:
             prepared.append(error)
-    ready = [each for each in prepared if isinstance(each, tuple)]
-    said = iter(_named(run, ready) if ready else [])
-    for picture, each in zip(pictures, prepared, strict=True):
-        yield picture, next(said) if isinstance(each, tuple) else each
+    ready = [result for result in prepared if isinstance(result, tuple)]
+    results = iter(_classify(run, ready) if ready else [])
+    for picture, result in zip(pictures, prepared, strict=True):
+        yield picture, next(results) if isinstance(result, tuple) else result
 
 
 @torch.no_grad()
-def _named(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list[Prediction]:
+def _classify(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list[Prediction]:
     assert run.preparation is not None
-    names, look, least = run.preparation.names, run.preparation.look, run.result.familiar
+    names, look, threshold = run.preparation.names, run.preparation.look, run.result.familiar
     cases = torch.cat([case for case, _ in ready]).to(run.net.device)
-    scores, like = run.net.scores(cases), run.net.familiarity(cases)
-    found = []
-    for (case, done), (label, share), known in zip(ready, sure(scores), like.tolist(), strict=True):
-        odd = look.oddity(case[0, 0].numpy()) if look else None
-        strange = least is not None and known < least
-        warning = f"{STRANGE}{f': {odd}' if odd else ''}" if strange or odd else None
-        found.append(Prediction(label, names[label], share, known, warning, done, case))
-    return found
+    scores, familiarities = run.net.scores(cases), run.net.familiarity(cases)
+    results = []
+    for (case, done), (label, share), value in zip(ready, sure(scores), familiarities.tolist(), strict=True):
+        reason = look.oddity(case[0, 0].numpy()) if look else None
+        unfamiliar = threshold is not None and value < threshold
+        warning = f"{STRANGE}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
+        results.append(Prediction(label, names[label], share, value, warning, done, case))
+    return results

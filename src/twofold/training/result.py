@@ -1,4 +1,4 @@
-"""The result of a training."""
+"""Results of trainings."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ METRICS: dict[str, Any] = {
     "layer_error": list[float],
     "passes_per_image": dict[str, int],
 }
-"""The types of the metrics that reports and pictures know; a method may measure others besides."""
+"""Types of the metrics that reports and pictures use; a method may measure others as well."""
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:
-    """Make sure that metrics that were read from a file are of the types that reports and pictures expect.
+    """Check the types of metrics that were read from a file.
 
     Raises:
-        ArgumentError: one is not.
+        ArgumentError: a metric has the wrong type.
     """
     for name, value in metrics.items():
         convert(name, value, METRICS.get(name, Any))
@@ -39,30 +39,30 @@ class Result:
     """The result of a training. Errors are shares of the cases, times are in seconds.
 
     Attributes:
-        recipe: its name.
-        method: name of the way of learning.
-        settings: every field of the recipe.
-        test_error: test -> error on the test set; empty where a validation set was held out.
-        validation_error: the same on held-out training cases; empty where none were held out.
+        recipe: name of the recipe.
+        method: name of the learning method.
+        settings: all fields of the recipe.
+        test_error: test -> error on the test set; empty if a validation set was held out.
+        validation_error: test -> error on the held-out training cases; empty if none were held out.
         epochs: number of epochs.
-        seconds: of the whole training, without tests.
-        seconds_per_epoch: the mean.
+        seconds: time of the training, without tests.
+        seconds_per_epoch: mean time of an epoch.
         parameters: number of weights and biases.
         dataset: name of the data set.
-        official_data: whether its bytes are the official ones.
-        fingerprint: sha256 of the data.
-        seed: of everything random.
+        official_data: True if the files of the data set are the official ones.
+        fingerprint: SHA-256 of the data.
+        seed: random seed.
         device: cpu, cuda or mps.
-        precision: of the products.
-        environment: versions, commit, machine.
-        run: the folder.
-        started_from: the run whose trained net was trained further, and the digest of its weights; ``None`` where
-            the first weights were drawn.
-        familiar: the `Classifier.familiarity` that nearly all test cases reach; ``None`` for data without labels and in
-            older runs.
-        metrics: whatever else the method and the tests measured. For classifiers ``layer_error`` (of each layer's
-            goodness alone), ``passes_per_image`` (test -> forward passes for one image) and ``train_error`` (of the
-            softmax, on the training images of the last epoch as it saw them).
+        precision: precision of the matrix products.
+        environment: versions, commit and machine.
+        run: path of the run folder.
+        started_from: the run whose net was trained further and the digest of its weights; ``None`` if the training
+            started from random weights.
+        familiar: the `Classifier.familiarity` that nearly all test cases exceed; ``None`` for data without labels and
+            in runs of older versions.
+        metrics: other metrics of the method and the tests. For classifiers: ``layer_error`` (error by the goodness of
+            each layer alone), ``passes_per_image`` (test -> forward passes per image) and ``train_error`` (error of the
+            softmax on the training images of the last epoch, as it saw them).
     """
 
     recipe: str
@@ -92,11 +92,11 @@ class Result:
 
     @property
     def error(self) -> dict[str, float]:
-        """Test -> error: on the test set, or on the cases that were held out."""
+        """Error by test, on the test set or on the held-out cases."""
         return self.test_error or self.validation_error
 
     def to_json(self) -> dict[str, Any]:
-        """All figures side by side, as ``result.json`` has them."""
+        """Return all figures in one flat dictionary, as stored in ``result.json``."""
         content = asdict(self)
         for name in ("started_from", "familiar"):
             if content[name] is None:
@@ -105,11 +105,11 @@ class Result:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """The result in the content of a ``result.json``.
+        """Return the result stored in a ``result.json``.
 
         Raises:
-            TypeError: a figure is missing, or of another type.
+            TypeError: a figure is missing or has the wrong type.
         """
-        named = {each.name for each in fields(cls)} - {"metrics"}
-        known = {name: value for name, value in content.items() if name in named}
-        return cls(**known, metrics={name: value for name, value in content.items() if name not in named})
+        names = {entry.name for entry in fields(cls)} - {"metrics"}
+        known = {name: value for name, value in content.items() if name in names}
+        return cls(**known, metrics={name: value for name, value in content.items() if name not in names})

@@ -1,15 +1,15 @@
-"""A run folder: what lies in it, and that nothing in it is damaged, overwritten or taken for something else.
+"""Run folders: their files, locks and integrity checks.
 
 config.json              recipe, settings, data, device, precision, machine
-metrics.jsonl            one line an epoch
-checkpoint.safetensors   everything needed to go on, after each epoch; gone when the run is complete
+metrics.jsonl            one line per epoch
+checkpoint.safetensors   state to resume from, written after each epoch; removed when the run is complete
 weights.safetensors      the trained net (its ``state_dict``)
-result.json              what was measured
-.lock                    held by the process that trains here
-at-rest/                 layers at rest on disk, while they are trained with --offload
+result.json              measured results
+.lock                    lock of the process that trains in the folder
+at-rest/                 layers on disk, during a training with --offload
 
-Every file carries a digest of its own content. A file of tensors that does not fit its digest is damaged. A text that
-was changed since it was written is named when it is read, and not resumed from.
+Each file has a digest of its content. A file of tensors whose digest does not match is refused as damaged. A text file
+that was edited is read with a warning, but a training does not resume from it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from twofold.training.result import Result, check_metrics
 from twofold.training.trainer import History, Trainer
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-"""Errors that say that there are no locks here, as on some network shares."""
+"""Error numbers of file systems without locks, such as some network shares."""
 
 RUNS = Path("runs")
-"""Where runs lie for which no folder was named."""
+"""Default parent folder of runs."""
 
 
 @dataclass(frozen=True)
@@ -46,34 +46,34 @@ class RunFolder:
     """The folder of one run.
 
     Attributes:
-        path: where it lies.
+        path: path of the folder.
     """
 
     path: Path
 
     @property
     def checkpoint(self) -> Path:
-        """The file to resume from."""
+        """Path of the checkpoint."""
         return self.path / "checkpoint.safetensors"
 
     @property
     def weights(self) -> Path:
-        """The trained net."""
+        """Path of the weights of the trained net."""
         return self.path / "weights.safetensors"
 
     @property
     def at_rest(self) -> Path:
-        """The folder of layers at rest."""
+        """Path of the folder for layers on disk."""
         return self.path / "at-rest"
 
     @property
     def complete(self) -> bool:
-        """Whether the training has come to its end."""
+        """True if the training has finished."""
         return (self.path / "result.json").exists()
 
     @property
     def free(self) -> bool:
-        """Whether a training may begin here: there is nothing, or only a start that never got to a checkpoint."""
+        """True if a new training may use the folder: it is absent, empty, or has a training without a checkpoint."""
         if not self.path.is_dir():
             return not self.path.exists()
         killed = {".lock", self.at_rest.name, *(path.name for path in self.path.glob(f".*{UNFINISHED}"))}
@@ -85,31 +85,31 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep all others from training here; a lock whose process is gone does not count.
+        """Lock the folder for a training. Stale locks of dead processes are ignored.
 
         Raises:
-            InUse: another process, or another training of this one, has it.
-            RunError: there can be no such folder, or it holds other things than a run, and is left alone.
+            InUse: the folder is locked by another process, or by another training of this one.
+            RunError: the folder cannot be created, or has other files than those of a run.
         """
         if not self.free and not (self.path / "config.json").exists():
-            raise RunError(f"{self.path} is not empty and no run folder: choose another --run")
+            raise RunError(f"{self.path} is not empty and not a run folder: choose another --run")
         with locked(self.path, "training", "--run"):
             yield
 
     def open(self, config: Config, resume: bool) -> None:
-        """Make sure that the folder, which is locked, is free for a training or, to resume, holds this very one.
+        """Prepare the locked folder for a training, and remove the unfinished files of killed processes.
 
-        What killed processes have left unfinished is removed.
+        Args:
+            config: the training.
+            resume: the folder may have this training already.
 
         Raises:
-            RunError: it holds something else, or was changed since it was written.
+            RunError: the folder is not free, has another training, or was edited.
         """
         if self.free:
             pass
         elif not resume:
-            raise RunError(
-                f"{self.path} exists and is not empty: add --resume to go on with it, or choose another --run"
-            )
+            raise RunError(f"{self.path} exists and is not empty: add --resume to continue it, or choose another --run")
         else:
             self._expect(self.config(strict=True), config)
             self.history(strict=True)
@@ -119,34 +119,34 @@ class RunFolder:
             self.checkpoint.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove the layers at rest."""
+        """Remove the layers on disk."""
         shutil.rmtree(self.at_rest, ignore_errors=True)
 
-    def how_to_go_on(self) -> str:
-        """What to do after a training was stopped here."""
+    def how_to_resume(self) -> str:
+        """Return a message on how to resume an interrupted training."""
         if not self.checkpoint.exists():
-            return f"interrupted before the first epoch was finished; nothing is saved in {self.path}: begin again"
+            return f"interrupted in the first epoch; nothing is saved in {self.path}: start again"
         return (
-            f"interrupted; epoch {len(self.history())} is saved in {self.path}: to go on, repeat the command with "
+            f"interrupted; epoch {len(self.history())} is saved in {self.path}: to continue, repeat the command with "
             f"--run {self.path} --resume (in Python, resume=True)"
         )
 
     def matches(self, config: Config) -> bool:
-        """Whether the folder holds this very training."""
+        """Return True if the folder has this training."""
         try:
             self._expect(self.config(strict=True), config)
         except RunError:
             return False
         return True
 
-    def _expect(self, found: Config, wanted: Config) -> None:
-        """Raise unless the folder's training is the one that is asked for."""
-        had = found.identity
+    def _expect(self, config: Config, wanted: Config) -> None:
+        """Raise a `RunError` unless the training in the folder is the requested one."""
+        identity = config.identity
         for key, value in wanted.identity.items():
-            if had.get(key) != value:
+            if identity.get(key) != value:
                 raise RunError(
-                    f"{self.path} holds a training with {key} = {had.get(key)}, asked for is {value}: "
-                    "resume with the settings it was started with, or choose another --run"
+                    f"{self.path} has a training with {key} = {identity.get(key)}, not {value}: "
+                    "resume with the original settings, or choose another --run"
                 )
 
     # ---- writing -----------------------------------------------------------------------------------------------
@@ -156,10 +156,10 @@ class RunFolder:
         write_signed(self.path / "config.json", config.to_json())
 
     def save(self, trainer: Trainer, environments: list[dict[str, Any]]) -> None:
-        """Write a checkpoint. It holds the history of metrics too, so that the two can never disagree.
+        """Write a checkpoint, which includes the metrics, so that the two are always consistent.
 
         Args:
-            trainer: at the end of an epoch.
+            trainer: the training, at the end of an epoch.
             environments: versions and machine of each part of the training, the newest last.
         """
         method = trainer.method
@@ -169,13 +169,13 @@ class RunFolder:
         self._write_metrics(trainer.history)
 
     def restore(self, trainer: Trainer) -> list[dict[str, Any]] | None:
-        """Bring a training back to the last checkpoint.
+        """Restore a training from the last checkpoint.
 
         Returns:
-            Versions and machine of each part of the training so far; ``None`` where there is no checkpoint.
+            Versions and machine of each part of the training so far; ``None`` if there is no checkpoint.
 
         Raises:
-            RunError: the checkpoint is damaged, or belongs to another architecture.
+            RunError: the checkpoint is damaged or belongs to another architecture.
         """
         if not self.checkpoint.exists():
             return None
@@ -189,19 +189,19 @@ class RunFolder:
             checkpoint.fill(method.tensors(), tensors, self.checkpoint)
             method.generator.set_state(generator)
         except (KeyError, ArgumentError, RuntimeError, TypeError) as error:
-            raise RunError(f"{self.checkpoint} is no checkpoint ({error}): delete it and train again") from error
+            raise RunError(f"{self.checkpoint} is damaged ({error}): delete it and train again") from error
         method.batches_seen, trainer.history = batches, History(history)
         self._write_metrics(history)
         return environments or [self.config().environment]
 
     def finish(self, result: Result, weights: dict[str, Tensor]) -> None:
-        """Write the net and what was measured; from now on the run is complete."""
+        """Write the net and the result, which completes the run."""
         checkpoint.write(self.weights, weights, {"name": result.recipe})
         write_signed(self.path / "result.json", result.to_json())
         self.checkpoint.unlink(missing_ok=True)
 
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
-        """A line an epoch; the digest of each covers the lines before it too."""
+        """Write one line per epoch, whose digest also covers all earlier lines."""
         text = ""
         for metrics in history:
             text += sign(metrics, before=text) + "\n"
@@ -210,21 +210,21 @@ class RunFolder:
     # ---- reading -----------------------------------------------------------------------------------------------
 
     def config(self, strict: bool = False) -> Config:
-        """Which training it is.
+        """Read the configuration of the training.
 
         Args:
-            strict: whether a file that was changed since it was written is refused, and not only named.
+            strict: refuse a file that was edited, instead of issuing a `Remark`.
 
         Raises:
-            RunError: there is no config.json, which means no run folder, or it is damaged, or of a newer version.
+            RunError: config.json is missing, damaged, or written by a newer version.
         """
         path = self.path / "config.json"
         if not path.exists():
-            raise RunError(f"{self.path} is no run folder (it has no config.json): give one made by `twofold train`")
+            raise RunError(f"{self.path} is not a run folder (no config.json): give one made by `twofold train`")
         content, intact = read_signed(path)
         if isinstance(content.get("format"), int) and content["format"] > FORMAT:
             raise RunError(
-                f"{self.path} was written by a newer version of twofold (format {content['format']}, this one reads "
+                f"{self.path} was written by a newer version of twofold (format {content['format']}, supported "
                 f"up to {FORMAT}): update twofold"
             )
         try:
@@ -234,33 +234,33 @@ class RunFolder:
             raise RunError(f"{path} does not describe a run ({reason(error)}): it is damaged; train again") from error
         except RunError as error:
             raise RunError(f"{path}: {error}") from error
-        _name_change(path, intact, config.format, strict)
+        _check_intact(path, intact, config.format, strict)
         return config
 
     def result(self, strict: bool = False) -> Result:
         """Read the result; ``strict`` as for `config`.
 
         Raises:
-            RunError: the run is not complete, or its result is damaged.
+            RunError: the run is not complete, or the result is damaged.
         """
         config = self.config(strict)
         if not self.complete:
             name = "" if config.source else f"{config.name} "
-            raise RunError(f"{self.path} is not complete: go on with `twofold train {name}--run {self.path} --resume`")
+            raise RunError(f"{self.path} is not complete: resume with `twofold train {name}--run {self.path} --resume`")
         path = self.path / "result.json"
         content, intact = read_signed(path)
         try:
             result = Result.from_json(content)
         except (AttributeError, TypeError) as error:
-            raise RunError(f"{path} is no result of a run ({reason(error)}): it is damaged; train again") from error
-        _name_change(path, intact, config.format, strict)
+            raise RunError(f"{path} is not a valid result ({reason(error)}): it is damaged; train again") from error
+        _check_intact(path, intact, config.format, strict)
         return result
 
     def history(self, strict: bool = False) -> list[dict[str, Any]]:
-        """The metrics of each epoch; ``strict`` as for `config`. There are none before the first epoch.
+        """Read the metrics of each epoch; ``strict`` as for `config`. The list is empty before the first epoch.
 
         Raises:
-            RunError: they are damaged or, in a complete run, missing.
+            RunError: the metrics are damaged or, in a complete run, missing.
         """
         path = self.path / "metrics.jsonl"
         if not path.exists() and not self.complete:
@@ -281,72 +281,72 @@ class RunFolder:
         config = self.config(strict)
         if self.complete and len(history) != config.recipe.epochs:
             raise RunError(f"{path} has {len(history)} of {config.recipe.epochs} epochs: it is damaged; train again")
-        _name_change(path, intact and text == before, config.format, strict)
+        _check_intact(path, intact and text == before, config.format, strict)
         return history
 
 
 class InUse(RunError):
-    """A folder in which another process, or another thread of this one, is at work."""
+    """The folder is locked by another process, or by another thread of this one."""
 
 
 @contextmanager
 def locked(folder: Path, work: str, option: str) -> Iterator[None]:
-    """Keep all others from working in a folder, which is made; a lock whose process is gone does not count.
+    """Create a folder and lock it. Stale locks of dead processes are ignored.
 
     Args:
-        folder: which; where nothing came of the work it is removed.
-        work: what is done there, in a word.
-        option: that names another folder.
+        folder: the folder; removed at the end if it is empty.
+        work: name of the work in the folder, for messages.
+        option: command-line option for the folder, for messages.
 
     Raises:
-        InUse: another has it.
-        RunError: there can be no such folder.
+        InUse: the folder is locked.
+        RunError: the folder cannot be created.
     """
     lock = FileLock(folder / ".lock", blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        said = f"{folder} is in use by another {work}: wait until it ends, or choose another {option}"
-        raise InUse(said) from error
+        message = f"{folder} is in use by another {work}: wait until it ends, or choose another {option}"
+        raise InUse(message) from error
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+        cause = getattr(error, "strerror", None) or error
         if getattr(error, "errno", None) not in NO_LOCKS:
-            raise RunError(f"cannot begin a {work} in {folder} ({why}): choose another {option}") from error
-        remark(f"{folder} lies where files cannot be locked ({why}): start no second {work} in it")
+            raise RunError(f"cannot start a {work} in {folder} ({cause}): choose another {option}") from error
+        remark(f"{folder} is on a file system without locks ({cause}): do not start a second {work} in it")
     try:
         yield
     finally:
         with suppress(OSError):
-            (folder / ".lock").unlink()  # whoever has opened it already finds that it is gone, and tries again
+            (folder / ".lock").unlink()  # a process that has it open notices this and tries again
             folder.rmdir()
         lock.release()
 
 
 @contextmanager
 def claimed(folder: Path | None, config: Config, resume: bool) -> Iterator[RunFolder]:
-    """Lock a run folder for a training, and make sure that it is free for it or, to resume, holds this very one.
+    """Lock a run folder and prepare it for a training.
 
     Args:
-        folder: which; ``None`` takes the first of ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ... that is free and, to
-            resume, the last of them that holds this training.
+        folder: the folder; ``None`` selects the first of ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ... that is free
+            or, to resume, the last one that has this training.
         config: the training.
-        resume: whether to go on with what the folder holds.
+        resume: resume the training in the folder.
 
     Raises:
-        RunError: the folder is in use, or holds something else.
+        RunError: the folder is in use or has another training.
     """
     if folder is not None:
-        homes: Iterator[RunFolder] = iter([RunFolder(folder)])
+        candidates: Iterator[RunFolder] = iter([RunFolder(folder)])
     else:
-        homes = _to_resume(config) if resume else filter(lambda home: home.free, _numbered(config))
-    for home in homes:
+        candidates = _to_resume(config) if resume else filter(lambda candidate: candidate.free, _numbered(config))
+    for candidate in candidates:
         try:
-            with home.lock():
-                if folder is None and not resume and not home.free:
-                    continue  # somebody has trained here since it was looked at
-                home.open(config, resume)
-                yield home
+            with candidate.lock():
+                if folder is None and not resume and not candidate.free:
+                    continue  # another process has used it in the meantime
+                candidate.open(config, resume)
+                yield candidate
                 return
         except InUse:
             if folder is not None or resume:
@@ -354,22 +354,22 @@ def claimed(folder: Path | None, config: Config, resume: bool) -> Iterator[RunFo
 
 
 def _numbered(config: Config) -> Iterator[RunFolder]:
-    """``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ..."""
+    """Yield ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ..."""
     name = f"{config.name}-seed{config.recipe.seed}"
     return (RunFolder(RUNS / (name if number == 1 else f"{name}-{number}")) for number in count(1))
 
 
 def _to_resume(config: Config) -> Iterator[RunFolder]:
-    """The last run that is this training; else the last one, which will say why it is another; else a free folder."""
-    there = [*takewhile(lambda home: home.path.exists(), _numbered(config))][::-1]
-    yield next((home for home in there if home.matches(config)), there[0] if there else next(_numbered(config)))
+    """Yield the last folder with this training; otherwise the last folder (for the error message) or a new one."""
+    runs = [*takewhile(lambda entry: entry.path.exists(), _numbered(config))][::-1]
+    yield next((entry for entry in runs if entry.matches(config)), runs[0] if runs else next(_numbered(config)))
 
 
-def _name_change(path: Path, intact: bool | None, written_as: int, strict: bool) -> None:
-    """Say so if a file was changed since it was written; refuse it if ``strict``."""
-    if intact or (intact is None and written_as == 1):
+def _check_intact(path: Path, intact: bool | None, version: int, strict: bool) -> None:
+    """Issue a `Remark` if a file was edited, or raise a `RunError` if ``strict``."""
+    if intact or (intact is None and version == 1):
         return
-    said = f"{path} was changed since it was written: its content does not have its digest"
+    message = f"{path} was changed since it was written (its digest does not match)"
     if strict:
-        raise RunError(f"{said}; put the original back, or train again with another --run")
-    remark(said)
+        raise RunError(f"{message}; restore the original, or train again with another --run")
+    remark(message)

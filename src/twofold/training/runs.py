@@ -1,4 +1,4 @@
-"""Complete runs: read back, and drawn."""
+"""Load complete runs and draw their pictures."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from twofold.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Run:
-    """A complete run, read back.
+    """A complete run.
 
     Attributes:
-        folder: where it lies: its folder, or the file that it was brought into.
-        recipe: its settings.
+        folder: path of the run folder, or of the exported file.
+        recipe: settings of the training.
         net: the trained net.
-        result: what was measured.
-        history: the metrics of each epoch; empty where it is a file.
-        form: of its data, such as ``shape`` and ``classes``.
-        preparation: what was done to its data, and the names of their classes; ``None`` where they are not labeled.
-        source: where its data were read from; ``None`` for arrays and for the data sets that have a name.
+        result: measured results.
+        history: metrics of each epoch; empty for an exported file.
+        form: form of the data, such as ``shape`` and ``classes``.
+        preparation: preprocessing of the data and names of the classes; ``None`` for data without labels.
+        source: origin of the data; ``None`` for arrays and built-in data sets.
     """
 
     folder: Path
@@ -49,45 +49,46 @@ class Run:
 
 @typed
 def load(path: Path, device: str | torch.device = "auto", precision: str | None = None, net: Net | None = None) -> Run:
-    """Read a complete run, wherever it was trained.
+    """Load a complete run, which may have been trained on another machine.
 
     Args:
-        path: a run folder, or the one file that `twofold export` makes of it.
+        path: a run folder, or a file written by `twofold export`.
         device: auto, cpu, cuda or mps.
-        precision: auto, fp32 or bf16; by default that of the training, where the device has it.
-        net: gets the weights of a run that was trained on a net of your own; built like that one.
+        precision: auto, fp32 or bf16; by default that of the training, if the device supports it.
+        net: a net with the same architecture, which receives the weights; required only for runs that were trained
+            with the ``net`` argument.
 
     Raises:
         SettingError: a net is missing, or given for a run that needs none.
-        RunError: there is no run, it is not complete, or a file of it is damaged or belongs to another net.
-        Diverged: its net has numbers that are not finite.
+        RunError: the run does not exist or is not complete, or a file is damaged or belongs to another net.
+        Diverged: the net has numbers that are not finite.
     """
-    where, history = machine.choose_device(device), []
+    target, history = machine.choose_device(device), []
     if path.is_file():
         config, result, weights = single_file.read(path)
-        described = weighed = path
+        config_path = weights_path = path
     else:
-        home = RunFolder(path)
-        config, result, history = home.config(), home.result(), home.history()
-        weights, _ = checkpoint.read(home.weights, signed=config.format > 1)
-        described, weighed = home.path / "config.json", home.weights
-    usual = "auto" if config.precision == "bf16" else config.precision  # bf16 where there is such a thing
-    precision = machine.choose_precision(precision or usual, where)
+        run_folder = RunFolder(path)
+        config, result, history = run_folder.config(), run_folder.result(), run_folder.history()
+        weights, _ = checkpoint.read(run_folder.weights, signed=config.format > 1)
+        config_path, weights_path = run_folder.path / "config.json", run_folder.weights
+    saved = "auto" if config.precision == "bf16" else config.precision  # bf16 if the device supports it
+    precision = machine.choose_precision(precision or saved, target)
     if config.own_net != (net is not None):
         raise SettingError(
-            f"{path} was trained on a net of your own: give one that is built alike, as twofold.load(..., net=net)"
+            f"{path} was trained on a custom net: give one of the same architecture, as twofold.load(..., net=net)"
             if config.own_net
-            else f"{path} was trained on the net of its recipe: leave net= away"
+            else f"{path} was trained on the net of its recipe: omit net"
         )
     try:
         if net is None:
             needed = METHODS[config.method].needed_memory(config.recipe, config.form, precision, False)
-            machine.require_memory(needed, where)
+            machine.require_memory(needed, target)
             net = build(config.recipe, config.form)
     except TwofoldError as error:
-        raise RunError(f"{described} describes a net that cannot be built ({error})") from error
-    checkpoint.fill(net.state_dict(), weights, weighed)
-    net.to(where).eval()
+        raise RunError(f"{config_path} describes a net that cannot be built ({error})") from error
+    checkpoint.fill(net.state_dict(), weights, weights_path)
+    net.to(target).eval()
     net.set_precision(precision)
     prepared = preparation_of(config)
     return Run(path, config.recipe, net, result, history, config.form, prepared, config.source)
@@ -95,22 +96,22 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
 
 @typed
 def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Path]:
-    """Draw the pictures of a run into its folder: learning curves, and what its method has to show.
+    """Draw the pictures of a run: learning curves and the pictures of its method.
 
     Args:
         run: the run.
-        data: the data it was trained on, its test part being what the run was tested on; by default they are read
-            again. A run that was trained on arrays needs them.
-        twin: the backprop twin's run, drawn beside the learning curves.
+        data: the data of the run, whose test part is the one that the run was tested on; by default they are loaded
+            again. Required for a run that was trained on arrays.
+        twin: the run of the backprop twin, added to the learning curves.
 
     Returns:
-        The files, in ``pictures/`` of the run folder.
+        The paths of the files, in ``pictures/`` of the run folder.
 
     Raises:
-        RunError: the run is one file, which has no metrics of its epochs.
+        RunError: the run is an exported file, which has no metrics of its epochs.
     """
     if not run.history:
-        raise RunError(f"{run.folder} is one file without the metrics of its epochs: give the run folder to draw from")
+        raise RunError(f"{run.folder} is an exported file without metrics of epochs: give the run folder")
     from twofold.plots.panels import learning_curves
     from twofold.training.sources import held_out
 

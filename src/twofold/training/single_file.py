@@ -1,5 +1,6 @@
-"""One file that holds a trained net and all that is needed to use it: its weights in the format of safetensors, and in
-the header the settings, what was done to the data, the names of the classes, and what was measured.
+"""Export of a run to a single safetensors file, which has all that is needed to use the net.
+
+The header of the file has the settings, the preprocessing of the data, the names of the classes and the results.
 """
 
 from __future__ import annotations
@@ -17,48 +18,47 @@ from twofold.training.result import Result
 from twofold.training.run_folder import RunFolder
 
 
-def write(home: RunFolder, path: Path) -> None:
-    """Write a complete run into one file, whole or not at all.
+def write(run_folder: RunFolder, path: Path) -> None:
+    """Write a complete run to one file, atomically.
 
-    Where its folder and its data lie on this machine is left out: the file is for others.
+    Paths of folders and data on this machine are left out, since the file may be shared.
 
     Raises:
-        RunError: the run is not complete, a file in it is damaged, or the new one cannot be written.
+        RunError: the run is not complete, one of its files is damaged, or the new file cannot be written.
     """
-    config, result = home.config(), home.result()
-    weights, _ = checkpoint.read(home.weights, signed=config.format > 1)
-    started_from = _named(config.started_from)
+    config, result = run_folder.config(), run_folder.result()
+    weights, _ = checkpoint.read(run_folder.weights, signed=config.format > 1)
+    started_from = _without_folder(config.started_from)
     config = replace(config, source=None, started_from=started_from, format=FORMAT)
-    result = replace(result, run=home.path.absolute().name, started_from=started_from)
+    result = replace(result, run=run_folder.path.absolute().name, started_from=started_from)
     checkpoint.write(path, weights, {"config": config.to_json(), "result": result.to_json()})
 
 
 def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
-    """Read such a file.
+    """Read a file written by `write`.
 
     Raises:
-        RunError: it is damaged, of a newer version, or another file.
+        RunError: the file is damaged, written by a newer version, or not an exported run.
     """
-    weights, facts = checkpoint.read(path, signed=True, remedy="write or get it again, if `twofold export` made it")
+    weights, facts = checkpoint.read(path, signed=True, remedy="export or download it again")
     if not {"config", "result"} <= facts.keys():
         raise RunError(
-            f"{path} has weights, but not the settings of their net: give the run folder, or a file that `twofold "
-            "export` made"
+            f"{path} has weights, but no settings of a net: give a run folder, or a file written by `twofold export`"
         )
     try:
         content: dict[str, Any] = facts["config"]
-        content.pop("source", None)  # whoever wrote it has no say in what is read here
+        content.pop("source", None)  # the author of the file must not choose paths that are read
         if isinstance(content.get("format"), int) and content["format"] > FORMAT:
             raise RunError(f"{path} was written by a newer version of twofold: update twofold")
         config, result = Config.from_json(content), Result.from_json(facts["result"])
         _ = config.recipe
     except (AttributeError, TypeError) as error:
-        raise RunError(f"{path} does not describe a net ({reason(error)}): write or get it again") from error
+        raise RunError(f"{path} does not describe a net ({reason(error)}): export or download it again") from error
     except RunError as error:
         raise RunError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     return config, result, weights
 
 
-def _named(origin: dict[str, str] | None) -> dict[str, str] | None:
-    """The run that a training started from, by its name alone."""
+def _without_folder(origin: dict[str, str] | None) -> dict[str, str] | None:
+    """Reduce the path of the run that a training started from to its name."""
     return origin and {**origin, "run": PurePath(origin["run"]).name}

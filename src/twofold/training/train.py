@@ -1,4 +1,4 @@
-"""Trainings in a run folder, from beginning to end."""
+"""Train in a run folder, with checkpoints and a final test."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from twofold.training.trainer import CHECK_EVERY, Trainer
 
 @runtime_checkable
 class Progress(Protocol):
-    """An object that is called while a training goes on."""
+    """Callbacks during a training."""
 
     def batch(self, done: float) -> None:
-        """``done`` epochs are finished, with a fraction for the one at work."""
+        """Called during an epoch; ``done`` is the number of epochs so far, with a fraction."""
 
     def epoch(self, metrics: dict[str, Any]) -> None:
-        """An epoch is finished and saved."""
+        """Called after an epoch is finished and saved."""
 
 
 @typed
@@ -52,38 +52,38 @@ def train(
     net: Net | None = None,
     progress: Progress | Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
-    """Train, with a checkpoint after each epoch, and test once at the end.
+    """Train a net, with a checkpoint after each epoch, and test it once at the end.
 
-    An interrupted training that is resumed ends with bitwise the same weights as one that was not, on the same machine
-    with the same software; a `Remark` says what is different where something is. Resuming a training that is complete
+    A training that was interrupted and resumed ends with bitwise the same weights as an uninterrupted one, on the same
+    machine with the same software; a `Remark` lists the differences if there are any. Resuming a complete training
     returns its result.
 
     Args:
         recipe: the settings.
-        folder: the run folder, new or, to resume, an older one; by default the first free one of ``runs/NAME-seedN``,
-            ``runs/NAME-seedN-2``, ... and, to resume, the last of them that holds this training.
-        data: the data set; by default the one that the recipe names.
-        name: the recipe's name.
+        folder: the run folder, new or, to resume, existing; by default the first free one of ``runs/NAME-seedN``,
+            ``runs/NAME-seedN-2``, ... or, to resume, the last one with this training.
+        data: the data set; by default the one named by the recipe.
+        name: name of the recipe.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16.
-        resume: go on from the folder's checkpoint where it has one.
-        offload: layers at rest lie on disk, in the run folder: one layer has to fit into memory and not the net.
-        start: a complete run, whose trained net is trained further by a schedule of its own. Its folder stays as it is.
-        net: a net of your own, such as one with an instrument in it, which learns in the place of the one that the
-            recipe describes; what the recipe says of a net is then not heeded. To resume, and to `load` the run, give
-            one that is built alike.
-        progress: called while the training goes on, or a function that is called with the metrics of each epoch.
+        resume: resume from the checkpoint in the folder, if there is one.
+        offload: keep the layers that are not in use on disk, in the run folder; only one layer at a time has to fit
+            into memory.
+        start: a complete run whose net is trained further, with a new schedule; its folder does not change.
+        net: a custom net to train, for example one with an instrument; recipe fields that describe the net are then
+            ignored. To resume or to `load` the run, pass a net of the same architecture.
+        progress: callbacks during the training, or a function that receives the metrics of each epoch.
 
     Raises:
-        RunError: the folder is in use or belongs to another training, or the disk is full.
-        Diverged: a layer's numbers are not finite, or it has collapsed.
-        DeviceError: a black box or an instrument failed; the message says how to go on.
-        SettingError: the device, the precision, the batch or the memory is not there, or the net learns by another
-            method than the recipe's.
-        Interrupted: Ctrl-C, or a signal that does the same; the message says how to go on.
+        RunError: the folder is in use or has another training, or the disk is full.
+        Diverged: the numbers of a layer are not finite, or it has collapsed.
+        DeviceError: a black box or an instrument failed; the message explains how to resume.
+        SettingError: the device or the precision is not available, the batch is too large, the memory does not suffice,
+            or the net has another method than the recipe.
+        Interrupted: Ctrl-C or a signal to terminate; the message explains how to resume.
     """
-    where = machine.choose_device(device)
-    precision = machine.choose_precision(precision, where)
+    target = machine.choose_device(device)
+    precision = machine.choose_precision(precision, target)
     data = load_data(recipe.data) if data is None else data
     if net is not None:
         recipe = _without_a_net(recipe, net)
@@ -92,10 +92,10 @@ def train(
         method=recipe.method,
         settings=recipe.fields(),
         fingerprint=data.fingerprint,
-        device=where.type,
+        device=target.type,
         precision=precision,
         dataset=data.name,
-        environment=machine.describe(where),
+        environment=machine.describe(target),
         form=data.form,
         started_from=_origin(start) if start else None,
         preparation=getattr(data, "preparation", None),
@@ -109,30 +109,30 @@ def train(
     if recipe.batch > cases:
         raise SettingError(f"--batch is {recipe.batch}, more than the {cases} training cases: lower it")
     method = METHODS[recipe.method]
-    if offload and (where.type != "cpu" or not method.offloads):
-        raise SettingError("--offload is for layers that learn by themselves, on the CPU: leave it away for others")
+    if offload and (target.type != "cpu" or not method.offloads):
+        raise SettingError("--offload is only for methods that train each layer by itself, on the CPU: omit it")
     if offload and net is not None:
-        raise SettingError("offload is for the layers of a recipe's net, as they are made: leave it away for your own")
-    with claimed(folder, config, resume) as home:
-        if home.complete:
-            return home.result(strict=True)
+        raise SettingError("offload is only for the net of a recipe, not for a custom net: omit it")
+    with claimed(folder, config, resume) as run_folder:
+        if run_folder.complete:
+            return run_folder.result(strict=True)
         if net is None:
-            machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), where, offload)
+            machine.require_memory(method.needed_memory(recipe, data.form, precision, offload), target, offload)
         try:
             if net is None:
-                net = build(recipe, data.form, partial(keep_on_disk, folder=home.at_rest) if offload else list)
-            return _train(recipe, home, config, net.to(where), data, progress)
+                net = build(recipe, data.form, partial(keep_on_disk, folder=run_folder.at_rest) if offload else list)
+            return _train(recipe, run_folder, config, net.to(target), data, progress)
         except KeyboardInterrupt as stop:
-            raise Interrupted(home.how_to_go_on()) from stop
+            raise Interrupted(run_folder.how_to_resume()) from stop
         except DeviceError as failure:
-            raise DeviceError(f"{failure}; {home.how_to_go_on()}") from failure
+            raise DeviceError(f"{failure}; {run_folder.how_to_resume()}") from failure
         finally:
-            home.clear()
+            run_folder.clear()
 
 
 def _train(
     recipe: Recipe,
-    home: RunFolder,
+    run_folder: RunFolder,
     config: Config,
     net: Net,
     data: Data,
@@ -141,41 +141,41 @@ def _train(
     net.set_precision(config.precision)
     if config.started_from:
         _start_from(net, recipe, Path(config.started_from["run"]))
-    watch, finished = (progress.batch, progress.epoch) if isinstance(progress, Progress) else (None, progress)
+    on_progress, on_epoch = (progress.batch, progress.epoch) if isinstance(progress, Progress) else (None, progress)
 
     def on_batch(trainer: Trainer, *_: Any) -> None:
-        if watch is not None and trainer.method.batches_seen % CHECK_EVERY == 0:
-            watch(trainer.progress)
+        if on_progress is not None and trainer.method.batches_seen % CHECK_EVERY == 0:
+            on_progress(trainer.progress)
 
     trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train), on_batch=on_batch)
-    environments = home.restore(trainer)
+    environments = run_folder.restore(trainer)
     if environments is None:
-        home.begin(config)
+        run_folder.begin(config)
         environments = [config.environment]
     elif changed := machine.differences(environments[-1], config.environment):
         remark(
-            f"{home.path} goes on under other conditions ({'; '.join(changed)}): its weights may differ in their last "
-            "bits from those of a training that was never interrupted"
+            f"{run_folder.path} is resumed under other conditions ({'; '.join(changed)}): its weights may differ "
+            "in their last bits from those of an uninterrupted training"
         )
         environments.append(config.environment)
 
-    held = tuple(part.to(net.device) for part in data.test)
+    test_cases = tuple(part.to(net.device) for part in data.test)
     for metrics in trainer.epochs():
         if recipe.validation:
-            metrics["validation_error"] = net.evaluate(*held).error
-        home.save(trainer, environments)
-        if finished is not None:
-            finished(metrics)
+            metrics["validation_error"] = net.evaluate(*test_cases).error
+        run_folder.save(trainer, environments)
+        if on_epoch is not None:
+            on_epoch(metrics)
 
-    found, history = net.evaluate(*held), trainer.history
+    tested, history = net.evaluate(*test_cases), trainer.history
     seconds = sum(metrics["seconds"] for metrics in history)
     measured = {key: value for key, value in history[-1].items() if key.startswith("train_")}
     result = Result(
         recipe=config.name,
         method=recipe.method,
         settings=config.settings,
-        test_error={} if recipe.validation else found.error,
-        validation_error=found.error if recipe.validation else {},
+        test_error={} if recipe.validation else tested.error,
+        validation_error=tested.error if recipe.validation else {},
         epochs=recipe.epochs,
         seconds=seconds,
         seconds_per_epoch=seconds / recipe.epochs,
@@ -187,46 +187,46 @@ def _train(
         device=net.device.type,
         precision=config.precision,
         environment=environments[-1] | ({"earlier": environments[:-1]} if len(environments) > 1 else {}),
-        run=str(home.path),
+        run=str(run_folder.path),
         started_from=config.started_from,
-        familiar=familiar_from(net, held[0]) if config.preparation and isinstance(net, Classifier) else None,
-        metrics={**found.metrics, **measured},
+        familiar=familiar_from(net, test_cases[0]) if config.preparation and isinstance(net, Classifier) else None,
+        metrics={**tested.metrics, **measured},
     )
-    home.finish(result, net.state_dict())
+    run_folder.finish(result, net.state_dict())
     return result
 
 
 def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
-    """A recipe that says nothing of a net, for one that is there already.
+    """Return the recipe with defaults in the fields that describe the net, for a custom net.
 
     Raises:
-        SettingError: the net learns by another method than the recipe's.
+        SettingError: the net has another method than the recipe.
     """
     if net.method != recipe.method:
         raise SettingError(
-            f"net learns by {net.method} and the recipe is one of {recipe.method}: give a net or a recipe of the other"
+            f"the net has the method {net.method}, but the recipe has the method {recipe.method}: use the same method"
         )
     method = METHODS[recipe.method]
-    usual = method.defaults(net)
-    names = method.of_the_net & usual.keys() - {"data", "validation"}
-    return replace(recipe, **{name: usual[name] for name in names})
+    defaults = method.defaults(net)
+    names = method.of_the_net & defaults.keys() - {"data", "validation"}
+    return replace(recipe, **{name: defaults[name] for name in names})
 
 
 def _origin(start: Path) -> dict[str, str]:
-    """The run whose net is trained further, and the digest of its weights.
+    """Return the path of the run to start from and the digest of its weights.
 
     Raises:
-        RunError: it is no complete run.
+        RunError: it is not a complete run.
     """
-    home = RunFolder(start)
-    home.result()
-    return {"run": str(start), "weights": checkpoint.digest_of(home.weights)}
+    run_folder = RunFolder(start)
+    run_folder.result()
+    return {"run": str(start), "weights": checkpoint.digest_of(run_folder.weights)}
 
 
 def _start_from(net: Net, recipe: Recipe, folder: Path) -> None:
-    """Give a net the weights of a complete run."""
-    before = RunFolder(folder)
-    weights, _ = checkpoint.read(before.weights)
-    checkpoint.fill(net.state_dict(), weights, before.weights)
-    if recipe.validation > before.config().recipe.validation:
-        remark(f"{folder} has learned from cases that are held out now: the validation error will be too low")
+    """Load the weights of a complete run into a net."""
+    run_folder = RunFolder(folder)
+    weights, _ = checkpoint.read(run_folder.weights)
+    checkpoint.fill(net.state_dict(), weights, run_folder.weights)
+    if recipe.validation > run_folder.config().recipe.validation:
+        remark(f"{folder} was trained on cases that are now held out: the validation error will be too low")

@@ -1,4 +1,4 @@
-"""Training without a folder: a net, a method and data, and metrics after each epoch."""
+"""Train a net in memory, with metrics after each epoch."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ from twofold.schedules import Schedule
 from twofold.substrate import arrays
 
 CHECK_EVERY = 50
-"""Batches between two looks at whether the numbers are still finite."""
+"""Number of batches between checks for numbers that are not finite."""
 
 
 class History(list[dict[str, Any]]):
-    """The metrics of each epoch of a training, the oldest first."""
+    """Metrics of each epoch of a training, the oldest first."""
 
     @property
     def last(self) -> dict[str, Any]:
-        """The metrics of the newest epoch."""
+        """Metrics of the newest epoch."""
         return self[-1]
 
 
 class Trainer:
-    """Trains a net, epoch by epoch. Nothing is written anywhere.
+    """Trains a net epoch by epoch, without writing files.
 
     Args:
-        net: learns, on the device that it is on.
-        recipe: how.
-        data: the training cases: tensors whose first dimension runs over the cases, as `Method.as_cases` returns them,
-            on any device; or a `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader`. A loader decides the
-            size and the order of batches, so that cases are not sampled by their importance.
-        method: makes the method of net, recipe and cases, if it is not that of the recipe.
-        schedule: how the rate changes, if not as the recipe says.
-        on_batch: called after each batch with the trainer, the batch and what the method's step returned, such as a
+        net: the net, trained on its current device.
+        recipe: settings of the training.
+        data: the training cases: tensors with the cases in the first dimension, as returned by `Method.as_cases`, on
+            any device; or a `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader`. A loader determines the
+            size and order of the batches, so importance sampling is off.
+        method: makes a method from net, recipe and cases; by default the method of the recipe.
+        schedule: schedule of the learning rate; by default that of the recipe.
+        on_batch: called after each batch with the trainer, the batch and the result of the method's step, such as a
             `NetResult`.
 
     Raises:
-        SettingError: the net is of another family than the recipe.
-        DataError: a dataset or a loader from which the net cannot learn.
+        SettingError: the net has another method than the recipe.
+        DataError: the net cannot learn from the dataset or loader.
 
     Attributes:
         net: the net.
-        method: with all that it needs to go on later.
-        history: the metrics of each epoch so far.
-        progress: epochs that were done before the newest batch, with a fraction.
+        method: the learning method, with its state.
+        history: metrics of each epoch so far.
+        progress: number of epochs done before the newest batch, with a fraction.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class Trainer:
                 array.last(recipe.epochs * cases.batches(recipe.batch))
 
     def epochs(self) -> Iterator[dict[str, Any]]:
-        """Train from where the history ends to the recipe's last epoch, and give the metrics of each epoch.
+        """Train the remaining epochs of the recipe and yield the metrics of each epoch.
 
         Raises:
-            Diverged: a layer's numbers are not finite, or it has collapsed.
+            Diverged: the numbers of a layer are not finite, or it has collapsed.
         """
         while len(self.history) < self.method.recipe.epochs:
             seconds = self.epoch(len(self.history))
@@ -104,12 +104,15 @@ class Trainer:
             yield metrics
 
     def run(self) -> None:
-        """Train to the last epoch."""
+        """Train the remaining epochs of the recipe."""
         for _ in self.epochs():
             pass
 
     def epoch(self, number: int) -> float:
-        """Learn for one epoch of the schedule, counted from 0; return the seconds that it took.
+        """Train for one epoch and return the time in seconds.
+
+        Args:
+            number: number of the epoch in the schedule, counted from 0.
 
         Raises:
             Diverged: numbers of the net or of its training are not finite.
@@ -151,28 +154,27 @@ def fit(
     """Train a net on your own data.
 
     Args:
-        net: learns, on the device that it is on.
-        data: images ``(cases, ...)`` with pixels in [0, 1] and labels ``(cases,)``, or whatever tensors the net learns
-            from; or a `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader` that gives such pairs. A loader
-            decides the order of the cases, so that they are not sampled by their importance: its history says
-            ``importance_sampling`` False.
-        epochs: how often every case is seen.
-        batch: cases per update; by default 50. A `DataLoader` has its own.
-        seed: of the order of the cases and of negative data.
-        schedule: how the rate changes: a name of `SCHEDULES`, or a function from the share of the training that is done
-            to the factor of the rate.
+        net: the net, trained on its current device.
+        data: images ``(cases, ...)`` with pixels in [0, 1] and labels ``(cases,)``, or other tensors for the net; or a
+            `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader` of such pairs. A loader determines the
+            order of the cases, so importance sampling is off, and the history has ``importance_sampling`` False.
+        epochs: number of epochs.
+        batch: number of cases per update; by default 50, or the batch size of a `DataLoader`.
+        seed: random seed of the order of the cases and of negative data.
+        schedule: schedule of the learning rate: a name in `SCHEDULES`, or a function that maps the finished share of
+            the training to a factor of the rate.
         on_epoch: called after each epoch with its metrics.
         on_batch: called after each batch; see `Trainer`.
-        settings: other fields of the method's recipe, such as ``rate``, in place of `defaults`; those that describe the
-            net are stated where it is made.
+        settings: other fields of the recipe of the method, such as ``rate``, in place of `defaults`. Fields that
+            describe the net are not allowed.
 
     Returns:
-        The metrics of each epoch: ``epoch``, ``seconds``, and what the method measures.
+        The metrics of each epoch: ``epoch``, ``seconds`` and the metrics of the method.
 
     Raises:
-        SettingError: a setting that the recipe does not have or that is the net's, or a value outside its range.
-        DataError: data that the net cannot learn from.
-        Diverged: a layer's numbers are not finite, or it has collapsed.
+        SettingError: a setting is unknown, describes the net, or is out of range.
+        DataError: the net cannot learn from the data.
+        Diverged: the numbers of a layer are not finite, or it has collapsed.
     """
     if net.method not in METHODS:
         raise unknown("method", net.method, METHODS)
@@ -203,7 +205,7 @@ def fit(
 
 
 def all_finite(measured: Any) -> bool:
-    """Whether all numbers in metrics, as JSON can hold them, are finite."""
+    """Return True if all numbers in metrics (values of JSON) are finite."""
     if isinstance(measured, dict):
         return all(map(all_finite, measured.values()))
     if isinstance(measured, list | tuple):
@@ -212,7 +214,7 @@ def all_finite(measured: Any) -> bool:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished what it was given."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
