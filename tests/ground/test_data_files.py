@@ -20,7 +20,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from data_files import FAKE, GOOD, cifar_contents, contents_of, digest, idx_bytes, random_idx, refusal, write
+from support.data_files import FAKE, GOOD, cifar_contents, contents_of, digest, idx_bytes, random_idx, refusal, write
 from twofold.data import DATASETS, fetch, load
 from twofold.data.idx import read_idx
 from twofold.data.origins import CIFAR10_FILES, IDX_FILES, ORIGINS

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold import machine
 from twofold.errors import SettingError
 from twofold.machine import limits

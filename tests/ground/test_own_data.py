@@ -16,8 +16,8 @@ import pytest
 import torch
 
 import twofold
-from data_files import idx_bytes, refusal
-from own_files import ROWS, bomb, class_folders, digit_pictures, picture, table, two_classes
+from support.data_files import idx_bytes, refusal
+from support.own_files import ROWS, bomb, class_folders, digit_pictures, picture, table, two_classes
 from twofold import machine
 from twofold.data import Dataset, read_data, tables
 from twofold.data.own import description

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 
 import twofold
-from data_files import idx_bytes, refusal
-from own_files import ROWS, picture, table, two_classes
+from support.data_files import idx_bytes, refusal
+from support.own_files import ROWS, picture, table, two_classes
 from twofold import machine
 from twofold.data import Dataset, class_folders, look, read_data, tables
 from twofold.data.preparation import Preparation

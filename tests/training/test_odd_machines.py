@@ -24,9 +24,9 @@ import pytest
 import torch
 
 import twofold
-from command_line import SMALL, answer
-from helpers import hashes, refusal
-from runs import train
+from support.command_line import SMALL, answer
+from support.helpers import hashes, refusal
+from support.runs import train
 from twofold import checkpoint, files
 from twofold.data import Dataset
 from twofold.layers.dense import dense
