@@ -1,4 +1,4 @@
-"""The defects to plant: read from tests/*/defects*.py, and found in the source by the symbols that they name."""
+"""The defects to plant: read from tests/defects.py, and found in the source by the symbols that they name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Definition(NamedTuple):
 
 def definitions() -> dict[str, list[Definition]]:
     """All definitions of each symbol of the package."""
-    found = defaultdict(list)
+    places = defaultdict(list)
     for file in sorted(SOURCE.rglob("*.py")):
         text, path = file.read_text(encoding="utf-8"), file.relative_to(SOURCE)
         lines, module = text.splitlines(keepends=True), ".".join(path.with_suffix("").parts[1:])
@@ -47,8 +47,8 @@ def definitions() -> dict[str, list[Definition]]:
             parts = ("".join(part) for part in (lines[:first], lines[first:last], lines[last:]))
             definition = Definition(path, *parts)
             for symbol in (name, f"{module.removesuffix('.__init__')}:{name}"):
-                found[symbol].append(definition)
-    return found
+                places[symbol].append(definition)
+    return places
 
 
 def names(body: Iterable[ast.stmt], prefix: str = "") -> Iterator[tuple[str, int, int]]:
@@ -67,12 +67,12 @@ def names(body: Iterable[ast.stmt], prefix: str = "") -> Iterator[tuple[str, int
 
 def nodes_of_tests() -> dict[str, list[str]]:
     """The pytest nodes of each name of a test, alone and with its file before it."""
-    found = defaultdict(list)
+    nodes = defaultdict(list)
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE):
             for key in (name, f"{file.stem}::{name}"):
-                found[key].append(f"{file.relative_to(ROOT)}::{name}")
-    return found
+                nodes[key].append(f"{file.relative_to(ROOT)}::{name}")
+    return nodes
 
 
 def broken(defect: Defect, places: list[Definition], nodes: list[str]) -> Iterator[str]:
@@ -92,11 +92,10 @@ def find(words: list[str]) -> list[tuple[Defect, Definition, str]]:
     Raises:
         SystemExit: some cannot be planted; every reason is told in a line of its own.
     """
-    files = sorted((ROOT / "tests").glob("*/defects*.py"))
-    defects = [Defect(*entry) for file in files for entry in runpy.run_path(str(file))["DEFECTS"]]
+    defects = [Defect(*entry) for entry in runpy.run_path(str(ROOT / "tests" / "defects.py"))["DEFECTS"]]
     chosen = [defect for defect in defects if not words or any(word in defect.name for word in words)]
     places, nodes = definitions(), nodes_of_tests()
-    if why := [line for one in chosen for line in broken(one, places[one.symbol], nodes[one.test])]:
+    if why := [line for defect in chosen for line in broken(defect, places[defect.symbol], nodes[defect.test])]:
         raise SystemExit("\n".join(why))
     if not chosen:
         raise SystemExit(f"no defect is called {' or '.join(words)}")

@@ -1,4 +1,4 @@
-"""Run files and command lines at random, as tests/fuzz.py makes them: every answer is a result or one line."""
+"""Run files and command lines at random, as tests/support/fuzz.py makes them: every answer is a result or one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torture_processes import Command, Tally
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
 
-import fuzz  # noqa: E402 (of the tests)
+from support import fuzz  # noqa: E402 (of the tests)
 
 
 def fuzz_all(cases: int, forked: int, executed: int, number: int) -> Tally:

@@ -15,13 +15,13 @@ import pytest
 import torch
 from hypothesis import settings
 
-from helpers import AUTHORS
+from support.helpers import AUTHORS
+from support.write_guard import WriteGuard
 from twofold.data import Dataset, as_dataset
 from twofold.data import load as load_data
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.recipes import RECIPES
 from twofold.training import train
-from write_guard import WriteGuard
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for what the tests start as processes of their own
 torch.set_num_threads(1)  # sums in one order, and the other cores left to others

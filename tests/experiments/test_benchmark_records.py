@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from command_line import answer
+from support.command_line import answer
 from twofold.benchmarks import BENCHMARKS, Workbench, epoch, gpu, inference, memory, one_step, roofline, substrate, wire
 from twofold.benchmarks import time_to_error as tte
 from twofold.benchmarks.gpu import Gpu

@@ -16,7 +16,7 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold.claims import top_down
 from twofold.claims.lab import Lab
 from twofold.claims.plots.top_down import in_context

@@ -21,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold import claims, defaults, machine
 from twofold.claims import LEDGER, hard_neg, lab, made_of, records, regime
 from twofold.cli import report

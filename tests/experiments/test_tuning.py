@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_files import FAKE, IDX_FILES, idx_bytes, write
-from helpers import refusal
+from support.data_files import FAKE, IDX_FILES, idx_bytes, write
+from support.helpers import refusal
 from twofold.errors import Interrupted, RunError, SettingError
 from twofold.files import read_signed
 from twofold.methods import FeedForwardRecipe, Recipe

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from command_line import PROGRAM, answer
+from support.command_line import PROGRAM, answer
 from twofold.recipes import RECIPES
 
 pytestmark = pytest.mark.slow

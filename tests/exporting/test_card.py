@@ -13,9 +13,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 import twofold
-from command_line import answer
-from helpers import refusal
-from runs import train
+from support.command_line import answer
+from support.helpers import refusal
+from support.runs import train
 from twofold.data import Dataset
 from twofold.data.preparation import Preparation
 from twofold.errors import SettingError

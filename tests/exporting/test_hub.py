@@ -22,10 +22,10 @@ from huggingface_hub import ModelCard, constants
 from safetensors.torch import save
 
 import twofold
-from command_line import answer
-from helpers import refusal
-from hub_stand_in import TOKEN, Hub, Reply, html, said
-from runs import train
+from support.command_line import answer
+from support.helpers import refusal
+from support.hub_stand_in import TOKEN, Hub, Reply, html, said
+from support.runs import train
 from twofold.data import Dataset
 from twofold.errors import RunError, SettingError, TwofoldError
 from twofold.exporting import hub as exporting

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 import twofold
-from helpers import refusal
-from small_layers import seeded
-from small_nets import CLASSES, NETS, PIXELS, SHAPE, WIDTHS
+from support.helpers import refusal
+from support.small_layers import seeded
+from support.small_nets import CLASSES, NETS, PIXELS, SHAPE, WIDTHS
 from twofold.checks import looked_at
 from twofold.data import Dataset
 from twofold.data.preparation import Preparation

@@ -17,9 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import twofold
-from command_line import answer, facts
-from helpers import refusal
-from runs import train
+from support.command_line import answer, facts
+from support.helpers import refusal
+from support.runs import train
 from twofold import checkpoint, machine
 from twofold.data import Dataset
 from twofold.errors import SettingError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from command_line import SMALL, answer
+from support.command_line import SMALL, answer
 from twofold.data import fetch
 from twofold.plots import panels as plots
 

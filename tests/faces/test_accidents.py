@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import PROGRAM, SMALL, answer
+from support.command_line import PROGRAM, SMALL, answer
 from twofold.cli.commands import COMMANDS
 from twofold.cli.main import main
 from twofold.cli.output import say

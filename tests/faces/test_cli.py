@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from command_line import PROGRAM, SMALL, answer, facts
-from helpers import hashes
+from support.command_line import PROGRAM, SMALL, answer, facts
+from support.helpers import hashes
 from twofold.cli.commands import COMMANDS
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from command_line import PROGRAM, SMALL, answer
-from helpers import hashes
+from support.command_line import PROGRAM, SMALL, answer
+from support.helpers import hashes
 from twofold.cli.commands import COMMANDS
 from twofold.data import fetch
 from twofold.data.origins import IDX_FILES

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_line import answer
+from support.command_line import answer
 from twofold import benchmarks
 from twofold.benchmarks import BENCHMARKS
 from twofold.claims import ledger

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 import twofold
-from command_line import SMALL, answer, facts
-from helpers import refusal
-from own_files import ROWS, class_folders, digit_pictures, table, two_classes
+from support.command_line import SMALL, answer, facts
+from support.helpers import refusal
+from support.own_files import ROWS, class_folders, digit_pictures, table, two_classes
 from twofold.errors import SettingError
 from twofold.recipes.own import recipe_for, scaled
 from twofold.training import runs, sources

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from drawn import captions, digits_weight, legend, pixels, shown
+from support.drawn import captions, digits_weight, legend, pixels, shown
 from twofold.claims.plots import regime as plots_regime
 from twofold.errors import DataError, RunError
 from twofold.plots import canvas

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from command_line import answer, facts
+from support.command_line import answer, facts
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed
 from twofold.training import prediction, runs

@@ -11,7 +11,7 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from drawn import captions, digits_weight, pixels, shown
+from support.drawn import captions, digits_weight, pixels, shown
 from twofold.errors import DataError
 from twofold.layers.fields import Fields
 from twofold.plots import canvas

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import twofold
-from public_calls import CALLS, Call
+from support.public_calls import CALLS, Call
 from twofold.checks import BY_NAME, UNIONS
 from twofold.errors import TwofoldError
 from twofold.layers.inputs import CachedInput, LabeledImages

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold.checks import BY_NAME, check_fields, convert, looked_at, typed, words
 from twofold.checks.bounds import counts, floating, not_negative, positive, shaped, share, sizes
 from twofold.errors import ArgumentError, DataError, SettingError

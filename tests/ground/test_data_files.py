@@ -20,7 +20,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from data_files import FAKE, GOOD, cifar_contents, contents_of, digest, idx_bytes, random_idx, refusal, write
+from support.data_files import FAKE, GOOD, cifar_contents, contents_of, digest, idx_bytes, random_idx, refusal, write
 from twofold.data import DATASETS, fetch, load
 from twofold.data.idx import read_idx
 from twofold.data.origins import CIFAR10_FILES, IDX_FILES, ORIGINS
@@ -241,17 +241,20 @@ def test_a_file_that_is_not_the_official_one_is_named_in_one_line(
         assert f" {other}" not in line
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_a_data_set_cut_by_whole_records_says_how_many_there_are(tmp_path: Path, name: str) -> None:
-    write(tmp_path / name, random_idx())
-    with pytest.warns(Remark, match=r"train-images-idx3-ubyte \(6 of 60000 cases\), .*ubyte \(4 of 10000 cases\)"):
+@pytest.mark.parametrize(
+    ("name", "contents", "words"),
+    [
+        ("mnist", random_idx(), r"train-images-idx3-ubyte \(6 of 60000 cases\), .*ubyte \(4 of 10000 cases\)"),
+        ("fashion-mnist", random_idx(), r"train-images-idx3-ubyte \(6 of 60000 cases\), .*ubyte \(4 of 10000 cases\)"),
+        ("cifar10", cifar_contents(3), rf"{CIFAR10_FILES[0]} \(3 of 10000 cases\)"),
+    ],
+)
+def test_a_data_set_cut_by_whole_records_says_how_many_there_are(
+    tmp_path: Path, name: str, contents: dict[str, bytes], words: str
+) -> None:
+    write(tmp_path / name, contents)
+    with pytest.warns(Remark, match=words):
         load(name, tmp_path, download=False)
-
-
-def test_cifar10_cut_by_whole_records_says_how_many_there_are(tmp_path: Path) -> None:
-    write(tmp_path, cifar_contents(3))
-    with pytest.warns(Remark, match=rf"{CIFAR10_FILES[0]} \(3 of 10000 cases\)"):
-        load("cifar10", tmp_path, download=False)
 
 
 # Oracle: where files are looked for ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from data_files import refusal
+from support.data_files import refusal
 from twofold.data import Dataset, as_dataset, load
 from twofold.data.dataset import labeled_images
 from twofold.errors import DataError, SettingError, TwofoldError

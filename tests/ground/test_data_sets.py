@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_files import FAKE, digest, idx_bytes, random_idx, refusal, write
+from support.data_files import FAKE, digest, idx_bytes, random_idx, refusal, write
 from twofold.data import Dataset, jitter, load
 from twofold.data.origins import IDX_FILES, ORIGINS
 from twofold.errors import DataError, SettingError

@@ -22,7 +22,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from data_files import GOOD, cifar_contents, digest, random_idx, refusal, write
+from support.data_files import GOOD, cifar_contents, digest, random_idx, refusal, write
 from twofold.data import digits, fetch, get, load
 from twofold.data.origins import IDX_FILES, ORIGINS
 from twofold.errors import DataError, Remark

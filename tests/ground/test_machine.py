@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold import machine
 from twofold.errors import SettingError
 from twofold.machine import limits
@@ -193,10 +193,23 @@ def test_threads_follow_the_processors_unless_the_environment_states_them(
 # Devices -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cpu", "cpu:0", CPU, "auto"])
-def test_a_device_is_taken_by_its_name_and_as_itself(name: str | torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert machine.choose_device(name) == CPU
+@pytest.mark.parametrize(
+    ("name", "gpus", "apple", "device"),
+    [
+        *((name, 0, False, "cpu") for name in ("cpu", "cpu:0", CPU, "auto")),
+        *((name, 2, False, "cuda") for name in ("auto", "cuda")),
+        *((name, 2, False, "cuda:1") for name in ("cuda:1", torch.device("cuda", 1))),
+        *((name, 0, True, "mps") for name in ("auto", "mps")),
+        *(("auto", 1, True, "cuda"), ("mps:0", 1, True, "mps"), ("cpu", 0, True, "cpu")),
+    ],
+)
+def test_a_device_is_taken_by_its_name_and_as_itself(
+    name: str | torch.device, gpus: int, apple: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
+    assert machine.choose_device(name) == torch.device(device)
 
 
 @pytest.mark.parametrize(
@@ -217,36 +230,6 @@ def test_a_device_that_is_not_there_is_told_in_one_line(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     assert refusal(lambda: machine.choose_device(name), SettingError) == line
-
-
-@pytest.mark.parametrize(
-    ("name", "device"), [("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), (torch.device("cuda", 1), "cuda:1")]
-)
-def test_one_of_several_gpus_can_be_meant(
-    name: str | torch.device, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert machine.choose_device(name) == torch.device(device)
-
-
-@pytest.mark.parametrize(
-    ("name", "cuda", "device"),
-    [
-        ("auto", False, "mps"),
-        ("auto", True, "cuda"),
-        ("mps", False, "mps"),
-        ("mps:0", True, "mps"),
-        ("cpu", False, "cpu"),
-    ],
-)
-def test_the_gpu_of_an_apple_computer_can_be_meant(
-    name: str, cuda: bool, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert machine.choose_device(name) == torch.device(device)
 
 
 def test_apples_gpus_compute_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold.claims.moving import separation
 from twofold.claims.moving_training import break_at
 from twofold.claims.plots.moving import surprise

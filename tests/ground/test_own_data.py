@@ -16,14 +16,14 @@ import pytest
 import torch
 
 import twofold
-from data_files import idx_bytes, refusal
-from own_files import ROWS, bomb, class_folders, digit_pictures, picture, table, two_classes
+from support.data_files import idx_bytes, refusal
+from support.own_files import ROWS, bomb, class_folders, digit_pictures, picture, table, two_classes
 from twofold import machine
 from twofold.data import Dataset, read_data, tables
 from twofold.data.own import description
 from twofold.data.preparation import Preparation
 from twofold.data.source import Source
-from twofold.data.split import ordered, stratified
+from twofold.data.split import stratified
 from twofold.errors import DataError, Remark, TwofoldError
 
 
@@ -103,11 +103,6 @@ def test_the_split_is_that_share_of_every_class_and_the_seed_decides_it() -> Non
     assert not np.array_equal(np.sort(other[1]), np.sort(test))
     halves = np.repeat([0, 1], 50)
     assert set(halves[stratified(halves, 0.2, 0, "here")[0][-10:]]) == {0, 1}  # the last ones can be held out
-
-
-def test_classes_are_numbered_by_value_where_all_are_numbers_and_else_by_name() -> None:
-    assert ordered(["10", "9", "-1", "10"]) == ("-1", "9", "10")
-    assert ordered(["10", "9", "b"]) == ("10", "9", "b")
 
 
 def test_a_table_is_standardized_by_its_training_part_and_texts_become_one_number_each(tmp_path: Path) -> None:

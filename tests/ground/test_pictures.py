@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import refusal
-from own_files import two_classes
+from support.helpers import refusal
+from support.own_files import two_classes
 from twofold.data import read_data
 from twofold.data.pictures import ENDINGS, FORMATS, LARGEST, decoded, read_picture
 from twofold.errors import DataError

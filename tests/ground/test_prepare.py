@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold.data import Dataset
 from twofold.data.look import Look, look_of, stroke_of
 from twofold.data.pictures import prepare

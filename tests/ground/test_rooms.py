@@ -6,10 +6,8 @@ Oracle: the source itself, read with `ast`; what must be found is planted.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 import twofold
 from twofold.methods import METHODS
@@ -58,46 +56,47 @@ def out_of_order(room: str, tree: ast.AST) -> list[str]:
 
 
 def names_in(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} | {
-        each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)
-    }
+    """The names and attributes in a piece of code."""
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return names | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
 
 
 def strings_in(node: ast.AST) -> set[str]:
-    return {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    """The strings in a piece of code."""
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
 
 
 def compared_strings(node: ast.Compare) -> set[str]:
     """The strings that something is compared with, alone or as one of several."""
     sides = [node.left, *node.comparators]
-    several = [each for side in sides if isinstance(side, ast.Tuple | ast.List | ast.Set) for each in side.elts]
-    return {each.value for each in (*sides, *several) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    several = [part for side in sides if isinstance(side, ast.Tuple | ast.List | ast.Set) for part in side.elts]
+    return {part.value for part in (*sides, *several) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
 
 
 def family_branches(tree: ast.AST) -> list[int]:
     """The lines that decide by the family of a net: by its class, by a match on it, by its method's name, or by what it
     happens to have."""
-    found = []
+    lines = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             asks_class = node.func.id in ("isinstance", "issubclass") and names_in(node) & FAMILIES
             optional = node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) == 3)
             asks_parts = optional and names_in(node.args[0]) & FAMILY_HOLDERS
             if asks_class or asks_parts:
-                found.append(node.lineno)
+                lines.append(node.lineno)
         elif isinstance(node, ast.Compare):
-            of_type = any(isinstance(each, ast.Call) and names_in(each.func) & {"type"} for each in ast.walk(node))
+            of_type = any(isinstance(part, ast.Call) and names_in(part.func) & {"type"} for part in ast.walk(node))
             if compared_strings(node) & METHOD_NAMES or (of_type and names_in(node) & FAMILIES):
-                found.append(node.lineno)
+                lines.append(node.lineno)
         elif isinstance(node, ast.match_case):
             pattern = node.pattern
             if (names_in(pattern) & FAMILIES) or (strings_in(pattern) & METHOD_NAMES):
-                found.append(pattern.lineno)
+                lines.append(pattern.lineno)
         elif isinstance(node, ast.Dict):
             keys = {word for key in node.keys if key is not None for word in strings_in(key)}
             if len(keys & METHOD_NAMES) > 1:
-                found.append(node.lineno)
-    return sorted(found)
+                lines.append(node.lineno)
+    return sorted(lines)
 
 
 STEPS = {"learn", "learn_video", "gather", "gather_product", "apply", "apply_gradient"}
@@ -105,42 +104,46 @@ STEPS = {"learn", "learn_video", "gather", "gather_product", "apply", "apply_gra
 
 
 def training_loops(tree: ast.AST) -> list[int]:
-    """The loops outside classes that learn from batch after batch."""
-    found = []
+    """The lines of loops outside classes that learn from batch after batch."""
+    lines = []
 
     def search(node: ast.AST) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.ClassDef):
                 continue
             if isinstance(child, ast.For | ast.While | ast.ListComp | ast.GeneratorExp):
-                called = {
-                    each.func
-                    for each in ast.walk(child)
-                    if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
-                }
-                if any(each.attr in STEPS or (each.attr == "step" and "method" in names_in(each)) for each in called):
-                    found.append(child.lineno)
+                calls = [part.func for part in ast.walk(child) if isinstance(part, ast.Call)]
+                methods = [call for call in calls if isinstance(call, ast.Attribute)]
+                if any(call.attr in STEPS or (call.attr == "step" and "method" in names_in(call)) for call in methods):
+                    lines.append(child.lineno)
             search(child)
 
     search(tree)
-    return found
+    return lines
 
 
-SOURCES = sorted(HOUSE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(HOUSE.rglob("*.py"))}
+"""The modules of the package."""
+
+REPOSITORY = HOUSE.parents[1]
+
+LEARNING_ROOMS = {"layers", "nets", "methods"}
+"""Packages with loops over batches; and the trainer."""
 
 
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def places(rule: Callable[[ast.AST], list[int]], paths: Iterable[Path]) -> list[str]:
+    """File and line of all that a rule finds in some modules of the package."""
+    return [f"{path.relative_to(HOUSE)}:{line}" for path in paths for line in rule(TREES[path])]
 
 
 def test_every_file_stands_in_a_room() -> None:
-    assert {room_of(path) for path in SOURCES} == set(ROOMS)
+    assert {room_of(path) for path in TREES} == set(ROOMS)
     assert len(list(HOUSE.glob("*.py"))) <= 15
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))
-def test_a_room_imports_only_from_rooms_before_it(path: Path) -> None:
-    assert not out_of_order(room_of(path), tree_of(path))
+def test_a_room_imports_only_from_rooms_before_it() -> None:
+    later = {str(path.relative_to(HOUSE)): out_of_order(room_of(path), tree) for path, tree in TREES.items()}
+    assert {path: rooms for path, rooms in later.items() if rooms} == {}
 
 
 def test_an_import_from_a_later_room_would_be_found() -> None:
@@ -149,14 +152,12 @@ def test_an_import_from_a_later_room_would_be_found() -> None:
         assert not out_of_order("training", ast.parse(planted))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))
-def test_nothing_branches_on_the_family_of_a_net(path: Path) -> None:
-    assert not family_branches(tree_of(path))
+def test_nothing_branches_on_the_family_of_a_net() -> None:
+    assert places(family_branches, TREES) == []
 
 
-@pytest.mark.parametrize(
-    "planted",
-    [
+def test_a_branch_on_the_family_would_be_found() -> None:
+    branches = [
         "if isinstance(net, FeedForward): pass",
         "x = 1 if isinstance(recipe, FeedForwardRecipe | RecurrentRecipe) else 2",
         "assert issubclass(kind, Recurrent)",
@@ -167,39 +168,26 @@ def test_nothing_branches_on_the_family_of_a_net(path: Path) -> None:
         "match net:\n    case Recurrent(): pass",
         "match recipe.method:\n    case 'backprop': pass",
         "test = {'forward-forward': 'slow', 'backprop': 'fast'}[recipe.method]",
-    ],
-)
-def test_a_branch_on_the_family_would_be_found(planted: str) -> None:
-    assert family_branches(ast.parse(planted))
+    ]
+    assert [planted for planted in branches if not family_branches(ast.parse(planted))] == []
 
 
-LEARNING_ROOMS = {"layers", "nets", "methods"}
+def test_only_the_trainer_the_methods_and_the_nets_loop_over_batches() -> None:
+    others = [path for path in TREES if room_of(path) not in LEARNING_ROOMS]
+    assert places(training_loops, [path for path in others if path != HOUSE / "training" / "trainer.py"]) == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))
-def test_only_the_trainer_the_methods_and_the_nets_loop_over_batches(path: Path) -> None:
-    if room_of(path) not in LEARNING_ROOMS and path != HOUSE / "training" / "trainer.py":
-        assert not training_loops(tree_of(path))
-
-
-@pytest.mark.parametrize(
-    "planted",
-    [
+def test_a_loop_over_batches_would_be_found() -> None:
+    loops = [
         "for batch in batches:\n    method.step(batch, 0.1)",
         "while True:\n    layer.learn(positive, negative, 0.1)",
         "def train():\n    for batch in batches:\n        if batch:\n            layer.apply_gradient(0.1)",
         "x = [net.learn(images, labels, rate=0.1) for images, labels in batches]",
-    ],
-)
-def test_a_loop_over_batches_would_be_found(planted: str) -> None:
-    assert training_loops(ast.parse(planted))
+    ]
+    assert [planted for planted in loops if not training_loops(ast.parse(planted))] == []
 
 
-CHECKED = [
-    path for folder in ("src", "tests", "scripts", "examples") for path in (HOUSE.parents[1] / folder).rglob("*.py")
-]
-
-
-@pytest.mark.parametrize("path", CHECKED, ids=lambda path: path.name)
-def test_no_file_is_longer_than_four_hundred_lines(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+def test_no_file_is_longer_than_four_hundred_lines() -> None:
+    files = [path for folder in ("src", "tests", "scripts", "examples") for path in (REPOSITORY / folder).rglob("*.py")]
+    lengths = {str(path.relative_to(REPOSITORY)): len(path.read_text("utf-8").splitlines()) for path in files}
+    assert {path: lines for path, lines in lengths.items() if lines > 400} == {}

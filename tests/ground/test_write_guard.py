@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 CONFTEST = """
 from pathlib import Path
-from write_guard import WriteGuard
+from support.write_guard import WriteGuard
 
 def pytest_configure(config):
     config.pluginmanager.register(WriteGuard(config, Path(__file__).resolve().parent))

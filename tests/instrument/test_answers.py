@@ -18,8 +18,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import refusal
-from peers import FACTS, INPUTS, Script, answering, described, numbers, right, scripted
+from support.helpers import refusal
+from support.peers import FACTS, INPUTS, Script, answering, described, numbers, right, scripted
 from twofold.errors import DeviceError, Remark, SettingError
 from twofold.instrument import Instrument
 from twofold.instrument.messages import HEADER, Message, pack, unpack

@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers import refusal
-from peers import served
-from runs import CtrlC, train
-from small_layers import seeded
+from support.helpers import refusal
+from support.peers import served
+from support.runs import CtrlC, train
+from support.small_layers import seeded
 from twofold import BlackBox, Dense, FeedForward, Fixed, Rule, Unsupervised, evaluate, fit
 from twofold.checkpoint import read
 from twofold.data import Dataset

@@ -21,9 +21,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import refusal
-from peers import INPUTS, UNITS, piped, process, served
-from runs import train
+from support.helpers import refusal
+from support.peers import INPUTS, UNITS, piped, process, served
+from support.runs import train
 from twofold import BlackBox, Dense, FeedForward, load_data
 from twofold.cli.main import main
 from twofold.errors import DeviceError, Remark, SettingError

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_layers import (
+from support.small_layers import (
     INPUTS,
     LAYERS,
     RATE,

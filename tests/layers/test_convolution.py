@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_layers import authors_rule
+from support.small_layers import authors_rule
 from twofold import Convolution, Unsupervised
 from twofold.data import Dataset
 from twofold.layers.fields import Fields

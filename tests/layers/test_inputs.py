@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from small_layers import authors_rule
+from support.small_layers import authors_rule
 from twofold.labels import FLAT, neutral, one_hot
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense

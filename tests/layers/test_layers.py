@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from small_layers import CASES, INPUTS, LAYERS, RATE, UNITS, authors_rule, batch, seeded
+from support.small_layers import CASES, INPUTS, LAYERS, RATE, UNITS, authors_rule, batch, seeded
 from twofold.layers.dense import Dense, dense
 from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.module import LocalModule

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import refusal
-from small_layers import authors_rule
+from support.helpers import refusal
+from support.small_layers import authors_rule
 from twofold.benchmarks.local import LocalLayer, Unfolded
 from twofold.data import Dataset
 from twofold.errors import SettingError

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from helpers import refusal
-from small_layers import CASES, RATE, authors_rule, batch, dense_layer, seeded
+from support.helpers import refusal
+from support.small_layers import CASES, RATE, authors_rule, batch, dense_layer, seeded
 from twofold import Convolution, Dense, FeedForward, Fixed, LocalModule, Rule
 from twofold.errors import DataError, SettingError
 from twofold.goodness import GOODNESS

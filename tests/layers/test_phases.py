@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers import refusal
-from small_layers import CASES, UNITS, authors_rule, seeded
+from support.helpers import refusal
+from support.small_layers import CASES, UNITS, authors_rule, seeded
 from twofold.errors import SettingError
 from twofold.labels import one_hot
 from twofold.layers.connectivity import Masked

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from small_layers import CASES, RATE, UNITS, Read, ReadAnew, authors_rule, seeded
+from support.small_layers import CASES, RATE, UNITS, Read, ReadAnew, authors_rule, seeded
 from twofold.labels import one_hot
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense

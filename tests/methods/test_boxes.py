@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from helpers import refusal
-from runs import CtrlC, outcome, train
+from support.helpers import refusal
+from support.runs import CtrlC, outcome, train
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.layers.boxes import BOXES, boxes_for, boxes_in

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import twofold
-from helpers import refusal
+from support.helpers import refusal
 from twofold import machine
 from twofold.data import Dataset, as_dataset
 from twofold.data.transforms import jitter

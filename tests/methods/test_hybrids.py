@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 import twofold
-from helpers import refusal
+from support.helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
 from twofold.methods import UnsupervisedRecipe, build

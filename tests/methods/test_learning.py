@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import AUTHORS, SHORTCUTS, first, refusal
+from support.helpers import AUTHORS, SHORTCUTS, first, refusal
 from twofold.data import Dataset, load
 from twofold.errors import Diverged
 from twofold.layers.dense import Dense

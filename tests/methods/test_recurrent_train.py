@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import twofold
-from helpers import first, refusal
-from runs import CtrlC
+from support.helpers import first, refusal
+from support.runs import CtrlC
 from twofold.data import Dataset
 from twofold.errors import DataError, Diverged, SettingError, TwofoldError
 from twofold.goodness import GOODNESS

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from helpers import AUTHORS
+from support.helpers import AUTHORS
 from twofold.methods import FeedForwardRecipe, build
 from twofold.methods.cases import TensorCases
 from twofold.methods.feedforward import ForwardForward

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from helpers import AUTHORS, refusal
+from support.helpers import AUTHORS, refusal
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe

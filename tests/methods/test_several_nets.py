@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import twofold
-from helpers import refusal
-from runs import CtrlC, train
+from support.helpers import refusal
+from support.runs import CtrlC, train
 from twofold.cli.main import main
 from twofold.errors import RunError, SettingError
 from twofold.layers.dense import Dense, dense

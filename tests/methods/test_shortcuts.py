@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from helpers import SHORTCUTS, first
+from support.helpers import SHORTCUTS, first
 from twofold.data import Dataset
 from twofold.layers.dense import Dense
 from twofold.layers.layer import LayerResult

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import twofold
-from helpers import refusal
+from support.helpers import refusal
 from twofold.cli.main import main
 from twofold.cli.progress import Bar
 from twofold.data import DATASETS, Data

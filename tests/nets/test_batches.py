@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from helpers import refusal
-from small_layers import seeded
-from small_nets import CLASSES, NETS, SHAPE, WIDTHS
+from support.helpers import refusal
+from support.small_layers import seeded
+from support.small_nets import CLASSES, NETS, SHAPE, WIDTHS
 from twofold import defaults, evaluate
 from twofold.data import Dataset
 from twofold.errors import SettingError

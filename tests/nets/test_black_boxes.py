@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from helpers import refusal
-from small_layers import seeded
+from support.helpers import refusal
+from support.small_layers import seeded
 from twofold.errors import DataError, SettingError
 from twofold.layers.boxes import BOXES, Box, boxes_behind, boxes_for
 from twofold.nets import crossings

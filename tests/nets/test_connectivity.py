@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import refusal
+from support.helpers import refusal
 from twofold.data import Dataset
 from twofold.data.transforms import mirror
 from twofold.errors import SettingError

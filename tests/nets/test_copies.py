@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_layers import seeded
-from small_nets import NETS
+from support.small_layers import seeded
+from support.small_nets import NETS
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.layers.layer import Learner

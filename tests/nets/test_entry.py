@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 import twofold
-from helpers import refusal
-from small_nets import CLASSES, NETS, PIXELS, SHAPE
+from support.helpers import refusal
+from support.small_nets import CLASSES, NETS, PIXELS, SHAPE
 from twofold.data import Dataset
 from twofold.errors import DataError, TwofoldError
 from twofold.methods import FeedForwardRecipe, build

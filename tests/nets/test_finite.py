@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import twofold
-from helpers import refusal
-from small_layers import seeded
-from small_nets import CLASSES, NETS, PIXELS, SHAPE
+from support.helpers import refusal
+from support.small_layers import seeded
+from support.small_nets import CLASSES, NETS, PIXELS, SHAPE
 from twofold.errors import DataError, Diverged
 from twofold.layers.dense import Dense
 from twofold.layers.module import LocalModule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from small_nets import CLASSES, NETS
+from support.small_nets import CLASSES, NETS
 from twofold.data import Dataset
 from twofold.layers.boxes import boxes_for
 from twofold.nets.boxed_backprop import BoxedBackprop

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 import twofold
-from helpers import refusal
-from small_nets import NETS, PIXELS, of_modules
+from support.helpers import refusal
+from support.small_nets import NETS, PIXELS, of_modules
 from twofold.data import Dataset
 from twofold.errors import DataError
 from twofold.layers.boxes import Sampled

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from small_layers import Read, ReadAnew, seeded
-from small_nets import CLASSES, NETS, SHAPE
+from support.small_layers import Read, ReadAnew, seeded
+from support.small_nets import CLASSES, NETS, SHAPE
 from twofold import defaults, evaluate
 from twofold.data import Dataset
 from twofold.nets.feedforward import FeedForward

@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import first
-from runs import CtrlC, train
-from small_layers import seeded
-from small_nets import CLASSES, NETS, SHAPE, WIDTHS
+from support.helpers import first
+from support.runs import CtrlC, train
+from support.small_layers import seeded
+from support.small_nets import CLASSES, NETS, SHAPE, WIDTHS
 from twofold import evaluate, load
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_layers import seeded
+from support.small_layers import seeded
 from twofold.layers.dense import Dense
 from twofold.layers.recurrent import RecurrentLayer
 from twofold.learning import Rule

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_layers import seeded
+from support.small_layers import seeded
 from twofold.layers.connectivity import Connectivity, Full, Masked
 from twofold.layers.convolution import Convolved
 from twofold.layers.fields import Fields

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from small_layers import seeded
+from support.small_layers import seeded
 from twofold.errors import SettingError
 from twofold.learning import Rule
 from twofold.substrate import AnalogWeights, Substrate

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import twofold
-from small_nets import NETS
+from support.small_nets import NETS
 from twofold import defaults, machine
 from twofold.data import Dataset
 from twofold.learning import sample

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from helpers import hashes, refusal
-from runs import CtrlC, outcome, train
+from support.helpers import hashes, refusal
+from support.runs import CtrlC, outcome, train
 from twofold.data import Dataset
 from twofold.errors import Interrupted, Remark, RunError
 from twofold.methods import FeedForwardRecipe

@@ -19,8 +19,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from helpers import hashes, refusal
-from runs import CtrlC, outcome, train
+from support.helpers import hashes, refusal
+from support.runs import CtrlC, outcome, train
 from twofold import checkpoint
 from twofold.data import Dataset
 from twofold.errors import Interrupted, Remark, RunError, TwofoldError

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 import twofold
-from helpers import refusal
-from small_nets import NETS, SHAPE
+from support.helpers import refusal
+from support.small_nets import NETS, SHAPE
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
 from twofold.layers.dense import dense

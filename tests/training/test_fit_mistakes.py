@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import twofold
-from helpers import refusal
+from support.helpers import refusal
 from twofold.data import Dataset
 from twofold.errors import DataError, SettingError
 from twofold.layers.boxes import boxes_for

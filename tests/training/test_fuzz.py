@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import fuzz
-from command_line import answer
-from runs import CtrlC
+from support import fuzz
+from support.command_line import answer
+from support.runs import CtrlC
 from twofold.errors import Interrupted
 from twofold.training import train as training
 from twofold.training.run_folder import RunFolder

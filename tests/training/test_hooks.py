@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import twofold
-from helpers import refusal
-from runs import train
-from small_nets import NETS
+from support.helpers import refusal
+from support.runs import train
+from support.small_nets import NETS
 from twofold.claims import hybrid, moving_training
 from twofold.claims.lab import Lab
 from twofold.data import Dataset

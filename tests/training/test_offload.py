@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers import SHORTCUTS
+from support.helpers import SHORTCUTS
 from twofold import machine
 from twofold.data import Dataset
 from twofold.errors import Diverged, RunError, SettingError

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import twofold
-from helpers import hashes, refusal
-from runs import CtrlC, train
+from support.helpers import hashes, refusal
+from support.runs import CtrlC, train
 from twofold import checkpoint
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe

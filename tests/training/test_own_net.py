@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import twofold
-from command_line import answer
-from data_files import refusal
-from runs import CtrlC, train
-from small_layers import seeded
+from support.command_line import answer
+from support.data_files import refusal
+from support.runs import CtrlC, train
+from support.small_layers import seeded
 from twofold import checkpoint
 from twofold.data import Dataset
 from twofold.errors import RunError, SettingError

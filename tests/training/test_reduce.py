@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import twofold
-from small_nets import NETS
+from support.small_nets import NETS
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.machine.reduce import mean_over_cases, reduce, reduced_by

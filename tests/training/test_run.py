@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import twofold
-from helpers import SHORTCUTS, hashes
-from runs import CtrlC, outcome, train
+from support.helpers import SHORTCUTS, hashes
+from support.runs import CtrlC, outcome, train
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build

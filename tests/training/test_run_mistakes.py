@@ -17,8 +17,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import hashes, refusal
-from runs import CtrlC, outcome, train
+from support.helpers import hashes, refusal
+from support.runs import CtrlC, outcome, train
 from twofold import checkpoint
 from twofold.data import Dataset
 from twofold.errors import DataError, Interrupted

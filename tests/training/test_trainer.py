@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import twofold
-from helpers import SHORTCUTS, refusal
-from runs import train
+from support.helpers import SHORTCUTS, refusal
+from support.runs import train
 from twofold import defaults
 from twofold.data import Dataset
 from twofold.errors import Diverged, SettingError

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from small_layers import seeded
+from support.small_layers import seeded
 from twofold.labels import inputs_with_label
 from twofold.layers.dense import Dense, dense
 from twofold.layers.module import LocalModule

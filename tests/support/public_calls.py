@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import twofold
-from estimator_calls import ESTIMATOR_CALLS
-from small_layers import seeded
+from support.estimator_calls import ESTIMATOR_CALLS
+from support.small_layers import seeded
 from twofold.data import Dataset
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import dense

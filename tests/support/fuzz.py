@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 import pytest
 from hypothesis import strategies as st
 
-from command_line import answer
+from support.command_line import answer
 from twofold import checkpoint
 from twofold.cli.arguments import Claims, DataGet, Eval, Plot, Predict, Training
 from twofold.data import fetch

@@ -1,0 +1,104 @@
+"""Mutants of a module: its text with one small change, as a mistake in typing or thinking makes it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div},
+    **{ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And},
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
+    **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In},
+}
+"""What stands in the place of an operator."""
+
+
+class Mutant(NamedTuple):
+    """A change of ``before`` to ``after`` in a line of ``path``, in the function whose first line is ``function``."""
+
+    path: Path
+    line: int
+    before: str
+    after: str
+    text: str
+    function: int | None
+
+
+def mutants(path: Path) -> Iterator[Mutant]:
+    """The mutants of a module. Docstrings, annotations, decorators, error texts and ``__all__`` stay as they are."""
+    text = path.read_text(encoding="utf-8")
+    starts = [0]
+    for line in text.encode().splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    for node, after, function in changes(ast.parse(text), None):
+        first = starts[node.lineno - 1] + node.col_offset
+        last = starts[node.end_lineno - 1] + node.end_col_offset
+        before = text.encode()[first:last].decode()
+        changed = (text.encode()[:first] + after.encode() + text.encode()[last:]).decode()
+        yield Mutant(path, node.lineno, before, after, changed, function)
+
+
+def changes(node: ast.AST, function: int | None) -> Iterator[tuple[ast.AST, str, int | None]]:
+    """The parts of a piece of code that can be changed, with what stands there then and the function around."""
+    if isinstance(node, ast.FunctionDef):
+        function = min(part.lineno for part in (node, *node.decorator_list))
+    for after in replacements(node):
+        yield node, after, function
+    if isinstance(node, ast.If | ast.While | ast.IfExp):
+        yield node.test, f"(not ({ast.unparse(node.test)}))", function
+    if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom):
+        return
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+        return
+    for name, value in ast.iter_fields(node):
+        if name not in ("annotation", "returns", "decorator_list", "bases"):
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from changes(child, function)
+
+
+def replacements(node: ast.AST) -> Iterator[str]:
+    """What can stand in the place of a statement or an expression."""
+
+    def changed(**fields: object) -> str:
+        code = ast.unparse(type(node)(**{**dict(ast.iter_fields(node)), **fields}))
+        return code if isinstance(node, ast.stmt) else f"({code})"
+
+    if can_be_dropped(node):
+        yield "pass"
+    match node:
+        case ast.BinOp(left=left, right=right) if is_text(left) or is_text(right):
+            return
+        case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op) if type(op) in OPERATORS:
+            yield changed(op=OPERATORS[type(op)]())
+        case ast.Compare(ops=[op]):
+            yield changed(ops=[OPERATORS[type(op)]()])
+        case ast.UnaryOp(op=ast.USub() | ast.Not(), operand=operand):
+            yield f"({ast.unparse(operand)})"
+        case ast.Constant(value=bool(value)):
+            yield str(not value)
+        case ast.Constant(value=int(value)):
+            yield from (str(value + 1), f"({value - 1})")
+        case ast.Constant(value=float(value)) if value not in (0.0, float("inf")):
+            yield repr(2 * value)
+        case ast.Call(keywords=keywords):
+            named = [keyword for keyword in keywords if keyword.arg]
+            yield from (changed(keywords=[other for other in keywords if other is not keyword]) for keyword in named)
+
+
+def can_be_dropped(node: ast.AST) -> bool:
+    """Whether code runs on without a statement: one that calls, raises, changes a part of an object or ends a loop."""
+    match node:
+        case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Continue() | ast.Break() | ast.Delete() | ast.AugAssign():
+            return True
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            return True
+    return False
+
+
+def is_text(node: ast.AST) -> bool:
+    """Whether an expression is a string, with which arithmetic would fail at once."""
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
