@@ -1,6 +1,6 @@
 """The default of each hyper-parameter. No second default stands anywhere else.
 
-They train the embedded digits and MNIST well at any width. Recipes state every value themselves.
+They train the embedded digits and MNIST well at any width. Recipes state only what differs.
 """
 
 LEARNING_VERSION = 2

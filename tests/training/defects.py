@@ -88,7 +88,7 @@ DEFECTS = [
     (
         "fit takes a setting that there is not",
         "Method.default_recipe",
-        'raise unknown("setting", name, known - cls.of_the_net)',
+        'raise unknown("setting", name, known - of_net.keys())',
         "return cls.default_recipe(net, {key: settings[key] for key in settings if key in known})",
         "test_a_setting_that_cannot_be_is_told_before_anything_is_learned",
     ),
@@ -101,7 +101,7 @@ DEFECTS = [
     ),
     (
         "the twin's default rate is that of the layers",
-        "Backpropagation.defaults",
+        "BackpropRecipe",
         "defaults.TWIN_RATE",
         "defaults.RATE",
         "test_a_rate_that_nobody_states_is_the_default",
@@ -179,7 +179,7 @@ DEFECTS = [
     (
         "fit takes a setting of the net",
         "Method.default_recipe",
-        "if name in cls.of_the_net:",
+        "if name in of_net:",
         "if False:",
         "test_a_setting_of_the_net_is_refused_where_the_net_is_there_already",
     ),
@@ -305,8 +305,8 @@ DEFECTS = [
     (
         "a setting that came later is missed",
         "Config.recipe",
-        "settings = {name: value for name, value in ADDED.items() if name in known}",
-        "settings: dict[str, Any] = {}",
+        "added(kind) | {name",
+        "{name",
         "test_a_setting_that_came_later_has_the_value_that_changes_nothing",
     ),
     (

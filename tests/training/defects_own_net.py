@@ -11,7 +11,7 @@ DEFECTS = [
     (
         "what a recipe says of boxes drifts those of an own net",
         "_without_a_net",
-        "names = method.of_the_net & usual.keys()",
+        'names = method.recipe_type.having("of_net").keys() & usual.keys()',
         "names = {'widths'}",
         "test_what_a_recipe_says_of_a_net_is_not_heeded_for_an_own_one",
     ),

@@ -20,7 +20,6 @@ mnist_hybrid_local = replace(
     field_sizes=(10, 2, 2),
     strides=(6, 1, 1),
     margins=(0, 0, 0),
-    epochs=60,
     peer=0.0,
 )
 

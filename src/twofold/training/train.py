@@ -208,7 +208,7 @@ def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
         )
     method = METHODS[recipe.method]
     usual = method.defaults(net)
-    names = method.of_the_net & usual.keys() - {"data", "validation"}
+    names = method.recipe_type.having("of_net").keys() & usual.keys() - {"data", "validation"}
     return replace(recipe, **{name: usual[name] for name in names})
 
 
