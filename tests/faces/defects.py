@@ -121,6 +121,20 @@ DEFECTS = [
         "test_a_run_finds_its_data_again_also_where_they_were_moved",
     ),
     (
+        "the temperature stays where the widths change",
+        "cli.commands:_with_recipe",
+        "own_data.with_temperature(parsed.recipe, recipe, words)",
+        "parsed.recipe",
+        "test_the_temperature_of_a_recipe_follows_its_widest_layer_where_none_is_stated",
+    ),
+    (
+        "a stated temperature is scaled too",
+        "with_temperature",
+        'recipe if "temperature" in stated(words) else own.scaled(recipe, usual)',
+        "own.scaled(recipe, usual)",
+        "test_the_temperature_of_a_recipe_follows_its_widest_layer_where_none_is_stated",
+    ),
+    (
         "own data: rows of a table are named by numbers",
         "cli.table_predictions:predictions",
         "names[answers[number]]",

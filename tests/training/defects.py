@@ -305,7 +305,7 @@ DEFECTS = [
     (
         "a setting that came later is missed",
         "Config.recipe",
-        "added(kind) | {name",
+        'kind.having("added") | {name',
         "{name",
         "test_a_setting_that_came_later_has_the_value_that_changes_nothing",
     ),

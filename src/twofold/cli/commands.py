@@ -67,7 +67,8 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
     recipe = recipes.find(name)
     fields = [("recipe", type(recipe)), ("options", type(options))]
     kind = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} {name}."})
-    return parse(kind, words[1:], f"{command} {name}", kind(recipe, options))
+    parsed: Any = parse(kind, words[1:], f"{command} {name}", kind(recipe, options))
+    return dataclasses.replace(parsed, recipe=own_data.with_temperature(parsed.recipe, recipe, words))
 
 
 def _train(task: own_data.Task) -> None:
@@ -131,7 +132,7 @@ def tune(words: Sequence[str]) -> None:
     record = tuning.tune(
         name,
         parsed.recipe,
-        stated=stated(words) & {each.name for each in dataclasses.fields(parsed.recipe)},
+        stated=stated(words) & parsed.recipe.properties().keys(),
         twin=options.twin,
         trials=options.trials,
         workers=options.workers,

@@ -71,11 +71,14 @@ def _on_own_data(place: str, named: str | None, words: Sequence[str]) -> Task:
     usual = own.recipe_for(dataset, named or wanted.recipe)
     based_on = named or wanted.recipe or own.fitting(dataset)
     parsed = _parsed(words, usual)
-    recipe = dataclasses.replace(parsed.settings, data=dataset.name)
-    if "temperature" not in stated(words):
-        recipe = own.scaled(recipe, usual)
+    recipe = dataclasses.replace(with_temperature(parsed.settings, usual, words), data=dataset.name)
     name = f"{dataset.name}-{based_on}" if named or wanted.recipe else dataset.name
     return Task(name, recipe, parsed.options, dataset, based_on)
+
+
+def with_temperature(recipe: Recipe, usual: Recipe, words: Sequence[str]) -> Recipe:
+    """The recipe that the words make of the usual one; where they state no temperature, it is scaled to the widths."""
+    return recipe if "temperature" in stated(words) else own.scaled(recipe, usual)
 
 
 def _parsed(words: Sequence[str], usual: Recipe) -> Any:

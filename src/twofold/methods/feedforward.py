@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,8 +82,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
-        rule = replace(recipe.rule(), normalize=NORMALIZE[recipe.normalize], unit=UNITS[recipe.unit])
-        layers = dense(inputs, recipe.widths, rule, generator)
+        layers = dense(inputs, recipe.widths, recipe.rule(), generator)
         if recipe.substrate != "ideal":
             layers = installed(PRESETS[recipe.substrate], layers, recipe.device_seed)
         boxes = boxes_for(recipe.box, recipe.widths, recipe.seed)

@@ -43,7 +43,8 @@ class GoodnessRecipe(ImageRecipe):
     objective: str = setting("swish_symba", names=OBJECTIVES, of_net=True)
     """Loss on the goodness of positive and negative data."""
     temperature: float = setting(above=0, of_net=True)
-    """Temperature of the objective, in units of goodness."""
+    """Temperature of the objective, in units of goodness.
+    With other widths and no stated temperature, it grows with the root of the units of the widest layer."""
     peer: float = setting(defaults.PEER, least=0, of_net=True, usual=1.0)
     """Strength of peer normalization."""
     floor: float = setting(0.0, least=0, of_net=True, usual=10.0)
@@ -58,17 +59,10 @@ class GoodnessRecipe(ImageRecipe):
         self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
     def rule(self) -> Rule:
-        """The rule by which the layers learn."""
-        return Rule(
-            goodness=GOODNESS[self.goodness],
-            objective=OBJECTIVES[self.objective],
-            temperature=self.temperature,
-            smoothing=self.smoothing,
-            decay=self.decay,
-            peer=self.peer,
-            floor=self.floor,
-            tolerance=self.tolerance,
-        )
+        """The rule by which the layers learn. It has every field that a rule and the recipe share."""
+        names, shared = self.having("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
+        values = {name: getattr(self, name) for name in shared}
+        return Rule(**{name: names[name][value] if name in names else value for name, value in values.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

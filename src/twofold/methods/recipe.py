@@ -105,15 +105,13 @@ class Recipe:
     The latter is constant for the first half of the training, then linear to zero."""
 
     def __post_init__(self) -> None:
-        self._expect_names()
+        for name, known in self.having("names").items():
+            self._expect_name(name, known)
         if isinstance(self.widths, int):
             object.__setattr__(self, "widths", (self.widths,))
         check_fields(self)
         for name, value in asdict(self).items():
             self._expect_size(name, value)
-        for name, known in self.having("names").items():
-            if getattr(self, name) not in known:
-                raise unknown(_dashed(name), getattr(self, name), known)
         if not self.widths:
             raise SettingError("--widths is empty, expected at least one layer: give the units of each, as 1000 1000")
         for name, properties in self.properties().items():
@@ -146,13 +144,14 @@ class Recipe:
             expected = f"less than {most:g} with --{_dashed(low)} {getattr(self, low):g}: a batch would take away more "
             self._expect(False, high, f"{getattr(self, high):g}", expected + "than there is of each weight")
 
-    def _expect_names(self) -> None:
-        for name in self.having("names"):
-            if not isinstance(getattr(self, name), str):
-                raise ArgumentError(
-                    f"{name} is of the type {type(getattr(self, name)).__name__}, expected a name in a recipe: to use "
-                    "one of your own, build the net with it and call twofold.fit"
-                )
+    def _expect_name(self, field: str, known: Mapping[str, object]) -> None:
+        if not isinstance(name := getattr(self, field), str):
+            raise ArgumentError(
+                f"{field} is of the type {type(name).__name__}, expected a name in a recipe: to use one of your own, "
+                "build the net with it and call twofold.fit"
+            )
+        if name not in known:
+            raise unknown(_dashed(field), name, known)
 
     def _expect_size(self, name: str, value: Any) -> None:
         """Numbers that a machine computes with: reals of single precision, whole ones of 32 bits, seeds of 64."""

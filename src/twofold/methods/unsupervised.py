@@ -6,7 +6,7 @@ The algorithm of one batch is `nets.unsupervised.Unsupervised.learn`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -72,8 +72,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     def build(cls, recipe: UnsupervisedRecipe, form: Form, place: Place = list) -> Unsupervised:
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
-        maps = recipe.maps(shape)
-        rule = replace(recipe.rule(), unit=UNITS[recipe.unit])
+        maps, rule = recipe.maps(shape), recipe.rule()
         layers = local(maps, rule, generator) if maps else dense(math.prod(shape), recipe.widths, rule, generator)
         return Unsupervised(
             place(layers),

@@ -22,12 +22,6 @@ REMOVED = {"neutral_share": 1.0}
 """Fields that recipes of older runs have, and the value at which they changed nothing."""
 
 
-def added(recipe_type: type[Recipe]) -> dict[str, Any]:
-    """The fields that recipes of older runs lack, and the value at which they change nothing, as JSON has it."""
-    fields = recipe_type.having("added").items()
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields}
-
-
 @dataclass(frozen=True)
 class Config:
     """Which training a folder holds.
@@ -100,7 +94,7 @@ class Config:
                     f"{name} is {self.settings[name]}, which this version of twofold no longer has: use the run with "
                     "the version that trained it"
                 )
-        settings = added(kind) | {name: value for name, value in self.settings.items() if name not in REMOVED}
+        settings = kind.having("added") | {name: value for name, value in self.settings.items() if name not in REMOVED}
         try:
             if missing := kind.properties().keys() - settings.keys():
                 raise TypeError(f"{', '.join(sorted(missing))} not stated")

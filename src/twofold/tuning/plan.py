@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import prod
 from typing import Any
@@ -68,7 +68,7 @@ def sides(name: str, recipe: Recipe, stated: frozenset[str], twin: bool, cases: 
         if other is None:
             raise SettingError(f"the recipe {name} has no twin: tune it alone, with --no-twin")
         found = recipes.as_twin(recipes.find(other), recipe)
-        too = stated & {each.name for each in fields(found)}
+        too = stated & found.properties().keys()
         both.append((other, replace(found, **{field: getattr(recipe, field) for field in too})))
     return [_side(name, recipe, stated, trials) for name, recipe in both]
 
