@@ -30,18 +30,21 @@ COMMAND = [sys.executable, "-c", "import sys; from twofold.cli import main; sys.
 SETTINGS = "--data digits --epochs 2 --batch 40 --no-pictures"
 FIELDS = "--field-sizes 4 2 --strides 1 1 --margins 0 0 --widths 300 256"
 TRAININGS = {
-    "feedforward": "digits --widths 90 80 70",
-    "feedforward, all of it": "digits --widths 90 80 --jitter 1 --mirror --label-in overlay --objective logistic",
-    "feedforward, nothing left out": "digits --widths 90 80 --tolerance 0 --objective symba --validation 100",
-    "feedforward, layer by layer": "digits --widths 90 80 --layer-by-layer --goodness mean_of_squares --rate 0.1",
-    "unsupervised": "mnist-hybrid --widths 90 80 70 --blurs 2",
-    "unsupervised, local": f"mnist-hybrid-local --blurs 2 {FIELDS}",
+    "feedforward": "digits --widths 90 80 70 --temperature 25",
+    "feedforward, all of it": "digits --widths 90 80 --temperature 25 --jitter 1 --mirror --label-in overlay "
+    "--objective logistic",
+    "feedforward, nothing left out": "digits --widths 90 80 --temperature 25 --tolerance 0 --objective symba "
+    "--validation 100",
+    "feedforward, layer by layer": "digits --widths 90 80 --temperature 25 --layer-by-layer "
+    "--goodness mean_of_squares --rate 0.1",
+    "unsupervised": "mnist-hybrid --widths 90 80 70 --temperature 1 --blurs 2",
+    "unsupervised, local": f"mnist-hybrid-local --blurs 2 --temperature 1 {FIELDS}",
     "recurrent": "recurrent --widths 90 80 --temperature 9",
     "recurrent, all of it": "recurrent --widths 90 80 --temperature 9 --lateral --label-to all --window 3 --mirror",
     "recurrent, local": "cifar-local --widths 192 192 --field-sizes 5 5 --strides 1 1 --margins 2 2 --temperature 20",
     "twin": "digits-twin --widths 90 80 70 --tolerance 0.3 --revisit 0.2",
     "twin, local": f"mnist-hybrid-local-twin {FIELDS} --center",
-    "on a substrate": "digits --widths 90 80 --substrate bench",
+    "on a substrate": "digits --widths 90 80 --temperature 25 --substrate bench",
     "black boxes": "black-box --widths 90 90 80 80 70 --temperature 9 --box sampled --box-drift 0.01",
     **{
         f"backprop, black boxes, {gradient}": "black-box-twin --widths 90 90 80 80 70 --box saturating "

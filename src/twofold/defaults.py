@@ -1,6 +1,6 @@
 """Default hyper-parameters. All other modules import them from here.
 
-They train the embedded digits and MNIST well at any width. Recipes state every value themselves.
+They train the embedded digits and MNIST well at any width. Recipes state only what differs.
 """
 
 LEARNING_VERSION = 2

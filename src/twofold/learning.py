@@ -101,6 +101,14 @@ class Rule:
         return defaults.TEMPERATURE * abs(self.goodness.threshold(units)) / math.sqrt(units)
 
 
+def scaled_temperature(temperature: float, units: int, like: int = 1) -> float:
+    """Scale a temperature that suits layers of ``like`` units to layers of ``units``: by the root of their ratio.
+
+    A goodness that is a sum over units varies with the root of their number. `Rule.temperature_for` has the same law.
+    """
+    return temperature * math.sqrt(units / like)
+
+
 def slope(activity: Tensor, total: Tensor | None, rule: Rule) -> Tensor:
     """Return ½ ∂goodness/∂z, ``(batch, units)``: the slope of the goodness times that of the activation function.
 

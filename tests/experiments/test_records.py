@@ -290,8 +290,8 @@ def test_a_training_that_other_code_resumed_names_all_code_that_made_it() -> Non
 # The fingerprint -----------------------------------------------------------------------------------------------------
 
 TRAININGS = {
-    "feedforward": "digits --widths 60 50",
-    "unsupervised": "mnist-hybrid --data digits --widths 60 50 --blurs 2",
+    "feedforward": "digits --widths 60 50 --temperature 25",
+    "unsupervised": "mnist-hybrid --data digits --widths 60 50 --temperature 1 --blurs 2",
     "recurrent": "recurrent --data digits --widths 60 50 --temperature 9",
     "twin": "digits-twin --widths 60 50",
 }

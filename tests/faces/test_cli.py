@@ -17,6 +17,7 @@ from PIL import Image
 
 from support.command_line import PROGRAM, SMALL, answer, facts
 from support.helpers import hashes
+from twofold.cli import commands
 from twofold.cli.commands import COMMANDS
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed
@@ -180,6 +181,22 @@ def test_the_twin_sees_the_same_data_in_the_same_batches_as_the_net_it_is_compar
     for result in (both, both["twin"]):
         assert {name: result["settings"][name] for name in changed} == changed
         assert result["settings"]["data"] == "digits"
+
+
+@pytest.mark.parametrize(
+    ("words", "temperature"),
+    [("digits", 25.0), ("digits --widths 20 5", 5.0), ("digits --widths 20 5 --temperature 7", 7.0)],
+)
+def test_the_temperature_of_a_recipe_follows_its_widest_layer_where_none_is_stated(
+    monkeypatch: pytest.MonkeyPatch, words: str, temperature: float
+) -> None:
+    """The recipe has 25 for 500 units, and the root of the ratio is a fifth."""
+    trained: list[Any] = []
+    monkeypatch.setattr("twofold.cli.commands._train", trained.append)
+    commands.train(words.split())
+    assert trained[0].recipe.temperature == pytest.approx(temperature)
+    commands.train(["digits-twin", "--widths", "20", "5"])
+    assert trained[1].recipe.widths == (20, 5)
 
 
 def test_layers_rest_on_disk_where_the_command_says_so_and_those_of_a_twin_never_do(

@@ -39,7 +39,7 @@ from twofold.training.train import train
         ({"peer": float("nan")}, "--peer is nan"),
         ({"tolerance": 1.0}, "--tolerance is 1.0, expected a share in [0, 1)"),
         ({"tolerance": -0.1}, "--tolerance is -0.1"),
-        ({"revisit": 0.0}, "--revisit is 0.0, expected a probability above 0"),
+        ({"revisit": 0.0}, "--revisit is 0.0, expected a number above 0"),
         ({"revisit": 1.5}, "--revisit is 1.5"),
         ({"counted_from": 0}, "--counted-from is 0"),
         ({"softmax_rate": 0.0}, "--softmax-rate is 0.0"),

@@ -24,6 +24,7 @@ from twofold.layers.dense import Dense, dense
 from twofold.layers.layer import FeedForwardLayer
 from twofold.methods import METHODS, Method, Place, Recipe
 from twofold.methods.method import Form
+from twofold.methods.recipe import setting
 from twofold.nets.net import Evaluation, Net, Nets
 from twofold.normalize import normalize
 from twofold.recipes import RECIPES
@@ -88,15 +89,12 @@ class Pair(Nets):
 
 @dataclass(frozen=True, kw_only=True)
 class PairRecipe(Recipe):
-    """Data against what a second net makes.
-
-    Attributes:
-        noise: numbers that the second net makes a vector of.
-    """
+    """Data against what a second net makes."""
 
     method: ClassVar[str] = "pair"
 
-    noise: int
+    noise: int = setting(6, least=1, of_net=True)
+    """Numbers of noise that the second net makes a vector of."""
 
 
 class Step(NamedTuple):
@@ -137,10 +135,7 @@ class Pairs(Method[PairRecipe, Pair]):
         return Step(difficulty)
 
 
-RECIPE = PairRecipe(
-    **{"data": "digits", "widths": (30, 20), "epochs": 3, "batch": 50, "rate": 0.05, "smoothing": 0.9, "decay": 0.002},
-    **{"validation": 0, "tolerance": 0.3, "revisit": 0.2, "seed": 0, "noise": 6},
-)
+RECIPE = PairRecipe(data="digits", widths=(30, 20), epochs=3, rate=0.05, tolerance=0.3, revisit=0.2)
 
 
 @pytest.fixture(autouse=True)

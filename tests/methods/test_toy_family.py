@@ -32,6 +32,7 @@ from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule
 from twofold.methods import METHODS, Method, Place, Recipe
 from twofold.methods.method import Form, Names
+from twofold.methods.recipe import setting
 from twofold.nets.net import Evaluation, Net
 from twofold.normalize import normalize
 from twofold.recipes import RECIPES
@@ -117,22 +118,14 @@ class Guesser(Net):
 
 @dataclass(frozen=True, kw_only=True)
 class ToyRecipe(Recipe):
-    """Rows with the right target against rows with a wrong one.
-
-    Attributes:
-        apart: the smallest distance of a wrong target from the right one.
-        candidates: targets that the net can name.
-    """
+    """Rows with the right target against rows with a wrong one."""
 
     method: ClassVar[str] = "toy"
 
-    apart: float
-    candidates: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._expect(0 < self.apart <= 0.5, "apart", self.apart, "a distance in (0, 0.5]")
-        self._expect(self.candidates >= 2, "candidates", self.candidates, "at least 2")
+    apart: float = setting(0.2, above=0, most=0.5)
+    """Smallest distance of a wrong target from the right one."""
+    candidates: int = setting(12, least=2, of_net=True)
+    """Targets that the net can name."""
 
 
 class Taught(NamedTuple):
@@ -157,10 +150,6 @@ class Toy(Method[ToyRecipe, Guesser]):
     @classmethod
     def needed_memory(cls, recipe: ToyRecipe, form: Form, precision: str, offload: bool) -> int:
         return 100 * max(recipe.widths) ** 2
-
-    @classmethod
-    def defaults(cls, net: Guesser) -> dict[str, Any]:
-        return {**super().defaults(net), "apart": 0.2, "candidates": len(net.candidates)}
 
     @classmethod
     def draw(
@@ -190,10 +179,7 @@ class Toy(Method[ToyRecipe, Guesser]):
         return {**super().metrics(), "taught": self.taught}
 
 
-TOY = ToyRecipe(
-    **{"data": "table", "widths": (40, 30), "epochs": 30, "batch": 20, "rate": 0.05, "smoothing": 0.9, "decay": 0.002},
-    **{"validation": 0, "tolerance": 0.3, "revisit": 0.2, "seed": 0, "apart": 0.2, "candidates": 12},
-)
+TOY = ToyRecipe(data="table", widths=(40, 30), epochs=30, batch=20, rate=0.05, tolerance=0.3, revisit=0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -290,13 +276,13 @@ def test_help_names_it_and_its_own_fields() -> None:
         assert "toy                      table, layers of 40 x 30, 30 epochs" in said
     assert "table" in answer("--help").split("twofold data get NAME")[1]
     said = " ".join(answer("train", "toy", "--help").replace("│", " ").split())
-    assert "--apart FLOAT the smallest distance of a wrong target from the right one. (default: 0.2)" in said
+    assert "--apart FLOAT Smallest distance of a wrong target from the right one. (default: 0.2)" in said
     assert "--candidates INT" in said
     assert "--jitter" not in said
 
 
 def test_its_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--apart is 0.7, expected a distance in (0, 0.5]" in told(capsys, "train", "toy", "--apart", "0.7")
+    assert "--apart is 0.7, expected at most 0.5" in told(capsys, "train", "toy", "--apart", "0.7")
     assert "unknown field '--aparts': did you mean '--apart'?" in told(capsys, "train", "toy", "--aparts", "0.1")
     assert "lower --rate (it is 1e+30)" in told(capsys, *WORDS, "--rate", "1e30", "--decay", "0")
     assert "--decay is 100, expected less than 20 with --rate 0.05" in told(capsys, *WORDS, "--decay", "100")
@@ -343,7 +329,7 @@ def epochs_of(net: Guesser, **settings: Any) -> History:
 
 def test_it_is_fitted_without_a_recipe_and_its_own_setting_arrives() -> None:
     nets = [Toy.build(TOY, a_table().form) for _ in range(4)]
-    of_training = {name: value for name, value in asdict(TOY).items() if name not in Toy.of_the_net}
+    of_training = {name: value for name, value in asdict(TOY).items() if name not in TOY.having("of_net")}
     for net, settings in zip(nets, ({}, {"apart": 0.2}, {"apart": 0.4}, of_training), strict=True):
         assert "taught" in epochs_of(net, **settings).last
     plain, stated, other, whole = (net.stack[0].weight for net in nets)

@@ -38,8 +38,9 @@ FAMILIES = sorted(METHODS)
 def test_a_setting_of_the_net_is_refused_where_the_net_is_there_already(tiny: Dataset, family: str) -> None:
     """It would have no effect, and nobody would know."""
     method, net = METHODS[family], nets()[family]
-    assert {"widths", "data", "validation"} <= method.of_the_net
-    for name in method.of_the_net & set(method.defaults(net)):
+    of_net = method.recipe_type.having("of_net").keys()
+    assert {"widths", "data", "validation"} <= of_net
+    for name in of_net:
         said = refusal(lambda name=name: twofold.fit(net, *tiny.train, epochs=1, **{name: 1}), SettingError)
         assert said.startswith(f"{name} is a setting of the net or its data")
 
@@ -50,7 +51,8 @@ def test_every_setting_is_the_nets_or_has_an_effect_on_the_training(family: str)
     arriving = {"epochs", "batch", "seed", "rate", "jitter", "mirror", "tolerance", "revisit", "schedule"}
     special = {"negatives", "softmax_rate", "blurs", "layer_by_layer", "learn_from", "neutral_every", "window"}
     twins = {"smoothing", "decay"} if "backprop" in family else set()
-    assert set(METHODS[family].defaults(nets()[family])) <= METHODS[family].of_the_net | arriving | special | twins
+    kind = METHODS[family].recipe_type
+    assert set(kind.properties()) <= kind.having("of_net").keys() | arriving | special | twins
 
 
 IMAGES, LABELS = torch.rand(8, 1, 5, 5), torch.arange(8) % 4

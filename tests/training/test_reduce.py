@@ -68,7 +68,7 @@ def trained(name: str, data: tuple[Tensor, ...], first: int, step: int) -> Train
     net = NETS[name]().double()
     family: Any = twofold.METHODS[net.method]
     settings = {"peer": 0.05, "decay": 0.01} if net.method != "backprop" else {"decay": 0.01}
-    of_net = {key: value for key, value in settings.items() if key not in family.of_the_net}
+    of_net = {key: value for key, value in settings.items() if key not in family.recipe_type.having("of_net")}
     recipe = family.default_recipe(net, {"epochs": EPOCHS, "batch": BATCH, "rate": 0.05, **of_net})
 
     class Half(family):  # type: ignore[misc]

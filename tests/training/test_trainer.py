@@ -188,7 +188,7 @@ def test_with_the_fields_of_a_recipe_a_net_is_fitted_bitwise_as_by_the_recipe(
     recipe = recipes[family]
     trainer, net = Trainer(build(recipe, tiny.form), recipe, tiny.train), build(recipe, tiny.form)
     trainer.run()
-    of_training = {name: value for name, value in asdict(recipe).items() if name not in METHODS[family].of_the_net}
+    of_training = {name: value for name, value in asdict(recipe).items() if name not in recipe.having("of_net")}
     history = list(twofold.fit(net, *tiny.train, **of_training))
     assert_equal(net, trainer.method.net)
     assert untimed(history) == untimed(trainer.history)
@@ -242,7 +242,7 @@ def test_a_rate_that_nobody_states_is_the_default(tiny: Dataset, recipes: dict[s
         ({"epochs": 0}, "epochs is 0, expected at least 1"),
         ({"batch": 0}, "batch is 0, expected at least 1"),
         ({"seed": 2**70}, "seed is"),
-        ({"revisit": 0.0}, "revisit is 0.0, expected a probability above 0"),
+        ({"revisit": 0.0}, "revisit is 0.0, expected a number above 0"),
         ({"jitter": -1}, "jitter is -1"),
     ],
     ids=str,

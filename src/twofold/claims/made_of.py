@@ -13,8 +13,8 @@ from typing import Any
 
 from twofold.claims import lab
 from twofold.defaults import LEARNING_VERSION
-from twofold.methods import Recipe
-from twofold.training.config import ADDED, REMOVED
+from twofold.methods import METHODS, Recipe
+from twofold.training.config import REMOVED
 
 ASKED = r'\blab\.(recipe|short|settling|short_settling)\((?:"([\w-]+)")?\)'
 """How an experiment asks the laboratory for a recipe and its twin."""
@@ -57,7 +57,9 @@ def changes(then: MadeOf, now: MadeOf) -> Iterator[str]:
 
 def _differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The fields of a recipe that differ. One that it got or lost in between counts where it changes anything."""
-    neutral = {name: (REMOVED | ADDED).get(name) for name in before.keys() | after.keys()}
+    neutral = dict.fromkeys(before.keys() | after.keys()) | REMOVED
+    for method in METHODS.values():
+        neutral |= json.loads(json.dumps(method.recipe_type.having("added")))
     old, new = ({**neutral, **each} for each in (before, after))
     return [f"{name} {old[name]} -> {new[name]}" for name in sorted(neutral) if old[name] != new[name]]
 

@@ -73,7 +73,8 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
     recipe = recipes.find(name)
     fields = [("recipe", type(recipe)), ("command", type(options))]
     spec = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} the recipe {name}."})
-    return parse(spec, words[1:], f"{command} {name}", spec(recipe, options))
+    parsed: Any = parse(spec, words[1:], f"{command} {name}", spec(recipe, options))
+    return dataclasses.replace(parsed, recipe=own_data.with_temperature(parsed.recipe, recipe, words))
 
 
 def _train(task: own_data.Task) -> None:
@@ -137,7 +138,7 @@ def tune(words: Sequence[str]) -> None:
     record = tuning.tune(
         name,
         parsed.recipe,
-        stated=stated(words) & {field.name for field in dataclasses.fields(parsed.recipe)},
+        stated=stated(words) & parsed.recipe.properties().keys(),
         twin=options.twin,
         trials=options.trials,
         workers=options.workers,

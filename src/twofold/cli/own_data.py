@@ -74,11 +74,14 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
     defaults = own.recipe_for(dataset, recipe_name or own_data.recipe)
     based_on = recipe_name or own_data.recipe or own.fitting(dataset)
     parsed = _parse(words, defaults)
-    recipe = dataclasses.replace(parsed.recipe, data=dataset.name)
-    if "temperature" not in stated(words):
-        recipe = own.scaled(recipe, defaults)
+    recipe = dataclasses.replace(with_temperature(parsed.recipe, defaults, words), data=dataset.name)
     name = f"{dataset.name}-{based_on}" if recipe_name or own_data.recipe else dataset.name
     return Task(name, recipe, parsed.command, dataset, based_on)
+
+
+def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> Recipe:
+    """Return a parsed recipe whose temperature is scaled to its widths, unless the words state a temperature."""
+    return recipe if "temperature" in stated(words) else own.scaled(recipe, defaults)
 
 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:

@@ -63,9 +63,7 @@ class Settings:
             rate=defaults.RATE if self.rate == "auto" else self.rate,
             blurs=blurs,
             counted_from=1,
-            center=False,
             tolerance=0.0,
-            revisit=1.0,
             seed=seed,
         )
 

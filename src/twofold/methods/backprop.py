@@ -19,7 +19,7 @@ from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Names, Place, image_form, image_shape
-from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
+from twofold.methods.recipe import PictureRecipe
 from twofold.nets.backprop import Backprop
 from twofold.nets.classifier import NetResult
 
@@ -30,6 +30,9 @@ class BackpropRecipe(PictureRecipe):
 
     method: ClassVar[str] = "backprop"
 
+    rate: float = defaults.TWIN_RATE
+    decay: float = defaults.TWIN_DECAY
+
     def _step(self) -> float:
         return self.rate / (1 - self.smoothing)
 
@@ -38,7 +41,6 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     """Cross-entropy, stochastic gradient descent with momentum."""
 
     recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
-    of_the_net = ImageMethod.of_the_net | {"center", "field_sizes", "strides", "margins"}
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
@@ -58,11 +60,6 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         shape, classes = image_form(form)
         sizes = Sizes((math.prod(shape) + classes, *recipe.widths), recipe.maps(shape), recipe.batch, precision)
         return int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
-
-    @classmethod
-    def defaults(cls, net: Backprop) -> dict[str, Any]:
-        own = {"rate": defaults.TWIN_RATE, "decay": defaults.TWIN_DECAY}
-        return {**super().defaults(net), **ALL_SEE_ALL, **own}
 
     @classmethod
     def draw(

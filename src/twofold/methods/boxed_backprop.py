@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,26 +11,22 @@ import torch
 from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.tiles import Tiled
 from twofold.methods.backprop import Backpropagation, BackpropRecipe
-from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, Form, Place, image_form
+from twofold.methods.recipe import setting
 from twofold.nets.boxed_backprop import BoxedBackprop
 from twofold.nets.classifier import NetResult
 from twofold.nets.crossings import GRADIENTS
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoxedBackpropRecipe(BoxedRecipe, BackpropRecipe):
-    """Backpropagation through layers with black boxes between them.
+class BoxedBackpropRecipe(BackpropRecipe, BoxedRecipe):
+    """Backpropagation through layers with black boxes between them."""
 
-    Attributes:
-        gradient: what comes back through a box: known, chip_in_the_loop, straight_through, stop, local, spsa,
-            surrogate, feedback_alignment or direct_feedback_alignment.
-    """
-
-    named: ClassVar[dict[str, Mapping[str, object]]] = BoxedRecipe.named | {"gradient": GRADIENTS}
-
-    gradient: str
+    gradient: str = setting("stop", names=GRADIENTS, of_net=True)
+    """Gradient through a box: known, chip_in_the_loop, straight_through, stop, local, spsa, surrogate,
+    feedback_alignment or direct_feedback_alignment."""
 
     method: ClassVar[str] = "boxed-backprop"
 
@@ -42,7 +37,6 @@ class BoxedBackpropagation(Backpropagation):
     net: BoxedBackprop
     recipe: BoxedBackpropRecipe
     recipe_type = BoxedBackpropRecipe
-    of_the_net = Backpropagation.of_the_net | {"box", "box_drift", "gradient"}
 
     def __init__(self, net: BoxedBackprop, recipe: BoxedBackpropRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
@@ -65,10 +59,6 @@ class BoxedBackpropagation(Backpropagation):
     @classmethod
     def needed_memory(cls, recipe: Any, form: Form, precision: str, offload: bool) -> int:
         return super().needed_memory(recipe, form, precision, offload) + 8 * bytes_of_boxes(recipe)
-
-    @classmethod
-    def defaults(cls, net: Any) -> dict[str, Any]:
-        return {**super().defaults(net), **NO_BOX, "gradient": "stop"}
 
     def _learn(self, batch: Batch) -> NetResult:
         with self._reads:

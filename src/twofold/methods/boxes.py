@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from twofold.layers.boxes import BOXES, Box, boxes_behind
-from twofold.methods.recipe import ImageRecipe
+from twofold.methods.recipe import ImageRecipe, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxedRecipe(ImageRecipe):
-    """The settings of nets that may have black boxes between their layers.
+    """The settings of nets that may have black boxes between their layers."""
 
-    Attributes:
-        box: what stands behind each pair of layers but not behind the last layer: none, random_relu, one_bit, sampled
-            or saturating. Each is as wide as the layer before it, and is drawn from the seed.
-        box_drift: by how much boxes change after each batch: 0 keeps them, 1 draws them anew.
-    """
-
-    named: ClassVar[dict[str, Mapping[str, object]]] = ImageRecipe.named | {"box": {"none": None, **BOXES}}
-
-    box: str
-    box_drift: float
+    box: str = setting("none", names={"none": None, **BOXES}, of_net=True, added="none")
+    """Box behind every second layer, but not behind the last: none, random_relu, one_bit, sampled or saturating.
+    A box is as wide as the layer before it, and is drawn from the seed."""
+    box_drift: float = setting(0.0, least=0, most=1, of_net=True, added=0.0)
+    """Change of the boxes after each batch: 0 keeps them, 1 draws them anew."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect(0 <= self.box_drift <= 1, "box_drift", self.box_drift, "a share in [0, 1]")
         if self.box == "none":
             self._expect(self.box_drift == 0, "box_drift", self.box_drift, "0 where --box is none")
         else:
             self._expect(len(self.widths) > 2, "box", self.box, "none: the second layer of so few is the last")
-
-
-NO_BOX: dict[str, Any] = {"box": "none", "box_drift": 0.0}
-"""The fields of a `BoxedRecipe` in which there is no box."""
 
 
 def bytes_of_boxes(recipe: BoxedRecipe) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,11 +19,12 @@ from twofold.labels import FLAT, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
-from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
+from twofold.methods.recipe import setting
 from twofold.methods.sampler import Sampler
 from twofold.nets.classifier import NetResult
 from twofold.nets.feedforward import FeedForward
@@ -34,32 +35,22 @@ from twofold.units import UNITS
 
 @dataclass(frozen=True, kw_only=True)
 class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
-    """Forward-Forward on a stack of dense layers.
+    """Forward-Forward on a stack of dense layers."""
 
-    Attributes:
-        label_in: overlay (the label replaces the first pixels) or prepend (it comes in front of them).
-        counted_from: first layer, from 1, whose goodness and activities the tests use. A single layer is used in any
-            case.
-        layer_by_layer: train one layer after the other, each for its share of the epochs, not all at every batch.
-        normalize: what a layer passes on: length (activity at a fixed length) or none (raw activity, an ablation).
-        substrate: the analog devices that hold the weights: the name of a preset, or ideal for the machine's numbers.
-        device_seed: of the devices and their noise: one seed, one piece of hardware.
-        unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
-    """
-
-    named: ClassVar[dict[str, Mapping[str, object]]] = (
-        LabelRecipe.named
-        | BoxedRecipe.named
-        | {"label_in": FLAT, "normalize": NORMALIZE, "substrate": PRESETS, "unit": UNITS}
-    )
-
-    label_in: str
-    counted_from: int
-    layer_by_layer: bool
-    normalize: str
-    substrate: str
-    device_seed: int
-    unit: str
+    label_in: str = setting(defaults.LABEL_IN, names=FLAT, of_net=True)
+    """Place of the label: overlay (in the first pixels) or prepend (in front of them)."""
+    counted_from: int = setting(defaults.READ_FROM, of_net=True)
+    """First layer, from 1, whose goodness and activities the tests use. A single layer is always used."""
+    layer_by_layer: bool = setting(False)
+    """Train the layers one after the other, each for its share of the epochs, not all at every batch."""
+    normalize: str = setting("length", names=NORMALIZE, of_net=True)
+    """Output of a layer: length (activity at a fixed length) or none (raw activity, an ablation)."""
+    substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
+    """Preset of the analog devices that hold the weights. With ideal, they are the machine's numbers."""
+    device_seed: int = setting(0, of_net=True, added=0)
+    """Seed of the devices and their noise."""
+    unit: str = setting("relu", names=UNITS, of_net=True, added="relu")
+    """Function of a unit's total input: relu, leaky_relu, gelu, tanh or threshold."""
 
     method: ClassVar[str] = "forward-forward"
 
@@ -81,9 +72,6 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     recipe_type = FeedForwardRecipe
     offloads = True
-    of_the_net = LabelMethod.of_the_net | {
-        *("label_in", "normalize", "substrate", "device_seed", "unit", "box", "box_drift"),
-    }
 
     def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
@@ -94,8 +82,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
-        rule = replace(recipe.rule(), normalize=NORMALIZE[recipe.normalize], unit=UNITS[recipe.unit])
-        layers = dense(inputs, recipe.widths, rule, generator)
+        layers = dense(inputs, recipe.widths, recipe.rule(), generator)
         if recipe.substrate != "ideal":
             layers = installed(PRESETS[recipe.substrate], layers, recipe.device_seed)
         boxes = boxes_for(recipe.box, recipe.widths, recipe.seed)
@@ -115,20 +102,6 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         analog = recipe.substrate != "ideal"
         memory = Sizes(sizes, (), recipe.batch, precision, analog=analog).of_a_stack(offload)
         return memory + bytes_of_boxes(recipe)
-
-    @classmethod
-    def defaults(cls, net: FeedForward) -> dict[str, Any]:
-        return {
-            **super().defaults(net),
-            "label_in": defaults.LABEL_IN,
-            "counted_from": defaults.READ_FROM,
-            "layer_by_layer": False,
-            "normalize": "length",
-            "substrate": "ideal",
-            "device_seed": 0,
-            "unit": "relu",
-            **NO_BOX,
-        }
 
     @classmethod
     def draw(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from twofold.learning import Rule
 from twofold.machine.reduce import mean_over_cases
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, ImageMethod, Names
-from twofold.methods.recipe import ImageRecipe
+from twofold.methods.recipe import ImageRecipe, setting
 from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
 from twofold.objectives import OBJECTIVES
@@ -35,76 +34,46 @@ STRONGEST = 1e15
 
 @dataclass(frozen=True, kw_only=True)
 class GoodnessRecipe(ImageRecipe):
-    """A recipe for learning by goodness.
+    """A recipe for learning by goodness."""
 
-    Attributes:
-        goodness: the goodness function.
-        objective: the loss on the goodness of positive and negative data.
-        temperature: of the objective, in units of goodness.
-        peer: strength of peer normalization.
-        floor: mean activity below which peer normalization raises a whole layer, so that it does not fall silent.
-        softmax_rate: learning rate of the softmax that the fast test reads.
-        softmax_decay: its weight decay.
-    """
-
-    named: ClassVar[dict[str, Mapping[str, object]]] = ImageRecipe.named | {
-        "goodness": GOODNESS,
-        "objective": OBJECTIVES,
-    }
-
-    goodness: str
-    objective: str
-    temperature: float
-    peer: float
-    floor: float
-    softmax_rate: float
-    softmax_decay: float
+    smoothing: float = setting(defaults.SMOOTHING, of_net=True)
+    decay: float = setting(defaults.DECAY, of_net=True)
+    goodness: str = setting("sum_of_squares", names=GOODNESS, of_net=True)
+    """Goodness function."""
+    objective: str = setting("swish_symba", names=OBJECTIVES, of_net=True)
+    """Loss on the goodness of positive and negative data."""
+    temperature: float = setting(above=0, of_net=True)
+    """Temperature of the objective, in units of goodness.
+    With other widths and no stated temperature, it grows with the root of the units of the widest layer."""
+    peer: float = setting(defaults.PEER, least=0, of_net=True, usual=1.0)
+    """Strength of peer normalization."""
+    floor: float = setting(0.0, least=0, of_net=True, usual=10.0)
+    """Mean activity below which peer normalization raises a whole layer, so that it does not fall silent."""
+    softmax_rate: float = setting(defaults.SOFTMAX_RATE, above=0, usual=10.0)
+    """Learning rate of the softmax that the fast test reads."""
+    softmax_decay: float = setting(defaults.SOFTMAX_DECAY, least=0, of_net=True, usual=1.0)
+    """Weight decay of the softmax that the fast test reads."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect_positive("temperature", self.temperature)
-        self._expect_not_negative("peer", self.peer)
-        self._expect_not_negative("floor", self.floor)
-        self._expect_positive("softmax_rate", self.softmax_rate)
-        self._expect_not_negative("softmax_decay", self.softmax_decay)
         self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
     def rule(self) -> Rule:
-        """The rule by which the layers learn."""
-        return Rule(
-            goodness=GOODNESS[self.goodness],
-            objective=OBJECTIVES[self.objective],
-            temperature=self.temperature,
-            smoothing=self.smoothing,
-            decay=self.decay,
-            peer=self.peer,
-            floor=self.floor,
-            tolerance=self.tolerance,
-        )
+        """The rule by which the layers learn. It has every field that a rule and the recipe share."""
+        names, shared = self.having("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
+        values = {name: getattr(self, name) for name in shared}
+        return Rule(**{name: names[name][value] if name in names else value for name, value in values.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRecipe(GoodnessRecipe):
-    """A recipe for learning from images with right and with wrong labels.
+    """A recipe for learning from images with right and with wrong labels."""
 
-    Attributes:
-        negatives: where wrong labels come from: hard (the softmax's own likeliest mistakes), stored (its mistakes at
-            the image's last visit, so that layers need not wait for it) or random.
-        label_strength: the number at the label's place in the input.
-    """
-
-    named: ClassVar[dict[str, Mapping[str, object]]] = GoodnessRecipe.named | {
-        "negatives": {**NEGATIVES, STORED: hard_wrong_labels}
-    }
-
-    negatives: str
-    label_strength: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._expect_positive("label_strength", self.label_strength)
-        held = self.label_strength <= STRONGEST
-        self._expect(held, "label_strength", self.label_strength, f"at most {STRONGEST:g}: its square must be a number")
+    negatives: str = setting("hard", names={**NEGATIVES, STORED: hard_wrong_labels})
+    """Source of wrong labels.
+    hard: the likeliest mistakes of the softmax; stored: those at the image's last visit; random: all alike."""
+    label_strength: float = setting(defaults.LABEL_STRENGTH, above=0, most=STRONGEST, of_net=True, usual=100.0)
+    """Number at the label's place in the input."""
 
 
 R = TypeVar("R", bound=GoodnessRecipe)
@@ -116,12 +85,6 @@ G = TypeVar("G", bound=GoodnessClassifier)
 class GoodnessMethod(ImageMethod[R, N]):
     """Every layer raises its goodness for positive data and lowers it for negative data."""
 
-    of_the_net = ImageMethod.of_the_net | {
-        *("goodness", "objective", "temperature", "smoothing", "decay", "peer", "floor", "softmax_decay"),
-        *("counted_from", "center", "field_sizes", "strides", "margins"),
-    }
-    usual = ImageMethod.usual | {"peer": 1.0, "floor": 10.0, "softmax_rate": 10.0, "softmax_decay": 1.0}
-
     def __init__(self, net: N, recipe: R, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
@@ -129,16 +92,7 @@ class GoodnessMethod(ImageMethod[R, N]):
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
-        return {
-            **super().defaults(net),
-            "goodness": "sum_of_squares",
-            "objective": "swish_symba",
-            "temperature": defaults.TEMPERATURE,
-            "peer": defaults.PEER,
-            "floor": 0.0,
-            "softmax_rate": defaults.SOFTMAX_RATE,
-            "softmax_decay": defaults.SOFTMAX_DECAY,
-        }
+        return {**super().defaults(net), "temperature": defaults.TEMPERATURE}
 
     def _record(self, batch: Batch, result: NetResult) -> NetResult:
         """Keep for the metrics what the net measured while it learned from a batch; return it."""
@@ -228,9 +182,6 @@ class LabelMethod(GoodnessMethod[L, G]):
             checkpoint, since stored negatives are drawn from them.
     """
 
-    of_the_net = GoodnessMethod.of_the_net | {"label_strength"}
-    usual = GoodnessMethod.usual | {"label_strength": 100.0}
-
     def __init__(self, net: G, recipe: L, data: Cases) -> None:
         super().__init__(net, recipe, data)
         if recipe.negatives == STORED and not data.numbered:
@@ -239,10 +190,6 @@ class LabelMethod(GoodnessMethod[L, G]):
                 "or a dataset"
             )
         self.logits = torch.zeros(len(data), net.classes, device=net.device)
-
-    @classmethod
-    def defaults(cls, net: G) -> dict[str, Any]:
-        return {**super().defaults(net), "negatives": "hard", "label_strength": defaults.LABEL_STRENGTH}
 
     def _negatives(self, batch: Batch) -> Negatives | Tensor:
         """What draws the wrong labels of a batch, or, where they depend on nothing that the net does now, these labels

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from twofold import defaults
 from twofold.checkpoint import module_tensors
 from twofold.checks import convert
 from twofold.data.dataset import labeled_images
@@ -57,8 +56,6 @@ class Method(ABC, Generic[R, N]):
     Attributes:
         recipe_type: the class of the recipes.
         offloads: whether layers that are not at work may lie on disk.
-        of_the_net: fields of a recipe that describe the net and its data; a net that is there has them already.
-        usual: fields of which too much makes numbers grow without bound, each with the most that is in use.
         generator: draws order, distortions and negative data; on the net's device.
         schedule: how the rate changes; that of the recipe, unless the trainer is given another one.
         sampler: which cases are seen, and how much each counts.
@@ -68,8 +65,6 @@ class Method(ABC, Generic[R, N]):
 
     recipe_type: ClassVar[type[Recipe]]
     offloads: ClassVar[bool] = False
-    of_the_net: ClassVar[frozenset[str]] = frozenset({"data", "widths", "validation"})
-    usual: ClassVar[dict[str, float]] = {"rate": 1.0, "decay": 1.0}
 
     def __init__(self, net: N, recipe: R, data: Cases) -> None:
         self.net = net
@@ -109,11 +104,11 @@ class Method(ABC, Generic[R, N]):
         Raises:
             SettingError: a setting is no field of the recipe, or describes the net, which is built already.
         """
-        known = {each.name for each in fields(cls.recipe_type)}
+        known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.having("of_net")
         for name in settings:
             if name not in known:
-                raise unknown("setting", name, known - cls.of_the_net)
-            if name in cls.of_the_net:
+                raise unknown("setting", name, known - of_net.keys())
+            if name in of_net:
                 raise SettingError(
                     f"{name} is a setting of the net or its data, not of the training: state it where they are made"
                 )
@@ -122,21 +117,9 @@ class Method(ABC, Generic[R, N]):
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
-        """The value of each field of a recipe that nobody states."""
-        return {
-            "data": "custom",
-            "widths": net.widths,
-            "epochs": 1,
-            "batch": defaults.BATCH,
-            "rate": defaults.RATE,
-            "smoothing": defaults.SMOOTHING,
-            "decay": defaults.DECAY,
-            "validation": 0,
-            "tolerance": 0.0,
-            "revisit": 1.0,
-            "seed": 0,
-            "schedule": defaults.SCHEDULE,
-        }
+        """The value of each field of a recipe for a net, where none is stated."""
+        stated = {item.name: item.default for item in fields(cls.recipe_type) if item.default is not MISSING}
+        return {**stated, "data": "custom", "widths": net.widths}
 
     @classmethod
     def draw(cls, net: N, recipe: R, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
@@ -227,10 +210,11 @@ class Method(ABC, Generic[R, N]):
     def advice(self, what: str = "") -> str:
         """Which setting to lower where ``what`` grew too large: of those that bear on it the one that is most out of
         proportion, or else the rate. The settings of a softmax bear on a softmax, and on nothing else."""
-        prefix = "softmax_" if "softmax" in what and "softmax_rate" in self.usual else ""
-        bearing = [name for name in self.usual if name.startswith("softmax_") == bool(prefix)]
-        blamed = max(bearing, key=lambda name: float(getattr(self.recipe, name)) / self.usual[name])
-        if getattr(self.recipe, blamed) <= self.usual[blamed]:
+        usual = self.recipe.having("usual")
+        prefix = "softmax_" if "softmax" in what and "softmax_rate" in usual else ""
+        bearing = [name for name in usual if name.startswith("softmax_") == bool(prefix)]
+        blamed = max(bearing, key=lambda name: float(getattr(self.recipe, name)) / usual[name])
+        if getattr(self.recipe, blamed) <= usual[blamed]:
             blamed = f"{prefix}rate"
         return f"lower --{blamed.replace('_', '-')} (it is {getattr(self.recipe, blamed):g})"
 
@@ -309,10 +293,6 @@ class ImageMethod(Method[I, C]):
         if recipe.mirror and width == 1:
             raise SettingError("--mirror is on, but images are one pixel wide, so that nothing changes: leave it away")
         self.mistaken = torch.ones(len(data), dtype=torch.bool, device=net.device)
-
-    @classmethod
-    def defaults(cls, net: C) -> dict[str, Any]:
-        return {**super().defaults(net), "jitter": 0, "mirror": False}
 
     @classmethod
     def as_cases(cls, net: C, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

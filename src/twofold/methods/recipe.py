@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from twofold import defaults
 from twofold.checks import check_fields
@@ -16,29 +18,54 @@ SMALLEST, LARGEST = 1e-30, 1e30
 """The range of all real settings but 0: beyond it their products with activities leave single precision."""
 
 
+BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "least": (operator.ge, "at least {:g}"),
+    "above": (operator.gt, "a number above {:g}"),
+    "below": (operator.lt, "below {:g}"),
+    "most": (operator.le, "at most {:g}"),
+}
+"""The bounds of a field: how each is checked, and how it is said in an error."""
+
+
+class Properties(TypedDict, total=False):
+    """The properties of a field of a recipe, beside its type and its default.
+
+    Attributes:
+        least: the smallest value, of a sequence that of each number.
+        above: a number that the value exceeds.
+        below: a number that exceeds the value.
+        most: the largest value.
+        names: the names among which the value is.
+        of_net: whether the field describes the net or its data, so that `fit` refuses it.
+        usual: the largest value in use, for a field of which too much makes numbers grow without bound.
+        added: the value at which the field changes nothing, for a field that recipes of older runs lack.
+    """
+
+    least: float
+    above: float
+    below: float
+    most: float
+    names: Mapping[str, object]
+    of_net: bool
+    usual: float
+    added: object
+
+
+def setting(default: Any = MISSING, **properties: Unpack[Properties]) -> Any:
+    """Declare a field of a recipe; the string below the declaration is its help text.
+
+    A subclass that declares the field again may give it another default and other properties. All else is inherited.
+
+    Args:
+        default: the value of the field in a recipe that does not state it; without a default it has to be stated.
+        properties: see `Properties`.
+    """
+    return field(default=default, metadata=properties)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The settings that all methods share.
-
-    Attributes:
-        method: name of the way of learning.
-        named: field -> the things that it may name.
-        data: name of the data set.
-        widths: units of each hidden layer; a number for a single one.
-        epochs: how often every training case is seen.
-        batch: cases per update.
-        rate: learning rate, at first.
-        smoothing: share of the old gradient kept at each batch.
-        decay: weight decay.
-        validation: the last so many training cases are held out and tested after each epoch; the test set is then
-            not touched. 0 trains on all and tests once, at the end.
-        tolerance: a signal weaker than this goes into the gradient only with a probability, and is then as strong as
-            this: the same on average for less work. Cases with little to teach are visited less often, likewise.
-            0 takes all.
-        revisit: the smallest probability with which a case is seen in an epoch.
-        seed: of the first weights, the order of the cases, distortions and negative data.
-        schedule: how all learning rates change: constant_then_linear (constant for the first half of the training, then
-            linear to zero) or constant.
 
     Raises:
         ArgumentError: a field is of the wrong type.
@@ -46,44 +73,64 @@ class Recipe:
     """
 
     method: ClassVar[str]
-    named: ClassVar[dict[str, Mapping[str, object]]] = {"schedule": SCHEDULES}
+    """Name of the way of learning."""
 
-    data: str
-    widths: tuple[int, ...]
-    epochs: int
-    batch: int
-    rate: float
-    smoothing: float
-    decay: float
-    validation: int
-    tolerance: float
-    revisit: float
-    seed: int
-    schedule: str = defaults.SCHEDULE
+    data: str = setting(of_net=True)
+    """Name of the data set."""
+    widths: tuple[int, ...] = setting(least=1, of_net=True)
+    """Units of each hidden layer."""
+    epochs: int = setting(1, least=1)
+    """Passes through the training cases."""
+    batch: int = setting(defaults.BATCH, least=1)
+    """Cases per update."""
+    rate: float = setting(defaults.RATE, above=0, usual=1.0)
+    """Learning rate at the beginning."""
+    smoothing: float = setting(defaults.SMOOTHING, least=0, below=1)
+    """Share of the old gradient that is kept at each batch."""
+    decay: float = setting(defaults.DECAY, least=0, usual=1.0)
+    """Weight decay."""
+    validation: int = setting(0, least=0, of_net=True)
+    """Number of training cases, the last ones, that are held out and tested after each epoch.
+    The test set is then not used. With 0, the net trains on all cases and is tested once, at the end."""
+    tolerance: float = setting(0.0, least=0, below=1)
+    """Signal strength below which a case is sampled.
+    A weaker signal enters the gradient with a probability, at this strength, so that the mean stays the same.
+    Cases with weak signals are also visited less often. 0 uses all cases."""
+    revisit: float = setting(1.0, above=0, most=1, added=1.0)
+    """Smallest probability that a case is seen in an epoch."""
+    seed: int = setting(0)
+    """Seed of the first weights, the order of the cases, distortions and negative data."""
+    schedule: str = setting(defaults.SCHEDULE, names=SCHEDULES, added="constant_then_linear")
+    """Schedule of all learning rates: constant, or constant_then_linear.
+    The latter is constant for the first half of the training, then linear to zero."""
 
     def __post_init__(self) -> None:
-        self._expect_names()
+        for name, known in self.having("names").items():
+            self._expect_name(name, known)
         if isinstance(self.widths, int):
             object.__setattr__(self, "widths", (self.widths,))
         check_fields(self)
         for name, value in asdict(self).items():
             self._expect_size(name, value)
-        for name, known in self.named.items():
-            if getattr(self, name) not in known:
-                raise unknown(_dashed(name), getattr(self, name), known)
         if not self.widths:
             raise SettingError("--widths is empty, expected at least one layer: give the units of each, as 1000 1000")
-        for width in self.widths:
-            self._expect(width >= 1, "widths", width, "at least 1 unit a layer")
-        self._expect(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        self._expect(self.batch >= 1, "batch", self.batch, "at least 1")
-        self._expect_positive("rate", self.rate)
-        self._expect(0 <= self.smoothing < 1, "smoothing", self.smoothing, "a share in [0, 1)")
-        self._expect_not_negative("decay", self.decay)
-        self._expect_not_negative("validation", self.validation)
-        self._expect(0 <= self.tolerance < 1, "tolerance", self.tolerance, "a share in [0, 1)")
-        self._expect(0 < self.revisit <= 1, "revisit", self.revisit, "a probability above 0 and at most 1")
+        for name, properties in self.properties().items():
+            self._expect_bounds(name, {bound: properties[bound] for bound in BOUNDS if bound in properties})
         self._expect_decay("rate", "decay", self._step())
+
+    @classmethod
+    def properties(cls) -> dict[str, dict[str, Any]]:
+        """The `Properties` of each field, from this class and its bases."""
+        properties: dict[str, dict[str, Any]] = {item.name: {} for item in fields(cls)}
+        for kind in reversed(cls.__mro__):
+            for name in inspect.get_annotations(kind).keys() & properties.keys():
+                properties[name] |= vars(kind)["__dataclass_fields__"][name].metadata
+        return properties
+
+    @classmethod
+    def having(cls, kind: str) -> dict[str, Any]:
+        """The fields that have a property of this kind, with its value."""
+        return {name: properties[kind] for name, properties in cls.properties().items() if kind in properties}
 
     def _step(self) -> float:
         """The rate by which weights decay at a batch."""
@@ -97,13 +144,14 @@ class Recipe:
             expected = f"less than {most:g} with --{_dashed(low)} {getattr(self, low):g}: a batch would take away more "
             self._expect(False, high, f"{getattr(self, high):g}", expected + "than there is of each weight")
 
-    def _expect_names(self) -> None:
-        for name in self.named:
-            if not isinstance(getattr(self, name), str):
-                raise ArgumentError(
-                    f"{name} is of the type {type(getattr(self, name)).__name__}, expected a name in a recipe: to use "
-                    "one of your own, build the net with it and call twofold.fit"
-                )
+    def _expect_name(self, field: str, known: Mapping[str, object]) -> None:
+        if not isinstance(name := getattr(self, field), str):
+            raise ArgumentError(
+                f"{field} is of the type {type(name).__name__}, expected a name in a recipe: to use one of your own, "
+                "build the net with it and call twofold.fit"
+            )
+        if name not in known:
+            raise unknown(_dashed(field), name, known)
 
     def _expect_size(self, name: str, value: Any) -> None:
         """Numbers that a machine computes with: reals of single precision, whole ones of 32 bits, seeds of 64."""
@@ -121,11 +169,14 @@ class Recipe:
         if not holds:
             raise SettingError(f"--{_dashed(field)} is {value}, expected {expected}")
 
-    def _expect_positive(self, field: str, value: float) -> None:
-        self._expect(value > 0, field, value, "a number above 0")
-
-    def _expect_not_negative(self, field: str, value: float) -> None:
-        self._expect(value >= 0, field, value, "0 or more")
+    def _expect_bounds(self, name: str, bounds: Mapping[str, float]) -> None:
+        value, share = getattr(self, name), ""
+        if bounds.get("least") == 0 and 1 in (bounds.get("below"), bounds.get("most")):
+            share = f"a share in [0, 1{')' if 'below' in bounds else ']'}"
+        for bound, limit in bounds.items():
+            holds, words = BOUNDS[bound]
+            for number in value if isinstance(value, tuple) else (value,):
+                self._expect(holds(number, limit), name, number, share or words.format(limit))
 
     def _expect_layer(self, field: str, number: int) -> None:
         """A layer that the net has; of a net with a single one, which leaves no choice, the default is its own."""
@@ -145,45 +196,34 @@ def _dashed(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecipe(Recipe):
-    """The settings that all methods share which learn from images.
+    """The settings that all methods share which learn from images."""
 
-    Attributes:
-        jitter: images are shifted by up to this many pixels each way, anew at every visit.
-        mirror: images are flipped horizontally with probability 1/2, anew at every visit.
-    """
-
-    jitter: int
-    mirror: bool
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._expect_not_negative("jitter", self.jitter)
+    jitter: int = setting(0, least=0)
+    """Largest shift of an image in pixels, each way, drawn anew at every visit."""
+    mirror: bool = setting(False, added=False)
+    """Flip images horizontally with probability 1/2, anew at every visit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureRecipe(ImageRecipe):
-    """The settings of nets that see images alone, with no label among the pixels.
+    """The settings of nets that see images alone, with no label among the pixels."""
 
-    Attributes:
-        center: whether the mean of an image's numbers is subtracted before it is brought to its length.
-        field_sizes: side of the square that each unit of a layer sees, for each layer; where none is given all units
-            see all. Units share no weights; those of a layer lie on a grid, as many at each point.
-        strides: distance of neighboring grid points in the map below, for each layer with fields.
-        margins: how far the outermost squares reach beyond the edge, where they are cut off, likewise.
-    """
-
-    center: bool
-    field_sizes: tuple[int, ...]
-    strides: tuple[int, ...]
-    margins: tuple[int, ...]
+    center: bool = setting(False, of_net=True, added=False)
+    """Subtract the mean of an image's numbers before it is brought to its length."""
+    field_sizes: tuple[int, ...] = setting((), least=1, of_net=True, added=())
+    """Side of the square that each unit of a layer sees, for each layer. Without it all units see all inputs.
+    Units share no weights; those of a layer lie on a grid, as many at each point."""
+    strides: tuple[int, ...] = setting((), least=1, of_net=True, added=())
+    """Distance of neighboring grid points in the map below, for each layer with fields."""
+    margins: tuple[int, ...] = setting((), least=0, of_net=True, added=())
+    """Extent of the outermost squares beyond the edge, where they are cut off, for each layer with fields."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("field_sizes", 1), ("strides", 1), ("margins", 0)):
-            each: tuple[int, ...] = getattr(self, name)
-            self._expect(min(each, default=least) >= least, name, min(each, default=least), f"at least {least}")
-            said, expected = " ".join(map(str, each)), f"none or one for each of {len(self.widths)} layers"
-            fit = len(each) == (len(self.widths) if self.field_sizes else 0)
+        for name in ("field_sizes", "strides", "margins"):
+            numbers: tuple[int, ...] = getattr(self, name)
+            said, expected = " ".join(map(str, numbers)), f"none or one for each of {len(self.widths)} layers"
+            fit = len(numbers) == (len(self.widths) if self.field_sizes else 0)
             self._expect(fit, name, said or "empty", expected)
 
     def maps(self, shape: Map) -> list[Fields]:
@@ -193,7 +233,3 @@ class PictureRecipe(ImageRecipe):
             for width, *field in zip(self.widths, self.field_sizes, self.strides, self.margins, strict=True):
                 maps.append(fields_for(width, maps[-1].above if maps else shape, *field))
         return maps
-
-
-ALL_SEE_ALL: dict[str, Any] = {"center": False, "field_sizes": (), "strides": (), "margins": ()}
-"""The fields of a `PictureRecipe` in which all units see all inputs, as they are."""

@@ -6,10 +6,9 @@ The algorithm of one batch is `nets.recurrent.Recurrent.learn`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from twofold.methods.goodness import LabelMethod, LabelRecipe, hardest
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
-from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
+from twofold.methods.recipe import PictureRecipe, setting
 from twofold.nets.classifier import NetResult
 from twofold.nets.recurrent import Recurrent
 
@@ -34,54 +33,42 @@ SETTLING = 500
 @dataclass(frozen=True, kw_only=True)
 class RecurrentRecipe(LabelRecipe, PictureRecipe):
     """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up
-    pass that starts them.
-
-    Attributes:
-        damping: share of its old state that a layer keeps at an iteration.
-        iterations: how often the net looks at an image.
-        learn_from: the iteration, from 1, from which gradients are gathered.
-        judge_from: first iteration whose goodness the slow test averages.
-        judge_to: the last one.
-        neutral_every: one in so many batches also settles under a neutral label, for the softmax that reads settled
-            layers.
-        window: iterations whose weight gradients are one product. It bounds memory and changes rounding alone.
-        top_down: layers see the layer above, where units have fields those units that see them. Without it only the
-            top layer sees the label.
-        top_down_start: size of the first weights to a layer above, relative to those of the other sources; 0 lets
-            top-down input be learned from nothing.
-        lateral: layers see themselves.
-        label_to: top (the last hidden layer alone sees the label) or all (all of them see it).
-    """
-
-    named: ClassVar[dict[str, Mapping[str, object]]] = LabelRecipe.named | {"label_to": LABEL_TO}
-
-    damping: float
-    iterations: int
-    learn_from: int
-    judge_from: int
-    judge_to: int
-    neutral_every: int
-    window: int
-    top_down: bool
-    top_down_start: float
-    lateral: bool
-    label_to: str
+    pass that starts them."""
 
     method: ClassVar[str] = "recurrent"
 
+    damping: float = setting(defaults.DAMPING, least=0, below=1, of_net=True)
+    """Share of its old state that a layer keeps at an iteration."""
+    iterations: int = setting(defaults.ITERATIONS, least=1, of_net=True)
+    """Iterations for each image."""
+    learn_from: int = setting(1)
+    """First iteration, from 1, from which gradients are gathered."""
+    judge_from: int = setting(defaults.JUDGED[0], least=1, of_net=True)
+    """First iteration whose goodness the slow test averages."""
+    judge_to: int = setting(defaults.JUDGED[1], of_net=True)
+    """Last iteration whose goodness the slow test averages."""
+    neutral_every: int = setting(10, least=1)
+    """Batches for each one that also settles under a neutral label, for the softmax that reads settled layers."""
+    window: int = setting(defaults.ITERATIONS, least=1)
+    """Iterations whose weight gradients are one product. It bounds memory and changes rounding alone."""
+    top_down: bool = setting(True, of_net=True)
+    """Connect layers to the layer above; units with fields see the units that see them.
+    Without it only the top layer sees the label."""
+    top_down_start: float = setting(defaults.TOP_DOWN_START, least=0, of_net=True, usual=10.0, added=1.0)
+    """Size of the first weights to a layer above, relative to those of the other sources.
+    With 0, top-down input is learned from nothing."""
+    lateral: bool = setting(False, of_net=True)
+    """Connect layers to themselves."""
+    label_to: str = setting("top", names=LABEL_TO, of_net=True, added="top")
+    """Layers that see the label: top (the last hidden layer) or all."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._expect(0 <= self.damping < 1, "damping", self.damping, "a share in [0, 1)")
-        self._expect(self.iterations >= 1, "iterations", self.iterations, "at least 1")
         held = 1 <= self.learn_from <= self.iterations
         self._expect(held, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
-        self._expect(self.judge_from >= 1, "judge_from", self.judge_from, "an iteration, 1 or later")
         held = self.judge_from <= self.judge_to <= self.iterations
         expected = f"an iteration from --judge-from, {self.judge_from}, to the last of --iterations, {self.iterations}"
         self._expect(held, "judge_to", self.judge_to, expected)
-        self._expect(self.neutral_every >= 1, "neutral_every", self.neutral_every, "at least 1")
-        self._expect_not_negative("top_down_start", self.top_down_start)
-        self._expect(self.window >= 1, "window", self.window, "at least 1 iteration")
 
 
 class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
@@ -92,10 +79,6 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     """
 
     recipe_type = RecurrentRecipe
-    usual = LabelMethod.usual | {"top_down_start": 10.0}
-    of_the_net = LabelMethod.of_the_net | {
-        *("damping", "iterations", "judge_from", "judge_to", "top_down", "top_down_start", "lateral", "label_to"),
-    }
 
     @classmethod
     def build(cls, recipe: RecurrentRecipe, form: Form, place: Place = list) -> Recurrent:
@@ -125,24 +108,6 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
         sizes = Sizes((math.prod(shape) + classes, *recipe.widths), recipe.maps(shape), recipe.batch, precision)
         steps = 4 * min(recipe.window, recipe.iterations) + 8
         return int(2 * sum(sizes.weights) * (1 + 2 * sizes.copied) + steps * sum(sizes.rows))
-
-    @classmethod
-    def defaults(cls, net: Recurrent) -> dict[str, Any]:
-        return {
-            **super().defaults(net),
-            **ALL_SEE_ALL,
-            "damping": defaults.DAMPING,
-            "iterations": defaults.ITERATIONS,
-            "learn_from": 1,
-            "judge_from": defaults.JUDGED[0],
-            "judge_to": defaults.JUDGED[1],
-            "neutral_every": 10,
-            "window": defaults.ITERATIONS,
-            "top_down": True,
-            "top_down_start": defaults.TOP_DOWN_START,
-            "lateral": False,
-            "label_to": "top",
-        }
 
     @classmethod
     def draw(

@@ -6,10 +6,9 @@ The algorithm of one batch is `nets.unsupervised.Unsupervised.learn`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
-from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
+from twofold.methods.recipe import PictureRecipe, setting
 from twofold.negatives import hybrids, masks
 from twofold.nets.classifier import NetResult
 from twofold.nets.unsupervised import Unsupervised
@@ -35,26 +34,20 @@ HYBRIDS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
-    """Forward-Forward without labels, on hybrids of two images as negative data.
-
-    Attributes:
-        blurs: how often the masks of hybrids are blurred.
-        counted_from: first layer, from 1, that the softmax reads. A single layer is read in any case.
-        unit: what becomes of a total input: relu, leaky_relu, gelu, tanh or threshold.
-    """
-
-    named: ClassVar[dict[str, Mapping[str, object]]] = GoodnessRecipe.named | {"unit": UNITS}
-
-    blurs: int
-    counted_from: int
-    unit: str
+    """Forward-Forward without labels, on hybrids of two images as negative data."""
 
     method: ClassVar[str] = "unsupervised"
+
+    blurs: int = setting(defaults.BLURS, least=0)
+    """Blurs of the masks of hybrids."""
+    counted_from: int = setting(defaults.READ_FROM, of_net=True)
+    """First layer, from 1, that the softmax reads. A single layer is always read."""
+    unit: str = setting("relu", names=UNITS, of_net=True, added="relu")
+    """Function of a unit's total input: relu, leaky_relu, gelu, tanh or threshold."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._expect(self.batch >= 2, "batch", self.batch, "at least 2: a hybrid is made of two images")
-        self._expect(self.blurs >= 0, "blurs", self.blurs, "0 or more")
         self._expect_layer("counted_from", self.counted_from)
 
 
@@ -63,7 +56,6 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
 
     recipe_type = UnsupervisedRecipe
     offloads = True
-    of_the_net = GoodnessMethod.of_the_net | {"unit"}
 
     def __init__(self, net: Unsupervised, recipe: UnsupervisedRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
@@ -80,8 +72,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     def build(cls, recipe: UnsupervisedRecipe, form: Form, place: Place = list) -> Unsupervised:
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
-        maps = recipe.maps(shape)
-        rule = replace(recipe.rule(), unit=UNITS[recipe.unit])
+        maps, rule = recipe.maps(shape), recipe.rule()
         layers = local(maps, rule, generator) if maps else dense(math.prod(shape), recipe.widths, rule, generator)
         return Unsupervised(
             place(layers),
@@ -96,16 +87,6 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         shape, classes = image_form(form)
         sizes = (math.prod(shape) + classes, *recipe.widths)
         return Sizes(sizes, recipe.maps(shape), recipe.batch, precision).of_a_stack(offload)
-
-    @classmethod
-    def defaults(cls, net: Unsupervised) -> dict[str, Any]:
-        return {
-            **super().defaults(net),
-            **ALL_SEE_ALL,
-            "blurs": defaults.BLURS,
-            "counted_from": defaults.READ_FROM,
-            "unit": "relu",
-        }
 
     @classmethod
     def draw(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 from twofold.errors import unknown
 from twofold.methods import Recipe
 from twofold.recipes import (
@@ -20,6 +18,7 @@ from twofold.recipes import (
     recurrent_deep,
 )
 from twofold.recipes.spaces import SPACES, Values
+from twofold.recipes.twin import as_twin
 
 __all__ = ["RECIPES", "as_twin", "find", "space_of", "twin_of"]
 
@@ -62,16 +61,6 @@ def find(name: str) -> Recipe:
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
-
-
-TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit"}
-"""Fields of its own that a twin keeps: its rate and schedule, which were tuned for it."""
-
-
-def as_twin(twin: Recipe, recipe: Recipe) -> Recipe:
-    """Give the twin the data, net, batch, distortions, held-out images and seed of ``recipe``, but not its schedule."""
-    shared = {each.name for each in fields(twin)} & {each.name for each in fields(recipe)} - TWINS_OWN
-    return replace(twin, **{name: getattr(recipe, name) for name in shared})
 
 
 def twin_of(name: str) -> str | None:

@@ -13,10 +13,11 @@ layer keeps one alive that stands behind a box and hears little but noise; witho
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from twofold.methods import BoxedBackpropRecipe
 from twofold.recipes import mnist
+from twofold.recipes.twin import as_twin
 
 black_box = replace(
     mnist.mnist,
@@ -30,10 +31,5 @@ black_box = replace(
     box="random_relu",
 )
 
-twin = BoxedBackpropRecipe(
-    **{each.name: getattr(mnist.twin, each.name) for each in fields(mnist.twin)}
-    | {"widths": black_box.widths, "epochs": black_box.epochs, "rate": 0.03},
-    box=black_box.box,
-    box_drift=black_box.box_drift,
-    gradient="straight_through",
-)
+boxed_twin = BoxedBackpropRecipe(**vars(mnist.twin), gradient="straight_through")
+twin = replace(as_twin(boxed_twin, black_box), epochs=black_box.epochs, rate=0.03)

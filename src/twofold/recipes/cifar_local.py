@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 from twofold.recipes.recurrent import recurrent
+from twofold.recipes.twin import as_twin
 
 cifar_local = replace(
     recurrent,
@@ -29,15 +30,4 @@ cifar_local = replace(
     window=10,
 )
 
-twin = replace(
-    mnist.twin,
-    data="cifar10",
-    widths=cifar_local.widths,
-    field_sizes=cifar_local.field_sizes,
-    strides=cifar_local.strides,
-    margins=cifar_local.margins,
-    center=True,
-    epochs=10,
-    rate=0.05,
-    decay=0.001,
-)
+twin = replace(as_twin(mnist.twin, cifar_local), epochs=10, rate=0.05, decay=0.001)

@@ -9,8 +9,6 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 
-digits = replace(
-    mnist.mnist, data="digits", widths=(500, 500, 500), epochs=40, batch=50, temperature=25.0, label_in="prepend"
-)
+digits = replace(mnist.mnist, data="digits", widths=(500, 500, 500), batch=50, temperature=25.0, label_in="prepend")
 
 twin = replace(mnist.twin, data="digits", widths=digits.widths, epochs=30, decay=0.0002, batch=50)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 from twofold.recipes.mnist_hybrid import mnist_hybrid
+from twofold.recipes.twin import as_twin
 
 mnist_hybrid_local = replace(
     mnist_hybrid,
@@ -20,14 +21,7 @@ mnist_hybrid_local = replace(
     field_sizes=(10, 2, 2),
     strides=(6, 1, 1),
     margins=(0, 0, 0),
-    epochs=60,
     peer=0.0,
 )
 
-twin = replace(
-    mnist.twin,
-    widths=mnist_hybrid_local.widths,
-    field_sizes=mnist_hybrid_local.field_sizes,
-    strides=mnist_hybrid_local.strides,
-    margins=mnist_hybrid_local.margins,
-)
+twin = as_twin(mnist.twin, mnist_hybrid_local)

@@ -12,11 +12,6 @@ from dataclasses import replace
 
 from twofold.recipes import mnist
 
-mnist_wide = replace(
-    mnist.mnist,
-    widths=(2000, 2000, 2000, 2000),
-    epochs=30,
-    temperature=100.0,
-)
+mnist_wide = replace(mnist.mnist, widths=(2000, 2000, 2000, 2000), epochs=30, temperature=100.0)
 
 twin = replace(mnist.twin, widths=mnist_wide.widths, rate=mnist.twin.rate / 2)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from twofold import defaults
 from twofold.checks import typed
 from twofold.data.dataset import Dataset
+from twofold.learning import scaled_temperature
 from twofold.methods import Recipe
 
 SMALL = 256
@@ -54,7 +55,7 @@ def for_tables(
         "widths": widths,
         "rate": defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / features),
         "epochs": epochs_for(cases, batch),
-        "temperature": defaults.TEMPERATURE * math.sqrt(max(widths)),
+        "temperature": scaled_temperature(defaults.TEMPERATURE, max(widths)),
         "label_strength": defaults.TABLE_LABEL_STRENGTH * math.sqrt(features),
         "counted_from": 1,
         "tolerance": 0.0,
@@ -79,9 +80,9 @@ def adapted(recipe: Recipe, data: Dataset) -> Recipe:
         "data": data.name,
         "batch": min(recipe.batch, cases, defaults.BATCH if cases < FEW else cases),
     }
-    if "label_in" in _names(recipe) and not _has_margin(data):
+    if "label_in" in recipe.properties() and not _has_margin(data):
         changes["label_in"] = "prepend"
-    if "label_strength" in _names(recipe) and data.classes > USUAL:
+    if "label_strength" in recipe.properties() and data.classes > USUAL:
         changes["label_strength"] = vars(recipe)["label_strength"] * math.sqrt(data.classes / USUAL)
     return replace(recipe, **changes)
 
@@ -92,17 +93,9 @@ def _has_margin(data: Dataset) -> bool:
 
 
 def scaled(recipe: Recipe, like: Recipe) -> Recipe:
-    """Give a recipe whose widths were changed the temperature that goes with them.
-
-    It grows with the root of the widest layer's units: a goodness that is a sum over units varies like that.
-    """
-    if "temperature" not in _names(recipe) or recipe.widths == like.widths:
+    """Give a recipe with other widths the temperature of the recipe ``like``, scaled to its widest layer; see
+    `learning.scaled_temperature`."""
+    if "temperature" not in recipe.properties():
         return recipe
-    changes: dict[str, Any] = {
-        "temperature": vars(like)["temperature"] * math.sqrt(max(recipe.widths) / max(like.widths))
-    }
-    return replace(recipe, **changes)
-
-
-def _names(recipe: Recipe) -> set[str]:
-    return {each.name for each in fields(recipe)}
+    temperature: Any = scaled_temperature(vars(like)["temperature"], max(recipe.widths), max(like.widths))
+    return replace(recipe, **{"temperature": temperature})

@@ -21,24 +21,6 @@ no digests."""
 REMOVED = {"neutral_share": 1.0}
 """Fields that recipes of older runs have, and the value at which they changed nothing."""
 
-ADDED: dict[str, Any] = {
-    "revisit": 1.0,
-    "mirror": False,
-    "center": False,
-    "field_sizes": [],
-    "strides": [],
-    "margins": [],
-    "label_to": "top",
-    "substrate": "ideal",
-    "device_seed": 0,
-    "unit": "relu",
-    "top_down_start": 1.0,
-    "box": "none",
-    "box_drift": 0.0,
-    "schedule": "constant_then_linear",
-}
-"""Fields that recipes of older runs lack, and the value at which they change nothing."""
-
 
 @dataclass(frozen=True)
 class Config:
@@ -112,10 +94,10 @@ class Config:
                     f"{name} is {self.settings[name]}, which this version of twofold no longer has: use the run with "
                     "the version that trained it"
                 )
-        known = {each.name for each in fields(kind)}
-        settings = {name: value for name, value in ADDED.items() if name in known}
-        settings |= {name: value for name, value in self.settings.items() if name not in REMOVED}
+        settings = kind.having("added") | {name: value for name, value in self.settings.items() if name not in REMOVED}
         try:
+            if missing := kind.properties().keys() - settings.keys():
+                raise TypeError(f"{', '.join(sorted(missing))} not stated")
             return kind(**settings)
         except TypeError as error:
             raise RunError(f"the settings are no recipe ({reason(error)}): they are damaged") from error

@@ -208,7 +208,7 @@ def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
         )
     method = METHODS[recipe.method]
     defaults = method.defaults(net)
-    names = method.of_the_net & defaults.keys() - {"data", "validation"}
+    names = method.recipe_type.having("of_net").keys() & defaults.keys() - {"data", "validation"}
     return replace(recipe, **{name: defaults[name] for name in names})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain, product
 from math import prod
 from typing import Any
@@ -68,7 +68,7 @@ def sides(name: str, recipe: Recipe, stated: frozenset[str], twin: bool, cases: 
         if twin_name is None:
             raise SettingError(f"the recipe {name} has no twin: tune it alone with --no-twin")
         twin_recipe = recipes.as_twin(recipes.find(twin_name), recipe)
-        shared = stated & {field.name for field in fields(twin_recipe)}
+        shared = stated & twin_recipe.properties().keys()
         both.append((twin_name, replace(twin_recipe, **{field: getattr(recipe, field) for field in shared})))
     return [_side(name, recipe, stated, trials) for name, recipe in both]
 
