@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,23 +13,64 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from twofold import defaults
+from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 from twofold.machine.reduce import mean_over_cases
+from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Names, Place, image_form, image_shape
 from twofold.methods.recipe import ALL_SEE_ALL, PictureRecipe
-from twofold.nets.backprop import Backprop
+from twofold.nets.affine import DERIVATIVES
+from twofold.nets.backprop import READOUTS, Backprop
 from twofold.nets.classifier import NetResult
+from twofold.nets.crossings import GRADIENTS
+from twofold.substrate import PRESETS, Substrate
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackpropRecipe(PictureRecipe):
-    """The twin: the same layers and a softmax on top, trained by backpropagation."""
+class BackpropRecipe(BoxedRecipe, PictureRecipe):
+    """The twin: the same layers and a softmax on top, trained by backpropagation.
+
+    Attributes:
+        readout: what learns from a softmax: top (the whole net), layer (each layer from a softmax of its own, without a
+            derivative from above) or block (likewise each block of layers between boxes).
+        gradient: what comes back through a box where the readout is top: known, chip_in_the_loop, straight_through,
+            stop, spsa, surrogate, feedback_alignment or direct_feedback_alignment.
+        substrate: the analog devices that hold the weights of the hidden layers: the name of a preset, or ideal for the
+            machine's numbers.
+        device_seed: of the devices and their noise: one seed, one piece of hardware.
+        derivative: the weights of the backward pass on devices: ideal (as they were written), known (as the devices
+            give them, an oracle) or feedback (fixed random ones).
+    """
+
+    named: ClassVar[dict[str, Mapping[str, object]]] = BoxedRecipe.named | {
+        **{"readout": dict.fromkeys(READOUTS), "gradient": GRADIENTS},
+        **{"substrate": PRESETS, "derivative": dict.fromkeys(DERIVATIVES)},
+    }
+
+    readout: str = "top"
+    gradient: str = "straight_through"
+    substrate: str = "ideal"
+    device_seed: int = 0
+    derivative: str = "ideal"
 
     method: ClassVar[str] = "backprop"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.box == "none":
+            self._expect(self.readout != "block", "readout", self.readout, "top or layer where --box is none")
+        if self.field_sizes:
+            self._expect(self.devices is None, "substrate", self.substrate, "ideal where --field-sizes are given")
+
+    @property
+    def devices(self) -> Substrate | None:
+        """The substrate of the weights; ``None`` for the machine's numbers."""
+        plain = self.substrate == self.derivative == "ideal"
+        return None if plain else PRESETS[self.substrate]
 
     def _step(self) -> float:
         return self.rate / (1 - self.smoothing)
@@ -38,26 +80,42 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     """Cross-entropy, stochastic gradient descent with momentum."""
 
     recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
-    of_the_net = ImageMethod.of_the_net | {"center", "field_sizes", "strides", "margins"}
+    of_the_net = ImageMethod.of_the_net | {
+        *("center", "field_sizes", "strides", "margins", "readout", "box", "box_drift", "gradient"),
+        *("substrate", "device_seed", "derivative"),
+    }
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._losses: list[Tensor] = []
         self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
+        self._reads = Reads(boxes_in(net), recipe.box_drift)
 
     @classmethod
     def build(cls, recipe: BackpropRecipe, form: Form, place: Place = list) -> Backprop:
         shape, classes = image_form(form)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        connectivity = [Tiled(fields) for fields in recipe.maps(shape)]
-        pixels, center = math.prod(shape), recipe.center
-        return Backprop(pixels, recipe.widths, classes, generator, connectivity=connectivity, center=center)
+        return Backprop(
+            math.prod(shape),
+            recipe.widths,
+            classes,
+            torch.Generator().manual_seed(recipe.seed),
+            connectivity=[Tiled(fields) for fields in recipe.maps(shape)],
+            center=recipe.center,
+            readout=recipe.readout,
+            boxes=boxes_for(recipe.box, recipe.widths, recipe.seed),
+            gradient=recipe.gradient,
+            substrate=recipe.devices,
+            device_seed=recipe.device_seed,
+            derivative=recipe.derivative,
+        )
 
     @classmethod
     def needed_memory(cls, recipe: BackpropRecipe, form: Form, precision: str, offload: bool) -> int:
         shape, classes = image_form(form)
-        sizes = Sizes((math.prod(shape) + classes, *recipe.widths), recipe.maps(shape), recipe.batch, precision)
-        return int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
+        units, analog = (math.prod(shape) + classes, *recipe.widths), recipe.devices is not None
+        sizes = Sizes(units, recipe.maps(shape), recipe.batch, precision, analog=analog)
+        own = int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
+        return own + 8 * bytes_of_boxes(recipe)
 
     @classmethod
     def defaults(cls, net: Backprop) -> dict[str, Any]:
@@ -73,20 +131,25 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
 
     def step(self, batch: Batch, progress: float) -> NetResult:
         self.set_rate(progress)
-        result = self._learn(batch)
+        with self._reads:
+            result = self.net.learn(
+                batch.images,
+                batch.labels,
+                rate=self.rate,
+                weight=batch.weight,
+                rule=self._rule,
+                generator=self.generator,
+            )
         self._losses.append(cross_entropy(result.logits, batch.labels))
         self._note(batch, result.logits)
         return result
-
-    def _learn(self, batch: Batch) -> NetResult:
-        return self.net.learn(batch.images, batch.labels, rate=self.rate, weight=batch.weight, rule=self._rule)
 
     def check(self) -> None:
         if self._losses and not self._losses[-1].isfinite():
             raise self.diverged("the loss")
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``loss``: the mean cross-entropy."""
+        """Add ``loss``, the mean cross-entropy, and ``box_reads`` where there are boxes."""
         loss = mean_over_cases(torch.stack(self._losses)).item() if self._losses else None
         self._losses.clear()
-        return {**super().metrics(), "loss": loss}
+        return {**super().metrics(), "loss": loss, **self._reads.metrics()}

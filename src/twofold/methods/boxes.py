@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from twofold.layers.boxes import BOXES, Box, boxes_behind
 from twofold.methods.recipe import ImageRecipe
@@ -22,8 +22,8 @@ class BoxedRecipe(ImageRecipe):
 
     named: ClassVar[dict[str, Mapping[str, object]]] = ImageRecipe.named | {"box": {"none": None, **BOXES}}
 
-    box: str
-    box_drift: float
+    box: str = "none"
+    box_drift: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,10 +32,6 @@ class BoxedRecipe(ImageRecipe):
             self._expect(self.box_drift == 0, "box_drift", self.box_drift, "0 where --box is none")
         else:
             self._expect(len(self.widths) > 2, "box", self.box, "none: the second layer of so few is the last")
-
-
-NO_BOX: dict[str, Any] = {"box": "none", "box_drift": 0.0}
-"""The fields of a `BoxedRecipe` in which there is no box."""
 
 
 def bytes_of_boxes(recipe: BoxedRecipe) -> int:

@@ -19,7 +19,7 @@ from twofold.labels import FLAT, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
-from twofold.methods.boxes import NO_BOX, BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
@@ -127,7 +127,6 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             "substrate": "ideal",
             "device_seed": 0,
             "unit": "relu",
-            **NO_BOX,
         }
 
     @classmethod

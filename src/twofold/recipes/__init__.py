@@ -64,8 +64,8 @@ def find(name: str) -> Recipe:
     return RECIPES[name]
 
 
-TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit"}
-"""Fields of its own that a twin keeps: its rate and schedule, which were tuned for it."""
+TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit", "substrate", "device_seed"}
+"""Fields of its own that a twin keeps: its rate and schedule, which were tuned for it, and what holds its weights."""
 
 
 def as_twin(twin: Recipe, recipe: Recipe) -> Recipe:

@@ -8,14 +8,13 @@ less, layers from the third on hardly learn in so few steps, with boxes or witho
 layer keeps one alive that stands behind a box and hears little but noise; without it such a layer falls silent.
 
     twofold train black-box --box one_bit --box-drift 0.01
-    twofold train black-box-twin --box one_bit --box-drift 0.01 --gradient local
+    twofold train black-box-twin --box one_bit --box-drift 0.01 --readout block
 """
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
-from twofold.methods import BoxedBackpropRecipe
 from twofold.recipes import mnist
 
 black_box = replace(
@@ -30,10 +29,4 @@ black_box = replace(
     box="random_relu",
 )
 
-twin = BoxedBackpropRecipe(
-    **{each.name: getattr(mnist.twin, each.name) for each in fields(mnist.twin)}
-    | {"widths": black_box.widths, "epochs": black_box.epochs, "rate": 0.03},
-    box=black_box.box,
-    box_drift=black_box.box_drift,
-    gradient="straight_through",
-)
+twin = replace(mnist.twin, widths=black_box.widths, epochs=black_box.epochs, rate=0.03, box=black_box.box)

@@ -35,9 +35,16 @@ ADDED: dict[str, Any] = {
     "top_down_start": 1.0,
     "box": "none",
     "box_drift": 0.0,
+    "readout": "top",
+    "gradient": "straight_through",
+    "derivative": "ideal",
     "schedule": "constant_then_linear",
 }
 """Fields that recipes of older runs lack, and the value at which they change nothing."""
+
+
+RENAMED = {"boxed-backprop": "backprop"}
+"""Methods of older runs that have another name today."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +153,10 @@ class Config:
         """
         named = {each.name for each in fields(cls)} - {"form"}
         known = {name: value for name, value in content.items() if name in named}
+        if known.get("method") in RENAMED:
+            known["method"] = RENAMED[known["method"]]
+            if known["settings"].get("gradient") == "local":  # before readouts had names
+                known["settings"] = {**known["settings"], "gradient": ADDED["gradient"], "readout": "block"}
         for name, part in (("preparation", Preparation), ("source", Source)):
             if name in known:
                 try:
