@@ -16,6 +16,7 @@ import twofold
 from estimator_calls import ESTIMATOR_CALLS
 from small_layers import seeded
 from twofold.data import Dataset
+from twofold.layers.boxes import OneBit
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import dense
 from twofold.layers.recurrent import RecurrentLayer, TimeStep
@@ -248,7 +249,8 @@ CALLS: dict[str, Callable[[], Call]] = {
         twofold.Backprop,
         {
             **{"pixels": PIXELS, "widths": WIDTHS, "classes": CLASSES, "generator": seeded(), "center": True},
-            "connectivity": [Full(5, PIXELS), Full(4, 5)],
+            **{"connectivity": [Full(5, PIXELS), Full(4, 5)], "readout": "top", "gradient": "known"},
+            **{"substrate": SUBSTRATE, "device_seed": 1, "derivative": "known", "boxes": {1: OneBit(5)}},
         },
     ),
     "FeedForward.learn": of(feedforward, "learn", lambda _: {**TAUGHT, "learning": range(1, 2), "generator": seeded()}),
@@ -258,7 +260,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Unsupervised.learn": of(
         unsupervised, "learn", lambda _: {**BATCH, "softmax_rate": 0.2, "blurs": 1, "generator": seeded()}
     ),
-    "Backprop.learn": of(twin, "learn", {**BATCH, "rule": RULE}),
+    "Backprop.learn": of(twin, "learn", lambda _: {**BATCH, "rule": RULE, "generator": seeded()}),
     "Recurrent.learn_video": of(
         recurrent,
         "learn_video",

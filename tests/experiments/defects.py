@@ -143,9 +143,9 @@ DEFECTS = [
     ),
     (
         "the chip in the loop knows the derivative of its devices",
-        "nets.chip:MeasuredLayer.forward",
-        ".get(self.model, weight)",
-        ".get(self.model, known)",
+        "MeasuredLayer.respond",
+        ".get(self.derivative, weight)",
+        ".get(self.derivative, known)",
         "test_the_derivative_is_that_of_the_written_weights_or_for_the_oracle_of_what_devices_give",
     ),
     (

@@ -45,7 +45,7 @@ DEFECTS = [
     ),
     (
         "the twin's rate is that of a smoothed gradient",
-        "nets.backprop:Backprop._descend",
+        "nets.backprop:Backprop.learn",
         "rate / (1 - rule.smoothing)",
         "rate",
         "test_the_twin_is_the_plain_net_and_learns_as_it_does",
@@ -364,9 +364,9 @@ DEFECTS = [
     ),
     (
         "boxes: a block hears of the one above through the box",
-        "nets.crossings:Local",
-        "own_softmax = True",
-        "own_softmax, assumed = True, lambda self, change, sent: change",
+        "nets.backprop:Backprop.__init__",
+        'GRADIENTS[gradient] if readout == "top" else Stop',
+        "GRADIENTS[gradient]",
         "test_a_block_with_its_own_softmax_learns_the_same_whatever_is_above_it",
     ),
     (

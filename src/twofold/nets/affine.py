@@ -101,7 +101,7 @@ class MeasuredLayer(Affine):
     """A rectified layer whose activity is measured on a substrate. Biases are digital.
 
     Args:
-        connectivity: `Full`.
+        connectivity: `Full`, or `Masked`, whose weights are stored as a matrix.
         scale: of the first weights, as those of `Affine`.
         generator: draws the first weights.
         substrate: the physics.
@@ -128,7 +128,8 @@ class MeasuredLayer(Affine):
         self.neurons = Neurons(units, relu, substrate, signal, drawn) if substrate.has_neurons else None
         self.weights = AnalogWeights(self, "weight", value, connectivity, substrate, seed, signal, self.neurons)
         if derivative == "feedback":
-            self.register_buffer("feedback", scale * torch.randn(value.shape, generator=drawn) / math.sqrt(self.inputs))
+            random = connectivity.mask(torch.randn(value.shape, generator=drawn))
+            self.register_buffer("feedback", scale * random / math.sqrt(self.inputs))
 
     def _leaves(self) -> list[Tensor]:
         return [each.value for each in self.learnables()]

@@ -97,8 +97,10 @@ class Backprop(Classifier):
             raise SettingError(
                 f"connectivity: expected one for each layer, and for {pixels} pixels and widths {widths}"
             )
-        if connectivity and substrate is not None:
-            raise SettingError("connectivity: expected none on a substrate, where all units see all inputs")
+        if substrate is not None and not all(each.whole for each in connectivity):
+            raise SettingError(
+                "connectivity: a layer stores no matrix of weights, expected Full or Masked on a substrate"
+            )
         boxes = boxes or {}
         for number, box in boxes.items():
             if not 1 <= number <= len(widths) or len(box.matrix) != widths[number - 1]:
