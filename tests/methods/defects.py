@@ -283,7 +283,7 @@ DEFECTS = [
     ),
     (
         "the twin's loss knows no weights",
-        "nets.backprop:Backprop._descend",
+        "nets.backprop:Backprop.learn",
         "(weight * losses).sum() / count.cases",
         "losses.mean()",
         "test_what_an_epoch_teaches_is_on_average_what_it_teaches_if_every_case_is_seen",

@@ -131,6 +131,7 @@ class Backprop(Classifier):
     def widths(self) -> tuple[int, ...]:
         return tuple(layer.connectivity.units for layer in self.stack[:-1])
 
+    @typed
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)
         for softmax in self.softmaxes:
