@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from twofold.checks import typed
 from twofold.data.transforms import jitter
 from twofold.labels import inputs_with_label
-from twofold.layers.connectivity import Connectivity, Full
+from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense
 from twofold.layers.inputs import CachedInput, Images, LayerInput, join
 from twofold.layers.weights import Weights
@@ -174,14 +174,11 @@ class NoisyFeedForward(FeedForward):
 class NoisyWeights(Weights):
     """Weights whose products have noise.
 
-    Args:
-        module, name, value, connectivity: as those of `Weights`.
+    Attributes:
         noise: on the products.
     """
 
-    def __init__(self, module: nn.Module, name: str, value: Tensor, connectivity: Connectivity, noise: Noise) -> None:
-        super().__init__(module, name, value, connectivity)
-        self.noise = noise
+    noise: Noise
 
     def product(self, rows: Tensor, total: Tensor) -> Tensor:
         return self.noise.on(self._module, super().product(rows, total))
@@ -194,9 +191,9 @@ class NoisyBackprop(Backprop):
 
     def __init__(self, *shape: Any, **options: Any) -> None:
         super().__init__(*shape, **options)
-        self.noise = Noise(0.0, shared=True)
         for layer in self.stack[:-1]:
-            layer.weights = NoisyWeights(layer, "weight", layer.weight, layer.connectivity, self.noise)
+            layer.weights = NoisyWeights(layer, "weight", layer.weight, layer.connectivity)
+        self.set_noise(Noise(0.0, shared=True))
 
     def set_noise(self, noise: Noise) -> None:
         """Give all hidden layers this noise."""
