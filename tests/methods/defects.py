@@ -282,6 +282,20 @@ DEFECTS = [
         "test_a_lone_last_image_is_mixed_with_one_that_counts_nothing",
     ),
     (
+        "a derivative crosses the layers of local backprop",
+        "nets.backprop:Backprop._activities",
+        "activity = activity.detach()",
+        "pass",
+        "test_local_backprop_learns_and_no_layer_hears_of_those_above",
+    ),
+    (
+        "an older run with a softmax for each block has one at the top",
+        "Config.from_json",
+        '"readout": "block"',
+        '"readout": "top"',
+        "test_a_run_of_the_method_boxed_backprop_goes_on_bitwise",
+    ),
+    (
         "the twin's loss knows no weights",
         "nets.backprop:Backprop.learn",
         "(weight * losses).sum() / count.cases",

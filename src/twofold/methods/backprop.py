@@ -63,8 +63,10 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
         super().__post_init__()
         if self.box == "none":
             self._expect(self.readout != "block", "readout", self.readout, "top or layer where --box is none")
-        if self.field_sizes:
-            self._expect(self.devices is None, "substrate", self.substrate, "ideal where --field-sizes are given")
+        for name in ("substrate", "derivative") if self.field_sizes else ():
+            self._expect(
+                getattr(self, name) == "ideal", name, getattr(self, name), "ideal where --field-sizes are given"
+            )
 
     @property
     def devices(self) -> Substrate | None:
