@@ -8,8 +8,9 @@ from typing import Any
 
 from markdown_table import NONE, ROOT, markdown
 
+from twofold.claims.black_box import CONTENDERS
 from twofold.files import read_json
-from twofold.nets.crossings import GRADIENTS, KNOW_THE_BOX
+from twofold.nets.crossings import KNOW_THE_BOX
 
 HARDWARE = ROOT / "results" / "hardware"
 FULL = "full"
@@ -23,7 +24,7 @@ def black_box(records: Records) -> str:
     if not found or found["size"] != FULL:
         return NONE
     ours, theirs = found["measured"]["error %"], found["twin"]["error %"]
-    names = list(GRADIENTS)
+    names = list(CONTENDERS)
     rows = [["none", spread(ours["none"]), spread(theirs["none"]["twin"]), *["-"] * (len(names) - 1)]]
     for row in [row for row in ours if row != "none"]:
         each = {"forward-forward": ours[row], **{name: theirs[row][name] for name in names}}

@@ -18,16 +18,15 @@ from statistics import fmean
 from typing import Any
 
 from twofold import machine
-from twofold.claims.black_box import EPOCHS, HELD, IMAGES, ORACLE, OURS, part, recipe
+from twofold.claims.black_box import CONTENDERS, EPOCHS, HELD, IMAGES, LOCAL, ORACLE, OURS, part, recipe
 from twofold.claims.lab import Lab
 from twofold.errors import Diverged
 from twofold.files import read_json, write_json
-from twofold.nets.crossings import GRADIENTS
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "hardware" / "black-box-rates.json"
-RATES = dict.fromkeys(GRADIENTS, (0.0125, 0.025, 0.05, 0.1)) | {
+RATES = dict.fromkeys(CONTENDERS, (0.0125, 0.025, 0.05, 0.1)) | {
     OURS: (0.1, 0.2, 0.4, 0.8),
-    "local": (0.025, 0.05, 0.1, 0.2),
+    LOCAL: (0.025, 0.05, 0.1, 0.2),
     "direct_feedback_alignment": (0.025, 0.05, 0.1, 0.2),
     "spsa": (0.0002, 0.0005, 0.0016, 0.003),
 }
@@ -92,7 +91,7 @@ def best(contender: str, box: str) -> float:
 def main() -> None:
     """Measure what is asked for and print the choice."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--contenders", nargs="*", choices=[OURS, *GRADIENTS], default=[OURS, *GRADIENTS])
+    parser.add_argument("--contenders", nargs="*", choices=[OURS, *CONTENDERS], default=[OURS, *CONTENDERS])
     options, lab = parser.parse_args(), Lab("full")
     wanted = asked([*dict.fromkeys([ORACLE, *options.contenders])])
     for contender, box, rate in wanted:

@@ -9,6 +9,7 @@ recipe describes are trained from Python. Prints a line for each; the exit code 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-c", "import sys; from twofold.cli import main; sys.exit(main())", "train"]
 SETTINGS = "--data digits --epochs 2 --batch 40 --no-pictures"
 FIELDS = "--field-sizes 4 2 --strides 1 1 --margins 0 0 --widths 300 256"
+GRADIENTS = ("surrogate", "spsa", "direct_feedback_alignment")
 TRAININGS = {
     "feedforward": "digits --widths 90 80 70 --temperature 25",
     "feedforward, all of it": "digits --widths 90 80 --temperature 25 --jitter 1 --mirror --label-in overlay "
@@ -47,45 +49,54 @@ TRAININGS = {
     "on a substrate": "digits --widths 90 80 --temperature 25 --substrate bench",
     "black boxes": "black-box --widths 90 90 80 80 70 --temperature 9 --box sampled --box-drift 0.01",
     **{
-        f"backprop, black boxes, {gradient}": "black-box-twin --widths 90 90 80 80 70 --box saturating "
-        f"--box-drift 0.01 --gradient {gradient}"
-        for gradient in ("local", "surrogate", "spsa", "direct_feedback_alignment")
+        f"backprop, black boxes, {way}": f"black-box-twin --widths 90 90 80 80 70 --box saturating --box-drift 0.01 "
+        f"--{way}"
+        for way in ("readout block", *(f"gradient {name}" for name in GRADIENTS))
     },
 }
 """Trainings by the command line."""
 
 CHIPS = {
-    "chip, the model's derivative": "ChipBackprop",
-    "chip, fixed feedback": "partial(ChipBackprop, model='feedback')",
-    "chip, a softmax for each layer": "LocalChip",
+    "chip, the model's derivative": {},
+    "chip, fixed feedback": {"derivative": "feedback"},
+    "chip, a softmax for each layer": {"readout": "layer"},
 }
 CHIP = """
-import sys
+import json, sys
 from dataclasses import replace
-from functools import partial
 import torch
 from safetensors.torch import save_file
 from twofold.data import load
-from twofold.nets.chip import ChipBackprop, LocalChip
 from twofold.recipes import RECIPES
 from twofold.substrate import PRESETS, last
 from twofold.training.trainer import Trainer
 
-kind, precision, path = eval(sys.argv[1]), sys.argv[2], sys.argv[3]
+try:
+    from twofold.nets.chip import ChipBackprop, LocalChip
+
+    def kind(*shape, readout="top", derivative="ideal", device_seed, **options):
+        options["device"] = device_seed
+        return LocalChip(*shape, **options) if readout == "layer" else ChipBackprop(*shape, model=derivative, **options)
+except ImportError:
+    from twofold.nets.backprop import Backprop as kind
+
+options, precision, path = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 digits = load("digits")
 recipe = replace(RECIPES["digits-twin"], widths=(90, 80), epochs=2, batch=40, rate=0.02)
 generator = torch.Generator().manual_seed(0)
-net = kind(64, recipe.widths, 10, generator, substrate=PRESETS["bench"], device=1)
+net = kind(64, recipe.widths, 10, generator, substrate=PRESETS["bench"], device_seed=1, **options)
 last(net, 72)
 net.set_precision(precision)
 Trainer(net, recipe, digits.train).run()
 save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, path)
 """
-"""Trains a net of `CHIPS`; what it uses has to exist in both checkouts."""
+"""Trains a net of `CHIPS`, also in older checkouts, which have classes of their own for it."""
 
 
 def train(checkout: Path, words: str, precision: str, folder: Path, killed: bool) -> dict[str, torch.Tensor]:
     """The weights that a checkout trains; ``killed`` after the first epoch and resumed, if asked for."""
+    if (checkout / "src" / "twofold" / "nets" / "boxed_backprop.py").exists():
+        words = words.replace("--readout block", "--gradient local")  # as older checkouts call it
     command = [*COMMAND, *words.split(), *SETTINGS.split(), "--precision", precision, "--run", str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
     if killed:
@@ -98,10 +109,10 @@ def train(checkout: Path, words: str, precision: str, folder: Path, killed: bool
     return weights_of(command, environment, folder / "weights.safetensors")
 
 
-def train_chip(checkout: Path, kind: str, precision: str, path: Path) -> dict[str, torch.Tensor]:
+def train_chip(checkout: Path, options: dict[str, str], precision: str, path: Path) -> dict[str, torch.Tensor]:
     """The weights that a checkout trains of a net of `CHIPS`."""
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
-    return weights_of([sys.executable, "-c", CHIP, kind, precision, str(path)], environment, path)
+    return weights_of([sys.executable, "-c", CHIP, json.dumps(options), precision, str(path)], environment, path)
 
 
 def weights_of(command: list[str], environment: dict[str, str], path: Path) -> dict[str, torch.Tensor]:

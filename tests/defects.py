@@ -199,7 +199,7 @@ DEFECTS = [
     ),
     (
         "the twin's rate is that of a smoothed gradient",
-        "nets.backprop:Backprop._descend",
+        "nets.backprop:Backprop.learn",
         "rate / (1 - rule.smoothing)",
         "rate",
         "test_the_twin_is_the_plain_net_and_learns_as_it_does",

@@ -32,7 +32,6 @@ from twofold.learning import Rule
 from twofold.methods import (
     METHODS,
     BackpropRecipe,
-    BoxedBackpropRecipe,
     FeedForwardRecipe,
     Recipe,
     RecurrentRecipe,
@@ -70,7 +69,6 @@ __all__ = [
     "Backprop",
     "BackpropRecipe",
     "BlackBox",
-    "BoxedBackpropRecipe",
     "Connectivity",
     "Convolution",
     "Data",

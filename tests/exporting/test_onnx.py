@@ -31,7 +31,7 @@ from twofold.layers.boxes import BOXES
 from twofold.layers.dense import dense
 from twofold.layers.local import local
 from twofold.layers.tiles import Tiled
-from twofold.nets.boxed_backprop import BoxedBackprop
+from twofold.nets.backprop import Backprop
 from twofold.nets.joint import joint
 from twofold.nets.net import Net
 
@@ -212,8 +212,8 @@ def test_where_two_classes_are_nearly_alike_their_standardized_scores_may_differ
     )
 
 
-def boxed() -> BoxedBackprop:
-    return BoxedBackprop(PIXELS, WIDTHS, CLASSES, boxes={1: BOXES["one_bit"](WIDTHS[0])}, gradient="straight_through")
+def boxed() -> Backprop:
+    return Backprop(PIXELS, WIDTHS, CLASSES, boxes={1: BOXES["one_bit"](WIDTHS[0])})
 
 
 def with_a_box() -> twofold.FeedForward:

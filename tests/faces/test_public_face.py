@@ -28,7 +28,7 @@ GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES SCHEDULES UNITS
 Backprop BlackBox Connectivity Convolution Dense FeedForward Fields Fixed Full
 ForwardForwardClassifier ForwardForwardFeatures Goodness Instrument Local LocalModule Masked Objective
 Recurrent RecurrentLayer Rule Substrate Tiled Trainer Unit Unsupervised
-BackpropRecipe BoxedBackpropRecipe FeedForwardRecipe Recipe RecurrentRecipe UnsupervisedRecipe
+BackpropRecipe FeedForwardRecipe Recipe RecurrentRecipe UnsupervisedRecipe
 Data Dataset Evaluation History Result Run
 ArgumentError DataError DeviceError Diverged Interrupted Remark RunError SettingError TwofoldError
 as_dataset draw evaluate export fit hard_wrong_labels load load_data random_wrong_labels read_data recipe_for serve

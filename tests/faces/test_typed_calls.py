@@ -161,8 +161,8 @@ NOT_BELOW_ZERO = {
     "softmax_decay",
     "top_down_start",
 }
-MAY_BE_ZERO = NOT_BELOW_ZERO | {"reject", "verbose", "margin", "padding", "blurs", "count", "seed", "point"}
-MAY_BE_NEGATIVE = {"seed", "point"}
+MAY_BE_NEGATIVE = {"seed", "device_seed", "point"}
+MAY_BE_ZERO = NOT_BELOW_ZERO | MAY_BE_NEGATIVE | {"reject", "verbose", "margin", "padding", "blurs", "count"}
 """Numbers that work, and so does what is not tried to be refused here: 0 or -1."""
 
 

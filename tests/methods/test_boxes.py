@@ -5,7 +5,7 @@ Oracles: bitwise equality with an undisturbed run, counts by hand.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from support.runs import CtrlC, outcome, train
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.layers.boxes import BOXES, boxes_for, boxes_in
-from twofold.methods import BackpropRecipe, BoxedBackpropRecipe, FeedForwardRecipe, Recipe, build
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.nets.crossings import GRADIENTS
 from twofold.recipes import RECIPES, twin_of
 from twofold.training import runs
@@ -27,9 +27,8 @@ SQUARE = {"widths": (10,) * 5, "epochs": 2}
 
 
 @pytest.fixture(scope="session")
-def boxed(twin_recipe: BackpropRecipe) -> BoxedBackpropRecipe:
-    same = {each.name: getattr(twin_recipe, each.name) for each in fields(twin_recipe)}
-    return BoxedBackpropRecipe(**same | SQUARE, box="sampled", box_drift=0.1, gradient="stop")
+def boxed(twin_recipe: BackpropRecipe) -> BackpropRecipe:
+    return replace(twin_recipe, **SQUARE, box="sampled", box_drift=0.1, gradient="stop")  # type: ignore[arg-type]
 
 
 def learned(recipe: Recipe, data: Dataset) -> Trainer:
@@ -38,14 +37,14 @@ def learned(recipe: Recipe, data: Dataset) -> Trainer:
     return trainer
 
 
-@pytest.mark.parametrize("kind", ["forward-forward", *GRADIENTS])
+@pytest.mark.parametrize("kind", ["forward-forward", *GRADIENTS, "block", "layer"])
 def test_a_training_with_boxes_that_was_interrupted_ends_bitwise_as_one_that_was_not(
-    tiny: Dataset, recipe: FeedForwardRecipe, boxed: BoxedBackpropRecipe, tmp_path: Path, kind: str
+    tiny: Dataset, recipe: FeedForwardRecipe, boxed: BackpropRecipe, tmp_path: Path, kind: str
 ) -> None:
     """Boxes have a state, what they draw too: all of it has to be in the checkpoint."""
     asked: Recipe = replace(recipe, **SQUARE, box="sampled", box_drift=0.1)
-    if kind in GRADIENTS:
-        asked = replace(boxed, gradient=kind)
+    if kind != "forward-forward":
+        asked = replace(boxed, **{"gradient" if kind in GRADIENTS else "readout": kind})  # type: ignore[arg-type]
     whole = train(asked, tmp_path / "whole", tiny)
     with pytest.raises(KeyboardInterrupt):
         train(asked, tmp_path / "parts", tiny, progress=CtrlC(1))
@@ -58,7 +57,7 @@ def test_a_training_with_boxes_that_was_interrupted_ends_bitwise_as_one_that_was
 
 
 def test_boxes_drift_after_each_batch_by_as_much_as_is_said(
-    tiny: Dataset, recipe: FeedForwardRecipe, boxed: BoxedBackpropRecipe
+    tiny: Dataset, recipe: FeedForwardRecipe, boxed: BackpropRecipe
 ) -> None:
     batches = 2 * 5
     for one in (replace(recipe, **SQUARE, box="random_relu", box_drift=0.1), replace(boxed, box="random_relu")):
@@ -74,7 +73,7 @@ def test_boxes_drift_after_each_batch_by_as_much_as_is_said(
 
 
 def test_the_metrics_count_what_training_reads_from_boxes_and_no_test(
-    tiny: Dataset, recipe: FeedForwardRecipe, boxed: BoxedBackpropRecipe
+    tiny: Dataset, recipe: FeedForwardRecipe, boxed: BackpropRecipe
 ) -> None:
     cases, boxes = len(tiny.train_labels), 2
     ours = replace(recipe, **SQUARE, box="one_bit", validation=8)
@@ -96,7 +95,7 @@ def test_the_metrics_count_what_training_reads_from_boxes_and_no_test(
     ],
 )
 def test_boxes_that_cannot_be_are_told_in_one_line(
-    recipe: FeedForwardRecipe, boxed: BoxedBackpropRecipe, changes: dict[str, Any], said: str
+    recipe: FeedForwardRecipe, boxed: BackpropRecipe, changes: dict[str, Any], said: str
 ) -> None:
     for one in (replace(recipe, **SQUARE), boxed):
         assert refusal(lambda one=one: replace(one, **{"box": "one_bit", **changes}), SettingError) == said
@@ -106,7 +105,7 @@ def test_boxes_that_cannot_be_are_told_in_one_line(
 def test_the_recipe_and_its_baseline_have_the_same_layers_and_boxes() -> None:
     ours, baseline = RECIPES["black-box"], RECIPES[str(twin_of("black-box"))]
     assert isinstance(ours, FeedForwardRecipe)
-    assert isinstance(baseline, BoxedBackpropRecipe)
+    assert isinstance(baseline, BackpropRecipe)
     form = {"shape": [1, 28, 28], "classes": 10}
     nets = [build(replace(one, widths=(20,) * 6), form) for one in (ours, baseline)]
     matrices = [[box.matrix for box in boxes_in(net)] for net in nets]

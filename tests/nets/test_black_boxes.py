@@ -19,7 +19,7 @@ from support.small_layers import seeded
 from twofold.errors import DataError, SettingError
 from twofold.layers.boxes import BOXES, Box, boxes_behind, boxes_for
 from twofold.nets import crossings
-from twofold.nets.boxed_backprop import BoxedBackprop
+from twofold.nets.backprop import Backprop
 from twofold.nets.crossings import GRADIENTS
 from twofold.nets.feedforward import FeedForward
 from twofold.normalize import normalize
@@ -35,19 +35,19 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
 IMAGES, LABELS = rand(CASES, PIXELS), torch.arange(CASES) % CLASSES
 
 
-def net_of(gradient: str, box: str = "saturating", widths: tuple[int, ...] = WIDTHS) -> BoxedBackprop:
-    boxes = boxes_for(box, widths, 0)
-    net = BoxedBackprop(PIXELS, widths, CLASSES, seeded(), boxes=boxes, gradient=gradient).double()
+def net_of(gradient: str, box: str = "saturating", widths: tuple[int, ...] = WIDTHS) -> Backprop:
+    way = {"readout": "block"} if gradient == "local" else {"gradient": gradient}
+    net = Backprop(PIXELS, widths, CLASSES, seeded(), boxes=boxes_for(box, widths, 0), **way).double()  # type: ignore[arg-type]
     for number, softmax in enumerate([net.stack[-1], *net.softmaxes]):
         softmax.weight.data = rand(*softmax.weight.shape, seed=number + 1) - 0.5
     return net
 
 
-def weights(net: BoxedBackprop) -> list[Tensor]:
+def weights(net: Backprop) -> list[Tensor]:
     return [layer.weight.detach().clone() for layer in net.stack]
 
 
-def gradients(net: BoxedBackprop, images: Tensor = IMAGES, labels: Tensor = LABELS) -> list[Tensor]:
+def gradients(net: Backprop, images: Tensor = IMAGES, labels: Tensor = LABELS) -> list[Tensor]:
     """The step of each layer at a rate of 1, without momentum or decay: the negative gradient of the mean loss."""
     from twofold.learning import Rule
 
@@ -56,7 +56,7 @@ def gradients(net: BoxedBackprop, images: Tensor = IMAGES, labels: Tensor = LABE
     return [old - new for old, new in zip(before, weights(net), strict=True)]
 
 
-def by_hand(net: BoxedBackprop, jacobian: Callable[[Box, Tensor], Tensor]) -> list[Tensor]:
+def by_hand(net: Backprop, jacobian: Callable[[Box, Tensor], Tensor]) -> list[Tensor]:
     """The gradients of the weights, block after block from the top, with J at each box, ``(cases, units, units)``."""
     activity, starts, sent, ends = normalize(IMAGES), [], [], []
     parameters: list[list[Tensor]] = [[]]
@@ -221,14 +221,12 @@ def test_a_surrogate_comes_to_have_the_derivative_of_the_box(kind: str) -> None:
 
 @pytest.mark.parametrize("box", BOXES)
 def test_a_net_without_boxes_is_the_twin_and_a_box_is_asked_once_for_each_row(box: str) -> None:
-    from twofold.nets.backprop import Backprop
-
     twin, plain = Backprop(PIXELS, WIDTHS, CLASSES, seeded()).double(), net_of("stop", "none")
     twin.load_state_dict(plain.state_dict())
     for net in (twin, plain):
         net.learn(IMAGES, LABELS, rate=0.1)
     assert all(torch.equal(one.weight, other.weight) for one, other in zip(twin.stack, plain.stack, strict=True))
-    for gradient in GRADIENTS:
+    for gradient in (*GRADIENTS, "local"):
         net = net_of(gradient, box)
         net.learn(IMAGES, LABELS, rate=0.1, generator=seeded())
         read = [crossing.box.rows_read for crossing in net.crossings.values()]
@@ -294,7 +292,7 @@ def test_what_does_not_fit_is_told_in_one_line() -> None:
     assert said == "unknown gradient 'straight': did you mean 'straight_through'?"
     for number in (2, 6):
         said = refusal(
-            lambda number=number: BoxedBackprop(PIXELS, WIDTHS, CLASSES, boxes={number: box}, gradient="stop"),
+            lambda number=number: Backprop(PIXELS, WIDTHS, CLASSES, boxes={number: box}),
             SettingError,
         )
         assert said.startswith(f"boxes: one of 5 units stands behind layer {number}, expected")

@@ -8,16 +8,15 @@ import torch
 from support.small_nets import CLASSES, NETS
 from twofold.data import Dataset
 from twofold.layers.boxes import boxes_for
-from twofold.nets.boxed_backprop import BoxedBackprop
-from twofold.nets.chip import ChipBackprop, LocalChip
+from twofold.nets.backprop import Backprop
 from twofold.substrate import PRESETS
 
-IDEAL = {"substrate": PRESETS["ideal"], "device": 0}
 EVERY = {
     **NETS,
-    "boxed": lambda: BoxedBackprop(64, (9, 9, 8), CLASSES, boxes=boxes_for("one_bit", (9, 9, 8), 0), gradient="local"),
-    "chip": lambda: ChipBackprop(64, (9, 8), CLASSES, **IDEAL),  # type: ignore[arg-type]
-    "local chip": lambda: LocalChip(64, (9, 8), CLASSES, **IDEAL),  # type: ignore[arg-type]
+    "boxed": lambda: Backprop(64, (9, 9, 8), CLASSES, boxes=boxes_for("one_bit", (9, 9, 8), 0), readout="block"),
+    "local": lambda: Backprop(64, (9, 8), CLASSES, readout="layer"),
+    "chip": lambda: Backprop(64, (9, 8), CLASSES, substrate=PRESETS["ideal"]),
+    "local chip": lambda: Backprop(64, (9, 8), CLASSES, substrate=PRESETS["ideal"], readout="layer"),
 }
 
 

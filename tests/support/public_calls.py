@@ -16,6 +16,7 @@ import twofold
 from support.estimator_calls import ESTIMATOR_CALLS
 from support.small_layers import seeded
 from twofold.data import Dataset
+from twofold.layers.boxes import OneBit
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import dense
 from twofold.layers.recurrent import RecurrentLayer, TimeStep
@@ -248,7 +249,8 @@ CALLS: dict[str, Callable[[], Call]] = {
         twofold.Backprop,
         {
             **{"pixels": PIXELS, "widths": WIDTHS, "classes": CLASSES, "generator": seeded(), "center": True},
-            "connectivity": [Full(5, PIXELS), Full(4, 5)],
+            **{"connectivity": [Full(5, PIXELS), Full(4, 5)], "readout": "top", "gradient": "known"},
+            **{"substrate": SUBSTRATE, "device_seed": 1, "derivative": "known", "boxes": {1: OneBit(5)}},
         },
     ),
     "FeedForward.learn": of(feedforward, "learn", lambda _: {**TAUGHT, "learning": range(1, 2), "generator": seeded()}),
@@ -258,7 +260,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Unsupervised.learn": of(
         unsupervised, "learn", lambda _: {**BATCH, "softmax_rate": 0.2, "blurs": 1, "generator": seeded()}
     ),
-    "Backprop.learn": of(twin, "learn", {**BATCH, "rule": RULE}),
+    "Backprop.learn": of(twin, "learn", lambda _: {**BATCH, "rule": RULE, "generator": seeded()}),
     "Recurrent.learn_video": of(
         recurrent,
         "learn_video",
@@ -269,12 +271,14 @@ CALLS: dict[str, Callable[[], Call]] = {
         },
     ),
     "Net.set_precision": of(feedforward, "set_precision", {"precision": "fp32"}),
+    "Backprop.set_precision": of(twin, "set_precision", {"precision": "fp32"}),
     "Classifier.predict": of(twin, "predict", {**PICTURES, "test": "fast"}),
     "GoodnessClassifier.predict": of(feedforward, "predict", {**PICTURES, "test": "both"}),
     "Classifier.evaluate": of(twin, "evaluate", HELD),
     "GoodnessClassifier.evaluate": of(feedforward, "evaluate", HELD),
     "Classifier.explain": of(feedforward, "explain", {"case": images()[:1]}),
     "Classifier.passes": of(twin, "passes", {"shortlist": 2}),
+    "Backprop.passes": of(twin, "passes", {"shortlist": 2}),
     "FeedForward.passes": of(feedforward, "passes", {"shortlist": 2}),
     "Recurrent.passes": of(recurrent, "passes", {"shortlist": 2}),
     "Backprop.forward": of(twin, "forward", PICTURES),

@@ -15,7 +15,6 @@ from twofold.errors import DataError, SettingError
 from twofold.layers.boxes import boxes_for
 from twofold.layers.dense import dense
 from twofold.methods import METHODS, BackpropRecipe, FeedForwardRecipe, build
-from twofold.nets.boxed_backprop import BoxedBackprop
 from twofold.nets.net import Net
 from twofold.training.trainer import Trainer
 
@@ -26,8 +25,7 @@ def nets() -> dict[str, Net]:
         "forward-forward": twofold.FeedForward.dense((1, 5, 5), (9, 8), 4),
         "recurrent": twofold.Recurrent(25, (9, 8), 4),
         "unsupervised": twofold.Unsupervised(dense(25, (9, 8)), 4),
-        "backprop": twofold.Backprop(25, (9, 8), 4),
-        "boxed-backprop": BoxedBackprop(25, (9, 9, 8), 4, boxes=boxes_for("one_bit", (9, 9, 8), 0), gradient="local"),
+        "backprop": twofold.Backprop(25, (9, 9, 8), 4, boxes=boxes_for("one_bit", (9, 9, 8), 0), readout="block"),
     }
 
 

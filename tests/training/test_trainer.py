@@ -38,8 +38,6 @@ def recipes(recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe) -> dict[str,
     """One of each family."""
     every = (recipe, twin_recipe, RECIPES["recurrent"], RECIPES["mnist-hybrid"])
     found = {each.method: replace(each, **SMALL) for each in every}
-    boxed = replace(RECIPES["black-box-twin"], **SMALL | {"widths": (14, 14, 12), "gradient": "local"})
-    found[boxed.method] = boxed
     assert sorted(found) == FAMILIES
     return found
 

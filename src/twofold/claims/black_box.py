@@ -39,14 +39,19 @@ from twofold.claims.rates import lowered
 from twofold.data import Dataset
 from twofold.errors import Diverged
 from twofold.layers.boxes import BOXES, boxes_in
-from twofold.methods import BoxedBackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.nets.crossings import GRADIENTS, KNOW_THE_BOX
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe
+from twofold.nets.crossings import KNOW_THE_BOX
 from twofold.nets.net import Evaluation, evaluate
 from twofold.recipes.black_box import black_box as boxed
 from twofold.recipes.black_box import twin as boxed_twin
 from twofold.training.runs import Run
 
-OURS, ORACLE, TWIN = "forward-forward", "known", "twin"
+OURS, ORACLE, LOCAL, TWIN = "forward-forward", "known", "local", "twin"
+CONTENDERS = (
+    *(ORACLE, "chip_in_the_loop", "straight_through", "stop", LOCAL, "spsa", "surrogate"),
+    *("feedback_alignment", "direct_feedback_alignment"),
+)
+"""What backpropagation makes of a box: blocks that learn locally, and the gradients that come back through a box."""
 IMAGES, HELD, EPOCHS = 10_000, 1_000, 10
 DRIFTS = (0.0, 0.003, 0.03, 0.1)
 ALLOWED, SLOWER = 0.5, 1.2
@@ -54,8 +59,8 @@ ALLOWED, SLOWER = 0.5, 1.2
 
 TUNED: dict[str, tuple[float, float]] = {
     OURS: (0.2, 0.4),
-    **dict.fromkeys(GRADIENTS, (0.05, 0.025)),
-    "local": (0.05, 0.1),
+    **dict.fromkeys(CONTENDERS, (0.05, 0.025)),
+    LOCAL: (0.05, 0.1),
     "direct_feedback_alignment": (0.05, 0.1),
     "spsa": (0.05, 0.0005),
     "surrogate": (0.05, 0.05),
@@ -100,7 +105,7 @@ def black_box(lab: Lab) -> Finding:
     kinds, drifts = lab.pick(smoke=("one_bit",), full=tuple(BOXES)), lab.pick(smoke=(0.0, 0.03), full=DRIFTS)
     none = {OURS: cell(lab, OURS, "none", 0.0, data), TWIN: cell(lab, ORACLE, "none", 0.0, data)}
     rows = {
-        named(box, drift): {name: cell(lab, name, box, drift, data) for name in (OURS, *GRADIENTS)}
+        named(box, drift): {name: cell(lab, name, box, drift, data) for name in (OURS, *CONTENDERS)}
         for box, drift in itertools.product(kinds, drifts)
     }
     still = {box: rows[named(box, 0.0)] for box in kinds}
@@ -135,13 +140,13 @@ def black_box(lab: Lab) -> Finding:
         },
         twin={
             "error %": {"none": {TWIN: mean_and_std(none[TWIN].error)}}
-            | {row: {name: mean_and_std(cells[name].error) for name in GRADIENTS} for row, cells in rows.items()},
+            | {row: {name: mean_and_std(cells[name].error) for name in CONTENDERS} for row, cells in rows.items()},
             "diverged, and at a lower rate (error %)": lower(
-                {row: {name: cells[name] for name in GRADIENTS} for row, cells in rows.items()}
+                {row: {name: cells[name] for name in CONTENDERS} for row, cells in rows.items()}
             ),
             "best that is told nothing of the box": {row: best(cells)[0] for row, cells in rows.items()},
-            "reads of a box for an image": {name: rows[named(kinds[0], 0.0)][name].reads for name in GRADIENTS},
-            "seconds": {name: round(fmean(rows[named(kinds[0], 0.0)][name].seconds), 1) for name in GRADIENTS},
+            "reads of a box for an image": {name: rows[named(kinds[0], 0.0)][name].reads for name in CONTENDERS},
+            "seconds": {name: round(fmean(rows[named(kinds[0], 0.0)][name].seconds), 1) for name in CONTENDERS},
         },
         seeds=seeds(lab),
     )
@@ -163,11 +168,14 @@ def part(lab: Lab) -> Dataset:
 def recipe(lab: Lab, contender: str, box: str, drift: float) -> Recipe:
     """The settings of a contender with one kind of box."""
     ours: FeedForwardRecipe = lab.pick(smoke=small, full=replace(boxed, epochs=EPOCHS))
-    twin: BoxedBackpropRecipe = lab.pick(smoke=small_twin, full=replace(boxed_twin, epochs=EPOCHS))
+    twin: BackpropRecipe = lab.pick(smoke=small_twin, full=replace(boxed_twin, epochs=EPOCHS))
     same: dict[str, Any] = {"box": box, "box_drift": drift, "validation": lab.pick(smoke=200, full=HELD)}
     if lab.size == "full":
         same["rate"] = TUNED[contender][box != "none"]
-    return replace(ours, **same) if contender == OURS else replace(twin, **same, gradient=contender)
+    if contender == OURS:
+        return replace(ours, **same)
+    same["readout" if contender == LOCAL else "gradient"] = "block" if contender == LOCAL else contender
+    return replace(twin, **same)
 
 
 def cell(lab: Lab, contender: str, box: str, drift: float, data: Dataset) -> Cell:
@@ -232,7 +240,7 @@ def named(box: str, drift: float) -> str:
 
 def best(cells: Mapping[str, Cell]) -> tuple[str, float]:
     """The contender with the least error that is told nothing of the box, and that error."""
-    each = {name: fmean(cells[name].error) for name in GRADIENTS if name not in KNOW_THE_BOX}
+    each = {name: fmean(cells[name].error) for name in CONTENDERS if name not in KNOW_THE_BOX}
     name = min(each, key=each.__getitem__)
     return name, max(each[name], 1e-9)
 

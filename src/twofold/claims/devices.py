@@ -23,7 +23,6 @@ from twofold.claims.rates import best, lowered
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.nets.backprop import Backprop
-from twofold.nets.chip import ChipBackprop, LocalChip
 from twofold.nets.feedforward import FeedForward
 from twofold.substrate import PRESETS, Substrate, last, program
 from twofold.training.trainer import Trainer
@@ -83,10 +82,16 @@ def untrained(lab: Lab, learner: str, device: Device, dataset: Dataset, seed: in
         if device.substrate != IDEAL:
             device.substrate.install(net, device.seed)
     else:
-        generator = torch.Generator().manual_seed(seed)
-        shape = dataset.train_images[0].numel(), recipe.widths, dataset.classes, generator
-        on: dict[str, Any] = {"substrate": device.substrate, "device": device.seed}
-        net = LocalChip(*shape, **on) if learner == LOCAL else ChipBackprop(*shape, **on, model=DERIVATIVES[learner])
+        net = Backprop(
+            dataset.train_images[0].numel(),
+            recipe.widths,
+            dataset.classes,
+            torch.Generator().manual_seed(seed),
+            readout="layer" if learner == LOCAL else "top",
+            substrate=device.substrate,
+            device_seed=device.seed,
+            derivative=DERIVATIVES.get(learner, "ideal"),
+        )
     if device.substrate != IDEAL:
         last(net, updates(recipe, dataset))
     return net

@@ -49,6 +49,9 @@ small_recurrent = replace(
 )
 small_recurrent_twin = replace(digits_twin, widths=small_recurrent.widths, epochs=10)
 
+TWINS_LATER = {"readout", "box", "box_drift", "gradient", "substrate", "device_seed", "derivative"}
+"""Fields of a twin's recipe that were added after trainings of plain twins were kept."""
+
 T = TypeVar("T")
 N = TypeVar("N", bound=Net)
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
@@ -194,7 +197,7 @@ class Lab:
         dataset = dataset or self.data(recipe.data)
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
-        identity = [recipe.method, _without_schedule(recipe.fields()), dataset.fingerprint]
+        identity = [recipe.method, _as_kept(recipe.fields()), dataset.fingerprint]
         digest = _digest([*identity, where.type, precision, defaults.LEARNING_VERSION])
         folder = self.runs / f"{name}-seed{recipe.seed}-{digest}"
         if not (folder / "result.json").exists():
@@ -225,7 +228,7 @@ class Lab:
         """
         where = machine.choose_device(self.device)
         precision = machine.choose_precision(self.precision, where)
-        identity = [_without_schedule(settings), dataset.fingerprint]
+        identity = [_as_kept(settings), dataset.fingerprint]
         digest = _digest([*identity, where.type, precision, defaults.LEARNING_VERSION])
         path = self.runs / f"{name}-{digest}.safetensors"
         net.to(where)
@@ -307,10 +310,13 @@ def _in_common(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {"shared": shared, "own": own}
 
 
-def _without_schedule(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without the schedule that all recipes had before it had a name, so that kept trainings are found."""
-    kept = {key: value for key, value in settings.items() if (key, value) != ("schedule", defaults.SCHEDULE)}
-    return {key: _without_schedule(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
+def _as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the schedule, and those of a plain twin without boxes and devices: what all recipes had before
+    these had names, so that kept trainings are found."""
+    added = BackpropRecipe.having("added")
+    neutral = {name: added[name] for name in ("schedule", *(TWINS_LATER if settings.keys() >= TWINS_LATER else ()))}
+    kept = {key: value for key, value in settings.items() if key not in neutral or value != neutral[key]}
+    return {key: _as_kept(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
 
 
 def _digest(identity: list[Any]) -> str:

@@ -9,7 +9,7 @@ those of the two views. Backpropagation has a single one.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -24,11 +24,13 @@ from twofold.labels import inputs_with_label
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense
 from twofold.layers.inputs import CachedInput, Images, LayerInput, join
+from twofold.layers.weights import Weights
 from twofold.learning import Phase, Rule
-from twofold.nets.backprop import TWIN_RULE, Affine, Backprop
+from twofold.nets.affine import Affine
+from twofold.nets.backprop import Backprop
 from twofold.nets.classifier import NetResult
+from twofold.nets.crossings import Crossed
 from twofold.nets.feedforward import FeedForward
-from twofold.normalize import normalize
 
 FOLLOWS = 0.1
 """Share of each batch in the running mean of goodness that a threshold follows."""
@@ -169,15 +171,35 @@ class NoisyFeedForward(FeedForward):
 # ---- learners with a loss ------------------------------------------------------------------------------------------
 
 
+class NoisyWeights(Weights):
+    """Weights whose products have noise.
+
+    Attributes:
+        noise: on the products.
+    """
+
+    noise: Noise
+
+    def product(self, rows: Tensor, total: Tensor) -> Tensor:
+        return self.noise.on(self._module, super().product(rows, total))
+
+
 class NoisyBackprop(Backprop):
     """The twin, with noise on the total inputs of its hidden layers."""
 
-    noise = Noise(0.0, shared=True)
     settles = False
+
+    def __init__(self, *shape: Any, **options: Any) -> None:
+        super().__init__(*shape, **options)
+        for layer in self.stack[:-1]:
+            layer.weights = NoisyWeights(layer, "weight", layer.weight, layer.connectivity)
+        self.set_noise(Noise(0.0, shared=True))
 
     def set_noise(self, noise: Noise) -> None:
         """Give all hidden layers this noise."""
         self.noise = noise
+        for layer in self.stack[:-1]:
+            layer.weights.noise = noise
 
     @contextmanager
     def measured(self, noise: Noise) -> Iterator[None]:
@@ -187,38 +209,19 @@ class NoisyBackprop(Backprop):
         yield
         self.set_noise(before)
 
-    def forward(self, images: Tensor) -> Tensor:
-        images = self._enter(images)
+    def _pass(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
         self.noise.new_batch(len(images))
-        activity = self.prepare(images.flatten(1))
-        for layer in self.stack[:-1]:
-            activity = self.noise.on(layer, layer(activity)).relu()
-        logits: Tensor = self.stack[-1](activity).to(images.dtype)
-        return logits
+        return super()._pass(images, nudges)
 
-    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of a batch, which autograd can differentiate, and its logits ``(batch, classes)``."""
-        logits = self(images)
-        return cross_entropy(logits, labels), logits
-
-    @typed
-    def learn(
-        self, images: Tensor, labels: Tensor, *, rate: float, weight: Tensor | None = None, rule: Rule | None = None
-    ) -> NetResult:
-        """Learn from one batch, in which all cases count the same."""
-        rule = rule or TWIN_RULE
-        with torch.enable_grad():
-            loss, logits = self.loss(images, labels)
-            (-loss).backward()  # type: ignore[no-untyped-call]
-        for layer in self.stack:
-            layer.apply_gradient(rate / (1 - rule.smoothing), rule, torch.ones(()))
-        return NetResult(logits.detach(), [], torch.ones(len(labels), device=labels.device))
+    def learn(self, images: Tensor, labels: Tensor, **options: Any) -> NetResult:
+        """Learn from one batch, in which all cases count the same; see `Backprop.learn`."""
+        return super().learn(images, labels, **options | {"weight": None})
 
     def gradients(self, images: Tensor, labels: Tensor, wrong: Tensor) -> list[Tensor]:
         """The weight gradient of each hidden layer for one batch; ``wrong`` labels are of no use here."""
         with torch.enable_grad():
-            loss, _ = self.loss(images, labels)
-            return list(torch.autograd.grad(loss, [layer.weights.in_use() for layer in self.stack[:-1]]))
+            losses, _ = self._losses(images, labels)
+            return list(torch.autograd.grad(losses.mean(), [layer.weights.in_use() for layer in self.stack[:-1]]))
 
 
 class GreedyInfoNCE(NoisyBackprop):
@@ -248,7 +251,8 @@ class GreedyInfoNCE(NoisyBackprop):
         reach: int,
         temperature: float,
     ) -> None:
-        super().__init__(pixels, widths, classes, generator)
+        super().__init__(pixels, widths, classes, generator, readout="layer")
+        self.heads = nn.ModuleList()  # the softmax on top reads several layers
         self.layers[-1] = Affine(Full(classes, sum(widths[1:])), 0.0)
         self.reach = reach
         self.temperature = temperature
@@ -261,35 +265,25 @@ class GreedyInfoNCE(NoisyBackprop):
         with super().measured(noise):
             yield
 
-    def _activities(self, images: Tensor) -> Iterator[Tensor]:
-        """The normalized activity of each hidden layer, with a derivative by its own weights alone."""
-        below = self.prepare(images.flatten(1))
-        for layer in self.stack[:-1]:
-            activity = normalize(self.noise.on(layer, layer(below)).relu())
-            yield activity
-            below = activity.detach()
+    def _logits(self, read: Sequence[Tensor]) -> list[Tensor]:
+        return [self.stack[-1](torch.cat([activity.detach() for activity in read[1:]], 1)).float()]
 
-    def forward(self, images: Tensor) -> Tensor:
-        images = self._enter(images)
+    def _losses(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, NetResult]:
         self.noise.new_batch(len(images))
-        return self._read(list(self._activities(images)))
-
-    def _read(self, activities: list[Tensor]) -> Tensor:
-        logits: Tensor = self.stack[-1](torch.cat([activity.detach() for activity in activities[1:]], 1)).float()
-        return logits
-
-    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        self.noise.new_batch(len(images))
-        views = torch.cat([jitter(images, self.reach, self.views) for _ in range(2)])
-        activities = list(self._activities(views))
+        activities, _ = self._activities(torch.cat([jitter(images, self.reach, self.views) for _ in range(2)]))
         pairs = (activity.float().chunk(2) for activity in activities)
-        contrast = torch.stack([info_nce(one, other, self.temperature) for one, other in pairs]).sum()
-        logits = self._read(activities)
-        return contrast + cross_entropy(logits, labels.repeat(2)), logits[: len(labels)]
+        contrast = torch.stack([info_nce(one, other, self.temperature) for one, other in pairs]).sum(0)
+        (logits,) = self._logits(activities)
+        named = cross_entropy(logits, labels.repeat(2), reduction="none").view(2, -1).sum(0) / 2
+        return contrast + named, NetResult(logits[: len(labels)].detach(), [], torch.ones_like(named))
 
 
 def info_nce(one: Tensor, other: Tensor, temperature: float) -> Tensor:
-    """The loss of `GreedyInfoNCE` for the activities of both views, each ``(images, units)``."""
+    """The loss of `GreedyInfoNCE` for each image, ``(images,)``, by the activities of both views, each ``(images,
+    units)``."""
     similar = nn.functional.normalize(one) @ nn.functional.normalize(other).T / temperature
     same = torch.arange(len(one), device=one.device)
-    return (cross_entropy(similar, same) + cross_entropy(similar.T, same)) / 2
+    there, back = (cross_entropy(each, same, reduction="none") for each in (similar, similar.T))
+    return (there + back) / 2

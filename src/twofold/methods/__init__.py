@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twofold.methods.backprop import Backpropagation, BackpropRecipe
-from twofold.methods.boxed_backprop import BoxedBackpropagation, BoxedBackpropRecipe
 from twofold.methods.feedforward import FeedForwardRecipe, ForwardForward
 from twofold.methods.method import Form, Method, Place
 from twofold.methods.recipe import Recipe
@@ -16,8 +15,6 @@ __all__ = [
     "METHODS",
     "BackpropRecipe",
     "Backpropagation",
-    "BoxedBackpropRecipe",
-    "BoxedBackpropagation",
     "FeedForwardRecipe",
     "ForwardForward",
     "Hybrids",
@@ -31,8 +28,7 @@ __all__ = [
 ]
 
 METHODS: dict[str, type[Method[Any, Any]]] = {
-    method.recipe_type.method: method
-    for method in (ForwardForward, RecurrentTraining, Hybrids, Backpropagation, BoxedBackpropagation)
+    method.recipe_type.method: method for method in (ForwardForward, RecurrentTraining, Hybrids, Backpropagation)
 }
 
 

@@ -12,26 +12,60 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from twofold import defaults
+from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 from twofold.machine.reduce import mean_over_cases
+from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Names, Place, image_form, image_shape
-from twofold.methods.recipe import PictureRecipe
-from twofold.nets.backprop import Backprop
+from twofold.methods.recipe import PictureRecipe, setting
+from twofold.nets.affine import DERIVATIVES
+from twofold.nets.backprop import READOUTS, Backprop
 from twofold.nets.classifier import NetResult
+from twofold.nets.crossings import GRADIENTS
+from twofold.substrate import PRESETS, Substrate
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackpropRecipe(PictureRecipe):
+class BackpropRecipe(BoxedRecipe, PictureRecipe):
     """The twin: the same layers and a softmax on top, trained by backpropagation."""
 
     method: ClassVar[str] = "backprop"
 
     rate: float = defaults.TWIN_RATE
     decay: float = defaults.TWIN_DECAY
+    readout: str = setting("top", names=dict.fromkeys(READOUTS), of_net=True, added="top")
+    """Softmaxes that the net learns by: top (one for the whole net), layer or block (one for each).
+    A layer, or a block of layers between boxes, then learns without a derivative from above."""
+    gradient: str = setting("straight_through", names=GRADIENTS, of_net=True, added="straight_through")
+    """Gradient through a box, for --readout top.
+    One of known, chip_in_the_loop, straight_through, stop, spsa, surrogate, feedback_alignment and
+    direct_feedback_alignment."""
+    substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
+    """Analog devices that store the weights of the hidden layers: a preset, or ideal for digital weights."""
+    device_seed: int = setting(0, of_net=True, added=0)
+    """Seed of the devices and their noise: one seed is one piece of hardware."""
+    derivative: str = setting("ideal", names=dict.fromkeys(DERIVATIVES), of_net=True, added="ideal")
+    """Weights of the backward pass on devices.
+    These are ideal (as programmed), known (as the devices give them, an oracle) or feedback (fixed random ones)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.box == "none":
+            self._expect(self.readout != "block", "readout", self.readout, "top or layer where --box is none")
+        for name in ("substrate", "derivative") if self.field_sizes else ():
+            self._expect(
+                getattr(self, name) == "ideal", name, getattr(self, name), "ideal where --field-sizes are given"
+            )
+
+    @property
+    def devices(self) -> Substrate | None:
+        """The substrate of the weights; ``None`` for the machine's numbers."""
+        plain = self.substrate == self.derivative == "ideal"
+        return None if plain else PRESETS[self.substrate]
 
     def _step(self) -> float:
         return self.rate / (1 - self.smoothing)
@@ -46,20 +80,33 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         super().__init__(net, recipe, data)
         self._losses: list[Tensor] = []
         self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
+        self._reads = Reads(boxes_in(net), recipe.box_drift)
 
     @classmethod
     def build(cls, recipe: BackpropRecipe, form: Form, place: Place = list) -> Backprop:
         shape, classes = image_form(form)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        connectivity = [Tiled(fields) for fields in recipe.maps(shape)]
-        pixels, center = math.prod(shape), recipe.center
-        return Backprop(pixels, recipe.widths, classes, generator, connectivity=connectivity, center=center)
+        return Backprop(
+            math.prod(shape),
+            recipe.widths,
+            classes,
+            torch.Generator().manual_seed(recipe.seed),
+            connectivity=[Tiled(fields) for fields in recipe.maps(shape)],
+            center=recipe.center,
+            readout=recipe.readout,
+            boxes=boxes_for(recipe.box, recipe.widths, recipe.seed),
+            gradient=recipe.gradient,
+            substrate=recipe.devices,
+            device_seed=recipe.device_seed,
+            derivative=recipe.derivative,
+        )
 
     @classmethod
     def needed_memory(cls, recipe: BackpropRecipe, form: Form, precision: str, offload: bool) -> int:
         shape, classes = image_form(form)
-        sizes = Sizes((math.prod(shape) + classes, *recipe.widths), recipe.maps(shape), recipe.batch, precision)
-        return int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
+        units, analog = (math.prod(shape) + classes, *recipe.widths), recipe.devices is not None
+        sizes = Sizes(units, recipe.maps(shape), recipe.batch, precision, analog=analog)
+        own = int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
+        return own + 8 * bytes_of_boxes(recipe)
 
     @classmethod
     def draw(
@@ -70,20 +117,25 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
 
     def step(self, batch: Batch, progress: float) -> NetResult:
         self.set_rate(progress)
-        result = self._learn(batch)
+        with self._reads:
+            result = self.net.learn(
+                batch.images,
+                batch.labels,
+                rate=self.rate,
+                weight=batch.weight,
+                rule=self._rule,
+                generator=self.generator,
+            )
         self._losses.append(cross_entropy(result.logits, batch.labels))
         self._note(batch, result.logits)
         return result
-
-    def _learn(self, batch: Batch) -> NetResult:
-        return self.net.learn(batch.images, batch.labels, rate=self.rate, weight=batch.weight, rule=self._rule)
 
     def check(self) -> None:
         if self._losses and not self._losses[-1].isfinite():
             raise self.diverged("the loss")
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``loss``: the mean cross-entropy."""
+        """Add ``loss``, the mean cross-entropy, and ``box_reads`` where there are boxes."""
         loss = mean_over_cases(torch.stack(self._losses)).item() if self._losses else None
         self._losses.clear()
-        return {**super().metrics(), "loss": loss}
+        return {**super().metrics(), "loss": loss, **self._reads.metrics()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,66 +13,32 @@ from torch.nn.functional import cross_entropy
 from twofold import defaults
 from twofold.checks import typed
 from twofold.checks.bounds import as_widths, counts, not_negative
-from twofold.errors import SettingError
+from twofold.errors import SettingError, unknown
+from twofold.layers.boxes import Box
 from twofold.layers.connectivity import Connectivity, Full
-from twofold.layers.layer import Learner
-from twofold.layers.weights import Learnable, Weights, apply_gathered
 from twofold.learning import Rule, count_of
+from twofold.nets.affine import DERIVATIVES, Affine, MeasuredLayer
 from twofold.nets.classifier import Classifier, NetResult
+from twofold.nets.crossings import GRADIENTS, BoxedPass, Crossed, Crossing, Stop
 from twofold.normalize import centered, normalize
+from twofold.substrate import Substrate
+from twofold.substrate.noise import mixed
 
 TWIN_RULE = Rule(decay=defaults.TWIN_DECAY)
 """How the twin learns where nobody states it."""
 
-
-class Affine(Learner):
-    """Total inputs z = x Wᵀ + b, whose gradients backpropagation finds.
-
-    Args:
-        connectivity: which inputs each unit sees.
-        scale: weights start as N(0, scale² / inputs of the unit).
-        generator: draws the first weights.
-    """
-
-    weight: nn.Parameter
-    bias: nn.Parameter
-
-    def __init__(self, connectivity: Connectivity, scale: float, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.connectivity = connectivity
-        self.inputs = connectivity.inputs
-        value = connectivity.draw(scale * connectivity.fan_in().rsqrt(), generator)
-        self.weights = Weights(self, "weight", value, connectivity)
-        self.biases = Learnable(self, "bias", torch.zeros(connectivity.units))
-
-    def learnables(self) -> list[Learnable]:
-        return [self.weights, self.biases]
-
-    @property
-    def bottom_up(self) -> Weights:
-        """The weights to the layer below."""
-        return self.weights
-
-    def forward(self, activity: Tensor) -> Tensor:
-        """Total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
-        _, bias = (each.in_use().requires_grad_() for each in self.learnables())
-        return self.weights.product(activity, bias)
-
-    @torch.no_grad()
-    def apply_gradient(self, rate: float, rule: Rule, counted: Tensor) -> None:
-        """One step with the gradients of the newest backward pass, if any, which are then gone; see `momentum_step`."""
-        for each in self.learnables():
-            leaf = each.in_use()
-            if leaf.grad is not None:  # else no gradient reached it
-                each.gather(leaf.grad)
-                leaf.grad = None
-        apply_gathered(self.learnables(), rate, rule, counted)
+READOUTS = ("top", "layer", "block")
+"""Where softmaxes read: ``top``, the last layer; ``layer``, every hidden layer, which learns from its own softmax
+alone; ``block``, the last layer in front of each box and of the top, likewise."""
 
 
 class Backprop(Classifier):
     """Rectified layers of the given widths and a linear softmax on top, for a normalized image.
 
     Weights start as N(0, 2 / inputs of the unit), the softmax at 0, biases at 0.
+
+    With a softmax for each layer this is local backpropagation: a layer hands on its activity at fixed length, and no
+    derivative crosses it. The logits of the net are then the mean over the softmaxes.
 
     Args:
         pixels: number of pixels of an image.
@@ -81,6 +47,19 @@ class Backprop(Classifier):
         generator: draws the first weights.
         connectivity: which units of each hidden layer see which inputs; all see all where it is not given.
         center: whether the mean of an image's pixels is subtracted.
+        readout: ``top``, ``layer`` or ``block``; see `READOUTS`.
+        boxes: number of a layer, from 1 -> the box behind it; see `boxes_for`. Activity enters a box at fixed length,
+            and its answer is brought to fixed length.
+        gradient: what comes back through a box, see `GRADIENTS`; nothing where blocks or layers have softmaxes.
+        substrate: the analog devices that hold the weights of the hidden layers. The forward pass is then measured on
+            them, and the softmax stays digital.
+        device_seed: of the devices.
+        derivative: the weights of the backward pass on devices: ``ideal``, ``known`` or ``feedback``; see
+            `DERIVATIVES`.
+
+    Raises:
+        SettingError: there is no such readout, gradient or derivative; a box stands behind no hidden layer or is not as
+            wide as it; or connectivity does not fit the widths or the substrate.
     """
 
     method = "backprop"
@@ -95,40 +74,120 @@ class Backprop(Classifier):
         *,
         connectivity: Sequence[Connectivity] = (),
         center: bool = False,
+        readout: str = "top",
+        boxes: Mapping[int, Box] | None = None,
+        gradient: str = "straight_through",
+        substrate: Substrate | None = None,
+        device_seed: int = 0,
+        derivative: str = "ideal",
     ) -> None:
         super().__init__()
         counts(pixels=pixels)
         widths = as_widths(widths)
         counts(2, classes=classes)
+        for name, value, known in (
+            ("readout", readout, READOUTS),
+            ("gradient", gradient, GRADIENTS),
+            ("derivative", derivative, DERIVATIVES),
+        ):
+            if value not in known:
+                raise unknown(name, value, known)
         pairs = list(itertools.pairwise((pixels, *widths)))
         if connectivity and [(each.inputs, each.units) for each in connectivity] != pairs:
             raise SettingError(
                 f"connectivity: expected one for each layer, and for {pixels} pixels and widths {widths}"
             )
-        hidden = connectivity or [Full(above, below) for below, above in pairs]
-        self.layers = nn.ModuleList(Affine(each, math.sqrt(2), generator) for each in hidden)
+        if substrate is not None and not all(each.whole for each in connectivity):
+            raise SettingError(
+                "connectivity: a layer stores no matrix of weights, expected Full or Masked on a substrate"
+            )
+        boxes = boxes or {}
+        for number, box in boxes.items():
+            if not 1 <= number <= len(widths) or len(box.matrix) != widths[number - 1]:
+                raise SettingError(
+                    f"boxes: one of {len(box.matrix)} units stands behind layer {number}, expected as many units as a "
+                    f"hidden layer has, of the widths {widths}"
+                )
+        self.layers = nn.ModuleList()
+        for number, each in enumerate(connectivity or [Full(above, below) for below, above in pairs]):
+            self.layers.append(
+                Affine(each, math.sqrt(2), generator)
+                if substrate is None
+                else MeasuredLayer(each, math.sqrt(2), generator, substrate, mixed(device_seed, number), derivative)
+            )
         self.layers.append(Affine(Full(classes, widths[-1]), 0.0))
+        crossing = GRADIENTS[gradient] if readout == "top" else Stop
+        self.crossings = nn.ModuleDict({str(n): crossing(box, classes, generator) for n, box in sorted(boxes.items())})
+        ends = [widths[number - 1] for number in sorted(boxes)] if readout == "block" else []
+        self.softmaxes = nn.ModuleList(Affine(Full(classes, units), 0.0) for units in ends)
+        self.heads = nn.ModuleList(Affine(Full(classes, units), 0.0) for units in widths if readout == "layer")
         self.classes = classes
+        self.readout = readout
         self.prepare = centered if center else normalize
+        self._lessons = crossing.lessons
+        self._measured = substrate is not None
 
     @property
     def widths(self) -> tuple[int, ...]:
         return tuple(layer.connectivity.units for layer in self.stack[:-1])
 
     @typed
+    def set_precision(self, precision: str) -> None:
+        super().set_precision(precision)
+        for softmax in self.softmaxes:
+            softmax.compute = self.stack[0].compute
+
+    def _crossings(self) -> list[Crossing]:
+        return list(self.crossings.values())  # type: ignore[arg-type]
+
+    def _activities(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
+        """The activity that each softmax reads, ``(batch, units)``, and what happened at each box."""
+        activity = self.prepare(images.flatten(1))
+        given, read, crossed = list(nudges), [], []
+        for number, layer in enumerate(self.stack[:-1], 1):
+            activity = layer.respond(activity)
+            if self.readout == "layer":
+                activity = normalize(activity)
+                read.append(activity)
+                activity = activity.detach()
+            if str(number) in self.crossings:
+                if self.readout == "block":
+                    read.append(activity)
+                crossed.append(self.crossings[str(number)](activity, given.pop(0) if given else None))
+                activity = crossed[-1].output
+        return read if self.readout == "layer" else [*read, activity], crossed
+
+    def _pass(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
+        """The logits of each softmax, the last one's at the end, and what happened at each box."""
+        read, crossed = self._activities(images, nudges)
+        every = self._logits(read)
+        # Logits above devices stay in the type of the products.
+        return every if self._measured else [logits.to(images.dtype) for logits in every], crossed
+
+    def _logits(self, read: Sequence[Tensor]) -> list[Tensor]:
+        """The logits of each softmax for what it reads."""
+        softmaxes = self.heads if self.readout == "layer" else [*self.softmaxes, self.stack[-1]]
+        return [softmax(activity) for softmax, activity in zip(softmaxes, read, strict=True)]
+
+    def _decided(self, every: Sequence[Tensor]) -> Tensor:
+        """The mean over the softmaxes that decide: those of all layers, or the last one alone."""
+        return torch.stack(list(every) if self.readout == "layer" else [every[-1]]).mean(0)
+
+    @typed
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
-        images = self._enter(images)
-        activity = self.prepare(images.flatten(1))
-        for layer in self.layers:
-            total = layer(activity)
-            activity = total.relu()
-        logits: Tensor = total.to(images.dtype)
-        return logits
+        return self._decided(self._pass(self._enter(images))[0])
 
     @typed
     def learn(
-        self, images: Tensor, labels: Tensor, *, rate: float, weight: Tensor | None = None, rule: Rule | None = None
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        rate: float,
+        weight: Tensor | None = None,
+        rule: Rule | None = None,
+        generator: torch.Generator | None = None,
     ) -> NetResult:
         """Learn from one batch: cross-entropy, stochastic gradient descent with momentum.
 
@@ -138,6 +197,7 @@ class Backprop(Classifier):
             rate: the learning rate.
             weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
             rule: its smoothing and decay are used.
+            generator: draws perturbations of what goes into boxes, on the device of the images.
 
         Raises:
             DataError: images or labels that the net was not built for.
@@ -145,23 +205,33 @@ class Backprop(Classifier):
         """
         not_negative(rate=rate)
         images, labels = self._enter_to_learn(images, labels, weight)
-        with torch.enable_grad():
-            logits: Tensor = self(images)
-            losses = cross_entropy(logits, labels, reduction="none")
-            self._descend(self.stack, losses, weight, rate, rule)
-        return NetResult(logits.detach(), [], 1 - (-losses.detach()).exp())
-
-    @staticmethod
-    def _descend(
-        layers: Iterable[Affine], losses: Tensor, weight: Tensor | None, rate: float, rule: Rule | None
-    ) -> None:
-        """A step of layers down the mean of losses ``(batch,)``, each of which counts as its case does."""
         rule = rule or TWIN_RULE
-        weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
-        count = count_of(weight)
-        (-(weight * losses).sum() / count.cases).backward()  # type: ignore[no-untyped-call]
-        for layer in layers:
+        with torch.enable_grad():
+            losses, result = self._losses(images, labels, generator)
+            weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
+            count = count_of(weight)
+            (-(weight * losses).sum() / count.cases).backward()  # type: ignore[no-untyped-call]
+        beside = [layer for crossing in self._crossings() for layer in crossing.learners()]
+        for layer in (*self.stack, *self.softmaxes, *self.heads, *beside):
             layer.apply_gradient(rate / (1 - rule.smoothing), rule, count.weight / count.cases)
+        return result
+
+    def _losses(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, NetResult]:
+        """The loss of each case, ``(batch,)``, which autograd can differentiate, and the result of the batch."""
+        every, crossed = self._pass(images)
+        losses = [cross_entropy(logits, labels, reduction="none") for logits in every]
+        total = torch.stack(losses).sum(0)
+        if crossed:
+
+            def measured(nudges: Sequence[Tensor]) -> Tensor:
+                return cross_entropy(self._pass(images, nudges)[0][-1], labels, reduction="none")
+
+            passed = BoxedPass(self._crossings(), crossed, every[-1], labels, measured, generator)
+            total = total + self._lessons(passed)
+        difficulty = 1 - self._decided([(-loss.detach()).exp() for loss in losses])
+        return total, NetResult(self._decided(every).detach(), [], difficulty)
 
     @typed
     @torch.no_grad()
@@ -170,13 +240,18 @@ class Backprop(Classifier):
         return torch.cat([self(part) for part in self._parts(images)])
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        activity = self.prepare(images.flatten(1))
-        for layer in self.stack:
-            total = layer.weights.product(activity, layer.bias)
-            activity = total.relu()
-        return {"fast": total}
+        """The logits of the net; where blocks have softmaxes, ``mean`` is the logarithm of the mean of all."""
+        every = self._pass(images)[0]
+        mean = {"mean": torch.stack([each.softmax(1) for each in every]).mean(0).log()} if len(self.softmaxes) else {}
+        return {"fast": self._decided(every), **mean}
 
     @typed
+    @torch.no_grad()
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
-        return self._checked({"fast": self.fast(images)}, images)
+        parts = [self._traced(part) for part in self._parts(images)]
+        return self._checked({test: torch.cat([part[test] for part in parts]) for test in parts[0]}, images)
+
+    @typed
+    def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
+        return super().passes(shortlist) | ({"mean": 1} if len(self.softmaxes) else {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 
 from twofold.layers.boxes import Box
 from twofold.layers.connectivity import Full
-from twofold.nets.backprop import Affine
+from twofold.nets.affine import Affine
 from twofold.normalize import normalize
 
 NUDGE = 0.1
@@ -75,12 +75,7 @@ class Crossing(nn.Module, ABC):
         box: the box.
         classes: number of labels.
         generator: draws what is fixed or learned beside the net.
-
-    Attributes:
-        own_softmax: whether each block below a box has a softmax of its own to learn from.
     """
-
-    own_softmax: ClassVar[bool] = False
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -118,12 +113,6 @@ class Crossing(nn.Module, ABC):
 
 class Stop(Crossing):
     """Nothing comes back through the box: layers below it stay as they were drawn."""
-
-
-class Local(Crossing):
-    """Nothing comes back through the box: the block below it learns from a softmax of its own."""
-
-    own_softmax = True
 
 
 class StraightThrough(Crossing):
@@ -248,7 +237,6 @@ GRADIENTS: dict[str, type[Crossing]] = {
     "chip_in_the_loop": ChipInTheLoop,
     "straight_through": StraightThrough,
     "stop": Stop,
-    "local": Local,
     "spsa": Perturbed,
     "surrogate": Surrogate,
     "feedback_alignment": FeedbackAlignment,

@@ -8,14 +8,13 @@ less, layers from the third on hardly learn in so few steps, with boxes or witho
 layer keeps one alive that stands behind a box and hears little but noise; without it such a layer falls silent.
 
     twofold train black-box --box one_bit --box-drift 0.01
-    twofold train black-box-twin --box one_bit --box-drift 0.01 --gradient local
+    twofold train black-box-twin --box one_bit --box-drift 0.01 --readout block
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from twofold.methods import BoxedBackpropRecipe
 from twofold.recipes import mnist
 from twofold.recipes.twin import as_twin
 
@@ -31,5 +30,4 @@ black_box = replace(
     box="random_relu",
 )
 
-boxed_twin = BoxedBackpropRecipe(**vars(mnist.twin), gradient="straight_through")
-twin = replace(as_twin(boxed_twin, black_box), epochs=black_box.epochs, rate=0.03)
+twin = replace(as_twin(mnist.twin, black_box), epochs=black_box.epochs, rate=0.03)

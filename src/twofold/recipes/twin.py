@@ -9,8 +9,8 @@ from twofold.methods import Recipe
 
 T = TypeVar("T", bound=Recipe)
 
-TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit"}
-"""Fields of its own that a twin keeps: its rate and schedule, which were tuned for it."""
+TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit", "substrate", "device_seed"}
+"""Fields that a twin keeps: its rate and schedule, which were tuned for it, and the devices that store its weights."""
 
 
 def as_twin(twin: T, recipe: Recipe) -> T:

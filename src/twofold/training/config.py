@@ -22,6 +22,10 @@ REMOVED = {"neutral_share": 1.0}
 """Fields that recipes of older runs have, and the value at which they changed nothing."""
 
 
+RENAMED = {"boxed-backprop": "backprop"}
+"""Methods of older runs that have another name today."""
+
+
 @dataclass(frozen=True)
 class Config:
     """Which training a folder holds.
@@ -128,6 +132,10 @@ class Config:
         """
         named = {each.name for each in fields(cls)} - {"form"}
         known = {name: value for name, value in content.items() if name in named}
+        if known.get("method") in RENAMED:
+            known["method"] = RENAMED[known["method"]]
+            if known["settings"].get("gradient") == "local":  # before readouts had names
+                known["settings"] = {**known["settings"], "gradient": "straight_through", "readout": "block"}
         for name, part in (("preparation", Preparation), ("source", Source)):
             if name in known:
                 try:

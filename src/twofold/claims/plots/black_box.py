@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from twofold.nets.crossings import GRADIENTS, KNOW_THE_BOX
+from twofold.claims.black_box import CONTENDERS
+from twofold.nets.crossings import KNOW_THE_BOX
 from twofold.plots.canvas import label_axes, legend, scale_axis, subplots, suptitle, write
 from twofold.plots.colors import NEGATIVE, POSITIVE, TESTS, TWIN
 
@@ -18,7 +19,7 @@ Spread = Mapping[str, float]
 
 STYLES = dict(
     zip(
-        [name for name in GRADIENTS if name not in KNOW_THE_BOX],
+        [name for name in CONTENDERS if name not in KNOW_THE_BOX],
         [(color, style) for style in ("s-", "^--") for color in (*TESTS, NEGATIVE)],
         strict=False,
     )

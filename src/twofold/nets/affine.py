@@ -1,0 +1,142 @@
+"""The layers of the twin, whose gradients backpropagation finds: on the machine's numbers, or measured on devices."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from twofold.layers.connectivity import Connectivity
+from twofold.layers.layer import Learner
+from twofold.layers.weights import Learnable, Weights, apply_gathered
+from twofold.learning import Rule
+from twofold.substrate.neurons import Neurons
+from twofold.substrate.noise import mixed
+from twofold.substrate.parameters import Substrate
+from twofold.substrate.weights import AnalogWeights, signal_of
+from twofold.units import relu
+
+DERIVATIVES = ("ideal", "known", "feedback")
+"""The weights whose derivative a layer on devices uses: ``ideal``, as they were written, since no device is measured
+by itself; ``known``, as the devices give them without noise, an oracle; ``feedback``, fixed random weights (feedback
+alignment)."""
+
+
+class Affine(Learner):
+    """Total inputs z = x Wᵀ + b, whose gradients backpropagation finds.
+
+    Args:
+        connectivity: which inputs each unit sees.
+        scale: weights start as N(0, scale² / inputs of the unit).
+        generator: draws the first weights.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, connectivity: Connectivity, scale: float, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.connectivity = connectivity
+        self.inputs = connectivity.inputs
+        value = connectivity.draw(scale * connectivity.fan_in().rsqrt(), generator)
+        self.weights = Weights(self, "weight", value, connectivity)
+        self.biases = Learnable(self, "bias", torch.zeros(connectivity.units))
+
+    def learnables(self) -> list[Learnable]:
+        return [self.weights, self.biases]
+
+    @property
+    def bottom_up(self) -> Weights:
+        """The weights to the layer below."""
+        return self.weights
+
+    def _leaves(self) -> list[Tensor]:
+        """Weights and biases as autograd differentiates by them."""
+        return [each.in_use() for each in self.learnables()]
+
+    def forward(self, activity: Tensor) -> Tensor:
+        """Total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
+        weight, bias = self._leaves()
+        if torch.is_grad_enabled():
+            weight.requires_grad_()
+            bias.requires_grad_()
+        return self.weights.product(activity, bias)
+
+    def respond(self, activity: Tensor) -> Tensor:
+        """Rectified activity ``(batch, units)`` for that of the layer below, ``(batch, inputs)``."""
+        total: Tensor = self(activity)
+        return total.relu()
+
+    @torch.no_grad()
+    def apply_gradient(self, rate: float, rule: Rule, counted: Tensor) -> None:
+        """One step with the gradients of the newest backward pass, if any, which are then gone; see `momentum_step`."""
+        for learnable, leaf in zip(self.learnables(), self._leaves(), strict=True):
+            if leaf.grad is not None:  # else no gradient reached it
+                learnable.gather(leaf.grad)
+                leaf.grad = None
+        apply_gathered(self.learnables(), rate, rule, counted)
+
+
+class _Measured(torch.autograd.Function):
+    """Activity as devices and neurons give it; backwards the derivative of a rectified layer with the weights
+    ``back``."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, back: Tensor, layer: MeasuredLayer) -> Tensor:
+        total = layer.weights.product(rows, bias.to(layer.weights.in_use().dtype))
+        activity = relu.value(total) if layer.neurons is None else layer.neurons(total)
+        ctx.save_for_backward(rows, back, activity)
+        return activity
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        rows, back, activity = ctx.saved_tensors
+        wanted = gradients[0].to(back.dtype) * (activity > 0)
+        return (wanted @ back).to(rows.dtype), wanted.T @ rows.to(back.dtype), wanted.sum(0), None, None
+
+
+class MeasuredLayer(Affine):
+    """A rectified layer whose activity is measured on a substrate. Biases are digital.
+
+    Args:
+        connectivity: `Full`, or `Masked`, whose weights are stored as a matrix.
+        scale: of the first weights, as those of `Affine`.
+        generator: draws the first weights.
+        substrate: the physics.
+        seed: of the device.
+        derivative: the weights of the backward pass; see `DERIVATIVES`.
+    """
+
+    feedback: Tensor
+
+    def __init__(
+        self,
+        connectivity: Connectivity,
+        scale: float,
+        generator: torch.Generator | None,
+        substrate: Substrate,
+        seed: int,
+        derivative: str,
+    ) -> None:
+        super().__init__(connectivity, scale, generator)
+        value, self.derivative = self.weight.detach().clone(), derivative
+        signal = signal_of([(value, connectivity)])
+        drawn = torch.Generator().manual_seed(mixed(seed, len("neurons")))
+        units = connectivity.units
+        self.neurons = Neurons(units, relu, substrate, signal, drawn) if substrate.has_neurons else None
+        self.weights = AnalogWeights(self, "weight", value, connectivity, substrate, seed, signal, self.neurons)
+        if derivative == "feedback":
+            random = connectivity.mask(torch.randn(value.shape, generator=drawn))
+            self.register_buffer("feedback", scale * random / math.sqrt(self.inputs))
+
+    def _leaves(self) -> list[Tensor]:
+        return [each.value for each in self.learnables()]
+
+    def respond(self, activity: Tensor) -> Tensor:
+        weight, bias = (leaf.requires_grad_() for leaf in self._leaves())
+        known = self.weights.in_use().to(weight.dtype)
+        back = {"known": known, "feedback": getattr(self, "feedback", None)}.get(self.derivative, weight)
+        measured: Tensor = _Measured.apply(activity, weight, bias, back, self)  # type: ignore[no-untyped-call]
+        return measured
