@@ -37,8 +37,8 @@ class Kept(dict[str, dict[str, Any]]):
         try:
             return f"{make()}\n{self.footnote()}"
         except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
-            looked_at = ", ".join(sorted(self.asked)) or "its file in results/"
-            sys.exit(f"table {name}: a record does not hold what it needs ({error!r}): look at {looked_at}")
+            skip_checks = ", ".join(sorted(self.asked)) or "its file in results/"
+            sys.exit(f"table {name}: a record does not hold what it needs ({error!r}): look at {skip_checks}")
 
     def footnote(self) -> str:
         """What is to be said of the records that were asked for since the last footnote, where they are not current."""

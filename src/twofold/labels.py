@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.checks import looking
+from twofold.checks import checks_enabled
 from twofold.checks.bounds import shaped
 from twofold.errors import DataError, SettingError
 
@@ -115,7 +115,7 @@ def checked_labels(name: str, labels: Tensor, classes: int, *shape: int | str, o
     Raises:
         DataError: wrong shape or device, not integers, or a label outside 0 to ``classes - 1``.
     """
-    if not looking():
+    if not checks_enabled():
         return labels
     shaped(name, labels, *shape, on=on)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults, machine
-from twofold.checks import check_fields, typed
+from twofold.checks import check_fields, check_arguments
 from twofold.checks.bounds import counts, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
@@ -92,7 +92,7 @@ class Rule:
         share(smoothing=self.smoothing, tolerance=self.tolerance)
         not_negative(decay=self.decay, peer=self.peer, floor=self.floor)
 
-    @typed
+    @check_arguments
     def temperature_for(self, units: int) -> float:
         """Return the temperature of a layer with ``units`` units."""
         counts(units=units)

@@ -13,13 +13,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.checks import BY_NAME, convert, looking, typed
+from twofold.checks import BY_NAME, convert, checks_enabled, check_arguments
 from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
 from twofold.labels import checked_labels
 
 
-@typed
+@check_arguments
 def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw uniformly from the wrong labels; only the number of classes of ``logits`` ``(batch, classes)`` is used."""
     labels = _checked(labels, logits)
@@ -28,7 +28,7 @@ def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generat
     return (labels + offset) % classes
 
 
-@typed
+@check_arguments
 def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw from softmax(logits) with the true label excluded: the net's own likeliest mistakes (talk 14:05).
 
@@ -46,7 +46,7 @@ def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator
 
 
 def _checked(labels: Tensor, logits: Tensor) -> Tensor:
-    if not looking():
+    if not checks_enabled():
         return labels
     floating("logits", logits, "batch", "classes")
     counts(2, classes=logits.shape[1])
@@ -86,7 +86,7 @@ def checked_wrong_labels(wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
     Raises:
         DataError: they are not labels, have the wrong length, or contain true labels.
     """
-    return _check_wrong("negatives", wrong, labels, classes) if looking() else wrong
+    return _check_wrong("negatives", wrong, labels, classes) if checks_enabled() else wrong
 
 
 def _check_wrong(name: str, wrong: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from support.helpers import refusal
-from twofold.checks import BY_NAME, check_fields, convert, looked_at, typed, words
+from twofold.checks import BY_NAME, check_fields, convert, skip_checks, check_arguments, words
 from twofold.checks.bounds import counts, floating, not_negative, positive, shaped, share, sizes
 from twofold.errors import ArgumentError, DataError, SettingError
 
@@ -158,13 +158,13 @@ def test_every_hint_has_words_of_one_line() -> None:
     assert words(Callable[[], int]) == "a function of 0 arguments"
 
 
-@typed
+@check_arguments
 def learn(rows: Tensor, *more: int, rate: float, rule: Size = SIZE, **others: float) -> tuple[Any, ...]:
     """Learn."""
     return rows, more, rate, rule, others
 
 
-@typed
+@check_arguments
 def step(rows: Tensor, rate: float = 0.5, *, phase: Literal["one", "both"] = "both") -> tuple[Any, ...]:
     return rows, rate, phase
 
@@ -201,7 +201,7 @@ def test_typed_names_what_is_wrong(call: str) -> None:
 
 
 def test_what_goes_wrong_inside_a_typed_function_stays_what_it_is() -> None:
-    @typed
+    @check_arguments
     def broken(rate: float) -> None:
         raise TypeError("inside")
 
@@ -211,7 +211,7 @@ def test_what_goes_wrong_inside_a_typed_function_stays_what_it_is() -> None:
 
 
 def test_what_has_been_looked_at_is_not_looked_at_again_until_the_block_ends() -> None:
-    with looked_at():
+    with skip_checks():
         assert step("x")[0] == "x"
         positive(rate=math.nan)
         floating("rows", torch.arange(3), 5)

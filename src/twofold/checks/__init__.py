@@ -4,7 +4,7 @@
     convert("widths", [20, 20], tuple[int, ...])    (20, 20)
     convert("folder", "runs/x", Path)     Path("runs/x")
 
-`typed` does so for all arguments of a public function, `check_fields` for the fields of a dataclass.
+`check_arguments` does so for all arguments of a public function, `check_fields` for the fields of a dataclass.
 """
 
 from __future__ import annotations
@@ -268,13 +268,13 @@ SCALARS: dict[Any, Callable[[Any], Any]] = {
 _enabled: ContextVar[bool] = ContextVar("checks_enabled", default=True)
 
 
-def looking() -> bool:
+def checks_enabled() -> bool:
     """Return True if argument checks are enabled."""
     return _enabled.get()
 
 
 @contextmanager
-def looked_at() -> Iterator[None]:
+def skip_checks() -> Iterator[None]:
     """Disable argument checks within this block.
 
     The trainer checks data and settings once before it begins, so that batches are not checked again. On a GPU,
@@ -287,7 +287,7 @@ def looked_at() -> Iterator[None]:
         _enabled.reset(token)
 
 
-def typed(function: Callable[P, T]) -> Callable[P, T]:
+def check_arguments(function: Callable[P, T]) -> Callable[P, T]:
     """Check and convert the arguments of a function or method by its annotations in every call.
 
     The names in the annotations must exist in the function's module; they are looked up at the first call. For

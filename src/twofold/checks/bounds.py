@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from twofold.checks import looking
+from twofold.checks import checks_enabled
 from twofold.errors import DataError, SettingError
 
 
@@ -37,7 +37,7 @@ def counts(least: int = 1, **numbers: int | None) -> None:
 
 
 def _expect(numbers: Mapping[str, float | None], holds: Callable[[float], bool], expected: str) -> None:
-    for name, number in numbers.items() if looking() else ():
+    for name, number in numbers.items() if checks_enabled() else ():
         if number is not None and not holds(number):
             raise SettingError(f"{name} is {number}, expected {expected}")
 
@@ -70,7 +70,7 @@ def shaped(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None
     Raises:
         DataError: the shape, layout or device differs.
     """
-    if not looking():
+    if not checks_enabled():
         return
     if tensor.layout != torch.strided or (tensor.is_meta and on is None):
         raise DataError(f"{name}: the tensor is sparse or on the meta device, expected a dense tensor on a real device")
@@ -90,6 +90,6 @@ def floating(name: str, tensor: Tensor, *shape: int | str, on: torch.device | No
         DataError: the tensor differs.
     """
     shaped(name, tensor, *shape, on=on)
-    if looking() and not tensor.is_floating_point():
+    if checks_enabled() and not tensor.is_floating_point():
         hint = ", and divide bytes by 255" if tensor.dtype == torch.uint8 else ""
         raise DataError(f"{name}: the type is {tensor.dtype}, expected floating-point numbers: use .float(){hint}")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data.transforms import jitter
 from twofold.labels import inputs_with_label
 from twofold.layers.connectivity import Full
@@ -93,7 +93,7 @@ class NoisyDense(Dense):
         self.noise = noise
         self.follows = follows
 
-    @typed
+    @check_arguments
     def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
         total = self.noise.on(self, super().forward(below, activate=False))
         return self.rule.unit.value(total) if activate else total
@@ -146,7 +146,7 @@ class NoisyFeedForward(FeedForward):
         for layer, (rule, threshold) in zip(self.stack, kept, strict=True):
             layer.rule, layer.threshold = rule, threshold
 
-    @typed
+    @check_arguments
     def images(self, images: Tensor | CachedInput) -> Images:
         ready = super().images(images)
         if ready is not images:

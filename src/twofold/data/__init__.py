@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data import cifar10, digits, fetch, idx
 from twofold.data.arrays import as_dataset
 from twofold.data.dataset import Dataset
@@ -44,7 +44,7 @@ DATASETS: dict[str, Callable[[Path | None, bool], Dataset]] = {
 }
 
 
-@typed
+@check_arguments
 def load(name: str, data_dir: Path | str | None = None, download: bool = True) -> Dataset:
     """Load the data set ``name``, one of `DATASETS`.
 
@@ -67,7 +67,7 @@ def load(name: str, data_dir: Path | str | None = None, download: bool = True) -
     return DATASETS[name](None if data_dir is None else fetch.folder("--data-dir", data_dir), download)
 
 
-@typed
+@check_arguments
 def get(name: str, data_dir: Path | str | None = None) -> Dataset:
     """Load the data set ``name`` as `load` does, after downloading missing files to ``data_dir`` if it is given.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data.columns import as_columns, cleaned
 from twofold.data.dataset import Dataset, as_images, as_labels
 from twofold.data.part import SHARE, Cases, as_tensor, case_count, prepared, select
@@ -18,7 +18,7 @@ from twofold.data.split import class_numbers, ordered, stratified
 from twofold.errors import DataError, SettingError
 
 
-@typed
+@check_arguments
 def as_dataset(
     name: str,
     train_images: Any,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.checks import check_fields, convert, typed
+from twofold.checks import check_fields, convert, check_arguments
 from twofold.data.preparation import Preparation, numbered
 from twofold.data.source import Source
 from twofold.errors import DataError, SettingError
@@ -120,7 +120,7 @@ class Dataset:
             digest.update(little_endian.data)
         return digest.hexdigest()
 
-    @typed
+    @check_arguments
     def hold_out(self, count: int) -> Dataset:
         """Return a data set whose test part is the last ``count`` training images; the original test part is dropped.
 
@@ -159,7 +159,7 @@ class Dataset:
         return replace(self, **moved)
 
 
-@typed
+@check_arguments
 def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tuple[Tensor, Tensor]:
     """Return images and labels as the validated tensors of one part of a data set.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data import idx_pairs, npz, tables
 from twofold.data.dataset import Dataset
 from twofold.data.part import Part, assembled
@@ -33,7 +33,7 @@ IMBALANCE = 3
 """Ratio of the largest class to the smallest above which `description` reports class sizes."""
 
 
-@typed
+@check_arguments
 def read_data(
     path: Path,
     *,

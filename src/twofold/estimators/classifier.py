@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.checkpoint import module_tensors
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.errors import DataError, SettingError
 from twofold.estimators import calibration
 from twofold.estimators.base import ForwardForwardEstimator, expect_several
@@ -111,7 +111,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     # ---- learning ------------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the classifier.
 
@@ -150,7 +150,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         self._set_threshold(settings, judged[0] if len(judged[0]) else cases)
         return self
 
-    @typed
+    @check_arguments
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Train for one epoch on additional cases, with a constant learning rate, without calibrating probabilities.
 
@@ -241,7 +241,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     # ---- answering -----------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the label of each case.
 
@@ -257,7 +257,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             return labels
         return np.where(self._familiarity(cases) < self.threshold_, np.asarray(self._rejected()), labels)
 
-    @typed
+    @check_arguments
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Predict the calibrated probability of each class.
 
@@ -270,7 +270,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         probabilities: NDArray[Any] = (self._logits(self._cases(X)) / self.temperature_).softmax(1).numpy()
         return probabilities
 
-    @typed
+    @check_arguments
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Predict the logarithm of the probability of each class.
 
@@ -283,7 +283,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         logarithms: NDArray[Any] = (self._logits(self._cases(X)) / self.temperature_).log_softmax(1).numpy()
         return logarithms
 
-    @typed
+    @check_arguments
     def score_samples(self, X: Any) -> NDArray[Any]:
         """Return the familiarity of each case: the higher, the more similar to the training data.
 

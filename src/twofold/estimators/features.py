@@ -13,7 +13,7 @@ from sklearn.utils import Tags, check_random_state
 from torch import Tensor
 
 from twofold import defaults
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.errors import DataError, SettingError
 from twofold.estimators.base import ForwardForwardEstimator, expect_several
 from twofold.estimators.scaling import Scaling
@@ -69,7 +69,7 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.precision = precision
         self.verbose = verbose
 
-    @typed
+    @check_arguments
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the transformer.
 
@@ -112,7 +112,7 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._n_features_out = self.net_.softmax.weights.connectivity.inputs
         return self
 
-    @typed
+    @check_arguments
     def transform(self, X: Any) -> NDArray[Any]:
         """Return the normalized activities of all layers, with a neutral label if the net was trained with labels.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.errors import RunError, SettingError
 from twofold.exporting import card, onnx
 from twofold.files import write_bytes
@@ -14,7 +14,7 @@ from twofold.training.run_folder import RunFolder
 from twofold.training.runs import Run, load
 
 
-@typed
+@check_arguments
 def export(run: Run | Path, path: Path) -> Path:
     """Write the net of a run to a single file, completely or not at all, in the format given by the file's suffix.
 

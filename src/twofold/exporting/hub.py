@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.errors import RunError, SettingError, TwofoldError
 from twofold.exporting.card import LICENSE, card
 from twofold.exporting.export import KINDS, export
@@ -55,7 +55,7 @@ class Pulled:
     digest: str
 
 
-@typed
+@check_arguments
 def push(folder: Path, repo: str, *, onnx: bool = False, license: str = LICENSE, private: bool = False) -> Pushed:
     """Upload a complete run to the hub in one commit: the net as safetensors, a model card and, optionally, ONNX.
 
@@ -89,7 +89,7 @@ def push(folder: Path, repo: str, *, onnx: bool = False, license: str = LICENSE,
             return Pushed(str(commit.commit_url), _sha(commit.oid), digest)
 
 
-@typed
+@check_arguments
 def pull(repo: str, path: Path | None = None, *, revision: str | None = None, digest: str | None = None) -> Pulled:
     """Download the safetensors file of a net from the hub. The file is written only after it was verified.
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import positive, shaped
 from twofold.errors import DeviceError, SettingError, remark
 from twofold.instrument.messages import BUSY, NUMBERS, Message, pack
@@ -78,7 +78,7 @@ class Instrument(nn.Module):
 
     requests: Tensor
 
-    @typed
+    @check_arguments
     def __init__(self, address: str | Sequence[str], timeout: float = 10.0, patience: float = 600.0) -> None:
         super().__init__()
         positive(timeout=timeout, patience=patience)
@@ -103,7 +103,7 @@ class Instrument(nn.Module):
         """Name used in error messages."""
         return f"the instrument {self.address if isinstance(self.address, str) else ' '.join(self.address)}"
 
-    @typed
+    @check_arguments
     def forward(self, batch: Tensor) -> Tensor:
         """Return the instrument's outputs ``(rows, units)``, float32 on the CPU, for a batch ``(rows, inputs)``."""
         shaped("batch", batch, "rows", "inputs")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import counts
 from twofold.errors import DeviceError, SettingError
 from twofold.instrument.messages import BUSY, Message, pack, unpack
@@ -28,7 +28,7 @@ MESSAGE_SECONDS, GREETING_SECONDS = 60.0, 1.0
 """Seconds to receive or send a whole message, and to wait for the first message of a client that is to be refused."""
 
 
-@typed
+@check_arguments
 def serve(
     function: Callable[..., Any],
     inputs: int,

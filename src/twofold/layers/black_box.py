@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import convert, typed
+from twofold.checks import convert, check_arguments
 from twofold.checks.bounds import counts, floating, positive
 from twofold.errors import ArgumentError, DeviceError, SettingError, TwofoldError
 from twofold.layers.layer import FeedForwardLayer
@@ -45,7 +45,7 @@ class BlackBox(nn.Module):
             time.
     """
 
-    @typed
+    @check_arguments
     def __init__(
         self, function: Callable[[Tensor], Any], units: int | None = None, timeout: float | None = None
     ) -> None:
@@ -74,7 +74,7 @@ class BlackBox(nn.Module):
         """The name of the box in error messages."""
         return f"the box {getattr(self.function, '__name__', type(self.function).__name__)}"
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def forward(self, activity: Tensor) -> Tensor:
         """Return the outputs ``(rows, units)`` for activity ``(rows, ...)``, in its type and on its device."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 from torch.nn.grad import conv2d_weight
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import counts, not_negative
 from twofold.errors import SettingError, unknown
 from twofold.layers.connectivity import Connectivity
@@ -158,7 +158,7 @@ class Convolution(WeightedLayer):
 
     connectivity: Convolved
 
-    @typed
+    @check_arguments
     def __init__(
         self,
         shape_below: tuple[int, int, int],

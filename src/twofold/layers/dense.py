@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import as_widths, counts
 from twofold.goodness import accumulate_dtype
 from twofold.layers.connectivity import Connectivity, Full
@@ -52,7 +52,7 @@ class WeightedLayer(FeedForwardLayer):
         """The weights to the layer below."""
         return self.weights
 
-    @typed
+    @check_arguments
     def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
         """Return the activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.
 
@@ -65,14 +65,14 @@ class WeightedLayer(FeedForwardLayer):
         total = total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
         return self.rule.unit.value(total) if activate else total
 
-    @typed
+    @check_arguments
     def respond(self, below: LayerInput) -> Response:
         if self.rule.unit.of_activity:
             return super().respond(below)
         total = self(below, activate=False)
         return self._response(below, self.rule.unit.value(total))._replace(total=total)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positive = self._learning_signal(seen, phase, weight)
@@ -100,7 +100,7 @@ class Dense(WeightedLayer):
         generator: draws the initial weights.
     """
 
-    @typed
+    @check_arguments
     def __init__(
         self, inputs: int, units: int, rule: Rule | None = None, generator: torch.Generator | None = None
     ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from twofold.checks import check_fields, typed
+from twofold.checks import check_fields, check_arguments
 from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 
@@ -86,7 +86,7 @@ class Fields:
         rows, columns = self.grid
         return self.channels * rows * columns
 
-    @typed
+    @check_arguments
     def span(self, point: int, size: int) -> range:
         """Return the rows of a map with ``size`` rows that a row of grid points sees; columns likewise."""
         counts(size=size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.errors import SettingError
 from twofold.layers.layer import FeedForwardLayer
 
@@ -23,7 +23,7 @@ class Fixed(nn.Module):
         SettingError: the module has parameters.
     """
 
-    @typed
+    @check_arguments
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         if names := [name for name, _ in module.named_parameters()]:

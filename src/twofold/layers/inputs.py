@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from twofold.checks import looking
+from twofold.checks import checks_enabled
 from twofold.checks.bounds import floating
 from twofold.goodness import accumulate_dtype
 from twofold.layers.weights import Weights
@@ -165,7 +165,7 @@ def checked(name: str, below: LayerInput, inputs: int | None, on: torch.device) 
     Raises:
         DataError: the number of inputs or the device differs from the layer's, or the type is not floating-point.
     """
-    if not looking():
+    if not checks_enabled():
         return
     rows = below if isinstance(below, Tensor) else below.images.rows
     floating(name, rows, "batch", "...", on=on)

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import convert, typed
+from twofold.checks import convert, check_arguments
 from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, join, weighted_sum
@@ -137,7 +137,7 @@ class Layer(Learner, Generic[Seen]):
             SettingError: one phase is gathered alone, but the objective compares pairs.
         """
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def apply_gradient(self, rate: float) -> None:
         """Make one step of all parameters with the gradients gathered since the last step, if any."""
@@ -154,7 +154,7 @@ class Layer(Learner, Generic[Seen]):
         """Return a copy of all state that gathering changes, except for the gradient; see `drop`."""
         return self.mean_activity.clone(), self.batches.clone()
 
-    @typed
+    @check_arguments
     def drop(self, memory: tuple[Tensor, Tensor]) -> None:
         """Discard all gradients gathered since the last step and restore the state ``memory``."""
         self.mean_activity.copy_(memory[0])
@@ -214,13 +214,13 @@ class FeedForwardLayer(Layer[Response]):
         """Place the layer on top of a stack."""
         stack.append(self)
 
-    @typed
+    @check_arguments
     def hand_on(self, activity: Tensor) -> Tensor:
         """Return the input of the next layer: the activity, transformed by the `Fixed` modules, at fixed length."""
         floating("activity", activity, "batch", "...", on=self.mean_activity.device)
         return self.rule.normalize(self.fixed(activity))
 
-    @typed
+    @check_arguments
     def respond(self, below: LayerInput) -> Response:
         """Return activity, goodness and output for normalized input ``(batch, ...)``."""
         return self._response(below, self(below))
@@ -230,7 +230,7 @@ class FeedForwardLayer(Layer[Response]):
             detached = activity.detach()
             return Response(below, activity, self.hand_on(detached), self.goodness(detached))
 
-    @typed
+    @check_arguments
     def goodness(self, activity: Tensor) -> Tensor:
         """Return the goodness, ``(batch,)``, of activities ``(batch, ...)``."""
         floating("activity", activity, "batch", "...")
@@ -238,7 +238,7 @@ class FeedForwardLayer(Layer[Response]):
         floating("activity", flat, "batch", self.units)
         return self.rule.goodness.value(flat)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def learn(
         self, positive: LayerInput, negative: LayerInput, rate: float, weight: Tensor | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 from twofold.layers.dense import SparseLayer
@@ -27,7 +27,7 @@ class Local(SparseLayer):
 
     connectivity: Tiled
 
-    @typed
+    @check_arguments
     def __init__(
         self,
         fields: Fields,

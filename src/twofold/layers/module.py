@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import convert, typed
+from twofold.checks import convert, check_arguments
 from twofold.checks.bounds import shaped, sizes
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, to_tensor
@@ -29,7 +29,7 @@ class LocalModule(FeedForwardLayer):
         rule: the learning rule.
     """
 
-    @typed
+    @check_arguments
     def __init__(self, module: nn.Module, units: int | tuple[int, ...], rule: Rule | None = None) -> None:
         shape = (units,) if isinstance(units, int) else units
         sizes(units=shape)
@@ -44,7 +44,7 @@ class LocalModule(FeedForwardLayer):
     def learnables(self) -> list[Learnable]:
         return self._learned
 
-    @typed
+    @check_arguments
     def forward(self, below: LayerInput) -> Tensor:
         """Return the module's activity, ``(batch, ...)``.
 
@@ -65,13 +65,13 @@ class LocalModule(FeedForwardLayer):
             shaped("the module's output", activity, inputs.shape[0], *self.shape)
         return activity
 
-    @typed
+    @check_arguments
     def respond(self, below: LayerInput) -> Response:
         """Return the response with the module's graph, which `gather` consumes."""
         with torch.enable_grad():
             return super().respond(to_tensor(below).detach())
 
-    @typed
+    @check_arguments
     def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positive = self._learning_signal(seen, phase, weight)
         keep, share = self._shares(phase)

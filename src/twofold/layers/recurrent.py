@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import looking, typed
+from twofold.checks import checks_enabled, check_arguments
 from twofold.checks.bounds import counts, floating, not_negative, share
 from twofold.errors import DataError, SettingError
 from twofold.layers.connectivity import Connectivity, Full
@@ -99,7 +99,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     bias: nn.Parameter
 
-    @typed
+    @check_arguments
     def __init__(
         self,
         sources: Mapping[str, int],
@@ -145,7 +145,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         """The weights to the layer below."""
         return self.learned["below"]
 
-    @typed
+    @check_arguments
     def respond(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> LayerState:
         """Compute one iteration.
 
@@ -167,7 +167,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     def _check(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> None:
         """Check that sources and state fit the layer and each other."""
-        if not looking():
+        if not checks_enabled():
             return
         share(damping=damping)
         on = self.bias.device
@@ -210,7 +210,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
     def learnables(self) -> list[Learnable]:
         return [*self.learned.values(), self.biases]
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
         steps, rows = len(seen), len(seen[0].active)

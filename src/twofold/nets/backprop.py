@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from twofold import defaults
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import as_widths, counts, not_negative
 from twofold.errors import SettingError, unknown
 from twofold.layers.boxes import Box
@@ -64,7 +64,7 @@ class Backprop(Classifier):
 
     method = "backprop"
 
-    @typed
+    @check_arguments
     def __init__(
         self,
         pixels: int,
@@ -131,7 +131,7 @@ class Backprop(Classifier):
     def widths(self) -> tuple[int, ...]:
         return tuple(layer.connectivity.units for layer in self.stack[:-1])
 
-    @typed
+    @check_arguments
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)
         for softmax in self.softmaxes:
@@ -173,12 +173,12 @@ class Backprop(Classifier):
         """The mean over the softmaxes that decide: those of all layers, or the last one alone."""
         return torch.stack(list(every) if self.readout == "layer" else [every[-1]]).mean(0)
 
-    @typed
+    @check_arguments
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
         return self._decided(self._pass(self._enter(images))[0])
 
-    @typed
+    @check_arguments
     def learn(
         self,
         images: Tensor,
@@ -233,7 +233,7 @@ class Backprop(Classifier):
         difficulty = 1 - self._decided([(-loss.detach()).exp() for loss in losses])
         return total, NetResult(self._decided(every).detach(), [], difficulty)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Logits of all images, in parts that fit any memory."""
@@ -245,13 +245,13 @@ class Backprop(Classifier):
         mean = {"mean": torch.stack([each.softmax(1) for each in every]).mean(0).log()} if len(self.softmaxes) else {}
         return {"fast": self._decided(every), **mean}
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
         parts = [self._traced(part) for part in self._parts(images)]
         return self._checked({test: torch.cat([part[test] for part in parts]) for test in parts[0]}, images)
 
-    @typed
+    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         return super().passes(shortlist) | ({"mean": 1} if len(self.softmaxes) else {})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.checks import convert, typed
+from twofold.checks import convert, check_arguments
 from twofold.checks.bounds import counts, floating, not_negative, shaped
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import checked_labels
@@ -115,13 +115,13 @@ class Classifier(Net):
                 )
         return scores
 
-    @typed
+    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Return test -> forward passes per image."""
         counts(shortlist=shortlist)
         return {"fast": 1}
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
         """Return the predicted label of each image, ``(images,)``, by a test; by default the main test.
@@ -135,7 +135,7 @@ class Classifier(Net):
             raise unknown("test", test, scores)
         return scores[next(iter(scores)) if test is None else test].argmax(1)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def familiarity(self, images: Tensor) -> Tensor:
         """Return how much each image looks like the training data, ``(images,)``, at most 0.
@@ -152,7 +152,7 @@ class Classifier(Net):
         """
         return self.scores(images)["fast"].log_softmax(1).amax(1)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
         """Test the net on images ``(images, ...)`` and their labels ``(images,)``.
@@ -173,7 +173,7 @@ class Classifier(Net):
             raise DataError("data, the images: there are none, expected at least one")
         return images, checked_labels("data, the labels", data[1], self.classes, len(images), on=self.device)
 
-    @typed
+    @check_arguments
     def explain(self, case: Tensor) -> dict[str, Any]:
         """Return the result of each test for one image ``(1, channels, height, width)``.
 
@@ -267,7 +267,7 @@ class SoftmaxClassifier(Classifier):
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Return the input of the softmax: normalized activities of a pass without label, ``(batch, features)``."""
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def fast(self, images: Tensor | CachedInput) -> Tensor:
         """Return the logits ``(batch, classes)`` of the fast test: one forward pass without a label, then a softmax."""
@@ -276,16 +276,16 @@ class SoftmaxClassifier(Classifier):
         logits: Tensor = self.softmax(self.features(images))
         return logits
 
-    @typed
+    @check_arguments
     def forward(self, images: Tensor) -> Tensor:
         return self.fast(images)
 
-    @typed
+    @check_arguments
     def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
         """Return test -> logits ``(batch, classes)`` of every test that uses a softmax, the fast test first."""
         return {"fast": self.fast(images)}
 
-    @typed
+    @check_arguments
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
         return self._checked(self.readings(images), images)
@@ -305,18 +305,18 @@ class GoodnessClassifier(SoftmaxClassifier):
         """Check the candidate labels of ``count`` images."""
         return checked_labels("labels", labels, self.classes, count, "candidates", on=self.device)
 
-    @typed
+    @check_arguments
     def slow(self, images: Tensor) -> Tensor:
         """Return the total goodness of each label over the layers that are read, ``(batch, classes)``."""
         return self.total(self.goodness(images, self.every_label(images)))
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def familiarity(self, images: Tensor) -> Tensor:
         goodness = self.goodness(images, self.every_label(images)).sum(2)
         return (goodness / self._temperature(self.stack)).log_softmax(1).amax(1)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def evidence(self, images: Tensor) -> Tensor:
         """Return the total goodness of each label in the slow test, in units of the temperature, ``(images, classes)``.
@@ -329,7 +329,7 @@ class GoodnessClassifier(SoftmaxClassifier):
     def _temperature(layers: Iterable[FeedForwardLayer]) -> float:
         return sum(layer.temperature for layer in layers)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
         test = "slow" if test is None else test
@@ -338,7 +338,7 @@ class GoodnessClassifier(SoftmaxClassifier):
             return super().predict(images, test)
         return self._checked({test: scores(images)}, images)[test].argmax(1)
 
-    @typed
+    @check_arguments
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
         """Return the labels ``(batch,)`` that the slow test picks among the best ``size`` labels of the fast test."""
         counts(size=size)
@@ -350,29 +350,29 @@ class GoodnessClassifier(SoftmaxClassifier):
             named.append(candidates.gather(1, best)[:, 0])
         return torch.cat(named)
 
-    @typed
+    @check_arguments
     def both(self, images: Tensor) -> Tensor:
         """Return scores ``(batch, classes)`` in which the slow and the fast test have equal weight."""
         return joint(self.slow(images), self.fast(images))
 
-    @typed
+    @check_arguments
     def total(self, goodness: Tensor) -> Tensor:
         """Sum goodness over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
         floating("goodness", goodness, "batch", "candidates", len(self.layers))
         return goodness[:, :, self.read.start :].sum(2)
 
-    @typed
+    @check_arguments
     def every_label(self, images: Tensor) -> Tensor:
         """Return all labels as candidates of each image, ``(batch, classes)``."""
         images = self._enter(images)
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
-    @typed
+    @check_arguments
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
         return self._checked(self._with_slow(self.readings(images), self.slow(images), shortlist), images)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
         counts(shortlist=shortlist)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twofold.checks import looking
+from twofold.checks import checks_enabled
 from twofold.checks.bounds import floating
 from twofold.errors import DataError
 
@@ -22,7 +22,7 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
     Raises:
         DataError: The images do not meet these conditions.
     """
-    if not looking():
+    if not checks_enabled():
         return images
     if images.numel() == pixels and images.shape[:1] != (1,):
         raise DataError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.checks import convert, typed
+from twofold.checks import convert, check_arguments
 from twofold.checks.bounds import counts, floating, not_negative, positive, sizes
 from twofold.errors import SettingError, unknown
 from twofold.labels import FLAT, LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot
@@ -53,7 +53,7 @@ class FeedForward(GoodnessClassifier):
 
     method = "forward-forward"
 
-    @typed
+    @check_arguments
     def __init__(
         self,
         layers: Iterable[FeedForwardLayer | Fixed | BlackBox],
@@ -103,7 +103,7 @@ class FeedForward(GoodnessClassifier):
         return math.prod(taken) if self.label_in == "overlay" else (taken[0] - self.classes) * math.prod(taken[1:])
 
     @classmethod
-    @typed
+    @check_arguments
     def dense(
         cls,
         shape: Sequence[int],
@@ -130,7 +130,7 @@ class FeedForward(GoodnessClassifier):
 
     # ---- input -------------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     def images(self, images: Tensor | CachedInput) -> Images:
         """Prepare images ``(batch, ...)`` for any label. Return prepared images unchanged."""
         if isinstance(images, Images):
@@ -144,7 +144,7 @@ class FeedForward(GoodnessClassifier):
         together = LABEL_IN[self.label_in](images, no_label)
         return Images(together.flatten(1), tuple(together.shape[1:]))
 
-    @typed
+    @check_arguments
     def with_label(self, images: Tensor | Images, labels: Tensor) -> LabeledImages:
         """Return the normalized input with the labels ``(batch,)``."""
         ready = self.images(images)
@@ -154,7 +154,7 @@ class FeedForward(GoodnessClassifier):
     def _with_label(self, ready: Images, labels: Tensor) -> LabeledImages:
         return LabeledImages(ready, one_hot(labels, self.classes, self.label_strength)[None])
 
-    @typed
+    @check_arguments
     def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
         """Return the normalized input with the neutral label: the same small value for every class."""
         ready = self.images(images)
@@ -163,7 +163,7 @@ class FeedForward(GoodnessClassifier):
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def learn(
         self,
@@ -244,7 +244,7 @@ class FeedForward(GoodnessClassifier):
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Return the input of the softmax: activities under the neutral label, ``(batch, features)``, float32."""
@@ -252,7 +252,7 @@ class FeedForward(GoodnessClassifier):
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
         """Return the goodness of every layer for every candidate label, ``(batch, candidates, layers)``.
@@ -281,7 +281,7 @@ class FeedForward(GoodnessClassifier):
         goodness = [layer.goodness(activity) for layer, activity, _ in outputs(self.stack, labeled)]
         return self._answers(self.readings(ready), goodness)
 
-    @typed
+    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         counts(shortlist=shortlist)
         several = {"shortlist": 1 + min(shortlist, self.classes), "both": 1 + self.classes}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults, machine
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import counts
 from twofold.errors import Diverged, SettingError, unknown
 from twofold.nets.entry import on_device
@@ -109,7 +109,7 @@ class Net(nn.Module, ABC):
         """The layers as a list, from the input upwards."""
         return list(self.layers)
 
-    @typed
+    @check_arguments
     def set_precision(self, precision: str) -> None:
         """Set the precision of the products of all layers, fp32 or bf16. Parameters stay float32.
 
@@ -172,7 +172,7 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-@typed
+@check_arguments
 def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
     """Test a net.
 

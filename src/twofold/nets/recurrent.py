@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import as_widths, counts, floating, not_negative, positive, shaped, share
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
@@ -61,7 +61,7 @@ class Recurrent(GoodnessClassifier):
     method = "recurrent"
     at_once = 500
 
-    @typed
+    @check_arguments
     def __init__(
         self,
         inputs: int,
@@ -123,20 +123,20 @@ class Recurrent(GoodnessClassifier):
 
     # ---- what is seen ------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     def images(self, images: Tensor | CachedInput) -> CachedInput:
         """Flatten images ``(batch, ...)`` and normalize their length. Return a `CachedInput` unchanged."""
         if isinstance(images, CachedInput):
             return images
         return CachedInput(self.prepare(self._enter(images).flatten(1)).to(self._kind))
 
-    @typed
+    @check_arguments
     def top(self, labels: Tensor) -> CachedInput:
         """Return labels ``(batch,)`` as input at the top: one-hot times the strength."""
         labels = checked_labels("labels", labels, self.classes, "batch", on=self.device)
         return CachedInput(one_hot(labels, self.classes, self.label_strength).to(self._kind))
 
-    @typed
+    @check_arguments
     def neutral_top(self, count: int) -> CachedInput:
         """Return the neutral label as input at the top of ``count`` cases: the mean of all labels."""
         counts(0, count=count)
@@ -149,7 +149,7 @@ class Recurrent(GoodnessClassifier):
 
     # ---- activity ----------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     def start(self, frame: Source) -> State:
         """Run the bottom-up pass, in which every layer sees only the new activity of the layer below."""
         floating("frame", rows_of(frame), "batch", self.inputs, on=self.device)
@@ -158,7 +158,7 @@ class Recurrent(GoodnessClassifier):
             state.append(layer.respond({"below": state[-1].output if state else frame}, None, self.damping))
         return tuple(state)
 
-    @typed
+    @check_arguments
     def sources(self, frame: Source, top: Source, state: State) -> list[dict[str, Source]]:
         """Return the sources of each layer at an iteration: its neighbors and itself, one iteration earlier."""
         if len(state) != len(self.layers):
@@ -174,7 +174,7 @@ class Recurrent(GoodnessClassifier):
             sources.append({name: available[name] for name in layer.weights})
         return sources
 
-    @typed
+    @check_arguments
     def step(self, frame: Source, top: Source, state: State) -> State:
         """Run one iteration of all layers at the same time, as a pure function of frame, label and state."""
         return self._respond(self.sources(frame, top, state), state)
@@ -183,14 +183,14 @@ class Recurrent(GoodnessClassifier):
         layers = zip(self.stack, sources, state, strict=True)
         return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in layers)
 
-    @typed
+    @check_arguments
     def watch(self, video: Iterable[Source], top: Source, state: State) -> Iterator[State]:
         """Yield the state after each frame of a video."""
         for frame in video:
             state = self.step(frame, top, state)
             yield state
 
-    @typed
+    @check_arguments
     def look(self, frame: Source, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
         """Yield the state after each iteration for a still image, after a bottom-up pass."""
         counts(iterations=iterations)
@@ -202,7 +202,7 @@ class Recurrent(GoodnessClassifier):
 
     # ---- learning ----------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def learn(
         self,
@@ -256,7 +256,7 @@ class Recurrent(GoodnessClassifier):
         )
         return NetResult(logits, [*result.goodness], result.difficulty)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def learn_video(
         self,
@@ -316,12 +316,12 @@ class Recurrent(GoodnessClassifier):
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
-    @typed
+    @check_arguments
     def read_state(self, state: State) -> Tensor:
         """Return the input of the softmaxes: normalized states of all layers, ``(rows, features)``, float32."""
         return to_features([layer.output for layer in state])
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Return normalized states after the bottom-up pass, ``(batch, features)``, float32, for the fast test."""
@@ -330,7 +330,7 @@ class Recurrent(GoodnessClassifier):
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
         return self._answers(*unrolled(self, self.images(images).rows))
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def settled(self, images: Tensor | CachedInput) -> Tensor:
         """Return the logits ``(batch, classes)`` after all iterations under the neutral label."""
@@ -340,11 +340,11 @@ class Recurrent(GoodnessClassifier):
         logits: Tensor = self.settled_softmax(self.read_state(state))
         return logits
 
-    @typed
+    @check_arguments
     def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
         return {**super().readings(images), "settled": self.settled(images)}
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
         """Return the goodness of every layer, averaged over the judged iterations, ``(batch, candidates, layers)``.
@@ -361,13 +361,13 @@ class Recurrent(GoodnessClassifier):
         pairs = zip(batches, torch.split(labels, self.at_once), strict=True)
         return torch.cat([self.goodness(self.images(batch), candidates) for batch, candidates in pairs])
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def trace(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Return the goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
         return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def mean_squares(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Return the mean squared activity at every iteration, ``(batch, candidates, iterations, layers)``."""
@@ -386,7 +386,7 @@ class Recurrent(GoodnessClassifier):
             columns.append(torch.stack(iterates, 1))
         return torch.stack(columns, 1)
 
-    @typed
+    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Return test -> passes per image: the bottom-up pass, and one per iteration and label."""
         counts(shortlist=shortlist)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import not_negative
 from twofold.errors import DataError
 from twofold.layers.black_box import BlackBox
@@ -41,7 +41,7 @@ class Unsupervised(SoftmaxClassifier):
 
     method = "unsupervised"
 
-    @typed
+    @check_arguments
     def __init__(
         self,
         layers: Iterable[FeedForwardLayer | Fixed | BlackBox],
@@ -55,12 +55,12 @@ class Unsupervised(SoftmaxClassifier):
         self.prepare = centered if center else normalize
         self._read_stack(layers, counted_from, softmax_decay)
 
-    @typed
+    @check_arguments
     def images(self, images: Tensor | CachedInput) -> CachedInput:
         """Flatten images ``(batch, ...)`` and normalize their length. Return a `CachedInput` unchanged."""
         return images if isinstance(images, CachedInput) else CachedInput(self.prepare(self._enter(images).flatten(1)))
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def learn(
         self,
@@ -112,7 +112,7 @@ class Unsupervised(SoftmaxClassifier):
         logits = self.softmax.learn(to_features(features), labels, reading_rate, weight)
         return NetResult(logits, goodness, difficulty)
 
-    @typed
+    @check_arguments
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Return the input of the softmax: normalized activities, ``(batch, features)``, float32."""

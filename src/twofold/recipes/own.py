@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from twofold import defaults
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data.dataset import Dataset
 from twofold.learning import scaled_temperature
 from twofold.methods import Recipe
@@ -26,7 +26,7 @@ def fitting(data: Dataset) -> str:
     return "digits" if table or data.pixels <= SMALL else "mnist"
 
 
-@typed
+@check_arguments
 def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
     """The recipe with which `twofold train --data` trains on data of your own.
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 from twofold.layers.dense import WeightedLayer
@@ -89,7 +89,7 @@ def _arrays(name: str, module: nn.Module) -> list[AnalogWeights]:
     return analog
 
 
-@typed
+@check_arguments
 def age(device: nn.Module, updates: int) -> None:
     """Let all weights and neurons of a device drift, without learning, as far as during a number of updates.
 
@@ -105,7 +105,7 @@ def age(device: nn.Module, updates: int) -> None:
         array.age(updates)
 
 
-@typed
+@check_arguments
 def last(device: nn.Module, updates: int) -> None:
     """Set the number of updates of a run, over which drift accumulates to the values of the substrate.
 
@@ -122,7 +122,7 @@ def last(device: nn.Module, updates: int) -> None:
         array.last(updates)
 
 
-@typed
+@check_arguments
 @torch.no_grad()
 def program(device: nn.Module, net: nn.Module) -> None:
     """Copy all parameters of a net into a device of the same form.

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from twofold.checks import check_fields, convert, typed
+from twofold.checks import check_fields, convert, check_arguments
 from twofold.checks.bounds import counts, floating, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.layers.connectivity import Full
@@ -152,7 +152,7 @@ class Substrate:
         numbers = (self.threshold, self.neuron_gain, self.exponent, self.neuron_drift)
         return any(numbers) or self.saturation is not None
 
-    @typed
+    @check_arguments
     def install(self, module: M, seed: int) -> M:
         """Make all weighted layers of a net, or a single layer, analog, in place.
 
@@ -174,7 +174,7 @@ class Substrate:
         install(self, convert("module", module, nn.Module), seed)
         return module
 
-    @typed
+    @check_arguments
     def array(self, weight: Tensor, seed: int) -> AnalogWeights:
         """Return an array of devices that stores a weight matrix ``(units, inputs)``.
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from twofold import checkpoint, machine
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data import Data
 from twofold.data.preparation import Preparation
 from twofold.data.source import Source
@@ -47,7 +47,7 @@ class Run:
     source: Source | None = None
 
 
-@typed
+@check_arguments
 def load(path: Path, device: str | torch.device = "auto", precision: str | None = None, net: Net | None = None) -> Run:
     """Load a complete run, which may have been trained on another machine.
 
@@ -94,7 +94,7 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
     return Run(path, config.recipe, net, result, history, config.form, prepared, config.source)
 
 
-@typed
+@check_arguments
 def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Path]:
     """Draw the pictures of a run: learning curves and the pictures of its method.
 

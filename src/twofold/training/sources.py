@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data import Data
 from twofold.data import load as load_data
 from twofold.data.source import Source
@@ -13,7 +13,7 @@ from twofold.errors import RunError, SettingError
 from twofold.training.runs import Run
 
 
-@typed
+@check_arguments
 def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) -> Data:
     """Return the data of a run; the test part is the one that the run was tested on.
 

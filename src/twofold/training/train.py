@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from twofold import checkpoint, machine
-from twofold.checks import typed
+from twofold.checks import check_arguments
 from twofold.data import Data
 from twofold.data import load as load_data
 from twofold.errors import DeviceError, Interrupted, SettingError, remark
@@ -37,7 +37,7 @@ class Progress(Protocol):
         """Called after an epoch is finished and saved."""
 
 
-@typed
+@check_arguments
 def train(
     recipe: Recipe,
     folder: Path | None = None,
