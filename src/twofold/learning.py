@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults, machine
-from twofold.checks import check_fields, check_arguments
+from twofold.checks import check_arguments, check_fields
 from twofold.checks.bounds import counts, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares

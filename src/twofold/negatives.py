@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.checks import BY_NAME, convert, checks_enabled, check_arguments
+from twofold.checks import BY_NAME, check_arguments, checks_enabled, convert
 from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
 from twofold.labels import checked_labels

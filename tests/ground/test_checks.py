@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from support.helpers import refusal
-from twofold.checks import BY_NAME, check_fields, convert, skip_checks, check_arguments, words
+from twofold.checks import BY_NAME, check_arguments, check_fields, convert, skip_checks, words
 from twofold.checks.bounds import counts, floating, not_negative, positive, shaped, share, sizes
 from twofold.errors import ArgumentError, DataError, SettingError
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.checks import check_fields, convert, check_arguments
+from twofold.checks import check_arguments, check_fields, convert
 from twofold.data.preparation import Preparation, numbered
 from twofold.data.source import Source
 from twofold.errors import DataError, SettingError

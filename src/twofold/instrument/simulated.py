@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.checks import check_fields, check_arguments
+from twofold.checks import check_arguments, check_fields
 from twofold.checks.bounds import counts, not_negative
 from twofold.errors import unknown
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import convert, check_arguments
+from twofold.checks import check_arguments, convert
 from twofold.checks.bounds import counts, floating, positive
 from twofold.errors import ArgumentError, DeviceError, SettingError, TwofoldError
 from twofold.layers.layer import FeedForwardLayer

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from twofold.checks import check_fields, check_arguments
+from twofold.checks import check_arguments, check_fields
 from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 

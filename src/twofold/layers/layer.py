@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import convert, check_arguments
+from twofold.checks import check_arguments, convert
 from twofold.checks.bounds import counts, floating, not_negative
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, join, weighted_sum

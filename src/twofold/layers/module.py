@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import convert, check_arguments
+from twofold.checks import check_arguments, convert
 from twofold.checks.bounds import shaped, sizes
 from twofold.errors import DataError
 from twofold.layers.inputs import LayerInput, checked, to_tensor

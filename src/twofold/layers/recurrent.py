@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import checks_enabled, check_arguments
+from twofold.checks import check_arguments, checks_enabled
 from twofold.checks.bounds import counts, floating, not_negative, share
 from twofold.errors import DataError, SettingError
 from twofold.layers.connectivity import Connectivity, Full

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.checks import convert, check_arguments
+from twofold.checks import check_arguments, convert
 from twofold.checks.bounds import counts, floating, not_negative, shaped
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import checked_labels

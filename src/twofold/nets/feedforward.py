@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
-from twofold.checks import convert, check_arguments
+from twofold.checks import check_arguments, convert
 from twofold.checks.bounds import counts, floating, not_negative, positive, sizes
 from twofold.errors import SettingError, unknown
 from twofold.labels import FLAT, LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot

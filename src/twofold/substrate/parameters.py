@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from twofold.checks import check_fields, convert, check_arguments
+from twofold.checks import check_arguments, check_fields, convert
 from twofold.checks.bounds import counts, floating, not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.layers.connectivity import Full

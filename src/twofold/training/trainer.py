@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from twofold import defaults
-from twofold.checks import skip_checks, check_arguments
+from twofold.checks import check_arguments, skip_checks
 from twofold.data import Data
 from twofold.errors import DataError, SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
