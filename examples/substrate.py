@@ -51,6 +51,6 @@ if __name__ == "__main__":
     updates = epochs * math.ceil(
         len(digits.train_images) / BATCH
     )  # of the run, in the course of which it drifts by 10 %
-    substrate.age(device, 10 * updates)  # a rest in which it drifts by √10 times as much
+    substrate.drift(device, 10 * updates)  # a rest in which it drifts by √10 times as much
     print(f"after a long rest         {twofold.evaluate(device, *held_out).error['slow']:.3f}")
     print(f"one epoch later           {train(device, 1):.3f}")

@@ -10,7 +10,7 @@ from markdown_table import NONE, ROOT, markdown
 
 from twofold.claims.black_box import CONTENDERS
 from twofold.files import read_json
-from twofold.nets.crossings import KNOW_THE_BOX
+from twofold.nets.crossings import WHITE_BOX
 
 HARDWARE = ROOT / "results" / "hardware"
 FULL = "full"
@@ -28,9 +28,9 @@ def black_box(records: Records) -> str:
     rows = [["none", spread(ours["none"]), spread(theirs["none"]["twin"]), *["-"] * (len(names) - 1)]]
     for row in [row for row in ours if row != "none"]:
         each = {"forward-forward": ours[row], **{name: theirs[row][name] for name in names}}
-        least = min(value["mean"] for name, value in each.items() if name not in KNOW_THE_BOX)
+        least = min(value["mean"] for name, value in each.items() if name not in WHITE_BOX)
         cells = [
-            f"**{spread(value)}**" if name not in KNOW_THE_BOX and value["mean"] == least else spread(value)
+            f"**{spread(value)}**" if name not in WHITE_BOX and value["mean"] == least else spread(value)
             for name, value in each.items()
         ]
         rows.append([row.replace("_", " "), *cells])

@@ -34,7 +34,7 @@ from twofold.data import Dataset, load
 from twofold.data.pictures import decoded, prepare
 from twofold.files import write_json
 from twofold.training import runs
-from twofold.training.prediction import acquainted
+from twofold.training.prediction import with_familiarity
 
 OF_EACH = 6
 """Pictures of every digit in each form."""
@@ -94,7 +94,7 @@ def measure(folder: Path, trained: Path, part: str, seed: int) -> None:
             "wrong and warned": sum(wrong),
         }
         print(place.name, forms[place.name], flush=True)
-    loaded = acquainted(runs.load(trained))
+    loaded = with_familiarity(runs.load(trained))
     facts = {
         "what": f"pictures of MNIST digits ({part}), seed {seed}; right by the main test; refused counts as warned",
         "recipe": {name: loaded.recipe.fields()[name] for name in ("widths", "epochs", "validation", "seed")},
@@ -117,7 +117,7 @@ def groups(forms: dict[str, Any]) -> dict[str, list[str]]:
 
 def sheet(folder: Path, trained: Path) -> None:
     """Draw pictures of each form, and below each what the net sees."""
-    preparation = acquainted(runs.load(trained)).preparation
+    preparation = with_familiarity(runs.load(trained)).preparation
     assert preparation is not None
     found = Image.new("RGB", (COLUMNS * TILE, 2 * TILE * len(FORMS)), (104, 104, 150))
     for row, form in enumerate(FORMS):

@@ -21,7 +21,7 @@ import twofold
 from twofold.files import write_json
 from twofold.machine.description import describe
 from twofold.methods import build
-from twofold.substrate import PRESETS, Substrate, arrays, last
+from twofold.substrate import PRESETS, Substrate, arrays, set_run_length
 from twofold.training.trainer import Trainer
 
 FOLDER = ROOT / "results" / "substrate"
@@ -44,7 +44,7 @@ def measure(substrate: Substrate, data: Any, seed: int) -> dict[str, Any]:
     images, labels = data.train
     recipe = replace(twofold.RECIPES["mnist"], widths=WIDTHS, epochs=EPOCHS, seed=seed)
     net, start = substrate.install(build(recipe, data.form), seed), time.process_time()
-    last(net, EPOCHS * IMAGES // recipe.batch)
+    set_run_length(net, EPOCHS * IMAGES // recipe.batch)
     first = [each.spread for each in arrays(net)]
     Trainer(net, recipe, (images[:IMAGES], labels[:IMAGES])).run()
     seconds = time.process_time() - start

@@ -68,7 +68,8 @@ import torch
 from safetensors.torch import save_file
 from twofold.data import load
 from twofold.recipes import RECIPES
-from twofold.substrate import PRESETS, last
+from twofold import substrate
+from twofold.substrate import PRESETS
 from twofold.training.trainer import Trainer
 
 try:
@@ -85,7 +86,7 @@ digits = load("digits")
 recipe = replace(RECIPES["digits-twin"], widths=(90, 80), epochs=2, batch=40, rate=0.02)
 generator = torch.Generator().manual_seed(0)
 net = kind(64, recipe.widths, 10, generator, substrate=PRESETS["bench"], device_seed=1, **options)
-last(net, 72)
+getattr(substrate, "set_run_length" if hasattr(substrate, "set_run_length") else "last")(net, 72)
 net.set_precision(precision)
 Trainer(net, recipe, digits.train).run()
 save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, path)

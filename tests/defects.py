@@ -294,8 +294,8 @@ DEFECTS = [
     (
         "read noise grows with the sum of the inputs, not of their squares",
         "AnalogWeights._noisy",
-        "self.connectivity.sum_seen(rows.square()).sqrt_()",
-        "self.connectivity.sum_seen(rows.abs())",
+        "self.connectivity.reduce_inputs(rows.square()).sqrt_()",
+        "self.connectivity.reduce_inputs(rows.abs())",
         "test_read_noise_on_the_sums_is_that_of_every_device_by_itself",
     ),
     (

@@ -156,7 +156,7 @@ def test_familiarity_is_the_share_of_the_best_label_in_all_goodness() -> None:
         for layer in fitted.net_.stack:
             activity = layer(below)
             goodness[label] += float(activity.square().sum())
-            below = layer.hand_on(activity)
+            below = layer.output(activity)
     powers = np.exp(np.array(goodness) / sum(layer.temperature for layer in fitted.net_.stack))
     assert fitted.score_samples(X[:1])[0] == pytest.approx(np.log(powers.max() / powers.sum()), rel=1e-4)
 

@@ -19,7 +19,7 @@ from support.command_line import answer, facts
 from twofold.data import Dataset
 from twofold.files import read_signed, write_signed
 from twofold.training import prediction, runs
-from twofold.training.prediction import acquainted
+from twofold.training.prediction import with_familiarity
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
 
@@ -144,7 +144,7 @@ def test_an_older_run_learns_from_its_data_how_pictures_look(folder: Path, pictu
         content, _ = read_signed(older / file)
         del content[name]
         write_signed(older / file, content)
-    loaded, found = runs.load(folder), acquainted(runs.load(older))
+    loaded, found = runs.load(folder), with_familiarity(runs.load(older))
     assert found.preparation == loaded.preparation
     assert found.result.familiar == pytest.approx(loaded.result.familiar)
     assert answer(["predict", str(older), str(pictures)])[1] == answer(["predict", str(folder), str(pictures)])[1]

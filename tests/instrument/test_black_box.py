@@ -140,13 +140,13 @@ def test_a_box_gets_activity_at_fixed_length_of_its_own_and_what_it_gives_is_bro
     BlackBox(greedy)._join(stack)
     activity = layer(normalize(torch.rand(4, 5, generator=seeded(5))))
     before = activity.clone()
-    handed_on = layer.hand_on(activity.detach())
+    handed_on = layer.output(activity.detach())
     assert torch.equal(seen[0], normalize(before))
     assert torch.allclose(handed_on.square().mean(1), torch.ones(4), atol=1e-4)
     assert torch.equal(activity, before)
     raw = Dense(5, 12, replace(Rule(), normalize=NORMALIZE["none"]), seeded())
     BlackBox(greedy)._join([raw])
-    raw.hand_on(activity.detach())
+    raw.output(activity.detach())
     assert torch.equal(seen[1], before)
     assert torch.equal(activity, before), "the box works on a copy"
 

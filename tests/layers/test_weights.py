@@ -26,7 +26,7 @@ PIXELS, CLASSES, ITERATIONS = 12, 4, 5
 
 def declared_on_the_instance(*given: Any) -> Read:
     read = Read(*given)
-    read.shares_products = False
+    read.linear = False
     return read
 
 
@@ -107,7 +107,7 @@ def test_a_product_that_was_shared_is_not_used_once_weights_are_read_anew() -> N
     read, frame = Read(module, "weight", Full(UNITS, 3), 0.1), CachedInput(torch.rand(CASES, 3, generator=seeded(1)))
     first = frame.product(read)
     assert torch.equal(frame.product(read), first)
-    read.shares_products = False
+    read.linear = False
     assert not torch.equal(frame.product(read), first)
     assert read.rows == [CASES, CASES]
 

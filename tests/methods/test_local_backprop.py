@@ -96,7 +96,7 @@ def test_local_fields_are_refused_on_devices(tiny: Dataset) -> None:
 
 def test_a_twin_stays_on_the_machines_numbers_whatever_holds_the_weights_of_its_recipe() -> None:
     made = as_twin(find("mnist-twin"), replace(find("mnist"), **ON_DEVICES))  # type: ignore[arg-type]
-    assert build(made, {"shape": (1, 28, 28), "classes": 10}).stack[0].weights.shares_products
+    assert build(made, {"shape": (1, 28, 28), "classes": 10}).stack[0].weights.linear
     assert made == find("mnist-twin")
 
 

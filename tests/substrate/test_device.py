@@ -31,7 +31,7 @@ from twofold.layers.fields import Fields
 from twofold.layers.local import Local
 from twofold.nets.feedforward import FeedForward
 from twofold.recipes import RECIPES
-from twofold.substrate import PRESETS, Substrate, age, arrays, find, last, program
+from twofold.substrate import PRESETS, Substrate, arrays, drift, find, program, set_run_length
 
 NOISY = Substrate(
     **{"full_scale": 4.0, "mismatch": 0.3, "offset": 0.01, "stuck": 0.02, "read_noise": 0.02, "bits": 6},
@@ -157,11 +157,11 @@ def test_reduced_precision_reads_the_same_device(digits: Dataset) -> None:
     net = QUIET.install(NETS["feedforward"](), 5)
     net.set_precision("bf16")
     for each in arrays(net):
-        assert each.in_use().dtype == torch.bfloat16
-        assert torch.equal(each.in_use(), (each.value * each.gain + each.offset).to(torch.bfloat16))
+        assert each.effective().dtype == torch.bfloat16
+        assert torch.equal(each.effective(), (each.value * each.gain + each.offset).to(torch.bfloat16))
     learned(net, digits)
     for each in arrays(net):
-        assert torch.equal(each.in_use(), (each.value * each.gain + each.offset).to(torch.bfloat16))
+        assert torch.equal(each.effective(), (each.value * each.gain + each.offset).to(torch.bfloat16))
 
 
 def test_programming_copies_what_was_written_and_the_device_makes_something_else_of_it(digits: Dataset) -> None:
@@ -176,16 +176,16 @@ def test_programming_copies_what_was_written_and_the_device_makes_something_else
     assert torch.equal(one.stack[0].bias, other.stack[0].bias)
     with pytest.raises(SettingError, match="net: its parameters differ from those of the device"):
         program(other, FeedForward.dense(SHAPE, (7, *WIDTHS), CLASSES))
-    with pytest.raises(SettingError, match="device: it has no analog weights"):
+    with pytest.raises(SettingError, match="module: it has no analog weights"):
         program(NETS["feedforward"](), one)
 
 
 def test_a_device_that_ages_goes_as_far_as_its_run_says() -> None:
     net = replace(QUIET, stuck=0.0, programming_noise=0.0).install(NETS["feedforward"](), 5)
-    last(net, 50)
+    set_run_length(net, 50)
     before = [each.value.clone() for each in arrays(net)]
     thresholds = net.stack[0].neurons.threshold.clone()
-    age(net, 50)
+    drift(net, 50)
     for each, old in zip(arrays(net), before, strict=True):
         moved = (each.value - old).square().mean().sqrt() / old.square().mean().sqrt()
         assert moved.item() == pytest.approx(0.2, rel=0.1)

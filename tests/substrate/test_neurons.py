@@ -15,7 +15,7 @@ from support.small_layers import seeded
 from twofold.layers.dense import Dense
 from twofold.layers.recurrent import RecurrentLayer
 from twofold.learning import Rule
-from twofold.substrate import Substrate, age
+from twofold.substrate import Substrate, drift
 from twofold.units import UNITS
 
 INPUTS, WIDTH = 30, 4000
@@ -82,5 +82,5 @@ def test_thresholds_and_gains_wander_as_far_as_stated_over_the_run() -> None:
     for old, new in zip(before, (made.neurons.threshold, made.neurons.gain.log()), strict=True):
         assert (new - old).square().mean().sqrt().item() == pytest.approx(0.2, rel=0.05)
     kept = made.neurons.threshold.clone()
-    age(made, 40)
+    drift(made, 40)
     assert (made.neurons.threshold - kept).square().mean().sqrt().item() == pytest.approx(0.2, rel=0.05)

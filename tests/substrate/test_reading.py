@@ -110,9 +110,9 @@ def test_read_noise_on_the_sums_is_that_of_every_device_by_itself() -> None:
 
 def test_every_read_has_noise_of_its_own() -> None:
     found = array(full_scale=4.0, read_noise=0.05)
-    assert not found.shares_products
+    assert not found.linear
     assert not torch.equal(product(found), product(found))
-    assert array(mismatch=0.2).shares_products
+    assert array(mismatch=0.2).linear
 
 
 @pytest.mark.parametrize("name", CONNECTIVITIES)
@@ -123,7 +123,7 @@ def test_noise_comes_from_the_devices_that_there_are(name: str) -> None:
     ones = torch.zeros_like(found.value)
     ones[found.value != 0] = 1
     expected = seen.square() @ connectivity.to_matrix(ones).T
-    assert torch.allclose(connectivity.sum_seen(seen.square()).expand_as(expected), expected)
+    assert torch.allclose(connectivity.reduce_inputs(seen.square()).expand_as(expected), expected)
     zeros = torch.zeros(connectivity.units, dtype=torch.float64)
     exact = seen @ found.to_matrix().T
     noise = torch.stack([found.product(seen, zeros) - exact for _ in range(100)])
@@ -135,9 +135,9 @@ def test_where_there_is_no_device_there_is_no_weight(name: str) -> None:
     connectivity = CONNECTIVITIES[name]
     physics = {"full_scale": 4.0, "mismatch": 0.5, "offset": 0.1, "stuck": 0.2, "programming_noise": 0.1, "drift": 0.5}
     found = array_of(connectivity, **physics)
-    found.age(1000)
+    found.drift(1000)
     missing = connectivity.mask(torch.ones_like(found.value)) == 0
-    assert not found.in_use()[missing].any()
+    assert not found.effective()[missing].any()
     assert not found.value[missing].any()
 
 
@@ -156,8 +156,8 @@ def test_converters_round_to_their_levels_and_cut_off() -> None:
     assert ((product(read) - rows() @ weight().T)[inside].abs() <= 1.001 * read.signal / 7).all()
     biased = read.product(rows(), torch.full((UNITS,), 100.0, dtype=torch.float64))
     assert torch.allclose(biased, product(read) + 100)  # digital, behind the converter
-    assert not coarse.shares_products
-    assert not read.shares_products
+    assert not coarse.linear
+    assert not read.linear
 
 
 def test_what_is_read_follows_what_is_written_and_every_part_of_the_device() -> None:

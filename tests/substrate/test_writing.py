@@ -157,7 +157,7 @@ def test_drift_adds_up_to_the_stated_figure_over_the_run(bits: int | None) -> No
 def test_a_device_ages_without_learning_as_far_as_with_it_and_stuck_devices_stay() -> None:
     found = array(drift=0.1, updates=64, stuck=0.2)
     before, given = found.value.clone(), found.to_matrix()
-    found.age(64)
+    found.drift(64)
     alive = found.gain != 0
     size = (found.value - before)[alive].square().mean().sqrt().item()
     assert size == pytest.approx(0.1 * before[alive].square().mean().sqrt().item(), rel=0.03)

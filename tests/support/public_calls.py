@@ -151,7 +151,7 @@ def of_fields(one: Any) -> Call:
 
 
 PICTURES: dict[str, Any] = {"images": images()}
-ASKED = {**PICTURES, "labels": candidates()}
+CALIBRATION_CASES = {**PICTURES, "labels": candidates()}
 BATCH = {**PICTURES, "labels": labels(), "rate": 0.1, "weight": weight()}
 TAUGHT = {**BATCH, "softmax_rate": 0.2, "negatives": twofold.NEGATIVES["random"]}
 HELD = {"data": (images(), labels()), "shortlist": 2}
@@ -200,7 +200,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         "respond",
         {"sources": {"below": below(), "beside": below(inputs=5)}, "before": below(inputs=5), "damping": 0.3},
     ),
-    "FeedForwardLayer.hand_on": of(layer, "hand_on", {"activity": below(inputs=5)}),
+    "FeedForwardLayer.output": of(layer, "output", {"activity": below(inputs=5)}),
     "WeightedLayer.respond": of(layer, "respond", {"below": below()}),
     "FeedForwardLayer.goodness": of(layer, "goodness", {"activity": below(inputs=5)}),
     "FeedForwardLayer.learn": of(layer, "learn", PAIR),
@@ -304,13 +304,13 @@ CALLS: dict[str, Callable[[], Call]] = {
     "FeedForward.with_label": of(feedforward, "with_label", {**PICTURES, "labels": labels()}),
     "FeedForward.with_neutral_label": of(feedforward, "with_neutral_label", PICTURES),
     "FeedForward.features": of(feedforward, "features", PICTURES),
-    "FeedForward.goodness": of(feedforward, "goodness", ASKED),
+    "FeedForward.goodness": of(feedforward, "goodness", CALIBRATION_CASES),
     "Unsupervised.images": of(unsupervised, "images", PICTURES),
     "Unsupervised.features": of(unsupervised, "features", PICTURES),
     "Recurrent.images": of(recurrent, "images", PICTURES),
     "Recurrent.features": of(recurrent, "features", PICTURES),
     "Recurrent.settled": of(recurrent, "settled", PICTURES),
-    "Recurrent.goodness": of(recurrent, "goodness", ASKED),
+    "Recurrent.goodness": of(recurrent, "goodness", CALIBRATION_CASES),
     "Recurrent.top": of(recurrent, "top", {"labels": labels()}),
     "Recurrent.neutral_top": of(recurrent, "neutral_top", {"count": 3}),
     "Recurrent.start": of(recurrent, "start", {"frame": below()}),

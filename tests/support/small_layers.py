@@ -67,4 +67,4 @@ class Read(Weights):
 
 
 class ReadAnew(Read):
-    shares_products = False
+    linear = False

@@ -24,7 +24,7 @@ from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.nets.classifier import NetResult
 from twofold.schedules import SCHEDULES
-from twofold.substrate import arrays, last
+from twofold.substrate import arrays, set_run_length
 from twofold.training.trainer import Trainer
 
 DRIFTING = twofold.Substrate(full_scale=4.0, drift=0.1, threshold=0.1, neuron_drift=0.1)
@@ -193,7 +193,7 @@ def test_a_run_length_that_was_stated_or_set_by_an_earlier_training_stays(tiny: 
         twofold.fit(again, *tiny.train, epochs=epochs, batch=10)
     assert lengths(again) == {20}
     told = on_a_device(tiny)
-    last(told, 77)
+    set_run_length(told, 77)
     twofold.fit(told, *tiny.train, epochs=1)
     assert lengths(told) == {77}
     assert lengths(on_a_device(tiny)) == {10_000}, "layers that learn without a trainer"

@@ -58,7 +58,7 @@ class Unfolded(Connectivity):
         signals = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
         torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), signals, beta=0, out=gradient)
 
-    def sum_seen(self, rows: Tensor) -> Tensor:
+    def reduce_inputs(self, rows: Tensor) -> Tensor:
         return self._squares(rows).sum(2).T.repeat(1, self.fields.channels)
 
     def to_matrix(self, weight: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def disable_sharing(net: nn.Module) -> None:
         if isinstance(module, Layer):
             for weights in module.learnables():
                 if isinstance(weights, Weights):
-                    weights.shares_products = False
+                    weights.linear = False
 
 
 def steps(training: Trainer) -> Callable[[int], float]:

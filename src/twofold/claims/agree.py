@@ -109,7 +109,7 @@ def _tensor(sources: dict[str, Source], name: str) -> Tensor:
 
 
 def _product(net: Recurrent, sources: dict[str, Source], name: str) -> Tensor:
-    weight: Tensor = net.stack[0].learned[name].in_use()
+    weight: Tensor = net.stack[0].learned[name].effective()
     return (_tensor(sources, name).to(weight.dtype) @ weight.T).float()
 
 

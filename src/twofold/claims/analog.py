@@ -45,7 +45,7 @@ from twofold.claims.devices import (
 )
 from twofold.claims.lab import Finding, Lab, mean_and_std
 from twofold.data import Dataset
-from twofold.substrate import PRESETS, Substrate, age
+from twofold.substrate import PRESETS, Substrate, drift
 from twofold.training.trainer import Trainer
 
 BENCH = PRESETS["bench"]
@@ -162,7 +162,7 @@ def _recovery(lab: Lab, learner: str, jump: str, seed: int) -> tuple[float, list
     if jump == "swap":
         net = deployed(net, lab, learner, replace(device, seed=seed + 100))
     else:
-        age(net, RUNS * updates(recipe_of(lab, learner), dataset))
+        drift(net, RUNS * updates(recipe_of(lab, learner), dataset))
     return before, *learn_on(lab, learner, net, dataset, seed)
 
 

@@ -40,7 +40,7 @@ from twofold.data import Dataset
 from twofold.errors import Diverged
 from twofold.layers.boxes import BOXES, boxes_in
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe
-from twofold.nets.crossings import KNOW_THE_BOX
+from twofold.nets.crossings import WHITE_BOX
 from twofold.nets.net import Evaluation, evaluate
 from twofold.recipes.black_box import black_box as boxed
 from twofold.recipes.black_box import twin as boxed_twin
@@ -240,7 +240,7 @@ def named(box: str, drift: float) -> str:
 
 def best(cells: Mapping[str, Cell]) -> tuple[str, float]:
     """The contender with the least error that is told nothing of the box, and that error."""
-    each = {name: fmean(cells[name].error) for name in CONTENDERS if name not in KNOW_THE_BOX}
+    each = {name: fmean(cells[name].error) for name in CONTENDERS if name not in WHITE_BOX}
     name = min(each, key=each.__getitem__)
     return name, max(each[name], 1e-9)
 

@@ -24,7 +24,7 @@ from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
-from twofold.substrate import PRESETS, Substrate, last, program
+from twofold.substrate import PRESETS, Substrate, program, set_run_length
 from twofold.training.trainer import Trainer
 
 OURS = "forward-forward"
@@ -93,7 +93,7 @@ def untrained(lab: Lab, learner: str, device: Device, dataset: Dataset, seed: in
             derivative=DERIVATIVES.get(learner, "ideal"),
         )
     if device.substrate != IDEAL:
-        last(net, updates(recipe, dataset))
+        set_run_length(net, updates(recipe, dataset))
     return net
 
 

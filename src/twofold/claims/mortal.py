@@ -48,7 +48,7 @@ from twofold.claims.devices import (
 from twofold.claims.distill import FromTeacher, soft_outputs, without_labels
 from twofold.claims.lab import Finding, Lab, mean_and_std
 from twofold.nets.feedforward import FeedForward
-from twofold.substrate import Substrate, age
+from twofold.substrate import Substrate, drift
 from twofold.training.trainer import Trainer
 
 DEVICES = 4
@@ -223,8 +223,8 @@ def drifting(lab: Lab) -> dict[str, list[float]]:
     for number in range(epochs):
         steps = updates(replace(recipe, epochs=1), dataset)
         trainer.epoch(number)
-        age(learning, run - steps)  # its own updates have made it drift as well
-        age(frozen, run)
+        drift(learning, run - steps)  # its own updates have made it drift as well
+        drift(frozen, run)
         found["learning"].append(error_of(learning, dataset))
         found["frozen"].append(error_of(frozen, dataset))
     return found

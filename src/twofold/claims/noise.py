@@ -221,7 +221,7 @@ class NoisyBackprop(Backprop):
         """The weight gradient of each hidden layer for one batch; ``wrong`` labels are of no use here."""
         with torch.enable_grad():
             losses, _ = self._losses(images, labels)
-            return list(torch.autograd.grad(losses.mean(), [layer.weights.in_use() for layer in self.stack[:-1]]))
+            return list(torch.autograd.grad(losses.mean(), [layer.weights.effective() for layer in self.stack[:-1]]))
 
 
 class GreedyInfoNCE(NoisyBackprop):

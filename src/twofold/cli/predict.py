@@ -16,7 +16,7 @@ from twofold.cli.output import say
 from twofold.errors import DataError, SettingError, TwofoldError
 from twofold.nets.classifier import Classifier
 from twofold.training import runs
-from twofold.training.prediction import Prediction, acquainted, pictures_at, predictions
+from twofold.training.prediction import Prediction, pictures_at, predictions, with_familiarity
 
 Answers = Iterable[tuple[Path, Prediction | TwofoldError]]
 
@@ -43,7 +43,7 @@ def predict(words: Sequence[str]) -> None:
         predict_table(loaded, options.pictures[0], options.json or options.jsonl)
         return
     pictures = pictures_at(options.pictures)
-    loaded = acquainted(loaded, options.data_dir)
+    loaded = with_familiarity(loaded, options.data_dir)
     answers = predictions(loaded, pictures)
     if options.csv or options.jsonl:
         failed = _lines(answers, options.csv)

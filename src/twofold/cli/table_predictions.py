@@ -11,7 +11,7 @@ from typing import Any
 
 from twofold.data.tables import ENDINGS, read_table
 from twofold.errors import SettingError
-from twofold.training.prediction import sure
+from twofold.training.prediction import combine_scores
 from twofold.training.runs import Run
 
 
@@ -49,6 +49,6 @@ def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
     names, cases = run.preparation.names, run.preparation.table(read_table(path), str(path))
     scores = run.net.scores(cases.to(run.net.device))
     labels = {test: score.argmax(1).tolist() for test, score in scores.items()}
-    for number, (_, share) in enumerate(sure(scores)):
+    for number, (_, share) in enumerate(combine_scores(scores)):
         classes = {test: names[answers[number]] for test, answers in labels.items()}
         yield {"row": number + 1, **classes, "probability": round(share, 4)}

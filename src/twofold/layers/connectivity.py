@@ -64,7 +64,7 @@ class Connectivity(nn.Module, ABC):
         """
 
     @abstractmethod
-    def sum_seen(self, rows: Tensor) -> Tensor:
+    def reduce_inputs(self, rows: Tensor) -> Tensor:
         """Return the sum of the inputs that each unit sees.
 
         Args:
@@ -104,7 +104,7 @@ class Full(Connectivity):
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
         torch.addmm(gradient, wanted, seen, beta=0, out=gradient)
 
-    def sum_seen(self, rows: Tensor) -> Tensor:
+    def reduce_inputs(self, rows: Tensor) -> Tensor:
         return rows.sum(1, keepdim=True)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
@@ -140,5 +140,5 @@ class Masked(Full):
     def mask(self, gradient: Tensor) -> Tensor:
         return gradient.mul_(self._mask)
 
-    def sum_seen(self, rows: Tensor) -> Tensor:
+    def reduce_inputs(self, rows: Tensor) -> Tensor:
         return rows @ self._mask.T.to(rows.dtype)

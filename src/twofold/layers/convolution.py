@@ -116,7 +116,7 @@ class Convolved(Connectivity):
         new = conv2d_weight(self._maps(seen), self._kernel, maps, *self._how)  # type: ignore[no-untyped-call]
         torch.div(new, self._places, out=gradient)
 
-    def sum_seen(self, rows: Tensor) -> Tensor:
+    def reduce_inputs(self, rows: Tensor) -> Tensor:
         step, edge, gap, groups = self._how
         maps = self._maps(rows)
         maps = maps.view(len(rows), groups, -1, *maps.shape[2:]).sum(2)

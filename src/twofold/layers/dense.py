@@ -61,7 +61,7 @@ class WeightedLayer(FeedForwardLayer):
             activate: apply the activation function; if False, return the total inputs.
         """
         checked("below", below, self.connectivity.inputs, self.bias.device)
-        bias = self.bias.to(self.weights.in_use().dtype)
+        bias = self.bias.to(self.weights.effective().dtype)
         total = total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
         return self.rule.unit.value(total) if activate else total
 

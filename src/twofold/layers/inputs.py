@@ -34,15 +34,15 @@ class CachedInput:
 
         Weights that do not share products are read in every call.
         """
-        if not weights.shares_products:
+        if not weights.linear:
             return self._read(weights)
-        weight = weights.in_use()
+        weight = weights.effective()
         if self._product is None or self._product[0] is not weight or self._product[1] != weight._version:
             self._product = weight, weight._version, self._read(weights)
         return self._product[2]
 
     def _read(self, weights: Weights) -> Tensor:
-        return weights.product(self.rows, weights.in_use().new_zeros(weights.connectivity.units))
+        return weights.product(self.rows, weights.effective().new_zeros(weights.connectivity.units))
 
 
 class Images(CachedInput):
@@ -89,7 +89,7 @@ class LabeledImages:
 
     def total_input(self, weights: Weights, bias: Tensor) -> Tensor:
         """Return the total inputs, ``(rows, units)``, from one product with the images and one with the labels."""
-        product, weight = self.images.product(weights), weights.in_use()
+        product, weight = self.images.product(weights), weights.effective()
         if weights.connectivity.whole and self.images.places == 1:
             of_classes = weight[:, : self.classes].T
         else:
@@ -198,7 +198,7 @@ def usable_by(weights: Weights, below: LayerInput) -> LayerInput:
 
 def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:
     """Return the total inputs ``below · Wᵀ + bias``, ``(rows, units)``, in the type of the products."""
-    if isinstance(below, LabeledImages) and weights.shares_products:
+    if isinstance(below, LabeledImages) and weights.linear:
         return below.total_input(weights, bias)
     return weights.product(to_tensor(below).flatten(1), bias)
 

@@ -215,7 +215,7 @@ class FeedForwardLayer(Layer[Response]):
         stack.append(self)
 
     @check_arguments
-    def hand_on(self, activity: Tensor) -> Tensor:
+    def output(self, activity: Tensor) -> Tensor:
         """Return the input of the next layer: the activity, transformed by the `Fixed` modules, at fixed length."""
         floating("activity", activity, "batch", "...", on=self.mean_activity.device)
         return self.rule.normalize(self.fixed(activity))
@@ -228,7 +228,7 @@ class FeedForwardLayer(Layer[Response]):
     def _response(self, below: LayerInput, activity: Tensor) -> Response:
         with torch.no_grad():
             detached = activity.detach()
-            return Response(below, activity, self.hand_on(detached), self.goodness(detached))
+            return Response(below, activity, self.output(detached), self.goodness(detached))
 
     @check_arguments
     def goodness(self, activity: Tensor) -> Tensor:

@@ -190,14 +190,14 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         """Return the biases plus the total input from constant sources, recomputed only if any of these change."""
         bias = self.bias.to(self.compute or self.bias.dtype)
         learned = [self.learned[name] for name in constant]
-        if not all(weights.shares_products for weights in learned):
+        if not all(weights.linear for weights in learned):
             total = bias
             for weights, source in zip(learned, constant.values(), strict=True):
                 total = weights.product(source.rows.repeat(rows // len(source.rows), 1), total)
             return total
         if not constant:
             return bias
-        values = [self.bias, *(weights.in_use() for weights in learned)]
+        values = [self.bias, *(weights.effective() for weights in learned)]
         state = [rows, bias.dtype, *((value.data_ptr(), value._version) for value in values)]
         if self._kept is None or self._kept[0] != state or self._kept[1] != list(constant.values()):
             products = [source.product(weights) for weights, source in zip(learned, constant.values(), strict=True)]

@@ -161,7 +161,7 @@ class Tiled(Connectivity):
             tile_inputs = transposed.index_select(0, inputs[:, 0])
             torch.addmm(tile, units, tile_inputs.T, beta=0, out=tile)
 
-    def sum_seen(self, rows: Tensor) -> Tensor:
+    def reduce_inputs(self, rows: Tensor) -> Tensor:
         fields = self.fields
         together = pad(rows.view(-1, *fields.below).sum(1, keepdim=True), [fields.margin] * 4)
         sums = avg_pool2d(together, fields.field, fields.stride, divisor_override=1)

@@ -51,7 +51,7 @@ class Learnable:
         buffer: Tensor = getattr(self._module, f"{self._name}_velocity")
         return buffer
 
-    def in_use(self) -> Tensor:
+    def effective(self) -> Tensor:
         """Return the value in the type of the products."""
         return self._copy.of(self.value, self.compute)
 
@@ -112,7 +112,7 @@ class Weights(Learnable):
         connectivity: which inputs each unit sees, and how their weights are stored.
     """
 
-    shares_products: bool = True
+    linear: bool = True
     """True if one product may be used for several passes, as on a digital machine, where equal weights give equal
     products.
 
@@ -130,7 +130,7 @@ class Weights(Learnable):
             rows: ``(rows, inputs)``.
             total: ``(rows, units)``, or biases ``(units,)``, in the type of the products.
         """
-        return self.connectivity.times(self.in_use(), rows, total)
+        return self.connectivity.times(self.effective(), rows, total)
 
     def gather_product(self, wanted: Tensor, seen: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
         """Update gradient ← keep · gathered gradient + share · wanted · seen.

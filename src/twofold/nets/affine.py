@@ -54,7 +54,7 @@ class Affine(Learner):
 
     def _leaves(self) -> list[Tensor]:
         """Weights and biases as autograd differentiates by them."""
-        return [each.in_use() for each in self.learnables()]
+        return [each.effective() for each in self.learnables()]
 
     def forward(self, activity: Tensor) -> Tensor:
         """Total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
@@ -85,7 +85,7 @@ class _Measured(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, back: Tensor, layer: MeasuredLayer) -> Tensor:
-        total = layer.weights.product(rows, bias.to(layer.weights.in_use().dtype))
+        total = layer.weights.product(rows, bias.to(layer.weights.effective().dtype))
         activity = relu.value(total) if layer.neurons is None else layer.neurons(total)
         ctx.save_for_backward(rows, back, activity)
         return activity
@@ -136,7 +136,7 @@ class MeasuredLayer(Affine):
 
     def respond(self, activity: Tensor) -> Tensor:
         weight, bias = (leaf.requires_grad_() for leaf in self._leaves())
-        known = self.weights.in_use().to(weight.dtype)
+        known = self.weights.effective().to(weight.dtype)
         back = {"known": known, "feedback": getattr(self, "feedback", None)}.get(self.derivative, weight)
         measured: Tensor = _Measured.apply(activity, weight, bias, back, self)  # type: ignore[no-untyped-call]
         return measured

@@ -244,5 +244,5 @@ GRADIENTS: dict[str, type[Crossing]] = {
 }
 """What backpropagation makes of a box, by name."""
 
-KNOW_THE_BOX = ("known", "chip_in_the_loop")
+WHITE_BOX = ("known", "chip_in_the_loop")
 """Those that know the box; all others are told nothing of it."""

@@ -224,7 +224,7 @@ class FeedForward(GoodnessClassifier):
             else:
                 with testing(layer):
                     both = torch.cat([layer(positive), layer(negative)])
-                    positive, negative = layer.hand_on(both).chunk(2)  # fixed parts see both passes in one call
+                    positive, negative = layer.output(both).chunk(2)  # fixed parts see both passes in one call
         if isinstance(negatives, Tensor):
             logits = self.softmax.learn(to_features([*features, *neutral]), labels, reading_rate, weight)
         return NetResult(logits, goodness, difficulty)

@@ -24,7 +24,7 @@ def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[t
     """
     for layer in layers:
         activity = layer(below)
-        below = layer.hand_on(activity)
+        below = layer.output(activity)
         yield layer, activity, below
 
 
@@ -36,7 +36,7 @@ def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, re
     for number, layer in enumerate(layers):
         with testing(layer):
             activity = layer(below)
-            below, features = layer.hand_on(activity), None
+            below, features = layer.output(activity), None
             if number in read:
                 normalized = below if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
                 features = normalized.flatten(1)
@@ -61,7 +61,7 @@ def output_size(number: int, layer: FeedForwardLayer) -> int:
         return layer.fixed[-1].units
     try:
         with testing(layer):
-            return layer.hand_on(torch.zeros(2, *layer.shape).to(layer.mean_activity))[0].numel()
+            return layer.output(torch.zeros(2, *layer.shape).to(layer.mean_activity))[0].numel()
     except (RuntimeError, ValueError, IndexError, DataError) as error:
         raise SettingError(
             f"layers: what is Fixed behind layer {number} does not take its activity, {layer.shape} "

@@ -3,9 +3,9 @@
 net = PRESETS["bench"].install(FeedForward.dense((1, 28, 28), (500, 500), 10), seed=1)   # the seed draws the device
 """
 
-from twofold.substrate.device import age, arrays, installed, last, program
+from twofold.substrate.device import arrays, drift, installed, program, set_run_length
 from twofold.substrate.parameters import Substrate
 from twofold.substrate.presets import PRESETS, find
 from twofold.substrate.weights import AnalogWeights
 
-__all__ = ["PRESETS", "AnalogWeights", "Substrate", "age", "arrays", "find", "installed", "last", "program"]
+__all__ = ["PRESETS", "AnalogWeights", "Substrate", "arrays", "drift", "find", "installed", "program", "set_run_length"]

@@ -90,55 +90,55 @@ def _arrays(name: str, module: nn.Module) -> list[AnalogWeights]:
 
 
 @check_arguments
-def age(device: nn.Module, updates: int) -> None:
+def drift(module: nn.Module, updates: int) -> None:
     """Let all weights and neurons of a device drift, without learning, as far as during a number of updates.
 
     Args:
-        device: Net or layer on a substrate.
+        module: Net or layer on a substrate.
         updates: Number of updates. With the number of updates of a whole run, weights drift by `Substrate.drift`.
 
     Raises:
         SettingError: The module has no analog weights.
     """
     counts(updates=updates)
-    for array in _arrays("device", device):
-        array.age(updates)
+    for array in _arrays("module", module):
+        array.drift(updates)
 
 
 @check_arguments
-def last(device: nn.Module, updates: int) -> None:
+def set_run_length(module: nn.Module, updates: int) -> None:
     """Set the number of updates of a run, over which drift accumulates to the values of the substrate.
 
     A `Trainer` calls this for devices whose substrate does not state ``updates``.
 
     Args:
-        device: Net or layer on a substrate.
+        module: Net or layer on a substrate.
         updates: Number of updates of a run.
 
     Raises:
         SettingError: The module has no analog weights.
     """
-    for array in _arrays("device", device):
-        array.last(updates)
+    for array in _arrays("module", module):
+        array.set_run_length(updates)
 
 
 @check_arguments
 @torch.no_grad()
-def program(device: nn.Module, net: nn.Module) -> None:
+def program(module: nn.Module, net: nn.Module) -> None:
     """Copy all parameters of a net into a device of the same form.
 
     Analog weights are written with programming errors; biases and the softmax are copied exactly. If the net is a
     device itself, the values that were written into it are copied, not the values that its devices return.
 
     Args:
-        device: Net or layer on a substrate.
+        module: Net or layer on a substrate.
         net: Net or layer with the same parameter names and shapes.
 
     Raises:
-        SettingError: The device has no analog weights, or the net has other parameters.
+        SettingError: The module has no analog weights, or the net has other parameters.
     """
-    analog = {id(array.value): array for array in _arrays("device", device)}
-    targets, values = dict(device.named_parameters()), dict(net.named_parameters())
+    analog = {id(array.value): array for array in _arrays("module", module)}
+    targets, values = dict(module.named_parameters()), dict(net.named_parameters())
     if {name: old.shape for name, old in targets.items()} != {name: new.shape for name, new in values.items()}:
         raise SettingError("net: its parameters differ from those of the device, expected a net of the same form")
     for name, parameter in targets.items():

@@ -28,8 +28,8 @@ class AnalogWeights(Weights):
     """Weights stored in the devices of a `Substrate`.
 
     The parameter holds the written values, as weights of a nominal device. The effective weight of a device is gain ·
-    written + offset: `in_use` and `to_matrix` return it, and `product` uses it with read noise and converters. A stuck
-    device has a gain of 0 and its weight as offset.
+    written + offset: `effective` and `to_matrix` return it, and `product` uses it with read noise and converters. A
+    stuck device has a gain of 0 and its weight as offset.
 
     An update requests a change of rate · velocity, where the smoothed gradient (velocity) is stored digitally. With
     pulses (``bits``), the change is rounded to whole pulses, and decay requests a change of -rate · decay · w, where w
@@ -66,7 +66,7 @@ class AnalogWeights(Weights):
         super().__init__(module, name, value, connectivity)
         self.substrate = substrate
         self.neurons = neurons
-        self.shares_products = not substrate.read_noise and substrate.dac_bits is None and substrate.adc_bits is None
+        self.linear = not substrate.read_noise and substrate.dac_bits is None and substrate.adc_bits is None
         self.spread = spread_of(value, connectivity)
         self.signal = signal_of([(value, connectivity)]) if signal is None else signal
         self.scale = math.inf if substrate.full_scale is None else substrate.full_scale * self.spread
@@ -121,11 +121,11 @@ class AnalogWeights(Weights):
     # ---- reading -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def in_use(self) -> Tensor:
+    def effective(self) -> Tensor:
         """Return the effective weights, without noise, in the type of the products."""
         gain, offset, dtype = self.gain, self.offset, self.compute or self.value.dtype
         if gain is None and offset is None:
-            return super().in_use()
+            return super().effective()
         tensors = [tensor for tensor in (self.value, gain, offset) if tensor is not None]
         state: list[object] = [dtype, *((tensor.data_ptr(), tensor._version) for tensor in tensors)]
         if self._cached is not None and self._cached[0] == state:
@@ -151,7 +151,7 @@ class AnalogWeights(Weights):
 
         Each read has independent noise. The total, such as biases, is added after the converters.
         """
-        substrate, weight = self.substrate, self.in_use()
+        substrate, weight = self.substrate, self.effective()
         if substrate.dac_bits is not None:
             rows = quantized(rows, substrate.dac_range, substrate.dac_bits)
         if substrate.adc_bits is None:
@@ -172,7 +172,7 @@ class AnalogWeights(Weights):
             return product
         noise = torch.empty_like(product)  # with the same strides, filled in the order of memory
         noise.as_strided((noise.numel(),), (1,)).normal_(generator=self._noise.next("read"))
-        size = self.connectivity.sum_seen(rows.square()).sqrt_().to(product.dtype)
+        size = self.connectivity.reduce_inputs(rows.square()).sqrt_().to(product.dtype)
         return product.addcmul_(noise, size, value=self.substrate.read_noise * self.scale)
 
     def to_matrix(self) -> Tensor:
@@ -292,14 +292,14 @@ class AnalogWeights(Weights):
 
     # ---- aging -------------------------------------------------------------------------------------------------
 
-    def last(self, updates: int) -> None:
+    def set_run_length(self, updates: int) -> None:
         """Set the number of updates of a run, for these devices and for the neurons that drift with them."""
         self.substrate = replace(self.substrate, updates=updates)
         if self.neurons is not None:
             self.neurons.substrate = self.substrate
 
     @torch.no_grad()
-    def age(self, updates: int) -> None:
+    def drift(self, updates: int) -> None:
         """Let all devices, and the neurons that drift with them, drift as far as during a number of updates."""
         generator = self._noise.next("update")
         if self.substrate.drift:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 FAMILIAR = 0.99
 """Share of the test cases that count as familiar to a net."""
 
-ASKED = 1000
+CALIBRATION_CASES = 1000
 """Maximum number of test cases used for that threshold, evenly spaced."""
 
 AT_ONCE = 100
 """Number of pictures that are decoded and classified in one batch."""
 
-STRANGE = "does not look like the training data"
+OUT_OF_DISTRIBUTION = "does not look like the training data"
 """Warning for a picture that is less familiar than nearly all test cases."""
 
 
@@ -39,8 +39,9 @@ class Prediction:
         name: name of this class.
         probability: softmax probability of this class.
         familiarity: familiarity of the picture to the net; see `Classifier.familiarity`.
-        warning: `STRANGE`, with a reason if known, if the familiarity is lower than for 99 % of the test cases or the
-            picture has more or less ink, or thinner or wider strokes, than all training images; otherwise ``None``.
+        warning: `OUT_OF_DISTRIBUTION`, with a reason if known, if the familiarity is lower than for 99 % of the test
+            cases or the picture has more or less ink, or thinner or wider strokes, than all training images; otherwise
+            ``None``.
         done: descriptions of the preprocessing steps.
         case: the preprocessed picture, ``(1, channels, height, width)``.
     """
@@ -60,7 +61,7 @@ class Prediction:
         return {**facts, **figures, "warning": self.warning, "done": "; ".join(self.done), "error": None}
 
 
-def sure(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
+def combine_scores(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
     """Return the class predicted by the main test and its softmax probability, for each case.
 
     Args:
@@ -80,10 +81,10 @@ def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | 
 
 def familiar_from(net: Any, cases: Tensor) -> float:
     """Return the familiarity that a share `FAMILIAR` of the test cases exceeds; they may be sorted by class."""
-    return float(net.familiarity(cases[:: -(-len(cases) // ASKED)]).float().quantile(1 - FAMILIAR))
+    return float(net.familiarity(cases[:: -(-len(cases) // CALIBRATION_CASES)]).float().quantile(1 - FAMILIAR))
 
 
-def acquainted(run: Run, data_dir: Path | None = None) -> Run:
+def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
     """Return the run, with the look of its training images and the familiarity threshold if an older version saved it.
 
     They are computed from the data of the run. If these are not available, the run is returned unchanged, with a
@@ -162,9 +163,9 @@ def _classify(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list
     cases = torch.cat([case for case, _ in ready]).to(run.net.device)
     scores, familiarities = run.net.scores(cases), run.net.familiarity(cases)
     results = []
-    for (case, done), (label, share), value in zip(ready, sure(scores), familiarities.tolist(), strict=True):
+    for (case, done), (label, share), value in zip(ready, combine_scores(scores), familiarities.tolist(), strict=True):
         reason = look.oddity(case[0, 0].numpy()) if look else None
         unfamiliar = threshold is not None and value < threshold
-        warning = f"{STRANGE}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
+        warning = f"{OUT_OF_DISTRIBUTION}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
         results.append(Prediction(label, names[label], share, value, warning, done, case))
     return results

@@ -86,7 +86,7 @@ class Trainer:
         self.progress = 0.0
         for array in arrays(net):
             if array.substrate.updates is None:
-                array.last(recipe.epochs * cases.batches(recipe.batch))
+                array.set_run_length(recipe.epochs * cases.batches(recipe.batch))
 
     def epochs(self) -> Iterator[dict[str, Any]]:
         """Train the remaining epochs of the recipe and yield the metrics of each epoch.

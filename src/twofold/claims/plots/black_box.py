@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from twofold.claims.black_box import CONTENDERS
-from twofold.nets.crossings import KNOW_THE_BOX
+from twofold.nets.crossings import WHITE_BOX
 from twofold.plots.canvas import label_axes, legend, scale_axis, subplots, suptitle, write
 from twofold.plots.colors import NEGATIVE, POSITIVE, TESTS, TWIN
 
@@ -19,11 +19,11 @@ Spread = Mapping[str, float]
 
 STYLES = dict(
     zip(
-        [name for name in CONTENDERS if name not in KNOW_THE_BOX],
+        [name for name in CONTENDERS if name not in WHITE_BOX],
         [(color, style) for style in ("s-", "^--") for color in (*TESTS, NEGATIVE)],
         strict=False,
     )
-) | dict(zip(KNOW_THE_BOX, [(TWIN, "o-"), (TWIN, "o:")], strict=True))
+) | dict(zip(WHITE_BOX, [(TWIN, "o-"), (TWIN, "o:")], strict=True))
 """Color and style of each contender: grey for those that know the box."""
 
 
