@@ -27,7 +27,7 @@ def convolutions(shape: tuple[int, int, int], classes: int) -> list[twofold.Conv
     return [first, second, twofold.Dense(second.units, UNITS)]
 
 
-def modules(shape: tuple[int, int, int], classes: int) -> list[twofold.LocalModule]:
+def modules(shape: tuple[int, int, int], classes: int) -> list[twofold.CustomLayer]:
     """The same layers from modules. Each finds its own gradients; no derivative leaves it."""
     shapes = [layer.shape for layer in convolutions(shape, classes)]
     first = nn.Conv2d(classes + shape[0], CHANNELS[0], 5, stride=2, padding=2)
@@ -38,7 +38,7 @@ def modules(shape: tuple[int, int, int], classes: int) -> list[twofold.LocalModu
         nn.init.zeros_(part.bias)
     stack = [nn.Sequential(first, nn.ReLU()), nn.Sequential(second, nn.ReLU())]
     stack.append(nn.Sequential(nn.Flatten(), third, nn.ReLU()))
-    return [twofold.LocalModule(module, size) for module, size in zip(stack, shapes, strict=True)]
+    return [twofold.CustomLayer(module, size) for module, size in zip(stack, shapes, strict=True)]
 
 
 def show(metrics: dict[str, Any]) -> None:

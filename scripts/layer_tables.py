@@ -9,7 +9,7 @@ from markdown_table import NONE, ROOT, markdown
 from twofold.files import read_json
 
 FOLDER = ROOT / "results" / "layers"
-TITLES = {"convolution": "`Convolution`", "module": "`LocalModule`", "backprop": "backprop"}
+TITLES = {"convolution": "`Convolution`", "module": "`CustomLayer`", "backprop": "backprop"}
 TESTS = ("slow", "fast", "both")
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from twofold.activations import ACTIVATIONS, Activation
 from twofold.data import Data, Dataset, as_dataset, read_data
 from twofold.data import load as load_data
 from twofold.errors import (
@@ -24,8 +25,8 @@ from twofold.layers.convolution import Convolution
 from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields
 from twofold.layers.fixed import Fixed
-from twofold.layers.local import Local
-from twofold.layers.module import LocalModule
+from twofold.layers.local import LocallyConnected
+from twofold.layers.module import CustomLayer
 from twofold.layers.recurrent import RecurrentLayer
 from twofold.layers.tiles import Tiled, top_down
 from twofold.learning import Rule
@@ -52,25 +53,26 @@ from twofold.training.result import Result
 from twofold.training.runs import Run, draw, load
 from twofold.training.train import train
 from twofold.training.trainer import History, Trainer, fit
-from twofold.units import UNITS, Unit
 
 if TYPE_CHECKING:
     from twofold.estimators import ForwardForwardClassifier, ForwardForwardFeatures
 
 __all__ = [
+    "ACTIVATIONS",
     "GOODNESS",
     "METHODS",
     "NEGATIVES",
     "OBJECTIVES",
     "RECIPES",
     "SCHEDULES",
-    "UNITS",
+    "Activation",
     "ArgumentError",
     "Backprop",
     "BackpropRecipe",
     "BlackBox",
     "Connectivity",
     "Convolution",
+    "CustomLayer",
     "Data",
     "DataError",
     "Dataset",
@@ -89,8 +91,7 @@ __all__ = [
     "History",
     "Instrument",
     "Interrupted",
-    "Local",
-    "LocalModule",
+    "LocallyConnected",
     "Masked",
     "Objective",
     "Recipe",
@@ -107,7 +108,6 @@ __all__ = [
     "Tiled",
     "Trainer",
     "TwofoldError",
-    "Unit",
     "Unsupervised",
     "UnsupervisedRecipe",
     "as_dataset",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults, machine
+from twofold.activations import Activation, relu
 from twofold.checks import check_arguments, check_fields
 from twofold.checks.bounds import counts, not_negative, positive, share
 from twofold.errors import SettingError
@@ -18,7 +19,6 @@ from twofold.goodness import Goodness, sum_of_squares
 from twofold.machine.reduce import reduce
 from twofold.normalize import normalize
 from twofold.objectives import Objective, swish_symba
-from twofold.units import Unit, relu
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -68,7 +68,7 @@ class Rule:
             tolerance, with the strength of the tolerance. The gradient is the same on average, and after the first
             epochs much less work. 0 uses all cases unchanged.
         normalize: normalization of an activity before it is passed on.
-        unit: activation function; `LocalModule` contains its own.
+        unit: activation function; `CustomLayer` contains its own.
 
     Raises:
         ArgumentError: a field is of the wrong type.
@@ -84,7 +84,7 @@ class Rule:
     floor: float = 0.0
     tolerance: float = 0.0
     normalize: Callable[[Tensor], Tensor] = normalize
-    unit: Unit = relu
+    unit: Activation = relu
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -246,7 +246,7 @@ class Fourier(nn.Module):
 
 @pytest.mark.slow
 def test_a_part_that_onnx_has_no_words_for_is_named_in_one_line(tmp_path: Path) -> None:
-    layers = [twofold.LocalModule(Fourier(), PIXELS + CLASSES), *dense(PIXELS + CLASSES, WIDTHS, None, seeded())]
+    layers = [twofold.CustomLayer(Fourier(), PIXELS + CLASSES), *dense(PIXELS + CLASSES, WIDTHS, None, seeded())]
     net = twofold.FeedForward(layers, CLASSES)
     said = refusal(lambda: written(net, tmp_path), SettingError)
     assert said.startswith("the net cannot be exported to ONNX")

@@ -24,10 +24,10 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 NAMES = """
-GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES SCHEDULES UNITS
+GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES SCHEDULES ACTIVATIONS
 Backprop BlackBox Connectivity Convolution Dense FeedForward Fields Fixed Full
-ForwardForwardClassifier ForwardForwardFeatures Goodness Instrument Local LocalModule Masked Objective
-Recurrent RecurrentLayer Rule Substrate Tiled Trainer Unit Unsupervised
+ForwardForwardClassifier ForwardForwardFeatures Goodness Instrument LocallyConnected CustomLayer Masked Objective
+Recurrent RecurrentLayer Rule Substrate Tiled Trainer Activation Unsupervised
 BackpropRecipe FeedForwardRecipe Recipe RecurrentRecipe UnsupervisedRecipe
 Data Dataset Evaluation History Result Run
 ArgumentError DataError DeviceError Diverged Interrupted Remark RunError SettingError TwofoldError

@@ -16,7 +16,7 @@ HOUSE = Path(twofold.__file__).parent
 
 ROOMS = [
     *("errors", "checks", "files", "machine", "checkpoint"),
-    *("defaults", "schedules", "goodness", "units", "objectives"),
+    *("defaults", "schedules", "goodness", "activations", "objectives"),
     *("normalize", "labels", "negatives", "learning"),
     *("data", "layers", "substrate", "instrument", "plots", "nets", "methods", "training", "exporting", "recipes"),
     *("estimators", "tuning"),

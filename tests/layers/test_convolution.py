@@ -12,7 +12,7 @@ from support.small_layers import authors_rule
 from twofold import Convolution, Unsupervised
 from twofold.data import Dataset
 from twofold.layers.fields import Fields
-from twofold.layers.local import Local
+from twofold.layers.local import LocallyConnected
 from twofold.negatives import hybrids
 
 RULE = authors_rule(temperature=3.0, smoothing=0.0, decay=0.0, tolerance=0.1)
@@ -41,11 +41,11 @@ def spread(layer: Convolution, fields: Fields) -> Tensor:
     return torch.nn.functional.conv2d(eye, layer.weight, None, fields.stride, fields.margin).flatten(1).T
 
 
-def same(fields: Fields) -> tuple[Convolution, Local]:
+def same(fields: Fields) -> tuple[Convolution, LocallyConnected]:
     """A convolution, and a local layer with the same weights at all points."""
     layer = convolution(fields, seeded()).double()
     layer.bias += torch.linspace(-0.2, 0.2, fields.channels, dtype=torch.float64)
-    other = Local(fields, RULE, seeded()).double()
+    other = LocallyConnected(fields, RULE, seeded()).double()
     whole, points = spread(layer, fields), fields.units // fields.channels
     blocks = (
         other.connectivity._tiles(other.connectivity._units[:, None], 1),

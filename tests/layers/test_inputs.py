@@ -31,7 +31,7 @@ from twofold.layers.inputs import (
     total_input,
 )
 from twofold.layers.layer import FeedForwardLayer
-from twofold.layers.module import LocalModule
+from twofold.layers.module import CustomLayer
 from twofold.layers.weights import Weights
 from twofold.learning import Rule
 from twofold.normalize import normalize
@@ -267,10 +267,10 @@ def dense_layer(rule: Rule) -> Dense:
     return layer
 
 
-def module_layer(rule: Rule) -> LocalModule:
+def module_layer(rule: Rule) -> CustomLayer:
     linear_part = nn.Linear(PIXELS + CLASSES, UNITS).double()
     linear_part.load_state_dict(dense_layer(rule).state_dict())
-    return LocalModule(nn.Sequential(linear_part, nn.ReLU()), UNITS, rule).double()
+    return CustomLayer(nn.Sequential(linear_part, nn.ReLU()), UNITS, rule).double()
 
 
 LAYERS: dict[str, Callable[[Rule], FeedForwardLayer]] = {"dense": dense_layer, "module": module_layer}

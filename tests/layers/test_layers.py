@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from support.small_layers import CASES, INPUTS, LAYERS, RATE, UNITS, authors_rule, batch, seeded
 from twofold.layers.dense import Dense, dense
 from twofold.layers.layer import FeedForwardLayer
-from twofold.layers.module import LocalModule
+from twofold.layers.module import CustomLayer
 from twofold.learning import Rule, sample
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES, Objective
@@ -155,7 +155,7 @@ def stack(kind: str, top_seed: int) -> list[FeedForwardLayer]:
         linears = [nn.Linear(INPUTS if n == 0 else UNITS, UNITS).double() for n in range(3)]
         for linear, layer in zip(linears, layers, strict=True):
             linear.load_state_dict(layer.state_dict())
-        layers = [LocalModule(nn.Sequential(linear, nn.ReLU()), UNITS, authors_rule()).double() for linear in linears]
+        layers = [CustomLayer(nn.Sequential(linear, nn.ReLU()), UNITS, authors_rule()).double() for linear in linears]
     return layers
 
 
@@ -312,7 +312,7 @@ def test_a_convolution_learns_to_tell_stripes_that_stand_from_stripes_that_lie()
         rows = (torch.rand(count, 1, 6, 1, generator=generator) > 0.5).float().expand(-1, -1, -1, 6)
         return normalize(rows + 0.1 * torch.rand(count, 1, 6, 6, generator=generator))
 
-    layer = LocalModule(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), 4 * 4 * 4, authors_rule(temperature=5.0))
+    layer = CustomLayer(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), 4 * 4 * 4, authors_rule(temperature=5.0))
     for _ in range(150):
         learned = layer.learn(stripes(20).mT, stripes(20), 0.5)
     assert learned.positive.shape == (20, 4, 4, 4)

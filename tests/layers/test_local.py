@@ -20,7 +20,7 @@ from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.layers.dense import Dense, SparseLayer
 from twofold.layers.fields import Fields, fields_for
-from twofold.layers.local import Local, local
+from twofold.layers.local import LocallyConnected, local
 from twofold.layers.tiles import MAX_STORED, MIN_UNITS, blocks_of, tile_of
 from twofold.learning import Rule
 from twofold.methods import UnsupervisedRecipe, build
@@ -62,7 +62,7 @@ def sees(fields: Fields) -> Tensor:
 @pytest.mark.parametrize("tile", [None, (1, 1), (2, 3), (9, 9)])
 def test_it_learns_what_a_dense_layer_learns_that_sees_no_more(fields: Fields, tile: tuple[int, int] | None) -> None:
     seen = sees(fields)
-    ours = Local(fields, authors_rule(temperature=3.0, tolerance=0.1), seeded(), tile).double()
+    ours = LocallyConnected(fields, authors_rule(temperature=3.0, tolerance=0.1), seeded(), tile).double()
     dense = Dense(fields.inputs, fields.units, authors_rule(temperature=3.0, tolerance=0.1)).double()
     dense.weight.copy_(ours.to_matrix())
     assert torch.equal(dense.weight != 0, seen)
@@ -83,7 +83,7 @@ def test_it_learns_what_a_dense_layer_learns_that_sees_no_more(fields: Fields, t
 
 @pytest.mark.parametrize("fields", SMALL)
 def test_what_a_unit_does_not_see_does_not_change_it(fields: Fields) -> None:
-    layer = Local(fields, Rule(), seeded()).double()
+    layer = LocallyConnected(fields, Rule(), seeded()).double()
     image = torch.rand(1, fields.inputs, generator=seeded(1), dtype=torch.float64)
     before = layer(image)
     for pixel in range(0, fields.inputs, 5):
@@ -94,7 +94,7 @@ def test_what_a_unit_does_not_see_does_not_change_it(fields: Fields) -> None:
 
 
 def test_first_weights_are_as_large_as_a_units_own_field_asks_for() -> None:
-    weight = Local(CIFAR, Rule(), seeded()).to_matrix()
+    weight = LocallyConnected(CIFAR, Rule(), seeded()).to_matrix()
     seen = CIFAR.mask()
     corner, middle = 0, 16 * 32 + 16
     assert int(seen[corner].sum()) == 3 * 36
@@ -106,7 +106,7 @@ def test_first_weights_are_as_large_as_a_units_own_field_asks_for() -> None:
 
 @pytest.mark.parametrize("fields", [CIFAR, *MNIST, *SMALL, Fields((1, 16, 16), 1, 3, margin=1)])
 def test_no_more_than_twice_the_weights_are_stored(fields: Fields) -> None:
-    layer = Local(fields, Rule())
+    layer = LocallyConnected(fields, Rule())
     existing = int(fields.mask().sum())
     assert fields.weights == existing == int(layer.connectivity.fan_in().sum())
     assert not layer.to_matrix()[~fields.mask()].any()
@@ -126,17 +126,17 @@ def test_the_net_of_the_paper_has_its_sizes() -> None:
     recipe = RECIPES["mnist-hybrid-local"]
     net = build(recipe, {"shape": [1, 28, 28], "classes": 10})
     layers = list(net.layers)
-    assert all(isinstance(layer, Local) for layer in layers)
+    assert all(isinstance(layer, LocallyConnected) for layer in layers)
     assert tuple(layer.fields for layer in layers) == MNIST  # type: ignore[union-attr]
 
 
 def test_copies_in_the_type_of_the_products_are_renewed() -> None:
-    layer = Local(SMALL[1], authors_rule(), seeded())
+    layer = LocallyConnected(SMALL[1], authors_rule(), seeded())
     layer.compute = torch.bfloat16
     positive, negative = torch.rand(2, 8, SMALL[1].inputs, generator=seeded(1))
     for _ in range(2):
         layer.learn(positive, negative, 0.3)
-    fresh = Local(SMALL[1], authors_rule(), seeded())
+    fresh = LocallyConnected(SMALL[1], authors_rule(), seeded())
     fresh.compute = torch.bfloat16
     fresh.load_state_dict(layer.state_dict())
     assert layer(positive).dtype == torch.bfloat16
@@ -147,10 +147,10 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
     fields = Fields((2, 6, 6), 2, 3, margin=1)
     layers = LocalLayer.layers(fields)
     ours = layers["tiles"].double()
-    assert isinstance(ours, Local)
+    assert isinstance(ours, LocallyConnected)
     whole = ours.to_matrix()
     other, masked, unfolded = (layers[name].double() for name in ("gather", "masked", "unfold"))
-    assert isinstance(other, Local)
+    assert isinstance(other, LocallyConnected)
     assert isinstance(masked, SparseLayer)
     assert isinstance(unfolded, SparseLayer)
     squares = unfolded.connectivity

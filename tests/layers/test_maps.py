@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from support.helpers import refusal
 from support.small_layers import CASES, RATE, authors_rule, batch, dense_layer, seeded
-from twofold import Convolution, Dense, FeedForward, Fixed, LocalModule, Rule
+from twofold import Convolution, CustomLayer, Dense, FeedForward, Fixed, Rule
+from twofold.activations import ACTIVATIONS
 from twofold.errors import DataError, SettingError
 from twofold.goodness import GOODNESS
 from twofold.labels import one_hot
@@ -25,7 +26,6 @@ from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.recurrent import RecurrentLayer
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
-from twofold.units import UNITS
 
 RULE = authors_rule(temperature=3.0, smoothing=0.7, decay=0.05, peer=0.0)
 
@@ -55,11 +55,11 @@ def convolution(form: str, rule: Rule = RULE) -> Convolution:
     return layer
 
 
-def as_module(form: str, rule: Rule = RULE) -> LocalModule:
+def as_module(form: str, rule: Rule = RULE) -> CustomLayer:
     below, how = FORMS[form]
     layer, inner = convolution(form), nn.Conv2d(below[0], CHANNELS, **how).double()
     inner.load_state_dict(layer.state_dict())
-    return LocalModule(nn.Sequential(inner, nn.ReLU()), layer.units, rule).double()
+    return CustomLayer(nn.Sequential(inner, nn.ReLU()), layer.units, rule).double()
 
 
 def descended(
@@ -150,11 +150,13 @@ WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize(("unit", "goodness"), [*itertools.product(UNITS, GOODNESS)])
+@pytest.mark.parametrize(("unit", "goodness"), [*itertools.product(ACTIVATIONS, GOODNESS)])
 @pytest.mark.parametrize("kind", ["dense", "convolution"])
 def test_a_layer_of_any_unit_descends_the_written_out_loss(kind: str, unit: str, goodness: str) -> None:
     """A unit that is not zero when silent has a slope there, and only it says which."""
-    rule = Rule(GOODNESS[goodness], OBJECTIVES["logistic"], 3.0, smoothing=0.7, decay=0.0, peer=0.0, unit=UNITS[unit])
+    rule = Rule(
+        GOODNESS[goodness], OBJECTIVES["logistic"], 3.0, smoothing=0.7, decay=0.0, peer=0.0, unit=ACTIVATIONS[unit]
+    )
     layer: Any = dense_layer(rule) if kind == "dense" else convolution("rectangular", rule)
     positive, negative = batch(1) if kind == "dense" else maps(FORMS["rectangular"][0], 1)
     weight, bias = (value.detach().clone().requires_grad_() for value in (layer.weight, layer.bias))
@@ -176,15 +178,15 @@ def test_a_layer_of_any_unit_descends_the_written_out_loss(kind: str, unit: str,
         torch.testing.assert_close(velocity, -0.3 * gradient / places, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", ACTIVATIONS)
 def test_only_units_that_need_it_keep_total_inputs(unit: str) -> None:
-    layer = Dense(6, 5, Rule(unit=UNITS[unit]), seeded())
+    layer = Dense(6, 5, Rule(unit=ACTIVATIONS[unit]), seeded())
     seen = layer.respond(torch.rand(4, 6, generator=seeded()))
     assert (seen.total is None) == (unit in ("relu", "leaky_relu", "tanh"))
 
 
 def test_a_recurrent_layer_refuses_a_unit_whose_slope_needs_total_inputs() -> None:
-    for unit in UNITS.values():
+    for unit in ACTIVATIONS.values():
         if unit.of_activity:
             RecurrentLayer({"below": 3}, 4, Rule(unit=unit))
         else:
@@ -230,7 +232,7 @@ def stack(*fixed: nn.Module, module: bool = False) -> list[FeedForwardLayer | Fi
     if module:
         inner = nn.Conv2d(4, 4, 3)
         inner.load_state_dict(first.state_dict())
-        first = LocalModule(nn.Sequential(inner, nn.ReLU()), (4, 6, 6))
+        first = CustomLayer(nn.Sequential(inner, nn.ReLU()), (4, 6, 6))
     return [first, *map(Fixed, fixed), Dense(handed_on, 7, generator=seeded(1))]
 
 
@@ -283,7 +285,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "the first is Fixed, expected a layer that learns",
     ),
     "does not fit": (
-        lambda: FeedForward([LocalModule(nn.Linear(8, 4), 4), Fixed(nn.MaxPool2d(2))], CLASSES),
+        lambda: FeedForward([CustomLayer(nn.Linear(8, 4), 4), Fixed(nn.MaxPool2d(2))], CLASSES),
         SettingError,
         "has to be told the shape",
     ),
@@ -313,7 +315,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "images: the shape is (5, 64), expected (batch, channels, height, width)",
     ),
     "the shape of a module": (
-        lambda: LocalModule(nn.Linear(8, 4), (2, 2))(torch.rand(3, 8)),
+        lambda: CustomLayer(nn.Linear(8, 4), (2, 2))(torch.rand(3, 8)),
         DataError,
         "the module's output: the shape is (3, 4), expected (3, 2, 2)",
     ),

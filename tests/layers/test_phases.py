@@ -26,8 +26,8 @@ from twofold.layers.dense import Dense, SparseLayer
 from twofold.layers.fields import Fields
 from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput, join, to_tensor
 from twofold.layers.layer import FeedForwardLayer, Layer
-from twofold.layers.local import Local
-from twofold.layers.module import LocalModule
+from twofold.layers.local import LocallyConnected
+from twofold.layers.module import CustomLayer
 from twofold.layers.recurrent import RecurrentLayer, TimeStep
 from twofold.learning import Phase, Rule
 from twofold.normalize import normalize
@@ -101,17 +101,17 @@ class SharedGradient(nn.Module):
         return (self.linear(below) + (self.one + self.other)).relu()
 
 
-def seeded_module(module: nn.Module, units: int, rule: Rule) -> LocalModule:
+def seeded_module(module: nn.Module, units: int, rule: Rule) -> CustomLayer:
     for parameter in module.parameters():
         parameter.data.copy_(0.3 * torch.randn(parameter.shape, generator=seeded(len(parameter))))
-    return LocalModule(module, units, rule)
+    return CustomLayer(module, units, rule)
 
 
 KINDS: dict[str, tuple[Callable[[Rule], Layer[Any]], Callable[[Any, int], Seen]]] = {
     "dense": (lambda rule: Dense(INPUTS, UNITS, rule, seeded()), both_in_one(images)),
     "dense, labeled images": (lambda rule: Dense(INPUTS, UNITS, rule, seeded()), both_in_one(labeled)),
-    "fields": (lambda rule: Local(FIELDS, rule, seeded()), both_in_one(images)),
-    "fields, labeled images": (lambda rule: Local(FIELDS, rule, seeded()), both_in_one(labeled)),
+    "fields": (lambda rule: LocallyConnected(FIELDS, rule, seeded()), both_in_one(images)),
+    "fields, labeled images": (lambda rule: LocallyConnected(FIELDS, rule, seeded()), both_in_one(labeled)),
     "mask": (lambda rule: SparseLayer(Masked(FIELDS.mask()), rule, seeded()), both_in_one(images)),
     "convolution": (
         lambda rule: Convolution(FIELDS.below, 2, 3, padding=1, rule=rule, generator=seeded()),

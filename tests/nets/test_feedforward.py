@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from twofold.errors import SettingError
 from twofold.layers.dense import Dense, dense
-from twofold.layers.module import LocalModule
+from twofold.layers.module import CustomLayer
 from twofold.learning import Rule
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
@@ -267,7 +267,7 @@ def test_the_layers_of_a_net_are_in_its_state_dict_and_every_name_comes_back() -
 
 def test_a_net_may_hold_modules_of_any_kind() -> None:
     module = nn.Sequential(nn.Unflatten(1, (1, 3, 4)), nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten())
-    net = FeedForward([LocalModule(module, 12, Rule()), Dense(12, 6, Rule())], CLASSES, label_in="overlay")
+    net = FeedForward([CustomLayer(module, 12, Rule()), Dense(12, 6, Rule())], CLASSES, label_in="overlay")
     tested = evaluate(net, images().float(), torch.zeros(IMAGES, dtype=torch.int64))
     assert tested.goodness is not None
     assert tested.goodness.shape == (IMAGES, CLASSES, 2)

@@ -18,7 +18,7 @@ from support.small_layers import seeded
 from support.small_nets import CLASSES, NETS, PIXELS, SHAPE
 from twofold.errors import DataError, Diverged
 from twofold.layers.dense import Dense
-from twofold.layers.module import LocalModule
+from twofold.layers.module import CustomLayer
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.net import first_not_finite
 
@@ -38,7 +38,7 @@ ANSWERS: dict[str, Callable[[Any, Tensor], object]] = {
 def of_batch_norm() -> FeedForward:
     """Its first layer has buffers of its own."""
     net = FeedForward([Dense(PIXELS + CLASSES, 8, generator=seeded()), Dense(8, 8, generator=seeded(1))], CLASSES)
-    net.layers[1] = LocalModule(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU()), 8)
+    net.layers[1] = CustomLayer(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU()), 8)
     return net.eval()
 
 

@@ -28,7 +28,7 @@ from twofold.labels import shape_with_label
 from twofold.layers.convolution import Convolution
 from twofold.layers.dense import Dense
 from twofold.layers.fields import Fields
-from twofold.layers.local import Local
+from twofold.layers.local import LocallyConnected
 from twofold.nets.feedforward import FeedForward
 from twofold.recipes import RECIPES
 from twofold.substrate import PRESETS, Substrate, arrays, drift, find, program, set_run_length
@@ -43,7 +43,7 @@ EXACT = replace(QUIET, bits=None, pulse_spread=0.0, drift=0.0, full_scale=100.0)
 
 
 def local() -> FeedForward:
-    return FeedForward([Local(Fields(SHAPE, 4, 3, 1, 1), generator=seeded())], CLASSES, label_in="overlay")
+    return FeedForward([LocallyConnected(Fields(SHAPE, 4, 3, 1, 1), generator=seeded())], CLASSES, label_in="overlay")
 
 
 def convolution() -> FeedForward:

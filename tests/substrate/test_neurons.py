@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from support.small_layers import seeded
+from twofold.activations import ACTIVATIONS
 from twofold.layers.dense import Dense
 from twofold.layers.recurrent import RecurrentLayer
 from twofold.learning import Rule
 from twofold.substrate import Substrate, drift
-from twofold.units import UNITS
 
 INPUTS, WIDTH = 30, 4000
 
 
 def layer(unit: str = "relu", seed: int = 0, **physics: Any) -> Any:
-    made = Dense(INPUTS, WIDTH, Rule(unit=UNITS[unit]), seeded())
+    made = Dense(INPUTS, WIDTH, Rule(unit=ACTIVATIONS[unit]), seeded())
     return Substrate(**physics).install(made, seed)
 
 
@@ -59,7 +59,7 @@ def test_gain_exponent_and_saturation_are_those_of_each_neuron() -> None:
 def test_the_unit_of_the_rule_follows_and_total_inputs_stay_as_they_were_read(unit: str) -> None:
     made = layer(unit, threshold=0.5)
     found = made.respond(rows())
-    assert torch.allclose(found.activity, UNITS[unit].value(total() - made.neurons.threshold), atol=1e-5)
+    assert torch.allclose(found.activity, ACTIVATIONS[unit].value(total() - made.neurons.threshold), atol=1e-5)
     if found.total is not None:
         assert torch.allclose(found.total, total(), atol=1e-5)
 

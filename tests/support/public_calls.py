@@ -83,8 +83,8 @@ def module() -> nn.Module:
     return nn.Sequential(linear, nn.ReLU())
 
 
-def any_layer() -> twofold.LocalModule:
-    return twofold.LocalModule(module(), 5, RULE)
+def any_layer() -> twofold.CustomLayer:
+    return twofold.CustomLayer(module(), 5, RULE)
 
 
 def settling() -> RecurrentLayer:
@@ -172,7 +172,10 @@ CALLS: dict[str, Callable[[], Call]] = {
     "Rule.temperature_for": lambda: (RULE.temperature_for, {"units": 4}),
     # Layers
     "Dense": lambda: (twofold.Dense, {"inputs": PIXELS, "units": 5, "rule": RULE, "generator": seeded()}),
-    "Local": lambda: (twofold.Local, {"fields": FIELDS, "rule": RULE, "generator": seeded(), "tile": (1, 2)}),
+    "LocallyConnected": lambda: (
+        twofold.LocallyConnected,
+        {"fields": FIELDS, "rule": RULE, "generator": seeded(), "tile": (1, 2)},
+    ),
     "Convolution": lambda: (
         twofold.Convolution,
         {
@@ -183,8 +186,8 @@ CALLS: dict[str, Callable[[], Call]] = {
     "BlackBox": lambda: (twofold.BlackBox, {"function": torch.relu, "units": 5, "timeout": 9.0}),
     "BlackBox.forward": of(lambda: twofold.BlackBox(torch.relu), "forward", {"activity": below(inputs=5)}),
     "Fixed": lambda: (twofold.Fixed, {"module": nn.MaxPool2d(2)}),
-    "Unit": lambda: of_fields(twofold.UNITS["leaky_relu"]),
-    "LocalModule": lambda: (twofold.LocalModule, {"module": module(), "units": 5, "rule": RULE}),
+    "Activation": lambda: of_fields(twofold.ACTIVATIONS["leaky_relu"]),
+    "CustomLayer": lambda: (twofold.CustomLayer, {"module": module(), "units": 5, "rule": RULE}),
     "RecurrentLayer": lambda: (
         twofold.RecurrentLayer,
         {
@@ -193,8 +196,8 @@ CALLS: dict[str, Callable[[], Call]] = {
         },
     ),
     "WeightedLayer.forward": of(layer, "forward", {"below": below(), "activate": False}),
-    "LocalModule.forward": of(any_layer, "forward", {"below": below()}),
-    "LocalModule.respond": of(any_layer, "respond", {"below": below()}),
+    "CustomLayer.forward": of(any_layer, "forward", {"below": below()}),
+    "CustomLayer.respond": of(any_layer, "respond", {"below": below()}),
     "RecurrentLayer.respond": of(
         settling,
         "respond",
@@ -205,7 +208,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "FeedForwardLayer.goodness": of(layer, "goodness", {"activity": below(inputs=5)}),
     "FeedForwardLayer.learn": of(layer, "learn", PAIR),
     "WeightedLayer.gather": gathered(layer),
-    "LocalModule.gather": gathered(any_layer),
+    "CustomLayer.gather": gathered(any_layer),
     "RecurrentLayer.gather": of(
         settling, "gather", lambda one: {"seen": seen_by(one), "phase": "both", "weight": weight()}
     ),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.dense import Dense
 from twofold.layers.layer import FeedForwardLayer
-from twofold.layers.module import LocalModule
+from twofold.layers.module import CustomLayer
 from twofold.layers.weights import Weights
 from twofold.learning import Rule
 from twofold.normalize import normalize
@@ -41,10 +41,10 @@ def dense_layer(rule: Rule, seed: int = 0) -> Dense:
     return layer
 
 
-def the_same_as_a_module(layer: Dense, rule: Rule) -> LocalModule:
+def the_same_as_a_module(layer: Dense, rule: Rule) -> CustomLayer:
     linear = nn.Linear(INPUTS, UNITS).double()
     linear.load_state_dict(layer.state_dict())
-    return LocalModule(nn.Sequential(linear, nn.ReLU()), UNITS, rule).double()
+    return CustomLayer(nn.Sequential(linear, nn.ReLU()), UNITS, rule).double()
 
 
 LAYERS: dict[str, Callable[[Rule], FeedForwardLayer]] = {

@@ -10,7 +10,7 @@ from torch import nn
 from support.small_layers import seeded
 from twofold.labels import inputs_with_label
 from twofold.layers.dense import Dense, dense
-from twofold.layers.module import LocalModule
+from twofold.layers.module import CustomLayer
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.recurrent import Recurrent
@@ -25,7 +25,7 @@ def of_modules() -> FeedForward:
     linear = nn.Linear(inputs_with_label("prepend", PIXELS, CLASSES), WIDTHS[0])
     nn.init.normal_(linear.weight, std=0.1, generator=seeded())
     nn.init.zeros_(linear.bias)
-    layers = [LocalModule(nn.Sequential(linear, nn.ReLU()), WIDTHS[0]), Dense(*WIDTHS, generator=seeded(1))]
+    layers = [CustomLayer(nn.Sequential(linear, nn.ReLU()), WIDTHS[0]), Dense(*WIDTHS, generator=seeded(1))]
     return FeedForward(layers, CLASSES)
 
 

@@ -17,7 +17,7 @@ from twofold.layers.connectivity import Connectivity, Masked
 from twofold.layers.dense import Dense, SparseLayer
 from twofold.layers.fields import Fields
 from twofold.layers.layer import FeedForwardLayer
-from twofold.layers.local import Local
+from twofold.layers.local import LocallyConnected
 from twofold.layers.tiles import tile_of
 from twofold.learning import Rule
 from twofold.machine import compute_type
@@ -131,8 +131,8 @@ class LocalLayer(Benchmark):
         """Return the layer in each implementation."""
         rule = Rule()
         return {
-            "tiles": Local(fields, rule),
-            "gather": Local(fields, rule, tile=(1, 1)),
+            "tiles": LocallyConnected(fields, rule),
+            "gather": LocallyConnected(fields, rule, tile=(1, 1)),
             "unfold": SparseLayer(Unfolded(fields), rule),
             "masked": SparseLayer(Masked(fields.mask()), rule),
             "dense": Dense(fields.inputs, fields.units, rule),

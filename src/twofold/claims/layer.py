@@ -21,10 +21,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from twofold.activations import ACTIVATIONS
 from twofold.claims.lab import Finding, Lab, error, errors, percent
 from twofold.methods import Recipe
 from twofold.training.runs import Run
-from twofold.units import UNITS
 
 
 def layer(lab: Lab) -> Finding:
@@ -37,7 +37,7 @@ def layer(lab: Lab) -> Finding:
     changes = _changes(lab, replace(short, negatives="random", revisit=1.0, epochs=2), "layer")
     twin_changes = _changes(lab, replace(short_twin, epochs=2), "layer-twin")
     separated = all(found["positive"] > found["negative"] for found in learned)
-    units = {unit: errors(lab.train(replace(short, unit=unit), _named(unit))) for unit in UNITS}
+    units = {unit: errors(lab.train(replace(short, unit=unit), _named(unit))) for unit in ACTIVATIONS}
     limit = lab.pick(smoke=10.0, full=4.0)
     return Finding(
         holds=not any(changes) and separated and all(min(found.values()) <= limit for found in units.values()),

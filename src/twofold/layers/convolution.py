@@ -141,8 +141,8 @@ class Convolution(WeightedLayer):
 
     Activities have the shape ``(batch, channels, rows, columns)``. Weight and bias gradients are means over positions,
     so that the learning rate does not depend on the size of the map. Weights start as N(0, 1) / √(inputs of a patch)
-    and biases at 0. The brain cannot share weights, and the paper's nets do not (paper section 3.2); `Local` has local
-    fields without weight sharing.
+    and biases at 0. The brain cannot share weights, and the paper's nets do not (paper section 3.2).
+    `LocallyConnected` has local fields without weight sharing.
 
     Args:
         shape_below: channels, height and width of the layer's input. For the first layer of `FeedForward` this is the

@@ -29,7 +29,7 @@ class Fixed(nn.Module):
         if names := [name for name, _ in module.named_parameters()]:
             raise SettingError(
                 f"module: {type(module).__name__} has parameters ({', '.join(names)}), but Fixed does not train them: "
-                "use LocalModule, or remove them, for example with affine=False"
+                "use CustomLayer, or remove them, for example with affine=False"
             )
         self.module = module
 

@@ -15,7 +15,7 @@ from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 
 
-class Local(SparseLayer):
+class LocallyConnected(SparseLayer):
     """y = unit(x Wᵀ + b), where each unit has weights only to its own field, with the update in closed form.
 
     Args:
@@ -42,8 +42,8 @@ class Local(SparseLayer):
 
 def local(
     maps: Sequence[Fields], rule: Rule | None = None, generator: torch.Generator | None = None
-) -> Iterator[Local]:
-    """Yield a stack of `Local` layers, one for each element of ``maps``.
+) -> Iterator[LocallyConnected]:
+    """Yield a stack of `LocallyConnected` layers, one for each element of ``maps``.
 
     Raises:
         SettingError: a layer's input map differs from the map that the layer below forms.
@@ -51,4 +51,4 @@ def local(
     for below, fields in zip((None, *maps[:-1]), maps, strict=True):
         if below is not None and below.above != fields.below:
             raise SettingError(f"a local layer expects a map {fields.below}, but the layer below has {below.above}")
-        yield Local(fields, rule, generator)
+        yield LocallyConnected(fields, rule, generator)

@@ -14,7 +14,7 @@ from twofold.layers.weights import Learnable
 from twofold.learning import Phase, Rule
 
 
-class LocalModule(FeedForwardLayer):
+class CustomLayer(FeedForwardLayer):
     """Any module as a layer: autograd computes its gradients within the module, and no derivative leaves it.
 
     The module must return ``units`` activities per case. It contains its own activation function, such as ``nn.ReLU``;

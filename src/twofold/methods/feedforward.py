@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.activations import ACTIVATIONS
 from twofold.labels import FLAT, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
@@ -30,7 +31,6 @@ from twofold.nets.classifier import NetResult
 from twofold.nets.feedforward import FeedForward
 from twofold.normalize import NORMALIZE
 from twofold.substrate import PRESETS, installed
-from twofold.units import UNITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     """Preset of the analog devices that hold the weights. With ideal, they are the machine's numbers."""
     device_seed: int = setting(0, of_net=True, added=0)
     """Seed of the devices and their noise."""
-    unit: str = setting("relu", names=UNITS, of_net=True, added="relu")
+    unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")
     """Function of a unit's total input: relu, leaky_relu, gelu, tanh or threshold."""
 
     method: ClassVar[str] = "forward-forward"

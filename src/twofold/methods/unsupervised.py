@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from twofold import defaults
+from twofold.activations import ACTIVATIONS
 from twofold.errors import DataError, SettingError
 from twofold.layers.dense import dense
 from twofold.layers.local import local
@@ -26,7 +27,6 @@ from twofold.methods.recipe import PictureRecipe, setting
 from twofold.negatives import hybrids, masks
 from twofold.nets.classifier import NetResult
 from twofold.nets.unsupervised import Unsupervised
-from twofold.units import UNITS
 
 HYBRIDS = 8
 """Hybrids that are drawn."""
@@ -42,7 +42,7 @@ class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
     """Blurs of the masks of hybrids."""
     counted_from: int = setting(defaults.READ_FROM, of_net=True)
     """First layer, from 1, that the softmax reads. A single layer is always read."""
-    unit: str = setting("relu", names=UNITS, of_net=True, added="relu")
+    unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")
     """Function of a unit's total input: relu, leaky_relu, gelu, tanh or threshold."""
 
     def __post_init__(self) -> None:

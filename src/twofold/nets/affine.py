@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from twofold.activations import relu
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.layer import Learner
 from twofold.layers.weights import Learnable, Weights, apply_gathered
@@ -16,7 +17,6 @@ from twofold.substrate.neurons import Neurons
 from twofold.substrate.noise import mixed
 from twofold.substrate.parameters import Substrate
 from twofold.substrate.weights import AnalogWeights, signal_of
-from twofold.units import relu
 
 DERIVATIVES = ("ideal", "known", "feedback")
 """The weights whose derivative a layer on devices uses: ``ideal``, as they were written, since no device is measured

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from twofold.activations import Activation
 from twofold.checks import check_arguments
 from twofold.checks.bounds import counts
 from twofold.errors import SettingError
@@ -19,7 +20,6 @@ from twofold.substrate.neurons import Neurons
 from twofold.substrate.noise import mixed
 from twofold.substrate.parameters import Substrate
 from twofold.substrate.weights import AnalogWeights, signal_of
-from twofold.units import Unit
 
 L = TypeVar("L", bound=WeightedLayer | RecurrentLayer)
 
@@ -29,8 +29,8 @@ def install(substrate: Substrate, module: nn.Module, seed: int) -> None:
     layers = [layer for layer in module.modules() if isinstance(layer, WeightedLayer | RecurrentLayer)]
     if not layers:
         raise SettingError(
-            f"module: {type(module).__name__} has no weighted layer, expected a net or a layer such as Dense, Local, "
-            "Convolution or RecurrentLayer"
+            f"module: {type(module).__name__} has no weighted layer, expected a net or a layer such as Dense, "
+            "LocallyConnected, Convolution or RecurrentLayer"
         )
     if any(True for _ in arrays(module)):
         raise SettingError("module: its weights are analog already, expected ideal ones: build a new module")
@@ -71,7 +71,7 @@ def _neurons(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, signal
     unit, generator = layer.rule.unit, torch.Generator().manual_seed(mixed(seed, len("neurons")))
     neurons = Neurons(layer.units, unit, substrate, signal, generator).to(layer.mean_activity)
     layer.add_module("neurons", neurons)
-    layer.rule = replace(layer.rule, unit=Unit(neurons, unit.slope, unit.of_activity))
+    layer.rule = replace(layer.rule, unit=Activation(neurons, unit.slope, unit.of_activity))
     return neurons
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from twofold.activations import Activation
 from twofold.substrate.noise import log_normal
-from twofold.units import Unit
 
 if TYPE_CHECKING:
     from twofold.substrate.parameters import Substrate
@@ -30,7 +30,9 @@ class Neurons(nn.Module):
         generator: Generator from which the neurons are drawn.
     """
 
-    def __init__(self, units: int, unit: Unit, substrate: Substrate, signal: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, units: int, unit: Activation, substrate: Substrate, signal: float, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.substrate = substrate
         self.signal = signal

@@ -160,7 +160,7 @@ class Substrate:
         the same device. The softmax that reads the net, biases and smoothed gradients stay digital.
 
         Args:
-            module: Net or weighted layer, such as `Dense`, `Local`, `Convolution` or `RecurrentLayer`.
+            module: Net or weighted layer, such as `Dense`, `LocallyConnected`, `Convolution` or `RecurrentLayer`.
             seed: Seed of the devices and of their noise.
 
         Returns:

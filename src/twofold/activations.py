@@ -24,7 +24,7 @@ REACH, STRETCH = 1.7159, 2 / 3
 
 
 @dataclass(frozen=True)
-class Unit:
+class Activation:
     """An activation function with its slope.
 
     Attributes:
@@ -75,21 +75,21 @@ def _surrogate_slope(total: Tensor) -> Tensor:
     return (1 - total.abs()).clamp(min=0) * HEIGHT
 
 
-relu = Unit(torch.relu_, _positive, of_activity=True)
+relu = Activation(torch.relu_, _positive, of_activity=True)
 """y = max(z, 0)."""
 
-leaky_relu = Unit(_leaky, _leaky_slope, of_activity=True)
+leaky_relu = Activation(_leaky, _leaky_slope, of_activity=True)
 """y = z where z > 0, else 0.01 z."""
 
-gelu = Unit(torch_gelu, _gelu_slope)
+gelu = Activation(torch_gelu, _gelu_slope)
 """y = z Φ(z), with the normal distribution function Φ: slightly negative for negative z."""
 
-tanh = Unit(_tanh, _tanh_slope, of_activity=True)
+tanh = Activation(_tanh, _tanh_slope, of_activity=True)
 """y = 1.7159 tanh(⅔ z): odd and bounded."""
 
-threshold = Unit(_threshold, _surrogate_slope)
+threshold = Activation(_threshold, _surrogate_slope)
 """y = 2 where z > 0, else 0. Its derivative is 0, so learning uses a surrogate slope, 2 max(0, 1 - |z|), as spiking
 nets do. With a sum of squares, inactive units get no signal: only peer normalization can activate them."""
 
-UNITS = {"relu": relu, "leaky_relu": leaky_relu, "gelu": gelu, "tanh": tanh, "threshold": threshold}
-BY_NAME[Unit] = UNITS
+ACTIVATIONS = {"relu": relu, "leaky_relu": leaky_relu, "gelu": gelu, "tanh": tanh, "threshold": threshold}
+BY_NAME[Activation] = ACTIVATIONS

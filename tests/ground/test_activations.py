@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from twofold.units import UNITS
+from twofold.activations import ACTIVATIONS
 
 WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -25,7 +25,7 @@ WRITTEN: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
 def test_the_slope_of_a_unit_is_the_derivative_of_its_activity(name: str, kind: torch.dtype) -> None:
-    unit = UNITS[name]
+    unit = ACTIVATIONS[name]
     total = 3 * torch.randn(50, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(kind)
     activity = unit.value(total.clone())
     slope = unit.slope(activity if unit.of_activity else total)
@@ -40,9 +40,9 @@ def test_the_slope_of_a_unit_is_the_derivative_of_its_activity(name: str, kind: 
 
 def test_a_threshold_unit_rises_in_one_step_and_learns_by_a_triangle() -> None:
     total = torch.tensor([-2.0, -0.5, 0.0, 0.25, 3.0])
-    assert UNITS["threshold"].value(total).tolist() == [0, 0, 0, 2, 2]
-    assert UNITS["threshold"].slope(total).tolist() == [0, 1, 2, 1.5, 0]
+    assert ACTIVATIONS["threshold"].value(total).tolist() == [0, 0, 0, 2, 2]
+    assert ACTIVATIONS["threshold"].slope(total).tolist() == [0, 1, 2, 1.5, 0]
 
 
 def test_every_unit_is_tested_here() -> None:
-    assert UNITS.keys() == WRITTEN.keys() | {"threshold"}
+    assert ACTIVATIONS.keys() == WRITTEN.keys() | {"threshold"}
