@@ -262,7 +262,7 @@ def test_nets_that_an_experiment_teaches_itself_are_told_like_runs(
     here = lab.Lab(runs=tmp_path)
     part = replace(digits, train_images=digits.train_images[:100], train_labels=digits.train_labels[:100])
     for rate, data in ((1, digits), (2, digits), (2, part), (2, part)):
-        here.teach(build(recipe, digits.form), "own", data, {"kind": "mine", "rate": (rate,)}, lambda net: None)
+        here.train_net(build(recipe, digits.form), "own", data, {"kind": "mine", "rate": (rate,)}, lambda net: None)
     assert here.fingerprints() == {"digits": sorted([digits.fingerprint, part.fingerprint])}
     (group,) = here.settings()
     assert group["shared"] == {"kind": "mine"}

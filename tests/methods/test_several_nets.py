@@ -22,7 +22,7 @@ from twofold.cli.main import main
 from twofold.errors import RunError, SettingError
 from twofold.layers.dense import Dense, dense
 from twofold.layers.layer import FeedForwardLayer
-from twofold.methods import METHODS, Method, Place, Recipe
+from twofold.methods import METHODS, Method, Recipe, StoreLayers
 from twofold.methods.method import Form
 from twofold.methods.recipe import setting
 from twofold.nets.net import Evaluation, Net, Nets
@@ -107,9 +107,9 @@ class Pairs(Method[PairRecipe, Pair]):
     recipe_type = PairRecipe
 
     @classmethod
-    def build(cls, recipe: PairRecipe, form: Form, place: Place = list) -> Pair:
+    def build(cls, recipe: PairRecipe, form: Form, store: StoreLayers = list) -> Pair:
         generator, inputs = torch.Generator().manual_seed(recipe.seed), form["shape"][-1] * form["shape"][-2]
-        judge = Judge(place(dense(inputs, recipe.widths, None, generator)))
+        judge = Judge(store(dense(inputs, recipe.widths, None, generator)))
         return Pair(judge=judge, maker=Maker(recipe.noise, inputs, generator))
 
     @classmethod

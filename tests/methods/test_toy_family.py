@@ -30,7 +30,7 @@ from twofold.errors import Diverged, SettingError
 from twofold.layers.dense import dense
 from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule
-from twofold.methods import METHODS, Method, Place, Recipe
+from twofold.methods import METHODS, Method, Recipe, StoreLayers
 from twofold.methods.method import Form, Names
 from twofold.methods.recipe import setting
 from twofold.nets.net import Evaluation, Net
@@ -139,13 +139,13 @@ class Toy(Method[ToyRecipe, Guesser]):
     offloads = True
 
     @classmethod
-    def build(cls, recipe: ToyRecipe, form: Form, place: Place = list) -> Guesser:
+    def build(cls, recipe: ToyRecipe, form: Form, store: StoreLayers = list) -> Guesser:
         if "numbers" not in form:
             raise SettingError("the toy learns from tables: choose --data table")
         rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay, tolerance=recipe.tolerance)
         generator = torch.Generator().manual_seed(recipe.seed)
         layers = dense(form["numbers"] + recipe.candidates, recipe.widths, rule, generator)
-        return Guesser(place(layers), recipe.candidates)
+        return Guesser(store(layers), recipe.candidates)
 
     @classmethod
     def needed_memory(cls, recipe: ToyRecipe, form: Form, precision: str, offload: bool) -> int:

@@ -75,8 +75,8 @@ def test_products_are_those_of_the_written_out_matrix(kind: str) -> None:
     assert whole.shape == (seen.units, seen.inputs)
     assert torch.equal((whole != 0).sum(1), seen.fan_in())
     rows, total = rand(6, seen.inputs), rand(6, seen.units, seed=1)
-    torch.testing.assert_close(seen.times(weight, rows, total), total + rows @ whole.T)
-    torch.testing.assert_close(seen.times(weight, rows, total[0]), total[0] + rows @ whole.T)
+    torch.testing.assert_close(seen.matmul(weight, rows, total), total + rows @ whole.T)
+    torch.testing.assert_close(seen.matmul(weight, rows, total[0]), total[0] + rows @ whole.T)
 
     wanted, gradient = rand(seen.units, 6, seed=2), torch.full_like(weight, torch.nan)
     seen.gather(gradient, wanted, rows)

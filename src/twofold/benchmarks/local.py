@@ -50,7 +50,7 @@ class Unfolded(Connectivity):
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(self.shape, generator=generator) * scale[0]
 
-    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+    def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         product = self._squares(rows.to(weight.dtype)) @ weight
         return product.permute(1, 2, 0).flatten(1) + total
 
@@ -63,7 +63,7 @@ class Unfolded(Connectivity):
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         impulses = torch.eye(self.inputs, dtype=weight.dtype)
-        return self.times(weight, impulses, weight.new_zeros(self.units)).T
+        return self.matmul(weight, impulses, weight.new_zeros(self.units)).T
 
     def _squares(self, rows: Tensor) -> Tensor:
         """Return the squares, ``(grid points, rows, inputs)``."""

@@ -32,7 +32,7 @@ from twofold.claims.moving import KINDS, before_break, breaks, doubt, parts_of, 
 from twofold.claims.moving_training import FULL, SEED, SMOKE, Film, film_data, see, taught, twins
 from twofold.data import Dataset
 from twofold.data.moving import Broken, Moving, launch
-from twofold.layers.recurrent import Source
+from twofold.layers.recurrent import SourceInput
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 
@@ -89,10 +89,10 @@ def listen(net: Recurrent, film: Film, dataset: Dataset) -> dict[tuple[str, str]
     return {key: torch.cat(values) for key, values in parts.items()}
 
 
-def _ways(sources: dict[str, Source]) -> dict[str, dict[str, Source]]:
+def _ways(sources: dict[str, SourceInput]) -> dict[str, dict[str, SourceInput]]:
     """Return the sources of the layer's input for each of `HEARD`."""
     below, above, beside = (_tensor(sources, name) for name in ("below", "above", "beside"))
-    each: Sequence[dict[str, Source]] = (
+    each: Sequence[dict[str, SourceInput]] = (
         {"below": below, "above": above, "beside": beside},
         {"below": below, "above": above.roll(1, 0), "beside": beside.roll(1, 0)},
         {"below": below},
@@ -102,13 +102,13 @@ def _ways(sources: dict[str, Source]) -> dict[str, dict[str, Source]]:
     return dict(zip(HEARD, each, strict=True))
 
 
-def _tensor(sources: dict[str, Source], name: str) -> Tensor:
+def _tensor(sources: dict[str, SourceInput], name: str) -> Tensor:
     source = sources[name]
     assert isinstance(source, Tensor)
     return source
 
 
-def _product(net: Recurrent, sources: dict[str, Source], name: str) -> Tensor:
+def _product(net: Recurrent, sources: dict[str, SourceInput], name: str) -> Tensor:
     weight: Tensor = net.stack[0].learned[name].effective()
     return (_tensor(sources, name).to(weight.dtype) @ weight.T).float()
 

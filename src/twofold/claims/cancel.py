@@ -251,7 +251,7 @@ def _learned(
         **{"learner": name, "noise": noise.strength, "shared": noise.shared, "follows": learner.follows},
         **{"temperature of InfoNCE": temperature, **recipe.fields()},
     }
-    return lab.teach(net, f"cancel-{name.replace(', ', '-').replace(' ', '-')}", dataset, told, learn)
+    return lab.train_net(net, f"cancel-{name.replace(', ', '-').replace(' ', '-')}", dataset, told, learn)
 
 
 def part(lab: Lab) -> Dataset:

@@ -133,7 +133,7 @@ def taught(
 
     settings = {"learner": learner, "device": device.seed, **recipe.fields(), **(told or {})}
     physics = {"substrate": asdict(device.substrate) | {"updates": device.substrate.run_length}}
-    return lab.teach(net, f"device-{name or learner.replace(' ', '-')}", dataset, {**settings, **physics}, learn)
+    return lab.train_net(net, f"device-{name or learner.replace(' ', '-')}", dataset, {**settings, **physics}, learn)
 
 
 def factor(lab: Lab, learner: str, substrate: Substrate) -> float:

@@ -22,7 +22,7 @@ def fields(lab: Lab) -> Finding:
     """Measure the claim ``fields``."""
     name, recipe, twin_name, twin = lab.recipe()
     run = lab.train(recipe, name)
-    images, labels = lab.held(run)
+    images, labels = lab.test_set(run)
     untrained = ForwardForward.build(recipe, run.form).to(images.device)
     learned, before = agreement(run.net, images, labels), agreement(untrained, images, labels)
 

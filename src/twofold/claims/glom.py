@@ -24,7 +24,7 @@ from torch import Tensor
 
 from twofold.claims.lab import Finding, Lab, error, mean_errors
 from twofold.layers.inputs import CachedInput
-from twofold.layers.recurrent import RecurrentLayer, Source
+from twofold.layers.recurrent import RecurrentLayer, SourceInput
 from twofold.nets.recurrent import Recurrent
 
 NAMES = {"below": "bottom-up", "above": "top-down", "beside": "lateral"}
@@ -54,7 +54,7 @@ def glom(lab: Lab) -> Finding:
     twins = [lab.train(replace(twin_recipe, seed=seed), "settling-twin", whole) for seed in seeds]
     means = {name: fmean(error(run) for run in trained) for name, trained in runs.items()}
     limit = lab.pick(smoke=8.0, full=4.0)
-    images, labels = lab.held(runs["all three"][0], whole)
+    images, labels = lab.test_set(runs["all three"][0], whole)
     return Finding(
         holds=means["all three"] <= limit,
         rule=f"with bottom-up, top-down and lateral input the mean slow error is at most {limit:g} %",
@@ -102,7 +102,7 @@ def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any
     return found
 
 
-def _input(layer: RecurrentLayer, name: str, source: Source) -> Tensor:
+def _input(layer: RecurrentLayer, name: str, source: SourceInput) -> Tensor:
     """Return the input from one source, minus its mean over cases, ``(batch, units)``, in double precision."""
     rows = source.rows if isinstance(source, CachedInput) else source
     brought: Tensor = rows.cpu().double() @ layer.weights[name].cpu().double().T

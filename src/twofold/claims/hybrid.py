@@ -92,5 +92,5 @@ def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
         Trainer(net, short, dataset.train, method=SoftmaxAlone, schedule=by_epoch).run()
 
     drawn, settings = Hybrids.build(recipe, dataset.form), {**recipe.fields(), "softmax alone": epochs}
-    net = lab.teach(drawn, "hybrid-untaught", dataset, settings, learn)
+    net = lab.train_net(drawn, "hybrid-untaught", dataset, settings, learn)
     return {f"{name} error %": percent(error) for name, error in evaluate(net, *dataset.test).error.items()}

@@ -79,7 +79,7 @@ class Finding:
     seeds: list[int]
 
 
-class Taught(NamedTuple):
+class TrainedNet(NamedTuple):
     """A net that an experiment trained with code of its own.
 
     Attributes:
@@ -109,7 +109,7 @@ class Lab:
         data_dir: folder in which data files are looked for first.
         progress: makes the progress display of each training; ``None`` shows nothing.
         used: the runs that experiments have asked for so far, each once.
-        taught: the nets that experiments have trained with code of their own.
+        trained_nets: the nets that experiments have trained with code of their own.
     """
 
     size: str = "smoke"
@@ -119,7 +119,7 @@ class Lab:
     data_dir: Path | None = None
     progress: Watch | None = None
     used: dict[Path, Run] = field(default_factory=dict)
-    taught: dict[Path, Taught] = field(default_factory=dict)
+    trained_nets: dict[Path, TrainedNet] = field(default_factory=dict)
     _data: dict[str, Dataset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -216,7 +216,9 @@ class Lab:
         self.used[folder] = load(folder, self.device)
         return self.used[folder]
 
-    def teach(self, net: N, name: str, dataset: Dataset, settings: Mapping[str, Any], learn: Callable[[N], None]) -> N:
+    def train_net(
+        self, net: N, name: str, dataset: Dataset, settings: Mapping[str, Any], learn: Callable[[N], None]
+    ) -> N:
         """Train a net with an experiment's own code, or load its weights if they are kept from an earlier call.
 
         Args:
@@ -242,10 +244,10 @@ class Lab:
             facts = {"seconds": time.perf_counter() - start, "commit": machine.describe(where)["commit"]}
             checkpoint.write(path, net.state_dict(), facts)
         told = json.loads(json.dumps(dict(settings)))  # as a record holds them, which knows no tuples
-        self.taught[path] = Taught(dataset, float(facts["seconds"]), told, facts.get("commit"))
+        self.trained_nets[path] = TrainedNet(dataset, float(facts["seconds"]), told, facts.get("commit"))
         return net
 
-    def held(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def test_set(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the images and labels that a run was tested on, on its net's device."""
         dataset = dataset or self.data(run.recipe.data)
         dataset = dataset.hold_out(run.recipe.validation) if run.recipe.validation else dataset
@@ -253,17 +255,17 @@ class Lab:
 
     def test(self, run: Run, dataset: Dataset | None = None, shortlist: int = 3) -> Evaluation:
         """Evaluate a run with all its tests on the images that it was not trained on."""
-        return evaluate(run.net, *self.held(run, dataset), shortlist=shortlist)
+        return evaluate(run.net, *self.test_set(run, dataset), shortlist=shortlist)
 
     def seconds(self) -> float:
         """Return the seconds of all trainings asked for, including those that had been done before."""
-        alone = sum(net.seconds for net in self.taught.values())
+        alone = sum(net.seconds for net in self.trained_nets.values())
         return alone + sum(run.result.seconds for run in self.used.values())
 
     def sources(self) -> dict[str, bool]:
         """Return the names of the data sets that were learned from, and whether each is the official one."""
         found = {run.result.dataset: run.result.official_data for run in self.used.values()}
-        return found | {net.dataset.name: net.dataset.official for net in self.taught.values()}
+        return found | {net.dataset.name: net.dataset.official for net in self.trained_nets.values()}
 
     def fingerprints(self) -> dict[str, list[str]]:
         """Return the names of the data sets that were learned from, and the fingerprints of all that had the name.
@@ -273,14 +275,14 @@ class Lab:
         found: dict[str, set[str]] = {}
         for run in self.used.values():
             found.setdefault(run.result.dataset, set()).add(run.result.fingerprint)
-        for net in self.taught.values():
+        for net in self.trained_nets.values():
             found.setdefault(net.dataset.name, set()).add(net.dataset.fingerprint)
         return {name: sorted(each) for name, each in found.items()}
 
     def commits(self) -> dict[str, str | None]:
         """Return the names of all trainings, and the commits of the code that made each; ``None``: not known."""
         found = {path.name: _commits(run.result.environment) for path, run in self.used.items()}
-        return found | {path.stem: net.commit for path, net in self.taught.items()}
+        return found | {path.stem: net.commit for path, net in self.trained_nets.items()}
 
     def settings(self) -> list[dict[str, Any]]:
         """Return the settings of all trainings, in groups of those that have the same fields.
@@ -288,7 +290,7 @@ class Lab:
         Each group has ``shared``, what all of its trainings have in common, and ``own``, the rest of each by its name.
         """
         every = {path.name: {"method": run.recipe.method, **run.recipe.fields()} for path, run in self.used.items()}
-        every |= {path.stem: dict(net.settings) for path, net in self.taught.items()}
+        every |= {path.stem: dict(net.settings) for path, net in self.trained_nets.items()}
         groups: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
         for name, settings in every.items():
             groups.setdefault(tuple(sorted(settings)), {})[name] = settings

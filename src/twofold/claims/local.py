@@ -59,6 +59,6 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 @torch.no_grad()
 def silent(lab: Lab, run: Run) -> list[float]:
     """Return the share of each layer's units that no held-out image activates, in percent."""
-    net, (images, _) = run.net, lab.held(run)
+    net, (images, _) = run.net, lab.test_set(run)
     found = outputs(net.stack, net.images(images).rows)
     return [percent(float((activity <= 0).all(0).float().mean())) for _, activity, _ in found]

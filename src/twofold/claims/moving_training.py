@@ -159,7 +159,7 @@ def taught(lab: Lab) -> Recurrent:
     def learn(net: Recurrent) -> None:
         Trainer(net, recipe, dataset.train, method=partial(Watching, film=film)).run()
 
-    return lab.teach(build(film, dataset), "moving", dataset, {**asdict(film), "seed": SEED}, learn)
+    return lab.train_net(build(film, dataset), "moving", dataset, {**asdict(film), "seed": SEED}, learn)
 
 
 class Draws(Sampler):
@@ -290,8 +290,8 @@ def twins(lab: Lab) -> tuple[Backprop, Backprop]:
     namer = Backprop(pixels, film.widths, dataset.classes, seeded[0])
     judging = Backprop(3 * pixels, film.widths, 2, seeded[1])
     return (
-        lab.teach(namer, "moving-twin-names", dataset, settings, partial(learn, way=Naming)),
-        lab.teach(judging, "moving-twin-judges", dataset, settings, partial(learn, way=Judging)),
+        lab.train_net(namer, "moving-twin-names", dataset, settings, partial(learn, way=Naming)),
+        lab.train_net(judging, "moving-twin-judges", dataset, settings, partial(learn, way=Judging)),
     )
 
 

@@ -85,7 +85,9 @@ def change(lab: Lab, recipe: Recipe, name: str) -> float:
         if other:
             redraw(net, len(recipe.widths) - 1)
         settings = {"method": recipe.method, **recipe.fields(), "other top layer": other}
-        taught = lab.teach(net, f"no-later-{name}", part, settings, lambda net: Trainer(net, recipe, part.train).run())
+        taught = lab.train_net(
+            net, f"no-later-{name}", part, settings, lambda net: Trainer(net, recipe, part.train).run()
+        )
         weights.append(bottom_up(taught))
     return float((weights[1] - weights[0]).norm() / (weights[0] - first).norm())
 

@@ -142,7 +142,7 @@ def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
     )
 
     settings = {"method": recipe.method, **recipe.fields()}
-    lab.teach(net, "letters", dataset, settings, lambda net: Trainer(net, recipe, dataset.train).run())
+    lab.train_net(net, "letters", dataset, settings, lambda net: Trainer(net, recipe, dataset.train).run())
     net.set_precision("fp32")
     return net
 
@@ -254,7 +254,7 @@ def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, rendering
     generator = torch.Generator().manual_seed(twin.seed)
     net = Backprop(dataset.pixels, twin.widths, dataset.classes, generator, connectivity=connectivity)
     settings_of_twin = {"method": twin.method, **twin.fields()}
-    lab.teach(net, "letters-twin", dataset, settings_of_twin, lambda net: Trainer(net, twin, dataset.train).run())
+    lab.train_net(net, "letters-twin", dataset, settings_of_twin, lambda net: Trainer(net, twin, dataset.train).run())
     net.set_precision("fp32")
     first = net.stack[0]
 

@@ -35,7 +35,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from twofold.claims.lab import Finding, Lab, error, errors, mean_and_std, percent
 from twofold.data import Dataset
 from twofold.layers.inputs import CachedInput
-from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep, recurrent_step
+from twofold.layers.recurrent import LayerState, RecurrentLayer, SourceInput, TimeStep, recurrent_step
 from twofold.learning import Rule, count_of, peer_gradient
 from twofold.methods import RecurrentRecipe, RecurrentTraining
 from twofold.nets.net import evaluate
@@ -98,7 +98,7 @@ def taught(lab: Lab, kind: type[Recurrent], recipe: RecurrentRecipe, part: Datas
     net.load_state_dict(plain.state_dict())
     name = f"video-{kind.__name__.lower()}"
     exact, before = replace(lab, precision="fp32"), lab.seconds()
-    net = exact.teach(
+    net = exact.train_net(
         net, name, part, {"name": name, **recipe.fields()}, lambda net: Trainer(net, recipe, part.train).run()
     )
     return net, lab.seconds() - before
@@ -126,7 +126,7 @@ class Unrolled(NamedTuple):
     state: State
 
 
-def unroll(net: Recurrent, video: Iterable[Source], top: CachedInput, *, through_time: bool) -> Unrolled:
+def unroll(net: Recurrent, video: Iterable[SourceInput], top: CachedInput, *, through_time: bool) -> Unrolled:
     """Run a net through a video with weights that require gradients.
 
     Args:
@@ -155,11 +155,13 @@ def unroll(net: Recurrent, video: Iterable[Source], top: CachedInput, *, through
     return Unrolled(torch.stack(losses), steps, tuple(state))
 
 
-def _respond(layer: RecurrentLayer, sources: dict[str, Source], before: Tensor | None, damping: float) -> LayerState:
+def _respond(
+    layer: RecurrentLayer, sources: dict[str, SourceInput], before: Tensor | None, damping: float
+) -> LayerState:
     """Respond as ``layer.respond`` does, but without the products that it keeps between calls, which have no graph."""
     total: Tensor = layer.bias
     for name, source in sources.items():
-        total = layer.connectivity[name].times(layer.weights[name], _rows(source), total)
+        total = layer.connectivity[name].matmul(layer.weights[name], _rows(source), total)
     return recurrent_step(total, before, damping, layer.rule)
 
 
@@ -169,7 +171,7 @@ def _loss(layer: RecurrentLayer, settled: LayerState) -> Tensor:
     return 0.5 * layer.rule.objective.loss(positive, negative, layer.temperature).mean()
 
 
-def _rows(source: Source) -> Tensor:
+def _rows(source: SourceInput) -> Tensor:
     return source.rows if isinstance(source, CachedInput) else source
 
 
@@ -183,7 +185,7 @@ class ThroughTime(Recurrent):
     @torch.no_grad()
     def learn_video(
         self,
-        video: Iterable[Source],
+        video: Iterable[SourceInput],
         top: CachedInput,
         state: State,
         rate: float,

@@ -44,7 +44,7 @@ class Connectivity(nn.Module, ABC):
         """Draw the initial weights as they are stored: N(0, 1) times the scale of each unit, ``(units,)``."""
 
     @abstractmethod
-    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+    def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the weights.
 
         Args:
@@ -98,7 +98,7 @@ class Full(Connectivity):
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(self.units, self.inputs, generator=generator) * scale[:, None]
 
-    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+    def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         return torch.addmm(total, rows.to(weight.dtype), weight.T)
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:

@@ -106,7 +106,7 @@ class Convolved(Connectivity):
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.randn(self._kernel, generator=generator) * scale[:: self._places, None, None, None]
 
-    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+    def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         bias = total if total.shape == (self.biases,) else None
         product = conv2d(self._maps(rows.to(weight.dtype)), weight, bias, *self._how).flatten(1)
         return product if bias is not None else product + total
@@ -133,7 +133,7 @@ class Convolved(Connectivity):
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         impulses = torch.eye(self.inputs, dtype=weight.dtype, device=weight.device)
-        return self.times(weight.detach(), impulses, weight.new_zeros(self.biases)).T.contiguous()
+        return self.matmul(weight.detach(), impulses, weight.new_zeros(self.biases)).T.contiguous()
 
 
 class Convolution(WeightedLayer):

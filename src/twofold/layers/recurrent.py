@@ -17,7 +17,7 @@ from twofold.layers.layer import Layer
 from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule, slope
 
-Source = Tensor | CachedInput
+SourceInput = Tensor | CachedInput
 """The input from one source, ``(rows, inputs)``. A `CachedInput` with fewer rows than the net has cases represents
 consecutive copies of its rows that make up all cases.
 """
@@ -46,7 +46,7 @@ class LayerState(NamedTuple):
 def recurrent_step(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> LayerState:
     """Compute a = unit(total); s ← damping · s + (1 - damping) · a; output n(s). A pure function.
 
-    Source: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
+    SourceInput: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
 
     Args:
         total: total inputs, ``(rows, units)``.
@@ -68,7 +68,7 @@ class TimeStep(NamedTuple):
         goodness: ``(rows,)``.
     """
 
-    sources: Mapping[str, Source]
+    sources: Mapping[str, SourceInput]
     active: Tensor
     goodness: Tensor
 
@@ -146,7 +146,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         return self.learned["below"]
 
     @check_arguments
-    def respond(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> LayerState:
+    def respond(self, sources: Mapping[str, SourceInput], before: Tensor | None, damping: float) -> LayerState:
         """Compute one iteration.
 
         Args:
@@ -165,7 +165,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
             total = self.learned[name].product(source, total)
         return recurrent_step(total, before, damping, self.rule)
 
-    def _check(self, sources: Mapping[str, Source], before: Tensor | None, damping: float) -> None:
+    def _check(self, sources: Mapping[str, SourceInput], before: Tensor | None, damping: float) -> None:
         """Check that sources and state fit the layer and each other."""
         if not checks_enabled():
             return
@@ -269,7 +269,7 @@ def _sum_of(matrices: Sequence[Tensor], positive: Tensor) -> Tensor:
 
 
 def _factors(
-    sources: Sequence[Source], wanted: Tensor, rows: Sequence[Tensor], cases: int, positive: Tensor
+    sources: Sequence[SourceInput], wanted: Tensor, rows: Sequence[Tensor], cases: int, positive: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return two matrices whose product is the weight gradient from a source, summed over iterations.
 

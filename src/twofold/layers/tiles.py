@@ -146,7 +146,7 @@ class Tiled(Connectivity):
         parts = torch.split(rows, [shape[0] * shape[side] for shape in self.shapes])
         return (part.view(shape[0], shape[side], -1) for part, shape in zip(parts, self.shapes, strict=True))
 
-    def times(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+    def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         seen = rows.to(weight.dtype).T.contiguous().index_select(0, self._inputs)
         pairs = zip(self._blocks(weight), self._tiles(seen, 2), strict=True)
         products = torch.cat([torch.bmm(block, inputs).flatten(0, 1) for block, inputs in pairs])

@@ -130,7 +130,7 @@ class Weights(Learnable):
             rows: ``(rows, inputs)``.
             total: ``(rows, units)``, or biases ``(units,)``, in the type of the products.
         """
-        return self.connectivity.times(self.effective(), rows, total)
+        return self.connectivity.matmul(self.effective(), rows, total)
 
     def gather_product(self, wanted: Tensor, seen: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
         """Update gradient ← keep · gathered gradient + share · wanted · seen.

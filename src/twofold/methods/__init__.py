@@ -6,7 +6,7 @@ from typing import Any
 
 from twofold.methods.backprop import Backpropagation, BackpropRecipe
 from twofold.methods.feedforward import FeedForwardRecipe, ForwardForward
-from twofold.methods.method import Form, Method, Place
+from twofold.methods.method import Form, Method, StoreLayers
 from twofold.methods.recipe import Recipe
 from twofold.methods.recurrent import RecurrentRecipe, RecurrentTraining
 from twofold.methods.unsupervised import Hybrids, UnsupervisedRecipe
@@ -19,10 +19,10 @@ __all__ = [
     "ForwardForward",
     "Hybrids",
     "Method",
-    "Place",
     "Recipe",
     "RecurrentRecipe",
     "RecurrentTraining",
+    "StoreLayers",
     "UnsupervisedRecipe",
     "build",
 ]
@@ -32,6 +32,6 @@ METHODS: dict[str, type[Method[Any, Any]]] = {
 }
 
 
-def build(recipe: Recipe, form: Form, place: Place = list) -> Any:
+def build(recipe: Recipe, form: Form, store: StoreLayers = list) -> Any:
     """The untrained net of a recipe, for data of that form; see `Method.build`."""
-    return METHODS[recipe.method].build(recipe, form, place)
+    return METHODS[recipe.method].build(recipe, form, store)

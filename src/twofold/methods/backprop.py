@@ -20,7 +20,7 @@ from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, ImageMethod, Names, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, ImageMethod, Names, StoreLayers, image_form, image_shape
 from twofold.methods.recipe import PictureRecipe, setting
 from twofold.nets.affine import DERIVATIVES
 from twofold.nets.backprop import READOUTS, Backprop
@@ -83,7 +83,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         self._reads = Reads(boxes_in(net), recipe.box_drift)
 
     @classmethod
-    def build(cls, recipe: BackpropRecipe, form: Form, place: Place = list) -> Backprop:
+    def build(cls, recipe: BackpropRecipe, form: Form, store: StoreLayers = list) -> Backprop:
         shape, classes = image_form(form)
         return Backprop(
             math.prod(shape),

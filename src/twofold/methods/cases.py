@@ -20,7 +20,7 @@ from twofold.errors import DataError
 Check = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 """Checks and converts tensors of the user's own; see `Method.as_cases`."""
 
-Source = Data | TorchDataset[Any] | DataLoader[Any]
+CaseSource = Data | TorchDataset[Any] | DataLoader[Any]
 """Where training cases come from, apart from tensors."""
 
 
@@ -183,7 +183,7 @@ class LoaderCases(Cases):
         return tuple(tensor[:1] for tensor in received(batch, self._device, self._check))
 
 
-def cases_of(data: tuple[Tensor | Source, ...], device: torch.device, batch: int, check: Check) -> Cases:
+def cases_of(data: tuple[Tensor | CaseSource, ...], device: torch.device, batch: int, check: Check) -> Cases:
     """Make training cases of what a user gives.
 
     Args:

@@ -24,7 +24,7 @@ from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, Names, StoreLayers, image_form, image_shape
 from twofold.methods.recipe import setting
 from twofold.methods.sampler import Sampler
 from twofold.nets.classifier import NetResult
@@ -38,7 +38,7 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     """Forward-Forward on a stack of dense layers."""
 
     label_in: str = setting(defaults.LABEL_IN, names=FLAT, of_net=True)
-    """Place of the label: overlay (in the first pixels) or prepend (in front of them)."""
+    """StoreLayers of the label: overlay (in the first pixels) or prepend (in front of them)."""
     counted_from: int = setting(defaults.READ_FROM, of_net=True)
     """First layer, from 1, whose goodness and activities the tests use. A single layer is always used."""
     layer_by_layer: bool = setting(False)
@@ -78,7 +78,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         self._reads = Reads(boxes_in(net), recipe.box_drift)
 
     @classmethod
-    def build(cls, recipe: FeedForwardRecipe, form: Form, place: Place = list) -> FeedForward:
+    def build(cls, recipe: FeedForwardRecipe, form: Form, store: StoreLayers = list) -> FeedForward:
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
@@ -87,7 +87,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             layers = installed(PRESETS[recipe.substrate], layers, recipe.device_seed)
         boxes = boxes_for(recipe.box, recipe.widths, recipe.seed)
         return FeedForward(
-            _with_boxes(place(layers), boxes),
+            _with_boxes(store(layers), boxes),
             classes,
             label_in=recipe.label_in,
             label_strength=recipe.label_strength,

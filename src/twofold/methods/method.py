@@ -33,7 +33,7 @@ Form = Mapping[str, Any]
 Names = Sequence[str]
 """What the classes are called, in the order of their numbers; empty where they are called by their numbers."""
 
-Place = Callable[[Iterable[Any]], Iterable[Any]]
+StoreLayers = Callable[[Iterable[Any]], Iterable[Any]]
 """Takes layers as they are made, one after the other, and says where they are kept: in memory, or on disk."""
 
 
@@ -80,13 +80,13 @@ class Method(ABC, Generic[R, N]):
 
     @classmethod
     @abstractmethod
-    def build(cls, recipe: R, form: Form, place: Place = list) -> N:
+    def build(cls, recipe: R, form: Form, store: StoreLayers = list) -> N:
         """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU.
 
         Args:
             recipe: the settings.
             form: of the data.
-            place: where layers are kept.
+            store: Stores each layer when it is made.
 
         Raises:
             SettingError: such a net cannot learn from data of that form.

@@ -21,7 +21,7 @@ from twofold.layers.tiles import Tiled, top_down
 from twofold.methods.goodness import LabelMethod, LabelRecipe, hardest
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, Names, StoreLayers, image_form, image_shape
 from twofold.methods.recipe import PictureRecipe, setting
 from twofold.nets.classifier import NetResult
 from twofold.nets.recurrent import Recurrent
@@ -81,7 +81,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     recipe_type = RecurrentRecipe
 
     @classmethod
-    def build(cls, recipe: RecurrentRecipe, form: Form, place: Place = list) -> Recurrent:
+    def build(cls, recipe: RecurrentRecipe, form: Form, store: StoreLayers = list) -> Recurrent:
         shape, classes = image_form(form)
         return Recurrent(
             math.prod(shape),

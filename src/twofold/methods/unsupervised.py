@@ -22,7 +22,7 @@ from twofold.methods.cases import Cases
 from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
-from twofold.methods.method import Batch, Form, Names, Place, image_form, image_shape
+from twofold.methods.method import Batch, Form, Names, StoreLayers, image_form, image_shape
 from twofold.methods.recipe import PictureRecipe, setting
 from twofold.negatives import hybrids, masks
 from twofold.nets.classifier import NetResult
@@ -69,13 +69,13 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
             )
 
     @classmethod
-    def build(cls, recipe: UnsupervisedRecipe, form: Form, place: Place = list) -> Unsupervised:
+    def build(cls, recipe: UnsupervisedRecipe, form: Form, store: StoreLayers = list) -> Unsupervised:
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         maps, rule = recipe.maps(shape), recipe.rule()
         layers = local(maps, rule, generator) if maps else dense(math.prod(shape), recipe.widths, rule, generator)
         return Unsupervised(
-            place(layers),
+            store(layers),
             classes,
             counted_from=recipe.counted_from,
             center=recipe.center,

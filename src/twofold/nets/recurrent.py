@@ -16,7 +16,7 @@ from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
 from twofold.layers.connectivity import Connectivity
 from twofold.layers.inputs import CachedInput
 from twofold.layers.readout import Softmax
-from twofold.layers.recurrent import LayerState, RecurrentLayer, Source
+from twofold.layers.recurrent import LayerState, RecurrentLayer, SourceInput
 from twofold.learning import Rule
 from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate
@@ -121,8 +121,6 @@ class Recurrent(GoodnessClassifier):
     def pixels(self) -> int:
         return self.inputs
 
-    # ---- what is seen ------------------------------------------------------------------------------------------
-
     @check_arguments
     def images(self, images: Tensor | CachedInput) -> CachedInput:
         """Flatten images ``(batch, ...)`` and normalize their length. Return a `CachedInput` unchanged."""
@@ -147,10 +145,8 @@ class Recurrent(GoodnessClassifier):
         kind: torch.dtype = self.stack[0].compute or self.stack[0].bias.dtype
         return kind
 
-    # ---- activity ----------------------------------------------------------------------------------------------
-
     @check_arguments
-    def start(self, frame: Source) -> State:
+    def start(self, frame: SourceInput) -> State:
         """Run the bottom-up pass, in which every layer sees only the new activity of the layer below."""
         floating("frame", rows_of(frame), "batch", self.inputs, on=self.device)
         state: list[LayerState] = []
@@ -159,14 +155,14 @@ class Recurrent(GoodnessClassifier):
         return tuple(state)
 
     @check_arguments
-    def sources(self, frame: Source, top: Source, state: State) -> list[dict[str, Source]]:
+    def sources(self, frame: SourceInput, top: SourceInput, state: State) -> list[dict[str, SourceInput]]:
         """Return the sources of each layer at an iteration: its neighbors and itself, one iteration earlier."""
         if len(state) != len(self.layers):
             raise DataError(f"state has {len(state)} layers, expected {len(self.layers)}")
         cases = state[0].state.shape[0]
         fits("frame", frame, cases, self.inputs, self.device)
         fits("top", top, cases, self.classes, self.device)
-        outputs: list[Source] = [frame, *(layer.output for layer in state), top]
+        outputs: list[SourceInput] = [frame, *(layer.output for layer in state), top]
         sources = []
         for index, layer in enumerate(self.stack):
             below, beside, above = outputs[index : index + 3]
@@ -175,23 +171,23 @@ class Recurrent(GoodnessClassifier):
         return sources
 
     @check_arguments
-    def step(self, frame: Source, top: Source, state: State) -> State:
+    def step(self, frame: SourceInput, top: SourceInput, state: State) -> State:
         """Run one iteration of all layers at the same time, as a pure function of frame, label and state."""
         return self._respond(self.sources(frame, top, state), state)
 
-    def _respond(self, sources: list[dict[str, Source]], state: State) -> State:
+    def _respond(self, sources: list[dict[str, SourceInput]], state: State) -> State:
         layers = zip(self.stack, sources, state, strict=True)
         return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in layers)
 
     @check_arguments
-    def watch(self, video: Iterable[Source], top: Source, state: State) -> Iterator[State]:
+    def watch(self, video: Iterable[SourceInput], top: SourceInput, state: State) -> Iterator[State]:
         """Yield the state after each frame of a video."""
         for frame in video:
             state = self.step(frame, top, state)
             yield state
 
     @check_arguments
-    def look(self, frame: Source, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
+    def look(self, frame: SourceInput, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
         """Yield the state after each iteration for a still image, after a bottom-up pass."""
         counts(iterations=iterations)
         shaped("top", top.rows, "cases", self.classes, on=self.device)
@@ -260,7 +256,7 @@ class Recurrent(GoodnessClassifier):
     @torch.no_grad()
     def learn_video(
         self,
-        video: Iterable[Source],
+        video: Iterable[SourceInput],
         top: CachedInput,
         state: State,
         rate: float,
@@ -300,7 +296,9 @@ class Recurrent(GoodnessClassifier):
             layer.apply_gradient(rate)
         return VideoResult(*watched.means(), state)
 
-    def _gather(self, video: Iterable[Source], top: CachedInput, state: State, watched: Watched, first: int) -> State:
+    def _gather(
+        self, video: Iterable[SourceInput], top: CachedInput, state: State, watched: Watched, first: int
+    ) -> State:
         """Run the video, gather gradients window by window, and return the state after the last frame."""
         number = 0
         for number, frame in enumerate(video, 1):

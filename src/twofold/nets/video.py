@@ -12,18 +12,18 @@ from twofold.checks import convert
 from twofold.checks.bounds import floating
 from twofold.errors import DataError
 from twofold.layers.inputs import CachedInput
-from twofold.layers.recurrent import LayerState, RecurrentLayer, Source, TimeStep
+from twofold.layers.recurrent import LayerState, RecurrentLayer, SourceInput, TimeStep
 
 State = tuple[LayerState, ...]
 """The states of all layers after an iteration, from the first layer upwards."""
 
 
-def rows_of(source: Source) -> Tensor:
+def rows_of(source: SourceInput) -> Tensor:
     """Return the input as a tensor, ``(rows, inputs)``."""
     return source.rows if isinstance(source, CachedInput) else source
 
 
-def fits(name: str, source: Source, cases: int, numbers: int, on: torch.device) -> None:
+def fits(name: str, source: SourceInput, cases: int, numbers: int, on: torch.device) -> None:
     """Check the shape of an input.
 
     A `CachedInput` may have fewer rows than there are cases, if copies of them make up all cases.
@@ -39,7 +39,7 @@ def fits(name: str, source: Source, cases: int, numbers: int, on: torch.device) 
         ArgumentError: ``source`` is of another type.
         DataError: It has another shape or is on another device.
     """
-    rows = rows_of(convert(name, source, Source))
+    rows = rows_of(convert(name, source, SourceInput))
     floating(name, rows, "cases", numbers, on=on)
     count = rows.shape[0]
     if not count or (cases % count if isinstance(source, CachedInput) else cases != count):
@@ -74,7 +74,7 @@ class Watched:
         self._difficulty = [torch.zeros(())] * len(layers)
         self._steps = 0
 
-    def add(self, sources: list[dict[str, Source]], state: State) -> None:
+    def add(self, sources: list[dict[str, SourceInput]], state: State) -> None:
         """Add an iteration. Gather the gradients if the window is full."""
         for steps, seen, after in zip(self._kept, sources, state, strict=True):
             steps.append(TimeStep(seen, after.active, after.goodness))

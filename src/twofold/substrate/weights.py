@@ -155,8 +155,8 @@ class AnalogWeights(Weights):
         if substrate.dac_bits is not None:
             rows = quantized(rows, substrate.dac_range, substrate.dac_bits)
         if substrate.adc_bits is None:
-            return self._noisy(self.connectivity.times(weight, rows, total), rows)
-        product = self.connectivity.times(weight, rows, weight.new_zeros(self.connectivity.units))
+            return self._noisy(self.connectivity.matmul(weight, rows, total), rows)
+        product = self.connectivity.matmul(weight, rows, weight.new_zeros(self.connectivity.units))
         product = quantized(self._noisy(product, rows), substrate.adc_range * self.signal, substrate.adc_bits)
         if total.dim() == 1:
             total = total.repeat_interleave(self.connectivity.units // len(total))

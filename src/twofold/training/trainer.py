@@ -17,7 +17,7 @@ from twofold.checks import check_arguments, skip_checks
 from twofold.data import Data
 from twofold.errors import DataError, SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
-from twofold.methods.cases import Source, cases_of
+from twofold.methods.cases import CaseSource, cases_of
 from twofold.methods.method import StepResult
 from twofold.nets.entry import on_device
 from twofold.nets.net import Net
@@ -66,7 +66,7 @@ class Trainer:
         self,
         net: Net,
         recipe: Recipe,
-        data: tuple[Tensor | Source, ...] | Source,
+        data: tuple[Tensor | CaseSource, ...] | CaseSource,
         *,
         method: Callable[..., Method[Any, Any]] | None = None,
         schedule: Schedule | None = None,
@@ -142,7 +142,7 @@ class Trainer:
 @check_arguments
 def fit(
     net: Net,
-    *data: Tensor | Source,
+    *data: Tensor | CaseSource,
     epochs: int,
     batch: int | None = None,
     seed: int = 0,
