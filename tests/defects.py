@@ -147,7 +147,7 @@ DEFECTS = [
     (
         "the softmax ignores the weights of cases",
         "Softmax.learn",
-        "wanted *= weight[:, None] / count.cases",
+        "wanted *= case_weight[:, None] / count.cases",
         "wanted *= 1 / len(labels)",
         "test_the_softmax_climbs_the_log_likelihood_and_gives_the_logits_from_before",
     ),
@@ -279,8 +279,8 @@ DEFECTS = [
     (
         "a batch is as large as the part of it that this process sees",
         "learning:count_of",
-        "*reduce(weight.new_full((), len(weight)), weight.sum())",
-        "weight.new_full((), len(weight)), weight.sum()",
+        "*reduce(case_weight.new_full((), len(case_weight)), case_weight.sum())",
+        "case_weight.new_full((), len(case_weight)), case_weight.sum()",
         "test_two_that_see_half_of_each_batch_learn_what_one_learns_that_sees_all",
     ),
     (

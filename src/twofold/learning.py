@@ -128,7 +128,7 @@ def case_signals(
     goodness: Tensor,
     phase: Phase,
     batches: Tensor,
-    weight: Tensor,
+    case_weight: Tensor,
     threshold: float,
     temperature: float,
     rule: Rule,
@@ -139,7 +139,7 @@ def case_signals(
         goodness: goodness of the positive and negative cases, ``(2, cases)``, or of one phase, ``(1, cases)``.
         phase: the phases in ``goodness``.
         batches: number of batches so far, ``()``; incremented in place.
-        weight: weight of each case, ``(cases,)``.
+        case_weight: weight of each case, ``(cases,)``.
         threshold: the goodness at which p(positive) = ½.
         temperature: temperature of the objective.
         rule: its objective and tolerance are used.
@@ -161,7 +161,7 @@ def case_signals(
     signals = torch.stack(by_case) if phase == "both" else by_case[phase == "negative"][None]
     difficulty = signals.abs().amax(0)
     batches.add_(1)
-    signals = sample(signals * weight.to(signals.dtype), rule.tolerance, batches)
+    signals = sample(signals * case_weight.to(signals.dtype), rule.tolerance, batches)
     if phase != "positive":
         signals[-1].neg_()
     return signals, difficulty
@@ -179,9 +179,9 @@ class Count(NamedTuple):
     weight: Tensor
 
 
-def count_of(weight: Tensor) -> Count:
+def count_of(case_weight: Tensor) -> Count:
     """Return the count of cases with weights ``(cases,)``."""
-    return Count(*reduce(weight.new_full((), len(weight)), weight.sum()))
+    return Count(*reduce(case_weight.new_full((), len(case_weight)), case_weight.sum()))
 
 
 def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule) -> Tensor:

@@ -113,7 +113,7 @@ def test_a_lone_last_image_is_mixed_with_one_that_counts_nothing(
     step = trainer.method.step
 
     def watched(batch: Any, progress: float) -> Tensor:
-        seen.append((batch.cases.tolist(), batch.weight.tolist()))
+        seen.append((batch.cases.tolist(), batch.case_weight.tolist()))
         return step(batch, progress)
 
     monkeypatch.setattr(trainer.method, "step", watched)
@@ -187,7 +187,7 @@ def test_a_run_draws_its_negative_data(digits: Dataset, tmp_path: Path) -> None:
             picture.verify()
     images = digits.test_images[:4]
     told = refusal(lambda: hybrids_shown(images, images[:3], images, images, tmp_path / "no.png"), DataError)
-    assert "expected three times the same" in told
+    assert "expected the same (cases, channels, height, width) for all three" in told
     assert not (tmp_path / "no.png").exists()
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import refusal
-from runs import CtrlC, outcome, train
-from small_layers import seeded
 
 import twofold
+from support.helpers import refusal
+from support.runs import CtrlC, outcome, train
+from support.small_layers import seeded
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, build

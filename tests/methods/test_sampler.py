@@ -61,7 +61,7 @@ def test_an_epoch_is_an_order_drawn_first_and_then_a_chance_for_each_case(batch:
         assert [len(drawn.cases) for drawn in found[:-1]] == [batch] * (len(found) - 1)
         assert [drawn.done for drawn in found] == [number * batch / len(order) for number in range(len(found))]
         for drawn in found:
-            torch.testing.assert_close(drawn.weight, len(drawn.cases) / batch / chances[drawn.cases])
+            torch.testing.assert_close(drawn.case_weight, len(drawn.cases) / batch / chances[drawn.cases])
         assert sampler.visits == len(order) / 10
 
 
@@ -70,15 +70,15 @@ def test_a_case_counts_the_same_in_a_last_batch_that_is_smaller(last: int) -> No
     """A mean over a single image would else teach as much as one over a hundred."""
     *full, rest = Sampler(8 + last, seeded()).epoch(4)
     assert [len(drawn.cases) for drawn in (*full, rest)] == [4, 4, last]
-    assert all(torch.equal(drawn.weight, torch.ones(4)) for drawn in full)
-    assert torch.equal(rest.weight, torch.full((last,), last / 4))
+    assert all(torch.equal(drawn.case_weight, torch.ones(4)) for drawn in full)
+    assert torch.equal(rest.case_weight, torch.full((last,), last / 4))
 
 
 def test_cases_are_drawn_when_an_epoch_begins_and_what_is_learned_in_it_counts_for_the_next() -> None:
     sampler = a_sampler(revisit=0.2)
     weights = [1 / sampler.chances()[case] for case in range(10)]
     for drawn in sampler.epoch(2):
-        torch.testing.assert_close(drawn.weight, torch.stack([weights[case] for case in drawn.cases]))
+        torch.testing.assert_close(drawn.case_weight, torch.stack([weights[case] for case in drawn.cases]))
         sampler.learned(drawn.cases, torch.zeros(len(drawn.cases)))
     seen = sampler.difficulty == 0
     assert 3 <= seen.sum() < 10
@@ -123,7 +123,7 @@ def after_an_epoch(recipe: Recipe, data: tuple[torch.Tensor, ...], form: dict[st
         patch.setattr(torch, "rand", lambda *_, **__: drawn)
         batches = list(sampler.epoch(recipe.batch))
     for each in batches:
-        method.step(method.batch(each.cases, each.weight), 0.0)
+        method.step(method.batch(each.cases, each.case_weight), 0.0)
     state = {name: each for name, each in module_tensors(method.net).items() if each.is_floating_point()}
     return torch.where(torch.tensor(seen), chances, 1 - chances).prod(), state
 
@@ -176,7 +176,7 @@ def test_the_trainer_hands_each_batch_of_the_sampler_to_the_method_and_its_diffi
         assert torch.equal(batch.cases, each.cases)
         assert torch.equal(batch.images, tiny.train_images[each.cases])
         assert torch.equal(batch.labels, tiny.train_labels[each.cases])
-        assert torch.equal(batch.weight, each.weight)
+        assert torch.equal(batch.case_weight, each.case_weight)
         assert torch.equal(cases, each.cases)
         assert difficulty.shape == cases.shape
         assert ((difficulty >= 0) & (difficulty <= 1)).all()

@@ -58,7 +58,7 @@ class Recorder(ForwardForward):
         assert torch.equal(numbers, batch.cases), "the weights and logits of other images would be used"
         self.shown += numbers.tolist()
         self.sizes.append(len(batch.labels))
-        self.counted[batch.cases] += batch.weight * self.recipe.batch / len(batch.cases)
+        self.counted[batch.cases] += batch.case_weight * self.recipe.batch / len(batch.cases)
         self.mistaken[batch.cases] = batch.cases % 2 == 1
         return NetResult(torch.empty(0), [], torch.tensor(NEEDS)[batch.cases % 5])
 
@@ -157,7 +157,7 @@ def test_the_need_of_an_image_is_that_of_its_last_visit(
 
     def watched(batch: Batch, progress: float) -> NetResult:
         part = len(batch.cases) / asked.batch
-        torch.testing.assert_close(batch.weight, part * torch.where(batch.cases % 2 == 0, 10.0, 1.0))
+        torch.testing.assert_close(batch.case_weight, part * torch.where(batch.cases % 2 == 0, 10.0, 1.0))
         result: NetResult = inner(batch, progress)
         told.update(zip(batch.cases.tolist(), result.difficulty.tolist(), strict=True))
         return result
@@ -260,13 +260,13 @@ def test_the_softmax_learns_from_the_neutral_passes_and_from_nothing_else(
 
     monkeypatch.setattr(Softmax, "learn", spy)
     method = method_of(recipe, tiny)
-    batch = first(tiny, 8)._replace(weight=torch.linspace(0.5, 4, 8))
+    batch = first(tiny, 8)._replace(case_weight=torch.linspace(0.5, 4, 8))
     features = method.net.features(batch.images)
     method.step(batch, 0.0)
     ((seen, named, rate, counts),) = given
     torch.testing.assert_close(seen, features)
     assert torch.equal(named, batch.labels)
-    assert torch.equal(counts, batch.weight)
+    assert torch.equal(counts, batch.case_weight)
     assert rate == recipe.softmax_rate
 
 

@@ -162,7 +162,7 @@ def assert_the_closed_form(
     """Several updates, so that smoothing, decay and running means are in it; and what was noticed on the way."""
     oracle, before = WrittenOut(net), copy.deepcopy(net.state_dict())
     for _ in range(3):
-        lesson = learn(net, video, weight=weight, first=first, window=len(video))
+        lesson = learn(net, video, case_weight=weight, first=first, window=len(video))
         counts = torch.ones(CASES, dtype=torch.float64) if weight is None else weight
         goodness, need, states = oracle.learn([to_tensor(frame) for frame in video], LABELS, counts, first)
         assert_the_same_weights(net, oracle)
@@ -242,7 +242,7 @@ def test_how_many_iterations_are_one_product_changes_nothing(video: str, window:
     for net, size in zip(nets, (8, window), strict=True):
         for _ in range(2):
             weight = torch.tensor([0.3, 1.0, 0.6], dtype=torch.float64)
-            lesson = learn(net, VIDEOS[video](INPUTS, 8), window=size, weight=weight)
+            lesson = learn(net, VIDEOS[video](INPUTS, 8), window=size, case_weight=weight)
         velocities = {name: buffer for name, buffer in net.named_buffers() if "velocity" in name}
         found.append([lesson.goodness, lesson.difficulty, dict(net.state_dict()), velocities])
     torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)

@@ -284,7 +284,7 @@ def one_batch_only() -> Iterator[None]:
 
     def one_batch(self: trainer.Trainer, *rest: Any) -> NoReturn:
         for drawn in self.method.sampler.epoch(self.method.recipe.batch):
-            self.method.step(self.method.batch(drawn.cases, drawn.weight), 0.0)
+            self.method.step(self.method.batch(drawn.cases, drawn.case_weight), 0.0)
             self.method.check()
             break
         raise TwofoldError("this is enough of a training")

@@ -152,15 +152,15 @@ def of_fields(one: Any) -> Call:
 
 PICTURES: dict[str, Any] = {"images": images()}
 CALIBRATION_CASES = {**PICTURES, "labels": candidates()}
-BATCH = {**PICTURES, "labels": labels(), "rate": 0.1, "weight": weight()}
+BATCH = {**PICTURES, "labels": labels(), "rate": 0.1, "case_weight": weight()}
 TAUGHT = {**BATCH, "softmax_rate": 0.2, "negatives": twofold.NEGATIVES["random"]}
 HELD = {"data": (images(), labels()), "shortlist": 2}
-PAIR = {"positive": below(), "negative": below(seed=3), "rate": 0.1, "weight": weight()}
+PAIR = {"positive": below(), "negative": below(seed=3), "rate": 0.1, "case_weight": weight()}
 STACK = {"counted_from": 1, "softmax_decay": 0.01}
 
 
 def gathered(kind: Callable[[], Any]) -> Callable[[], Call]:
-    return of(kind, "gather", lambda one: {"seen": one.respond(below()), "phase": "positive", "weight": weight()})
+    return of(kind, "gather", lambda one: {"seen": one.respond(below()), "phase": "positive", "case_weight": weight()})
 
 
 CALLS: dict[str, Callable[[], Call]] = {
@@ -210,7 +210,7 @@ CALLS: dict[str, Callable[[], Call]] = {
     "WeightedLayer.gather": gathered(layer),
     "CustomLayer.gather": gathered(any_layer),
     "RecurrentLayer.gather": of(
-        settling, "gather", lambda one: {"seen": seen_by(one), "phase": "both", "weight": weight()}
+        settling, "gather", lambda one: {"seen": seen_by(one), "phase": "both", "case_weight": weight()}
     ),
     "Layer.apply_gradient": of(layer, "apply_gradient", {"rate": 0.1}),
     "Layer.drop": of(layer, "drop", lambda one: {"memory": one.memory()}),
@@ -270,7 +270,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         lambda net: {
             **{"video": [net.images(images())] * 3, "top": net.top(torch.cat([labels(), (labels() + 1) % CLASSES]))},
             "state": tuple(each.repeat(2) for each in net.start(net.images(images()))),
-            **{"rate": 0.1, "weight": weight(), "first": 1, "window": 2},
+            **{"rate": 0.1, "case_weight": weight(), "first": 1, "window": 2},
         },
     ),
     "Net.set_precision": of(feedforward, "set_precision", {"precision": "fp32"}),

@@ -119,7 +119,7 @@ def test_the_step_of_a_batch_is_that_of_the_loaders_tensors(digits: Dataset) -> 
     twofold.fit(net, DataLoader(TensorDataset(images, labels), batch_size=50), epochs=1, rate=0.1, schedule="constant")
     for first in range(0, 120, 50):
         part, named = images[first : first + 50], labels[first : first + 50]
-        other.learn(part, named, rate=0.1, weight=torch.full((len(part),), len(part) / 50))
+        other.learn(part, named, rate=0.1, case_weight=torch.full((len(part),), len(part) / 50))
     assert_same(weights(net), weights(other))
 
 

@@ -77,7 +77,7 @@ class SoftmaxAlone(Hybrids):
         features = self.net.features(self.net.images(batch.images))
         logits = self.net.softmax.learn(features, batch.labels, rate)
         self._note(batch, logits)
-        return NetResult(logits, [], torch.ones_like(batch.weight))
+        return NetResult(logits, [], torch.ones_like(batch.case_weight))
 
 
 def untaught(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:

@@ -216,7 +216,7 @@ class Watching(RecurrentTraining):
             state = _cases(found.state, kept)
         if not all(part.isfinite().all() for pair in found.goodness for part in pair):
             raise Diverged("a layer's goodness is not a finite number any more: lower the rate of the film")
-        return NetResult(logits, [*found.goodness], torch.ones_like(batch.weight))
+        return NetResult(logits, [*found.goodness], torch.ones_like(batch.case_weight))
 
 
 def build(film: Film, dataset: Dataset) -> Recurrent:
@@ -313,9 +313,9 @@ class TwinWatching(Backpropagation):
         video = launch(batch.images, self.film.speeds, self.film.canvas, self.generator)
         for seen, answer in self.frames(video, batch.labels):
             copies = len(answer) // len(batch.cases)
-            cases, weight = batch.cases.repeat(copies), batch.weight.repeat(copies)
+            cases, weight = batch.cases.repeat(copies), batch.case_weight.repeat(copies)
             result = super().step(Batch(seen, answer, cases, weight), progress)
-        return result._replace(difficulty=torch.ones_like(batch.weight))
+        return result._replace(difficulty=torch.ones_like(batch.case_weight))
 
 
 class Naming(TwinWatching):

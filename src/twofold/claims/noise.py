@@ -98,10 +98,10 @@ class NoisyDense(Dense):
         total = self.noise.on(self, super().forward(below, activate=False))
         return self.rule.unit.value(total) if activate else total
 
-    def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _signals(self, goodness: Tensor, phase: Phase, case_weight: Tensor) -> tuple[Tensor, Tensor]:
         if self.follows:
             self.threshold += FOLLOWS * (float(goodness.mean()) - self.threshold)
-        return super()._signals(goodness, phase, weight)
+        return super()._signals(goodness, phase, case_weight)
 
 
 class NoisyFeedForward(FeedForward):

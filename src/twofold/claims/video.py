@@ -189,7 +189,7 @@ class ThroughTime(Recurrent):
         top: CachedInput,
         state: State,
         rate: float,
-        weight: Tensor | None = None,
+        case_weight: Tensor | None = None,
         *,
         first: int = 1,
         window: int = 8,

@@ -74,8 +74,8 @@ class WeightedLayer(FeedForwardLayer):
 
     @check_arguments
     @torch.no_grad()
-    def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        signal, peers, difficulty, positive = self._learning_signal(seen, phase, weight)
+    def gather(self, seen: Response, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
+        signal, peers, difficulty, positive = self._learning_signal(seen, phase, case_weight)
         keep, share = self._shares(phase)
         below = usable_by(self.weights, seen.below)
         rows = active_rows(below, signal)

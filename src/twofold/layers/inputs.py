@@ -246,14 +246,14 @@ def gather_gradient(
     weights.gather_product(torch.cat([wanted, peers[None]]).T, seen, keep, share)
 
 
-def weighted_sum(rows: Tensor, weight: Tensor) -> Tensor:
+def weighted_sum(rows: Tensor, case_weight: Tensor) -> Tensor:
     """Return Σ over rows of weight · row, ``(columns,)``, in the wider of the two types.
 
     If there are fewer rows than weights, the rows represent consecutive copies of themselves; the weights of all copies
     are added up.
     """
-    if len(rows) < len(weight):
-        copied = torch.arange(len(weight), device=weight.device) % len(rows)
-        weight = weight.new_zeros(len(rows)).index_add_(0, copied, weight)
-    dtype = torch.promote_types(rows.dtype, weight.dtype)
-    return weight.to(dtype) @ rows.to(dtype)
+    if len(rows) < len(case_weight):
+        copied = torch.arange(len(case_weight), device=case_weight.device) % len(rows)
+        case_weight = case_weight.new_zeros(len(rows)).index_add_(0, copied, case_weight)
+    dtype = torch.promote_types(rows.dtype, case_weight.dtype)
+    return case_weight.to(dtype) @ rows.to(dtype)

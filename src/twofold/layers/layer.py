@@ -118,7 +118,7 @@ class Layer(Learner, Generic[Seen]):
         return self.rule.temperature_for(self.units)
 
     @abstractmethod
-    def gather(self, seen: Seen, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
+    def gather(self, seen: Seen, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
         """Gather the gradient of a response; `apply_gradient` makes a step with it.
 
         Gradients of several calls add up to the mean over positive plus the mean over negative data if both phases are
@@ -128,7 +128,7 @@ class Layer(Learner, Generic[Seen]):
         Args:
             seen: the layer's response.
             phase: the data that it belongs to.
-            weight: weight of each case, or pair of cases, ``(batch,)``; all 1 if omitted. See `Rule`.
+            case_weight: weight of each case, or pair of cases, ``(batch,)``; all 1 if omitted. See `Rule`.
 
         Returns:
             The difficulty of each case or pair, ``(batch,)``.
@@ -163,19 +163,19 @@ class Layer(Learner, Generic[Seen]):
             learnable.gradient = None
         self._forget_gathered()
 
-    def _weight(self, weight: Tensor | None, batch: int) -> tuple[Tensor, Count]:
+    def _weight(self, case_weight: Tensor | None, batch: int) -> tuple[Tensor, Count]:
         """Return the weight of each case, ``(batch,)``, and their count, which is recorded for `apply_gradient`."""
-        if weight is None:
+        if case_weight is None:
             case_weight = self.mean_activity.new_ones(batch)
         else:
-            floating("weight", weight, batch, on=self.batches.device)
-            case_weight = weight.to(self.mean_activity.dtype)
+            floating("case_weight", case_weight, batch, on=self.batches.device)
+            case_weight = case_weight.to(self.mean_activity.dtype)
         count = count_of(case_weight)
         self._counted.append(count.weight / count.cases)
         return case_weight, count
 
-    def _signals(self, goodness: Tensor, phase: Phase, weight: Tensor) -> tuple[Tensor, Tensor]:
-        return case_signals(goodness, phase, self.batches, weight, self.threshold, self.temperature, self.rule)
+    def _signals(self, goodness: Tensor, phase: Phase, case_weight: Tensor) -> tuple[Tensor, Tensor]:
+        return case_signals(goodness, phase, self.batches, case_weight, self.threshold, self.temperature, self.rule)
 
     def _peers(self, total: Tensor, count: Count) -> Tensor:
         """Return the peer gradient, after updating the running mean of activity with the newest positive cases."""
@@ -241,7 +241,7 @@ class FeedForwardLayer(Layer[Response]):
     @check_arguments
     @torch.no_grad()
     def learn(
-        self, positive: LayerInput, negative: LayerInput, rate: float, weight: Tensor | None = None
+        self, positive: LayerInput, negative: LayerInput, rate: float, case_weight: Tensor | None = None
     ) -> LayerResult:
         """Learn from one batch: respond, gather the gradient of both phases, and apply it.
 
@@ -249,7 +249,7 @@ class FeedForwardLayer(Layer[Response]):
             positive: normalized activity of the layer below for positive data, ``(batch, ...)``.
             negative: the same for negative data, with the same number of cases.
             rate: the learning rate.
-            weight: weight of each pair of cases, ``(batch,)``; all 1 if omitted.
+            case_weight: weight of each pair of cases, ``(batch,)``; all 1 if omitted.
 
         Returns:
             Normalized activities and goodness from before the update, and the difficulty of each pair.
@@ -263,13 +263,13 @@ class FeedForwardLayer(Layer[Response]):
                 f"positive has {count} cases and negative {len(negative)}, expected the same number, at least one"
             )
         seen = self.respond(join(positive, negative))
-        difficulty = self.gather(seen, "both", weight)
+        difficulty = self.gather(seen, "both", case_weight)
         self.apply_gradient(rate)
         output, goodness = seen.output, seen.goodness
         return LayerResult(output[:count], output[count:], (goodness[:count], goodness[count:]), difficulty)
 
     def _learning_signal(
-        self, seen: Response, phase: Phase, weight: Tensor | None
+        self, seen: Response, phase: Phase, case_weight: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the learning signals of a response.
 
@@ -279,9 +279,9 @@ class FeedForwardLayer(Layer[Response]):
         """
         rows = len(seen.goodness)
         batch = rows // 2 if phase == "both" else rows
-        weight, count = self._weight(weight, batch)
-        signals, difficulty = self._signals(seen.goodness.view(-1, batch), phase, weight)
-        positive = weight[: 0 if phase == "negative" else batch]
+        case_weight, count = self._weight(case_weight, batch)
+        signals, difficulty = self._signals(seen.goodness.view(-1, batch), phase, case_weight)
+        positive = case_weight[: 0 if phase == "negative" else batch]
         if len(positive):
             activity = seen.activity.detach().flatten(1)[:batch]
             peers = self._peers(weighted_sum(activity, positive), count) / count.cases

@@ -72,8 +72,8 @@ class CustomLayer(FeedForwardLayer):
             return super().respond(to_tensor(below).detach())
 
     @check_arguments
-    def gather(self, seen: Response, phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
-        signal, peers, difficulty, positive = self._learning_signal(seen, phase, weight)
+    def gather(self, seen: Response, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
+        signal, peers, difficulty, positive = self._learning_signal(seen, phase, case_weight)
         keep, share = self._shares(phase)
         flat = seen.activity.detach().flatten(1)
         wanted = signal[:, None].to(flat.dtype) * self.rule.goodness.slope(flat)

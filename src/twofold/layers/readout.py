@@ -41,14 +41,14 @@ class Softmax(Learner):
         """Return logits ``(batch, classes)`` for features ``(batch, features)``."""
         return self.weights.product(features, self.weight.new_zeros(len(self.weight)))
 
-    def learn(self, features: Tensor, labels: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
+    def learn(self, features: Tensor, labels: Tensor, rate: float, case_weight: Tensor | None = None) -> Tensor:
         """Make one step towards the true labels.
 
         Args:
             features: ``(batch, features)``.
             labels: true labels, ``(batch,)``.
             rate: the learning rate.
-            weight: weight of each case, ``(batch,)``; all 1 if omitted.
+            case_weight: weight of each case, ``(batch,)``; all 1 if omitted.
 
         Returns:
             The logits from before the step, ``(batch, classes)``.
@@ -57,9 +57,9 @@ class Softmax(Learner):
             logits: Tensor = self(features)
             wanted = -logits.softmax(1)
             wanted[torch.arange(len(labels), device=labels.device), labels] += 1
-            weight = wanted.new_ones(len(labels)) if weight is None else weight.to(wanted.dtype)
-            count = count_of(weight)
-            wanted *= weight[:, None] / count.cases
+            case_weight = wanted.new_ones(len(labels)) if case_weight is None else case_weight.to(wanted.dtype)
+            count = count_of(case_weight)
+            wanted *= case_weight[:, None] / count.cases
             self.weights.gather_product(wanted.T, features.to(wanted.dtype))
             apply_gathered(self.learnables(), rate, self.rule, count.weight / count.cases)
         return logits

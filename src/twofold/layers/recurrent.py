@@ -212,13 +212,13 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     @check_arguments
     @torch.no_grad()
-    def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", weight: Tensor | None = None) -> Tensor:
+    def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
         steps, rows = len(seen), len(seen[0].active)
         batch = rows // 2 if phase == "both" else rows
-        weight, count = self._weight(weight, batch)
-        positive = weight[: 0 if phase == "negative" else batch]
+        case_weight, count = self._weight(case_weight, batch)
+        positive = case_weight[: 0 if phase == "negative" else batch]
         goodness = torch.stack([step.goodness for step in seen]).view(steps, -1, batch)
-        signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, weight.repeat(steps))
+        signals, difficulty = self._signals(goodness.transpose(0, 1).flatten(1), phase, case_weight.repeat(steps))
         signal = signals.view(-1, steps, batch).transpose(0, 1).reshape(steps, rows) / (steps * count.cases)
         keep, share = self._shares(phase, steps)
 

@@ -122,7 +122,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
                 batch.images,
                 batch.labels,
                 rate=self.rate,
-                weight=batch.weight,
+                case_weight=batch.case_weight,
                 rule=self._rule,
                 generator=self.generator,
             )

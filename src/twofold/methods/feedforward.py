@@ -133,7 +133,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
                 rate=self.rate,
                 softmax_rate=recipe.softmax_rate * factor,
                 negatives=self._negatives(batch),
-                weight=batch.weight,
+                case_weight=batch.case_weight,
                 learning=learning,
                 generator=self.generator,
             )

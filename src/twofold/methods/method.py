@@ -167,7 +167,7 @@ class Method(ABC, Generic[R, N]):
         return cases
 
     @abstractmethod
-    def batch(self, cases: Tensor, weight: Tensor) -> Any:
+    def batch(self, cases: Tensor, case_weight: Tensor) -> Any:
         """Make the batch for `step` of some training cases ``(batch,)``; each counts ``weight``, ``(batch,)``. Behind
         them there may be others that count nothing."""
 
@@ -262,13 +262,13 @@ class Batch(NamedTuple):
         images: ``(batch, channels, height, width)``.
         labels: ``(batch,)``.
         cases: which of the training images they are, ``(batch,)``.
-        weight: how much each counts, ``(batch,)``.
+        case_weight: how much each counts, ``(batch,)``.
     """
 
     images: Tensor
     labels: Tensor
     cases: Tensor
-    weight: Tensor
+    case_weight: Tensor
 
 
 I = TypeVar("I", bound=ImageRecipe)  # noqa: E741
@@ -312,12 +312,12 @@ class ImageMethod(Method[I, C]):
                     "give images of the size that it was built for"
                 ) from error
 
-    def batch(self, cases: Tensor, weight: Tensor) -> Batch:
+    def batch(self, cases: Tensor, case_weight: Tensor) -> Batch:
         images, labels = self.data.take(cases)
         images = jitter(images, self.recipe.jitter, self.generator)
         if self.recipe.mirror:
             images = mirror(images, self.generator)
-        return Batch(images, labels, cases, weight)
+        return Batch(images, labels, cases, case_weight)
 
     def per_case(self) -> list[Tensor]:
         return [*super().per_case(), self.mistaken]

@@ -133,7 +133,7 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
             rate=self.rate,
             softmax_rate=recipe.softmax_rate * factor,
             negatives=self._negatives(batch),
-            weight=batch.weight,
+            case_weight=batch.case_weight,
             first=recipe.learn_from,
             window=recipe.window,
             settle=self.batches_seen % recipe.neutral_every == 0,

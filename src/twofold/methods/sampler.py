@@ -18,13 +18,13 @@ class Drawn(NamedTuple):
     Attributes:
         done: share of the epoch that was done before it, in [0, 1).
         cases: which of the training cases, ``(batch,)``.
-        weight: how much each counts, ``(batch,)``; in a full batch 1 on average over the training cases. In a last
+        case_weight: how much each counts, ``(batch,)``; in a full batch 1 on average over the training cases. In a last
             batch that is smaller each counts so much less that its share of the mean is that in a full one.
     """
 
     done: float
     cases: Tensor
-    weight: Tensor
+    case_weight: Tensor
 
 
 class Sampler:

@@ -105,13 +105,16 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
             *draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder),
         ]
 
-    def batch(self, cases: Tensor, weight: Tensor) -> Batch:
+    def batch(self, cases: Tensor, case_weight: Tensor) -> Batch:
         """As for all; a lone image, as the last of an epoch may be, is mixed with another one, which counts nothing."""
         if len(cases) == 1:
             count = len(self.data)
             other = torch.randint(1, count, (1,), generator=self.generator, device=cases.device)
-            cases, weight = torch.cat([cases, (cases + other) % count]), torch.cat([2 * weight, 0 * weight])
-        return super().batch(cases, weight)
+            cases, case_weight = (
+                torch.cat([cases, (cases + other) % count]),
+                torch.cat([2 * case_weight, 0 * case_weight]),
+            )
+        return super().batch(cases, case_weight)
 
     def step(self, batch: Batch, progress: float) -> NetResult:
         recipe, factor = self.recipe, self.set_rate(progress)
@@ -121,7 +124,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
             rate=self.rate,
             softmax_rate=recipe.softmax_rate * factor,
             blurs=recipe.blurs,
-            weight=batch.weight,
+            case_weight=batch.case_weight,
             generator=self.generator,
         )
         return self._record(batch, result)

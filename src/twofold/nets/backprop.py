@@ -185,7 +185,7 @@ class Backprop(Classifier):
         labels: Tensor,
         *,
         rate: float,
-        weight: Tensor | None = None,
+        case_weight: Tensor | None = None,
         rule: Rule | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
@@ -195,7 +195,7 @@ class Backprop(Classifier):
             images: ``(batch, ...)``.
             labels: the true ones, ``(batch,)``.
             rate: the learning rate.
-            weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
+            case_weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
             rule: its smoothing and decay are used.
             generator: draws perturbations of what goes into boxes, on the device of the images.
 
@@ -204,13 +204,13 @@ class Backprop(Classifier):
             SettingError: a rate below 0.
         """
         not_negative(rate=rate)
-        images, labels = self._enter_to_learn(images, labels, weight)
+        images, labels = self._enter_to_learn(images, labels, case_weight)
         rule = rule or TWIN_RULE
         with torch.enable_grad():
             losses, result = self._losses(images, labels, generator)
-            weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
-            count = count_of(weight)
-            (-(weight * losses).sum() / count.cases).backward()  # type: ignore[no-untyped-call]
+            case_weight = torch.ones_like(losses) if case_weight is None else case_weight.to(losses.dtype)
+            count = count_of(case_weight)
+            (-(case_weight * losses).sum() / count.cases).backward()  # type: ignore[no-untyped-call]
         beside = [layer for crossing in self._crossings() for layer in crossing.learners()]
         for layer in (*self.stack, *self.softmaxes, *self.heads, *beside):
             layer.apply_gradient(rate / (1 - rule.smoothing), rule, count.weight / count.cases)

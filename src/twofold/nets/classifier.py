@@ -70,20 +70,20 @@ class Classifier(Net):
         """
         return entering(name, images, self.pixels, next(self.parameters()))
 
-    def _enter_to_learn(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _enter_to_learn(self, images: Tensor, labels: Tensor, case_weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Check a batch to learn from, and return its images and labels.
 
         Raises:
             DataError: The batch is empty, does not fit the net, or has another number of labels or weights than images.
         """
         images = self._enter(images)
-        return images, self._enter_labels(labels, weight, len(images))
+        return images, self._enter_labels(labels, case_weight, len(images))
 
-    def _enter_labels(self, labels: Tensor, weight: Tensor | None, count: int) -> Tensor:
+    def _enter_labels(self, labels: Tensor, case_weight: Tensor | None, count: int) -> Tensor:
         if not count:
             raise DataError("images is empty, expected at least one image to learn from")
-        if weight is not None:
-            floating("weight", weight, count, on=self.device)
+        if case_weight is not None:
+            floating("case_weight", case_weight, count, on=self.device)
         return checked_labels("labels", labels, self.classes, count, on=self.device)
 
     @abstractmethod

@@ -173,7 +173,7 @@ class FeedForward(GoodnessClassifier):
         rate: float,
         softmax_rate: float | None = None,
         negatives: Negatives | Tensor = hard_wrong_labels,
-        weight: Tensor | None = None,
+        case_weight: Tensor | None = None,
         learning: range | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
@@ -192,7 +192,7 @@ class FeedForward(GoodnessClassifier):
             negatives: A function that draws wrong labels from the softmax's logits, or the wrong labels themselves,
                 ``(batch,)``. With given labels no pass through the whole net comes first: each layer learns as soon as
                 it has its input.
-            weight: The weight of each case, ``(batch,)``; 1 by default.
+            case_weight: The weight of each case, ``(batch,)``; 1 by default.
             learning: The numbers, from 0, of the layers that learn; by default all. Layers above them are not run.
             generator: Draws the wrong labels, on the device of the images.
 
@@ -202,13 +202,13 @@ class FeedForward(GoodnessClassifier):
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
         ready, learning = self.images(images), self._to_learn(learning)
-        labels = self._enter_labels(labels, weight, len(ready.rows))
+        labels = self._enter_labels(labels, case_weight, len(ready.rows))
         reading_rate, neutral = default_softmax_rate(softmax_rate, rate), self._neutral(ready)
         if isinstance(negatives, Tensor):
             wrong, features = checked_wrong_labels(negatives, labels, self.classes), list[Tensor | None]()
         else:
             features = list(neutral)
-            logits = self.softmax.learn(to_features(features), labels, reading_rate, weight)
+            logits = self.softmax.learn(to_features(features), labels, reading_rate, case_weight)
             wrong = draw_wrong_labels(negatives, labels, logits, generator)
 
         positive: LayerInput = self._with_label(ready, labels)
@@ -219,14 +219,14 @@ class FeedForward(GoodnessClassifier):
             if len(features) == index:  # the layer has not yet been seen under the neutral label
                 features.append(next(neutral))
             if index in learning:
-                positive, negative, goodness[index], signal = layer.learn(positive, negative, rate, weight)
+                positive, negative, goodness[index], signal = layer.learn(positive, negative, rate, case_weight)
                 difficulty = torch.maximum(difficulty, signal.to(difficulty.dtype))
             else:
                 with testing(layer):
                     both = torch.cat([layer(positive), layer(negative)])
                     positive, negative = layer.output(both).chunk(2)  # fixed parts see both passes in one call
         if isinstance(negatives, Tensor):
-            logits = self.softmax.learn(to_features([*features, *neutral]), labels, reading_rate, weight)
+            logits = self.softmax.learn(to_features([*features, *neutral]), labels, reading_rate, case_weight)
         return NetResult(logits, goodness, difficulty)
 
     def _neutral(self, ready: Images) -> Iterator[Tensor | None]:

@@ -208,7 +208,7 @@ class Recurrent(GoodnessClassifier):
         rate: float,
         softmax_rate: float | None = None,
         negatives: Negatives | Tensor = hard_wrong_labels,
-        weight: Tensor | None = None,
+        case_weight: Tensor | None = None,
         first: int = 1,
         window: int = defaults.ITERATIONS,
         settle: bool = True,
@@ -224,7 +224,7 @@ class Recurrent(GoodnessClassifier):
             rate: The learning rate of the layers.
             softmax_rate: The learning rate of the softmaxes; by default in the proportion of `defaults` to ``rate``.
             negatives: A function that draws wrong labels from logits, or the wrong labels themselves, ``(batch,)``.
-            weight: The weight of each case, ``(batch,)``; 1 by default.
+            case_weight: The weight of each case, ``(batch,)``; 1 by default.
             first, window: See `learn_video`.
             settle: If True, also settle under the neutral label, to train the softmax that reads settled layers.
             generator: Draws the wrong labels, on the device of the images.
@@ -232,21 +232,21 @@ class Recurrent(GoodnessClassifier):
         not_negative(rate=rate, softmax_rate=softmax_rate)
         counts(first=first, window=window)
         frame, reading_rate = self.images(images), default_softmax_rate(softmax_rate, rate)
-        labels = self._enter_labels(labels, weight, len(frame.rows))
+        labels = self._enter_labels(labels, case_weight, len(frame.rows))
         start = self.start(frame)
-        logits = self.softmax.learn(self.read_state(start), labels, reading_rate, weight)
+        logits = self.softmax.learn(self.read_state(start), labels, reading_rate, case_weight)
         wrong = draw_wrong_labels(negatives, labels, logits, generator)
         if settle:
             copies = tuple(layer.repeat(1) for layer in start)  # contiguous, as in `look`
             *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), copies)
-            self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, weight)
+            self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, case_weight)
 
         result = self.learn_video(
             repeat(frame, self.iterations),
             self.top(torch.cat([labels, wrong])),
             tuple(layer.repeat(2) for layer in start),
             rate,
-            weight,
+            case_weight,
             first=first,
             window=window,
         )
@@ -260,7 +260,7 @@ class Recurrent(GoodnessClassifier):
         top: CachedInput,
         state: State,
         rate: float,
-        weight: Tensor | None = None,
+        case_weight: Tensor | None = None,
         *,
         first: int = 1,
         window: int = defaults.ITERATIONS,
@@ -275,7 +275,7 @@ class Recurrent(GoodnessClassifier):
             top: The labels of all cases, ``(2 batch, classes)``.
             state: The state of the layers before the first frame.
             rate: The learning rate.
-            weight: The weight of each pair of cases, ``(batch,)``; 1 by default.
+            case_weight: The weight of each pair of cases, ``(batch,)``; 1 by default.
             first: The first frame, from 1, whose gradient is gathered.
             window: The number of frames whose weight gradients are computed as one product.
 
@@ -284,7 +284,7 @@ class Recurrent(GoodnessClassifier):
         """
         not_negative(rate=rate)
         counts(first=first, window=window)
-        watched = Watched(self.stack, window, weight)
+        watched = Watched(self.stack, window, case_weight)
         memories = [layer.memory() for layer in self.stack]
         try:
             state = self._gather(video, top, state, watched, first)

@@ -70,7 +70,7 @@ class Unsupervised(SoftmaxClassifier):
         rate: float,
         softmax_rate: float | None = None,
         blurs: int = defaults.BLURS,
-        weight: Tensor | None = None,
+        case_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
         """Learn from one batch: images are positive data, hybrids of two images are negative data.
@@ -83,7 +83,7 @@ class Unsupervised(SoftmaxClassifier):
             rate: The learning rate of the layers.
             softmax_rate: The learning rate of the softmax; by default in the proportion of `defaults` to ``rate``.
             blurs: The number of blurs of the masks of hybrids; see `negatives.masks`.
-            weight: The weight of each case, ``(batch,)``; 1 by default.
+            case_weight: The weight of each case, ``(batch,)``; 1 by default.
             generator: Draws the masks, on the device of the images.
 
         Raises:
@@ -91,7 +91,7 @@ class Unsupervised(SoftmaxClassifier):
             SettingError: A rate or the number of blurs is negative.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate, blurs=blurs)
-        images, labels = self._enter_to_learn(images, labels, weight)
+        images, labels = self._enter_to_learn(images, labels, case_weight)
         if images.ndim != 4:
             raise DataError(
                 f"images: the shape is {tuple(images.shape)}, expected (batch, channels, height, width): hybrids mix "
@@ -103,13 +103,13 @@ class Unsupervised(SoftmaxClassifier):
         goodness: list[tuple[Tensor, Tensor] | None] = []
         features, difficulty = [], torch.zeros(len(labels), device=labels.device)
         for index, layer in enumerate(self.stack):
-            positive, negative, both, signal = layer.learn(positive, negative, rate, weight)
+            positive, negative, both, signal = layer.learn(positive, negative, rate, case_weight)
             goodness.append(both)
             difficulty = torch.maximum(difficulty, signal.to(difficulty.dtype))
             if index in self.read:
                 features.append(normalize(positive).flatten(1))
         reading_rate = default_softmax_rate(softmax_rate, rate)
-        logits = self.softmax.learn(to_features(features), labels, reading_rate, weight)
+        logits = self.softmax.learn(to_features(features), labels, reading_rate, case_weight)
         return NetResult(logits, goodness, difficulty)
 
     @check_arguments

@@ -65,10 +65,10 @@ class VideoResult(NamedTuple):
 class Watched:
     """A window of iterations whose gradients are not yet gathered, and means over all earlier iterations."""
 
-    def __init__(self, layers: Sequence[RecurrentLayer], window: int, weight: Tensor | None) -> None:
+    def __init__(self, layers: Sequence[RecurrentLayer], window: int, case_weight: Tensor | None) -> None:
         self._layers = layers
         self._window = window
-        self._weight = weight
+        self._weight = case_weight
         self._kept: list[list[TimeStep]] = [[] for _ in layers]
         self._goodness = [torch.zeros(())] * len(layers)
         self._difficulty = [torch.zeros(())] * len(layers)

@@ -122,7 +122,7 @@ class Trainer:
         synchronize(method.net.device)
         start = time.perf_counter()
         for drawn in method.sampler.epoch(recipe.batch):
-            batch = method.batch(drawn.cases, drawn.weight)
+            batch = method.batch(drawn.cases, drawn.case_weight)
             self.progress = number + drawn.done
             with skip_checks():
                 result = method.step(batch, self.progress / recipe.epochs)
