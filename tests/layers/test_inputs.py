@@ -196,13 +196,13 @@ def test_narrow_products_are_nearly_the_wide_ones_and_have_their_type() -> None:
 def products(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
     """The types of the products with images that have been computed so far."""
     computed: list[torch.dtype] = []
-    multiply = Full.times
+    multiply = Full.matmul
 
     def counted(connectivity: Full, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
         computed.append(weight.dtype)
         return multiply(connectivity, weight, rows, total)
 
-    monkeypatch.setattr(Full, "times", counted)
+    monkeypatch.setattr(Full, "matmul", counted)
     return computed
 
 
