@@ -215,7 +215,7 @@ class NoisyBackprop(Backprop):
 
     def learn(self, images: Tensor, labels: Tensor, **options: Any) -> NetResult:
         """Learn from one batch, in which all cases count the same; see `Backprop.learn`."""
-        return super().learn(images, labels, **options | {"weight": None})
+        return super().learn(images, labels, **options | {"case_weight": None})
 
     def gradients(self, images: Tensor, labels: Tensor, wrong: Tensor) -> list[Tensor]:
         """The weight gradient of each hidden layer for one batch; ``wrong`` labels are of no use here."""
