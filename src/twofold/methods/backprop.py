@@ -55,11 +55,9 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.box == "none":
-            self._expect(self.readout != "block", "readout", self.readout, "top or layer where --box is none")
+            self._expect(self.readout != "block", "readout", self.readout, "top or layer if --box is none")
         for name in ("substrate", "derivative") if self.field_sizes else ():
-            self._expect(
-                getattr(self, name) == "ideal", name, getattr(self, name), "ideal where --field-sizes are given"
-            )
+            self._expect(getattr(self, name) == "ideal", name, getattr(self, name), "ideal if --field-sizes is given")
 
     @property
     def devices(self) -> Substrate | None:

@@ -44,7 +44,7 @@ class GoodnessRecipe(ImageRecipe):
     """Loss on the goodness of positive and negative data."""
     temperature: float = setting(above=0, of_net=True)
     """Temperature of the objective, in units of goodness.
-    With --widths alone, it is scaled by the square root of the widest layer."""
+    Without this option, it is scaled with the square root of the widest of --widths."""
     peer: float = setting(defaults.PEER, least=0, of_net=True, usual=1.0)
     """Strength of peer normalization."""
     floor: float = setting(0.0, least=0, of_net=True, usual=10.0)

@@ -50,8 +50,8 @@ class Backprop(Classifier):
         readout: ``top``, ``layer`` or ``block``; see `READOUTS`.
         boxes: box after each layer, by the number of the layer, counted from 1; see `boxes_for`. The input and the
             output of a box are normalized to fixed length.
-        gradient: gradient estimator for boxes; see `GRADIENTS`. With readout ``layer`` or ``block``, no gradient crosses
-            a box.
+        gradient: gradient estimator for boxes; see `GRADIENTS`. With the readouts ``layer`` and ``block``, no gradient
+            crosses a box.
         substrate: analog devices that store the weights of the hidden layers. The forward pass is then measured on
             them, and the softmax stays digital.
         device_seed: random seed of the devices.
@@ -103,8 +103,8 @@ class Backprop(Classifier):
         for number, box in boxes.items():
             if not 1 <= number <= len(widths) or len(box.matrix) != widths[number - 1]:
                 raise SettingError(
-                    f"boxes: got a box of {len(box.matrix)} units after layer {number}, expected a hidden layer and its "
-                    f"number of units, with the widths {widths}"
+                    f"boxes: got a box of {len(box.matrix)} units after layer {number}, expected a hidden layer of "
+                    f"the same width, among the widths {widths}"
                 )
         self.layers = nn.ModuleList()
         for number, layer in enumerate(connectivity or [Full(above, below) for below, above in pairs]):
@@ -240,11 +240,7 @@ class Backprop(Classifier):
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits of the net and, if blocks have softmaxes, the logarithm of their mean as ``mean``."""
         outputs = self._pass(images)[0]
-        mean = (
-            {"mean": torch.stack([logits.softmax(1) for logits in outputs]).mean(0).log()}
-            if len(self.softmaxes)
-            else {}
-        )
+        mean = {"mean": torch.stack([out.softmax(1) for out in outputs]).mean(0).log()} if len(self.softmaxes) else {}
         return {"fast": self._decided(outputs), **mean}
 
     @check_arguments
