@@ -29,7 +29,7 @@ FROM = "from"
 
 
 @dataclass(frozen=True)
-class Where:
+class CommonOptions:
     """Options for the device, the precision, data folders and output.
 
     Attributes:
@@ -46,7 +46,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Training(Where):
+class Training(CommonOptions):
     """Options of the training.
 
     Attributes:
@@ -90,7 +90,7 @@ class OwnData:
 
 
 @dataclass(frozen=True)
-class Tuning(Where):
+class Tuning(CommonOptions):
     """Options of the study.
 
     Attributes:
@@ -109,7 +109,7 @@ class Tuning(Where):
 
 
 @dataclass(frozen=True)
-class Eval(Where):
+class Eval(CommonOptions):
     """Test a trained net again.
 
     Attributes:
@@ -200,7 +200,7 @@ class Claims:
 
 
 @dataclass(frozen=True)
-class ClaimsRun(Where):
+class ClaimsRun(CommonOptions):
     """Run the experiment of a claim.
 
     Attributes:
@@ -217,7 +217,7 @@ class ClaimsRun(Where):
 
 
 @dataclass(frozen=True)
-class ClaimsDraw(Where):
+class ClaimsDraw(CommonOptions):
     """Draw the picture of a claim: top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
 
     Attributes:
@@ -236,7 +236,7 @@ class ClaimsDraw(Where):
 
 
 @dataclass(frozen=True)
-class Bench(Where):
+class Bench(CommonOptions):
     """Options of the benchmark.
 
     Attributes:

@@ -50,7 +50,7 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
     judge_to: int = setting(defaults.JUDGED[1], of_net=True)
     """Last iteration whose goodness the slow test averages."""
     neutral_every: int = setting(10, least=1)
-    """Interval of batches that also settle under a neutral label, to train the softmax on settled layers."""
+    """Interval between batches that also settle under a neutral label, to train the softmax on settled layers."""
     window: int = setting(defaults.ITERATIONS, least=1)
     """Number of iterations whose weight gradients are computed as one product. Smaller values save memory.
     Only rounding depends on it."""

@@ -122,7 +122,7 @@ class Backprop(Classifier):
         self.classes = classes
         self.readout = readout
         self.prepare = centered if center else normalize
-        self._lessons = crossing.lessons
+        self._auxiliary_loss = crossing.auxiliary_loss
         self._measured = substrate is not None
 
     @property
@@ -167,14 +167,14 @@ class Backprop(Classifier):
         softmaxes = self.heads if self.readout == "layer" else [*self.softmaxes, self.stack[-1]]
         return [softmax(activity) for softmax, activity in zip(softmaxes, read, strict=True)]
 
-    def _decided(self, outputs: Sequence[Tensor]) -> Tensor:
+    def _combined(self, outputs: Sequence[Tensor]) -> Tensor:
         """Return the mean over all softmaxes if each layer has one, or else the output of the last softmax."""
         return torch.stack(list(outputs) if self.readout == "layer" else [outputs[-1]]).mean(0)
 
     @check_arguments
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
-        return self._decided(self._pass(self._enter(images))[0])
+        return self._combined(self._pass(self._enter(images))[0])
 
     @check_arguments
     def learn(
@@ -227,9 +227,9 @@ class Backprop(Classifier):
                 return cross_entropy(self._pass(images, nudges)[0][-1], labels, reduction="none")
 
             passed = BoxedPass(self._crossings(), crossed, outputs[-1], labels, measured, generator)
-            total = total + self._lessons(passed)
-        difficulty = 1 - self._decided([(-loss.detach()).exp() for loss in losses])
-        return total, NetResult(self._decided(outputs).detach(), [], difficulty)
+            total = total + self._auxiliary_loss(passed)
+        difficulty = 1 - self._combined([(-loss.detach()).exp() for loss in losses])
+        return total, NetResult(self._combined(outputs).detach(), [], difficulty)
 
     @check_arguments
     @torch.no_grad()
@@ -241,7 +241,7 @@ class Backprop(Classifier):
         """Return the logits of the net and, if blocks have softmaxes, the logarithm of their mean as ``mean``."""
         outputs = self._pass(images)[0]
         mean = {"mean": torch.stack([out.softmax(1) for out in outputs]).mean(0).log()} if len(self.softmaxes) else {}
-        return {"fast": self._decided(outputs), **mean}
+        return {"fast": self._combined(outputs), **mean}
 
     @check_arguments
     @torch.no_grad()

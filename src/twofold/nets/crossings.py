@@ -24,7 +24,7 @@ from twofold.normalize import normalize
 NUDGE = 0.1
 """Size of simultaneous perturbations of each input of a box, whose root mean square is 1."""
 
-FIT = 10.0
+SURROGATE_RATE = 10.0
 """Learning rate of a surrogate relative to that of the net. At 1, the surrogate lags behind."""
 
 Losses = Callable[[Sequence[Tensor]], Tensor]
@@ -107,7 +107,7 @@ class Crossing(nn.Module, ABC):
         return []
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
         """Return the term added to the loss of each case, ``(batch,)``, for all boxes of a net."""
         return passed.logits.new_zeros(len(passed.labels))
 
@@ -173,7 +173,7 @@ class DirectFeedbackAlignment(Crossing):
         self.register_buffer("feedback", torch.randn(classes, units, generator=generator) / math.sqrt(units))
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
         error = passed.logits.detach().softmax(1) - one_hot(passed.labels, passed.logits.shape[1])
         terms = [(error @ crossing.feedback * box.sent).sum(1) for crossing, box in passed.boxes()]
         return sum(terms, torch.zeros_like(error[:, 0]))
@@ -190,7 +190,7 @@ class Perturbed(Crossing):
     """
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
         device, inputs = passed.labels.device, [box.sent for box in passed.crossed]
         signs = [torch.randint(2, sent.shape, generator=passed.generator, device=device) * 2 - 1 for sent in inputs]
         with torch.no_grad():
@@ -225,12 +225,12 @@ class Surrogate(Crossing):
         return change @ self.direct.weight.T + hidden @ self.answers.weight.T
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
-        total = super().lessons(passed)
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
+        total = super().auxiliary_loss(passed)
         for crossing, box in passed.boxes():
             sent = box.sent.detach()
             guess = crossing.direct(sent) + crossing.answers(crossing.hidden(sent).relu())
-            total = total + FIT * (guess - box.answer).square().mean(1) / 2
+            total = total + SURROGATE_RATE * (guess - box.answer).square().mean(1) / 2
         return total
 
 

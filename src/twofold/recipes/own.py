@@ -12,18 +12,18 @@ from twofold.data.dataset import Dataset
 from twofold.learning import scaled_temperature
 from twofold.methods import Recipe
 
-SMALL = 256
+SMALL_CASE = 256
 """Largest number of values per case for the smaller recipe."""
-USUAL = 10
+USUAL_CLASSES = 10
 """Number of classes that the recipes are designed for."""
-FEW = 10_000
+FEW_CASES = 10_000
 """Number of cases below which batches are small, so that an epoch has enough steps."""
 
 
 def fitting(data: Dataset) -> str:
     """Return the name of the recipe for data: digits for small pictures and tables, mnist otherwise."""
     table = data.preparation is not None and data.preparation.kind == "table"
-    return "digits" if table or data.pixels <= SMALL else "mnist"
+    return "digits" if table or data.pixels <= SMALL_CASE else "mnist"
 
 
 @check_arguments
@@ -71,19 +71,19 @@ def epochs_for(cases: int, batch: int) -> int:
 def adapted(recipe: Recipe, data: Dataset) -> Recipe:
     """Adapt a recipe to data: the name of the data, the batch size, and the position and strength of the label.
 
-    The batch is at most the number of cases, and with less than `FEW` cases at most the default batch. The label
+    The batch is at most the number of cases, and with less than `FEW_CASES` cases at most the default batch. The label
     replaces the first pixels if they are 0 in every picture, and is inserted before them otherwise. With more than
-    `USUAL` classes, the label strength grows with the square root of their number, since each class is rarer.
+    `USUAL_CLASSES` classes, the label strength grows with the square root of their number, since each class is rarer.
     """
     cases = len(data.train_labels)
     changes: dict[str, Any] = {
         "data": data.name,
-        "batch": min(recipe.batch, cases, defaults.BATCH if cases < FEW else cases),
+        "batch": min(recipe.batch, cases, defaults.BATCH if cases < FEW_CASES else cases),
     }
     if "label_in" in recipe.properties() and not _has_margin(data):
         changes["label_in"] = "prepend"
-    if "label_strength" in recipe.properties() and data.classes > USUAL:
-        changes["label_strength"] = vars(recipe)["label_strength"] * math.sqrt(data.classes / USUAL)
+    if "label_strength" in recipe.properties() and data.classes > USUAL_CLASSES:
+        changes["label_strength"] = vars(recipe)["label_strength"] * math.sqrt(data.classes / USUAL_CLASSES)
     return replace(recipe, **changes)
 
 
