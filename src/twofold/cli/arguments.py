@@ -187,8 +187,8 @@ class DataGet:
 class Claims:
     """List the claims of the talk and the measured results.
 
-    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws its picture, for the claims top-down,
-    moving, relax, analog, black-box, cancel, mortal, power and regime.
+    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws its picture, if the ID is
+    top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
 
     Attributes:
         results: folder with the committed results.
