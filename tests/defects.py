@@ -206,7 +206,7 @@ DEFECTS = [
     ),
     (
         "a perturbation of a black box has twice its effect",
-        "Perturbed.lessons",
+        "Perturbed.auxiliary_loss",
         "/ (2 * NUDGE)",
         "/ NUDGE",
         "test_simultaneous_perturbation_gives_the_gradient_on_average",

@@ -73,7 +73,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("train --data digits --size 3", ["--size is for your own data, but digits is a built-in data set"]),
     ("train mnist --data ./other --recipe digits", ["give either the recipe mnist or --recipe digits, not both"]),
     ("train --data other --size 3y", ["--size is 3y, expected a width and height"]),
-    ("train --data other --test-share 2", ["--test-share is 2, expected a share"]),
+    ("train --data other --test-share 2", ["--test-share is 2, expected more than 0 and less than 1"]),
     ("train --run nowhere --resume", ["nowhere is not a run folder"]),
     ("eval RUN --data other", ["--data is other, but", "was not trained on your own data"]),
     ("export", ["twofold export needs RUN and --to {onnx,safetensors,card}: see twofold export --help"]),

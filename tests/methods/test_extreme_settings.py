@@ -119,7 +119,12 @@ WILD: dict[str, tuple[str, dict[str, Any], type[TwofoldError], str]] = {
     "floor": ("forward-forward", {"floor": 1e20}, Diverged, "lower --floor (it is 1e+20)"),
     "top": ("recurrent", {"label_strength": 1e15}, Diverged, "lower --label-strength (it is 1e+15)"),
     "dead": ("unsupervised", {"rate": 1e3, "decay": 0.0}, Diverged, "the net is dead after 10 batches: no unit of any"),
-    "weights alone": ("unsupervised", {"rate": 1e30, "decay": 0.0}, Diverged, "a value of layers.0.weight is not a"),
+    "weights alone": (
+        "unsupervised",
+        {"rate": 1e30, "decay": 0.0},
+        Diverged,
+        "a value of layers.0.weight is no longer finite",
+    ),
 }
 
 
@@ -149,10 +154,10 @@ TYPES: dict[str, tuple[Any, str]] = {
     "mirror": (1, "mirror is 1 (int), expected True or False"),
     "goodness": (
         GOODNESS["sum_of_squares"],
-        "goodness is of the type Goodness, expected a name in a recipe: to use one",
+        "goodness has the type Goodness, expected a name: to use your own",
     ),
-    "objective": (OBJECTIVES["symba"], "objective is of the type Objective, expected a name in a recipe: to"),
-    "negatives": (len, "negatives is of the type builtin_function_or_method, expected a name in a recipe"),
+    "objective": (OBJECTIVES["symba"], "objective has the type Objective, expected a name: to"),
+    "negatives": (len, "negatives has the type builtin_function_or_method, expected a name"),
 }
 
 
@@ -183,7 +188,7 @@ NOTHING: dict[str, tuple[str, dict[str, Any], str]] = {
     "iterations never run": (
         "recurrent",
         {"judge_to": 9},
-        "--judge-to is 9, expected an iteration from --judge-from",
+        "--judge-to is 9, expected an iteration from 3 (--judge-from)",
     ),
     "nor learned from": ("recurrent", {"learn_from": 9}, "--learn-from is 9, expected an iteration from 1 to 8"),
     "fields that do not fit": ("recurrent", {**LOCAL, "field_sizes": (6, 2)}, "fields of 6 x 6 do not fit into a map"),
@@ -201,8 +206,8 @@ NOTHING: dict[str, tuple[str, dict[str, Any], str]] = {
     "a batch without a pair": ("unsupervised", {"batch": 1}, "--batch is 1, expected at least 2"),
     "blurs": ("unsupervised", {"blurs": 50}, "--blurs is 50, expected less than 50: patches would be larger"),
     "width": ("recurrent", {"widths": (2**31 - 2, 9)}, "GB of memory"),
-    "epochs": ("backprop", {"epochs": 2**70}, "--epochs is a whole number of 72 bits, expected at most 32"),
-    "seed": ("backprop", {"seed": -(2**63)}, "--seed is a whole number of 65 bits, expected at most 64"),
+    "epochs": ("backprop", {"epochs": 2**70}, "--epochs is an integer of 72 bits, expected at most 32 bits"),
+    "seed": ("backprop", {"seed": -(2**63)}, "--seed is an integer of 65 bits, expected at most 64 bits"),
 }
 
 
@@ -222,9 +227,11 @@ def test_images_are_not_shifted_out_of_sight_nor_mirrored_where_there_is_nothing
     trained(replace(FAMILIES[family], epochs=1, jitter=4, mirror=True), tiny)
     for reach in (5, 1000, 100_000):
         said = refusal(all_of(tiny, jitter=reach), SettingError)
-        assert said.startswith(f"--jitter is {reach}, expected less than 5: images of 5 x 5")
+        assert said.startswith(f"--jitter is {reach}, expected less than 5: images have 5 x 5 pixels")
     assert "--jitter is 1, expected less than 1" in refusal(all_of(ONE_WIDE, jitter=1), SettingError)
-    assert "--mirror is on, but images are one pixel wide" in refusal(all_of(ONE_WIDE, mirror=True), SettingError)
+    assert "--mirror has no effect on images that are one pixel wide" in refusal(
+        all_of(ONE_WIDE, mirror=True), SettingError
+    )
 
 
 @pytest.mark.parametrize("reach", [0, 1, 4, 5, 6, 1000])

@@ -298,7 +298,7 @@ def test_numbers_that_are_not_finite_stop_the_training_and_name_the_layer(
     """Also in a training that is shorter than the interval between two looks: no result may come of it."""
     wild = replace(recipe, rate=1e30, decay=0.0, epochs=epochs)
     said = refusal(lambda: train(wild, tmp_path / "run", tiny, device="cpu", precision="fp32"), Diverged)
-    assert said.startswith("layer 1's goodness is not a finite number any more after ")
+    assert said.startswith("layer 1's goodness is no longer finite after ")
     assert "batches: lower --rate (it is 1e+30)" in said
     assert not (tmp_path / "run" / "result.json").exists()
 
@@ -306,15 +306,19 @@ def test_numbers_that_are_not_finite_stop_the_training_and_name_the_layer(
 def test_a_loss_that_is_not_finite_stops_the_twin(tiny: Dataset, twin_recipe: BackpropRecipe, tmp_path: Path) -> None:
     wild = replace(twin_recipe, rate=1e30)
     said = refusal(lambda: train(wild, tmp_path / "run", tiny, device="cpu", precision="fp32"), Diverged)
-    assert "loss is not a finite number" in said
+    assert "loss is no longer finite" in said
     assert "lower --rate (it is 1e+30)" in said
 
 
 COLLAPSED: dict[str, tuple[float, float, list[str]]] = {
     # factor on the weights, biases -> what is said of it
     "silent": (1.0, -50.0, ["near zero", "lower --rate", "raise --peer"]),
-    "stuck below": (0.1, 0.0, ["takes all data for negative", "change --rate", "lower --decay", "--label-strength"]),
-    "stuck above": (10.0, 0.0, ["takes all data for positive", "change --rate", "raise --temperature"]),
+    "stuck below": (
+        0.1,
+        0.0,
+        ["classifies all data as negative", "change --rate", "lower --decay", "--label-strength"],
+    ),
+    "stuck above": (10.0, 0.0, ["classifies all data as positive", "change --rate", "raise --temperature"]),
 }
 
 
@@ -349,7 +353,7 @@ def test_a_net_at_chance_says_so_once(tiny: Dataset, recipe: FeedForwardRecipe) 
             trainer.method.metrics()
         said.append([str(each.message) for each in remarks])
     assert [len(each) for each in said] == [0, 1, 0]
-    assert said[1][0].startswith("after 500 batches no layer tells positive from negative data well: at best")
+    assert said[1][0].startswith("after 500 batches no layer separates positive from negative data: in the best layer")
 
 
 def test_a_layer_that_learns_is_not_taken_for_collapsed(tiny: Dataset, recipe: FeedForwardRecipe) -> None:

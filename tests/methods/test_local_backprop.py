@@ -70,7 +70,7 @@ def test_local_backprop_learns_and_no_layer_hears_of_those_above(tiny: Dataset) 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"readout": "block"}, "--readout is block, expected top or layer where --box is none"),
+        ({"readout": "block"}, "--readout is block, expected top or layer if --box is none"),
         ({"readout": "layers"}, "unknown readout 'layers': did you mean 'layer'?"),
         ({"derivative": "idea"}, "unknown derivative 'idea': did you mean 'ideal'?"),
         ({"substrate": "bensh"}, "unknown substrate 'bensh': did you mean 'bench'?"),
@@ -85,13 +85,13 @@ def test_settings_that_do_not_fit_are_named_in_one_line(
 def test_local_fields_are_refused_on_devices(tiny: Dataset) -> None:
     twin = find("mnist-hybrid-local-twin")
     said = refusal(lambda: replace(twin, **ON_DEVICES), SettingError)  # type: ignore[arg-type]
-    assert said == "--substrate is bench, expected ideal where --field-sizes are given"
+    assert said == "--substrate is bench, expected ideal if --field-sizes is given"
     fields = twofold.Tiled(twofold.Fields((1, 5, 5), 4, 3, 1, 0))
     said = refusal(
         lambda: twofold.Backprop(25, fields.units, 4, connectivity=[fields], substrate=twofold.Substrate()),
         SettingError,
     )
-    assert said.startswith("connectivity: a layer stores no matrix of weights, expected Full or Masked")
+    assert said.startswith("connectivity without a weight matrix, expected Full or Masked")
 
 
 def test_a_twin_stays_on_the_machines_numbers_whatever_holds_the_weights_of_its_recipe() -> None:

@@ -330,7 +330,7 @@ def test_a_floor_wakes_a_silent_net_and_nothing_else_does(tiny: Dataset, floor: 
 def test_numbers_that_are_not_finite_are_told(tiny: Dataset) -> None:
     trainer = settling(replace(RECIPE, rate=1e30, decay=0.0, goodness="sum_of_squares"), tiny)
     told = refusal(lambda: trainer.epoch(0), Diverged)
-    assert "goodness is not a finite number any more after 5 batches" in told
+    assert "goodness is no longer finite after 5 batches" in told
 
 
 @pytest.mark.slow

@@ -295,7 +295,7 @@ def test_what_does_not_fit_is_told_in_one_line() -> None:
             lambda number=number: Backprop(PIXELS, WIDTHS, CLASSES, boxes={number: box}),
             SettingError,
         )
-        assert said.startswith(f"boxes: one of 5 units stands behind layer {number}, expected")
+        assert said.startswith(f"boxes: got a box of 5 units after layer {number}, expected")
 
 
 def test_forward_forward_asks_a_box_without_a_graph_and_once_for_both_passes() -> None:

@@ -166,16 +166,16 @@ def test_a_trainer_takes_a_loader_as_fit_does(digits: Dataset) -> None:
 IMAGES, LABELS = torch.rand(8, *SHAPE), torch.arange(8)
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
-    "no tuples": (lambda: DataLoader(IMAGES, batch_size=4), "a batch is of the type Tensor, expected a tuple"),  # type: ignore[arg-type]
+    "no tuples": (lambda: DataLoader(IMAGES, batch_size=4), "a batch has the type Tensor, expected a tuple"),  # type: ignore[arg-type]
     "bytes": (lambda: DataLoader(TensorDataset(255 * IMAGES, LABELS), batch_size=4), "expected 0 to 1: rescale them"),
     "labels that are none": (lambda: Samples(IMAGES, LABELS + 5), "outside 0 to 9"),
     "another size": (lambda: Samples(torch.rand(8, 1, 6, 6), LABELS), "(1, 1, 6, 6)"),
     "nothing": (lambda: Samples(IMAGES[:0], LABELS[:0]), "is empty, expected at least one case"),
-    "no batch": (lambda: DataLoader(TensorDataset(IMAGES, LABELS), 20, drop_last=True), "gives no batch"),
+    "no batch": (lambda: DataLoader(TensorDataset(IMAGES, LABELS), 20, drop_last=True), "has no batches"),
     "no length": (lambda: DataLoader(Stream(IMAGES, LABELS, sized=False), 4), "the DataLoader has no length"),
     "shapes of their own": (
         lambda: Samples([torch.rand(1, 8, 8), torch.rand(1, 8, 9)] * 4, LABELS),  # type: ignore[arg-type]
-        "cannot be put together",
+        "cannot be collated",
     ),
     "two datasets": (lambda: (Samples(IMAGES, LABELS), LABELS), "got Samples, Tensor, expected tensors, or one"),
 }
@@ -194,10 +194,10 @@ def test_a_loader_has_its_own_batches_and_does_not_say_which_case_is_which(digit
     said = refusal(lambda: twofold.fit(NETS["feedforward"](), loader, epochs=1, batch=20), SettingError)
     assert said == "batch is 20, but the DataLoader makes batches of 50: omit batch"
     said = refusal(lambda: twofold.fit(NETS["feedforward"](), loader, epochs=1, negatives="stored"), SettingError)
-    assert said.startswith("--negatives is stored, but a DataLoader does not say which image is which")
+    assert said.startswith("--negatives is stored, but a DataLoader does not number its images")
 
 
 def test_a_lone_image_of_a_loader_has_no_other_to_be_mixed_with(digits: Dataset) -> None:
     loader = DataLoader(TensorDataset(*some(digits, 51)), batch_size=50)
     net = twofold.Unsupervised(dense(64, (20,)), 10)
-    assert "set its drop_last, or give tensors" in refusal(lambda: twofold.fit(net, loader, epochs=1), DataError)
+    assert "set drop_last, or give tensors" in refusal(lambda: twofold.fit(net, loader, epochs=1), DataError)

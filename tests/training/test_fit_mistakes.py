@@ -56,7 +56,7 @@ def test_every_setting_is_the_nets_or_has_an_effect_on_the_training(family: str)
 IMAGES, LABELS = torch.rand(8, 1, 5, 5), torch.arange(8) % 4
 
 MISTAKES: dict[str, tuple[tuple[Any, ...], str]] = {
-    "no labels": ((IMAGES,), "got 1 arrays to learn from, expected two"),
+    "no labels": ((IMAGES,), "got 1 arrays, expected two"),
     "fewer labels": ((IMAGES, LABELS[:5]), "8 images and 5 labels"),
     "fewer images": ((IMAGES[:5], LABELS), "5 images and 8 labels"),
     "a label too large": ((IMAGES, LABELS + 1), "label 4 of image 3 is outside 0 to 3"),

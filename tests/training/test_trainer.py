@@ -127,7 +127,7 @@ def test_after_an_epoch_all_that_a_checkpoint_would_hold_is_finite_or_named(
         flat = tensor.detach().view(-1)
         before, flat[0] = flat[0].clone(), torch.nan
         said = refusal(lambda: next(trainer.epochs()), Diverged)
-        assert said.startswith(f"a value of {name} is not a finite number any more after ")
+        assert said.startswith(f"a value of {name} is no longer finite after ")
         at_fault = "--softmax-rate (it is 0.1)" if "softmax." in name else f"--rate (it is {recipe.rate:g})"
         assert said.endswith(f"lower {at_fault}")
         assert not trainer.history
@@ -142,7 +142,7 @@ def test_a_metric_that_is_not_finite_stops_the_training(
     trainer = Trainer(build(recipe, tiny.form), recipe, tiny.train)
     monkeypatch.setattr(trainer.method, "metrics", lambda: {"rate": 1.0, "strange": measured})
     said = refusal(lambda: next(trainer.epochs()), Diverged)
-    assert said.startswith("the metric strange is not a finite number any more after 5 batches: ")
+    assert said.startswith("the metric strange is no longer finite after 5 batches: ")
     assert not trainer.history
 
 

@@ -29,7 +29,7 @@ FROM = "from"
 
 
 @dataclass(frozen=True)
-class Where:
+class CommonOptions:
     """Options for the device, the precision, data folders and output.
 
     Attributes:
@@ -46,7 +46,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Training(Where):
+class Training(CommonOptions):
     """Options of the training.
 
     Attributes:
@@ -90,7 +90,7 @@ class OwnData:
 
 
 @dataclass(frozen=True)
-class Tuning(Where):
+class Tuning(CommonOptions):
     """Options of the study.
 
     Attributes:
@@ -109,7 +109,7 @@ class Tuning(Where):
 
 
 @dataclass(frozen=True)
-class Eval(Where):
+class Eval(CommonOptions):
     """Test a trained net again.
 
     Attributes:
@@ -187,8 +187,8 @@ class DataGet:
 class Claims:
     """List the claims of the talk and the measured results.
 
-    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws its picture, for the claims top-down,
-    moving, relax, analog, black-box, cancel, mortal, power and regime.
+    `twofold claims run ID` measures a claim. `twofold claims draw ID` draws its picture, if the ID is
+    top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
 
     Attributes:
         results: folder with the committed results.
@@ -200,7 +200,7 @@ class Claims:
 
 
 @dataclass(frozen=True)
-class ClaimsRun(Where):
+class ClaimsRun(CommonOptions):
     """Run the experiment of a claim.
 
     Attributes:
@@ -217,7 +217,7 @@ class ClaimsRun(Where):
 
 
 @dataclass(frozen=True)
-class ClaimsDraw(Where):
+class ClaimsDraw(CommonOptions):
     """Draw the picture of a claim: top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
 
     Attributes:
@@ -236,7 +236,7 @@ class ClaimsDraw(Where):
 
 
 @dataclass(frozen=True)
-class Bench(Where):
+class Bench(CommonOptions):
     """Options of the benchmark.
 
     Attributes:
@@ -274,17 +274,17 @@ class InstrumentServe:
 def stated(words: Sequence[str]) -> frozenset[str]:
     """Return the names of the fields that the words of a command line set."""
     names = (word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--"))
-    return frozenset(each for name in names for each in (name, name.removeprefix("no_")))
+    return frozenset(field for name in names for field in (name, name.removeprefix("no_")))
 
 
 def value_of(option: str, words: Sequence[str]) -> str | None:
     """Return the value of an option on a command line: the last one if it is repeated, ``None`` if it is absent."""
-    found = None
+    result = None
     for word, following in itertools.pairwise([*words, ""]):
         name, equals, value = word.partition("=")
         if name == option:
-            found = value if equals else following
-    return found
+            result = value if equals else following
+    return result
 
 
 def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None, others: bool = False) -> T:
@@ -301,9 +301,9 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
         SettingError: a word is not a field (the nearest one is suggested), or a value has the wrong type.
     """
     options: dict[str, Any] = {"default": default} if default is not None else {}
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             parsed, rest = tyro.cli(
                 kind,
                 prog=f"twofold {command}",
@@ -314,12 +314,12 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
             )
     except SystemExit as end:
         if not end.code:
-            print(said.getvalue(), end="")
+            print(output.getvalue(), end="")
             raise
-        if missing := _missing(said.getvalue()):
+        if missing := _missing(output.getvalue()):
             raise SettingError(f"twofold {command} needs {missing}: see twofold {command} --help") from None
         advice = COMMAS if any(re.fullmatch(r"[\d.]*,[\d.,]*", word.rpartition("=")[2]) for word in words) else ""
-        raise SettingError(f"{_first_paragraph(said.getvalue())}: {advice}see twofold {command} --help") from None
+        raise SettingError(f"{_first_paragraph(output.getvalue())}: {advice}see twofold {command} --help") from None
     if rest and not others:
         wrong = next((word for word in rest if word.startswith("--")), rest[0]).split("=")[0]
         names = [f"--{name.replace('_', '-')}" for name in _field_names(parsed)]

@@ -1,4 +1,4 @@
-"""Ways of learning by name: each is one file, with its recipes, its nets, its step and its pictures."""
+"""Learning methods by name. Each method is one file with its recipe, its net, its step and its pictures."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ METHODS: dict[str, type[Method[Any, Any]]] = {
 
 
 def build(recipe: Recipe, form: Form, store: StoreLayers = list) -> Any:
-    """The untrained net of a recipe, for data of that form; see `Method.build`."""
+    """Build the untrained net of a recipe for data of the given form; see `Method.build`."""
     return METHODS[recipe.method].build(recipe, form, store)

@@ -1,4 +1,4 @@
-"""The twin: the same layers and a softmax on top, trained by backpropagation."""
+"""The backprop twin: the same layers with a softmax on top, trained by backpropagation."""
 
 from __future__ import annotations
 
@@ -31,39 +31,37 @@ from twofold.substrate import PRESETS, Substrate
 
 @dataclass(frozen=True, kw_only=True)
 class BackpropRecipe(BoxedRecipe, PictureRecipe):
-    """The twin: the same layers and a softmax on top, trained by backpropagation."""
+    """The backprop twin: the same layers with a softmax on top, trained by backpropagation."""
 
     method: ClassVar[str] = "backprop"
 
     rate: float = defaults.TWIN_RATE
     decay: float = defaults.TWIN_DECAY
     readout: str = setting("top", names=dict.fromkeys(READOUTS), of_net=True, added="top")
-    """Softmaxes that the net learns by: top (one for the whole net), layer or block (one for each).
-    A layer, or a block of layers between boxes, then learns without a derivative from above."""
+    """Softmaxes whose loss trains the net: top (one for the net), layer (one per layer) or block (one per block).
+    A block is the layers between two boxes. With layer or block, no gradient crosses the layer or block."""
     gradient: str = setting("straight_through", names=GRADIENTS, of_net=True, added="straight_through")
-    """Gradient through a box, for --readout top.
+    """Gradient estimator for boxes, used with --readout top.
     One of known, chip_in_the_loop, straight_through, stop, spsa, surrogate, feedback_alignment and
     direct_feedback_alignment."""
     substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
-    """Analog devices that store the weights of the hidden layers: a preset, or ideal for digital weights."""
+    """Preset of the analog devices that store the weights of the hidden layers, or ideal for digital weights."""
     device_seed: int = setting(0, of_net=True, added=0)
-    """Seed of the devices and their noise: one seed is one piece of hardware."""
+    """Random seed of the devices and their noise. Each seed is one piece of hardware."""
     derivative: str = setting("ideal", names=dict.fromkeys(DERIVATIVES), of_net=True, added="ideal")
-    """Weights of the backward pass on devices.
-    These are ideal (as programmed), known (as the devices give them, an oracle) or feedback (fixed random ones)."""
+    """Weights of the backward pass, for analog devices.
+    One of ideal (programmed weights), known (true device weights, an oracle) or feedback (fixed random weights)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.box == "none":
-            self._expect(self.readout != "block", "readout", self.readout, "top or layer where --box is none")
+            self._expect(self.readout != "block", "readout", self.readout, "top or layer if --box is none")
         for name in ("substrate", "derivative") if self.field_sizes else ():
-            self._expect(
-                getattr(self, name) == "ideal", name, getattr(self, name), "ideal where --field-sizes are given"
-            )
+            self._expect(getattr(self, name) == "ideal", name, getattr(self, name), "ideal if --field-sizes is given")
 
     @property
     def devices(self) -> Substrate | None:
-        """The substrate of the weights; ``None`` for the machine's numbers."""
+        """The substrate of the weights, or ``None`` for digital weights."""
         plain = self.substrate == self.derivative == "ideal"
         return None if plain else PRESETS[self.substrate]
 
@@ -72,7 +70,7 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
 
 
 class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
-    """Cross-entropy, stochastic gradient descent with momentum."""
+    """Training with cross-entropy and stochastic gradient descent with momentum."""
 
     recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
 
@@ -105,14 +103,14 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         shape, classes = image_form(form)
         units, analog = (math.prod(shape) + classes, *recipe.widths), recipe.devices is not None
         sizes = Sizes(units, recipe.maps(shape), recipe.batch, precision, analog=analog)
-        own = int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
-        return own + 8 * bytes_of_boxes(recipe)
+        layers = int(sum(sizes.weights) * (1 + 2 * sizes.copied) + 2 * sum(sizes.rows))
+        return layers + 8 * bytes_of_boxes(recipe)
 
     @classmethod
     def draw(
         cls, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Local fields of the first layer, where there are some."""
+        """Draw the local fields of the first layer, if it has any."""
         return draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder)
 
     def step(self, batch: Batch, progress: float) -> NetResult:
@@ -135,7 +133,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
             raise self.diverged("the loss")
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``loss``, the mean cross-entropy, and ``box_reads`` where there are boxes."""
+        """Add ``loss``, the mean cross-entropy, and ``box_reads`` if the net has boxes."""
         loss = mean_over_cases(torch.stack(self._losses)).item() if self._losses else None
         self._losses.clear()
         return {**super().metrics(), "loss": loss, **self._reads.metrics()}

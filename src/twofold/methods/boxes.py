@@ -1,4 +1,4 @@
-"""Nets with black boxes between their layers: the settings, and what is counted."""
+"""Settings, memory and metrics of nets with black boxes between their layers."""
 
 from __future__ import annotations
 
@@ -11,33 +11,40 @@ from twofold.methods.recipe import ImageRecipe, setting
 
 @dataclass(frozen=True, kw_only=True)
 class BoxedRecipe(ImageRecipe):
-    """The settings of nets that may have black boxes between their layers."""
+    """Settings of nets that may have black boxes between their layers."""
 
     box: str = setting("none", names={"none": None, **BOXES}, of_net=True, added="none")
-    """Box behind every second layer, but not behind the last: none, random_relu, one_bit, sampled or saturating.
-    A box is as wide as the layer before it, and is drawn from the seed."""
+    """Black box after every second layer except the last: none, random_relu, one_bit, sampled or saturating.
+    A box has the width of the layer before it and is drawn from the seed."""
     box_drift: float = setting(0.0, least=0, most=1, of_net=True, added=0.0)
-    """Change of the boxes after each batch: 0 keeps them, 1 draws them anew."""
+    """Change of the boxes after each batch, from 0 (constant) to 1 (redrawn)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.box == "none":
-            self._expect(self.box_drift == 0, "box_drift", self.box_drift, "0 where --box is none")
+            self._expect(self.box_drift == 0, "box_drift", self.box_drift, "0 if --box is none")
         else:
-            self._expect(len(self.widths) > 2, "box", self.box, "none: the second layer of so few is the last")
+            self._expect(
+                len(self.widths) > 2,
+                "box",
+                self.box,
+                "none for a net with less than 3 layers",
+            )
 
 
 def bytes_of_boxes(recipe: BoxedRecipe) -> int:
-    """The memory that the boxes of a net take: a square matrix each."""
+    """Return the bytes of the boxes of a net, each of which stores a square matrix."""
     return sum(4 * recipe.widths[number - 1] ** 2 for number in boxes_behind(recipe.box, recipe.widths))
 
 
 class Reads:
-    """Counts the rows that went through boxes while a net learned, and drifts them after each batch.
+    """Context manager that counts the rows passed through boxes and lets the boxes drift when it exits.
+
+    Enter it once per training batch.
 
     Args:
-        boxes: of the net.
-        drift: after each batch; see `Box.drift`.
+        boxes: boxes of the net.
+        drift: drift after each batch; see `Box.drift`.
     """
 
     def __init__(self, boxes: Iterable[Box], drift: float) -> None:
@@ -58,6 +65,6 @@ class Reads:
         return sum(box.rows_read for box in self._boxes)
 
     def metrics(self) -> dict[str, int]:
-        """``box_reads``: rows since the last call, added up over all boxes; nothing where there are none."""
+        """Return ``box_reads``, the rows of all boxes since the last call, or an empty dict if the net has no boxes."""
         rows, self._rows = self._rows, 0
         return {"box_reads": rows} if self._boxes else {}

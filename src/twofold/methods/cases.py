@@ -18,29 +18,29 @@ from twofold.data.protocol import Data
 from twofold.errors import DataError
 
 Check = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""Checks and converts tensors of the user's own; see `Method.as_cases`."""
+"""Checks and converts tensors given by the user; see `Method.as_cases`."""
 
 CaseSource = Data | TorchDataset[Any] | DataLoader[Any]
-"""Where training cases come from, apart from tensors."""
+"""Sources of training cases other than tensors."""
 
 
 class Cases(ABC):
     """The training cases of a method.
 
     Attributes:
-        numbered: whether any case can be asked for by its number. Where it cannot, its order is not ours, and cases are
-            not sampled by their importance.
+        numbered: True if cases can be accessed by number. If False, the source decides the order, and importance
+            sampling is not used.
     """
 
     numbered: ClassVar[bool] = True
 
     @abstractmethod
     def __len__(self) -> int:
-        """The number of cases in an epoch."""
+        """Return the number of cases in an epoch."""
 
     @abstractmethod
     def take(self, cases: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of the cases with these numbers, ``(batch,)``, on the device of the net."""
+        """Return the tensors of the cases with the given numbers ``(batch,)``, on the device of the net."""
 
     @property
     @abstractmethod
@@ -48,15 +48,15 @@ class Cases(ABC):
         """The tensors of one case, ``(1, ...)``."""
 
     def batches(self, batch: int) -> int:
-        """The number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return math.ceil(len(self) / batch)
 
 
 class TensorCases(Cases):
-    """Tensors whose first dimension runs over the cases.
+    """Training cases in tensors whose first dimension is the case.
 
     Args:
-        tensors: such as images and labels; of the same length.
+        tensors: tensors of the same length, such as images and labels.
     """
 
     def __init__(self, tensors: tuple[Tensor, ...]) -> None:
@@ -74,12 +74,12 @@ class TensorCases(Cases):
 
 
 class DatasetCases(Cases):
-    """A map-style dataset, whose samples are read, and transformed as it does, at each visit.
+    """Training cases of a map-style dataset, which is read at each visit so that its transforms apply.
 
     Args:
-        dataset: gives tuples such as an image and its label.
-        device: of the net.
-        check: checks and converts each batch.
+        dataset: dataset of tuples such as an image and its label.
+        device: device of the net.
+        check: function that checks and converts each batch.
 
     Raises:
         DataError: the dataset has no length, or is empty.
@@ -112,15 +112,15 @@ class DatasetCases(Cases):
 
 
 class LoaderCases(Cases):
-    """The batches of a `DataLoader`, in its own order. Only the newest batch can be taken.
+    """Training cases of a `DataLoader`, in its order. Only the most recent batch can be taken.
 
     Args:
-        loader: gives tuples such as images and their labels.
-        device: of the net.
-        check: checks and converts each batch.
+        loader: loader of tuples such as images and their labels.
+        device: device of the net.
+        check: function that checks and converts each batch.
 
     Raises:
-        DataError: the loader has no length, or gives no batch.
+        DataError: the loader has no length, or has no batches.
     """
 
     numbered = False
@@ -130,10 +130,10 @@ class LoaderCases(Cases):
             self._batches = len(loader)
         except TypeError as error:
             raise DataError(
-                "data: the DataLoader has no length, which the schedule of the rate needs: give its dataset a __len__"
+                "data: the DataLoader has no length, which the learning-rate schedule needs: add __len__ to its dataset"
             ) from error
         if not self._batches:
-            raise DataError("data: the DataLoader gives no batch, expected at least one: see drop_last and batch_size")
+            raise DataError("data: the DataLoader has no batches, expected at least 1: check drop_last and batch_size")
         self._loader = loader
         self._device = device
         self._check = check
@@ -141,11 +141,11 @@ class LoaderCases(Cases):
 
     @property
     def batch(self) -> int | None:
-        """Cases of a full batch; ``None`` where the loader does not say."""
+        """The number of cases in a full batch, or ``None`` if the loader has no batch size."""
         return self._loader.batch_size
 
     def __len__(self) -> int:
-        """The number of cases in an epoch; of a loader that does not say how large its batches are, in its dataset."""
+        """Return the number of cases in an epoch, or in the dataset if the loader has no batch size."""
         cases = len(self._loader.dataset)  # type: ignore[arg-type]
         if self.batch is None:
             return cases
@@ -157,7 +157,7 @@ class LoaderCases(Cases):
         return self._batches
 
     def epoch(self) -> Iterator[Tensor]:
-        """The numbers of the cases of each batch, in the order in which they come; `take` then gives their tensors."""
+        """Yield the numbers of the cases of each batch, in order; `take` then returns their tensors."""
         first, count = 0, len(self)
         for batch in self._loader:
             self._newest = received(batch, self._device, self._check)
@@ -168,8 +168,8 @@ class LoaderCases(Cases):
     def take(self, cases: Tensor) -> tuple[Tensor, ...]:
         if len(cases) != len(self._newest[0]):
             raise DataError(
-                f"the newest batch has {len(self._newest[0])} cases, asked for are {len(cases)}: a DataLoader decides "
-                "which cases come together; set its drop_last, or give tensors"
+                f"got {len(cases)} cases, expected the {len(self._newest[0])} of the DataLoader's current batch: set "
+                "drop_last, or give tensors"
             )
         return self._newest
 
@@ -184,16 +184,16 @@ class LoaderCases(Cases):
 
 
 def cases_of(data: tuple[Tensor | CaseSource, ...], device: torch.device, batch: int, check: Check) -> Cases:
-    """Make training cases of what a user gives.
+    """Return the training cases for data given by a user.
 
     Args:
         data: tensors, or one `twofold.Dataset`, `torch.utils.data.Dataset` or `DataLoader`.
-        device: of the net.
-        batch: cases in a batch, for a dataset that can only be gone through.
-        check: checks and converts batches of a dataset or loader. Tensors are taken as they are.
+        device: device of the net.
+        batch: batch size for an `IterableDataset`.
+        check: function that checks and converts batches of a dataset or loader. Tensors are not checked.
 
     Raises:
-        DataError: it is something else, or there is nothing in it.
+        DataError: the data have another type, or are empty.
     """
     first, *others = data
     if others or isinstance(first, Tensor):
@@ -210,29 +210,29 @@ def cases_of(data: tuple[Tensor | CaseSource, ...], device: torch.device, batch:
 
 
 def collated(collate: Callable[[list[Any]], Any], samples: list[Any]) -> Any:
-    """Put samples together to a batch.
+    """Collate samples into a batch.
 
     Raises:
-        DataError: they cannot become tensors.
+        DataError: the samples cannot be collated into tensors.
     """
     try:
         return collate(samples)
     except (TypeError, RuntimeError) as error:
         raise DataError(
-            f"data: samples of the dataset cannot be put together ({' '.join(str(error).split())}): give tensors of "
-            "one shape, for instance with a transform"
+            f"data: samples of the dataset cannot be collated into a batch ({' '.join(str(error).split())}): return "
+            "tensors of one shape, for instance with a transform"
         ) from error
 
 
 def received(batch: Any, device: torch.device, check: Check) -> tuple[Tensor, ...]:
-    """The tensors of a batch from a dataset or loader, checked, on the device of the net.
+    """Check a batch of a dataset or loader and return its tensors on the device of the net.
 
     Raises:
-        DataError: it is no tuple of tensors, or the net cannot learn from them.
+        DataError: the batch is not a tuple of tensors, or the net cannot learn from them.
     """
-    if not isinstance(batch, tuple | list) or not all(isinstance(part, Tensor) for part in batch):
+    if not isinstance(batch, tuple | list) or not all(isinstance(tensor, Tensor) for tensor in batch):
         raise DataError(
-            f"data: a batch is of the type {type(batch).__name__}, expected a tuple of tensors, as images and labels: "
-            "change what the dataset returns"
+            f"data: a batch has the type {type(batch).__name__}, expected a tuple of tensors such as images and "
+            "labels: change the return value of the dataset"
         )
-    return tuple(part.to(device) for part in check(tuple(batch)))
+    return tuple(tensor.to(device) for tensor in check(tuple(batch)))

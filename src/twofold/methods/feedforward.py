@@ -38,19 +38,19 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     """Forward-Forward on a stack of dense layers."""
 
     label_in: str = setting(defaults.LABEL_IN, names=FLAT, of_net=True)
-    """StoreLayers of the label: overlay (in the first pixels) or prepend (in front of them)."""
+    """Position of the label: overlay (replaces the first pixels) or prepend (before the pixels)."""
     counted_from: int = setting(defaults.READ_FROM, of_net=True)
-    """First layer, from 1, whose goodness and activities the tests use. A single layer is always used."""
+    """First layer, counted from 1, whose goodness and activities the tests use. A single layer is always used."""
     layer_by_layer: bool = setting(False)
-    """Train the layers one after the other, each for its share of the epochs, not all at every batch."""
+    """Train the layers one after another, each for an equal share of the epochs, instead of together."""
     normalize: str = setting("length", names=NORMALIZE, of_net=True)
-    """Output of a layer: length (activity at a fixed length) or none (raw activity, an ablation)."""
+    """Normalization of the output of a layer: length (fixed length) or none (raw activity, an ablation)."""
     substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
-    """Preset of the analog devices that hold the weights. With ideal, they are the machine's numbers."""
+    """Preset of the analog devices that store the weights, or ideal for digital weights."""
     device_seed: int = setting(0, of_net=True, added=0)
-    """Seed of the devices and their noise."""
+    """Random seed of the devices and their noise."""
     unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")
-    """Function of a unit's total input: relu, leaky_relu, gelu, tanh or threshold."""
+    """Activation function: relu, leaky_relu, gelu, tanh or threshold."""
 
     method: ClassVar[str] = "forward-forward"
 
@@ -60,7 +60,7 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
 
 
 def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
-    """Layers, each with the box that stands behind it."""
+    """Yield the layers, each followed by its box if it has one."""
     for number, layer in enumerate(layers, 1):
         yield layer
         if number in boxes:
@@ -68,7 +68,7 @@ def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any
 
 
 class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
-    """Layer after layer, from the bottom up."""
+    """Forward-Forward training of a stack of layers, from the bottom up."""
 
     recipe_type = FeedForwardRecipe
     offloads = True
@@ -107,7 +107,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     def draw(
         cls, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Draw also the receptive fields of the first layer."""
+        """Also draw the receptive fields of the first layer."""
         from twofold.plots.panels import receptive_fields
 
         shape, path = image_shape(data[0]), folder / "fields.png"
@@ -118,8 +118,8 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         ]
 
     def make_sampler(self, cases: int) -> Sampler:
-        """Make a sampler; where layers learn one after the other it leaves no image out, since an image that was easy
-        for one layer may be difficult for the next."""
+        """Return the sampler of the recipe, or one that visits every image if layers are trained one after another:
+        an easy image for one layer may be difficult for the next."""
         return Sampler(cases, self.generator) if self.recipe.layer_by_layer else super().make_sampler(cases)
 
     def step(self, batch: Batch, progress: float) -> NetResult:
@@ -140,11 +140,11 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         return self._record(batch, result)
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``box_reads`` where there are boxes."""
+        """Add ``box_reads`` if the net has boxes."""
         return {**super().metrics(), **self._reads.metrics()}
 
     def _turn(self, progress: float) -> tuple[range, float]:
-        """The layers that learn now, and the progress of their training."""
+        """Return the layers that are trained at this progress, and the progress of their own training."""
         count = len(self.net.layers)
         if not self.recipe.layer_by_layer:
             return range(count), progress

@@ -1,4 +1,4 @@
-"""Learning by goodness: what all such recipes and methods share."""
+"""Base classes of recipes and methods that learn by goodness."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassi
 from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500
-"""Batches after which a layer that says the same of everything counts as collapsed."""
+"""Batches after which a layer with the same response to all data counts as collapsed."""
 CHANCE = 0.6
-"""The largest share of pairs in which the positive case has more goodness that counts as chance, which is a half."""
+"""Largest share of pairs whose positive case has the higher goodness that counts as chance level (0.5)."""
 STORED = "stored"
-"""The name of negatives that are drawn from the logits of an image's last visit."""
+"""Name of the negatives that are drawn from the logits of an image's last visit."""
 STRONGEST = 1e15
-"""The largest label strength: that of squares of larger ones single precision can hold no sum."""
+"""Largest label strength. Sums of squares of larger values overflow in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoodnessRecipe(ImageRecipe):
-    """A recipe for learning by goodness."""
+    """Base class of recipes that learn by goodness."""
 
     smoothing: float = setting(defaults.SMOOTHING, of_net=True)
     decay: float = setting(defaults.DECAY, of_net=True)
@@ -44,11 +44,11 @@ class GoodnessRecipe(ImageRecipe):
     """Loss on the goodness of positive and negative data."""
     temperature: float = setting(above=0, of_net=True)
     """Temperature of the objective, in units of goodness.
-    With other widths and no stated temperature, it grows with the root of the units of the widest layer."""
+    Without this option, it is scaled with the square root of the widest of --widths."""
     peer: float = setting(defaults.PEER, least=0, of_net=True, usual=1.0)
     """Strength of peer normalization."""
     floor: float = setting(0.0, least=0, of_net=True, usual=10.0)
-    """Mean activity below which peer normalization raises a whole layer, so that it does not fall silent."""
+    """Mean activity of a layer below which peer normalization raises it, which keeps its units active."""
     softmax_rate: float = setting(defaults.SOFTMAX_RATE, above=0, usual=10.0)
     """Learning rate of the softmax that the fast test reads."""
     softmax_decay: float = setting(defaults.SOFTMAX_DECAY, least=0, of_net=True, usual=1.0)
@@ -59,7 +59,7 @@ class GoodnessRecipe(ImageRecipe):
         self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
     def rule(self) -> Rule:
-        """The rule by which the layers learn. It has every field that a rule and the recipe share."""
+        """Return the learning rule of the layers, with the values of all fields that it shares with the recipe."""
         names, shared = self.having("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
         values = {name: getattr(self, name) for name in shared}
         return Rule(**{name: names[name][value] if name in names else value for name, value in values.items()})
@@ -67,13 +67,14 @@ class GoodnessRecipe(ImageRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRecipe(GoodnessRecipe):
-    """A recipe for learning from images with right and with wrong labels."""
+    """Base class of recipes that learn from images with right and wrong labels."""
 
     negatives: str = setting("hard", names={**NEGATIVES, STORED: hard_wrong_labels})
-    """Source of wrong labels.
-    hard: the likeliest mistakes of the softmax; stored: those at the image's last visit; random: all alike."""
+    """Source of wrong labels: hard, stored or random.
+    With hard, they are drawn from the softmax; with stored, from its output at the image's last visit.
+    With random, all wrong labels are equally likely."""
     label_strength: float = setting(defaults.LABEL_STRENGTH, above=0, most=STRONGEST, of_net=True, usual=100.0)
-    """Number at the label's place in the input."""
+    """Value of the label's input."""
 
 
 R = TypeVar("R", bound=GoodnessRecipe)
@@ -83,19 +84,19 @@ G = TypeVar("G", bound=GoodnessClassifier)
 
 
 class GoodnessMethod(ImageMethod[R, N]):
-    """Every layer raises its goodness for positive data and lowers it for negative data."""
+    """Training that raises the goodness of each layer for positive data and lowers it for negative data."""
 
     def __init__(self, net: N, recipe: R, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
-        self._said = False
+        self._remarked = False
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
         return {**super().defaults(net), "temperature": defaults.TEMPERATURE}
 
     def _record(self, batch: Batch, result: NetResult) -> NetResult:
-        """Keep for the metrics what the net measured while it learned from a batch; return it."""
+        """Store the result of a batch for the metrics and return it."""
         for kept, newest in zip(self._goodness, result.goodness, strict=True):
             if newest is not None:
                 kept.append(newest)
@@ -104,12 +105,15 @@ class GoodnessMethod(ImageMethod[R, N]):
 
     def check(self) -> None:
         for number, kept in enumerate(self._goodness, 1):
-            if kept and not all(part.isfinite().all() for part in kept[-1]):
+            if kept and not all(goodness.isfinite().all() for goodness in kept[-1]):
                 raise self.diverged(f"layer {number}'s goodness")
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``layers``: for each that learned, the mean goodness of ``positive`` and ``negative`` cases divided by
-        the threshold, and the mean probability that they are positive, ``p_positive`` and ``p_negative``."""
+        """Add ``layers``, with an entry for each layer and ``None`` for layers that were not trained.
+
+        An entry has the mean goodness of ``positive`` and ``negative`` cases, divided by the threshold, and the mean
+        probability that they are positive, ``p_positive`` and ``p_negative``.
+        """
         pairs = [torch.cat([p > n for p, n in kept]).float() for kept in self._goodness if kept]
         ordered = [mean_over_cases(above).item() for above in pairs]
         layers: list[dict[str, float] | None] = []
@@ -133,42 +137,42 @@ class GoodnessMethod(ImageMethod[R, N]):
         return summary
 
     def _remark_if_at_chance(self, ordered: list[float]) -> None:
-        """Say it once where a net had time to learn and no layer tells positive from negative data.
+        """Print a remark once if no layer separates positive from negative data after `TIME_TO_LEARN` batches.
 
         Args:
-            ordered: of each layer the share of pairs in which the positive case has more goodness.
+            ordered: for each layer, the share of pairs whose positive case has the higher goodness.
         """
-        if self._said or not ordered or self.batches_seen < TIME_TO_LEARN or max(ordered) > CHANCE:
+        if self._remarked or not ordered or self.batches_seen < TIME_TO_LEARN or max(ordered) > CHANCE:
             return
-        self._said = True
+        self._remarked = True
         remark(
-            f"after {self.batches_seen} batches no layer tells positive from negative data well: at best the positive "
-            f"one has more goodness in {100 * max(ordered):.0f} % of all pairs; change --rate (it is "
-            f"{self.recipe.rate:g}), and let every place of a map see the label, as label_in='planes' does"
+            f"after {self.batches_seen} batches no layer separates positive from negative data: in the best layer the "
+            f"positive case has the higher goodness in {100 * max(ordered):.0f} % of all pairs; change --rate (it is "
+            f"{self.recipe.rate:g}); for feature maps, show the label at every position, as label_in='planes' does"
         )
 
     def _raise_if_dead(self, summaries: list[dict[str, float]]) -> None:
-        """Layers that no case of an epoch has made active have nothing to learn from, unless a floor raises them."""
+        """Raise `Diverged` if no unit was active in an epoch and no floor raises the layers."""
         if summaries and not self.recipe.floor and not any(s["positive"] or s["negative"] for s in summaries):
             raise Diverged(
-                f"the net is dead after {self.batches_seen} batches: no unit of any layer was active in a whole epoch, "
-                f"so that nothing can be learned; {self.advice()}, or raise --floor, which raises a silent layer"
+                f"the net is dead after {self.batches_seen} batches: no unit of any layer was active in a whole epoch; "
+                f"{self.advice()}, or raise --floor, which reactivates inactive layers"
             )
 
     def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
-        """A layer that has had time to learn and is silent, or says the same of everything, will not recover."""
+        """Raise `Diverged` if, after `TIME_TO_LEARN` batches, the layer is inactive or responds to all data equally."""
         if self.batches_seen < TIME_TO_LEARN:
             return
-        where = f"layer {number} has collapsed after {self.batches_seen} batches"
+        collapsed = f"layer {number} has collapsed after {self.batches_seen} batches"
         if max(abs(summary["positive"]), abs(summary["negative"])) < 1e-4:
             raise Diverged(
-                f"{where}: all its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise "
-                "--peer, which revives silent units, or --floor, below which it raises a whole layer"
+                f"{collapsed}: its activity is near zero; lower --rate (it is {self.recipe.rate:g}), or raise --peer, "
+                "which reactivates inactive units, or --floor, which reactivates inactive layers"
             )
         low, high = sorted((summary["p_positive"], summary["p_negative"]))
         if not self.net.stack[number - 1].rule.objective.paired and (high < 1e-3 or low > 1 - 1e-3):
             raise Diverged(
-                f"{where}: it takes all data for {'negative' if high < 1e-3 else 'positive'} "
+                f"{collapsed}: it classifies all data as {'negative' if high < 1e-3 else 'positive'} "
                 f"(p = {summary['p_positive']:.4f} and {summary['p_negative']:.4f}); change --rate (it is "
                 f"{self.recipe.rate:g}), lower --decay, or raise --temperature or --label-strength"
             )
@@ -178,22 +182,25 @@ class LabelMethod(GoodnessMethod[L, G]):
     """Positive data: images with their labels. Negative data: the same images with wrong labels.
 
     Attributes:
-        logits: of each image, the newest that the softmax read from its hidden activities, ``(cases, classes)``; in the
-            checkpoint, since stored negatives are drawn from them.
+        logits: most recent softmax logits of each image, ``(cases, classes)``. They are part of the checkpoint, since
+            stored negatives are drawn from them.
     """
 
     def __init__(self, net: G, recipe: L, data: Cases) -> None:
         super().__init__(net, recipe, data)
         if recipe.negatives == STORED and not data.numbered:
             raise SettingError(
-                "--negatives is stored, but a DataLoader does not say which image is which: use hard, or give tensors "
-                "or a dataset"
+                "--negatives is stored, but a DataLoader does not number its images: use hard, or give tensors or a "
+                "dataset"
             )
         self.logits = torch.zeros(len(data), net.classes, device=net.device)
 
     def _negatives(self, batch: Batch) -> Negatives | Tensor:
-        """What draws the wrong labels of a batch, or, where they depend on nothing that the net does now, these labels
-        themselves, so that each layer can learn as soon as it has its input."""
+        """Return the function that draws the wrong labels of a batch, or the labels themselves.
+
+        Labels that do not depend on the current pass are drawn in advance, so that each layer can learn as soon as it
+        has its input.
+        """
         draw = NEGATIVES["hard" if self.recipe.negatives == STORED else self.recipe.negatives]
         if self.recipe.negatives == "hard":
             return draw
@@ -211,35 +218,35 @@ class LabelMethod(GoodnessMethod[L, G]):
 
     @classmethod
     def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
-        """Goodness by layer and the worst mistakes.
+        """Draw the goodness by layer and the worst mistakes.
 
-        Where the objective compares pairs, goodness is drawn relative to that of the other label of the pair.
+        If the objective compares pairs, draw the difference of the goodness of the two labels.
         """
         from twofold.plots.panels import goodness_by_layer, worst_mistakes
 
         images, labels = data
-        found = net.evaluate(images, labels).goodness
-        assert found is not None
-        total, rows = net.total(found), torch.arange(len(labels), device=labels.device)
-        named, wrong = total.argmax(1), hardest(total, labels)
-        positive, negative = found[rows, labels], found[rows, wrong]
+        goodness = net.evaluate(images, labels).goodness
+        assert goodness is not None
+        total, rows = net.total(goodness), torch.arange(len(labels), device=labels.device)
+        predicted, wrong = total.argmax(1), hardest(total, labels)
+        positive, negative = goodness[rows, labels], goodness[rows, wrong]
         thresholds, across = [float(layer.threshold) for layer in net.stack], "goodness"
         if all(layer.rule.objective.paired for layer in net.stack):
             positive, negative = positive - negative, negative - positive
-            thresholds, across = [0.0] * len(thresholds), "goodness, less that of the other label"
-        margin = total[rows, named] - total[rows, labels]
+            thresholds, across = [0.0] * len(thresholds), "goodness minus that of the other label"
+        margin = total[rows, predicted] - total[rows, labels]
         path = folder / "goodness.png"
         return [
             goodness_by_layer(list(positive.T), list(negative.T), thresholds, path, across=across),
-            worst_mistakes(images, labels, named, margin, folder / "mistakes.png", names=names),
+            worst_mistakes(images, labels, predicted, margin, folder / "mistakes.png", names=names),
         ]
 
 
 def hardest(total: Tensor, labels: Tensor) -> Tensor:
-    """The wrong label that a net likes best, ``(cases,)``: the hardest negative there is.
+    """Return the wrong label with the highest goodness, which is the hardest negative, ``(cases,)``.
 
     Args:
         total: goodness of each label, ``(cases, classes)``.
-        labels: the true ones, ``(cases,)``.
+        labels: true labels, ``(cases,)``.
     """
     return total.scatter(1, labels[:, None], -torch.inf).argmax(1)

@@ -1,4 +1,4 @@
-"""The picture of local fields, for all families that can have some."""
+"""The picture of local fields, shared by all methods that support them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from twofold.layers.weights import Weights
 
 
 def draw_local_fields(weights: Weights, shape: Map, folder: Path) -> list[Path]:
-    """Draw what some units of a first layer see, where they have fields, of images that can be drawn.
+    """Draw the local fields of some units of a first layer, and return the files drawn.
+
+    Draw nothing if the layer has no local fields, or if images do not have 1 or 3 channels.
 
     Args:
-        weights: of the first layer, to the image.
+        weights: weights of the first layer.
         shape: channels, height and width of an image.
-        folder: where ``fields.png`` goes.
+        folder: folder for ``fields.png``.
     """
     from twofold.plots.local_fields import local_fields
 

@@ -1,4 +1,4 @@
-"""About how much memory a training takes."""
+"""Estimates of the memory of a training."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from twofold.layers.tiles import MAX_STORED
 
 
 class Sizes:
-    """Bytes that the parts of a net take.
+    """Bytes of the weights and activities of a net.
 
     Args:
-        sizes: numbers of inputs and of the units of each layer.
-        fields: what the units of each layer see, where they do not see all.
-        batch: cases of an update.
-        precision: of the products.
-        analog: whether analog devices hold the weights.
+        sizes: number of inputs, and of units of each layer.
+        fields: local fields of each layer, or empty if layers are fully connected.
+        batch: cases per update.
+        precision: precision of matrix products.
+        analog: True if analog devices store the weights.
 
     Attributes:
-        weights: of each layer, in float32.
-        copied: how many times as much the copies and gradients of weights take as the weights.
-        rows: of a batch of activities of each size, in float32.
+        weights: bytes of the weights of each layer, in float32.
+        copied: bytes of the copies and gradients of weights, relative to those of the weights.
+        rows: bytes of a batch of activities of each size, in float32.
     """
 
     def __init__(
@@ -30,13 +30,13 @@ class Sizes:
     ) -> None:
         self.weights = [4 * below * above for below, above in itertools.pairwise(sizes)]
         if fields:
-            self.weights = [4 * int(MAX_STORED * each.weights) for each in fields]
+            self.weights = [4 * int(MAX_STORED * field.weights) for field in fields]
         self.copied = 1.5 if precision == "bf16" else 1.0  # copy and gradient in bf16, or a gradient in fp32
         if analog:
-            self.copied += 4  # gains, offsets, sizes of pulses, and what the devices give
+            self.copied += 4  # gains, offsets, pulse sizes and measured weights
         self.rows = [4 * batch * size for size in sizes]
 
     def of_a_stack(self, offload: bool) -> int:
-        """The bytes for layers that learn one after the other, all in memory or, with offload, one at a time."""
-        at_work = max(self.weights) * (2 + self.copied) + 8 * max(self.rows)
-        return int(at_work if offload else sum(self.weights) * (1 + self.copied) + at_work)
+        """Return the bytes of layers trained one after another; with ``offload``, one is in memory at a time."""
+        working = max(self.weights) * (2 + self.copied) + 8 * max(self.rows)
+        return int(working if offload else sum(self.weights) * (1 + self.copied) + working)

@@ -1,4 +1,4 @@
-"""A way of learning: how it builds a net, what a batch is, what one step does, and what it measures."""
+"""Base classes of learning methods, which build a net, make batches, train on them and measure."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ R = TypeVar("R", bound=Recipe)
 N = TypeVar("N", bound=Net)
 
 Form = Mapping[str, Any]
-"""The form of the data, which a net has to know to be built: for images ``shape`` and ``classes``."""
+"""Form of the data that a net is built for: ``shape`` and ``classes`` for images."""
 
 Names = Sequence[str]
-"""What the classes are called, in the order of their numbers; empty where they are called by their numbers."""
+"""Names of the classes in order, or empty if classes are named by their numbers."""
 
 StoreLayers = Callable[[Iterable[Any]], Iterable[Any]]
-"""Takes layers as they are made, one after the other, and says where they are kept: in memory, or on disk."""
+"""Moves each new layer to memory or disk, and returns the stored layers."""
 
 
 class StepResult(Protocol):
-    """The result of a step, with whatever else the family measures in it."""
+    """Result of a step. Methods may add their own fields."""
 
     @property
     def difficulty(self) -> Tensor:
-        """How much each case had to teach, from 0 to 1, ``(batch,)``."""
+        """Difficulty of each case, from 0 to 1, ``(batch,)``."""
 
 
 class Method(ABC, Generic[R, N]):
-    """A family of nets. One subclass, and its entry in `METHODS`, is all that the rest of the program asks for.
+    """Base class of learning methods. A new method is a subclass with an entry in `METHODS`.
 
     Args:
-        net: learns; on the device that it will learn on. A family of several nets has them as parts of one `Nets`.
-        recipe: the settings.
-        data: the training cases.
+        net: net to train, on the device to train on. A method with several nets combines them in one `Nets`.
+        recipe: settings of the training.
+        data: training cases.
 
     Attributes:
-        recipe_type: the class of the recipes.
-        offloads: whether layers that are not at work may lie on disk.
-        generator: draws order, distortions and negative data; on the net's device.
-        schedule: how the rate changes; that of the recipe, unless the trainer is given another one.
-        sampler: which cases are seen, and how much each counts.
-        batches_seen: since the training began.
-        rate: the learning rate of the newest step.
+        recipe_type: class of the recipes of the method.
+        offloads: True if layers that are not in use may be stored on disk.
+        generator: generator of the order, distortions and negative data, on the device of the net.
+        schedule: learning-rate schedule of the recipe, which the trainer may replace.
+        sampler: sampler of the cases and their weights.
+        batches_seen: number of batches since the start of the training.
+        rate: learning rate of the most recent step.
     """
 
     recipe_type: ClassVar[type[Recipe]]
@@ -81,28 +81,28 @@ class Method(ABC, Generic[R, N]):
     @classmethod
     @abstractmethod
     def build(cls, recipe: R, form: Form, store: StoreLayers = list) -> N:
-        """The untrained net of a recipe, its first weights drawn from the recipe's seed on the CPU.
+        """Build the untrained net of a recipe, with initial weights drawn from the recipe's seed on the CPU.
 
         Args:
-            recipe: the settings.
-            form: of the data.
-            store: Stores each layer when it is made.
+            recipe: settings of the net.
+            form: form of the data.
+            store: function that stores each layer when it is made.
 
         Raises:
-            SettingError: such a net cannot learn from data of that form.
+            SettingError: the net cannot learn from data of this form.
         """
 
     @classmethod
     @abstractmethod
     def needed_memory(cls, recipe: R, form: Form, precision: str, offload: bool) -> int:
-        """About how many bytes a training takes beside its data: weights, smoothed gradients, copies, activities."""
+        """Estimate the bytes of a training without its data: weights, smoothed gradients, copies and activities."""
 
     @classmethod
     def default_recipe(cls, net: N, settings: dict[str, Any]) -> R:
-        """The recipe of a training with these settings, and with `defaults` for the others.
+        """Return the recipe of a training with the given settings, and with `defaults` for all others.
 
         Raises:
-            SettingError: a setting is no field of the recipe, or describes the net, which is built already.
+            SettingError: a setting is not a field of the recipe, or describes the net, which is already built.
         """
         known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.having("of_net")
         for name in settings:
@@ -110,37 +110,37 @@ class Method(ABC, Generic[R, N]):
                 raise unknown("setting", name, known - of_net.keys())
             if name in of_net:
                 raise SettingError(
-                    f"{name} is a setting of the net or its data, not of the training: state it where they are made"
+                    f"{name} is a setting of the net or its data, not of the training: set it when you create them"
                 )
         recipe: R = cls.recipe_type(**{**cls.defaults(net), **settings})  # type: ignore[assignment]
         return recipe
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
-        """The value of each field of a recipe for a net, where none is stated."""
-        stated = {item.name: item.default for item in fields(cls.recipe_type) if item.default is not MISSING}
-        return {**stated, "data": "custom", "widths": net.widths}
+        """Return the default value of each recipe field for a net."""
+        values = {item.name: item.default for item in fields(cls.recipe_type) if item.default is not MISSING}
+        return {**values, "data": "custom", "widths": net.widths}
 
     @classmethod
     def draw(cls, net: N, recipe: R, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
-        """Draw what is to be seen of a trained net into a folder.
+        """Draw the pictures of a trained net and return their paths.
 
         Args:
-            net: the net.
-            recipe: its settings.
-            data: what it was tested on.
-            folder: gets the pictures.
-            names: of the classes, where they have some.
+            net: trained net.
+            recipe: recipe of the net.
+            data: test data.
+            folder: folder for the pictures.
+            names: names of the classes, if they have any.
         """
         return []
 
     def make_sampler(self, cases: int) -> Sampler:
-        """The sampler that the recipe asks for."""
+        """Return the sampler of the recipe."""
         return Sampler(cases, self.generator, self.recipe.tolerance, self.recipe.revisit)
 
     @classmethod
     def as_cases(cls, net: N, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Check and convert tensors of the user's own, all cases or some of them, without running the net.
+        """Check and convert tensors given by the user, all cases or some of them, without running the net.
 
         Raises:
             DataError: the net cannot learn from them.
@@ -152,7 +152,7 @@ class Method(ABC, Generic[R, N]):
         """Run the net on one case, as `as_cases` returns it.
 
         Raises:
-            DataError: the net was not built for it.
+            DataError: the net was not built for such cases.
         """
 
     @classmethod
@@ -163,84 +163,90 @@ class Method(ABC, Generic[R, N]):
             DataError: the net cannot learn from them.
         """
         cases = cls.as_cases(net, data)
-        cls.check_fit(net, tuple(part[:1] for part in cases))
+        cls.check_fit(net, tuple(tensor[:1] for tensor in cases))
         return cases
 
     @abstractmethod
     def batch(self, cases: Tensor, case_weight: Tensor) -> Any:
-        """Make the batch for `step` of some training cases ``(batch,)``; each counts ``weight``, ``(batch,)``. Behind
-        them there may be others that count nothing."""
+        """Return the batch for `step` with the given training cases and their weights, both ``(batch,)``.
+
+        The batch may end with further cases of weight 0.
+        """
 
     @abstractmethod
     def step(self, batch: Any, progress: float) -> StepResult:
         """Learn from one batch.
 
         Args:
-            batch: as `batch` makes it.
-            progress: share of the training done, in [0, 1]: the schedule's argument.
+            batch: batch that `batch` returned.
+            progress: share of the training that is done, in [0, 1], which is the argument of the schedule.
         """
 
     def set_rate(self, progress: float) -> float:
-        """Set the rate of the layers by the schedule; return the schedule's factor, for all other rates."""
+        """Set the learning rate of the layers, and return the factor of the schedule for all other rates."""
         factor = self.schedule(progress)
         self.rate = self.recipe.rate * factor
         return factor
 
     def per_case(self) -> list[Tensor]:
-        """What is noted of each case when it is learned from, ``(cases, ...)``."""
+        """Return the tensors with the results of each case at its last visit, ``(cases, ...)``."""
         return [self.sampler.difficulty]
 
     def share(self) -> None:
-        """Bring to all processes, after an epoch, what each of them noted of its cases."""
+        """Share the results of each case among all processes, after an epoch."""
         self.sampler.share(*self.per_case())
 
     def check(self) -> None:
-        """Raise `Diverged` if the newest numbers are not finite. Called often, so that it has to be cheap."""
+        """Raise `Diverged` if the most recent values are not finite. This is called often and must be cheap."""
 
     def require_finite(self) -> None:
-        """Raise `Diverged` if anything that a checkpoint would hold is not finite."""
+        """Raise `Diverged` if a value in the state for a checkpoint is not finite."""
         if name := first_not_finite(self.tensors()):
             raise self.diverged(f"a value of {name}")
 
     def diverged(self, what: str) -> Diverged:
-        """The error for a number that is not finite, with advice."""
-        now = f"is not a finite number any more after {self.batches_seen} batches"
-        return Diverged(f"{what} {now}: {self.advice(what)}")
+        """Return the error for a value that is not finite, with advice."""
+        return Diverged(f"{what} is no longer finite after {self.batches_seen} batches: {self.advice(what)}")
 
     def advice(self, what: str = "") -> str:
-        """Which setting to lower where ``what`` grew too large: of those that bear on it the one that is most out of
-        proportion, or else the rate. The settings of a softmax bear on a softmax, and on nothing else."""
+        """Return which setting to lower if ``what`` grew too large.
+
+        This is the setting that exceeds its usual range most, or the learning rate if none does. Settings of a softmax
+        are considered for a softmax only.
+        """
         usual = self.recipe.having("usual")
         prefix = "softmax_" if "softmax" in what and "softmax_rate" in usual else ""
-        bearing = [name for name in usual if name.startswith("softmax_") == bool(prefix)]
-        blamed = max(bearing, key=lambda name: float(getattr(self.recipe, name)) / usual[name])
+        candidates = [name for name in usual if name.startswith("softmax_") == bool(prefix)]
+        blamed = max(candidates, key=lambda name: float(getattr(self.recipe, name)) / usual[name])
         if getattr(self.recipe, blamed) <= usual[blamed]:
             blamed = f"{prefix}rate"
         return f"lower --{blamed.replace('_', '-')} (it is {getattr(self.recipe, blamed):g})"
 
     def metrics(self) -> dict[str, Any]:
-        """The metrics of the last epoch, as JSON can hold them: ``rate``, the newest; ``visits``, the share of the
-        cases that were seen; ``importance_sampling``, whether cases with little to teach were seen less often; and
-        whatever else the method measures. What begins with ``train_`` also stands in the result of a run, with its last
-        value."""
+        """Return the metrics of the last epoch, with values that JSON supports.
+
+        These are ``rate``, the most recent learning rate; ``visits``, the share of the cases that were visited;
+        ``importance_sampling``, true if easy cases were visited less often; and further metrics of the method. Metrics
+        whose names start with ``train_`` are also part of the result of a run, with their last value.
+        """
         sampler = self.sampler
         return {"rate": self.rate, "visits": sampler.visits, "importance_sampling": sampler.by_importance}
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that the method needs to go on later, by name, apart from the generator."""
+        """Return the state that is needed to resume, except the generator, by name."""
         return {**module_tensors(self.net), "need": self.sampler.difficulty}
 
 
 def image_form(form: Form) -> tuple[Map, int]:
-    """Shape of an image and number of classes.
+    """Return the shape of an image and the number of classes.
 
     Raises:
         SettingError: the data are not labeled images.
     """
     if not {"shape", "classes"} <= form.keys():
         raise SettingError(
-            f"the data are described by {', '.join(form) or 'nothing'}, expected labeled images, which have a shape "
-            "and classes: choose another data set or recipe"
+            f"the data have the form {', '.join(form) or 'nothing'}, expected labeled images with shape and classes: "
+            "choose another data set or recipe"
         )
     shape: Map = convert("shape", form["shape"], tuple[int, int, int])
     classes: int = convert("classes", form["classes"], int)
@@ -250,19 +256,19 @@ def image_form(form: Form) -> tuple[Map, int]:
 
 
 def image_shape(images: Tensor) -> Map:
-    """Channels, height and width of images ``(cases, channels, height, width)``."""
+    """Return the channels, height and width of images ``(cases, channels, height, width)``."""
     _, channels, height, width = images.shape
     return channels, height, width
 
 
 class Batch(NamedTuple):
-    """Labeled images to learn from.
+    """A batch of labeled images.
 
     Attributes:
-        images: ``(batch, channels, height, width)``.
-        labels: ``(batch,)``.
-        cases: which of the training images they are, ``(batch,)``.
-        case_weight: how much each counts, ``(batch,)``.
+        images: images, ``(batch, channels, height, width)``.
+        labels: labels, ``(batch,)``.
+        cases: numbers of the images in the training set, ``(batch,)``.
+        case_weight: weight of each case, ``(batch,)``.
     """
 
     images: Tensor
@@ -276,10 +282,10 @@ C = TypeVar("C", bound=Classifier)
 
 
 class ImageMethod(Method[I, C]):
-    """A way of learning from labeled images ``(cases, channels, height, width)`` and labels ``(cases,)``.
+    """Base class of methods for images ``(cases, channels, height, width)`` with labels ``(cases,)``.
 
     Attributes:
-        mistaken: whether the softmax named an image wrongly at its last visit, ``(cases,)``.
+        mistaken: True for images that the softmax misclassified at their last visit, ``(cases,)``.
     """
 
     def __init__(self, net: C, recipe: I, data: Cases) -> None:
@@ -287,17 +293,17 @@ class ImageMethod(Method[I, C]):
         _, height, width = image_shape(data.example[0])
         if recipe.jitter >= min(height, width):
             raise SettingError(
-                f"--jitter is {recipe.jitter}, expected less than {min(height, width)}: images of {height} x {width} "
-                "pixels would be shifted out of sight"
+                f"--jitter is {recipe.jitter}, expected less than {min(height, width)}: images have {height} x {width} "
+                "pixels"
             )
         if recipe.mirror and width == 1:
-            raise SettingError("--mirror is on, but images are one pixel wide, so that nothing changes: leave it away")
+            raise SettingError("--mirror has no effect on images that are one pixel wide: omit it")
         self.mistaken = torch.ones(len(data), dtype=torch.bool, device=net.device)
 
     @classmethod
     def as_cases(cls, net: C, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if len(data) != 2:
-            raise DataError(f"got {len(data)} arrays to learn from, expected two: images and their labels")
+            raise DataError(f"got {len(data)} arrays, expected two: images and their labels")
         return labeled_images("your data", *data, classes=net.classes)
 
     @classmethod
@@ -309,7 +315,7 @@ class ImageMethod(Method[I, C]):
             except RuntimeError as error:
                 raise DataError(
                     f"images of the shape {image_shape(images)} do not fit the net ({str(error).splitlines()[0]}): "
-                    "give images of the size that it was built for"
+                    "give images of the size that the net was built for"
                 ) from error
 
     def batch(self, cases: Tensor, case_weight: Tensor) -> Batch:
@@ -323,12 +329,12 @@ class ImageMethod(Method[I, C]):
         return [*super().per_case(), self.mistaken]
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``train_error``: the share of the images that the softmax named wrongly at their last visit."""
+        """Add ``train_error``, the share of the images that the softmax misclassified at their last visit."""
         return {**super().metrics(), "train_error": self.mistaken.float().mean().item()}
 
     def tensors(self) -> dict[str, Tensor]:
         return {**super().tensors(), "mistaken": self.mistaken}
 
     def _note(self, batch: Batch, logits: Tensor) -> None:
-        """Keep which images of a batch the logits ``(batch, classes)`` name wrongly."""
+        """Store which images of a batch are misclassified by the logits ``(batch, classes)``."""
         self.mistaken[batch.cases] = logits.argmax(1) != batch.labels

@@ -1,4 +1,4 @@
-"""Forward-Forward on layers that settle: every layer learns from every iteration, one update a batch.
+"""Forward-Forward on recurrent layers that settle. Every layer learns from every iteration, with one update per batch.
 
 The algorithm of one batch is `nets.recurrent.Recurrent.learn`.
 """
@@ -27,55 +27,57 @@ from twofold.nets.classifier import NetResult
 from twofold.nets.recurrent import Recurrent
 
 SETTLING = 500
-"""Images over which the picture of settling takes its median."""
+"""Number of images whose median the picture of settling shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentRecipe(LabelRecipe, PictureRecipe):
-    """Forward-Forward on layers that settle, with the label at the top. Hard negatives are drawn from the bottom-up
-    pass that starts them."""
+    """Forward-Forward on recurrent layers that settle, with the label at the top.
+
+    Hard negatives are drawn from the bottom-up pass that initializes the states.
+    """
 
     method: ClassVar[str] = "recurrent"
 
     damping: float = setting(defaults.DAMPING, least=0, below=1, of_net=True)
-    """Share of its old state that a layer keeps at an iteration."""
+    """Share of its previous state that a layer keeps at each iteration."""
     iterations: int = setting(defaults.ITERATIONS, least=1, of_net=True)
-    """Iterations for each image."""
+    """Number of iterations per image."""
     learn_from: int = setting(1)
-    """First iteration, from 1, from which gradients are gathered."""
+    """First iteration, counted from 1, that contributes to the gradients."""
     judge_from: int = setting(defaults.JUDGED[0], least=1, of_net=True)
     """First iteration whose goodness the slow test averages."""
     judge_to: int = setting(defaults.JUDGED[1], of_net=True)
     """Last iteration whose goodness the slow test averages."""
     neutral_every: int = setting(10, least=1)
-    """Batches for each one that also settles under a neutral label, for the softmax that reads settled layers."""
+    """Interval between batches that also settle under a neutral label, to train the softmax on settled layers."""
     window: int = setting(defaults.ITERATIONS, least=1)
-    """Iterations whose weight gradients are one product. It bounds memory and changes rounding alone."""
+    """Number of iterations whose weight gradients are computed as one product. Smaller values save memory.
+    Only rounding depends on it."""
     top_down: bool = setting(True, of_net=True)
-    """Connect layers to the layer above; units with fields see the units that see them.
-    Without it only the top layer sees the label."""
+    """Connect each layer to the layer above. Otherwise only the top layer receives the label.
+    With receptive fields, a unit is connected to the units whose fields contain it."""
     top_down_start: float = setting(defaults.TOP_DOWN_START, least=0, of_net=True, usual=10.0, added=1.0)
-    """Size of the first weights to a layer above, relative to those of the other sources.
-    With 0, top-down input is learned from nothing."""
+    """Scale of the initial top-down weights, relative to the other initial weights; 0 starts without top-down input."""
     lateral: bool = setting(False, of_net=True)
-    """Connect layers to themselves."""
+    """Connect each layer to itself."""
     label_to: str = setting("top", names=LABEL_TO, of_net=True, added="top")
-    """Layers that see the label: top (the last hidden layer) or all."""
+    """Layers that receive the label: top (the last hidden layer) or all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        held = 1 <= self.learn_from <= self.iterations
-        self._expect(held, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
-        held = self.judge_from <= self.judge_to <= self.iterations
-        expected = f"an iteration from --judge-from, {self.judge_from}, to the last of --iterations, {self.iterations}"
-        self._expect(held, "judge_to", self.judge_to, expected)
+        valid = 1 <= self.learn_from <= self.iterations
+        self._expect(valid, "learn_from", self.learn_from, f"an iteration from 1 to {self.iterations}")
+        valid = self.judge_from <= self.judge_to <= self.iterations
+        expected = f"an iteration from {self.judge_from} (--judge-from) to {self.iterations} (--iterations)"
+        self._expect(valid, "judge_to", self.judge_to, expected)
 
 
 class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
-    """All layers at the same time, iteration after iteration (talk 19:31, 24:03).
+    """Training of all layers at each iteration (talk 19:31, 24:03).
 
-    No derivative crosses a layer or an iteration. Now and then a batch also settles under a neutral label, for the
-    softmax that reads settled layers.
+    No gradient crosses a layer or an iteration. Every `RecurrentRecipe.neutral_every` batches, the layers also settle
+    under a neutral label, to train the softmax on settled layers.
     """
 
     recipe_type = RecurrentRecipe
@@ -113,10 +115,10 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     def draw(
         cls, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Draw also how layers settle under right and wrong labels, and local fields of the first layer."""
+        """Also draw how layers settle under right and wrong labels, and the local fields of the first layer."""
         from twofold.plots.settling import settling
 
-        images, labels = (part[:SETTLING] for part in data)
+        images, labels = (tensor[:SETTLING] for tensor in data)
         pairs = torch.stack([labels, hardest(net.slow(images), labels)], 1)
         activity = net.mean_squares(net.images(images), pairs, net.iterations)
         return [
@@ -143,7 +145,9 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
 
 
 def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:
-    """The connectivity of each layer to its neighbors: a unit sees its field below, and above the units in whose fields
-    it lies."""
+    """Return the connectivity of each layer to its neighbors.
+
+    A unit is connected to its field in the layer below, and to the units above whose fields contain it.
+    """
     above = [{"above": top_down(fields)} for fields in maps[1:]]
-    return [{"below": Tiled(fields), **other} for fields, other in zip(maps, [*above, {}], strict=False)]
+    return [{"below": Tiled(fields), **upper} for fields, upper in zip(maps, [*above, {}], strict=False)]

@@ -1,4 +1,4 @@
-"""Which cases a training sees in an epoch, and how much each counts."""
+"""Samplers of the cases of an epoch and their weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from twofold.methods.cases import LoaderCases
 
 
 class Drawn(NamedTuple):
-    """A batch as numbers.
+    """The case numbers and weights of a batch.
 
     Attributes:
-        done: share of the epoch that was done before it, in [0, 1).
-        cases: which of the training cases, ``(batch,)``.
-        case_weight: how much each counts, ``(batch,)``; in a full batch 1 on average over the training cases. In a last
-            batch that is smaller each counts so much less that its share of the mean is that in a full one.
+        done: share of the epoch before the batch, in [0, 1).
+        cases: numbers of the training cases, ``(batch,)``.
+        case_weight: weight of each case, ``(batch,)``. In a full batch, its expected value is 1. In a smaller last
+            batch it is lower, so that each case has the same influence as in a full batch.
     """
 
     done: float
@@ -28,21 +28,21 @@ class Drawn(NamedTuple):
 
 
 class Sampler:
-    """Each case once in an epoch, in a new order; those that had little to teach less often (importance sampling).
+    """Sampler that visits each case at most once per epoch in random order, and easy cases less often.
 
-    A case is seen with a probability of its difficulty / tolerance, at least ``revisit`` and at most 1, and counts so
-    many times more when it is, so that what is learned stays the same on average. No case counts more than 1 / revisit.
+    This is importance sampling: a case is visited with the probability difficulty / tolerance, clamped to [revisit, 1],
+    and is weighted by the inverse of that probability, at most 1 / revisit. The expected gradient stays the same.
 
     Args:
-        cases: how many there are.
-        generator: draws the order, on the device of the cases.
-        tolerance: 0 sees all cases in every epoch.
-        revisit: the smallest probability.
+        cases: number of cases.
+        generator: generator of the order, on the device of the cases.
+        tolerance: difficulty from which a case is always visited; 0 visits all cases in every epoch.
+        revisit: smallest probability of a visit.
 
     Attributes:
-        difficulty: how much each case had to teach at its last visit, ``(cases,)``.
-        visits: share of the cases that the newest epoch saw.
-        by_importance: whether cases with little to teach are seen less often.
+        difficulty: difficulty of each case at its last visit, ``(cases,)``.
+        visits: share of the cases that were visited in the most recent epoch.
+        by_importance: True if easy cases are visited less often.
     """
 
     def __init__(self, cases: int, generator: Generator, tolerance: float = 0.0, revisit: float = 1.0) -> None:
@@ -55,13 +55,13 @@ class Sampler:
         self._revisit = revisit
 
     def chances(self) -> Tensor:
-        """The probability of each case to be seen in the next epoch, ``(cases,)``."""
+        """Return the probability that each case is visited in the next epoch, ``(cases,)``."""
         if not self._tolerance:
             return torch.ones_like(self.difficulty)
         return (self.difficulty / self._tolerance).clamp(self._revisit, 1.0)
 
     def epoch(self, batch: int) -> Iterator[Drawn]:
-        """The batches of an epoch, of ``batch`` cases each but for the last; none where chance leaves all cases out."""
+        """Yield the batches of an epoch, of ``batch`` cases except for the last; none if no case is sampled."""
         chances = self.chances()
         order = torch.randperm(len(chances), generator=self._generator, device=chances.device)
         drawn = torch.rand(len(order), generator=self._generator, device=order.device)
@@ -73,32 +73,32 @@ class Sampler:
             yield Drawn(number * batch / len(order), cases, len(cases) / batch / chances[cases])
 
     def learned(self, cases: Tensor, difficulty: Tensor) -> None:
-        """Note how much the cases ``(batch,)`` had to teach."""
+        """Store the difficulty of the cases, both ``(batch,)``."""
         self.difficulty[cases] = difficulty.to(self.difficulty.dtype)
         self._learned[cases] = 1
 
     def share(self, *values: Tensor) -> None:
-        """Bring to all processes what each of them noted since the last call, in place.
+        """Share the values that each process stored since the last call among all processes, in place.
 
         Args:
-            values: a number or more for each case, ``(cases, ...)``, noted for the cases that were learned from.
+            values: values of each case, ``(cases, ...)``, of which those of visited cases are shared.
         """
-        here = self._learned
-        (everywhere,) = reduce(here)
+        learned = self._learned
+        (counts,) = reduce(learned)
         for value in values:
             shape = (-1, *[1] * (value.dim() - 1))
-            (total,) = reduce(value.to(here.dtype).where(here.view(shape) > 0, 0.0))
-            mean = total / everywhere.view(shape).clamp(min=1)
-            value.copy_(mean.to(value.dtype).where(everywhere.view(shape) > 0, value))
+            (total,) = reduce(value.to(learned.dtype).where(learned.view(shape) > 0, 0.0))
+            mean = total / counts.view(shape).clamp(min=1)
+            value.copy_(mean.to(value.dtype).where(counts.view(shape) > 0, value))
         self._learned.zero_()
 
 
 class LoaderOrder(Sampler):
-    """Cases in the order of a `DataLoader`. Each counts the same.
+    """Sampler that visits the cases in the order of a `DataLoader`, with equal weights.
 
     Args:
-        cases: of the loader.
-        generator: gives the device.
+        cases: cases of the loader.
+        generator: generator on the device of the cases.
     """
 
     def __init__(self, cases: LoaderCases, generator: Generator) -> None:
@@ -106,7 +106,7 @@ class LoaderOrder(Sampler):
         self._cases = cases
 
     def epoch(self, batch: int) -> Iterator[Drawn]:
-        """The batches of the loader; ``batch`` is not used."""
+        """Yield the batches of the loader; ``batch`` is ignored."""
         self.visits, count = 1.0, self._cases.batches(batch)
         for number, cases in enumerate(self._cases.epoch()):
             share = len(cases) / (self._cases.batch or len(cases))

@@ -1,4 +1,4 @@
-"""Forward-Forward without labels: images against hybrids of two of them (paper section 3.1).
+"""Forward-Forward without labels: images against hybrids of two images (paper section 3.1).
 
 The algorithm of one batch is `nets.unsupervised.Unsupervised.learn`.
 """
@@ -29,21 +29,21 @@ from twofold.nets.classifier import NetResult
 from twofold.nets.unsupervised import Unsupervised
 
 HYBRIDS = 8
-"""Hybrids that are drawn."""
+"""Number of hybrids in the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
-    """Forward-Forward without labels, on hybrids of two images as negative data."""
+    """Forward-Forward without labels, with hybrids of two images as negative data."""
 
     method: ClassVar[str] = "unsupervised"
 
     blurs: int = setting(defaults.BLURS, least=0)
-    """Blurs of the masks of hybrids."""
+    """Number of times that the masks of hybrids are blurred."""
     counted_from: int = setting(defaults.READ_FROM, of_net=True)
-    """First layer, from 1, that the softmax reads. A single layer is always read."""
+    """First layer, counted from 1, that the softmax uses. A single layer is always used."""
     unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")
-    """Function of a unit's total input: relu, leaky_relu, gelu, tanh or threshold."""
+    """Activation function: relu, leaky_relu, gelu, tanh or threshold."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +52,7 @@ class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
 
 
 class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
-    """Positive data: images. Negative data: hybrids of two of them. No label teaches a layer."""
+    """Training without labels, with images as positive data and hybrids of two images as negative data."""
 
     recipe_type = UnsupervisedRecipe
     offloads = True
@@ -60,12 +60,11 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     def __init__(self, net: Unsupervised, recipe: UnsupervisedRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
         if len(data) < 2:
-            raise DataError("there is 1 image to learn from, expected at least 2: a hybrid is made of two images")
+            raise DataError("got 1 training image, expected at least 2: a hybrid is made of two images")
         side = max(image_shape(data.example[0])[1:])
-        if recipe.blurs >= 2 * side**2:  # they blur with a standard deviation of √(blurs / 2) pixels
+        if recipe.blurs >= 2 * side**2:  # the standard deviation of the blurs is √(blurs / 2) pixels
             raise SettingError(
-                f"--blurs is {recipe.blurs}, expected less than {2 * side**2}: patches would be larger than images, "
-                "and hybrids whole images"
+                f"--blurs is {recipe.blurs}, expected less than {2 * side**2}: patches would be larger than the images"
             )
 
     @classmethod
@@ -92,7 +91,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     def draw(
         cls, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Some images and their hybrids, as the recipe makes them, and local fields of the first layer."""
+        """Draw some images with their hybrids, and the local fields of the first layer."""
         from twofold.plots.hybrids import hybrids_shown
 
         images = data[0][:HYBRIDS]
@@ -106,12 +105,12 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         ]
 
     def batch(self, cases: Tensor, case_weight: Tensor) -> Batch:
-        """As for all; a lone image, as the last of an epoch may be, is mixed with another one, which counts nothing."""
+        """Return the batch. A single image, such as the last of an epoch, gets a partner of weight 0 for its hybrid."""
         if len(cases) == 1:
             count = len(self.data)
-            other = torch.randint(1, count, (1,), generator=self.generator, device=cases.device)
+            offset = torch.randint(1, count, (1,), generator=self.generator, device=cases.device)
             cases, case_weight = (
-                torch.cat([cases, (cases + other) % count]),
+                torch.cat([cases, (cases + offset) % count]),
                 torch.cat([2 * case_weight, 0 * case_weight]),
             )
         return super().batch(cases, case_weight)

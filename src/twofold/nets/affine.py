@@ -1,4 +1,4 @@
-"""The layers of the twin, whose gradients backpropagation finds: on the machine's numbers, or measured on devices."""
+"""Layers of the twin, trained by backpropagation: digital, or measured on analog devices."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from twofold.substrate.parameters import Substrate
 from twofold.substrate.weights import AnalogWeights, signal_of
 
 DERIVATIVES = ("ideal", "known", "feedback")
-"""The weights whose derivative a layer on devices uses: ``ideal``, as they were written, since no device is measured
-by itself; ``known``, as the devices give them without noise, an oracle; ``feedback``, fixed random weights (feedback
-alignment)."""
+"""Weights of the backward pass of a layer on devices.
+
+``ideal``: the programmed weights, since single devices are not measured; ``known``: the noise-free weights of the
+devices, an oracle; ``feedback``: fixed random weights (feedback alignment).
+"""
 
 
 class Affine(Learner):
-    """Total inputs z = x Wᵀ + b, whose gradients backpropagation finds.
+    """Layer with the total inputs z = x Wᵀ + b, trained by backpropagation.
 
     Args:
-        connectivity: which inputs each unit sees.
-        scale: weights start as N(0, scale² / inputs of the unit).
-        generator: draws the first weights.
+        connectivity: connectivity of the layer.
+        scale: scale of the initial weights, which are drawn from N(0, scale² / inputs of the unit).
+        generator: generator of the initial weights.
     """
 
     weight: nn.Parameter
@@ -49,15 +51,15 @@ class Affine(Learner):
 
     @property
     def bottom_up(self) -> Weights:
-        """The weights to the layer below."""
+        """The weights from the layer below."""
         return self.weights
 
     def _leaves(self) -> list[Tensor]:
-        """Weights and biases as autograd differentiates by them."""
-        return [each.effective() for each in self.learnables()]
+        """Return the weights and biases that autograd differentiates with respect to."""
+        return [learnable.effective() for learnable in self.learnables()]
 
     def forward(self, activity: Tensor) -> Tensor:
-        """Total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
+        """Return the total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
         weight, bias = self._leaves()
         if torch.is_grad_enabled():
             weight.requires_grad_()
@@ -65,23 +67,22 @@ class Affine(Learner):
         return self.weights.product(activity, bias)
 
     def respond(self, activity: Tensor) -> Tensor:
-        """Rectified activity ``(batch, units)`` for that of the layer below, ``(batch, inputs)``."""
+        """Return the rectified activity ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
         total: Tensor = self(activity)
         return total.relu()
 
     @torch.no_grad()
     def apply_gradient(self, rate: float, rule: Rule, counted: Tensor) -> None:
-        """One step with the gradients of the newest backward pass, if any, which are then gone; see `momentum_step`."""
+        """Apply and clear the gradients of the most recent backward pass, if any; see `momentum_step`."""
         for learnable, leaf in zip(self.learnables(), self._leaves(), strict=True):
-            if leaf.grad is not None:  # else no gradient reached it
+            if leaf.grad is not None:  # None if no gradient reached the leaf
                 learnable.gather(leaf.grad)
                 leaf.grad = None
         apply_gathered(self.learnables(), rate, rule, counted)
 
 
 class _Measured(torch.autograd.Function):
-    """Activity as devices and neurons give it; backwards the derivative of a rectified layer with the weights
-    ``back``."""
+    """Measured activity of devices and neurons, with the gradient of a rectified layer with the weights ``back``."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, back: Tensor, layer: MeasuredLayer) -> Tensor:
@@ -93,20 +94,20 @@ class _Measured(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         rows, back, activity = ctx.saved_tensors
-        wanted = gradients[0].to(back.dtype) * (activity > 0)
-        return (wanted @ back).to(rows.dtype), wanted.T @ rows.to(back.dtype), wanted.sum(0), None, None
+        signal = gradients[0].to(back.dtype) * (activity > 0)
+        return (signal @ back).to(rows.dtype), signal.T @ rows.to(back.dtype), signal.sum(0), None, None
 
 
 class MeasuredLayer(Affine):
     """A rectified layer whose activity is measured on a substrate. Biases are digital.
 
     Args:
-        connectivity: `Full`, or `Masked`, whose weights are stored as a matrix.
-        scale: of the first weights, as those of `Affine`.
-        generator: draws the first weights.
-        substrate: the physics.
-        seed: of the device.
-        derivative: the weights of the backward pass; see `DERIVATIVES`.
+        connectivity: `Full` or `Masked` connectivity, whose weights are stored as a matrix.
+        scale: scale of the initial weights; see `Affine`.
+        generator: generator of the initial weights.
+        substrate: physical parameters of the devices.
+        seed: random seed of the devices.
+        derivative: weights of the backward pass; see `DERIVATIVES`.
     """
 
     feedback: Tensor
@@ -132,7 +133,7 @@ class MeasuredLayer(Affine):
             self.register_buffer("feedback", scale * random / math.sqrt(self.inputs))
 
     def _leaves(self) -> list[Tensor]:
-        return [each.value for each in self.learnables()]
+        return [learnable.value for learnable in self.learnables()]
 
     def respond(self, activity: Tensor) -> Tensor:
         weight, bias = (leaf.requires_grad_() for leaf in self._leaves())

@@ -1,4 +1,4 @@
-"""The twin: the same net, trained by backpropagation. Every comparison uses it."""
+"""The backprop twin: the same net, trained by backpropagation, as the baseline of all comparisons."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from twofold.substrate import Substrate
 from twofold.substrate.noise import mixed
 
 TWIN_RULE = Rule(decay=defaults.TWIN_DECAY)
-"""How the twin learns where nobody states it."""
+"""Default learning rule of the twin."""
 
 READOUTS = ("top", "layer", "block")
-"""Where softmaxes read: ``top``, the last layer; ``layer``, every hidden layer, which learns from its own softmax
-alone; ``block``, the last layer in front of each box and of the top, likewise."""
+"""Layers with a softmax: ``top``, the last layer; ``layer``, every hidden layer; ``block``, the last layer before each
+box and the last layer. With ``layer`` or ``block``, each layer or block learns from its own softmax alone."""
 
 
 class Backprop(Classifier):
@@ -37,29 +37,29 @@ class Backprop(Classifier):
 
     Weights start as N(0, 2 / inputs of the unit), the softmax at 0, biases at 0.
 
-    With a softmax for each layer this is local backpropagation: a layer hands on its activity at fixed length, and no
-    derivative crosses it. The logits of the net are then the mean over the softmaxes.
+    With a softmax for each layer, this is local backpropagation: each layer passes on its normalized activity, and no
+    gradient crosses a layer. The logits of the net are then the mean over the softmaxes.
 
     Args:
         pixels: number of pixels of an image.
-        widths: units of the hidden layers; a number for a single one.
+        widths: number of units of each hidden layer; an integer for a single layer.
         classes: number of labels.
-        generator: draws the first weights.
-        connectivity: which units of each hidden layer see which inputs; all see all where it is not given.
-        center: whether the mean of an image's pixels is subtracted.
+        generator: generator of the initial weights.
+        connectivity: connectivity of each hidden layer; fully connected by default.
+        center: subtract the mean of the pixels of each image.
         readout: ``top``, ``layer`` or ``block``; see `READOUTS`.
-        boxes: number of a layer, from 1 -> the box behind it; see `boxes_for`. Activity enters a box at fixed length,
-            and its answer is brought to fixed length.
-        gradient: what comes back through a box, see `GRADIENTS`; nothing where blocks or layers have softmaxes.
-        substrate: the analog devices that hold the weights of the hidden layers. The forward pass is then measured on
+        boxes: box after each layer, by the number of the layer, counted from 1; see `boxes_for`. The input and the
+            output of a box are normalized to fixed length.
+        gradient: gradient estimator for boxes; see `GRADIENTS`. With the readouts ``layer`` and ``block``, no gradient
+            crosses a box.
+        substrate: analog devices that store the weights of the hidden layers. The forward pass is then measured on
             them, and the softmax stays digital.
-        device_seed: of the devices.
-        derivative: the weights of the backward pass on devices: ``ideal``, ``known`` or ``feedback``; see
-            `DERIVATIVES`.
+        device_seed: random seed of the devices.
+        derivative: weights of the backward pass on devices: ``ideal``, ``known`` or ``feedback``; see `DERIVATIVES`.
 
     Raises:
-        SettingError: there is no such readout, gradient or derivative; a box stands behind no hidden layer or is not as
-            wide as it; or connectivity does not fit the widths or the substrate.
+        SettingError: readout, gradient or derivative is unknown; a box does not follow a hidden layer or does not have
+            its width; or connectivity does not fit the widths or the substrate.
     """
 
     method = "backprop"
@@ -93,27 +93,25 @@ class Backprop(Classifier):
             if value not in known:
                 raise unknown(name, value, known)
         pairs = list(itertools.pairwise((pixels, *widths)))
-        if connectivity and [(each.inputs, each.units) for each in connectivity] != pairs:
+        if connectivity and [(layer.inputs, layer.units) for layer in connectivity] != pairs:
             raise SettingError(
-                f"connectivity: expected one for each layer, and for {pixels} pixels and widths {widths}"
+                f"connectivity does not fit {pixels} pixels and widths {widths}: expected one for each hidden layer"
             )
-        if substrate is not None and not all(each.whole for each in connectivity):
-            raise SettingError(
-                "connectivity: a layer stores no matrix of weights, expected Full or Masked on a substrate"
-            )
+        if substrate is not None and not all(layer.whole for layer in connectivity):
+            raise SettingError("connectivity without a weight matrix, expected Full or Masked on a substrate")
         boxes = boxes or {}
         for number, box in boxes.items():
             if not 1 <= number <= len(widths) or len(box.matrix) != widths[number - 1]:
                 raise SettingError(
-                    f"boxes: one of {len(box.matrix)} units stands behind layer {number}, expected as many units as a "
-                    f"hidden layer has, of the widths {widths}"
+                    f"boxes: got a box of {len(box.matrix)} units after layer {number}, expected a hidden layer of "
+                    f"the same width, among the widths {widths}"
                 )
         self.layers = nn.ModuleList()
-        for number, each in enumerate(connectivity or [Full(above, below) for below, above in pairs]):
+        for number, layer in enumerate(connectivity or [Full(above, below) for below, above in pairs]):
             self.layers.append(
-                Affine(each, math.sqrt(2), generator)
+                Affine(layer, math.sqrt(2), generator)
                 if substrate is None
-                else MeasuredLayer(each, math.sqrt(2), generator, substrate, mixed(device_seed, number), derivative)
+                else MeasuredLayer(layer, math.sqrt(2), generator, substrate, mixed(device_seed, number), derivative)
             )
         self.layers.append(Affine(Full(classes, widths[-1]), 0.0))
         crossing = GRADIENTS[gradient] if readout == "top" else Stop
@@ -124,7 +122,7 @@ class Backprop(Classifier):
         self.classes = classes
         self.readout = readout
         self.prepare = centered if center else normalize
-        self._lessons = crossing.lessons
+        self._auxiliary_loss = crossing.auxiliary_loss
         self._measured = substrate is not None
 
     @property
@@ -141,9 +139,9 @@ class Backprop(Classifier):
         return list(self.crossings.values())  # type: ignore[arg-type]
 
     def _activities(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
-        """The activity that each softmax reads, ``(batch, units)``, and what happened at each box."""
+        """Return the input of each softmax, ``(batch, units)``, and the activity at each box."""
         activity = self.prepare(images.flatten(1))
-        given, read, crossed = list(nudges), [], []
+        remaining, read, crossed = list(nudges), [], []
         for number, layer in enumerate(self.stack[:-1], 1):
             activity = layer.respond(activity)
             if self.readout == "layer":
@@ -153,30 +151,30 @@ class Backprop(Classifier):
             if str(number) in self.crossings:
                 if self.readout == "block":
                     read.append(activity)
-                crossed.append(self.crossings[str(number)](activity, given.pop(0) if given else None))
+                crossed.append(self.crossings[str(number)](activity, remaining.pop(0) if remaining else None))
                 activity = crossed[-1].output
         return read if self.readout == "layer" else [*read, activity], crossed
 
     def _pass(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
-        """The logits of each softmax, the last one's at the end, and what happened at each box."""
+        """Return the logits of each softmax, the last softmax at the end, and the activity at each box."""
         read, crossed = self._activities(images, nudges)
-        every = self._logits(read)
-        # Logits above devices stay in the type of the products.
-        return every if self._measured else [logits.to(images.dtype) for logits in every], crossed
+        outputs = self._logits(read)
+        # Logits on devices keep the data type of the products.
+        return outputs if self._measured else [logits.to(images.dtype) for logits in outputs], crossed
 
     def _logits(self, read: Sequence[Tensor]) -> list[Tensor]:
-        """The logits of each softmax for what it reads."""
+        """Return the logits of each softmax for its input."""
         softmaxes = self.heads if self.readout == "layer" else [*self.softmaxes, self.stack[-1]]
         return [softmax(activity) for softmax, activity in zip(softmaxes, read, strict=True)]
 
-    def _decided(self, every: Sequence[Tensor]) -> Tensor:
-        """The mean over the softmaxes that decide: those of all layers, or the last one alone."""
-        return torch.stack(list(every) if self.readout == "layer" else [every[-1]]).mean(0)
+    def _combined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return the mean over all softmaxes if each layer has one, or else the output of the last softmax."""
+        return torch.stack(list(outputs) if self.readout == "layer" else [outputs[-1]]).mean(0)
 
     @check_arguments
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
-        return self._decided(self._pass(self._enter(images))[0])
+        """Return the logits ``(batch, classes)`` for images ``(batch, ...)`` with pixels in [0, 1]."""
+        return self._combined(self._pass(self._enter(images))[0])
 
     @check_arguments
     def learn(
@@ -189,19 +187,19 @@ class Backprop(Classifier):
         rule: Rule | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
-        """Learn from one batch: cross-entropy, stochastic gradient descent with momentum.
+        """Train on one batch, with cross-entropy and stochastic gradient descent with momentum.
 
         Args:
-            images: ``(batch, ...)``.
-            labels: the true ones, ``(batch,)``.
-            rate: the learning rate.
-            case_weight: how much each case counts, ``(batch,)``; all count 1 where it is not given.
-            rule: its smoothing and decay are used.
-            generator: draws perturbations of what goes into boxes, on the device of the images.
+            images: images, ``(batch, ...)``.
+            labels: true labels, ``(batch,)``.
+            rate: learning rate.
+            case_weight: weight of each case, ``(batch,)``; 1 by default.
+            rule: learning rule, of which smoothing and decay are used.
+            generator: generator of the perturbations of box inputs, on the device of the images.
 
         Raises:
-            DataError: images or labels that the net was not built for.
-            SettingError: a rate below 0.
+            DataError: images or labels do not fit the net.
+            SettingError: the rate is below 0.
         """
         not_negative(rate=rate)
         images, labels = self._enter_to_learn(images, labels, case_weight)
@@ -211,46 +209,46 @@ class Backprop(Classifier):
             case_weight = torch.ones_like(losses) if case_weight is None else case_weight.to(losses.dtype)
             count = count_of(case_weight)
             (-(case_weight * losses).sum() / count.cases).backward()  # type: ignore[no-untyped-call]
-        beside = [layer for crossing in self._crossings() for layer in crossing.learners()]
-        for layer in (*self.stack, *self.softmaxes, *self.heads, *beside):
+        surrogates = [layer for crossing in self._crossings() for layer in crossing.learners()]
+        for layer in (*self.stack, *self.softmaxes, *self.heads, *surrogates):
             layer.apply_gradient(rate / (1 - rule.smoothing), rule, count.weight / count.cases)
         return result
 
     def _losses(
         self, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, NetResult]:
-        """The loss of each case, ``(batch,)``, which autograd can differentiate, and the result of the batch."""
-        every, crossed = self._pass(images)
-        losses = [cross_entropy(logits, labels, reduction="none") for logits in every]
+        """Return the differentiable loss of each case, ``(batch,)``, and the result of the batch."""
+        outputs, crossed = self._pass(images)
+        losses = [cross_entropy(logits, labels, reduction="none") for logits in outputs]
         total = torch.stack(losses).sum(0)
         if crossed:
 
             def measured(nudges: Sequence[Tensor]) -> Tensor:
                 return cross_entropy(self._pass(images, nudges)[0][-1], labels, reduction="none")
 
-            passed = BoxedPass(self._crossings(), crossed, every[-1], labels, measured, generator)
-            total = total + self._lessons(passed)
-        difficulty = 1 - self._decided([(-loss.detach()).exp() for loss in losses])
-        return total, NetResult(self._decided(every).detach(), [], difficulty)
+            passed = BoxedPass(self._crossings(), crossed, outputs[-1], labels, measured, generator)
+            total = total + self._auxiliary_loss(passed)
+        difficulty = 1 - self._combined([(-loss.detach()).exp() for loss in losses])
+        return total, NetResult(self._combined(outputs).detach(), [], difficulty)
 
     @check_arguments
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
-        """Logits of all images, in parts that fit any memory."""
-        return torch.cat([self(part) for part in self._parts(images)])
+        """Return the logits of all images, computed in batches to limit memory."""
+        return torch.cat([self(batch) for batch in self._parts(images)])
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        """The logits of the net; where blocks have softmaxes, ``mean`` is the logarithm of the mean of all."""
-        every = self._pass(images)[0]
-        mean = {"mean": torch.stack([each.softmax(1) for each in every]).mean(0).log()} if len(self.softmaxes) else {}
-        return {"fast": self._decided(every), **mean}
+        """Return the logits of the net and, if blocks have softmaxes, the logarithm of their mean as ``mean``."""
+        outputs = self._pass(images)[0]
+        mean = {"mean": torch.stack([out.softmax(1) for out in outputs]).mean(0).log()} if len(self.softmaxes) else {}
+        return {"fast": self._combined(outputs), **mean}
 
     @check_arguments
     @torch.no_grad()
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
         counts(shortlist=shortlist)
-        parts = [self._traced(part) for part in self._parts(images)]
-        return self._checked({test: torch.cat([part[test] for part in parts]) for test in parts[0]}, images)
+        batches = [self._traced(batch) for batch in self._parts(images)]
+        return self._checked({test: torch.cat([scores[test] for scores in batches]) for test in batches[0]}, images)
 
     @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:

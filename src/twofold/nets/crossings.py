@@ -1,7 +1,8 @@
-"""What backpropagation can make of a black box: its answer as measured, and a stand-in for its derivative.
+"""Gradient estimators for black boxes, which use the measured output of a box and an assumed derivative.
 
-The box gets normalized activity x and gives an answer. What is handed on is n(answer + J (x - x')), where x' is x
-without a graph, so that the last term is 0 and has the derivative J: what each crossing takes for that of the box.
+The input of the box is the normalized activity x. The output of a crossing is n(answer + J (x - x')), where n
+normalizes, answer is the output of the box, and x' is x without a graph. The last term is 0 and has the derivative J,
+which each crossing assumes for the box.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from twofold.nets.affine import Affine
 from twofold.normalize import normalize
 
 NUDGE = 0.1
-"""By how much simultaneous perturbation changes each number that goes into a box; their root mean square is 1."""
+"""Size of simultaneous perturbations of each input of a box, whose root mean square is 1."""
 
-FIT = 10.0
-"""The rate of a surrogate relative to that of the net; with 1 it lags behind."""
+SURROGATE_RATE = 10.0
+"""Learning rate of a surrogate relative to that of the net. At 1, the surrogate lags behind."""
 
 Losses = Callable[[Sequence[Tensor]], Tensor]
-"""Gives the loss of each case, ``(batch,)``, when so much is added to what goes into each box, ``(batch, units)``."""
+"""Returns the loss of each case, ``(batch,)``, for perturbations of the input of each box, ``(batch, units)``."""
 
 
 class Crossed(NamedTuple):
-    """What happened at a box, each ``(batch, units)``.
+    """Activity at a box, each ``(batch, units)``.
 
     Attributes:
-        sent: normalized activity, what the box got.
-        answer: of the box; it has no graph.
-        output: what the next layer gets.
+        sent: input of the box, normalized activity.
+        answer: output of the box, without a graph.
+        output: input of the next layer.
     """
 
     sent: Tensor
@@ -45,15 +46,15 @@ class Crossed(NamedTuple):
 
 
 class BoxedPass(NamedTuple):
-    """A batch that went through a net with boxes.
+    """Forward pass of a batch through a net with boxes.
 
     Attributes:
-        crossings: of the net.
-        crossed: what happened at each.
-        logits: of the net, ``(batch, classes)``.
-        labels: the true ones, ``(batch,)``.
-        losses: measures the net again.
-        generator: draws what is tried.
+        crossings: crossings of the net.
+        crossed: activity at each box.
+        logits: logits of the net, ``(batch, classes)``.
+        labels: true labels, ``(batch,)``.
+        losses: function that measures the losses again, with perturbations.
+        generator: generator of the perturbations.
     """
 
     crossings: Sequence[Any]
@@ -64,17 +65,17 @@ class BoxedPass(NamedTuple):
     generator: torch.Generator | None
 
     def boxes(self) -> Iterator[tuple[Any, Crossed]]:
-        """Each crossing with what happened at it."""
+        """Return pairs of each crossing and the activity at its box."""
         return zip(self.crossings, self.crossed, strict=True)
 
 
 class Crossing(nn.Module, ABC):
-    """A box between two blocks of layers.
+    """Base class of gradient estimators for a box between two blocks of layers.
 
     Args:
         box: the box.
         classes: number of labels.
-        generator: draws what is fixed or learned beside the net.
+        generator: generator of additional weights, fixed or learned.
     """
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
@@ -82,7 +83,7 @@ class Crossing(nn.Module, ABC):
         self.box = box
 
     def forward(self, activity: Tensor, nudge: Tensor | None = None) -> Crossed:
-        """Send activity ``(batch, units)`` through the box, in its type, after a nudge where there is one."""
+        """Pass activity ``(batch, units)`` through the box in its data type, with an optional perturbation."""
         sent = normalize(activity).to(self.box.matrix.dtype)
         if nudge is not None:
             sent = sent + nudge
@@ -93,49 +94,49 @@ class Crossing(nn.Module, ABC):
         return Crossed(sent, answer, output.to(activity.dtype))
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor | None:
-        """J · change, how the answer is taken to change when what is sent does; ``None`` if nothing is assumed.
+        """Return J · change, the assumed change of the answer, or ``None`` to stop the gradient.
 
         Args:
-            change: zeros, which have a graph, ``(batch, units)``.
-            sent: where the derivative is taken, likewise.
+            change: change of the input: zeros with a graph, ``(batch, units)``.
+            sent: input at which the derivative is taken, ``(batch, units)``.
         """
         return None
 
     def learners(self) -> list[Affine]:
-        """The layers that learn beside the net."""
+        """Return additional layers to train."""
         return []
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
-        """What is added to the loss of each case, ``(batch,)``, for all boxes of a net."""
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
+        """Return the term added to the loss of each case, ``(batch,)``, for all boxes of a net."""
         return passed.logits.new_zeros(len(passed.labels))
 
 
 class Stop(Crossing):
-    """Nothing comes back through the box: layers below it stay as they were drawn."""
+    """No gradient: the layers below the box keep their initial weights."""
 
 
 class StraightThrough(Crossing):
-    """The box is taken for the identity."""
+    """Straight-through estimator, which assumes that the box is the identity."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         return change
 
 
 class Known(Crossing):
-    """An oracle: it knows the matrix of the box as it is now, and the slope of its response; see `Box.slope`."""
+    """Oracle that uses the current matrix of the box and the slope of its response; see `Box.slope`."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         matrix = self.matrix()
         return change @ matrix.T * self.box.slope(sent @ matrix.T)
 
     def matrix(self) -> Tensor:
-        """The matrix that is assumed."""
+        """Return the assumed matrix."""
         return self.box.matrix
 
 
 class ChipInTheLoop(Known):
-    """Measures the box forwards, and has a model of it for the derivative: the box as it was before it drifted."""
+    """Chip in the loop: a measured forward pass, and the derivative of a model, the box before its drift."""
 
     model: Tensor
 
@@ -148,7 +149,7 @@ class ChipInTheLoop(Known):
 
 
 class FeedbackAlignment(Crossing):
-    """The box is taken for a random matrix that stays as it is."""
+    """Feedback alignment, which assumes that the box is a fixed random matrix."""
 
     feedback: Tensor
 
@@ -162,7 +163,7 @@ class FeedbackAlignment(Crossing):
 
 
 class DirectFeedbackAlignment(Crossing):
-    """What goes into a box gets the error of the softmax through a random matrix that stays as it is."""
+    """Direct feedback alignment, which projects the error of the softmax to the box input by a fixed random matrix."""
 
     feedback: Tensor
 
@@ -172,38 +173,39 @@ class DirectFeedbackAlignment(Crossing):
         self.register_buffer("feedback", torch.randn(classes, units, generator=generator) / math.sqrt(units))
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
-        wrong = passed.logits.detach().softmax(1) - one_hot(passed.labels, passed.logits.shape[1])
-        taught = [(wrong @ each.feedback * box.sent).sum(1) for each, box in passed.boxes()]
-        return sum(taught, torch.zeros_like(wrong[:, 0]))
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
+        error = passed.logits.detach().softmax(1) - one_hot(passed.labels, passed.logits.shape[1])
+        terms = [(error @ crossing.feedback * box.sent).sum(1) for crossing, box in passed.boxes()]
+        return sum(terms, torch.zeros_like(error[:, 0]))
 
 
 class Perturbed(Crossing):
-    """Simultaneous perturbation (SPSA) of all that goes into the boxes, in each case by other signs s:
+    """Simultaneous perturbation (SPSA) of the inputs of all boxes, with random signs s for each case:
 
         gradient = s (loss(x + c s) - loss(x - c s)) / 2c
 
-    in expectation the gradient up to terms of c². Two evaluations for all boxes together; below the lowest box and
-    between boxes backpropagation carries it on. Perturbing weights instead would be one number for a million of them.
+    Its expected value is the gradient up to terms of c². Two evaluations suffice for all boxes, and backpropagation
+    passes the gradient on between boxes and below the lowest one. Weights are not perturbed, since that would give one
+    number for a million weights.
     """
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
-        on, sent = passed.labels.device, [box.sent for box in passed.crossed]
-        signs = [torch.randint(2, each.shape, generator=passed.generator, device=on) * 2 - 1 for each in sent]
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
+        device, inputs = passed.labels.device, [box.sent for box in passed.crossed]
+        signs = [torch.randint(2, sent.shape, generator=passed.generator, device=device) * 2 - 1 for sent in inputs]
         with torch.no_grad():
-            up, down = (passed.losses([step * each for each in signs]) for step in (NUDGE, -NUDGE))
+            up, down = (passed.losses([step * sign for sign in signs]) for step in (NUDGE, -NUDGE))
             slope = (up - down) / (2 * NUDGE)
-        taught = [(slope[:, None] * sign * each).sum(1) for sign, each in zip(signs, sent, strict=True)]
-        return sum(taught, torch.zeros_like(slope))
+        terms = [(slope[:, None] * sign * sent).sum(1) for sign, sent in zip(signs, inputs, strict=True)]
+        return sum(terms, torch.zeros_like(slope))
 
 
 class Surrogate(Crossing):
-    """A small net learns what the box answers, from what it is sent, and lends its derivative.
+    """Surrogate model: a small net that learns to predict the answer of the box, and whose derivative is used.
 
-    It is linear from input to answer, beside one hidden layer of as many rectified units as the box has, whose weights
-    to the answer start at 0: the linear part alone follows a box far better than the hidden layer does. It learns at
-    each batch, so that it follows a box that drifts.
+    It is the sum of a linear map and a hidden layer of rectified units with the width of the box, whose output weights
+    start at 0, since the linear map alone follows a box far better than the hidden layer does. It is trained on each
+    batch, so that it follows a drifting box.
     """
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
@@ -223,13 +225,13 @@ class Surrogate(Crossing):
         return change @ self.direct.weight.T + hidden @ self.answers.weight.T
 
     @classmethod
-    def lessons(cls, passed: BoxedPass) -> Tensor:
-        found = super().lessons(passed)
-        for each, box in passed.boxes():
+    def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
+        total = super().auxiliary_loss(passed)
+        for crossing, box in passed.boxes():
             sent = box.sent.detach()
-            guess = each.direct(sent) + each.answers(each.hidden(sent).relu())
-            found = found + FIT * (guess - box.answer).square().mean(1) / 2
-        return found
+            guess = crossing.direct(sent) + crossing.answers(crossing.hidden(sent).relu())
+            total = total + SURROGATE_RATE * (guess - box.answer).square().mean(1) / 2
+        return total
 
 
 GRADIENTS: dict[str, type[Crossing]] = {
@@ -242,7 +244,7 @@ GRADIENTS: dict[str, type[Crossing]] = {
     "feedback_alignment": FeedbackAlignment,
     "direct_feedback_alignment": DirectFeedbackAlignment,
 }
-"""What backpropagation makes of a box, by name."""
+"""Gradient estimators for boxes by name."""
 
 WHITE_BOX = ("known", "chip_in_the_loop")
-"""Those that know the box; all others are told nothing of it."""
+"""Gradient estimators that use the true derivative of the box or a model of it."""

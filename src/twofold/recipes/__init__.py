@@ -1,4 +1,4 @@
-"""The recipes by name. The header of each recipe's file states its claim; ``NAME-twin`` is its backprop twin."""
+"""Recipes by name. The file of each recipe states its claim, and ``NAME-twin`` is its backprop twin."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def find(name: str) -> Recipe:
     """Return the recipe called ``name``.
 
     Raises:
-        SettingError: there is none; the nearest name is suggested.
+        SettingError: there is no recipe of this name; the most similar name is suggested.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
@@ -64,19 +64,19 @@ def find(name: str) -> Recipe:
 
 
 def twin_of(name: str) -> str | None:
-    """Return the name of a recipe's backprop twin, or ``None`` if it has none, as when it is itself a twin."""
+    """Return the name of a recipe's backprop twin, or ``None`` for recipes without one, such as a twin."""
     twin = f"{name}-twin"
     return twin if twin in RECIPES else None
 
 
 def space_of(name: str) -> Values:
-    """What `twofold tune` tries of a recipe, or of a twin: the values of each field.
+    """Return the search space of `twofold tune` for a recipe or a twin, with the values of each field.
 
     Raises:
-        SettingError: nothing is said for it.
+        SettingError: the recipe has no search space.
     """
     base = name.removesuffix("-twin")
     if base not in SPACES:
-        raise unknown("search space of the recipe", name, [each for each in RECIPES if each in SPACES])
+        raise unknown("search space of the recipe", name, [recipe for recipe in RECIPES if recipe in SPACES])
     both, ours, twin = SPACES[base]
     return {**both, **(ours if name == base else twin)}

@@ -1,11 +1,11 @@
-"""MNIST, 6 x 500, with a black box behind the second and the fourth layer.
+"""MNIST, 6 x 500, with a black box after the second and the fourth layer.
 
-Claim: an unknown transformation between layers does not slow Forward-Forward down (talk 36:43). docs/hardware.md has
-what it and the ways to backpropagate through a box reach.
+Claim: an unknown transformation between layers does not slow Forward-Forward down (talk 36:43). docs/hardware.md
+compares it with methods that backpropagate through a box.
 
-Deep nets need a temperature four times that of the recipe mnist, for as many units, and a rate five times as high: with
-less, layers from the third on hardly learn in so few steps, with boxes or without. A floor below the activity of each
-layer keeps one alive that stands behind a box and hears little but noise; without it such a layer falls silent.
+Deep nets need four times the temperature of the recipe mnist, for the same number of units, and five times its rate.
+With lower values, layers from the third on hardly learn in this number of steps, with or without boxes. The floor keeps
+a layer active whose input comes from a box and is mostly noise; without it, all units of such a layer become inactive.
 
     twofold train black-box --box one_bit --box-drift 0.01
     twofold train black-box-twin --box one_bit --box-drift 0.01 --readout block

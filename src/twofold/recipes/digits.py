@@ -1,6 +1,6 @@
-"""The 8x8 digits that come with scikit-learn: a net that trains in seconds on any machine.
+"""The 8 x 8 digits of scikit-learn: a net that trains in seconds on any machine.
 
-These images have no margin, so the label is put in front of the pixels.
+The images have no margin, so the label is inserted before the pixels.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""MNIST, 3 x 1000: the author's supervised recipe with another objective, on the network of his published code.
+"""MNIST, 3 x 1000: the supervised recipe and the network of the author's published code, with a different objective.
 
 Claim: an error of 1.3-1.4 % with backprop, and about the same with Forward-Forward (talk 13:48; 1.36 % with 4 x 2000 in
 the paper).
 
-The objective and the temperature were chosen on the last 10,000 training images; docs/feedforward.md lists what else
-was tried. The twin has what was chosen for it by `twofold tune mnist`, from one grid for both (docs/tuning.md).
+The objective and the temperature were chosen on the last 10,000 training images; docs/feedforward.md lists the
+alternatives that were tried. The settings of the twin were chosen by `twofold tune mnist`, with the same grid for both
+(docs/tuning.md).
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """MNIST without labels, local fields without weight sharing: hybrid images as negative data.
 
 Claim: 1.16 % test error after 60 epochs, with peer normalization (paper section 3.2). Layer 1 is a grid of 4 x 4 points
-with 128 units each, and a unit sees 10 x 10 pixels. Layer 2 is a grid of 3 x 3 points with 220 units each, layer 3 one
-of 2 x 2 with 512; their units see all units of four neighboring points in the layer below.
+with 128 units each, whose receptive fields are 10 x 10 pixels. Layer 2 is a grid of 3 x 3 points with 220 units each,
+and layer 3 one of 2 x 2 points with 512 units each. Their units are connected to all units of four neighboring points
+in the layer below.
 
-Peer normalization is left out: it made the error on the last 10,000 training images larger, after twelve epochs.
+Peer normalization is off, because it increased the error on the last 10,000 training images after twelve epochs.
 """
 
 from __future__ import annotations

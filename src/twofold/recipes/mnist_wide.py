@@ -1,9 +1,9 @@
-"""MNIST, 4 x 2000: the net of the paper's table.
+"""MNIST, 4 x 2000: the net of the table in the paper.
 
 Claim: 1.36 % test error after 60 epochs (paper section 3.3; talk 13:48).
 
-Goodness grows with the number of units, so the temperature is raised with it. The rate of the twin is half that of the
-3 x 1000 twin, at which a net of this size diverges within a hundred batches from most seeds.
+Goodness grows with the number of units, so the temperature is higher than for 3 x 1000. The rate of the twin is half
+the rate of the 3 x 1000 twin, at which a net of this size diverges within a hundred batches with most seeds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recipes for data of one's own: which one fits, and what of it has to change for the data."""
+"""Recipes for user data: selection of a recipe, and its adaptation to the data."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from twofold.data.dataset import Dataset
 from twofold.learning import scaled_temperature
 from twofold.methods import Recipe
 
-SMALL = 256
-"""Numbers in a case up to which the smaller recipe does."""
-USUAL = 10
-"""Classes for which the recipes were made."""
-FEW = 10_000
-"""Cases below which larger batches would make too few steps."""
+SMALL_CASE = 256
+"""Largest number of values per case for the smaller recipe."""
+USUAL_CLASSES = 10
+"""Number of classes that the recipes are designed for."""
+FEW_CASES = 10_000
+"""Number of cases below which batches are small, so that an epoch has enough steps."""
 
 
 def fitting(data: Dataset) -> str:
-    """The name of the recipe that fits data: that of the 8 x 8 digits for small pictures and tables, else MNIST's."""
+    """Return the name of the recipe for data: digits for small pictures and tables, mnist otherwise."""
     table = data.preparation is not None and data.preparation.kind == "table"
-    return "digits" if table or data.pixels <= SMALL else "mnist"
+    return "digits" if table or data.pixels <= SMALL_CASE else "mnist"
 
 
 @check_arguments
 def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
-    """The recipe with which `twofold train --data` trains on data of your own.
+    """Return the recipe that `twofold train --data` uses for your own data.
 
-    It is that of the 8 x 8 digits for small pictures, and MNIST's for larger ones; for a table it has one layer and the
-    rate and the strength of the label that are the defaults for tables.
+    It is based on the recipe digits for small pictures and on mnist for larger ones. For a table, it has one layer and
+    the default learning rate and label strength of tables.
 
     Args:
-        dataset: of your own.
-        like: the name of the recipe whose settings are taken instead.
+        dataset: your data.
+        like: name of the recipe to use instead.
 
     Raises:
-        SettingError: there is no recipe of that name.
+        SettingError: there is no recipe of this name.
     """
     from twofold.recipes import find
 
@@ -50,7 +50,7 @@ def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
 def for_tables(
     features: int, cases: int, batch: int, widths: tuple[int, ...] = defaults.TABLE_WIDTHS
 ) -> dict[str, Any]:
-    """What is different for a table: few columns bear high rates, and few cases need more epochs."""
+    """Return the settings for a table. Few columns allow a high learning rate, and few cases need more epochs."""
     return {
         "widths": widths,
         "rate": defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / features),
@@ -64,37 +64,39 @@ def for_tables(
 
 
 def epochs_for(cases: int, batch: int) -> int:
-    """Epochs of a table: as many as make enough steps, where there are few cases."""
+    """Return the number of epochs for a table, which is higher for few cases so that there are enough steps."""
     return max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / batch)))
 
 
 def adapted(recipe: Recipe, data: Dataset) -> Recipe:
-    """Change what data ask for: their name, the size of batches, and the place and the strength of the label.
+    """Adapt a recipe to data: the name of the data, the batch size, and the position and strength of the label.
 
-    Batches are no larger than those of the digits where there are `FEW` cases, and have no more cases than there are.
-    A label replaces the first pixels only where these are dark in every picture, and else comes in front of them. Of
-    more than `USUAL` classes each is seen less often, so that its label is the stronger, by the root of their number.
+    The batch is at most the number of cases, and with less than `FEW_CASES` cases at most the default batch. The label
+    replaces the first pixels if they are 0 in every picture, and is inserted before them otherwise. With more than
+    `USUAL_CLASSES` classes, the label strength grows with the square root of their number, since each class is rarer.
     """
     cases = len(data.train_labels)
     changes: dict[str, Any] = {
         "data": data.name,
-        "batch": min(recipe.batch, cases, defaults.BATCH if cases < FEW else cases),
+        "batch": min(recipe.batch, cases, defaults.BATCH if cases < FEW_CASES else cases),
     }
     if "label_in" in recipe.properties() and not _has_margin(data):
         changes["label_in"] = "prepend"
-    if "label_strength" in recipe.properties() and data.classes > USUAL:
-        changes["label_strength"] = vars(recipe)["label_strength"] * math.sqrt(data.classes / USUAL)
+    if "label_strength" in recipe.properties() and data.classes > USUAL_CLASSES:
+        changes["label_strength"] = vars(recipe)["label_strength"] * math.sqrt(data.classes / USUAL_CLASSES)
     return replace(recipe, **changes)
 
 
 def _has_margin(data: Dataset) -> bool:
-    """Whether there is room for the label in the first pixels: none of them is ever bright, and others follow."""
+    """Return True if the label fits into the first pixels: they are 0 in every picture, and other pixels follow."""
     return data.pixels > data.classes and not data.train_images.flatten(1)[:, : data.classes].any()
 
 
 def scaled(recipe: Recipe, like: Recipe) -> Recipe:
-    """Give a recipe with other widths the temperature of the recipe ``like``, scaled to its widest layer; see
-    `learning.scaled_temperature`."""
+    """Return a recipe with the temperature of the recipe ``like``, scaled to its own widest layer.
+
+    See `learning.scaled_temperature`.
+    """
     if "temperature" not in recipe.properties():
         return recipe
     temperature: Any = scaled_temperature(vars(like)["temperature"], max(recipe.widths), max(like.widths))

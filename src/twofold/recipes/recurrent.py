@@ -1,8 +1,8 @@
 """MNIST, two hidden layers of 2000 with the label at the top: the recurrent net of the talk.
 
-Claim: 1.31 % error by the slow test after 60 epochs (talk 24:03; paper section 2.3).
+Claim: 1.31 % error with the slow test after 60 epochs (talk 24:03; paper section 2.3).
 
-docs/recurrent.md lists what was tried on the last 10,000 training images.
+docs/recurrent.md lists the settings that were tried on the last 10,000 training images.
 """
 
 from __future__ import annotations

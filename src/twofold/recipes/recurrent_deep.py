@@ -1,16 +1,16 @@
-"""MNIST, six hidden layers of 300 that settle: a recurrent net that is deep and does not lose sight of the image.
+"""MNIST, six hidden layers of 300 that settle: a deep recurrent net that keeps following the image.
 
-Settings scale to other depths: ``twofold train recurrent-deep --widths 300 300 300 300 300 300 300 300``.
+The settings also work at other depths: ``twofold train recurrent-deep --widths 300 300 300 300 300 300 300 300``.
 
-With the settings of the recipe `recurrent`, nets of 6 to 10 layers follow the label and not the image. What differs:
+With the settings of the recipe `recurrent`, nets of 6 to 10 layers follow the label and ignore the image. The
+differences are:
 
-* top-down weights start at 0. Random ones give every layer as much noise from above as there is image from below, in
-  each layer anew. Learned from nothing, they say something from the first;
-* every layer sees the label. From the top alone it comes down slowly, and layers that it has not reached learn nothing;
-* there are four iterations, all of them judged. The longer layers settle, the less of the image is left in them;
+* top-down weights start at 0. Random weights add as much noise from above as there is signal from below;
+* every layer receives the label. From the top alone it spreads slowly, and layers that it has not reached do not learn;
+* there are four iterations, and the slow test averages all of them. Layers that settle for longer lose the image;
 * the rate is twice as high, since the layers are narrow.
 
-docs/recurrent.md lists what was tried on the last 10,000 training images.
+docs/recurrent.md lists the settings that were tried on the last 10,000 training images.
 """
 
 from __future__ import annotations

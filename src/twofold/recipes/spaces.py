@@ -1,13 +1,13 @@
-"""What `twofold tune` tries of each recipe and of its backprop twin: the values of each field, in order.
+"""Search spaces of `twofold tune` for each recipe and its backprop twin: the values of each field, in order.
 
-Whatever is tuned here is tuned for both, by the same number of trainings. Fields that mean the same to both, such as
-``epochs``, have the same values for both. A rate or a decay does not: the momentum of the twin makes its steps
-1 / (1 - smoothing) times as long, ours averages; so each side has values of its own. Only ours has fields such as
-``temperature``: the same number of its trainings has to do for more of them.
+Recipe and twin are tuned with the same number of trials. Fields with the same meaning for both, such as ``epochs``,
+have the same values. Rate and decay have different values for each, since the momentum of the twin makes its steps
+1 / (1 - smoothing) times as large, whereas Forward-Forward averages gradients. Fields such as ``temperature`` exist for
+Forward-Forward alone, which has to tune more fields in the same number of trials.
 
-Values lie around those that earlier comparisons chose, with at least one on either side, two to four times as far from
-each other: nearer ones differ by less than the binomial error of the held-out images. The epochs of ``mnist`` end at
-its own 40, for both sides: longer trainings are another recipe's.
+The values surround the ones that earlier comparisons chose, with at least one on either side, and differ by factors of
+two to four: closer values differ by less than the binomial error of the held-out images. The epochs of ``mnist`` end at
+its own 40, for both recipe and twin, since longer trainings belong to other recipes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Values = Mapping[str, tuple[Any, ...]]
-"""Field of a recipe -> the values that are tried, in order."""
+"""Values to try for each recipe field, in order."""
 
 
 class Space(NamedTuple):
     """The search space of a recipe and its twin.
 
     Attributes:
-        both: fields that have the same values on both sides.
-        ours: fields of the recipe alone, or with values of its own.
-        twin: the same of the twin.
+        both: values for recipe and twin.
+        ours: further values for the recipe.
+        twin: further values for the twin.
     """
 
     both: Values
@@ -34,23 +34,23 @@ class Space(NamedTuple):
 
 
 TWIN: Values = {"rate": (0.025, 0.05, 0.1, 0.2), "decay": (0.0, 0.0002, 0.0005, 0.001)}
-"""On both sides of what the twin of each recipe has."""
+"""Values around those of the twin of each recipe."""
 
 OURS: Values = {"rate": (0.01, 0.02, 0.04, 0.08), "decay": (0.0005, 0.001, 0.002, 0.004)}
-"""The same for Forward-Forward with labels."""
+"""Values for Forward-Forward with labels."""
 
 PAPER: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.0005, 0.001, 0.002)}
-"""The author's method keeps all else as he has it."""
+"""Values for the author's method, whose other settings are fixed."""
 
 HYBRID: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.001, 0.003, 0.01)}
-"""Nets without labels."""
+"""Values for nets without labels."""
 
 
 def _temperatures(middle: float) -> Values:
-    """The rates and decays of Forward-Forward with labels, at half, once, twice and four times a temperature.
+    """Return `OURS` with half, once, twice and four times a temperature.
 
-    A first study of the digits ended at twice the temperature of the recipe and at its 40 epochs, then the highest that
-    were tried; both ranges were widened by a step before any other study.
+    A first study of the digits selected twice the temperature of the recipe and 40 epochs, the highest values at the
+    time; both ranges were extended by a step before all other studies.
     """
     return {**OURS, "temperature": (middle / 2, middle, 2 * middle, 4 * middle)}
 
