@@ -215,7 +215,7 @@ class Watching(RecurrentTraining):
             found = net.learn_video([frame], top, state, self.rate)
             state = _cases(found.state, kept)
         if not all(part.isfinite().all() for pair in found.goodness for part in pair):
-            raise Diverged("a layer's goodness is not a finite number any more: lower the rate of the film")
+            raise Diverged("a layer's goodness is no longer finite: lower the rate of the film")
         return NetResult(logits, [*found.goodness], torch.ones_like(batch.case_weight))
 
 

@@ -72,7 +72,7 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
     dataset = _read(location, own_data, parse(Training, without_help, "train", others=True).data_dir)
     print(description(dataset), flush=True)
     defaults = own.recipe_for(dataset, recipe_name or own_data.recipe)
-    based_on = recipe_name or own_data.recipe or own.fitting(dataset)
+    based_on = recipe_name or own_data.recipe or own.recipe_name_for(dataset)
     parsed = _parse(words, defaults)
     recipe = dataclasses.replace(with_temperature(parsed.recipe, defaults, words), data=dataset.name)
     name = f"{dataset.name}-{based_on}" if recipe_name or own_data.recipe else dataset.name
@@ -81,7 +81,7 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
 
 def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> Recipe:
     """Return a parsed recipe whose temperature is scaled to its widths, unless the words state a temperature."""
-    return recipe if "temperature" in stated(words) else own.scaled(recipe, defaults)
+    return recipe if "temperature" in stated(words) else own.with_scaled_temperature(recipe, defaults)
 
 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:
@@ -148,5 +148,5 @@ def _resumed(words: Sequence[str], location: str | None) -> Task:
     if config.source or based_on not in recipes.RECIPES:
         based_on = based_on.removeprefix(f"{config.dataset}-") if based_on != config.dataset else ""
     if based_on not in recipes.RECIPES:
-        based_on = own.fitting(cast("Dataset", dataset))
+        based_on = own.recipe_name_for(cast("Dataset", dataset))
     return Task(config.name, config.recipe, options, dataset, based_on)

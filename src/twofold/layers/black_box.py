@@ -59,7 +59,7 @@ class BlackBox(nn.Module):
         self._awaited: list[Any] | None = None
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """StoreLayers the box after the topmost layer of a stack.
+        """Place the box after the topmost layer of a stack.
 
         Raises:
             SettingError: the stack is empty.

@@ -34,7 +34,7 @@ class Fixed(nn.Module):
         self.module = module
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """StoreLayers the module after the topmost layer of a stack.
+        """Place the module after the topmost layer of a stack.
 
         Raises:
             SettingError: the stack is empty.

@@ -211,7 +211,7 @@ class FeedForwardLayer(Layer[Response]):
         self.fixed = nn.Sequential()
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """StoreLayers the layer on top of a stack."""
+        """Place the layer on top of a stack."""
         stack.append(self)
 
     @check_arguments

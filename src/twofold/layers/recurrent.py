@@ -46,7 +46,7 @@ class LayerState(NamedTuple):
 def recurrent_step(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> LayerState:
     """Compute a = unit(total); s ← damping · s + (1 - damping) · a; output n(s). A pure function.
 
-    SourceInput: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
+    Source: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
 
     Args:
         total: total inputs, ``(rows, units)``.

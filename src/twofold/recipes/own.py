@@ -20,7 +20,7 @@ FEW_CASES = 10_000
 """Number of cases below which batches are small, so that an epoch has enough steps."""
 
 
-def fitting(data: Dataset) -> str:
+def recipe_name_for(data: Dataset) -> str:
     """Return the name of the recipe for data: digits for small pictures and tables, mnist otherwise."""
     table = data.preparation is not None and data.preparation.kind == "table"
     return "digits" if table or data.pixels <= SMALL_CASE else "mnist"
@@ -42,7 +42,7 @@ def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
     """
     from twofold.recipes import find
 
-    recipe = adapted(find(like or fitting(dataset)), dataset)
+    recipe = adapt_recipe(find(like or recipe_name_for(dataset)), dataset)
     table = like is None and dataset.preparation is not None and dataset.preparation.kind == "table"
     return replace(recipe, **for_tables(dataset.pixels, len(dataset.train_labels), recipe.batch)) if table else recipe
 
@@ -68,7 +68,7 @@ def epochs_for(cases: int, batch: int) -> int:
     return max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / batch)))
 
 
-def adapted(recipe: Recipe, data: Dataset) -> Recipe:
+def adapt_recipe(recipe: Recipe, data: Dataset) -> Recipe:
     """Adapt a recipe to data: the name of the data, the batch size, and the position and strength of the label.
 
     The batch is at most the number of cases, and with less than `FEW_CASES` cases at most the default batch. The label
@@ -92,7 +92,7 @@ def _has_margin(data: Dataset) -> bool:
     return data.pixels > data.classes and not data.train_images.flatten(1)[:, : data.classes].any()
 
 
-def scaled(recipe: Recipe, like: Recipe) -> Recipe:
+def with_scaled_temperature(recipe: Recipe, like: Recipe) -> Recipe:
     """Return a recipe with the temperature of the recipe ``like``, scaled to its own widest layer.
 
     See `learning.scaled_temperature`.
