@@ -200,11 +200,11 @@ def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule
 
 
 def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
-    """Set weak signals to 0 or to the strength of the tolerance, keeping their average.
+    """Round each signal weaker than the tolerance to 0 or to ± tolerance, so that its expected value is unchanged.
 
-    A signal of strength a < tolerance is kept if a / tolerance exceeds a number u that the case has for this batch.
-    Over cases and over batches, u is spread evenly over [0, 1) by irrational steps. No random numbers are drawn, and
-    the two cases of a pair are kept or left out together if their signals are equal.
+    A signal of magnitude a < tolerance becomes ± tolerance if a / tolerance > u. The numbers u of the cases and batches
+    are a low-discrepancy sequence in [0, 1): multiples of an irrational number, modulo 1. No random numbers are drawn,
+    and the two cases of a pair are kept or left out together if their signals are equal.
 
     Args:
         signals: signals of positive and of negative cases, ``(2, batch)``, or of one of them, ``(1, batch)``.

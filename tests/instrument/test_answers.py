@@ -80,8 +80,8 @@ BAD: dict[str, tuple[Script, str]] = {
     ),
     "other units": (answering(lambda m: pack("batch", m.number, numbers(1.0, 4, 3))), "(4, 3) for 4 rows"),
     "NaN": (answering(lambda m: pack("batch", m.number, numbers(torch.nan))), "NaN, infinite or too large"),
-    "no inputs": (told(inputs=""), "a description without 'inputs'"),
-    "words for units": (told(units="many"), "a description without"),
+    "no inputs": (told(inputs=""), "a description that has no 'inputs'"),
+    "words for units": (told(units="many"), "a description that has no"),
     "no units": (told(units="0"), "another device: 3 inputs, 0 units"),
     "other inputs": (told(inputs="5"), "has 5 inputs, but the batch has 3 columns"),
     "another client": (

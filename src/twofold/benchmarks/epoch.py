@@ -30,7 +30,7 @@ SWEEP: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Epoch(Benchmark):
-    """Seconds per epoch of a recipe and of its backprop twin, in interleaved epochs from the first one.
+    """Seconds per epoch of a recipe and of its backprop twin, in turns, from the first epoch.
 
     Forward-Forward is also timed without importance sampling (every case counts for every layer, and every image is
     used in every epoch), in bursts, for the net of the recipe and for several widths, depths, batches and precisions.

@@ -74,7 +74,7 @@ class Unfolded(Connectivity):
 
 @dataclass(frozen=True)
 class LocalLayer(Benchmark):
-    """Milliseconds of an update (forward, signals, gradient, update) of one local layer, by implementation.
+    """Milliseconds of a training step of one layer with local fields, by implementation.
 
     All implementations compute the same result. The input is random.
 

@@ -64,10 +64,10 @@ def running_peak(changes: Iterator[tuple[int, int]]) -> int:
 
 @contextmanager
 def process_growth(device: torch.device) -> Iterator[list[int]]:
-    """Measure the rise of this process's memory within the context, in bytes.
+    """Measure by how much the memory of this process grows within the context, in bytes.
 
-    On the CPU it is resident memory, read every millisecond; on a GPU it is the memory of torch's allocator. The list
-    has one number, which is final when the context ends.
+    On the CPU it is resident memory, read every millisecond; on a GPU it is the memory of torch's allocator. The
+    yielded list has one number, which is final when the context ends.
     """
     growth = [0]
     if device.type == "cuda":

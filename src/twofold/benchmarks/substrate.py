@@ -32,7 +32,7 @@ ROUNDS = 7
 
 @dataclass(frozen=True)
 class SubstrateCost(Benchmark):
-    """Milliseconds of a training step of a net on a substrate and of the same ideal net, interleaved.
+    """Milliseconds of a training step of a net on simulated analog hardware and of the ideal net, in turns.
 
     Both nets train without importance sampling and compute all products in every pass. On a CPU, processor time is
     measured.

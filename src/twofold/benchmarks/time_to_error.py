@@ -45,7 +45,7 @@ error of at most the target on the last 10,000 training images: `scripts/measure
 
 @dataclass(frozen=True)
 class TimeToError(Benchmark):
-    """Seconds of a complete training of 3 x 1000 on MNIST to a target test error.
+    """Seconds to train a net of three layers of 1000 units on MNIST to a target test error.
 
     The trainings of Forward-Forward and of its backprop twin are interleaved, each with its own schedule for each
     target. The test set is used once, at the end of each training. There is no ratio if the mean error over the seeds

@@ -52,7 +52,7 @@ class Training(CommonOptions):
     Attributes:
         run: run folder; by default runs/RECIPE-seedN, with a number appended if it exists.
         resume: resume from the last checkpoint in the run folder; by default in the newest folder of this training.
-        start: complete run whose net is trained further, in a new run folder and with a new schedule.
+        start: complete run whose net to continue training, in a new run folder and with a new schedule.
         with_twin: also train the backprop twin, in RUN/twin, with the same data, net, batch, jitter and seed.
         offload: keep the layers that are not in use on disk, in the run folder, for nets that do not fit into memory.
         pictures: draw the pictures after the training.
@@ -114,7 +114,7 @@ class Eval(CommonOptions):
 
     Attributes:
         run: run folder.
-        test: slow (goodness of every label), fast (softmax after one pass), settled (softmax after settling),
+        test: slow (goodness of every label), fast (softmax after one pass), settled (softmax after the iterations),
             shortlist (slow test of the fast test's best labels), both (slow and fast with equal weight), or all.
         shortlist: number of labels that the fast test passes to the slow test; by default 3.
         data: new location of your own data, if they were moved since the training.
@@ -132,15 +132,15 @@ class Predict:
 
     Pictures may have any size, pixel format, transparency, orientation and polarity. They are preprocessed to match the
     training data, and the preprocessing steps are printed. A table must have the columns of the training table; the
-    class predicted by each test is printed for each row, as CSV or, with --json, as one JSON object per line.
+    class predicted by each test is printed for each row, as CSV or, with --jsonl, as JSON.
 
     Attributes:
         run: run folder.
         pictures: picture files or folders of pictures; or a .csv, .tsv or .parquet table.
         csv: print one line of CSV for each picture.
-        jsonl: print one JSON object per line for each picture.
+        jsonl: print one JSON object per line for each picture or row.
         data_dir: folder with data sets, searched first; used only for runs of older versions.
-        json: print one JSON object as the last line.
+        json: print one JSON object as the last line; for a table, the same as --jsonl.
     """
 
     run: RunPath
@@ -191,7 +191,7 @@ class Claims:
     top-down, moving, relax, analog, black-box, cancel, mortal, power or regime.
 
     Attributes:
-        results: folder with the committed results.
+        results: folder with the saved results.
         json: print the list as JSON.
     """
 
@@ -205,9 +205,9 @@ class ClaimsRun(CommonOptions):
 
     Attributes:
         id: id of the claim; see `twofold claims` for a list.
-        size: smoke takes seconds on the embedded data; full runs the experiment at its real size.
-        runs: folder of the trainings, which are shared by claims and resumed after an interrupt.
-        results: folder for the record, which is written only at full size.
+        size: smoke takes seconds on the bundled data; full runs the experiment at its real size.
+        runs: folder of the run folders, which claims share and from which an interrupted experiment is resumed.
+        results: folder for the record, which is written only with --size full.
     """
 
     id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
@@ -222,10 +222,11 @@ class ClaimsDraw(CommonOptions):
 
     Attributes:
         id: id of the claim.
-        size: smoke draws small nets on the embedded data; full draws nets of the real size.
-        runs: folder of the trainings; missing nets are trained.
-        results: folder of the records; used only by regime at full size.
-        out: PNG file to write; by default ID.png in docs/pictures (at full size, if the folder exists) or in --runs.
+        size: smoke uses small nets and the bundled data; full uses nets of the real size.
+        runs: folder of the run folders; missing nets are trained.
+        results: folder with the saved results; used only for regime with --size full.
+        out: PNG file to write; by default docs/pictures/ID.png with --size full if that folder exists, else ID.png in
+            the folder --runs.
     """
 
     id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")] = dataclasses.field(kw_only=True)
@@ -248,7 +249,7 @@ class Bench(CommonOptions):
 
 @dataclass(frozen=True)
 class InstrumentServe:
-    """Serve a simulated instrument to trainings on this machine, until stopped with Ctrl-C.
+    """Serve a simulated instrument to training runs on this machine, until stopped with Ctrl-C.
 
     Attributes:
         device: random-relu (random matrix and rectifier) or one-bit (random matrix and sign).

@@ -41,14 +41,14 @@ class Export:
 class Push:
     """Upload the net of a run to the Hugging Face Hub, with a model card and optionally the ONNX file.
 
-    Log in with `hf auth login` or set HF_TOKEN. HF_ENDPOINT is the address of another Hub.
+    Log in with `hf auth login` or set HF_TOKEN. Set HF_ENDPOINT to use another Hub.
 
     Attributes:
         run: run folder.
         repo: NAME or OWNER/NAME; created if it does not exist.
         onnx: upload the ONNX file too.
-        license: license of the net, as an identifier of the Hub such as apache-2.0.
-        private: make a new repository private.
+        license: license of the net, as a license identifier of the Hub, such as apache-2.0.
+        private: make the repository private if it is created.
         json: print one JSON object as the last line.
     """
 

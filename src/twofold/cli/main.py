@@ -20,25 +20,26 @@ usage: twofold COMMAND [ARGUMENTS]
        twofold COMMAND --help
 
 Train and test
-  twofold train RECIPE [--field value ...]   train a net, test it and draw its pictures, in a new run folder
+  twofold train RECIPE [--field value ...]   train a net, test it and plot its results, in a new run folder
   twofold train --data PATH                  train on your own data: a folder of class folders, an .npz file, a table
                                              with --label COLUMN, or an IDX file
       --with-twin                            also train the backprop twin and compare the two
       --resume                               resume an interrupted run; the weights end up bitwise the same
-      --from RUN                             train the net of a complete run further, in a new run folder
+      --from RUN                             continue to train the net of a complete run, in a new run folder
   twofold eval RUN --test slow|fast|...      test a trained net again
   twofold predict RUN PICTURE...             classify pictures, or the rows of a table
-  twofold plot RUN                           redraw the pictures of a run
+  twofold plot RUN                           redraw the plots of a run
   twofold tune RECIPE --trials N             tune a recipe and its twin on held-out images, with N trials each
 
 Recipes
 {recipes}
   RECIPE-twin, if it exists, trains the same layers by backpropagation
 
-Claims of the talk
+Claims of Hinton's talk
   twofold claims                             list the claims and the measured results
-  twofold claims run ID --size smoke|full    measure a claim: in seconds on the embedded data, or at full size
-  twofold claims draw ID --size smoke|full   draw the picture of a claim: top-down, moving, relax, analog, black-box,
+  twofold claims run ID --size smoke|full    test a claim: smoke takes seconds on the bundled data, full is the
+                                             real experiment
+  twofold claims draw ID --size smoke|full   plot the result of a claim: top-down, moving, relax, analog, black-box,
                                              cancel, mortal, power or regime
 
 Benchmarks
@@ -51,7 +52,7 @@ Export
   twofold pull REPO                          download a net from the Hub to a file, which can be used as RUN
 
 Hardware
-  twofold instrument serve --device NAME     simulate an instrument for a training in another process
+  twofold instrument serve --device NAME     run a simulated device, for a training run in another process
 
 Data
   twofold data get NAME                      find or download a data set, and verify it

@@ -103,7 +103,7 @@ def cleaned(columns: dict[str, Column], where: str) -> dict[str, Column]:
 
 
 def _texts(name: str, values: Column, where: str) -> NDArray[np.str_]:
-    """Convert a column to strings. Numbers with commas are an error; dates raise a remark."""
+    """Convert a column to strings. Numbers with commas are an error; dates give a warning."""
     column = as_texts(name, values, where)
     texts: list[str] = column.tolist()
     with_comma = [row for row, value in enumerate(texts) if WITH_COMMA.fullmatch(value)]

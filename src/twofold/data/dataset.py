@@ -231,7 +231,7 @@ def as_labels(name: str, part: str, values: Any) -> Tensor:
 
 
 def _check_layout(name: str, content: str, values: Tensor) -> None:
-    """Raise a `DataError` if a tensor is not dense; the error calls it ``content``."""
+    """Raise a `DataError` if a tensor is not dense; ``content`` names the tensor in the message."""
     layouts = {
         "on the meta device, which holds no values": values.is_meta,
         "sparse": values.layout != torch.strided,

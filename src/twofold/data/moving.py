@@ -121,7 +121,7 @@ def launch(
     """
     if images.dim() != 4 or images.shape[1] != 1 or not images.numel():
         raise DataError(
-            f"images to move have the shape {tuple(images.shape)}, expected a non-empty (batch, 1, height, width)"
+            f"images of a moving scene have the shape {tuple(images.shape)}, expected (batch, 1, height, width)"
         )
     room = min(side - size for side, size in zip(canvas, images.shape[2:], strict=True))
     if room < 1:

@@ -119,7 +119,7 @@ def pull(repo: str, path: Path | None = None, *, revision: str | None = None, di
         title = f"{FILE} of {repo} at revision {sha}"
         actual = _digest(fetched)
         if digest is not None and actual != digest:
-            raise RunError(f"{title} has the SHA-256 {actual}, expected {digest}: it is another file and was not saved")
+            raise RunError(f"{title} has the SHA-256 {actual}, expected {digest}: not the expected file, and not saved")
         try:
             single_file.read(fetched)
         except TwofoldError as error:

@@ -45,8 +45,8 @@ def write(net: Net, path: Path, preparation: Preparation, settings: Mapping[str,
     """Write an ONNX file that computes all tests of a net in single precision, for batches of any size.
 
     The input is ``images``, ``(batch, channels, height, width)`` with pixels from 0 to 1, or ``table``, ``(batch,
-    columns)``, raw columns in double precision. A text in a table is encoded as the index, from 0, of its value in the
-    ``categories`` of the preparation; any other number is an unknown value. The outputs:
+    columns)``, raw columns in double precision. A text in a table is encoded as the zero-based index of its value in
+    the ``categories`` of the preparation; any other number is treated as an unknown value. The outputs:
 
     - ``label``: label predicted by the main test, ``(batch,)``;
     - ``probability``: softmax of the fast test, ``(batch, classes)``;

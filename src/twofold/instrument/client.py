@@ -192,7 +192,7 @@ class Instrument(nn.Module):
             sizes = {name: int(facts[name]) for name in ("inputs", "units")}
             description = Description(one_line(facts["name"]), **sizes, repeatable=facts["repeatable"] == "yes")
         except (KeyError, ValueError) as error:
-            raise ValueError(f"a description without {one_line(error)}") from error
+            raise ValueError(f"a description that has no {one_line(error)}") from error
         if min(sizes.values()) < 1 or (self.description or description)[1:3] != description[1:3]:
             raise ValueError(f"the description of another device: {sizes['inputs']} inputs, {sizes['units']} units")
         return description

@@ -81,7 +81,9 @@ def unpack(read: Callable[[int], bytes], most: int = NUMBERS) -> Message:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"garbage: the header is invalid ({type(error).__name__})") from error
     if facts.get("protocol") != PROTOCOL:
-        raise ValueError(f"protocol version {facts.get('protocol')}, expected {PROTOCOL}: update one end")
+        raise ValueError(
+            f"protocol version {facts.get('protocol')}, expected {PROTOCOL}: update the older of the two programs"
+        )
     if end > most:
         raise ValueError(f"too much data: {end:,} bytes, expected at most {most:,}")
     numbers = read(end)

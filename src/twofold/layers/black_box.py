@@ -23,13 +23,13 @@ class BlackBox(nn.Module):
     The callable receives the normalized activity of the layer before it: a new float32 tensor ``(rows, inputs)``
     without a graph. The tensor is on the CPU, or on the net's device if the callable is a module, which moves with the
     net. The callable returns ``(rows, units)``: a tensor, an array or anything that NumPy can convert, of
-    floating-point numbers, integers or booleans. The next layer and the softmax see these numbers at fixed length. No
+    floating-point numbers, integers or booleans. The next layer and the softmax receive these numbers normalized. No
     derivative is needed, and autograd is off during the call. The layers before and after the box learn as usual.
 
     One step of a layer calls the box once, with the positive rows followed by the same number of negative rows. A box
     whose state changes from call to call therefore processes both passes of a pair in the same state. The pass that the
-    softmax learns from and each pass of a test are separate calls. In a box that changes from row to row, the two rows
-    of a pair are half a batch apart.
+    softmax learns from and each pass of a test are separate calls. If the state changes from row to row, note that the
+    two rows of a pair are half a batch apart.
 
     If the callable is a module, its parameters and buffers are part of ``state_dict`` and of checkpoints, but they do
     not learn. Any other state is not saved; a resumed training is bitwise the same only if that state is the same.

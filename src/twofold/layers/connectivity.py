@@ -41,7 +41,7 @@ class Connectivity(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw the initial weights as they are stored: N(0, 1) times the scale of each unit, ``(units,)``."""
+        """Draw the initial weights, in the shape in which they are stored: N(0, 1) times ``scale``, ``(units,)``."""
 
     @abstractmethod
     def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:

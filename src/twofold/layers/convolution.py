@@ -41,7 +41,7 @@ def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair
     if padding not in PADDING:
         raise unknown("padding", padding, PADDING)
     if pair(stride) != (1, 1):
-        raise SettingError(f"padding is same, which keeps the size of the map, and stride is {stride}, expected 1")
+        raise SettingError(f"padding is same and stride is {stride}, expected stride 1")
     totals = [gap * (size - 1) for gap, size in zip(pair(dilation), pair(kernel), strict=True)]
     rows, columns = ((total // 2, total - total // 2) for total in totals)  # an odd zero is added after, as in PyTorch
     return rows, columns
@@ -80,7 +80,9 @@ class Convolved(Connectivity):
         edge = zeros_around(padding, kernel, step, gap)
         not_negative(padding=min(map(min, edge)))
         if below % groups or channels % groups:
-            raise SettingError(f"groups is {groups}, expected a divisor of {below} and of {channels} channels")
+            raise SettingError(
+                f"groups is {groups}, expected a divisor of the {below} input and {channels} output channels"
+            )
         rows, columns = (
             (size + sum(p) - d * (k - 1) - 1) // s + 1
             for size, k, s, p, d in zip((height, width), kernel, step, edge, gap, strict=True)

@@ -89,7 +89,7 @@ class WeightedLayer(FeedForwardLayer):
 
 
 class Dense(WeightedLayer):
-    """y = unit(x Wᵀ + b), where every unit sees all inputs.
+    """y = f(x Wᵀ + b), with the activation function f of the rule, where every unit sees all inputs.
 
     Weights start as N(0, 1) / √inputs and biases at 0 (the author's code).
 
@@ -110,7 +110,7 @@ class Dense(WeightedLayer):
 
 
 class SparseLayer(WeightedLayer):
-    """y = unit(x Wᵀ + b), where a connectivity defines which inputs each unit sees.
+    """y = f(x Wᵀ + b), where a connectivity defines which inputs each unit sees, and f is the activation of the rule.
 
     Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 

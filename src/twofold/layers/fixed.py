@@ -13,7 +13,7 @@ class Fixed(nn.Module):
     """A module without parameters, placed in a list of layers after the layer whose activity it transforms.
 
     It has no goodness and does not learn. The layer before it learns from its own activity and passes on the module's
-    output, at fixed length; the next layer and the softmax see that output. In a layer's learning step, batch
+    output, normalized; the next layer and the softmax see that output. In a layer's learning step, batch
     statistics are those of positive and negative data together; everywhere else, running statistics are used.
 
     Args:
@@ -40,5 +40,7 @@ class Fixed(nn.Module):
             SettingError: the stack is empty.
         """
         if not stack:
-            raise SettingError("layers: the first is Fixed, expected a layer that learns: prepare the images instead")
+            raise SettingError(
+                "layers: the first is Fixed, expected a layer that learns: apply the module to the images instead"
+            )
         stack[-1].fixed.append(self.module)

@@ -32,7 +32,7 @@ class CachedInput:
     def product(self, weights: Weights) -> Tensor:
         """Return ``rows · Wᵀ``, ``(batch, units)``, recomputed only if the weights have changed.
 
-        Weights that do not share products are read in every call.
+        For weights that are not `Weights.linear`, it is recomputed in every call.
         """
         if not weights.linear:
             return self._read(weights)

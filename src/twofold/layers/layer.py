@@ -151,7 +151,7 @@ class Layer(Learner, Generic[Seen]):
         self._counted = []
 
     def memory(self) -> tuple[Tensor, Tensor]:
-        """Return a copy of all state that gathering changes, except for the gradient; see `drop`."""
+        """Return a copy of the state that `gather` modifies, except for the gradient, so that `drop` can restore it."""
         return self.mean_activity.clone(), self.batches.clone()
 
     @check_arguments

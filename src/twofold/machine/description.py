@@ -68,7 +68,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def arithmetic(device: torch.device) -> dict[str, Any]:
-    """Return everything that is known to change the bits of a training, as JSON-compatible values.
+    """Return everything that is known to affect the bitwise result of a training, as JSON-compatible values.
 
     Unknown or unset entries are omitted: environment variables, the commit, and GPU entries if ``device`` is not a GPU.
     """

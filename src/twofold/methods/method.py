@@ -85,8 +85,8 @@ class Method(ABC, Generic[R, N]):
 
         Args:
             recipe: settings of the net.
-            form: form of the data.
-            store: function that stores each layer when it is made.
+            form: shape of a case and number of classes.
+            store: function that stores each layer as soon as it is built.
 
         Raises:
             SettingError: the net cannot learn from data of this form.

@@ -179,7 +179,7 @@ class Recipe:
                 self._expect(holds(number, limit), name, number, share or words.format(limit))
 
     def _expect_layer(self, field: str, number: int) -> None:
-        """Require the number of an existing layer. The default is accepted for a net with a single layer."""
+        """Raise an error if a value is not the index of a layer, or the default in a net with a single layer."""
         last = max(len(self.widths), defaults.READ_FROM)
         self._expect(number >= 1, field, number, "1 (the first layer) or more")
         self._expect(number <= last, field, number, f"at most {last}: there are no layers above")

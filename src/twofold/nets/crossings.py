@@ -49,11 +49,11 @@ class BoxedPass(NamedTuple):
     """Forward pass of a batch through a net with boxes.
 
     Attributes:
-        crossings: crossings of the net.
+        crossings: the places of the net at which activity passes through a box.
         crossed: activity at each box.
         logits: logits of the net, ``(batch, classes)``.
         labels: true labels, ``(batch,)``.
-        losses: function that measures the losses again, with perturbations.
+        losses: function that computes the losses again, with perturbed activity.
         generator: generator of the perturbations.
     """
 
@@ -124,7 +124,7 @@ class StraightThrough(Crossing):
 
 
 class Known(Crossing):
-    """Oracle that uses the current matrix of the box and the slope of its response; see `Box.slope`."""
+    """Exact derivative of the box, from its current matrix and the derivative of its response; see `Box.slope`."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         matrix = self.matrix()

@@ -135,7 +135,7 @@ class Nets(Net):
     def __init__(self, **nets: Net) -> None:
         super().__init__()
         if not nets:
-            raise SettingError("nets is empty, expected at least one net by name")
+            raise SettingError("nets is empty, expected a dictionary with at least one net")
         self.nets = nn.ModuleDict(nets)
 
     @property

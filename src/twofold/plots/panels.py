@@ -339,7 +339,7 @@ def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any,
 
 
 def _clearest(labels: Floats, count: int) -> list[list[int]]:
-    """Find at most ``count`` units that prefer each class, the clearest first; ``labels`` is ``(units, classes)``."""
+    """Return for each class up to ``count`` units that prefer it most; ``labels`` is ``(units, classes)``."""
     favorite = labels.argmax(axis=1)
     order = np.argsort(-(labels.max(axis=1) - labels.mean(axis=1)), kind="stable")
     return [[int(unit) for unit in order if favorite[unit] == label][:count] for label in range(labels.shape[1])]

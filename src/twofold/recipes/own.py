@@ -50,7 +50,7 @@ def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
 def for_tables(
     features: int, cases: int, batch: int, widths: tuple[int, ...] = defaults.TABLE_WIDTHS
 ) -> dict[str, Any]:
-    """Return the settings for a table. Few columns allow a high learning rate, and few cases need more epochs."""
+    """Return the settings for a table: a higher learning rate for few columns, more epochs for few cases."""
     return {
         "widths": widths,
         "rate": defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / features),
@@ -93,7 +93,7 @@ def _has_margin(data: Dataset) -> bool:
 
 
 def with_scaled_temperature(recipe: Recipe, like: Recipe) -> Recipe:
-    """Return a recipe with the temperature of the recipe ``like``, scaled to its own widest layer.
+    """Return a copy of ``recipe`` with the temperature of ``like``, scaled to the widest layer of ``recipe``.
 
     See `learning.scaled_temperature`.
     """

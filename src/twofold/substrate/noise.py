@@ -1,4 +1,4 @@
-"""Random numbers of a device, each drawn from a seed and a count, so that a resumed training draws the same ones."""
+"""Random numbers of a simulated device, each from a seed and a counter, so that a resumed training repeats them."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Substrate:
 
     @property
     def has_neurons(self) -> bool:
-        """True if the neurons are not ideal."""
+        """True if the substrate has neurons that are not ideal."""
         numbers = (self.threshold, self.neuron_gain, self.exponent, self.neuron_drift)
         return any(numbers) or self.saturation is not None
 

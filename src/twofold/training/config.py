@@ -86,7 +86,7 @@ class Config:
         """The settings as a recipe.
 
         Raises:
-            RunError: the settings are not valid, or have a removed field with a value that is not neutral.
+            RunError: the settings are not valid, or set a field that no longer exists to a value that had an effect.
         """
         if self.method not in METHODS:
             raise RunError(f"the method {self.method} is not supported by this version of twofold: update twofold")

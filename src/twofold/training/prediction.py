@@ -73,7 +73,7 @@ def combine_scores(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
 
 
 def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | None:
-    """Return the preparation of labeled images, with statistics of the look of the training images."""
+    """Return the preparation of labeled images, with statistics of the training images for `predict` to compare."""
     if preparation is None or preparation.kind != "pictures" or preparation.look:
         return preparation
     return replace(preparation, look=look_of(images))

@@ -161,11 +161,11 @@ def fit(
         epochs: number of epochs.
         batch: number of cases per update; by default 50, or the batch size of a `DataLoader`.
         seed: random seed of the order of the cases and of negative data.
-        schedule: schedule of the learning rate: a name in `SCHEDULES`, or a function that maps the finished share of
-            the training to a factor of the rate.
+        schedule: schedule of the learning rate: a name in `SCHEDULES`, or a function that maps the completed share of
+            the training, from 0 to 1, to a factor of the learning rate.
         on_epoch: called after each epoch with its metrics.
         on_batch: called after each batch; see `Trainer`.
-        settings: other fields of the recipe of the method, such as ``rate``, in place of `defaults`. Fields that
+        settings: other fields of the method's recipe, such as ``rate``; they override `defaults`. Fields that
             describe the net are not allowed.
 
     Returns:
