@@ -1,4 +1,4 @@
-"""Mutants of a module: its text with one small change, as a mistake in typing or thinking makes it."""
+"""Mutants of a module: its source with one small change, such as a typing error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
     **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In},
 }
-"""What stands in the place of an operator."""
+"""Replacement for each operator."""
 
 
 class Mutant(NamedTuple):
@@ -42,7 +42,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 def changes(node: ast.AST, function: int | None) -> Iterator[tuple[ast.AST, str, int | None]]:
-    """The parts of a piece of code that can be changed, with what stands there then and the function around."""
+    """Yield each node that can be changed, its replacement, and the first line of the enclosing function."""
     if isinstance(node, ast.FunctionDef):
         function = min(part.lineno for part in (node, *node.decorator_list))
     for after in replacements(node):
@@ -61,7 +61,7 @@ def changes(node: ast.AST, function: int | None) -> Iterator[tuple[ast.AST, str,
 
 
 def replacements(node: ast.AST) -> Iterator[str]:
-    """What can stand in the place of a statement or an expression."""
+    """Yield the replacements of a statement or an expression."""
 
     def changed(**fields: object) -> str:
         code = ast.unparse(type(node)(**{**dict(ast.iter_fields(node)), **fields}))

@@ -1,24 +1,23 @@
-"""What share of small random mistakes do the tests notice? Mutants of modules, one at a time, in a copy of the source.
+"""Measure the share of small random mistakes that the tests notice: mutants of modules, one at a time, in a copy.
 
     python scripts/plant_mutants.py src/twofold/learning.py src/twofold/layers [--count 60] [--seed 0]
 
-The tests that are not slow run once without a change, and it is noted which functions each of them calls. Then a
-random sample of all mutants is drawn. Against each, the tests that call the changed function run until the first one
-fails: those that call the fewest other functions come first, and no more run than took so many seconds without a
-change. A mutant with which they take much longer is caught. Prints a line for each mutant, the share that is caught,
-and what survives.
+First the tests that are not slow run on unchanged code, and the functions that each test calls are recorded. Then a
+random sample of all mutants is drawn. For each mutant, the tests that call the changed function run until one fails.
+Tests that call the fewest other functions run first, up to a limit of seconds. A mutant that makes them much slower
+also counts as caught. The script prints a line for each mutant, the share that is caught, and the survivors.
 
-Neither mutmut 3.8 nor cosmic-ray 8.7 does this here. mutmut changes no function that has a decorator, which here is
-one in four, and calls all others through a wrapper, which tests notice that read signatures and source. cosmic-ray
-changes files in place, draws no sample, starts a process that imports PyTorch for each mutant, with one list of tests
-for all, drops no statements, and a fifth of its mutants are of annotations, which nothing evaluates.
+mutmut 3.8 and cosmic-ray 8.7 do not fit. mutmut skips functions with decorators, a quarter of all functions, and
+wraps the others, which fails tests that read signatures or source. cosmic-ray changes files in place, draws no sample,
+and imports PyTorch in a new process for each mutant, with the same tests for all of them. It removes no statements,
+and a fifth of its mutants change annotations, which are never evaluated.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import pickle
 import random
 import shutil
 import sys
@@ -89,8 +88,9 @@ class Recorder:
             self.failed.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
-        good = {test: (self.by_test[test], self.seconds[test]) for test in self.by_test if test not in self.failed}
-        self.file.write_bytes(pickle.dumps(good))
+        passed = [test for test in self.by_test if test not in self.failed]
+        record = {test: (sorted(self.by_test[test]), self.seconds[test]) for test in passed}
+        self.file.write_text(json.dumps(record), encoding="utf-8")
 
 
 class Selection:
@@ -124,8 +124,8 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", default=["tests"], help="files and folders of tests")
     parser.add_argument("--count", type=int, default=60, help="the size of the sample")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--seconds", type=float, default=15, help="the time of the tests that a mutant is tried by")
-    parser.add_argument("--record", type=Path, help="a file that keeps the calls of each test for other samples")
+    parser.add_argument("--seconds", type=float, default=15, help="seconds of tests to run for each mutant")
+    parser.add_argument("--record", type=Path, help="file to save the recorded calls to, or to load them from")
     given = parser.parse_args()
     paths = [path.resolve() for path in given.modules]
     files = sorted({file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])})
@@ -136,7 +136,8 @@ def main() -> None:
         file = (given.record or Path(folder) / "record").resolve()
         if not file.exists():
             run(SOURCE, ["-m", "not slow", *given.tests], [Recorder(file)])
-        record = pickle.loads(file.read_bytes())
+        content = json.loads(file.read_text(encoding="utf-8"))
+        record = {test: ({(path, line) for path, line in calls}, seconds) for test, (calls, seconds) in content.items()}
     print(f"{len(record)} tests; {len(sample)} of {len(population)} mutants, seed {given.seed}", flush=True)
     survivors = []
     for mutant in sorted(sample):

@@ -1,4 +1,4 @@
-"""Mistakes of numbers and of the algorithm: name, symbol, what stands there once, what is planted, the failing test."""
+"""Numerical and algorithmic mistakes: name, symbol, original code (which occurs once), planted code, failing test."""
 
 DEFECTS = [
     # Formulas

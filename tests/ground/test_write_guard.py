@@ -83,7 +83,7 @@ WRITING = {
     "skipping": ("(CHECKOUT / 'a').mkdir(); pytest.skip()", "{checkout}/a (os.mkdir)"),
     "failing": ("(CHECKOUT / 'a').mkdir(); assert not 'its own failure'", "{checkout}/a (os.mkdir)"),
 }
-"""What a test does, and what it is told."""
+"""Code of a test that writes into the checkout, and the error that it gets."""
 
 RESTORED = """
 @pytest.fixture(autouse=True)

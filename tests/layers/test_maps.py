@@ -287,7 +287,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "does not fit": (
         lambda: FeedForward([CustomLayer(nn.Linear(8, 4), 4), Fixed(nn.MaxPool2d(2))], CLASSES),
         SettingError,
-        "has to be told the shape",
+        "pass the output shape of a CustomLayer as its units",
     ),
     "next does not fit": (
         lambda: FeedForward([*stack(nn.MaxPool2d(2))[:2], Dense(144, 4)], CLASSES, label_in="planes"),

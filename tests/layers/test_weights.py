@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from support.small_layers import CASES, RATE, UNITS, Read, ReadAnew, authors_rule, seeded
+from support.small_layers import CASES, RATE, UNITS, Read, SeparateRead, authors_rule, seeded
 from twofold.labels import one_hot
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense
@@ -30,7 +30,7 @@ def declared_on_the_instance(*given: Any) -> Read:
     return read
 
 
-ANEW: dict[str, Callable[..., Read]] = {"of the class": ReadAnew, "of the instance": declared_on_the_instance}
+SEPARATE: dict[str, Callable[..., Read]] = {"of the class": SeparateRead, "of the instance": declared_on_the_instance}
 
 
 def dense_layer() -> Dense:
@@ -55,9 +55,9 @@ def labeled(images: Images, shift: int) -> LabeledImages:
 # Images with labels --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("anew", ANEW)
+@pytest.mark.parametrize("anew", SEPARATE)
 def test_weights_that_are_read_anew_are_read_in_every_pass_and_others_once_for_all(anew: str) -> None:
-    for kind, rows in ((Read, [CASES]), (ANEW[anew], [CASES, CASES, CASES, 2 * CASES])):
+    for kind, rows in ((Read, [CASES]), (SEPARATE[anew], [CASES, CASES, CASES, 2 * CASES])):
         layer, images = dense_layer(), pixels()
         read = read_by(layer, kind)
         for shift in range(3):
@@ -66,10 +66,10 @@ def test_weights_that_are_read_anew_are_read_in_every_pass_and_others_once_for_a
         assert read.rows == rows
 
 
-@pytest.mark.parametrize("anew", ANEW)
+@pytest.mark.parametrize("anew", SEPARATE)
 def test_a_dense_layer_learns_the_same_from_exact_weights_however_often_they_are_read(anew: str) -> None:
     layer, other = dense_layer(), dense_layer()
-    read_by(other, ANEW[anew])
+    read_by(other, SEPARATE[anew])
     for step in range(4):
         images = pixels(step)
         found = [each.learn(labeled(images, 0), labeled(images, 1), RATE) for each in (layer, other)]
@@ -80,7 +80,7 @@ def test_a_dense_layer_learns_the_same_from_exact_weights_however_often_they_are
 
 def test_every_pass_and_every_row_has_noise_of_its_own_where_weights_are_read_anew() -> None:
     images = pixels()
-    for kind, alike in ((Read, True), (ReadAnew, False)):
+    for kind, alike in ((Read, True), (SeparateRead, False)):
         layer = dense_layer()
         layer.bias += 5.0  # so that no unit is silent
         read_by(layer, kind, noise=0.1)
@@ -92,7 +92,7 @@ def test_every_pass_and_every_row_has_noise_of_its_own_where_weights_are_read_an
 
 def test_noise_does_not_get_into_the_weights_but_through_what_is_learned() -> None:
     layer, exact = dense_layer(), dense_layer()
-    read_by(layer, ReadAnew, noise=0.01)
+    read_by(layer, SeparateRead, noise=0.01)
     layer(labeled(pixels(), 0))
     torch.testing.assert_close(layer.state_dict(), exact.state_dict(), rtol=0, atol=0)
     for each in (layer, exact):
@@ -140,7 +140,7 @@ def look(layer: RecurrentLayer, seed: int = 0) -> list[TimeStep]:
     return steps
 
 
-@pytest.mark.parametrize("anew", ANEW)
+@pytest.mark.parametrize("anew", SEPARATE)
 def test_at_every_iteration_weights_are_read_anew_or_what_stays_is_read_once(anew: str) -> None:
     layer = recurrent_layer()
     read = read_from(layer, {"below": Read, "above": Read, "beside": Read})
@@ -148,7 +148,7 @@ def test_at_every_iteration_weights_are_read_anew_or_what_stays_is_read_once(ane
     once = {"below": [CASES], "above": [2 * CASES], "beside": ITERATIONS * [2 * CASES]}
     assert {name: each.rows for name, each in read.items()} == once
     layer = recurrent_layer()
-    read = read_from(layer, {"below": ANEW[anew], "above": ANEW[anew], "beside": ANEW[anew]})
+    read = read_from(layer, {"below": SEPARATE[anew], "above": SEPARATE[anew], "beside": SEPARATE[anew]})
     look(layer)
     assert {name: each.rows for name, each in read.items()} == dict.fromkeys(read, ITERATIONS * [2 * CASES])
 
@@ -158,7 +158,7 @@ def test_a_recurrent_layer_learns_the_same_from_exact_weights_however_often_they
     sources: tuple[str, ...],
 ) -> None:
     layer, other = recurrent_layer(), recurrent_layer()
-    read_from(other, dict.fromkeys(sources, ReadAnew))
+    read_from(other, dict.fromkeys(sources, SeparateRead))
     for step in range(3):
         for each in (layer, other):
             each.gather(look(each, step))
@@ -191,7 +191,7 @@ def test_a_long_video_is_gathered_as_exactly_as_a_short_one(kind: str) -> None:
 def test_copies_of_a_frame_and_iterations_have_noise_of_their_own_where_weights_are_read_anew(source: str) -> None:
     layer = recurrent_layer()
     layer.bias += 5.0  # so that no unit is silent
-    read_from(layer, {source: ReadAnew}, noise=0.1)
+    read_from(layer, {source: SeparateRead}, noise=0.1)
     frame = CachedInput(torch.rand(CASES, PIXELS, generator=seeded(), dtype=torch.float64))
     top = CachedInput(torch.eye(CLASSES, dtype=torch.float64)[torch.arange(CASES) % CLASSES].repeat(2, 1))
     before = torch.ones(2 * CASES, UNITS, dtype=torch.float64)

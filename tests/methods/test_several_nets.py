@@ -1,6 +1,6 @@
 """A family of two nets that learn together, in this one file: one checkpoint, one file of weights, one result.
 
-A generator of vectors beside a discriminator, which learns by itself what is data and what is generated. How well the
+A generator of vectors and a discriminator, which learns by itself what is data and what is generated. How well the
 generator does is not the question; that every command and every resume works on a pair as on a single net is.
 """
 

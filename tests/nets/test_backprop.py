@@ -54,7 +54,7 @@ def at_length_one(pictures: Tensor) -> Tensor:
 def test_the_twin_is_the_plain_net_and_learns_as_it_does(
     twin_recipe: BackpropRecipe, decay: float, weighted: bool
 ) -> None:
-    """Every comparison with backprop stands on this: a lame twin would make Forward-Forward look good.
+    """Every comparison with backprop relies on this: a weak twin would make Forward-Forward look good.
 
     Decay is beside the gradient, as in AdamW, and as strong as SGD's in the long run, when the velocity has caught up.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from support.small_layers import Read, ReadAnew, seeded
+from support.small_layers import Read, SeparateRead, seeded
 from support.small_nets import CLASSES, NETS, SHAPE
 from twofold import defaults, evaluate
 from twofold.data import Dataset
@@ -45,7 +45,7 @@ def rows(reads: dict[str, Read]) -> dict[str, list[int]]:
 def test_neutral_positive_and_negative_pass_share_one_read_of_the_images_or_have_one_each(digits: Dataset) -> None:
     images, labels = digits.train_images[:BATCH], digits.train_labels[:BATCH]
     above = [BATCH, 2 * BATCH]  # the neutral pass, the positive and the negative one
-    for kind, first in ((Read, [BATCH]), (ReadAnew, above)):
+    for kind, first in ((Read, [BATCH]), (SeparateRead, above)):
         net = NETS["feedforward"]()
         reads = read_by(net, kind)
         net.learn(images, labels, rate=0.1, generator=seeded())
@@ -54,7 +54,7 @@ def test_neutral_positive_and_negative_pass_share_one_read_of_the_images_or_have
 
 def test_the_slow_test_reads_once_for_all_labels_or_once_for_each(digits: Dataset) -> None:
     images = digits.test_images[:BATCH]
-    for kind, first in ((Read, [BATCH]), (ReadAnew, CLASSES * [BATCH])):
+    for kind, first in ((Read, [BATCH]), (SeparateRead, CLASSES * [BATCH])):
         net = NETS["feedforward"]()
         reads = read_by(net, kind)
         net.slow(images)
@@ -65,7 +65,7 @@ def test_a_still_image_and_its_labels_are_read_once_or_at_every_iteration(digits
     """Hand count: a bottom-up pass, iterations under the neutral label, iterations under right and wrong labels."""
     images, labels = digits.train_images[:BATCH], digits.train_labels[:BATCH]
     looks = defaults.ITERATIONS * [BATCH] + defaults.ITERATIONS * [2 * BATCH]
-    for kind, frame, label in ((Read, [BATCH], [BATCH, 2 * BATCH]), (ReadAnew, [BATCH, *looks], looks)):
+    for kind, frame, label in ((Read, [BATCH], [BATCH, 2 * BATCH]), (SeparateRead, [BATCH, *looks], looks)):
         net = NETS["recurrent"]()
         first, last = read_by(net, kind)
         net.learn(images, labels, rate=0.1, generator=seeded())
@@ -76,7 +76,7 @@ def test_a_still_image_and_its_labels_are_read_once_or_at_every_iteration(digits
 @pytest.mark.parametrize("name", ["feedforward", "unsupervised", "recurrent"])
 def test_a_net_learns_the_same_from_exact_weights_however_often_they_are_read(name: str, digits: Dataset) -> None:
     nets = [NETS[name]().double() for _ in range(2)]
-    read_by(nets[1], ReadAnew)
+    read_by(nets[1], SeparateRead)
     for batch in range(3):
         images, labels = (part[batch * BATCH : (batch + 1) * BATCH] for part in digits.train)
         for net in nets:
@@ -89,7 +89,7 @@ def test_a_net_learns_the_same_from_exact_weights_however_often_they_are_read(na
 def test_a_net_learns_from_weights_whose_every_read_is_noisy(digits: Dataset) -> None:
     """Noise that differs from pass to pass is what analog hardware has."""
     net = FeedForward.dense(SHAPE, (200, 200), CLASSES, generator=seeded())
-    read_by(net, ReadAnew, noise=0.1)
+    read_by(net, SeparateRead, noise=0.1)
     for epoch in range(3):
         for cases in torch.randperm(len(digits.train_labels), generator=seeded(epoch)).split(defaults.BATCH):
             images, labels = (part[cases] for part in digits.train)

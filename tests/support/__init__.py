@@ -1,1 +1,1 @@
-"""What tests share: small data, nets and calls, what they measure with, and programs that stand in for others."""
+"""Shared test code: small data, nets and calls, measurements, and substitutes for external programs."""

@@ -66,5 +66,5 @@ class Read(Weights):
         return exact + self.noise * torch.randn(exact.shape, generator=self.generator, dtype=exact.dtype)
 
 
-class ReadAnew(Read):
+class SeparateRead(Read):
     linear = False

@@ -163,7 +163,7 @@ class WriteGuard:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Names the files of the checkout that have changed."""
+        """List the files of the checkout that have changed."""
         if self.changes:
             terminalreporter.section("the checkout has changed", red=True, bold=True)
             for line in self.changes:

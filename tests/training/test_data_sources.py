@@ -124,7 +124,7 @@ def test_the_step_of_a_batch_is_that_of_the_loaders_tensors(digits: Dataset) -> 
 
 
 def test_the_train_error_of_a_loader_is_the_share_of_its_cases_that_were_named_wrongly(digits: Dataset) -> None:
-    """Also where the last cases are dropped, which nobody sees."""
+    """This holds for loaders that drop the last cases, too."""
     images, labels = some(digits, 115)
     wrong: list[Tensor] = []
 

@@ -88,7 +88,7 @@ class Fields:
 
     @check_arguments
     def span(self, point: int, size: int) -> range:
-        """Return the rows of a map with ``size`` rows that a row of grid points sees; columns likewise."""
+        """Return the rows of a map with ``size`` rows that a row of grid points sees; also used for columns."""
         counts(size=size)
         first = point * self.stride - self.margin
         return range(max(first, 0), min(first + self.field, size))

@@ -65,5 +65,5 @@ def output_size(number: int, layer: FeedForwardLayer) -> int:
     except (RuntimeError, ValueError, IndexError, DataError) as error:
         raise SettingError(
             f"layers: what is Fixed behind layer {number} does not take its activity, {layer.shape} "
-            f"({str(error).strip().splitlines()[0]}): a CustomLayer has to be told the shape of what it gives"
+            f"({str(error).strip().splitlines()[0]}): pass the output shape of a CustomLayer as its units"
         ) from error
