@@ -30,10 +30,10 @@ torch.set_num_threads(1)  # threads do not survive a fork
 def run(
     source: Path, arguments: Sequence[str], plugins: Sequence[object] = (), seconds: float = 3600
 ) -> tuple[int, str]:
-    """The exit code of pytest, or the negative number of the signal that ended it, and what it says.
+    """Run pytest on the package in ``source``, and return its exit code and its output.
 
-    With the package in ``source``, in a fork, so that what takes longest, importing torch, is done once; 99 is what a
-    fork that fails says. Ends after so many seconds of the processor, or ten times as many of waiting.
+    pytest runs in a fork, so that torch is imported only once. The exit code is negative if a signal ended the fork,
+    and 99 if the fork failed. The fork ends after ``seconds`` of processor time, or ten times as long in all.
     """
     with tempfile.TemporaryFile() as file:
         if (child := os.fork()) == 0:

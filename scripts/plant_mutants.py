@@ -135,7 +135,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = (given.record or Path(folder) / "record").resolve()
         if not file.exists():
-            run(SOURCE, ["-m", "not slow", *given.tests], [Recorder(file)])
+            code, *_ = run(SOURCE, ["-m", "not slow", *given.tests], [Recorder(file)])
+            if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+                file.unlink(missing_ok=True)
+                sys.exit(f"pytest ended with exit code {int(code)}: give --tests that exist")
         content = json.loads(file.read_text(encoding="utf-8"))
         record = {test: ({(path, line) for path, line in calls}, seconds) for test, (calls, seconds) in content.items()}
     print(f"{len(record)} tests; {len(sample)} of {len(population)} mutants, seed {given.seed}", flush=True)
