@@ -8,7 +8,7 @@ from typing import Any
 
 from markdown_table import NONE, ROOT, markdown
 
-from twofold.claims.black_box import CONTENDERS
+from twofold_lab.claims.black_box import CONTENDERS
 from twofold.files import read_json
 from twofold.nets.crossings import WHITE_BOX
 

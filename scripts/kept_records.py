@@ -8,7 +8,7 @@ from typing import Any
 
 from markdown_table import ROOT
 
-from twofold.claims import read_results, read_status
+from twofold_lab.claims import read_results, read_status
 from twofold.cli.report import MEANING, state
 from twofold.errors import RunError
 

@@ -18,8 +18,8 @@ from statistics import fmean
 from typing import Any
 
 from twofold import machine
-from twofold.claims.black_box import CONTENDERS, EPOCHS, HELD, IMAGES, LOCAL, ORACLE, OURS, part, recipe
-from twofold.claims.lab import Lab
+from twofold_lab.claims.black_box import CONTENDERS, EPOCHS, HELD, IMAGES, LOCAL, ORACLE, OURS, part, recipe
+from twofold_lab.lab import Lab
 from twofold.errors import Diverged
 from twofold.files import read_json, write_json
 

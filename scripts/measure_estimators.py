@@ -41,7 +41,7 @@ from torch.nn.functional import interpolate
 
 import twofold
 from twofold import defaults
-from twofold.data.letters import FONTS, distort, glyph
+from twofold_lab.data.letters import FONTS, distort, glyph
 from twofold.estimators import calibration
 from twofold.estimators.classifier import EARLY
 from twofold.estimators.scaling import FARTHEST

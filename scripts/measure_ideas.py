@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from twofold import machine
-from twofold.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
-from twofold.benchmarks.trainer import burst, every_case, pair, trainer
+from twofold_lab.benchmarks.bench import Workbench, interleave, ratios, seconds_of, spread
+from twofold_lab.benchmarks.trainer import burst, every_case, pair, trainer
 from twofold.defaults import LEARNING_VERSION
 from twofold.files import write_json
 from twofold.layers.weights import LowPrecisionCopy

@@ -23,8 +23,8 @@ import torch
 from markdown_table import ROOT
 
 from twofold import machine
-from twofold.benchmarks.bench import Workbench
-from twofold.benchmarks.trainer import pair, trainer, warm_up
+from twofold_lab.benchmarks.bench import Workbench
+from twofold_lab.benchmarks.trainer import pair, trainer, warm_up
 from twofold.data import Dataset
 from twofold.files import read_json, write_json
 from twofold.methods import Recipe

@@ -22,8 +22,8 @@ from typing import Any
 
 import same_weights
 
-from twofold.claims import ledger
-from twofold.claims.made_of import made_of
+from twofold_lab.claims import ledger
+from twofold_lab.fingerprint import made_of
 from twofold.files import read_signed, write_signed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,13 +33,13 @@ TIMES = ("second", "joules for an image of a step")
 STATUS = """
 import json, sys
 from pathlib import Path
-from twofold.claims import ledger
+from twofold_lab.claims import ledger
 print(json.dumps({each["id"]: each["status"] for each in ledger.listing(Path(sys.argv[1]))}))
 """
 SMOKE = """
 import json, sys
 from pathlib import Path
-from twofold.claims import ledger
+from twofold_lab.claims import ledger
 figures = {}
 for name, claim in ledger.LEDGER.items():
     if claim.experiment:

@@ -7,11 +7,11 @@ from typing import Any
 
 from markdown_table import NONE, ROOT, markdown
 
-from twofold.benchmarks.local import TITLES
-from twofold.benchmarks.memory import CONTENDERS
-from twofold.benchmarks.report import format_spread
-from twofold.benchmarks.time_to_error import mean_error
-from twofold.benchmarks.trainer import layers_of
+from twofold_lab.benchmarks.local import TITLES
+from twofold_lab.benchmarks.memory import CONTENDERS
+from twofold.cli.text import format_spread
+from twofold_lab.benchmarks.time_to_error import mean_error
+from twofold_lab.benchmarks.trainer import layers_of
 from twofold.files import read_json
 
 SPEED = ROOT / "results" / "speed"

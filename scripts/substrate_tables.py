@@ -9,9 +9,9 @@ from typing import Any
 
 from markdown_table import NONE, ROOT, markdown
 
-from twofold.benchmarks.report import format_spread
-from twofold.benchmarks.trainer import layers_of
-from twofold.benchmarks.wire import TITLES
+from twofold.cli.text import format_spread
+from twofold_lab.benchmarks.trainer import layers_of
+from twofold_lab.benchmarks.wire import TITLES
 from twofold.files import read_json
 from twofold.substrate import PRESETS, Substrate
 

@@ -28,7 +28,7 @@ import tuning_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
 
-from twofold.claims import listing
+from twofold_lab.claims import listing
 from twofold.cli.report import figures, state
 
 RECORDS = Kept()

@@ -37,7 +37,7 @@ import torture_words
 from torture_processes import RIVALS, TRAININGS, Reference, Tally, reference
 
 from twofold import machine
-from twofold.benchmarks.report import format_table
+from twofold.cli.text import format_table
 from twofold.cli import commands  # noqa: F401
 from twofold.files import write_signed
 from twofold.plots import panels  # noqa: F401

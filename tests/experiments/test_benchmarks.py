@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import torch
 
-from twofold.benchmarks import Workbench, bench, epoch, memory, one_step, report
-from twofold.benchmarks import time_to_error as tte
-from twofold.benchmarks.one_step import Case
-from twofold.benchmarks.operations import operations, shares
-from twofold.benchmarks.peak_memory import peak, running_peak
-from twofold.benchmarks.trainer import burst, every_case, layers_of, pair, trainer
+from twofold_lab.benchmarks import Workbench, bench, epoch, memory, one_step, report
+from twofold_lab.benchmarks import time_to_error as tte
+from twofold_lab.benchmarks.one_step import Case
+from twofold_lab.benchmarks.operations import operations, shares
+from twofold_lab.benchmarks.peak_memory import peak, running_peak
+from twofold_lab.benchmarks.trainer import burst, every_case, layers_of, pair, trainer
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 
@@ -121,7 +121,7 @@ def test_bursts_are_scaled_to_the_images_of_an_epoch(
     tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the table would compare bursts of different length."""
-    from twofold.benchmarks import trainer as module
+    from twofold_lab.benchmarks import trainer as module
 
     monkeypatch.setattr(module, "burst", lambda training: lambda turn: (training.epoch(0), 2.0)[1])
     found = module.compare(BENCH, recipe, twin_recipe, tiny, images=20, rounds=3)

@@ -17,12 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from twofold import claims
-from twofold.claims import cifar, lab, regime, shortlist
-from twofold.claims.fields import agreement
-from twofold.claims.goodness import settings
-from twofold.claims.lab import Lab, mean_and_std, reached, small
-from twofold.claims.plots.regime import regimes
+from twofold_lab import claims
+from twofold_lab.claims import cifar, lab, regime, shortlist
+from twofold_lab.claims.fields import agreement
+from twofold_lab.claims.goodness import settings
+from twofold_lab.lab import Lab, mean_and_std, reached, small
+from twofold_lab.claims.plots.regime import regimes
 from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load
 from twofold.errors import RunError, SettingError
@@ -202,7 +202,7 @@ def test_a_claim_without_a_picture_is_refused_with_those_that_have_one(tmp_path:
 @pytest.mark.slow
 def test_the_laboratory_loads_nothing_that_draws() -> None:
     """Else every command would wait for it."""
-    code = "import sys, twofold.claims; sys.exit(bool({'matplotlib', 'twofold.plots'} & set(sys.modules)))"
+    code = "import sys, twofold_lab.claims; sys.exit(bool({'matplotlib', 'twofold.plots'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from twofold.benchmarks.operations import operations
-from twofold.claims import cancel, mortal, power
-from twofold.claims.devices import OURS, Device, deployed, error_of, recipe_of, untrained
-from twofold.claims.distill import FromTeacher, without_labels
-from twofold.claims.energy import (
+from twofold_lab.benchmarks.operations import operations
+from twofold_lab.claims import cancel, mortal, power
+from twofold_lab.devices import OURS, Device, deployed, error_of, recipe_of, untrained
+from twofold_lab.distill import FromTeacher, without_labels
+from twofold_lab.energy import (
     JOULES,
     Range,
     analog,
@@ -32,9 +32,9 @@ from twofold.claims.energy import (
     measured,
     step,
 )
-from twofold.claims.lab import Lab
-from twofold.claims.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward, info_nce
-from twofold.claims.rates import best, lowered
+from twofold_lab.lab import Lab
+from twofold_lab.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward, info_nce
+from twofold_lab.rates import best, lowered
 from twofold.data import load
 from twofold.errors import Diverged
 from twofold.layers.inputs import join

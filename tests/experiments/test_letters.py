@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from support.helpers import refusal
-from twofold.claims import top_down
-from twofold.claims.lab import Lab
-from twofold.claims.plots.top_down import in_context
+from twofold_lab.claims import top_down
+from twofold_lab.lab import Lab
+from twofold_lab.claims.plots.top_down import in_context
 from twofold.data import letters
 from twofold.errors import DataError, SettingError
 

@@ -22,8 +22,8 @@ import torch
 from safetensors.torch import load_file
 
 from support.helpers import refusal
-from twofold import claims, defaults, machine
-from twofold.claims import LEDGER, hard_neg, lab, made_of, records, regime
+from twofold_lab import claims, defaults, machine
+from twofold_lab.claims import LEDGER, hard_neg, lab, made_of, records, regime
 from twofold.cli import report
 from twofold.data import Dataset
 from twofold.defaults import LEARNING_VERSION

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from twofold.claims.glom import shares
-from twofold.claims.no_later import redraw
-from twofold.claims.plots.relax import relaxation
-from twofold.claims.relax import (
+from twofold_lab.claims.glom import shares
+from twofold_lab.claims.no_later import redraw
+from twofold_lab.claims.plots.relax import relaxation
+from twofold_lab.claims.relax import (
     BRIEF,
     brief,
     decay,
@@ -33,7 +33,7 @@ from twofold.claims.relax import (
     reached,
     sensitivity,
 )
-from twofold.claims.video import ThroughTime, unroll
+from twofold_lab.claims.video import ThroughTime, unroll
 from twofold.errors import DataError
 from twofold.goodness import minus_sum_of_squares
 from twofold.learning import Rule

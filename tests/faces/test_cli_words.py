@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.command_line import answer
-from twofold import benchmarks
-from twofold.benchmarks import BENCHMARKS
-from twofold.claims import ledger
-from twofold.claims.ledger import LEDGER
+from twofold_lab import benchmarks
+from twofold_lab.benchmarks import BENCHMARKS
+from twofold_lab.claims import ledger
+from twofold_lab.ledger import LEDGER
 from twofold.cli import arguments
 from twofold.cli.commands import COMMANDS
 from twofold.data import DATASETS, fetch

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from support.drawn import captions, digits_weight, legend, pixels, shown
-from twofold.claims.plots import regime as plots_regime
+from twofold_lab.claims.plots import regime as plots_regime
 from twofold.errors import DataError, RunError
 from twofold.plots import canvas
 from twofold.plots import panels as plots

@@ -37,7 +37,7 @@ top_down train
 
 SUBPACKAGES = {"twofold", "twofold.data", "twofold.exporting", "twofold.instrument", "twofold.substrate"}
 """What docs and examples may import from."""
-THE_LABORATORY = {"twofold.claims.energy"}
+THE_LABORATORY = {"twofold_lab.energy"}
 """What the pages about experiments may import from besides."""
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from support.helpers import refusal
-from twofold.claims.moving import separation
-from twofold.claims.moving_training import break_at
-from twofold.claims.plots.moving import surprise
-from twofold.data.moving import Moving, jump, launch, place, reverse, stop, swap, turn
+from twofold_lab.claims.moving import separation
+from twofold_lab.moving_training import break_at
+from twofold_lab.claims.plots.moving import surprise
+from twofold_lab.data.moving import Moving, jump, launch, place, reverse, stop, swap, turn
 from twofold.errors import DataError, SettingError
 
 CANVAS = (11, 13)

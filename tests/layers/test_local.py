@@ -15,7 +15,7 @@ from torch import Tensor
 
 from support.helpers import refusal
 from support.small_layers import authors_rule
-from twofold.benchmarks.local import LocalLayer, Unfolded
+from twofold_lab.benchmarks.local import LocalLayer, Unfolded
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.layers.dense import Dense, SparseLayer

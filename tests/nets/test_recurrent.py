@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from twofold.benchmarks.peak_memory import peak
+from twofold_lab.benchmarks.peak_memory import peak
 from twofold.goodness import GOODNESS
 from twofold.layers.connectivity import Masked
 from twofold.layers.inputs import CachedInput

@@ -17,8 +17,8 @@ import twofold
 from support.helpers import refusal
 from support.runs import train
 from support.small_nets import NETS
-from twofold.claims import hybrid, moving_training
-from twofold.claims.lab import Lab
+from twofold_lab.claims import hybrid, moving_training
+from twofold_lab.lab import Lab
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build

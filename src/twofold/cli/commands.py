@@ -6,25 +6,18 @@ Modules that only some commands need are imported inside those commands, so that
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import torch
 
-from twofold import data, defaults, machine, recipes
+from twofold import data, defaults, recipes
 from twofold.cli import own_data, report
 from twofold.cli.arguments import (
-    Bench,
-    Claims,
-    ClaimsDraw,
-    ClaimsRun,
     DataGet,
     Eval,
     InstrumentServe,
@@ -35,8 +28,9 @@ from twofold.cli.arguments import (
     stated,
 )
 from twofold.cli.export import export, pull, push
+from twofold.cli.output import print_json
 from twofold.cli.predict import predict
-from twofold.errors import Interrupted, SettingError, TwofoldError
+from twofold.errors import Interrupted, SettingError
 from twofold.machine.extras import needed
 from twofold.nets.net import evaluate as test
 from twofold.training import runs, sources
@@ -119,7 +113,7 @@ def _train(task: own_data.Task) -> None:
             f"--run {folder} --resume"
         ) from stop
     if options.json:
-        _print_json(results[0].to_json() | ({"twin": results[1].to_json()} if twin else {}))
+        print_json(results[0].to_json() | ({"twin": results[1].to_json()} if twin else {}))
 
 
 def tune(words: Sequence[str]) -> None:
@@ -153,7 +147,7 @@ def tune(words: Sequence[str]) -> None:
     if options.record:
         print(f"record: {records.write(record, Path('results'), Path('docs'))}")
     if options.json:
-        _print_json(record)
+        print_json(record)
 
 
 def evaluate(words: Sequence[str]) -> None:
@@ -175,7 +169,7 @@ def evaluate(words: Sequence[str]) -> None:
     if options.json:
         key = "validation_error" if loaded.recipe.validation else "test_error"
         facts = {key: chosen, **report.of_tests(tested.metrics, chosen), "dataset": dataset.name}
-        _print_json({**facts, "official_data": dataset.official, "run": str(options.run)})
+        print_json({**facts, "official_data": dataset.official, "run": str(options.run)})
 
 
 def plot(words: Sequence[str]) -> None:
@@ -186,7 +180,7 @@ def plot(words: Sequence[str]) -> None:
     drawn = [str(path) for path in runs.draw(loaded, sources.held_out(loaded, options.data_dir, options.data), twin)]
     print("\n".join(drawn))
     if options.json:
-        _print_json({"pictures": drawn})
+        print_json({"pictures": drawn})
 
 
 def data_get(words: Sequence[str]) -> None:
@@ -208,107 +202,7 @@ def data_get(words: Sequence[str]) -> None:
     }
     print("\n".join(f"{name:14} {value}" for name, value in facts.items()))
     if options.json:
-        _print_json(facts)
-
-
-def claims(words: Sequence[str]) -> None:
-    """List the claims, or measure or draw one."""
-    from twofold import claims as ledger
-
-    if words[:1] == ["run"]:
-        _run_claim(parse(ClaimsRun, words[1:], "claims run"))
-    elif words[:1] == ["draw"]:
-        _draw_claim(parse(ClaimsDraw, words[1:], "claims draw"))
-    else:
-        options = parse(Claims, words, "claims")
-        if options.results != Claims.results and not options.results.is_dir():
-            raise SettingError(f"--results is {options.results}, which is not a folder: give a folder or omit it")
-        listing = ledger.listing(options.results / "claims")
-        _print_json(listing) if options.json else print(report.ledger(listing))
-
-
-def _run_claim(options: ClaimsRun) -> None:
-    from twofold import claims as ledger
-    from twofold.cli.progress import Bar
-
-    if options.size != "full" and options.results != ClaimsRun.results:
-        raise SettingError("--results needs --size full, because a smoke run writes no record: omit it")
-    with _interruptible(options.runs):
-        record = ledger.run(
-            options.id,
-            options.size,
-            runs=options.runs,
-            device=options.device,
-            precision=options.precision,
-            data_dir=options.data_dir,
-            progress=Bar,
-        )
-    if options.size == "full":
-        ledger.write(record, options.results / "claims")
-    print(report.claim(record))
-    if options.json:
-        _print_json(record)
-
-
-def _draw_claim(options: ClaimsDraw) -> None:
-    from twofold import claims as ledger
-    from twofold.cli.progress import Bar
-
-    pictures = Path("docs/pictures")
-    folder = pictures if options.size == "full" and pictures.is_dir() else options.runs
-    with _interruptible(options.runs):
-        path = ledger.draw(
-            options.id,
-            options.size,
-            options.out or folder / f"{options.id}.png",
-            results=options.results / "claims",
-            runs=options.runs,
-            device=options.device,
-            precision=options.precision,
-            data_dir=options.data_dir,
-            progress=Bar,
-        )
-    print(path)
-    if options.json:
-        _print_json({"id": options.id, "size": options.size, "picture": str(path)})
-
-
-@contextmanager
-def _interruptible(runs: Path) -> Iterator[None]:
-    """Explain how to continue after an interrupt in the trainings of a claim."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise Interrupted(f"interrupted; repeat the command to continue with the trainings saved in {runs}") from stop
-
-
-def bench(words: Sequence[str]) -> None:
-    """Run a benchmark, write its record and draw its picture."""
-    from twofold import benchmarks
-
-    if not words or words[0].startswith("-"):
-        print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{report.benchmarks()}")
-        if words[:1] in (["--help"], ["-h"]):
-            return
-        raise SettingError("twofold bench needs the name of a benchmark, for example `twofold bench epoch`")
-    name, words = words[0], words[1:]
-    chosen = benchmarks.find(name)
-    command = dataclasses.make_dataclass(
-        "Bench",
-        [("benchmark", chosen), ("command", Bench)],
-        frozen=True,
-        namespace={"__doc__": f"Run the {name} benchmark."},
-    )
-    parsed: Any = parse(command, words, f"bench {name}", command(chosen(), Bench()))
-    options = parsed.command
-    device = machine.choose_device(options.device)
-    precision = machine.choose_precision(options.precision, device)
-    _expect_writable(options.folder)  # fail before the measurement, not after it
-    workbench = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
-    record = benchmarks.run(name, parsed.benchmark, workbench, options.folder)
-    print(f"{parsed.benchmark.table(record)}\n\nrecord: {options.folder / name}.json, picture: {name}.png")
-    if options.json:
-        _print_json(record)
+        print_json(facts)
 
 
 def instrument(words: Sequence[str]) -> None:
@@ -336,30 +230,6 @@ def instrument(words: Sequence[str]) -> None:
     )
 
 
-def _expect_writable(folder: Path) -> None:
-    """Check that files can be written into ``folder``, which need not exist yet.
-
-    Raises:
-        SettingError: they cannot.
-    """
-    parent = folder
-    while not parent.exists():
-        parent = parent.parent
-    try:
-        with TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise SettingError(f"--folder is {folder}, which is not writable: choose another folder") from error
-
-
-def _print_json(facts: Any) -> None:
-    """Print the result as one line of JSON."""
-    try:
-        print(json.dumps(facts, allow_nan=False))
-    except ValueError as error:
-        raise TwofoldError("the result has numbers that are not finite, which JSON cannot hold: train again") from error
-
-
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "tune": tune,
@@ -367,8 +237,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "predict": predict,
     "plot": plot,
     "data": data_get,
-    "claims": claims,
-    "bench": bench,
     "instrument": instrument,
     "export": export,
     "push": push,

@@ -37,14 +37,14 @@ Recipes
 
 Claims of Hinton's talk
   twofold claims                             list the claims and the measured results
-  twofold claims run ID --size smoke|full    test a claim: smoke takes seconds on the bundled data, full is the
+  twofold claims show ID                     show a claim: its rules, verdicts and figures
+  twofold claims run ID --size smoke|full    test a claim: smoke takes seconds on the embedded digits, full is the
                                              real experiment
-  twofold claims draw ID --size smoke|full   plot the result of a claim: top-down, moving, relax, analog, black-box,
-                                             cancel, mortal, power or regime
+  twofold claims draw ID --size smoke|full   plot the result of a claim
 
 Benchmarks
+  twofold bench                              list the benchmarks
   twofold bench NAME                         compare speed or memory with the twin on this machine
-      names: {benchmarks}
 
 Export
   twofold export RUN --to onnx|safetensors   export a net to one file: ONNX with all tests, or a file for twofold.load
@@ -118,11 +118,10 @@ def _one_line(error: Exception) -> str:
 
 
 def _help() -> None:
-    from twofold.benchmarks import BENCHMARKS
     from twofold.cli import report
     from twofold.data import DATASETS
 
-    print(HELP.format(recipes=report.recipes(), datasets=", ".join(DATASETS), benchmarks=", ".join(BENCHMARKS)))
+    print(HELP.format(recipes=report.recipes(), datasets=", ".join(DATASETS)))
 
 
 def _run(words: Sequence[str]) -> None:
@@ -134,14 +133,17 @@ def _run(words: Sequence[str]) -> None:
         print(version("twofold"))
     else:
         _expect_values(words)
+        from importlib.metadata import entry_points
+
         from twofold.cli.commands import COMMANDS
         from twofold.machine import limit_threads
 
         command, *words = words
-        if command not in COMMANDS:
-            raise unknown("command", command, COMMANDS)
+        others = {entry.name: entry for entry in entry_points(group="twofold.commands")}
+        if command not in COMMANDS and command not in others:
+            raise unknown("command", command, [*COMMANDS, *others])
         limit_threads()
-        COMMANDS[command](words)
+        (COMMANDS[command] if command in COMMANDS else others[command].load())(words)
 
 
 def _expect_values(words: Sequence[str]) -> None:

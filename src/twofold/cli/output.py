@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TextIO
 
-from twofold.errors import Remark
+from twofold.errors import Remark, SettingError, TwofoldError
 
 READER_GONE = (errno.EPIPE, errno.EINVAL)
 """Error numbers for a pipe whose reader has closed it, as `head` does; the second one is used by Windows."""
@@ -107,3 +110,27 @@ def remarks_as_notes() -> Iterator[None]:
         warnings.simplefilter("always", Remark)
         original, warnings.showwarning = warnings.showwarning, show
         yield
+
+
+def expect_writable(option: str, folder: Path) -> None:
+    """Check that files can be written into ``folder``, the value of an option, which need not exist yet.
+
+    Raises:
+        SettingError: they cannot.
+    """
+    parent = folder
+    while not parent.exists():
+        parent = parent.parent
+    try:
+        with TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise SettingError(f"{option} is {folder}, which is not writable: choose another folder") from error
+
+
+def print_json(facts: Any) -> None:
+    """Print the result as one line of JSON."""
+    try:
+        print(json.dumps(facts, allow_nan=False))
+    except ValueError as error:
+        raise TwofoldError("the result has numbers that are not finite, which JSON cannot hold: train again") from error

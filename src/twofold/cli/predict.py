@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twofold.benchmarks.report import format_percent, format_table
 from twofold.cli import report
 from twofold.cli.arguments import Predict, parse
 from twofold.cli.output import say
+from twofold.cli.text import format_percent, format_table
 from twofold.errors import DataError, SettingError, TwofoldError
 from twofold.nets.classifier import Classifier
 from twofold.training import runs

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twofold.benchmarks import BENCHMARKS
-from twofold.benchmarks.report import format_percent, format_table
+from twofold.cli.text import format_percent, format_table
 from twofold.data import DATASETS
 from twofold.recipes import RECIPES, twin_of
 from twofold.training.result import Result
@@ -88,73 +87,6 @@ def answer(results: dict[str, Any], names: Sequence[str]) -> str:
     return f"{summary}\n\n{format_table(rows)}"
 
 
-def nested(value: Any) -> bool:
-    """Return True if a value of a record is a group of named figures."""
-    return isinstance(value, dict) and value.keys() != {"mean", "std"}
-
-
-def figures(values: Any) -> str:
-    """Format figures of a record in one line."""
-    if isinstance(values, dict) and values.keys() == {"mean", "std"}:
-        return f"{values['mean']:.2f} ± {values['std']:.2f}"
-    if isinstance(values, dict):
-        texts = {name: f"({figures(value)})" if nested(value) else figures(value) for name, value in values.items()}
-        return ", ".join(f"{name} {text}" for name, text in texts.items())
-    if isinstance(values, list):
-        return "[" + ", ".join(figures(value) for value in values) + "]"
-    return f"{values:.4g}" if isinstance(values, float) else str(values)
-
-
-def claim(record: dict[str, Any]) -> str:
-    """Format the record of a claim: the talk's figures, the measured ones, the twin's, and the verdict."""
-    verdict = "holds" if record["holds"] else "DOES NOT HOLD"
-    lines = [
-        f"{record['id']} ({record['time']}): {record['says']}",
-        f"  rule      {record['rule']}",
-        f"  talk      {figures(record['talk'])}",
-        f"  measured  {figures(record['measured'])}",
-        f"  twin      {figures(record['twin']) or 'none (the claim is about Forward-Forward only)'}",
-        f"  {verdict} at size {record['size']}, seeds {figures(record['seeds'])}, {record['seconds']:.0f} s",
-    ]
-    return "\n".join(lines)
-
-
-def ledger(listing: Sequence[dict[str, Any]]) -> str:
-    """Format all claims, one line each."""
-    rows = [["id", "time", "holds", "record", "command"]]
-    for entry in listing:
-        holds = {True: "yes", False: "no", None: "-"}[entry["holds"]]
-        rows.append([entry["id"], entry["time"], holds, state(entry["status"]), entry["command"] or "none yet"])
-    states = {state(entry["status"]) for entry in listing}
-    lines = [f"{name}: {meaning}" for name, meaning in MEANING.items() if name in states]
-    lines += [f"{entry['id']} is {entry['status']}" for entry in listing if state(entry["status"]) == "stale"]
-    lines += [line for entry in listing for line in earlier(entry)]
-    return "\n".join([format_table(rows, left=range(5)), "", *lines])
-
-
-def earlier(entry: Mapping[str, Any]) -> list[str]:
-    """Return the earlier verdicts on a claim that differ from the current one, one line each."""
-    return [
-        f"{entry['id']} {'held' if verdict['holds'] else 'did not hold'} before, at commit "
-        f"{verdict['commit'] or '(unknown)'}, by "
-        + ("the same rule" if verdict["rule"] == entry["rule"] else f"another rule: {verdict['rule']}")
-        for verdict in entry["overturned"]
-    ]
-
-
-MEANING = {
-    "stale": "measured with settings or code that have changed since",
-    "undated": "no fingerprint of the code, so it is unknown whether the figures are current",
-    "edited": "edited by hand after it was written",
-}
-"""Explanations of the states of records that are not current."""
-
-
-def state(status: str | None) -> str:
-    """Return the status of a record as one word."""
-    return (status or "-").partition(":")[0]
-
-
 def recipes() -> str:
     """List the recipes that are not twins, one line each."""
     twins, lines = {twin_of(name) for name in RECIPES}, []
@@ -163,9 +95,3 @@ def recipes() -> str:
             widths = " x ".join(str(width) for width in recipe.widths)
             lines.append(f"  {name:24} {recipe.data}, layers of {widths}, {recipe.epochs} epochs")
     return "\n".join(lines)
-
-
-def benchmarks() -> str:
-    """List the benchmarks, one line each."""
-    summaries = {name: (benchmark.__doc__ or "").split("\n", 1)[0] for name, benchmark in BENCHMARKS.items()}
-    return "\n".join(f"  {name:14} {line}" for name, line in summaries.items())

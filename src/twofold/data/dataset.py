@@ -143,6 +143,22 @@ class Dataset:
             test_labels=self.train_labels[-count:],
         )
 
+    @check_arguments
+    def take(self, count: int, first: int = 0) -> Dataset:
+        """Return a data set with ``count`` of the training images, from number ``first``, and the whole test part.
+
+        Raises:
+            SettingError: there are fewer training images.
+        """
+        cases = len(self.train_images)
+        if not 0 <= first < first + count <= cases:
+            raise SettingError(
+                f"data set {self.name!r}: cannot take {count} training images from number {first} of {cases}: "
+                f"choose at most {max(cases - first, 0)}"
+            )
+        images, labels = (tensor[first : first + count] for tensor in self.train)
+        return replace(self, train_images=images, train_labels=labels)
+
     def to(self, device: torch.device | str) -> Dataset:
         """Return a copy with all four tensors on ``device``.
 

@@ -1,0 +1,68 @@
+"""Benchmarks and measurements, one file each: what is measured, its record, its table and its picture.
+
+record = benchmarks.run("epoch", benchmarks.find("epoch")(), Workbench(device, precision), Path("runs/bench"))
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from twofold import machine
+from twofold.errors import unknown
+from twofold.files import write_signed
+from twofold_lab.benchmarks.bench import Benchmark, Workbench
+from twofold_lab.fingerprint import origin_of
+
+__all__ = ["Benchmark", "Workbench", "benchmarks", "find", "run"]
+
+
+@cache
+def benchmarks() -> Mapping[str, type[Benchmark]]:
+    """Return the benchmarks by name: that of the file in this package which defines it."""
+    found = {}
+    for info in pkgutil.iter_modules(__path__):
+        for value in vars(importlib.import_module(f"{__name__}.{info.name}")).values():
+            own = isinstance(value, type) and value.__module__ == f"{__name__}.{info.name}"
+            if own and issubclass(value, Benchmark) and value is not Benchmark:
+                found[info.name.replace("_", "-")] = value
+    return found
+
+
+def find(name: str) -> type[Benchmark]:
+    """Return the benchmark called ``name``.
+
+    Raises:
+        SettingError: the name is unknown; the nearest one is suggested.
+    """
+    if name not in benchmarks():
+        raise unknown("benchmark", name, benchmarks())
+    return benchmarks()[name]
+
+
+def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict[str, Any]:
+    """Run a benchmark, write its record to ``folder/NAME.json`` and draw its picture, if it has one, to ``NAME.png``.
+
+    Returns:
+        The record, in JSON values: ``benchmark, settings, device, precision, environment, date``, the ``origin`` (the
+        fingerprint of its code) and the figures.
+    """
+    record = {
+        "benchmark": name,
+        "settings": asdict(benchmark),
+        "device": bench.device.type,
+        "precision": bench.precision,
+        "environment": machine.describe(bench.device),
+        "date": datetime.now(UTC).date().isoformat(),
+        "origin": origin_of(type(benchmark).__module__),
+        **benchmark.measure(bench),
+    }
+    write_signed(folder / f"{name}.json", record)
+    benchmark.draw(record, folder / f"{name}.png")
+    return record

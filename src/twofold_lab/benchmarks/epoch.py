@@ -1,0 +1,155 @@
+"""Benchmark the time of an epoch against the twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twofold import machine
+from twofold.cli.text import format_3, format_percent, format_spread, format_table, machine_line
+from twofold.data import Dataset
+from twofold.methods import Recipe
+from twofold.plots.colors import INK, TESTS
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, ratios, spread
+from twofold_lab.benchmarks.trainer import compare, layers_of, pair, trainer, warm_up
+
+SLICE, ROUNDS = 6000, 7
+"""Number of images in a burst without importance sampling, and number of bursts."""
+
+SWEEP_SLICE, SWEEP_ROUNDS = 2000, 5
+SWEEP: tuple[dict[str, Any], ...] = (
+    *({"widths": (width,) * 3, "batch": 100} for width in (500, 1000, 2000)),
+    *({"widths": (1000,) * depth, "batch": 100} for depth in (2, 6)),
+    *({"widths": (1000,) * 3, "batch": batch} for batch in (50, 400)),
+)
+"""Nets of the sweep: variations of 3 x 1000 at batch 100 in one property."""
+
+
+@dataclass(frozen=True)
+class Epoch(Benchmark):
+    """Seconds per epoch of a recipe and of its backprop twin, in turns, from the first epoch.
+
+    Forward-Forward is also timed without importance sampling (every case counts for every layer, and every image is
+    used in every epoch), in bursts, for the net of the recipe and for several widths, depths, batches and precisions.
+
+    Attributes:
+        recipe: name of a Forward-Forward recipe.
+        epochs: number of epochs, from the first one of the recipe's schedule.
+        sweep: also time nets of other widths, depths, batches and precisions.
+    """
+
+    recipe: str = "mnist"
+    epochs: int = 8
+    sweep: bool = True
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        recipe, twin = pair(self.recipe)
+        last = recipe.epochs
+        expect(1 <= self.epochs <= last, "epochs", self.epochs, f"1 to {last}, the epochs of {self.recipe}")
+        twin = replace(twin, epochs=max(twin.epochs, self.epochs))
+        data = bench.load(recipe.data)
+        bench.say(f"without importance sampling, {ROUNDS} rounds of bursts")
+        every_case = compare(bench, recipe, twin, data, images=SLICE, rounds=ROUNDS)
+        warm_up(bench, recipe, twin, data)
+        trainers = {"ff": trainer(bench, recipe, data), "twin": trainer(bench, twin, data)}
+        seen: dict[str, list[float]] = {name: [] for name in trainers}
+
+        def learn(name: str, number: int) -> float:
+            seconds = trainers[name].epoch(number)
+            seen[name].append(trainers[name].method.metrics()["visits"])
+            bench.say(f"epoch {number + 1}/{self.epochs}, {name}: {seconds:.2f} s")
+            return seconds
+
+        seconds = interleave({name: partial(learn, name) for name in trainers}, self.epochs)
+        paired = ratios(seconds["ff"], seconds["twin"])
+        return {
+            "ff_over_bp": spread(paired)["median"],
+            "ff_over_bp_first": paired[0],
+            "ff_over_bp_every_case": every_case["ratio"]["median"],
+            "ratio": spread(paired),
+            "ratios": paired,
+            "seconds": {name: spread(times) for name, times in seconds.items()},
+            "seconds_by_epoch": seconds,
+            "images_seen": seen,
+            "every_case": {**every_case, "rounds": ROUNDS},
+            "widths": list(recipe.widths),
+            "batch": recipe.batch,
+            "dataset": data.name,
+            "official_data": data.official,
+            "sweep": _sweep(bench, recipe, twin, data) if self.sweep else [],
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        seconds, by_epoch = record["seconds"], record["seconds_by_epoch"]
+        rows = [["epoch", "FF s", "twin s", "FF / twin", "images: FF", "twin"]]
+        for number, ratio in enumerate(record["ratios"]):
+            times = [format_3(by_epoch[name][number]) for name in ("ff", "twin")]
+            images = [format_percent(record["images_seen"][name][number]) for name in ("ff", "twin")]
+            rows.append([str(number + 1), *times, format_3(ratio), *images])
+        spreads = [format_spread(seconds["ff"]), format_spread(seconds["twin"]), format_spread(record["ratio"]), "", ""]
+        rows.append(["median (quartiles)", *spreads])
+        every_case = [format_spread(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
+        rows.append(["every case *", *every_case, *[format_percent(1)] * 2])
+        net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
+        blocks = [
+            f"epoch: {record['settings']['recipe']} ({net}), {machine_line(record)}",
+            format_table(rows),
+            "* without importance sampling: seconds for 60,000 images, from bursts",
+        ]
+        if record["sweep"]:
+            rows = [["every case *", "batch", "precision", "FF s", "twin s", "FF / twin"]]
+            for entry in record["sweep"]:
+                times = [format_spread(entry[name]) for name in ("ff", "twin", "ratio")]
+                rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
+            blocks.append(format_table(rows))
+        return "\n\n".join(blocks)
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        from matplotlib.ticker import MaxNLocator
+
+        from twofold.plots import canvas
+        from twofold_lab.benchmarks.drawing import bars
+
+        figure, [panels] = canvas.subplots(1, 2 if record["sweep"] else 1, 5.6, 4.4, 0.15)
+        times = record["seconds_by_epoch"]
+        for name, (title, color) in LOOK.items():
+            panels[0].plot(range(1, 1 + len(times[name])), times[name], "o-", color=color, ms=4, lw=1.9, label=title)
+        panels[0].set_ylim(0, 1.1 * max(times["ff"] + times["twin"]))
+        panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        canvas.label_axes(panels[0], f"{record['settings']['recipe']}, as it trains", "epoch", "seconds")
+        if record["sweep"]:
+            rows, series = _by_precision(record["sweep"])
+            bars(panels[1], "Without importance sampling", "seconds, Forward-Forward / twin", rows, series)
+            panels[1].axvline(1, color=INK, lw=1, ls="--")
+        for ax in panels:
+            canvas.legend(ax, 2)
+        net = f"{layers_of(record['widths'])}, batch {record['batch']}"
+        canvas.suptitle(figure, f"Seconds per epoch: {net}, {record['precision']} on {record['device']}")
+        return canvas.write(figure, path)
+
+
+def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> list[dict[str, Any]]:
+    """Time bursts of each net of the sweep, in fp32 and, if the device has fast instructions for it, in bf16."""
+    entries = []
+    for changes in SWEEP:
+        for precision in ("fp32", "bf16") if machine.has_fast_bf16(bench.device) else ("fp32",):
+            bench.say(f"{layers_of(changes['widths'])}, batch {changes['batch']}, {precision}")
+            nets = replace(recipe, **changes), replace(twin, **changes)
+            figures = compare(bench, *nets, data, images=SWEEP_SLICE, rounds=SWEEP_ROUNDS, precision=precision)
+            entries.append({**changes, "widths": list(changes["widths"]), "precision": precision, **figures})
+    return entries
+
+
+def _by_precision(sweep: list[dict[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+    """Return the names of the nets of a sweep and, for each precision, a color and the ratios of the nets."""
+    nets = list(dict.fromkeys(f"{layers_of(entry['widths'])}, batch {entry['batch']}" for entry in sweep))
+    precisions = list(dict.fromkeys(entry["precision"] for entry in sweep))
+    ratio = {
+        precision: [entry["ratio"] for entry in sweep if entry["precision"] == precision] for precision in precisions
+    }
+    return nets, {name: (color, ratio[name]) for name, color in zip(precisions, TESTS, strict=False)}

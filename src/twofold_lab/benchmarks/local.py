@@ -1,0 +1,168 @@
+"""Benchmark equivalent implementations of a layer with local fields and no weight sharing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import unfold
+
+from twofold.cli.text import format_3, format_spread, format_table, machine_line
+from twofold.layers.connectivity import Connectivity, Masked
+from twofold.layers.dense import Dense, SparseLayer
+from twofold.layers.fields import Fields
+from twofold.layers.layer import FeedForwardLayer
+from twofold.layers.local import LocallyConnected
+from twofold.layers.tiles import tile_of
+from twofold.learning import Rule
+from twofold.machine import compute_type
+from twofold.plots.colors import POSITIVE, TWIN
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, seconds_of, spread
+
+UPDATES, ROUNDS = 8, 9
+"""Number of updates in a burst, and number of bursts."""
+
+TITLES = {
+    "tiles": "tiles",
+    "gather": "a block for each grid point",
+    "unfold": "unfold",
+    "masked": "masked dense",
+    "dense": "dense, no mask",
+}
+
+
+class Unfolded(Connectivity):
+    """Connectivity that copies the square of each grid point for each case, with one product per grid point."""
+
+    def __init__(self, fields: Fields) -> None:
+        super().__init__(fields.units, fields.inputs)
+        self.fields = fields
+        points = fields.grid[0] * fields.grid[1]
+        self.shape = (points, fields.field**2 * fields.below[0], fields.channels)
+
+    def fan_in(self) -> Tensor:
+        return torch.full((self.units,), self.shape[1])
+
+    def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(self.shape, generator=generator) * scale[0]
+
+    def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
+        product = self._squares(rows.to(weight.dtype)) @ weight
+        return product.permute(1, 2, 0).flatten(1) + total
+
+    def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
+        signals = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
+        torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), signals, beta=0, out=gradient)
+
+    def reduce_inputs(self, rows: Tensor) -> Tensor:
+        return self._squares(rows).sum(2).T.repeat(1, self.fields.channels)
+
+    def to_matrix(self, weight: Tensor) -> Tensor:
+        impulses = torch.eye(self.inputs, dtype=weight.dtype)
+        return self.matmul(weight, impulses, weight.new_zeros(self.units)).T
+
+    def _squares(self, rows: Tensor) -> Tensor:
+        """Return the squares, ``(grid points, rows, inputs)``."""
+        fields = self.fields
+        images = rows.view(-1, *fields.below)
+        return unfold(images, fields.field, padding=fields.margin, stride=fields.stride).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class LocalLayer(Benchmark):
+    """Milliseconds of a training step of one layer with local fields, by implementation.
+
+    All implementations compute the same result. The input is random.
+
+    Attributes:
+        side: number of rows and columns of the input map and of the output map.
+        channels: number of channels of both maps.
+        field: side of the receptive field of each unit, which is cut off at the edges.
+        batch: number of positive cases, and of negative cases.
+    """
+
+    side: int = 32
+    channels: int = 3
+    field: int = 11
+    batch: int = 100
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        expect(self.field % 2 == 1, "field", self.field, "an odd number")
+        expect(self.batch >= 1, "batch", self.batch, "at least 1")
+        fields = Fields((self.channels, self.side, self.side), self.channels, self.field, margin=self.field // 2)
+        layers = self.layers(fields)
+        generator = torch.Generator().manual_seed(0)
+        positive, negative = torch.rand(2, self.batch, fields.inputs, generator=generator).to(bench.device)
+        for layer in layers.values():
+            layer.to(bench.device).compute = compute_type(bench.precision)
+
+        def learning(layer: FeedForwardLayer) -> Callable[[int], float]:
+            return lambda _: seconds_of(lambda: layer.learn(positive, negative, 1e-4), bench.device, UPDATES)
+
+        def forward(layer: FeedForwardLayer) -> Callable[[int], float]:
+            return lambda _: seconds_of(lambda: layer(positive), bench.device, UPDATES)
+
+        seconds = {}
+        for phase, contender in (("learn", learning), ("forward", forward)):
+            bench.say(f"{ROUNDS} rounds of {phase}")
+            contenders = {name: contender(layer) for name, layer in layers.items()}
+            interleave(contenders, 1)
+            seconds[phase] = interleave(contenders, ROUNDS)
+        ratio = {name: spread(ratios(times, seconds["learn"]["tiles"])) for name, times in seconds["learn"].items()}
+        return {
+            "speedup": ratio["masked"]["median"],
+            "ratio": ratio,
+            **{phase: {name: spread(times) for name, times in figures.items()} for phase, figures in seconds.items()},
+            "stored": {
+                name: sum(weight.numel() for weight in layer.parameters()) - fields.units
+                for name, layer in layers.items()
+            },
+            "weights": fields.weights,
+            "units": fields.units,
+            "tile": list(tile_of(fields)),
+        }
+
+    @staticmethod
+    def layers(fields: Fields) -> dict[str, FeedForwardLayer]:
+        """Return the layer in each implementation."""
+        rule = Rule()
+        return {
+            "tiles": LocallyConnected(fields, rule),
+            "gather": LocallyConnected(fields, rule, tile=(1, 1)),
+            "unfold": SparseLayer(Unfolded(fields), rule),
+            "masked": SparseLayer(Masked(fields.mask()), rule),
+            "dense": Dense(fields.inputs, fields.units, rule),
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        rows = [["", "learn, ms", "forward, ms", "times the tiles", "stored / existing weights"]]
+        for name, title in TITLES.items():
+            learn, forward = (
+                format_spread({k: 1000 * v for k, v in record[phase][name].items()}) for phase in ("learn", "forward")
+            )
+            stored = format_3(record["stored"][name] / record["weights"])
+            rows.append([title, learn, forward, format_spread(record["ratio"][name]), stored])
+        settings = record["settings"]
+        net = f"{record['units']} units, fields {settings['field']} x {settings['field']}, batch {settings['batch']}"
+        tile = " x ".join(map(str, record["tile"]))
+        return f"local: {net}, tiles of {tile} grid points, {machine_line(record)}\n\n{format_table(rows)}"
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        from twofold.plots import canvas
+        from twofold_lab.benchmarks.drawing import bars
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.8, 3.4, 0.15)
+        colors = [POSITIVE, *[TWIN] * (len(TITLES) - 1)]
+        for ax, phase, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
+            times = [{key: 1000 * value for key, value in record[phase][name].items()} for name in TITLES]
+            bars(ax, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
+        settings = record["settings"]
+        field = f"{settings['field']} x {settings['field']}"
+        canvas.suptitle(figure, f"{record['units']} units with fields of {field}, {record['precision']}")
+        return canvas.write(figure, path)

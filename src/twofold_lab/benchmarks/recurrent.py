@@ -1,0 +1,152 @@
+"""Benchmark the training speed of the recurrent net, and its memory against iterations and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from twofold.cli.text import format_3, format_percent, format_spread, format_table, machine_line
+from twofold.data import Dataset
+from twofold.methods import Recipe, RecurrentRecipe, RecurrentTraining
+from twofold.normalize import normalize
+from twofold.plots.colors import BLANK, INK, POSITIVE, TESTS
+from twofold.recipes.mnist import mnist
+from twofold.recipes.recurrent import recurrent, twin
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect
+from twofold_lab.benchmarks.peak_memory import peak
+from twofold_lab.benchmarks.roofline import fractions
+from twofold_lab.benchmarks.trainer import IMAGES, every_case, layers_of, trainer
+
+CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
+"""Names and colors of the contenders."""
+
+COUNTED = (
+    "Peak memory of torch's allocator during an update, minus the memory held between updates: for a video of random\n"
+    "frames, each seen once, and for a still image; gradients are accumulated over windows of 8."
+)
+
+
+@dataclass(frozen=True)
+class RecurrentNet(Benchmark):
+    """Seconds per epoch of the recurrent net, the feedforward net and the twin, without importance sampling.
+
+    The nets have the same hidden layers and are timed in turns with the best matrix product of this machine. The memory
+    of an update is then measured for few and for many iterations or frames.
+
+    Attributes:
+        width: number of units in each of the two hidden layers.
+        lengths: numbers of iterations and frames at which memory is compared.
+    """
+
+    width: int = 1000
+    lengths: tuple[int, ...] = (8, 64)
+
+    def measure(self, bench: Workbench) -> dict[str, Any]:
+        expect(self.width >= 1, "width", self.width, "at least 1 unit")
+        text = " ".join(str(length) for length in self.lengths) or "empty"
+        expect(len(self.lengths) > 1 and min(self.lengths) >= 1, "lengths", text, "two or more, each at least 1")
+        widths, data = (self.width, self.width), bench.load(recurrent.data)
+        recipe = replace(every_case(recurrent), widths=widths)
+        recipes: dict[str, Recipe] = {
+            "recurrent": recipe,
+            "ff": replace(every_case(mnist), widths=widths),
+            "twin": replace(twin, widths=widths),
+        }
+        speeds = fractions(bench, recipes, data)
+        lengths = sorted(self.lengths)
+        bench.say("memory")
+        memory = {
+            "iterations": [
+                still_peak(bench, replace(recipe, iterations=length, judge_from=1, judge_to=length), data)
+                for length in lengths
+            ],
+            "frames": [video_peak(bench, recipe, data, length) for length in lengths],
+        }
+        growth = {name: peaks[-1] / peaks[0] for name, peaks in memory.items()}
+        batches = IMAGES / recipe.batch
+        return {
+            "roofline_fraction": speeds["recurrent"]["fraction"]["median"],
+            "memory_growth": max(growth.values()),
+            "seconds_per_epoch": {name: batches * speeds[name]["seconds"]["median"] for name in recipes},
+            **speeds,
+            "held": memory,
+            "growth": growth,
+            "lengths": lengths,
+            "widths": list(widths),
+            "iterations": recipe.iterations,
+            "batch": recipe.batch,
+            "dataset": data.name,
+            "official_data": data.official,
+        }
+
+    @staticmethod
+    def table(record: Mapping[str, Any]) -> str:
+        rows = [["no importance sampling", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
+        for name, (title, _) in CONTENDERS.items():
+            figures = record[name]
+            milliseconds = format_spread({key: 1000 * seconds for key, seconds in figures["seconds"].items()})
+            epoch = format_3(record["seconds_per_epoch"][name])
+            rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
+            rows.append([title, epoch, format_3(figures["gflop"]), milliseconds, *rates])
+        for size, gflops in record["products"].items():
+            rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
+            rows.append([f"product {size} x {size}", "", "", "", *rates])
+        memory = [["MB held", *(str(length) for length in record["lengths"]), "growth"]]
+        memory += [
+            [name, *(f"{peak / 1e6:.1f}" for peak in peaks), f"{record['growth'][name]:.3f}"]
+            for name, peaks in record["held"].items()
+        ]
+        shares = ", ".join(f"{kind} {format_percent(share)}" for kind, share in record["recurrent"]["time"].items())
+        net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
+        title = f"recurrent: {net}, {record['dataset']}, {machine_line(record)}"
+        return "\n\n".join([title, format_table(rows), f"time: {shares}", format_table(memory), COUNTED])
+
+    @staticmethod
+    def draw(record: Mapping[str, Any], path: Path) -> Path:
+        from twofold.plots import canvas
+        from twofold_lab.benchmarks.drawing import bars, stack
+
+        figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
+        rows = [*(title for title, _ in CONTENDERS.values()), *(f"product {size}" for size in record["products"])]
+        rates = [*(record[name]["gflops"] for name in CONTENDERS), *record["products"].values()]
+        colors = [*(color for _, color in CONTENDERS.values()), *[BLANK] * len(record["products"])]
+        bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
+        left.axvline(record["best"], color=INK, lw=1, ls="--")
+        times = {title: record[name]["time"] for name, (title, _) in CONTENDERS.items()}
+        stack(right, "Where the time goes", "time", times)
+        net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
+        canvas.suptitle(figure, f"The recurrent net without importance sampling: {net}, {record['precision']}")
+        return canvas.write(figure, path)
+
+
+def still_peak(bench: Workbench, recipe: Recipe, data: Dataset) -> int:
+    """Return the peak memory of an update on still images, in bytes."""
+    training = trainer(bench, recipe, data, recipe.batch)
+    training.epoch(0)
+    return peak(partial(training.epoch, 0), list(training.method.net.parameters()), bench.device)
+
+
+def video_peak(bench: Workbench, recipe: RecurrentRecipe, data: Dataset, frames: int) -> int:
+    """Return the peak memory of an update on a video of ``frames`` random frames, made one by one, in bytes."""
+    net = RecurrentTraining.build(recipe, data.form).to(bench.device)
+    net.set_precision(bench.precision)
+    rows = torch.zeros(2 * recipe.batch, dtype=torch.int64, device=bench.device)
+    generator = torch.Generator(bench.device).manual_seed(0)
+
+    def video() -> Iterator[Tensor]:
+        for _ in range(frames):
+            yield normalize(torch.rand(len(rows), data.pixels, generator=generator, device=bench.device))
+
+    def watch() -> None:
+        with torch.no_grad():
+            start = net.start(torch.zeros(len(rows), data.pixels, device=bench.device))
+            net.learn_video(video(), net.top(rows), start, 0.0)
+
+    watch()
+    return peak(watch, list(net.parameters()), bench.device)

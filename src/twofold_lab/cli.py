@@ -1,0 +1,261 @@
+"""Commands of the laboratory, `twofold claims` and `twofold bench`, which the command line finds as entry points."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from twofold import machine
+from twofold.cli.arguments import CommonOptions, parse
+from twofold.cli.output import expect_writable, print_json
+from twofold.errors import Interrupted, SettingError
+from twofold_lab import benchmarks, ledger, record
+from twofold_lab.lab import RUNS
+from twofold_lab.tables import figures
+
+RESULTS = Path("results")
+"""Folder that full-size records are written to."""
+
+ClaimId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """List the claims of the talk and the measured results.
+
+    `twofold claims show ID` shows one claim in full, `twofold claims run ID` measures it, and `twofold claims draw ID`
+    draws its picture if it has one.
+
+    Attributes:
+        results: results folder; by default ./results if it has records, else the records that come with the package.
+        json: print the list as JSON.
+    """
+
+    results: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class ClaimsShow:
+    """Show a claim: its statements, rules, verdicts and figures.
+
+    Attributes:
+        id: id of the claim; see `twofold claims` for a list.
+        results: results folder; by default ./results if it has records, else the records that come with the package.
+        json: print the record as JSON.
+    """
+
+    id: ClaimId
+    results: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class ClaimsRun(CommonOptions):
+    """Run the experiment of a claim.
+
+    Attributes:
+        id: id of the claim; see `twofold claims` for a list.
+        size: smoke takes seconds on the embedded digits; full runs the experiment at its real size.
+        runs: folder of the run folders, which claims share and from which an interrupted experiment is resumed.
+        results: folder for the record, which is written only with --size full.
+    """
+
+    id: ClaimId = dataclasses.field(kw_only=True)
+    size: Literal["smoke", "full"] = "smoke"
+    runs: Path = RUNS
+    results: Path = RESULTS
+
+
+@dataclass(frozen=True)
+class ClaimsDraw(CommonOptions):
+    """Draw the picture of a claim.
+
+    Attributes:
+        id: id of the claim; those without a picture are refused with a list of those that have one.
+        size: smoke uses small nets and the embedded digits; full uses nets of the real size.
+        runs: folder of the run folders; missing nets are trained.
+        results: results folder, whose record of this size is drawn; by default as for `twofold claims`.
+        out: PNG file to write; by default docs/pictures/ID.png with --size full if that folder exists, else ID.png in
+            the folder --runs.
+    """
+
+    id: ClaimId = dataclasses.field(kw_only=True)
+    size: Literal["smoke", "full"] = "smoke"
+    runs: Path = RUNS
+    results: Path | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Bench(CommonOptions):
+    """Options of the benchmark.
+
+    Attributes:
+        folder: folder for the record NAME.json and the picture NAME.png; existing files are replaced.
+    """
+
+    folder: Path = Path("runs/bench")
+
+
+def claims(words: Sequence[str]) -> None:
+    """List the claims; or show, measure or draw one."""
+    commands = {"show": _show, "run": _run, "draw": _draw}
+    if words[:1] and words[0] in commands:
+        commands[words[0]](words[1:])
+        return
+    options = parse(Claims, words, "claims")
+    listing = ledger.listing(_results(options.results))
+    print_json(listing) if options.json else print(_listed(listing))
+
+
+def _results(chosen: Path | None) -> Path:
+    """Return the results folder to read.
+
+    Raises:
+        SettingError: the chosen folder does not exist.
+    """
+    if chosen is None:
+        return RESULTS if (RESULTS / "claims").is_dir() else ledger.SHIPPED
+    if not chosen.is_dir():
+        raise SettingError(f"--results is {chosen}, which is not a folder: give a folder or omit it")
+    return chosen
+
+
+def _show(words: Sequence[str]) -> None:
+    options = parse(ClaimsShow, words, "claims show")
+    claim, results = ledger.find(options.id), _results(options.results)
+    kept, intact = record.read(claim.id, results / "claims")
+    if kept is None:
+        print(
+            f"{claim.id} ({claim.time}): {claim.says}\n\nnot measured at full size yet: run {record.command(claim.id)}"
+        )
+    else:
+        print(f"{_described(kept)}\n  record    {record.status(kept, intact)}, {kept.get('date') or 'no date'}")
+        for entry in record.overturned(kept):
+            print(f"  earlier   {', '.join(entry['verdicts'])} at commit {entry['commit'] or '(unknown)'}")
+    if options.json:
+        print_json(kept)
+
+
+def _run(words: Sequence[str]) -> None:
+    from twofold.cli.progress import Bar
+
+    options = parse(ClaimsRun, words, "claims run")
+    if options.size != "full" and options.results != RESULTS:
+        raise SettingError("--results needs --size full, because a smoke run writes no record: omit it")
+    with _interruptible(options.runs):
+        measured = ledger.run(options.id, options.size, progress=Bar, **_common(options))
+    if options.size == "full":
+        record.write(measured, options.results / "claims")
+    print(_described(measured))
+    if options.json:
+        print_json(measured)
+
+
+def _draw(words: Sequence[str]) -> None:
+    from twofold.cli.progress import Bar
+
+    options = parse(ClaimsDraw, words, "claims draw")
+    pictures = Path("docs/pictures")
+    folder = pictures if options.size == "full" and pictures.is_dir() else options.runs
+    out, results = options.out or folder / f"{options.id}.png", _results(options.results)
+    with _interruptible(options.runs):
+        path = ledger.draw(options.id, options.size, out, results=results, progress=Bar, **_common(options))
+    print(path)
+    if options.json:
+        print_json({"id": options.id, "size": options.size, "picture": str(path)})
+
+
+def _common(options: ClaimsRun | ClaimsDraw) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("runs", "device", "precision", "data_dir")}
+
+
+@contextmanager
+def _interruptible(runs: Path) -> Iterator[None]:
+    """Explain how to continue after an interrupt in the trainings of a claim."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"interrupted; repeat the command to continue with the trainings saved in {runs}") from stop
+
+
+def _described(kept: Mapping[str, Any]) -> str:
+    """Format a record: the claim, its figures next to the talk's and the twin's, and the verdict on each clause."""
+    lines = [
+        f"{kept['id']} ({kept['time']}): {kept['says']}",
+        f"  talk      {figures(kept['talk'])}",
+        f"  measured  {figures(kept['measured'])}",
+        f"  twin      {figures(kept['twin']) or 'none (the claim is about Forward-Forward only)'}",
+    ]
+    for clause in kept["clauses"]:
+        lines += [f"  {clause['verdict']:<13} {clause['says']}: {clause['statistic']} (rule: {clause['rule']})"]
+    lines += [f"  size {kept['size']}, {kept['precision']}, seeds {figures(kept['seeds'])}, {kept['seconds']:.0f} s"]
+    return "\n".join(lines)
+
+
+def _listed(listing: Sequence[Mapping[str, Any]]) -> str:
+    """Format all claims as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, options in (
+        ("id", {"no_wrap": True}),
+        ("claim", {"ratio": 4}),
+        ("figure", {"ratio": 2}),
+        ("talk", {"ratio": 1}),
+        ("ours", {"ratio": 2}),
+        ("twin", {"ratio": 1}),
+        ("verdicts", {"ratio": 3}),
+        ("record", {"no_wrap": True}),
+    ):
+        table.add_column(name, **options)  # type: ignore[arg-type]
+    for entry in listing:
+        verdicts = ", ".join(clause["verdict"] for clause in entry["clauses"])
+        state = (entry["status"] or "").partition(":")[0] or ("-" if entry["command"] else "not built")
+        shown = [str(entry[key] or "-") for key in ("says", "figure", "talk", "ours", "twin")]
+        table.add_row(entry["id"], *shown, verdicts or "-", state)
+    console = Console(width=max(120, shutil.get_terminal_size().columns), color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return f"{capture.get().rstrip()}\n\nTo see one claim in full: twofold claims show ID"
+
+
+def bench(words: Sequence[str]) -> None:
+    """Run a benchmark, write its record and draw its picture."""
+    if not words or words[0].startswith("-"):
+        summaries = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in benchmarks.benchmarks().items()}
+        lines = "\n".join(f"  {name:14} {line}" for name, line in summaries.items())
+        print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{lines}")
+        if words[:1] in (["--help"], ["-h"]):
+            return
+        raise SettingError("twofold bench needs the name of a benchmark, for example `twofold bench epoch`")
+    name, words = words[0], words[1:]
+    chosen = benchmarks.find(name)
+    command = dataclasses.make_dataclass(
+        "Bench",
+        [("benchmark", chosen), ("command", Bench)],
+        frozen=True,
+        namespace={"__doc__": f"Run the {name} benchmark."},
+    )
+    parsed: Any = parse(command, words, f"bench {name}", command(chosen(), Bench()))
+    options = parsed.command
+    device = machine.choose_device(options.device)
+    precision = machine.choose_precision(options.precision, device)
+    expect_writable("--folder", options.folder)  # fail before the measurement, not after it
+    workbench = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
+    measured = benchmarks.run(name, parsed.benchmark, workbench, options.folder)
+    picture = f", picture: {name}.png" if (options.folder / f"{name}.png").exists() else ""
+    print(f"{parsed.benchmark.table(measured)}\n\nrecord: {options.folder / name}.json{picture}")
+    if options.json:
+        print_json(measured)

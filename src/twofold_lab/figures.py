@@ -1,0 +1,52 @@
+"""Figures of runs, as records hold them: errors in percent, means and standard deviations, and epochs to an error."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+from twofold.training.runs import Run
+
+
+def percent(share: float) -> float:
+    """Convert a fraction to a percentage, rounded to a thousandth of a point."""
+    return round(100 * share, 3)
+
+
+def errors(run: Run) -> dict[str, float]:
+    """Return the error of every test of a run in percent, on the test set or on the held-out images."""
+    return {f"{test} error %": percent(share) for test, share in run.result.error.items()}
+
+
+def error(run: Run) -> float:
+    """Return the error of a run's main test in percent: the slow test, or the only test of a twin."""
+    return next(iter(errors(run).values()))
+
+
+def mean_and_std(values: Iterable[float]) -> dict[str, float]:
+    """Return mean and sample standard deviation (0 for a single value), rounded to a thousandth."""
+    kept = list(values)
+    spread = statistics.stdev(kept) if len(kept) > 1 else 0.0
+    return {"mean": round(statistics.fmean(kept), 3), "std": round(spread, 3)}
+
+
+def mean_errors(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+    """Return the mean and standard deviation over runs of the error of every test."""
+    by_run = [errors(run) for run in runs]
+    return {test: mean_and_std(run[test] for run in by_run) for test in by_run[0]}
+
+
+def reached(run: Run, target: float) -> dict[str, float | int | None]:
+    """Return the epochs, visits and seconds after which the error on held-out images was first at most ``target``.
+
+    The error, a fraction, is that of the slow test, or of the only test of a twin. Visits are the number of images seen
+    divided by the number of training images, since an epoch leaves out images that teach nothing. All three are
+    ``None`` if the error was not reached.
+    """
+    seconds = visits = 0.0
+    for metrics in run.history:
+        seconds += metrics["seconds"]
+        visits += metrics["visits"]
+        if next(iter(metrics["validation_error"].values())) <= target:
+            return {"epochs": metrics["epoch"], "visits": round(visits, 3), "seconds": round(seconds, 3)}
+    return {"epochs": None, "visits": None, "seconds": None}

@@ -1,0 +1,221 @@
+"""The ledger: every claim of the talk, in its order, then those made only in the paper."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from twofold import machine
+from twofold.errors import RunError, SettingError, remark, unknown
+from twofold_lab import claims
+from twofold_lab.claim import Claim, Finding
+from twofold_lab.fingerprint import origin_of
+from twofold_lab.lab import RUNS, Lab, Watch
+from twofold_lab.record import command, overturned, read, status
+from twofold_lab.verdict import Figures
+
+PACKAGE = Path(__file__).parent
+SHIPPED = next(
+    (folder for folder in (PACKAGE.parents[1] / "results", PACKAGE / "results") if (folder / "claims").is_dir()),
+    PACKAGE / "results",
+)
+"""The results folder of the repository, or of the installed package."""
+
+
+@cache
+def ledger() -> Mapping[str, Claim]:
+    """Return the claims by id: the ``CLAIM`` of every module in ``claims/``, in the order of the talk."""
+    modules = [
+        importlib.import_module(info.name) for info in pkgutil.iter_modules(claims.__path__, f"{claims.__name__}.")
+    ]
+    found = sorted(
+        (module.CLAIM for module in modules), key=lambda claim: (claim.time[0].isalpha(), claim.time, claim.id)
+    )
+    return {claim.id: claim for claim in found}
+
+
+def find(name: str) -> Claim:
+    """Return the claim called ``name``.
+
+    Raises:
+        SettingError: there is none; the most similar id is suggested.
+    """
+    if name not in ledger():
+        raise unknown("claim", name, ledger())
+    return ledger()[name]
+
+
+def run(
+    name: str,
+    size: str,
+    *,
+    runs: Path = RUNS,
+    device: str = "auto",
+    precision: str = "auto",
+    data_dir: Path | None = None,
+    progress: Watch | None = None,
+) -> dict[str, Any]:
+    """Measure a claim.
+
+    Args:
+        name: id of the claim.
+        size: smoke (seconds, on the embedded digits) or full (minutes to hours, on MNIST).
+        runs: folder of the trainings; those that exist are not repeated.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        data_dir: folder with data sets, searched first.
+        progress: makes the progress display of each training, like `twofold.cli.progress.Bar`.
+
+    Returns:
+        The record, in JSON values: ``id, time, says, size, talk``, the fields of `Finding`, the verdict on each of its
+        ``clauses`` (see `Claim.judge`), the ``test`` whose figure lists show, the facts about its trainings (see
+        `Lab.facts`), the ``environment``, the ``date`` and the ``origin``, the fingerprint of its code.
+
+    Raises:
+        SettingError: there is no such claim or size, or its experiment is not built.
+    """
+    claim = find(name)
+    if claim.measurement is None:
+        built = ", ".join(claim.id for claim in ledger().values() if claim.measurement)
+        raise SettingError(f"the experiment for claim {name!r} is not built yet: choose one of {built}")
+    lab = Lab(size, runs, device, precision, data_dir, progress)
+    return record_of(claim, claim.measurement(lab), lab)
+
+
+def record_of(claim: Claim, finding: Finding, lab: Lab) -> dict[str, Any]:
+    """Return the record of what was measured; see `run`."""
+    facts = lab.facts()
+    cases = min((count for _, count in facts["tested"]), default=0)
+    return {
+        "id": claim.id,
+        "time": claim.time,
+        "says": claim.says,
+        "size": lab.size,
+        "clauses": claim.judge(Figures(finding.measured, finding.twin, lab.size, finding.seeds, cases)),
+        "talk": claim.headline.talk if claim.headline else "",
+        **asdict(finding),
+        "test": claim.headline.figure if claim.headline else "",
+        **facts,
+        "environment": machine.describe(machine.choose_device(lab.device)),
+        "date": datetime.now(UTC).date().isoformat(),
+        "origin": origin_of(module_of(claim), facts["settings"]),
+    }
+
+
+def module_of(claim: Claim) -> str:
+    """Return the name of the module that measures a claim."""
+    assert claim.measurement is not None
+    return claim.measurement.__module__
+
+
+def draw(
+    name: str,
+    size: str,
+    path: Path,
+    *,
+    results: Path = SHIPPED,
+    runs: Path = RUNS,
+    device: str = "auto",
+    precision: str = "auto",
+    data_dir: Path | None = None,
+    progress: Watch | None = None,
+) -> Path:
+    """Draw the picture of a claim.
+
+    Args:
+        name: id of the claim.
+        size: smoke or full, as for `run`.
+        path: the PNG file to write.
+        results: results folder; its record of this size is drawn if there is one, else the claim is measured.
+        runs: folder of the trainings; nets that the picture needs and that do not exist are trained.
+        device: auto, cpu or cuda.
+        precision: auto, fp32 or bf16.
+        data_dir: folder with data sets, searched first.
+        progress: makes the progress display of each training.
+
+    Returns:
+        The path.
+
+    Raises:
+        SettingError: there is no such claim or size, or the claim has no picture.
+        RunError: the record is damaged or edited.
+    """
+    claim = find(name)
+    if claim.picture is None or claim.measurement is None:
+        drawn = ", ".join(claim.id for claim in ledger().values() if claim.picture)
+        raise SettingError(f"claim {name!r} has no picture: choose one of {drawn}")
+    lab = Lab(size, runs, device, precision, data_dir, progress)
+    record, intact = read(name, results / "claims")
+    if record is None or record["size"] != size:
+        return claim.picture(record_of(claim, claim.measurement(lab), lab), path, lab)
+    state = status(record, intact)
+    if state == "edited":
+        raise RunError(
+            f"{results / 'claims' / name}.json was edited after it was written: restore it, or run `{command(name)}`"
+        )
+    if state != "current":
+        remark(f"the record of {name} is {state}; `{command(name)}` measures it again")
+    return claim.picture(record, path, lab)
+
+
+def listing(results: Path = SHIPPED) -> list[dict[str, Any]]:
+    """List every claim with its record in the results folder.
+
+    Returns:
+        For each claim ``id, time, says``, the ``figure`` that lists show with those of the ``talk``, ``ours`` and the
+        ``twin``, as text; the ``clauses`` with their verdicts, the ``status`` and ``date`` of the record (``None``
+        without one), earlier verdicts that were ``overturned``, and the ``command`` that measures the claim (``None``
+        if it is not built).
+    """
+    entries = []
+    for claim in ledger().values():
+        record, intact = read(claim.id, results / "claims")
+        headline = claim.headline
+        entries.append(
+            {
+                "id": claim.id,
+                "time": claim.time,
+                "says": claim.says,
+                "figure": headline.figure if headline else None,
+                "talk": headline.talk if headline else None,
+                "ours": shown(record, "measured", headline.ours, headline.seeds) if record and headline else None,
+                "twin": shown(record, "twin", headline.twin, headline.seeds) if record and headline else None,
+                "clauses": record["clauses"] if record else [],
+                "status": status(record, intact) if record else None,
+                "date": record.get("date") if record else None,
+                "overturned": overturned(record) if record else [],
+                "command": command(claim.id) if claim.measurement else None,
+            }
+        )
+    return entries
+
+
+def shown(record: Mapping[str, Any], side: str, keys: Any, seeds: int | None = None) -> str:
+    """Return a figure of a record as text: ``1.23 ± 0.05 (3 seeds)``, or ``-`` if there is none."""
+    figure: Any = record[side]
+    for key in keys:
+        figure = figure.get(key) if isinstance(figure, Mapping) else None
+    if figure is None or not keys:
+        return "-"
+    count = seeds or len(record["seeds"])
+    of = f" ({count} seed{'s' if count > 1 else ''})" if side == "measured" else ""
+    if isinstance(figure, Mapping):
+        spread = f" ± {figure['std']:.2f}" if figure["std"] else ""
+        return f"{figure['mean']:.2f}{spread}{of}"
+    return f"{figure:.4g}{of}" if isinstance(figure, float) else f"{figure}{of}"
+
+
+def records(results: Path = SHIPPED) -> dict[str, dict[str, Any]]:
+    """Read the records in the results folder by id, in the order of the ledger.
+
+    Raises:
+        RunError: a file is damaged.
+    """
+    kept = {name: read(name, results / "claims")[0] for name in ledger()}
+    return {name: record for name, record in kept.items() if record}
