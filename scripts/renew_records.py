@@ -1,12 +1,12 @@
-"""Mark records as current that were made by code which does the same as today's.
+"""Renew the records of claims that were made by code which computes the same as today's.
 
     python scripts/renew_records.py OTHER_CHECKOUT
 
-A record of a claim says of which code it was made. Where that code has changed and nothing that it computes has, the
-record may be renewed: its figures stay, its fingerprint becomes that of this checkout, and ``renewed`` says when, by
-which commit and why. The proof is made here: every family trains bitwise the same weights in both checkouts, see
-`same_weights`, and every claim has the same figures at smoke size, but for seconds. Only records that are current in
-the other checkout are renewed. Takes about 15 minutes.
+A record states the fingerprint of the code that made it. If that code has changed but its results have not, the record
+may be renewed: its figures stay, its fingerprint becomes that of this checkout, and ``renewed`` states the date, the
+commit and the reason. This script checks that both checkouts train bitwise the same weights of every family (see
+`same_weights`), and that every claim to renew has the same figures at smoke size, except for seconds. Only records that
+are current in the other checkout are renewed. Takes about 15 minutes.
 """
 
 from __future__ import annotations
@@ -22,37 +22,32 @@ from typing import Any
 
 import same_weights
 
-from twofold_lab.claims import ledger
-from twofold_lab.fingerprint import made_of
 from twofold.files import read_signed, write_signed
+from twofold_lab import ledger
+from twofold_lab.fingerprint import origin_of
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "results" / "claims"
 TIMES = ("second", "joules for an image of a step")
 """Parts of the names of figures that are measured by a clock or a counter of the machine."""
 STATUS = """
-import json, sys
-from pathlib import Path
-from twofold_lab.claims import ledger
-print(json.dumps({each["id"]: each["status"] for each in ledger.listing(Path(sys.argv[1]))}))
+import json
+from twofold_lab import ledger
+print(json.dumps({entry["id"]: entry["status"] for entry in ledger.listing()}))
 """
 SMOKE = """
 import json, sys
 from pathlib import Path
-from twofold_lab.claims import ledger
-figures = {}
-for name, claim in ledger.LEDGER.items():
-    if claim.experiment:
-        record = ledger.run(name, "smoke", runs=Path(sys.argv[1]), device="cpu", precision="fp32")
-        figures[name] = {key: record[key] for key in ("holds", "rule", "talk", "measured", "twin", "seeds")}
-print(json.dumps(figures))
+from twofold_lab import ledger
+runs, *names = sys.argv[1:]
+records = {name: ledger.run(name, "smoke", runs=Path(runs), device="cpu", precision="fp32") for name in names}
+print(json.dumps({name: {key: record[key] for key in ("measured", "twin", "seeds")} for name, record in records.items()}))
 """
 
 
-def ask(checkout: Path, code: str, folder: Path) -> dict[str, Any]:
-    """What a piece of Python prints with the code of a checkout."""
+def output(checkout: Path, code: str, *words: str) -> dict[str, Any]:
+    """Run Python code with the packages of a checkout and return the JSON of its last line."""
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", code, str(folder)]
+    command = [sys.executable, "-c", code, *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{checkout}\n{done.stderr}")
@@ -60,7 +55,7 @@ def ask(checkout: Path, code: str, folder: Path) -> dict[str, Any]:
 
 
 def without_times(figures: Any) -> Any:
-    """Figures without those that differ from run to run."""
+    """Return figures without those that differ from run to run."""
     if isinstance(figures, dict):
         kept = {key: value for key, value in figures.items() if not any(word in key for word in TIMES)}
         return {key: without_times(value) for key, value in kept.items()}
@@ -68,37 +63,36 @@ def without_times(figures: Any) -> Any:
 
 
 def commit() -> str:
-    """The commit of this checkout, which has to be clean."""
+    """Return the commit of this checkout, which must be clean."""
     if subprocess.check_output(["git", "status", "--porcelain", "src"], cwd=ROOT, text=True):
-        sys.exit(f"{ROOT}/src has changes that are not committed: commit them first")
+        sys.exit(f"{ROOT}/src has uncommitted changes: commit them first")
     return subprocess.check_output(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, text=True).strip()
 
 
 def main(other: Path) -> int:
-    """Renew the records; the exit code."""
-    renewed_by, before, now = commit(), ask(other, STATUS, other / "results" / "claims"), ask(ROOT, STATUS, RESULTS)
+    """Renew the records; return the exit code."""
+    renewed_by, before, now = commit(), output(other, STATUS), output(ROOT, STATUS)
     names = [name for name, status in now.items() if before.get(name) == "current" and status != "current"]
     if not names:
         print("no record to renew")
         return 0
-    with tempfile.TemporaryDirectory() as place:
-        figures = [ask(checkout, SMOKE, Path(place) / str(number)) for number, checkout in enumerate((other, ROOT))]
+    with tempfile.TemporaryDirectory() as folder:
+        figures = [output(checkout, SMOKE, f"{folder}/{checkout.name}", *names) for checkout in (other, ROOT)]
     for name in names:
         if without_times(figures[0][name]) != without_times(figures[1][name]):
             sys.exit(f"{name}: other figures at smoke size; nothing was renewed")
     if same_weights.main(other):
         sys.exit("other weights; nothing was renewed")
     for name in names:
-        path, claim = RESULTS / f"{name}.json", ledger.find(name)
+        path = ROOT / "results" / "claims" / f"{name}.json"
         record, _ = read_signed(path)
-        assert claim.experiment is not None
-        note = {
+        renewal = {
             "commit": renewed_by,
             "date": datetime.now(UTC).date().isoformat(),
             "why": "same weights of every family, same figures of the claim at smoke size",
         }
-        renewed = {"made_of": made_of(claim.experiment), "renewed": [*record.get("renewed", []), note]}
-        write_signed(path, {**record, **renewed})
+        origin = origin_of(ledger.module_of(ledger.find(name)), record["settings"])
+        write_signed(path, {**record, "origin": origin, "renewed": [*record.get("renewed", []), renewal]})
         print(f"renewed {name}")
     return 0
 

@@ -1,4 +1,5 @@
-"""Modules import only from earlier packages, and each family of nets is defined in one file.
+"""Modules import only from earlier packages, the library never imports the laboratory, and each family of nets is
+defined in one file.
 
 Oracle: the source itself, read with `ast`; what must be found is planted.
 """
@@ -10,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import twofold
+import twofold_lab
 from twofold.methods import METHODS
 
 HOUSE = Path(twofold.__file__).parent
+LABORATORY = Path(twofold_lab.__file__).parent
 
 ROOMS = [
     *("errors", "checks", "files", "machine", "checkpoint"),
@@ -20,8 +23,7 @@ ROOMS = [
     *("normalize", "labels", "negatives", "learning"),
     *("data", "layers", "substrate", "instrument", "plots", "nets", "methods", "training", "exporting", "recipes"),
     *("estimators", "tuning"),
-    *("benchmarks", "claims", "cli"),
-    *("api", "__init__", "__main__"),
+    *("cli", "api", "__init__", "__main__"),
 ]
 """From the ground upwards. The last three may import from all."""
 
@@ -123,7 +125,10 @@ def training_loops(tree: ast.AST) -> list[int]:
 
 
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(HOUSE.rglob("*.py"))}
-"""The modules of the package."""
+"""The modules of the library."""
+
+ALL_TREES = TREES | {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LABORATORY.rglob("*.py"))}
+"""The modules of the library and the laboratory."""
 
 REPOSITORY = HOUSE.parents[1]
 
@@ -133,7 +138,17 @@ LEARNING_ROOMS = {"layers", "nets", "methods"}
 
 def places(rule: Callable[[ast.AST], list[int]], paths: Iterable[Path]) -> list[str]:
     """File and line of all that a rule finds in some modules of the package."""
-    return [f"{path.relative_to(HOUSE)}:{line}" for path in paths for line in rule(TREES[path])]
+    return [f"{path.relative_to(HOUSE.parent)}:{line}" for path in paths for line in rule(ALL_TREES[path])]
+
+
+def laboratory_imports(tree: ast.AST) -> list[int]:
+    """The lines that import the laboratory."""
+    lines = []
+    for node in ast.walk(tree):
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        lines += [node.lineno for module in modules if module.split(".")[0] == "twofold_lab"]
+    return lines
 
 
 def test_every_file_stands_in_a_room() -> None:
@@ -152,8 +167,14 @@ def test_an_import_from_a_later_room_would_be_found() -> None:
         assert not out_of_order("training", ast.parse(planted))
 
 
+def test_the_library_never_imports_the_laboratory() -> None:
+    assert places(laboratory_imports, TREES) == []
+    for planted in ("from twofold_lab.lab import Lab", "import twofold_lab", "def f():\n    import twofold_lab.ledger"):
+        assert laboratory_imports(ast.parse(planted))
+
+
 def test_nothing_branches_on_the_family_of_a_net() -> None:
-    assert places(family_branches, TREES) == []
+    assert places(family_branches, ALL_TREES) == []
 
 
 def test_a_branch_on_the_family_would_be_found() -> None:
@@ -173,7 +194,7 @@ def test_a_branch_on_the_family_would_be_found() -> None:
 
 
 def test_only_the_trainer_the_methods_and_the_nets_loop_over_batches() -> None:
-    others = [path for path in TREES if room_of(path) not in LEARNING_ROOMS]
+    others = [path for path in ALL_TREES if path not in TREES or room_of(path) not in LEARNING_ROOMS]
     assert places(training_loops, [path for path in others if path != HOUSE / "training" / "trainer.py"]) == []
 
 
