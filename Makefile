@@ -14,8 +14,8 @@ test: $(READY)  ## Style, types and the whole test suite
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-tables: $(READY)  ## Write the tables of README and docs from results/
-	$(BIN)/python scripts/tables.py
+tables: $(READY)  ## Write the generated tables and pages of the docs from results/
+	$(BIN)/python -m twofold_lab.docs
 
 clean:  ## Remove the virtual environment
 	rm -rf .venv

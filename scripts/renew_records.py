@@ -40,7 +40,8 @@ from pathlib import Path
 from twofold_lab import ledger
 runs, *names = sys.argv[1:]
 records = {name: ledger.run(name, "smoke", runs=Path(runs), device="cpu", precision="fp32") for name in names}
-print(json.dumps({name: {key: record[key] for key in ("measured", "twin", "seeds")} for name, record in records.items()}))
+kept = ("measured", "twin", "seeds")
+print(json.dumps({name: {key: record[key] for key in kept} for name, record in records.items()}))
 """
 
 
