@@ -15,7 +15,18 @@ import torch
 from PIL import Image
 
 from support.command_line import answer
-from twofold_lab.benchmarks import BENCHMARKS, Workbench, epoch, gpu, inference, memory, one_step, roofline, substrate, wire
+from twofold_lab.benchmarks import (
+    BENCHMARKS,
+    Workbench,
+    epoch,
+    gpu,
+    inference,
+    memory,
+    one_step,
+    roofline,
+    substrate,
+    wire,
+)
 from twofold_lab.benchmarks import time_to_error as tte
 from twofold_lab.benchmarks.gpu import Gpu
 from twofold_lab.benchmarks.one_step import Case
