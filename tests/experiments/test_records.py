@@ -1,10 +1,11 @@
-"""Records of claims: which of them speak of the code of today, and what they say of the code before.
+"""Records of claims: which of them today's code may not reproduce, and what they state.
 
-Oracles: lies that are planted in a recipe, in a rule and in a record; the commit before.
+Oracles: changes that are planted in modules, recipes, rules and records; the commit before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,116 +24,117 @@ import torch
 from safetensors.torch import load_file
 
 from support.helpers import refusal
-from twofold_lab import claims, defaults, machine
-from twofold_lab.claims import LEDGER, hard_neg, lab, made_of, records, regime
-from twofold.cli import report
+from twofold import defaults, machine
 from twofold.data import Dataset
 from twofold.defaults import LEARNING_VERSION
-from twofold.errors import Remark
+from twofold.errors import Remark, RunError
 from twofold.files import read_json, read_signed, write_json, write_signed
 from twofold.methods import FeedForwardRecipe, build
 from twofold.training.runs import load as load_run
+from twofold_lab import fingerprint, ledger, record
+from twofold_lab.fingerprint import changes, code_of, origin_of
+from twofold_lab.lab import Lab, _identity
+from twofold_lab.record import NOT_RECORDED
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "results" / "claims"
-BUILT = [name for name, claim in LEDGER.items() if claim.experiment]
+RESULTS = ROOT / "results"
+BUILT = [name for name, claim in ledger.ledger().items() if claim.measurement]
 
 
-def dated(name: str, folder: Path) -> dict[str, Any]:
-    """The committed record of a claim, as it would be if it had been measured today; written to a folder."""
-    kept = read_json(KEPT / f"{name}.json")
-    record = {key: kept[key] for key in records.RECORD}
-    record["made_of"] = made_of.made_of(LEDGER[name].experiment)  # type: ignore[arg-type]
-    write_signed(folder / f"{name}.json", record)
-    return record
+def status(name: str, folder: Path) -> str:
+    """The status of the record of a claim in a folder."""
+    kept, intact = record.read(name, folder)
+    assert kept
+    return record.status(kept, intact)
+
+
+def renewed(name: str, folder: Path) -> dict[str, Any]:
+    """Write the committed record of a claim to a folder as if it had been measured today, and return it."""
+    kept = read_json(RESULTS / "claims" / f"{name}.json")
+    content = {key: kept[key] for key in (*record.RECORD, "settings") if key in kept}
+    content["origin"] = origin_of(ledger.module_of(ledger.find(name)), content.get("settings") or [])
+    write_signed(folder / f"{name}.json", content)
+    return content
+
+
+# What a record depends on --------------------------------------------------------------------------------------------
+
+
+def test_comments_docstrings_and_blank_lines_do_not_count() -> None:
+    source = '"""A module."""\n\nX = 1  # one\n\n\ndef f() -> int:\n    """Return 1."""\n    return X\n'
+    same = "X = 1\ndef f() -> int:\n    return X  # more\n"
+    assert code_of(source) == code_of(same) == "X = 1\ndef f() -> int:\n    return X"
+    assert code_of(source.replace("X = 1", "X = 2")) != code_of(source)
+    assert "# not a comment" in code_of('X = "# not a comment"\n')
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_what_decides_the_figures_of_a_claim_is_found_without_training(name: str) -> None:
-    experiment = LEDGER[name].experiment
-    assert experiment is not None
-    made = made_of.made_of(experiment)
-    assert made["learning_version"] == LEARNING_VERSION
-    assert experiment.__module__.rpartition(".")[2] in made["code"]
-    assert made["settings"], "it trains nothing that has a recipe"
-    assert made == made_of.made_of(experiment)
+def test_the_fingerprint_covers_the_claim_and_everything_that_it_computes_with(name: str) -> None:
+    module = ledger.module_of(ledger.find(name))
+    origin = origin_of(module, [{"shared": {"method": "forward-forward"}, "own": {"net": {}}}])
+    assert origin["learning_version"] == LEARNING_VERSION
+    needed = {module, "twofold.learning", "twofold.layers.weights", "twofold.nets.feedforward", "twofold.goodness"}
+    assert origin["code"].keys() >= {*needed, "twofold.training.trainer", "twofold_lab.contest", "twofold_lab.figures"}
+    assert not [covered for covered in origin["code"] if covered.startswith(("twofold.cli", "twofold.plots"))]
+    assert not list(changes(origin))
 
 
-def test_a_record_is_current_until_something_that_decides_its_figures_is_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+    """Modules whose code is to be another than that which the records were made of."""
+    modules: set[str] = set()
+    digest = fingerprint._digest
+    monkeypatch.setattr(fingerprint, "_digest", lambda name: "changed" if name in modules else digest(name))
+    yield modules
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        pytest.param("twofold.nets.crossings", CROSSINGS, id="a baseline"),
+        pytest.param("twofold.substrate.presets", PRESETS, id="a preset"),
+        pytest.param("twofold.layers.boxes", BOXES, id="a box"),
+        pytest.param("twofold.layers.weights", set(BUILT), id="the precision of products"),
+        pytest.param("twofold.recipes.mnist_jitter", {"jitter"}, id="a recipe"),
+        pytest.param("twofold_lab.claims.cifar", {"cifar"}, id="a claim"),
+    ],
+)
+def test_a_change_makes_exactly_the_records_stale_that_depend_on_it(
+    tmp_path: Path, planted: set[str], module: str, expected: set[str]
 ) -> None:
-    dated("hard-neg", tmp_path)
-    assert claims.read_status("hard-neg", tmp_path) == "current"
-    monkeypatch.setattr(hard_neg, "mnist", replace(hard_neg.mnist, rate=0.01, tolerance=0.03))
-    assert claims.read_status("hard-neg", tmp_path) == (
-        "stale: the recipe hard_neg.mnist: rate 0.02 -> 0.01, tolerance 0.3 -> 0.03"
-    )
+    for name in BUILT:
+        renewed(name, tmp_path)
+    assert {status(name, tmp_path) for name in BUILT} == {"current"}
+    planted.add(module)
+    assert {name for name in BUILT if status(name, tmp_path) == f"stale: {module} has changed"} == expected
 
 
-def test_a_record_is_stale_when_the_laboratory_gives_another_recipe_or_learning_has_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dated("goodness", tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(lab, "mnist", replace(lab.mnist, batch=10))
-        assert "the recipe lab.short(): batch" in str(claims.read_status("goodness", tmp_path))
-    monkeypatch.setattr(made_of, "LEARNING_VERSION", LEARNING_VERSION + 1)
-    assert claims.read_status("goodness", tmp_path) == (
-        f"stale: learning version {LEARNING_VERSION}, now {LEARNING_VERSION + 1}"
-    )
+def test_a_record_is_stale_when_learning_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed("goodness", tmp_path)
+    monkeypatch.setattr(fingerprint, "LEARNING_VERSION", LEARNING_VERSION + 1)
+    assert status("goodness", tmp_path) == f"stale: learning version {LEARNING_VERSION}, now {LEARNING_VERSION + 1}"
 
 
-def test_a_record_that_does_not_say_what_it_was_made_of_is_undated_and_one_that_was_changed_is_edited(
-    tmp_path: Path,
-) -> None:
-    record = dated("norm", tmp_path)
+def test_a_record_without_its_digest_or_with_another_content_is_edited(tmp_path: Path) -> None:
+    content = renewed("norm", tmp_path)
     path = tmp_path / "norm.json"
-    path.write_text(path.read_text().replace('"holds": false', '"holds": true'))
-    assert claims.read_status("norm", tmp_path) == "edited"
-    del record["made_of"]
-    write_signed(path, record)
-    assert claims.read_status("norm", tmp_path) == "undated"
-    write_json(path, record)
-    assert claims.read_status("norm", tmp_path) == "undated"
-    write_signed(path, {**record, "superseded": "rate 1 -> 2"})
-    assert claims.read_status("norm", tmp_path) == "stale: rate 1 -> 2"
-
-
-def test_a_record_that_has_lost_the_digest_of_its_content_is_edited(tmp_path: Path) -> None:
-    write_json(tmp_path / "norm.json", dated("norm", tmp_path))
-    assert claims.read_status("norm", tmp_path) == "edited"
-
-
-def test_a_field_that_recipes_have_got_or_lost_since_makes_no_record_stale_where_it_changes_nothing() -> None:
-    now = made_of.made_of(hard_neg.hard_neg)
-    fields = {**now["settings"]["hard_neg.mnist"], "neutral_share": 1.0}
-    del fields["mirror"]
-    then = {**now, "settings": {**now["settings"], "hard_neg.mnist": fields}}
-    assert not list(made_of.changes(then, now))
-    fields["neutral_share"] = 0.25
-    assert list(made_of.changes(then, now)) == ["the recipe hard_neg.mnist: neutral_share 0.25 -> 1.0"]
-
-
-def test_what_the_laboratory_makes_of_runs_decides_figures_and_settings_of_smoke_size_do_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = made_of.made_of(regime.regime)
-    monkeypatch.setattr(regime, "small", replace(lab.small, rate=1.0))
-    assert made_of.made_of(regime.regime) == before
-
-    def percent(share: float) -> float:
-        return share
-
-    percent.__module__ = lab.__name__
-    monkeypatch.setattr(lab, "percent", percent)
-    assert list(made_of.changes(before, made_of.made_of(regime.regime))) == ["the code of lab.percent has changed"]
+    text = path.read_text()
+    path.write_text(text.replace('"does not hold"', '"holds"', 1))
+    assert status("norm", tmp_path) == "edited"
+    write_json(path, content)
+    assert status("norm", tmp_path) == "edited"
+    write_signed(path, {**content, "superseded": "rate 1 -> 2"})
+    assert status("norm", tmp_path) == "stale: rate 1 -> 2"
+    del content["origin"]
+    write_signed(path, content)
+    assert status("norm", tmp_path) == "stale: its code is not recorded"
 
 
 @pytest.mark.slow
-def test_planted_lies_are_called_what_they_are(tmp_path: Path) -> None:
-    """An edited recipe, an edited rule and an edited record, by the command that a reader would use."""
+def test_planted_lies_are_reported_by_the_command_line(tmp_path: Path) -> None:
+    """An edited recipe, an edited rule and an edited record."""
     for name in BUILT:
-        dated(name, tmp_path / "results" / "claims")
+        renewed(name, tmp_path / "results" / "claims")
     source = shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
 
     def lie(path: Path, pattern: str, instead: str) -> None:
@@ -139,83 +142,112 @@ def test_planted_lies_are_called_what_they_are(tmp_path: Path) -> None:
         assert len(re.findall(pattern, text)) == 1, path
         path.write_text(re.sub(pattern, instead, text), encoding="utf-8")
 
-    assert {entry["status"] for entry in claims.listing(tmp_path / "results" / "claims")} == {None, "current"}
     lie(source / "twofold" / "recipes" / "mnist_jitter.py", "jitter=2, epochs=100", "jitter=1, epochs=100")
-    lie(source / "twofold" / "claims" / "cifar.py", r"\bRule: ", "Rule, softened: ")
-    lie(tmp_path / "results" / "claims" / "norm.json", '"holds": false', '"holds": true')
-    command = [sys.executable, "-m", "twofold", "claims", "--results", str(tmp_path / "results")]
+    lie(source / "twofold_lab" / "claims" / "cifar.py", "<= 4|4 points above|, 4", "5")
+    lie(tmp_path / "results" / "claims" / "norm.json", '"seeds": \\[\\s+0,', '"seeds": [7,')
+    command = [sys.executable, "-m", "twofold", "claims", "--json", "--results", str(tmp_path / "results")]
     environment = {**os.environ, "PYTHONPATH": str(source)}
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
-    states = {words[0]: words for words in map(str.split, said) if words and words[0] in LEDGER}
-    assert {name for name, words in states.items() if "edited" in words} == {"norm"}
-    stale = {line.split()[0]: line for line in said if " is stale: " in line}
-    assert stale.keys() == {"jitter", "cifar"}
-    assert "jitter 2 -> 1" in stale["jitter"]
-    assert "the code of cifar has changed" in stale["cifar"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    states = {entry["id"]: entry["status"] for entry in json.loads(done.stdout.splitlines()[-1])}
+    changed = {name: state for name, state in states.items() if state not in (None, "current")}
+    assert changed == {
+        "norm": "edited",
+        "jitter": "stale: twofold.recipes.mnist_jitter has changed",
+        "cifar": "stale: twofold_lab.claims.cifar has changed",
+    }
 
 
-def test_the_listing_says_of_every_committed_record_what_it_is() -> None:
-    listed = claims.listing(KEPT)
-    text = report.ledger(listed)
-    for entry in listed:
-        assert (entry["status"] is None) == (entry["measured"] is None)
-        if entry["status"]:
-            row = next(line for line in text.splitlines() if line.split()[:1] == [entry["id"]])
-            assert report.state(entry["status"]) in row.split()
-    assert {report.state(entry["status"]) for entry in listed} <= {"-", "current", *report.MEANING}
-    assert not [entry["id"] for entry in listed if entry["status"] == "edited"]
+# The committed records -----------------------------------------------------------------------------------------------
 
 
-def test_every_committed_record_carries_a_digest_of_its_content_and_the_one_that_is_known_to_be_old_is_stale() -> None:
+def test_every_committed_record_is_current_or_stale_and_states_how_it_was_measured() -> None:
     """So none of them can be changed by hand without being called edited."""
-    assert {path.stem for path in KEPT.glob("*.json") if read_signed(path)[1]} == set(BUILT)
-    assert "rate 0.01 -> 0.02" in str(claims.read_status("hard-neg", KEPT))
+    kept = ledger.records()
+    assert kept.keys() == set(BUILT)
+    for entry in ledger.listing():
+        if entry["status"]:
+            assert entry["status"] == "current" or entry["status"].startswith("stale: ")
+    for content in kept.values():
+        assert content["precision"] in ("fp32", "bf16", NOT_RECORDED)
+        assert content["seeds"]
+        assert content["test"]
+        assert content["tested"] == NOT_RECORDED or all(count > 0 for _, count in content["tested"])
 
 
-def test_an_earlier_verdict_stays_in_the_history_with_its_rule(tmp_path: Path) -> None:
-    first = dated("norm", tmp_path)
-    second = {**first, "rule": "another one", "holds": True}
-    records.write(second, tmp_path)
-    records.write({**second, "rule": "a third"}, tmp_path)
-    found, intact = read_signed(tmp_path / "norm.json")
+@pytest.mark.parametrize("name", BUILT)
+def test_the_verdicts_of_a_committed_record_follow_from_its_figures(name: str) -> None:
+    """A verdict cannot be typed by hand, and a rule cannot change without its record."""
+    content = ledger.records()[name]
+    claim = ledger.find(name)
+    assert [clause["rule"] for clause in content["clauses"]] == [clause.rule for clause in claim.clauses]
+    assert {clause["verdict"] for clause in content["clauses"]} <= {"holds", "undecided", "does not hold", "estimate"}
+
+
+def test_trainings_of_committed_records_are_found_by_their_digests() -> None:
+    """Kept run folders of earlier versions must be reused."""
+    lab, found = Lab("full"), 0
+    for content in ledger.records().values():
+        digests = [digest for names in (content.get("data") or {}).values() for digest in names]
+        for group in content.get("settings") or ():
+            for name, own in group["own"].items():
+                settings = {**group["shared"], **own}
+                if content["precision"] == NOT_RECORDED or not re.search(r"-seed\d+-", name):
+                    continue
+                method = settings.pop("method")
+                made = [[method, _identity(settings), data, "cpu", content["precision"], 2] for data in digests]
+                hashes = [hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest()[:8] for one in made]
+                assert name.rpartition("-")[2] in hashes, name
+                found += 1
+    assert found > 100
+    assert lab.size == "full"
+
+
+# Writing and reading -------------------------------------------------------------------------------------------------
+
+
+def test_earlier_verdicts_stay_in_the_history_with_their_rules(tmp_path: Path) -> None:
+    first = renewed("norm", tmp_path)
+    clause = first["clauses"][0]
+    second = {**first, "clauses": [{**clause, "rule": "another one", "verdict": "holds"}]}
+    third = {**first, "clauses": [{**clause, "rule": "a third", "verdict": "undecided"}]}
+    record.write(second, tmp_path)
+    record.write(third, tmp_path)
+    kept, intact = read_signed(tmp_path / "norm.json")
     assert intact
-    assert found["rule"] == "a third"
-    assert [(each["rule"], each["holds"]) for each in found["history"]] == [
-        (first["rule"], first["holds"]),
-        ("another one", True),
+    assert [(entry["rules"], entry["verdicts"]) for entry in kept["history"]] == [
+        ([clause["rule"] for clause in first["clauses"]], [clause["verdict"] for clause in first["clauses"]]),
+        (["another one"], ["holds"]),
     ]
-    assert found["history"][0]["commit"] == first["environment"]["commit"]
-    (entry,) = (entry for entry in claims.listing(tmp_path) if entry["status"])
-    assert report.earlier(entry) == [
-        f"norm did not hold before, at commit {first['environment']['commit']}, by another rule: {first['rule']}"
-    ]
+    assert kept["history"][0]["commit"] == first["environment"]["commit"]
+    assert record.overturned(kept) == kept["history"]
+    assert record.overturned({**kept, "clauses": second["clauses"]}) == kept["history"][:1]
 
 
-def test_a_record_takes_the_place_of_one_that_cannot_be_read_which_is_kept(tmp_path: Path) -> None:
+def test_a_record_replaces_one_that_cannot_be_read_which_is_kept(tmp_path: Path) -> None:
     """The new one has taken hours."""
-    record = dated("norm", tmp_path)
+    content = renewed("norm", tmp_path)
     for number in ("", "-2"):
         (tmp_path / "norm.json").write_text("{")
-        with pytest.warns(Remark, match=f"it is kept as .*norm.damaged{number}, and its verdict is missing"):
-            records.write(record, tmp_path)
+        with pytest.warns(Remark, match=f"it is kept as .*norm.damaged{number}, and its verdicts are missing"):
+            record.write(content, tmp_path)
         assert (tmp_path / f"norm.damaged{number}").read_text() == "{"
-        assert read_signed(tmp_path / "norm.json") == (record, True)
+        assert read_signed(tmp_path / "norm.json") == (content, True)
 
 
-def test_a_picture_is_not_drawn_from_a_record_that_was_edited_and_says_when_it_is_stale(tmp_path: Path) -> None:
-    record = dated("regime", tmp_path)
-    path = tmp_path / "regime.json"
+def test_a_picture_is_not_drawn_from_an_edited_record_and_a_stale_one_is_pointed_out(tmp_path: Path) -> None:
+    content = renewed("regime", tmp_path / "claims")
+    path = tmp_path / "claims" / "regime.json"
 
     def draw() -> Path:
-        return claims.draw("regime", "full", tmp_path / "drawn.png", results=tmp_path, runs=tmp_path / "runs")
+        return ledger.draw("regime", "full", tmp_path / "drawn.png", results=tmp_path, runs=tmp_path / "runs")
 
     assert draw().exists()
-    write_signed(path, {**record, "superseded": "rate 1 -> 2"})
+    write_signed(path, {**content, "superseded": "rate 1 -> 2"})
     with pytest.warns(Remark, match="the record of regime is stale: rate 1 -> 2"):
         draw()
-    for text in (path.read_text().replace("slow error %", "slow"), json.dumps({**record, "twin": {}})):
+    for text in (path.read_text().replace("slow error %", "slow"), json.dumps({**content, "twin": {}})):
         path.write_text(text)
-        assert "is not as it was written" in refusal(draw)
+        assert "was edited after it was written" in refusal(draw)
 
 
 WRONG: dict[str, Any] = {"nothing": None, "list": [None], "text": "x", "number": 1.5}
@@ -224,67 +256,85 @@ WRONG: dict[str, Any] = {"nothing": None, "list": [None], "text": "x", "number":
 @pytest.mark.parametrize("wrong", WRONG)
 def test_every_entry_of_a_record_is_checked_against_its_type(tmp_path: Path, wrong: str) -> None:
     """Whatever was done to it by hand: one line, or a listing."""
-    record = dated("norm", tmp_path)
-    for key in record:
-        write_signed(tmp_path / "norm.json", {**record, key: WRONG[wrong]})
+    content = renewed("norm", tmp_path / "claims")
+    for key in content:
+        write_signed(tmp_path / "claims" / "norm.json", {**content, key: WRONG[wrong]})
         try:
-            assert report.ledger(claims.listing(tmp_path))
-        except claims.records.RunError as error:
-            said = str(error)
-            assert "norm.json" in said
-            assert "\n" not in said
+            assert ledger.listing(tmp_path)
+        except RunError as error:
+            assert "norm.json" in str(error)
+            assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("key", records.RECORD)
-def test_a_record_that_lacks_something_is_named(tmp_path: Path, key: str) -> None:
-    record = dated("norm", tmp_path)
-    del record[key]
-    write_signed(tmp_path / "norm.json", record)
-    assert f"is not a record of claim 'norm' ({key} is None" in refusal(lambda: claims.listing(tmp_path))
+@pytest.mark.parametrize("key", record.RECORD)
+def test_a_missing_entry_of_a_record_is_named(tmp_path: Path, key: str) -> None:
+    content = renewed("norm", tmp_path / "claims")
+    del content[key]
+    write_signed(tmp_path / "claims" / "norm.json", content)
+    assert f"is not a record of claim 'norm' ({key} is None" in refusal(lambda: ledger.listing(tmp_path))
+
+
+# New records ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_new_record_says_which_code_which_data_and_which_settings_made_it(tmp_path: Path, digits: Dataset) -> None:
-    record = claims.run("layer", "smoke", runs=tmp_path)
-    assert record["data"] == {"digits": [digits.fingerprint]}
-    assert len(record["trainings"]) >= 2
-    assert set(record["trainings"].values()) == {record["environment"]["commit"]}
-    told = {name: group["shared"] | own for group in record["settings"] for name, own in group["own"].items()}
-    assert told.keys() == record["trainings"].keys()
-    for name, settings in told.items():
+def test_a_new_record_states_code_data_settings_precision_and_test_cases(tmp_path: Path, digits: Dataset) -> None:
+    content = ledger.run("layer", "smoke", runs=tmp_path, precision="fp32")
+    assert content["data"] == {"digits": [digits.fingerprint]}
+    assert content["precision"] == "fp32"
+    assert content["tested"] == [("test set", 360)]
+    assert len(content["trainings"]) >= 2
+    assert set(content["trainings"].values()) == {content["environment"]["commit"]}
+    stated = {name: group["shared"] | own for group in content["settings"] for name, own in group["own"].items()}
+    assert stated.keys() == content["trainings"].keys()
+    for name, settings in stated.items():
         ran = load_run(tmp_path / name).recipe
         assert settings == {"method": ran.method, **ran.fields()}
 
 
-def test_nets_that_an_experiment_teaches_itself_are_told_like_runs(
+def test_nets_that_an_experiment_trains_itself_are_stated_like_runs(
     tmp_path: Path, recipe: FeedForwardRecipe, digits: Dataset
 ) -> None:
-    here = lab.Lab(runs=tmp_path)
-    part = replace(digits, train_images=digits.train_images[:100], train_labels=digits.train_labels[:100])
+    lab, part = Lab(runs=tmp_path), digits.take(100)
     for rate, data in ((1, digits), (2, digits), (2, part), (2, part)):
-        here.train_net(build(recipe, digits.form), "own", data, {"kind": "mine", "rate": (rate,)}, lambda net: None)
-    assert here.fingerprints() == {"digits": sorted([digits.fingerprint, part.fingerprint])}
-    (group,) = here.settings()
+        lab.train_net(build(recipe, digits.form), "own", data, {"kind": "mine", "rate": (rate,)}, lambda net: None)
+    facts = lab.facts()
+    assert facts["data"] == {"digits": sorted([digits.fingerprint, part.fingerprint])}
+    (group,) = facts["settings"]
     assert group["shared"] == {"kind": "mine"}
     assert [own["rate"] for own in group["own"].values()] == [[1], [2], [2]]
-    assert group["own"].keys() == here.commits().keys()
-    assert set(here.commits().values()) == {machine.describe(torch.device("cpu"))["commit"]}
+    assert group["own"].keys() == facts["trainings"].keys()
+    assert set(facts["trainings"].values()) == {machine.describe(torch.device("cpu"))["commit"]}
 
 
-def test_trainings_of_another_learning_version_are_done_anew(
+def test_trainings_of_another_learning_version_are_repeated(
     tmp_path: Path, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise a new record would speak of older code."""
-    here, small = lab.Lab(runs=tmp_path), replace(recipe, data="digits", epochs=1, batch=50)
-    first = here.train(small, "small").folder
+    """Otherwise a new record would have figures of older code."""
+    lab, small = Lab(runs=tmp_path), replace(recipe, data="digits", epochs=1, batch=50)
+    first = lab.train(small, "small").folder
+    assert lab.train(small, "another title").folder == first
     monkeypatch.setattr(defaults, "LEARNING_VERSION", LEARNING_VERSION + 1)
-    assert here.train(small, "small").folder != first
-    assert len(here.commits()) == 2
+    assert lab.train(small, "small").folder != first
+    assert len(lab.trainings) == 2
 
 
-def test_a_training_that_other_code_resumed_names_all_code_that_made_it() -> None:
-    assert lab._commits({"commit": "b", "earlier": [{"commit": "a"}]}) == "a, b"
-    assert lab._commits({"commit": "b", "earlier": [{}]}) is None
+def test_trainings_that_differ_in_anything_have_folders_of_their_own(
+    tmp_path: Path, recipe: FeedForwardRecipe, digits: Dataset
+) -> None:
+    lab, quick = Lab(runs=tmp_path), replace(recipe, data="digits", epochs=1, batch=50)
+    turned = replace(digits, train_images=digits.train_images.flip(2))
+    runs = [
+        lab.train(quick, "quick"),
+        lab.train(replace(quick, seed=1), "quick"),
+        lab.train(replace(quick, decay=0.01), "quick"),
+        lab.train(quick, "quick", turned),
+    ]
+    assert len({run.folder for run in runs}) == 4
+    assert runs[1].folder.name.startswith("quick-seed1-")
+    assert lab.facts()["seconds"] == pytest.approx(sum(run.result.seconds for run in runs), abs=0.001)
+    lab.train(quick, "quick")
+    assert len(lab.trainings) == 4
 
 
 # The fingerprint -----------------------------------------------------------------------------------------------------
@@ -340,7 +390,7 @@ def trained(source: Path, folder: Path) -> list[tuple[dict[str, torch.Tensor], d
 @pytest.mark.slow
 def test_who_changes_what_is_learned_raises_the_learning_version(before: Path, tmp_path: Path) -> None:
     """Otherwise records would be called current whose figures today's code does not give."""
-    here = Path(made_of.__file__).parents[2]
+    here = Path(fingerprint.__file__).parents[1]
     for family, (old, old_error), (new, new_error) in zip(
         TRAININGS, trained(before, tmp_path / "old"), trained(here, tmp_path / "new"), strict=True
     ):

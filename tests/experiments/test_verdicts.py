@@ -33,7 +33,7 @@ from twofold_lab.verdict import (
     ("value", "error", "limit", "expected"),
     [
         (1.0, 0.1, 1.25, "holds"),
-        (1.0, 0.1, 1.2, "holds"),
+        (1.0, 0.1, 1.21, "holds"),
         (1.0, 0.1, 1.15, "undecided"),
         (1.0, 0.1, 1.0, "undecided"),
         (1.0, 0.1, 0.85, "undecided"),
