@@ -114,6 +114,10 @@ def test_the_ledger_lists_every_claim_once(tmp_path: Path) -> None:
     _, out, _ = answer(["claims"])
     for claim in listing:
         assert any(line.startswith(claim["id"]) for line in out)
+    said = "\n".join(answer(["claims", "show", "mnist"])[1])
+    for clause in next(claim for claim in listing if claim["id"] == "mnist")["clauses"]:
+        assert f"{clause['verdict']:<13} {clause['says']}" in said
+    assert "not built" in "\n".join(answer(["claims", "show", "gan"])[1])
 
 
 def test_a_picture_of_a_claim_goes_where_the_pictures_are_and_a_small_one_never_does(tmp_path: Path) -> None:
@@ -155,7 +159,11 @@ def test_help_names_every_command_recipe_and_data_set() -> None:
         ("plot", ["RUN", "--data-dir", "--json"]),
         ("data", ["get NAME", "--data-dir", "--json"]),
         ("data get", ["NAME", "--data-dir", "--json"]),
-        ("claims", ["--results", "--json", "twofold claims run ID", "twofold claims draw ID"]),
+        (
+            "claims",
+            ["--results", "--json", "twofold claims show ID", "twofold claims run ID", "twofold claims draw ID"],
+        ),
+        ("claims show", ["ID", "--results", "--json"]),
         ("claims run", ["ID", "--size", "--runs", "--results", "--device", "--json"]),
         (
             "claims draw",

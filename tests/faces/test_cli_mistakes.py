@@ -117,10 +117,12 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("bench epoch --folder own.png", ["--folder is own.png, which is not writable"]),
     ("claims run mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
     ("claims run", ["ID"]),
+    ("claims show mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
+    ("claims show", ["ID"]),
     ("claims run layer --size huge", ["--size", "huge"]),
     ("claims draw", ["ID"]),
     ("claims draw mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
-    ("claims draw mnist", ["claim 'mnist' has no picture: choose one of top-down, moving, relax, analog, black-box,"]),
+    ("claims draw mnist", ["claim 'mnist' has no picture: choose one of regime, top-down, moving, relax, analog,"]),
     ("claims draw relax --size huge", ["--size", "huge"]),
 ]
 

@@ -16,10 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.command_line import answer
-from twofold_lab import benchmarks
-from twofold_lab.benchmarks import BENCHMARKS
-from twofold_lab.claims import ledger
-from twofold_lab.ledger import LEDGER
 from twofold.cli import arguments
 from twofold.cli.commands import COMMANDS
 from twofold.data import DATASETS, fetch
@@ -27,10 +23,18 @@ from twofold.errors import RunError
 from twofold.recipes import RECIPES
 from twofold.training import train as training
 from twofold.tuning import tune
+from twofold_lab import benchmarks, ledger
+from twofold_lab import cli as lab_cli
 
 KINDS = [
     *(arguments.Training, arguments.Tuning, arguments.Eval, arguments.Predict, arguments.Plot, arguments.DataGet),
-    *(arguments.ClaimsRun, arguments.ClaimsDraw, arguments.Bench, *map(type, RECIPES.values()), *BENCHMARKS.values()),
+    *(
+        lab_cli.ClaimsRun,
+        lab_cli.ClaimsDraw,
+        lab_cli.Bench,
+        *map(type, RECIPES.values()),
+        *benchmarks.benchmarks().values(),
+    ),
 ]
 OPTIONS = sorted({f"--{field.name.replace('_', '-')}" for kind in KINDS for field in dataclasses.fields(kind)})
 SWITCHES = ["--from", "--no-resume", "--no-pictures", "--help", "--json", "--", "-", "-h", "--epoch", "--WIDTHS", "---"]
@@ -92,7 +96,7 @@ NAMES = [
     *RECIPES,
     *DATASETS,
     *LEDGER,
-    *BENCHMARKS,
+    *benchmarks.benchmarks(),
     *COMMANDS,
     "run",
     "draw",
@@ -121,9 +125,9 @@ starts = st.one_of(
     st.sampled_from(["digits", "digits-twin", "recurrent", "cifar-local"]).map(lambda name: ["train", name]),
     st.sampled_from(["digits", "digits-twin", "recurrent"]).map(lambda name: ["tune", name]),
     st.sampled_from([["eval", "RUN"], ["predict", "RUN"], ["plot", "RUN"], ["data", "get"], ["claims"]]),
-    st.sampled_from(sorted(LEDGER)).map(lambda name: ["claims", "run", name]),
-    st.sampled_from(sorted(LEDGER)).map(lambda name: ["claims", "draw", name]),
-    st.sampled_from(sorted(BENCHMARKS)).map(lambda name: ["bench", name]),
+    st.sampled_from(sorted(ledger.ledger())).map(lambda name: ["claims", "run", name]),
+    st.sampled_from(sorted(ledger.ledger())).map(lambda name: ["claims", "draw", name]),
+    st.sampled_from(sorted(benchmarks.benchmarks())).map(lambda name: ["bench", name]),
     st.sampled_from([*COMMANDS, "help", "--version", "trian", ""]).map(lambda name: [name]),
 )
 commands = st.builds(

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from support.drawn import captions, digits_weight, legend, pixels, shown
-from twofold_lab.claims.plots import regime as plots_regime
 from twofold.errors import DataError, RunError
 from twofold.plots import canvas
 from twofold.plots import panels as plots
 from twofold.plots.colors import POSITIVE, TWIN
+from twofold_lab.claims.plots import regime as plots_regime
 
 
 def run_of(epochs: int, layers: int = 2) -> list[dict[str, Any]]:

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from support.command_line import answer
 from twofold import checkpoint
-from twofold.cli.arguments import Claims, DataGet, Eval, Plot, Predict, Training
+from twofold.cli.arguments import DataGet, Eval, Plot, Predict, Training
 from twofold.data import fetch
 from twofold.errors import TwofoldError
 from twofold.files import sign
 from twofold.recipes import RECIPES
 from twofold.training import trainer
+from twofold_lab.cli import Claims
 
 TRAIN = ["digits", "--widths", "6", "5", "--epochs", "2", "--batch", "100", "--no-pictures", "--precision", "fp32"]
 """Of the runs whose files are changed."""
