@@ -95,7 +95,7 @@ PATHS = ["RUN", "RUN/twin", "nowhere", "a/b", ".", "..", "/dev/null", "own.txt",
 NAMES = [
     *RECIPES,
     *DATASETS,
-    *LEDGER,
+    *ledger.ledger(),
     *benchmarks.benchmarks(),
     *COMMANDS,
     "run",
