@@ -20,6 +20,7 @@ from twofold.errors import RunError, SettingError
 from twofold.plots.colors import POSITIVE, TESTS, TWIN
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
 from twofold_lab.benchmarks.one_step import CLASSES, SHAPE
+from twofold_lab.benchmarks.trainer import pair
 from twofold_lab.tables import markdown, table
 
 CONTENDERS = {
@@ -62,6 +63,7 @@ class Memory(Benchmark):
         text = " ".join(str(depth) for depth in self.depths) or "empty"
         expect(len(depths) >= 2 and depths[0] >= 1, "depths", text, "at least two numbers of layers")
         self._check_memory(bench)
+        bench.recipes.extend(pair("mnist"))
         peaks: dict[str, list[dict[str, int]]] = {name: [] for name in CONTENDERS}
         for depth in depths:
             for name in CONTENDERS:
