@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,7 @@ def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict
         The record, in JSON values: ``benchmark, settings, device, precision, environment, date``, ``data`` (the
         fingerprints of the data sets by name), ``origin`` (the fingerprint of the code) and the figures.
     """
+    bench = replace(bench, loaded={}, recipes=[])
     figures = benchmark.measure(bench)
     settings = {str(number): {"method": net.method, **net.fields()} for number, net in enumerate(bench.recipes)}
     record = {

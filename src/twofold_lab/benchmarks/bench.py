@@ -53,7 +53,9 @@ class Workbench:
 
     def load(self, name: str) -> Dataset:
         """Load a data set by name."""
-        return self.loaded.setdefault(name, data.load(name, self.data_dir))
+        if name not in self.loaded:
+            self.loaded[name] = data.load(name, self.data_dir)
+        return self.loaded[name]
 
     def train(self, recipe: Recipe, title: str, dataset: Dataset) -> Run:
         """Train in a run folder of the laboratory; see `twofold_lab.lab.Lab.train`. A complete run is read instead."""

@@ -46,6 +46,7 @@ class Depth(Benchmark):
                 {
                     **{"layers": depth, "net": name, "seed": seed},
                     **{field: result.settings[field] for field in ("epochs", "rate", "decay")},
+                    "commit": result.environment.get("commit"),
                     "error %": percent(result.test_error),
                     "layer error %": [round(100 * error, 2) for error in result.metrics.get("layer_error", [])],
                 }

@@ -196,8 +196,11 @@ def sweep(record: Mapping[str, Any]) -> str:
 @table("ideas", "speed/ideas-mnist.json")
 def ideas(record: Mapping[str, Any]) -> str:
     """Return the gain of each optimization of a training step."""
-    ideas = {name: idea for name, idea in record["ideas"].items() if name != "all of them"}
-    rows = [[name, f"{idea['predicted']:.2f}", quartiles(idea["ratio"])] for name, idea in ideas.items()]
+    rows = [
+        [name, f"{idea['predicted']:.2f}", quartiles(idea["ratio"])]
+        for name, idea in record["ideas"].items()
+        if name != "all of them"
+    ]
     return markdown(["idea", "predicted", f"`{record['recipe']}`"], rows)
 
 

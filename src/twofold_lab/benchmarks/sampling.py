@@ -52,6 +52,7 @@ class Sampling(Benchmark):
                 {
                     **{"recipe": self.recipe, "seed": seed, **settings},
                     **{"images": len(data.train_labels), "epochs": self.epochs},
+                    "commit": run.result.environment.get("commit"),
                     "visits": round(fmean(metrics["visits"] for metrics in run.history), 3),
                     "validation error %": percent(run.result.error),
                 }
@@ -80,7 +81,10 @@ def _rows(record: Mapping[str, Any]) -> list[list[str]]:
     for (recipe, *settings), group in groups.items():
         images = f"{group[0]['images']:,}, {group[0]['epochs']} epochs"
         visits = f"{fmean(training['visits'] for training in group):.2f}"
-        by_test = ([training["validation error %"][test] for training in group] for test in TESTS)
-        cells = [f"{fmean(e):.2f}" + (f" ± {stdev(e):.2f}" if len(e) > 1 else "") for e in by_test]
-        rows.append([recipe, images, *map(str, settings), str(len(group)), visits, *cells])
+        errors = (_mean([training["validation error %"][test] for training in group]) for test in TESTS)
+        rows.append([recipe, images, *map(str, settings), str(len(group)), visits, *errors])
     return rows
+
+
+def _mean(errors: list[float]) -> str:
+    return f"{fmean(errors):.2f}" + (f" ± {stdev(errors):.2f}" if len(errors) > 1 else "")
