@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ import torch
 from PIL import Image
 
 from support.command_line import answer
+from twofold import load_data
+from twofold.files import read_signed
 from twofold_lab.benchmarks import (
-    BENCHMARKS,
     Workbench,
+    benchmarks,
+    depth,
     epoch,
     gpu,
     inference,
@@ -41,6 +45,9 @@ BENCH = Workbench(CPU, "fp32")
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every benchmark at a size of seconds."""
+    for name in ("recurrent_deep", "twin"):
+        recipe = replace(getattr(depth.recipes, name), data="digits", widths=(12, 12), epochs=1)
+        monkeypatch.setattr(depth.recipes, name, recipe)
     for module, changes in (
         (epoch, {"SLICE": 100, "ROUNDS": 2, "SWEEP": ({"widths": (8, 8), "batch": 50}, {"widths": (8,), "batch": 20})}),
         (roofline, {"SQUARES": {"cpu": (16, 32)}, "BATCHES": 2, "ROUNDS": 1}),
@@ -80,28 +87,44 @@ PROMISED = {
     "time-to-error": (["--targets", "60", "0.01", "--seeds", "1"], {"ff_over_bp", "targets"}),
     "substrate": (["--substrate", "reram"], {"analog_over_ideal", "nets"}),
     "inference": (["--recipe", "digits"], {"slow_over_fast", "shortlist_over_fast", "images_per_second", "latency_ms"}),
+    "sampling": (
+        ["--recipe", "digits", "--epochs", "1", "--images", "60", "--held-out", "30", "--seeds", "1"],
+        {"trainings", "tested", "dataset"},
+    ),
+    "depth": (["--depths", "2"], {"nets", "tested", "dataset"}),
 }
+"""Arguments and figures of each benchmark."""
+PICTURES = set(PROMISED) - {"sampling", "depth"}
+"""Benchmarks with a picture."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISED)
 @pytest.mark.usefixtures("small")
-def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(name: str, tmp_path: Path) -> None:
-    """Else a figure in a table could not be traced to a machine, a commit and settings."""
+def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a figure in a table could not be traced to a machine, code, data and settings."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "bench"
     words, promised = PROMISED[name]
     code, out, err = answer(
-        ["bench", name, *words, "--device", "cpu", "--precision", "fp32", "--folder", str(tmp_path), "--json"]
+        ["bench", name, *words, "--device", "cpu", "--precision", "fp32", "--folder", str(folder), "--json"]
     )
     assert code == 0, err
     record = json.loads(out[-1])
-    always = {"benchmark", "settings", "device", "precision", "learning_version", "environment"}
+    always = {"benchmark", "settings", "device", "precision", "environment", "date", "data", "origin"}
     assert promised | always <= record.keys()
-    assert record == json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    kept, intact = read_signed(folder / f"{name}.json")
+    assert intact
+    assert record.items() <= kept.items()
     assert {"commit", "torch", "processor", "threads"} <= record["environment"].keys()
     assert (record["benchmark"], record["device"], record["precision"]) == (name, "cpu", "fp32")
-    with Image.open(tmp_path / f"{name}.png") as picture:
-        assert picture.size[0] > 600
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.json", f"{name}.png"]
+    files = {f"{name}.json"} | ({f"{name}.png"} if name in PICTURES else set())
+    assert {path.name for path in folder.iterdir()} == files
+    if name in PICTURES:
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.size[0] > 600
     assert out[0].startswith(f"{name}: ")
     assert "fp32 on cpu" in out[0]
 
@@ -127,6 +150,28 @@ def test_the_fractions_and_ratios_of_a_record_follow_from_its_figures(tmp_path: 
     assert found["targets"]["60.0"]["ratio"] > 0
     assert found["targets"]["0.01"]["ratio"] is None
     assert found["ff_over_bp"] is None  # one target was missed
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_a_record_names_its_data_and_the_code_of_its_nets_and_of_all_that_was_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a change of the data or of a learning method would leave the record current."""
+    monkeypatch.chdir(tmp_path)
+    data = load_data("digits")
+    for name, held_out, methods in (
+        ("sampling", 30, {"feedforward"}),
+        ("depth", len(data.test_labels), {"recurrent", "backprop"}),
+        ("epoch", None, {"feedforward", "backprop"}),
+        ("inference", None, {"feedforward", "backprop"}),
+    ):
+        words = ["bench", name, *PROMISED[name][0], "--device", "cpu", "--folder", str(tmp_path), "--json"]
+        record = json.loads(answer(words)[1][-1])
+        assert record["data"] == ({} if name == "inference" else {"digits": data.fingerprint})
+        assert {f"twofold.methods.{method}" for method in methods} <= record["origin"]["code"].keys()
+        if held_out:
+            assert [count for _, count in record["tested"]] == [held_out]
 
 
 @pytest.mark.usefixtures("small")
@@ -176,6 +221,9 @@ def test_what_runs_on_a_gpu_gives_a_whole_record(tmp_path: Path) -> None:
         (["time-to-error", "--targets", "1.75"], "--targets is 1.75, which has no schedule: choose among"),
         (["substrate", "--substrate", "reran"], "unknown substrate 'reran': did you mean 'reram'?"),
         (["gpu", "--epochs", "0"], "--epochs is 0, expected at least 1"),
+        (["sampling", "--seeds", "0"], "--seeds is 0, expected at least 1"),
+        (["sampling", "--recipe", "digits", "--held-out", "2000"], "cannot hold out 2000"),
+        (["depth", "--depths", "0", "4"], "--depths is 0 4, expected at least 1"),
         (["gpu", "--device", "cpu"], "needs a CUDA device"),
         (["inference", "--device", "gpu"], "--device"),
         (["inference", "--recipe", "mnist-hybrid"], "whose net has only: fast; choose one with a slow test"),
@@ -212,7 +260,7 @@ def test_a_process_that_fails_is_told_with_its_last_line(monkeypatch: pytest.Mon
     assert err == ["twofold: error: the step of FF with 2 layers failed: MemoryError: no more"]
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", benchmarks())
 def test_every_benchmark_has_a_help_with_its_options(name: str) -> None:
     code, out, _ = answer(["bench", name, "--help"])
     assert code == 0
@@ -220,8 +268,7 @@ def test_every_benchmark_has_a_help_with_its_options(name: str) -> None:
         assert any(option in line for line in out)
 
 
-def test_the_help_lists_every_benchmark() -> None:
-    for words in (["--help"], ["bench", "--help"]):
-        code, out, _ = answer(words)
-        assert code == 0
-        assert all(name in "\n".join(out) for name in BENCHMARKS)
+def test_the_help_of_the_command_lists_every_benchmark() -> None:
+    code, out, _ = answer(["bench", "--help"])
+    assert code == 0
+    assert all(f"  {name} " in "\n".join(out) for name in benchmarks())

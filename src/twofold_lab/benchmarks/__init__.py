@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -50,9 +50,12 @@ def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict
     """Run a benchmark, write its record to ``folder/NAME.json`` and draw its picture, if it has one, to ``NAME.png``.
 
     Returns:
-        The record, in JSON values: ``benchmark, settings, device, precision, environment, date``, the ``origin`` (the
-        fingerprint of its code) and the figures.
+        The record, in JSON values: ``benchmark, settings, device, precision, environment, date``, ``data`` (the
+        fingerprints of the data sets by name), ``origin`` (the fingerprint of the code) and the figures.
     """
+    bench = replace(bench, loaded={}, recipes=[])
+    figures = benchmark.measure(bench)
+    settings = {str(number): {"method": net.method, **net.fields()} for number, net in enumerate(bench.recipes)}
     record = {
         "benchmark": name,
         "settings": asdict(benchmark),
@@ -60,8 +63,9 @@ def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict
         "precision": bench.precision,
         "environment": machine.describe(bench.device),
         "date": datetime.now(UTC).date().isoformat(),
-        "origin": origin_of(type(benchmark).__module__),
-        **benchmark.measure(bench),
+        "data": {name: dataset.fingerprint for name, dataset in bench.loaded.items()},
+        "origin": origin_of(type(benchmark).__module__, [{"shared": {}, "own": settings}]),
+        **figures,
     }
     write_signed(folder / f"{name}.json", record)
     benchmark.draw(record, folder / f"{name}.png")

@@ -1,4 +1,4 @@
-"""Shared parts of all benchmarks: workbench, interleaved timing, and statistics."""
+"""Shared parts of all benchmarks: workbench, interleaved timing, statistics, and their format in tables."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import statistics
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from twofold import data
+from twofold.cli.text import format_spread
 from twofold.data import Dataset
 from twofold.errors import SettingError
+from twofold.methods import Recipe
 from twofold.plots.colors import POSITIVE, TWIN
+from twofold.training.runs import Run
 from twofold.training.trainer import synchronize
+from twofold_lab.lab import Lab
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
 """Names and colors of the two sides of a comparison in pictures."""
@@ -31,12 +35,16 @@ class Workbench:
         precision: precision of the matrix products, fp32 or bf16.
         data_dir: folder with data sets, searched first.
         report: called with a line of text at each step; ``None`` disables the report.
+        loaded: data sets by name, collected by `load` for the record.
+        recipes: recipes of the trained nets, collected for the fingerprint of the record.
     """
 
     device: torch.device
     precision: str
     data_dir: Path | None = None
     report: Callable[[str], None] | None = None
+    loaded: dict[str, Dataset] = field(default_factory=dict)
+    recipes: list[Recipe] = field(default_factory=list)
 
     def say(self, text: str) -> None:
         """Report the progress of the benchmark, if there is a ``report``."""
@@ -45,7 +53,16 @@ class Workbench:
 
     def load(self, name: str) -> Dataset:
         """Load a data set by name."""
-        return data.load(name, self.data_dir)
+        if name not in self.loaded:
+            self.loaded[name] = data.load(name, self.data_dir)
+        return self.loaded[name]
+
+    def train(self, recipe: Recipe, title: str, dataset: Dataset) -> Run:
+        """Train in a run folder of the laboratory; see `twofold_lab.lab.Lab.train`. A complete run is read instead."""
+        self.say(f"{title}, seed {recipe.seed}: {recipe.epochs} epochs")
+        self.recipes.append(recipe)
+        lab = Lab("full", device=self.device.type, precision=self.precision, data_dir=self.data_dir)
+        return lab.train(recipe, title, dataset)
 
 
 @dataclass(frozen=True)
@@ -62,9 +79,9 @@ class Benchmark(ABC):
         """Format a record as a human-readable table."""
 
     @staticmethod
-    @abstractmethod
-    def draw(record: Mapping[str, Any], path: Path) -> Path:
-        """Draw a record to a PNG file at ``path``."""
+    def draw(record: Mapping[str, Any], path: Path) -> Path | None:
+        """Draw a record to a PNG file at ``path``; by default there is no picture."""
+        return None
 
 
 def expect(holds: bool, field: str, value: object, expected: str) -> None:
@@ -121,3 +138,23 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def ratios(times: Sequence[float], baseline: Sequence[float]) -> list[float]:
     """Return the ratios of ``times`` to ``baseline``, round by round."""
     return [value / base for value, base in zip(times, baseline, strict=True)]
+
+
+def quartiles(figure: Mapping[str, float], digits: int = 2) -> str:
+    """Format a median with its quartiles, each with ``digits`` decimals."""
+    return format_spread(figure, f"{{:.{digits}f}}".format)
+
+
+def milliseconds(figure: Mapping[str, float]) -> dict[str, float]:
+    """Convert a spread from seconds to milliseconds."""
+    return {name: 1000 * seconds for name, seconds in figure.items()}
+
+
+def percent(errors: Mapping[str, float], digits: int = 2) -> dict[str, float]:
+    """Convert errors by test from shares to rounded percentages."""
+    return {test: round(100 * share, digits) for test, share in errors.items()}
+
+
+def tested(kind: str, dataset: Dataset) -> list[list[Any]]:
+    """Return the kind and the number of the test cases, as in records of claims."""
+    return [[kind, len(dataset.test_labels)]]

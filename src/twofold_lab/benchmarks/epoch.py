@@ -13,8 +13,9 @@ from twofold.cli.text import format_3, format_percent, format_spread, format_tab
 from twofold.data import Dataset
 from twofold.methods import Recipe
 from twofold.plots.colors import INK, TESTS
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, ratios, spread
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, quartiles, ratios, spread
 from twofold_lab.benchmarks.trainer import compare, layers_of, pair, trainer, warm_up
+from twofold_lab.tables import markdown, table
 
 SLICE, ROUNDS = 6000, 7
 """Number of images in a burst without importance sampling, and number of bursts."""
@@ -153,3 +154,75 @@ def _by_precision(sweep: list[dict[str, Any]]) -> tuple[list[str], dict[str, Any
         precision: [entry["ratio"] for entry in sweep if entry["precision"] == precision] for precision in precisions
     }
     return nets, {name: (color, ratio[name]) for name, color in zip(precisions, TESTS, strict=False)}
+
+
+# ---- tables --------------------------------------------------------------------------------------------------------
+
+
+@table("epochs", "bench/epoch.json", "bench/mnist-wide/epoch.json")
+def epochs(*records: Mapping[str, Any]) -> str:
+    """Return the seconds per epoch, with importance sampling and without."""
+    rows = []
+    for record in records:
+        recipe, seconds = record["settings"]["recipe"], record["seconds"]
+        rows.append(
+            [
+                "`twofold bench epoch`" if recipe == Epoch.recipe else f"`twofold bench epoch --recipe {recipe}`",
+                *(quartiles(seconds[name]) for name in ("ff", "twin")),
+                f"**{record['ff_over_bp']:.2f}**",
+                *(f"{record[f'ff_over_bp_{state}']:.2f}" for state in ("first", "every_case")),
+            ]
+        )
+    return markdown(["command", "FF, s", "twin, s", "`ff_over_bp`", "first epoch", "nothing left out"], rows)
+
+
+@table("sweep", "bench/epoch.json")
+def sweep(record: Mapping[str, Any]) -> str:
+    """Return the seconds per epoch of nets of several sizes, without importance sampling."""
+    rows = [
+        [
+            *(layers_of(entry["widths"]), str(entry["batch"]), entry["precision"]),
+            *(quartiles(entry[name], 1) for name in ("ff", "twin")),
+            quartiles(entry["ratio"]),
+        ]
+        for entry in record["sweep"]
+    ]
+    return markdown(["net", "batch", "precision", "FF, s", "twin, s", "FF / twin"], rows)
+
+
+# Records of measurements that were made once, whose code is no longer kept.
+
+
+@table("ideas", "speed/ideas-mnist.json")
+def ideas(record: Mapping[str, Any]) -> str:
+    """Return the gain of each optimization of a training step."""
+    rows = [
+        [name, f"{idea['predicted']:.2f}", quartiles(idea["ratio"])]
+        for name, idea in record["ideas"].items()
+        if name != "all of them"
+    ]
+    return markdown(["idea", "predicted", f"`{record['recipe']}`"], rows)
+
+
+@table("products", "speed/ideas-mnist.json")
+def products(record: Mapping[str, Any]) -> str:
+    """Return the rate of a layer's product by data type."""
+    rows = [[name, quartiles(rate, 0)] for name, rate in record["products"].items()]
+    return markdown(["GFLOP/s", f"`{record['recipe']}`"], rows)
+
+
+@table("compiled", "speed/compiled.json")
+def compiled(record: Mapping[str, Any]) -> str:
+    """Return the gain of `torch.compile`."""
+    rows = [[name, quartiles(net["gain"])] for name, net in record["nets"].items()]
+    return markdown(["net, in bf16", "time without `torch.compile` / with it: median (lowest to highest of 9)"], rows)
+
+
+@table("reliability-cost", "reliability-cost.json")
+def reliability_cost(record: Mapping[str, Any]) -> str:
+    """Return the time of locks, digests and checks as a share of an epoch."""
+    shares = {**record["share of an epoch %"], "together": record["together %"]}
+    text = markdown(["what is timed", "% of an epoch"], [[name, f"{share:.3f}"] for name, share in shares.items()])
+    environment, seconds = record["environment"], record["seconds an epoch"]
+    machine = f"{environment['processor']}, {environment['threads']} threads"
+    return f"{text}\n\nAn epoch of `{record['recipe']}` took {seconds:.2f} s on {machine}."

@@ -10,7 +10,7 @@ from typing import Any
 from twofold.cli.text import format_spread, format_table, machine_line
 from twofold.errors import SettingError
 from twofold.nets.net import evaluate
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, ratios, spread
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, percent, ratios, spread, tested
 from twofold_lab.benchmarks.roofline import fractions
 from twofold_lab.benchmarks.trainer import every_case, layers_of, pair, trainer, warm_up
 
@@ -60,15 +60,16 @@ class Gpu(Benchmark):
         bench.say(f"{name}: complete training, {self.epochs} epochs")
         training = trainer(bench, replace(recipe, epochs=self.epochs), data)
         total_seconds = sum(metrics["seconds"] for metrics in training.epochs())
-        tested = evaluate(training.method.net, *data.test)
         return {
             "recipes": figures,
             "whole": {
                 "recipe": name,
                 "epochs": self.epochs,
+                "seed": recipe.seed,
                 "seconds": total_seconds,
-                "test_error": {key: round(100 * share, 3) for key, share in tested.error.items()},
+                "test_error": percent(evaluate(training.method.net, *data.test).error, 3),
             },
+            "tested": tested("test set", data),
             "dataset": data.name,
             "official_data": data.official,
         }

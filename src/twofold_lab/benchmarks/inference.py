@@ -15,8 +15,9 @@ from twofold.defaults import SHORTLIST
 from twofold.errors import SettingError
 from twofold.methods import build
 from twofold.plots.colors import TESTS, TWIN
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, interleave, seconds_of, spread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, interleave, quartiles, seconds_of, spread
 from twofold_lab.benchmarks.trainer import layers_of, pair
+from twofold_lab.tables import markdown, table
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10
@@ -41,6 +42,7 @@ class Inference(Benchmark):
 
     def measure(self, bench: Workbench) -> dict[str, Any]:
         recipe, twin_recipe = pair(self.recipe)
+        bench.recipes.extend((recipe, twin_recipe))
         shape = SHAPES[recipe.data]
         images = torch.rand(IMAGES, *shape, generator=torch.Generator().manual_seed(0)).to(bench.device)
         ff, twin = (build(r, {"shape": shape, "classes": CLASSES}).to(bench.device) for r in (recipe, twin_recipe))
@@ -113,3 +115,14 @@ class Inference(Benchmark):
 
 
 TITLES = {"fast": "FF fast", "shortlist": "FF shortlist of 3", "slow": "FF slow", "twin": "twin"}
+
+
+@table("inference", "bench/inference.json")
+def inference(record: Mapping[str, Any]) -> str:
+    """Return the throughput and the latency of each test."""
+    rows = []
+    for name, passes in record["passes_per_image"].items():
+        relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
+        rate = f"{record['images_per_second'][name]['median']:,.0f}"
+        rows.append([name, str(passes), rate, f"{relative:.2f}", quartiles(record["latency_ms"][name])])
+    return markdown(["test", "passes per image", "images per second", "time / fast", "one image, ms"], rows)

@@ -21,7 +21,18 @@ from twofold.layers.tiles import tile_of
 from twofold.learning import Rule
 from twofold.machine import compute_type
 from twofold.plots.colors import POSITIVE, TWIN
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, seconds_of, spread
+from twofold_lab.benchmarks.bench import (
+    Benchmark,
+    Workbench,
+    expect,
+    interleave,
+    milliseconds,
+    quartiles,
+    ratios,
+    seconds_of,
+    spread,
+)
+from twofold_lab.tables import markdown, table
 
 UPDATES, ROUNDS = 8, 9
 """Number of updates in a burst, and number of bursts."""
@@ -142,9 +153,7 @@ class LocalLayer(Benchmark):
     def table(record: Mapping[str, Any]) -> str:
         rows = [["", "learn, ms", "forward, ms", "times the tiles", "stored / existing weights"]]
         for name, title in TITLES.items():
-            learn, forward = (
-                format_spread({k: 1000 * v for k, v in record[phase][name].items()}) for phase in ("learn", "forward")
-            )
+            learn, forward = (format_spread(milliseconds(record[phase][name])) for phase in ("learn", "forward"))
             stored = format_3(record["stored"][name] / record["weights"])
             rows.append([title, learn, forward, format_spread(record["ratio"][name]), stored])
         settings = record["settings"]
@@ -160,9 +169,21 @@ class LocalLayer(Benchmark):
         figure, [[left, right]] = canvas.subplots(1, 2, 5.8, 3.4, 0.15)
         colors = [POSITIVE, *[TWIN] * (len(TITLES) - 1)]
         for ax, phase, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
-            times = [{key: 1000 * value for key, value in record[phase][name].items()} for name in TITLES]
+            times = [milliseconds(record[phase][name]) for name in TITLES]
             bars(ax, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
         settings = record["settings"]
         field = f"{settings['field']} x {settings['field']}"
         canvas.suptitle(figure, f"{record['units']} units with fields of {field}, {record['precision']}")
         return canvas.write(figure, path)
+
+
+@table("local-speed", "bench/local.json", "bench/fp32/local.json")
+def local_speed(*records: Mapping[str, Any]) -> str:
+    """Return the time of a training step of a local layer by implementation."""
+    rows = []
+    for record in records:
+        for name, title in TITLES.items():
+            times = (quartiles(milliseconds(record[phase][name]), 1) for phase in ("learn", "forward"))
+            stored = f"{record['stored'][name] / record['weights']:.2f}"
+            rows.append([f"{title}, {record['precision']}", *times, quartiles(record["ratio"][name]), stored])
+    return markdown(["", "learning, ms", "forward, ms", "times the tiles", "stored / existing weights"], rows)

@@ -20,6 +20,8 @@ from twofold.errors import RunError, SettingError
 from twofold.plots.colors import POSITIVE, TESTS, TWIN
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
 from twofold_lab.benchmarks.one_step import CLASSES, SHAPE
+from twofold_lab.benchmarks.trainer import pair
+from twofold_lab.tables import markdown, table
 
 CONTENDERS = {
     "ff": ("FF", POSITIVE),
@@ -61,6 +63,7 @@ class Memory(Benchmark):
         text = " ".join(str(depth) for depth in self.depths) or "empty"
         expect(len(depths) >= 2 and depths[0] >= 1, "depths", text, "at least two numbers of layers")
         self._check_memory(bench)
+        bench.recipes.extend(pair("mnist"))
         peaks: dict[str, list[dict[str, int]]] = {name: [] for name in CONTENDERS}
         for depth in depths:
             for name in CONTENDERS:
@@ -105,11 +108,8 @@ class Memory(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        depths, growth = record["depths"], {"ff": record["activation_growth"], **record["twin_activation_growth"]}
-        rows = [["MB held by torch", *(f"{depth} layers" for depth in depths), "growth"]]
-        for name, peaks in record["bytes"].items():
-            rows.append([CONTENDERS[name][0], *(f"{peak / 1e6:.1f}" for peak in peaks), f"x {growth[name]:.2f}"])
-        checks = [["MB of the process", *(f"{depth} layers" for depth in depths)]]
+        rows = _growth(record, "MB held by torch")
+        checks = [["MB of the process", *(f"{depth} layers" for depth in record["depths"])]]
         for name, peaks in record["process_bytes"].items():
             checks.append([CONTENDERS[name][0], *(f"{peak / 1e6:.1f}" for peak in peaks)])
         sizes = f"width {record['settings']['width']}, batch {record['settings']['batch']}"
@@ -137,3 +137,19 @@ class Memory(Benchmark):
         sizes = f"{record['settings']['width']} units a layer, {record['settings']['batch']} images a step"
         canvas.suptitle(figure, f"Memory of a training step: {sizes}, {record['precision']}")
         return canvas.write(figure, path)
+
+
+def _growth(record: Mapping[str, Any], title: str) -> list[list[str]]:
+    """Return the rows of the peak memory of torch by depth, with a header."""
+    growth = {"ff": record["activation_growth"], **record["twin_activation_growth"]}
+    rows = [[title, *(f"{depth} layers" for depth in record["depths"]), "growth"]]
+    for name, peaks in record["bytes"].items():
+        rows.append([CONTENDERS[name][0], *(f"{peak / 1e6:.1f}" for peak in peaks), f"{growth[name]:.2f}"])
+    return rows
+
+
+@table("memory", "bench/memory.json")
+def memory(record: Mapping[str, Any]) -> str:
+    """Return the peak memory of a training step by depth."""
+    heads, *rows = _growth(record, "MB")
+    return markdown(heads, rows)

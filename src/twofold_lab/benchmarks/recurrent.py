@@ -18,10 +18,11 @@ from twofold.normalize import normalize
 from twofold.plots.colors import BLANK, INK, POSITIVE, TESTS
 from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, milliseconds, quartiles
 from twofold_lab.benchmarks.peak_memory import peak
 from twofold_lab.benchmarks.roofline import fractions
 from twofold_lab.benchmarks.trainer import IMAGES, every_case, layers_of, trainer
+from twofold_lab.tables import markdown, table
 
 CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
 """Names and colors of the contenders."""
@@ -90,22 +91,19 @@ class RecurrentNet(Benchmark):
         rows = [["no importance sampling", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
         for name, (title, _) in CONTENDERS.items():
             figures = record[name]
-            milliseconds = format_spread({key: 1000 * seconds for key, seconds in figures["seconds"].items()})
-            epoch = format_3(record["seconds_per_epoch"][name])
+            epoch, seconds = (
+                format_3(record["seconds_per_epoch"][name]),
+                format_spread(milliseconds(figures["seconds"])),
+            )
             rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
-            rows.append([title, epoch, format_3(figures["gflop"]), milliseconds, *rates])
+            rows.append([title, epoch, format_3(figures["gflop"]), seconds, *rates])
         for size, gflops in record["products"].items():
             rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
             rows.append([f"product {size} x {size}", "", "", "", *rates])
-        memory = [["MB held", *(str(length) for length in record["lengths"]), "growth"]]
-        memory += [
-            [name, *(f"{peak / 1e6:.1f}" for peak in peaks), f"{record['growth'][name]:.3f}"]
-            for name, peaks in record["held"].items()
-        ]
         shares = ", ".join(f"{kind} {format_percent(share)}" for kind, share in record["recurrent"]["time"].items())
         net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
         title = f"recurrent: {net}, {record['dataset']}, {machine_line(record)}"
-        return "\n\n".join([title, format_table(rows), f"time: {shares}", format_table(memory), COUNTED])
+        return "\n\n".join([title, format_table(rows), f"time: {shares}", format_table(_memory(record)), COUNTED])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -150,3 +148,39 @@ def video_peak(bench: Workbench, recipe: RecurrentRecipe, data: Dataset, frames:
 
     watch()
     return peak(watch, list(net.parameters()), bench.device)
+
+
+# ---- tables --------------------------------------------------------------------------------------------------------
+
+
+def _memory(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the rows of the memory by iterations and frames, with a header."""
+    rows = [["MB held", *map(str, record["lengths"]), "growth"]]
+    for name, peaks in record["held"].items():
+        rows.append([name, *(f"{peak / 1e6:.1f}" for peak in peaks), f"{record['growth'][name]:.3f}"])
+    return rows
+
+
+@table("recurrent-memory", "bench/recurrent.json")
+def recurrent_memory(record: Mapping[str, Any]) -> str:
+    """Return the memory of an update by iterations and frames."""
+    heads, *rows = _memory(record)
+    return markdown(heads, rows)
+
+
+@table("recurrent-speed", "bench/recurrent.json", "bench/fp32/recurrent.json")
+def recurrent_speed(*records: Mapping[str, Any]) -> str:
+    """Return the seconds per epoch and the rate of products of the recurrent net, the feedforward net and the twin."""
+    rows = [
+        [
+            f"{name}, {record['precision']}",
+            f"{record['seconds_per_epoch'][name]:.2f}",
+            f"{record[name]['gflop']:.2f}",
+            quartiles(milliseconds(record[name]["seconds"]), 1),
+            quartiles(record[name]["gflops"], 0),
+            quartiles(record[name]["fraction"]),
+        ]
+        for record in records
+        for name in CONTENDERS
+    ]
+    return markdown(["", "s per epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best product"], rows)

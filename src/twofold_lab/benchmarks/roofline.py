@@ -12,12 +12,14 @@ from twofold.cli.text import format_3, format_percent, format_spread, format_tab
 from twofold.data import Dataset
 from twofold.methods import Recipe
 from twofold.plots.colors import BLANK, INK
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, interleave, spread
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, interleave, milliseconds, quartiles, spread
 from twofold_lab.benchmarks.operations import operations, shares, square_products
 from twofold_lab.benchmarks.trainer import RATE, burst, every_case, layers_of, pair, trainer
+from twofold_lab.tables import markdown, table
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
 """Sizes of the square matrices that determine the best rate of a device."""
+TITLES = {"ff": "FF, every case", "twin": "twin"}
 BATCHES, ROUNDS = 20, 9
 """Number of batches in a burst of training, and number of bursts."""
 
@@ -53,11 +55,10 @@ class Roofline(Benchmark):
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         rows = [["", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
-        for name, title in (("ff", "FF, every case"), ("twin", "twin")):
+        for name, title in TITLES.items():
             figures = record[name]
-            milliseconds = format_spread({key: 1000 * seconds for key, seconds in figures["seconds"].items()})
             rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
-            rows.append([title, format_3(figures["gflop"]), milliseconds, *rates])
+            rows.append([title, format_3(figures["gflop"]), format_spread(milliseconds(figures["seconds"])), *rates])
         for size, gflops in record["products"].items():
             rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
             rows.append([f"product {size} x {size}", "", "", *rates])
@@ -119,3 +120,16 @@ def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) ->
             "time": shares(partial(training.epoch, 0), bench.device),
         }
     return figures
+
+
+@table("roofline", "bench/roofline.json")
+def roofline(record: Mapping[str, Any]) -> str:
+    """Return the share of the best rate and the shares of time."""
+    rows = []
+    for name, title in TITLES.items():
+        figures = record[name]
+        time = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in list(figures["time"].items())[:5])
+        rates = quartiles(figures["gflops"], 0), quartiles(figures["fraction"])
+        rows.append(["`twofold bench roofline`", title, f"{figures['gflop']:.1f}", *rates, time])
+    heads = ["command", "", "GFLOP per batch", "GFLOP/s", "of the best product", "where the time goes"]
+    return markdown(heads, rows)

@@ -16,8 +16,9 @@ from twofold.layers.layer import Layer
 from twofold.layers.weights import Weights
 from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.trainer import Trainer, synchronize
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, interleave, ratios, spread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, interleave, milliseconds, ratios, spread
 from twofold_lab.benchmarks.trainer import RATE, every_case, layers_of, trainer
+from twofold_lab.tables import markdown, table
 
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("mnist", {}),
@@ -28,6 +29,7 @@ NETS: dict[str, tuple[str, dict[str, Any]]] = {
 BATCHES = 5
 """Number of batches in a round."""
 ROUNDS = 7
+HEADS = ["layers", "precision", "ideal, ms", "analog, ms", "analog / ideal"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,8 @@ class SubstrateCost(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["layers", "ideal, ms", "analog, ms", "analog / ideal"]]
-        for layers, figures in record["nets"].items():
-            times = (format_spread({k: 1000 * v for k, v in figures[name].items()}) for name in ("ideal", "analog"))
-            rows.append([f"{layers}, {layers_of(figures['widths'])}", *times, format_spread(figures["ratio"])])
-        return f"substrate: {record['settings']['substrate']}, {machine_line(record)}\n\n{format_table(rows)}"
+        title = f"substrate: {record['settings']['substrate']}, {machine_line(record)}"
+        return f"{title}\n\n{format_table([HEADS, *_rows(record)])}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -80,7 +79,7 @@ class SubstrateCost(Benchmark):
         figure, [[axes]] = canvas.subplots(1, 1, 6.4, 3.4, 0.15)
         nets = record["nets"]
         series = {
-            name: (color, [{k: 1000 * v for k, v in figures[name].items()} for figures in nets.values()])
+            name: (color, [milliseconds(figures[name]) for figures in nets.values()])
             for name, color in (("ideal", TWIN), ("analog", POSITIVE))
         }
         bars(axes, "A training step", "milliseconds", list(nets), series)
@@ -111,3 +110,18 @@ def steps(training: Trainer) -> Callable[[int], float]:
         return clock() - start
 
     return timed
+
+
+def _rows(record: Mapping[str, Any]) -> list[list[str]]:
+    rows = []
+    for layers, figures in record["nets"].items():
+        times = (format_spread(milliseconds(figures[name])) for name in ("ideal", "analog"))
+        net = f"{layers}, {layers_of(figures['widths'])}"
+        rows.append([net, record["precision"], *times, format_spread(figures["ratio"])])
+    return rows
+
+
+@table("substrate-cost", "bench/substrate.json")
+def substrate_cost(record: Mapping[str, Any]) -> str:
+    """Return the time of a training step with a substrate and without."""
+    return markdown(HEADS, _rows(record))

@@ -14,8 +14,19 @@ from twofold.errors import SettingError
 from twofold.methods import Recipe
 from twofold.nets.net import evaluate
 from twofold.plots.colors import INK
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, spread
+from twofold_lab.benchmarks.bench import (
+    LOOK,
+    Benchmark,
+    Workbench,
+    expect,
+    interleave,
+    percent,
+    quartiles,
+    spread,
+    tested,
+)
 from twofold_lab.benchmarks.trainer import layers_of, pair, trainer, warm_up
+from twofold_lab.tables import markdown, table
 
 RECIPE = "mnist"
 
@@ -39,7 +50,7 @@ SCHEDULES = {
     1.6: Schedule(ff={"batch": 50, "epochs": 6, "rate": 0.03}, twin={"batch": 50, "epochs": 6, "rate": 0.05}),
 }
 """Target error in percent of the test images -> schedule. For both sides it is the cheapest one of a grid with a mean
-error of at most the target on the last 10,000 training images: `scripts/measure_schedules.py`, table in docs/speed.md.
+error of at most the target on the last 10,000 training images; docs/speed.md describes the search.
 """
 
 
@@ -90,6 +101,7 @@ class TimeToError(Benchmark):
             "ff_over_bp": None if None in ratios else max(ratios),
             "targets": targets,
             "widths": list(recipe.widths),
+            "tested": tested("test set", data),
             "dataset": data.name,
             "official_data": data.official,
         }
@@ -143,10 +155,51 @@ def _training(bench: Workbench, recipe: Recipe, data: Dataset, runs: list[dict[s
     def train(seed: int) -> float:
         training = trainer(bench, replace(recipe, seed=seed), data)
         seconds: float = sum(metrics["seconds"] for metrics in training.epochs())
-        errors = evaluate(training.method.net, *data.test).error
-        error = {test: round(100 * share, 3) for test, share in errors.items()}
+        error = percent(evaluate(training.method.net, *data.test).error, 3)
         runs.append({"seed": seed, "seconds": seconds, "error": error})
         bench.say(f"{recipe.method}, seed {seed}: {min(error.values()):.2f} % after {seconds:.1f} s")
         return seconds
 
     return train
+
+
+# ---- tables --------------------------------------------------------------------------------------------------------
+
+
+@table("time-to-error", "bench/time-to-error.json")
+def time_to_error(record: Mapping[str, Any]) -> str:
+    """Return the seconds of training to each target error."""
+    rows = []
+    for target, entry in record["targets"].items():
+        for name, title in (("ff", "FF"), ("twin", "twin")):
+            changes = ", ".join(f"{key} {value}" for key, value in entry["schedule"][name].items())
+            test = entry["test"][name]
+            error = f"{mean_error(entry['runs'][name], test):.2f} ({test})"
+            ratio = "" if name == "twin" or entry["ratio"] is None else f"**{entry['ratio']:.2f}**"
+            rows.append([f"{float(target):g} %", title, changes, quartiles(entry["seconds"][name], 1), error, ratio])
+    return markdown(["target", "", "schedule", "seconds", "mean test error %", "FF / twin"], rows)
+
+
+@table("schedules", "speed/schedules.json")
+def schedules(record: Mapping[str, Any]) -> str:
+    """Return the schedules that were tried with several seeds, the cheapest first.
+
+    The code that measured them is no longer kept.
+    """
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for training in record["trainings"]:
+        groups.setdefault((training["side"], *training["schedule"].values()), []).append(training)
+    repeated = [(key, group) for key, group in groups.items() if len(group) > 1]
+    rows = []
+    for (side, *schedule), group in sorted(repeated, key=lambda item: (item[0][0], _mean_seconds(item[1]))):
+        errors = [
+            f"{fmean(training['validation error %'][test] for training in group):.2f}" if test else ""
+            for test in (("slow", "fast", "both") if side == "ff" else ("", "fast", ""))
+        ]
+        title = "FF" if side == "ff" else "twin"
+        rows.append([title, *map(str, schedule), f"{_mean_seconds(group):.1f}", str(len(group)), *errors])
+    return markdown(["", "batch", "epochs", "rate", "CPU s", "seeds", "slow %", "fast %", "both %"], rows)
+
+
+def _mean_seconds(trainings: Sequence[Mapping[str, Any]]) -> float:
+    return fmean(training["seconds"] for training in trainings)

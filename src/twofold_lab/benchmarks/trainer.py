@@ -58,6 +58,7 @@ def trainer(
         cases: number of images, from the first one; by default all.
         precision: precision of the products; by default that of the workbench.
     """
+    bench.recipes.append(recipe)
     net = build(recipe, data.form).to(bench.device)
     net.set_precision(precision or bench.precision)
     return Trainer(net, recipe, tuple(tensor[:cases] for tensor in data.train))
