@@ -129,7 +129,7 @@ def separations(film: Film, dataset: Dataset, measure: Surprise) -> dict[str, An
         parts: dict[str, list[Tensor]] = {}
         for images, labels in parts_of_test_set(dataset):
             video = launch(images, (speed,), film.canvas, generator, free=film.since)
-            videos = {"unbroken": video, **breaks(film, video, generator)}
+            videos: dict[str, Moving | Broken] = {"unbroken": video, **breaks(film, video, generator)}
             for kind, shown in videos.items():
                 parts.setdefault(kind, []).append(measure(shown, labels).float().cpu())
         surprises |= {(kind, speed): torch.cat(values) for kind, values in parts.items()}
@@ -279,7 +279,7 @@ def picture(_: Record, path: Path, lab: Lab) -> Path:
     video = launch(images, (max(film.speeds),), film.canvas, generator, free=film.since)
     broken = breaks(film, video, generator)
     shown = {kind: activity_by_frame(net, film, broken[kind], labels) for kind in TRAINED}
-    _, calm = activity_by_frame(net, film, video, labels)
+    calm = activity_by_frame(net, film, video, labels)[1]
     return draw_surprise(shown, calm, film.since, film.watched + 1, path)
 
 

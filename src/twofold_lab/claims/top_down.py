@@ -69,13 +69,10 @@ SHARES = tuple(f"{answer} in {context} %" for answer, context in zip(ANSWERS, CO
 
 RENDERINGS = {"smoke": 100, "full": 300}
 """Number of test renderings of each context, by size."""
-
 READ_SEED, TEST_SEED = 1000, 2000
 
-LEAST = 90.0
-"""Percentage of the renderings of a context in which the letter that it suggests must be read once settled."""
-UNSURE = (35.0, 65.0)
-"""Range of this percentage if the context has no influence."""
+LEAST, UNSURE = 90.0, (35.0, 65.0)
+"""Limits of the percentage of renderings read as their context suggests: if it decides, and if it has no influence."""
 
 FULL = replace(
     recurrent,
@@ -198,25 +195,19 @@ def middle(activity: Tensor) -> Tensor:
 
 def read(net: Recurrent, renderings: int) -> dict[str, dict[str, float]]:
     """Read the letter from the units that see the middle, in percent of the test renderings."""
-
-    def states(images: Tensor, belief: bool = True) -> list[Tensor]:
-        return list(settle(net, images, belief))
-
     images, truth = clear_words()
-    bottom_up, *_, settled = states(images)
+    bottom_up, *_, settled = settle(net, images)
     readout = fit_readout(bottom_up, truth)
     shown = ambiguous(net, readout, renderings)
-    clear = [letters.render([text] * renderings, TEST_SEED)[0] for text in ("TAE", "CHT")]
-    believed, neutral, unambiguous = (
-        [states(images, belief) for images in shapes]
-        for shapes, belief in ((shown, True), (shown, False), (clear, True))
-    )
+    believed = [list(settle(net, images)) for images in shown]
+    neutral = [list(settle(net, images, belief=False)) for images in shown]
+    clear = [list(settle(net, letters.render([text] * renderings, TEST_SEED)[0])) for text in ("TAE", "CHT")]
     return {
         "before": shares(readout, believed, 0),
         "settled": shares(readout, believed, -1),
         "settled under a neutral top": shares(readout, neutral, -1),
         "settled, read-out of settled states": shares(fit_readout(settled, truth), believed, -1),
-        "settled, clear A in T.E and clear H in C.T": shares(readout, unambiguous, -1),
+        "settled, clear A in T.E and clear H in C.T": shares(readout, clear, -1),
     }
 
 
@@ -261,8 +252,6 @@ def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> l
 
 def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -> list[float]:
     """Find for each font the opening at which the median bottom-up reading is neither H nor A.
-
-    The renderings have a seed of their own.
 
     Args:
         states: images -> the units that see the middle letter after the bottom-up pass.
@@ -337,7 +326,7 @@ def shares_table(record: Record) -> str:
 
 @CLAIM.draw
 def picture(_: Record, path: Path, lab: Lab) -> Path:
-    """Draw what the shape is read as at each iteration, by the net and by the one without top-down input."""
+    """Draw what the shape is read as at each iteration, by the nets with and without top-down input."""
     recipe, dataset = settings(lab)
     shown, readings = {}, {}
     for name, above in (("", True), ("without top-down", False)):
@@ -353,9 +342,9 @@ def picture(_: Record, path: Path, lab: Lab) -> Path:
 def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]], path: Path) -> Path:
     """Draw how context decides what a shape is read as.
 
-    Left: the renderings in the two contexts, side by side, with the same shapes. Middle: the share of renderings that
-    are read as each context suggests, at each iteration, in full color for the first net and pale for the others.
-    Right: the first net's read-out of each rendering, before settling and after.
+    Left: the renderings in the two contexts, with the same shapes. Middle: the share of renderings that are read as
+    each context suggests, at each iteration; pale for all nets but the first. Right: the first net's read-out of each
+    rendering, before settling and after.
 
     Args:
         shown: for each of `CONTEXTS`, images ``(renderings, 1, height, width)``.
@@ -371,10 +360,8 @@ def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]],
     left.imshow(np.concatenate([first, np.ones((len(first), 3)), second], 1), cmap="gray_r", vmin=0, vmax=1)
     left.set_title(f"Shown: {' and '.join(CONTEXTS)}, the same shapes", fontsize=13, color=INK)
     left.set_axis_off()
-
     draw_iterations(center, readings)
     legend(center, 2)
-
     reading = next(iter(readings.values()))
     bins = np.linspace(reading.min(), reading.max(), 41).tolist()
     for (before, *_, settled), color, context in zip(reading, (POSITIVE, NEGATIVE), CONTEXTS, strict=True):
@@ -383,7 +370,6 @@ def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]],
     right.axvline(0, color=INK, lw=1)
     label_axes(right, "The two readings of the shape", "read-out: A below 0, H above", "renderings")
     legend(right, 2)
-
     suptitle(
         figure,
         "Context decides what the shape in the middle is",
