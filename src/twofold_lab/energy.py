@@ -1,9 +1,10 @@
-"""An ESTIMATE of the energy of a net, from counts and published constants, as a range from low to high; and the readings
-of a machine's own energy counters, if it has any.
+"""An ESTIMATE of the energy of a net, from counts and published constants, as a range from low to high.
+
+`measure` reads a machine's own energy counters, if it has any.
 
 Each constant has a low and a high value from published hardware. Ranges are added low with low and high with high.
-Only `measure` measures anything. Control, clocks, leakage, cooling, wires between chips, and the units' own functions
-beyond ten operations each are omitted.
+Omitted are control, clocks, leakage, cooling, wires between chips, and the units' own functions beyond ten operations
+each.
 
 Sources:
 
@@ -182,7 +183,7 @@ def _sizes(widths: Sequence[int], batch: int) -> tuple[int, int, int]:
     return sum(connections), sum(connections[1:]), sum(widths[1:])
 
 
-# ---- measured ------------------------------------------------------------------------------------------------------
+# ---- measurement ---------------------------------------------------------------------------------------------------
 
 
 def counters(powercap: Path = POWERCAP) -> dict[str, Callable[[], float]]:

@@ -113,7 +113,7 @@ SMOKE = Film(
 )
 
 
-def setting(lab: Lab) -> tuple[Film, Dataset]:
+def settings(lab: Lab) -> tuple[Film, Dataset]:
     """Return the settings for this size, and the data set of the pictures that move, on the laboratory's device."""
     film = lab.pick(smoke=SMOKE, full=FULL)
     return film, lab.data(film.data).to(machine.choose_device(lab.device))
@@ -136,9 +136,9 @@ def view(net: Recurrent, frame: Tensor) -> Tensor:
 # ---- the net -------------------------------------------------------------------------------------------------------
 
 
-def trained(lab: Lab) -> Recurrent:
+def trained_net(lab: Lab) -> Recurrent:
     """Return the net trained on the videos."""
-    film, dataset = setting(lab)
+    film, dataset = settings(lab)
 
     def learn(net: Recurrent) -> None:
         generator = torch.Generator(net.device).manual_seed(SEED + 1)
@@ -219,7 +219,7 @@ def break_at(number: int, video: Moving, source: Tensor, broken: Sequence[Tensor
     Returns:
         Frames ``(broken pairs, 1, height, width)``.
     """
-    reversing, swapping, jumping = (video.of(source[pairs]) for pairs in broken)
+    reversing, swapping, jumping = (video.select(source[pairs]) for pairs in broken)
     videos = (
         reverse(reversing, number),
         swap(swapping, number, video.images[broken[1]]),
@@ -250,7 +250,7 @@ def require_finite(net: Net) -> None:
 
 def twins(lab: Lab) -> tuple[Backprop, Backprop]:
     """Return the twin that names the digit, and the one that judges whether the last of three frames is broken."""
-    film, dataset = setting(lab)
+    film, dataset = settings(lab)
     pixels = film.canvas[0] * film.canvas[1]
     recipe = replace(mnist_twin, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.twin_rate)
     rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)

@@ -39,7 +39,7 @@ from twofold_lab.claims.moving import (
 )
 from twofold_lab.data.moving import Broken, Moving, launch
 from twofold_lab.lab import Lab
-from twofold_lab.moving_training import SEED, Film, setting, trained, twins, view
+from twofold_lab.moving_training import SEED, Film, settings, trained_net, twins, view
 from twofold_lab.tables import sides, table
 from twofold_lab.verdict import Clause, Figures, Verdict, at_least, at_most, every, less
 
@@ -108,8 +108,8 @@ agree_table = table("agree", "claims/agree.json")(sides)
 
 @CLAIM.measure
 def agree(lab: Lab) -> Finding:
-    film, dataset = setting(lab)
-    net, (_, judge) = trained(lab), twins(lab)
+    film, dataset = settings(lab)
+    net, (_, judge) = trained_net(lab), twins(lab)
     values = measure_net(net, film, dataset)
 
     def means(quantity: str) -> dict[str, float]:
@@ -191,7 +191,7 @@ def measure_twin(twin: Backprop, film: Film, dataset: Dataset) -> Values:
     """Measure the twin's log odds of a break with the past of the same video and with that of another video."""
     parts: dict[tuple[str, str], list[Tensor]] = {}
     for video, _ in videos_of_test_set(film, dataset):
-        other = video.of(torch.arange(len(video.start), device=video.start.device).roll(1))
+        other = video.select(torch.arange(len(video.start), device=video.start.device).roll(1))
         for kind, shown in predicted_and_broken(film, video).items():
             for variant, past in ((INTACT, video), (SWITCHED, other)):
                 parts.setdefault((kind, variant), []).append(log_odds(twin, film, shown, past))

@@ -35,7 +35,7 @@ from twofold_lab.claim import Claim, Finding, Headline, Record
 from twofold_lab.data.moving import Broken, Moving, jump, launch, reverse, stop, swap, turn
 from twofold_lab.figures import percent
 from twofold_lab.lab import Lab
-from twofold_lab.moving_training import SEED, Film, setting, trained, twins, view
+from twofold_lab.moving_training import SEED, Film, settings, trained_net, twins, view
 from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_least, less
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ CLAIM = Claim(
 
 @CLAIM.measure
 def moving(lab: Lab) -> Finding:
-    film, dataset = setting(lab)
-    net, (namer, judge) = trained(lab), twins(lab)
+    film, dataset = settings(lab)
+    net, (namer, judge) = trained_net(lab), twins(lab)
     return Finding(
         measured={
             "separation": separations(film, dataset, lambda video, labels: surprise(net, film, video, labels)),
@@ -273,7 +273,7 @@ def separation_table(record: Record) -> str:
 @CLAIM.draw
 def picture(_: Record, path: Path, lab: Lab) -> Path:
     """Draw how a break in the motion of the first test digit, at the fastest trained speed, surprises the net."""
-    (film, dataset), net = setting(lab), trained(lab)
+    (film, dataset), net = settings(lab), trained_net(lab)
     images, labels = dataset.test_images[:DRAWN], dataset.test_labels[:DRAWN]
     generator = torch.Generator(images.device).manual_seed(SEED + 6)
     video = launch(images, (max(film.speeds),), film.canvas, generator, free=film.since)
