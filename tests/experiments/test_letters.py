@@ -24,7 +24,7 @@ HALF = [0.5] * len(letters.FONTS)
 
 
 def cell(images: Tensor, number: int) -> Tensor:
-    """One letter of each picture, ``(texts, 16, 16)``."""
+    """Return one letter of each picture, ``(texts, 16, 16)``."""
     return images[:, 0, :, 16 * number : 16 * (number + 1)]
 
 
@@ -44,7 +44,7 @@ def test_pictures_are_the_same_for_the_same_seed_and_no_other() -> None:
 
 
 def test_a_letter_looks_the_same_in_every_context() -> None:
-    """Else the context could be read from the shape in the middle itself."""
+    """Otherwise the context could be read from the shape in the middle itself."""
     first, second = (letters.render([text] * 50, 7, HALF)[0] for text in ("T?E", "C?T"))
     assert torch.equal(cell(first, 1), cell(second, 1))
     assert not torch.equal(cell(first, 0), cell(second, 0))
@@ -53,15 +53,15 @@ def test_a_letter_looks_the_same_in_every_context() -> None:
 
 
 @pytest.mark.parametrize("font", ["DejaVuSans", "cmtt10"])
-def test_without_chance_a_letter_is_what_the_font_library_draws(font: str) -> None:
-    found = letters.distort(letters.glyph("R", font)[None], torch.zeros(1, 5))[0]
+def test_an_undistorted_letter_is_that_of_the_font_library(font: str) -> None:
+    plain = letters.distort(letters.glyph("R", font)[None], torch.zeros(1, 5))[0]
     folder = Path(get_data_path()) / "fonts" / "ttf"
     sizes = [size for size in range(20, 120) if height(folder / f"{font}.ttf", size) <= 0.66 * 64]
     picture = Image.new("L", (64, 64))
     drawn = ImageFont.truetype(folder / f"{font}.ttf", sizes[-1] + 0.5)
     ImageDraw.Draw(picture).text((32, round(64 * 0.83)), "R", fill=255, font=drawn, anchor="ms")
     wanted = torch.tensor(np.array(picture) / 255.0).view(16, 4, 16, 4).mean((1, 3))
-    assert float(torch.corrcoef(torch.stack([found.flatten(), wanted.flatten().float()]))[0, 1]) > 0.98
+    assert float(torch.corrcoef(torch.stack([plain.flatten(), wanted.flatten().float()]))[0, 1]) > 0.98
 
 
 def height(file: Path, size: int) -> int:
@@ -93,7 +93,7 @@ def test_the_shape_goes_from_the_h_to_one_whose_stems_meet(font: str) -> None:
 
 
 def across(rows: Tensor) -> Tensor:
-    """How far apart the ink lies: twice its mean distance from its middle."""
+    """Return the spread of the ink: twice its mean distance from its middle."""
     places = torch.arange(rows.shape[1], dtype=torch.float32)
     ink = rows.sum(0)
     return 2 * (ink * (places - (ink * places).sum() / ink.sum()).abs()).sum() / ink.sum()
@@ -121,7 +121,7 @@ def test_the_data_set_has_every_word_and_faint_middle_letters_for_training_alone
 
 
 @pytest.mark.parametrize(
-    ("action", "kind", "told"),
+    ("action", "error", "message"),
     [
         (lambda: letters.glyph("ab", "cmb10"), DataError, "'ab' is not a letter from A to Z"),
         (lambda: letters.glyph("A", "Comic"), SettingError, "unknown font 'Comic'"),
@@ -133,8 +133,8 @@ def test_the_data_set_has_every_word_and_faint_middle_letters_for_training_alone
         (lambda: letters.load(0, 1), SettingError, "at least 1 of both"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_one_line(action: Any, kind: Any, told: str) -> None:
-    assert told in refusal(action, kind)
+def test_texts_that_cannot_be_drawn_are_refused_in_one_line(action: Any, error: Any, message: str) -> None:
+    assert message in refusal(action, error)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -166,31 +166,31 @@ def test_learning_keeps_to_the_fields(small: Any) -> None:
 
 
 def test_context_gets_to_the_middle_from_above_alone(small: Any) -> None:
-    """Bottom-up the two contexts differ by the length of the picture alone, and without top-down input for ever."""
+    """Bottom-up, the contexts differ only by the length of the picture; without top-down input this remains so."""
     shown = [letters.render([text] * 10, 5, HALF)[0] for text in top_down.CONTEXTS]
-    with_it, without = ([list(top_down.settle(net, images)) for images in shown] for net in small)
-    assert len(with_it[0]) == small[0].iterations + 1
-    assert with_it[0][0].shape == (10, 20)
-    mean_square = with_it[0][3].square().mean(1)
+    connected, without = ([list(top_down.settle(net, images)) for images in shown] for net in small)
+    assert len(connected[0]) == small[0].iterations + 1
+    assert connected[0][0].shape == (10, 20)
+    mean_square = connected[0][3].square().mean(1)
     assert torch.allclose(mean_square, torch.ones(10), atol=1e-3)
 
-    def differ(states: list[list[Tensor]], at: int) -> float:
-        return float((states[0][at] - states[1][at]).square().mean().sqrt())
+    def differ(states: list[list[Tensor]], iteration: int) -> float:
+        return float((states[0][iteration] - states[1][iteration]).square().mean().sqrt())
 
-    assert differ(with_it, 0) < 0.1
+    assert differ(connected, 0) < 0.1
     assert differ(without, -1) < 0.1
-    assert differ(with_it, -1) > 3 * differ(with_it, 0)
+    assert differ(connected, -1) > 3 * differ(connected, 0)
 
 
-def test_the_belief_is_what_comes_from_above(small: Any) -> None:
+def test_the_belief_comes_from_above(small: Any) -> None:
     images = letters.render(["THE", "CAT"] * 5, 5)[0]
     believed, neutral = (list(top_down.settle(small[0], images, belief)) for belief in (True, False))
     assert torch.equal(believed[0], neutral[0])
     assert not torch.allclose(believed[-1], neutral[-1], atol=1e-3)
 
 
-class Width:
-    """A read-out that calls a shape an H where it has much ink in its upper corners."""
+class Threshold:
+    """A read-out that reads H if the first unit is above 0.5."""
 
     def decision_function(self, states: Any) -> Any:
         return states[:, 0] - 0.5
@@ -198,22 +198,22 @@ class Width:
 
 @pytest.mark.slow
 def test_the_openings_are_where_half_is_read_as_an_h() -> None:
-    """The state is the opening itself, shifted: the crossing is known."""
-    asked: list[float] = []
+    """The state is the opening, shifted, so the crossing is known."""
+    openings: list[float] = []
 
     def states(images: Tensor) -> Tensor:
-        opening = len(asked) / 20
-        asked.append(opening)
+        opening = len(openings) / 20
+        openings.append(opening)
         return torch.full((len(images), 1), opening + 0.2)
 
-    found = top_down.calibrate(states, Width())  # type: ignore[arg-type]
-    assert len(found) == len(letters.FONTS)
-    assert np.allclose(found, 0.3)
+    calibrated = top_down.calibrate(states, Threshold())  # type: ignore[arg-type]
+    assert len(calibrated) == len(letters.FONTS)
+    assert np.allclose(calibrated, 0.3)
 
 
 def test_shares_count_the_answers_that_the_context_asks_for() -> None:
     states = [[torch.tensor([[1.0], [1.0], [0.0], [1.0]])], [torch.tensor([[1.0], [0.0], [0.0], [0.0]])]]
-    assert top_down.shares(Width(), states, 0) == {"H in T?E %": 75.0, "A in C?T %": 75.0}  # type: ignore[arg-type]
+    assert top_down.shares(Threshold(), states, 0) == {"H in T?E %": 75.0, "A in C?T %": 75.0}  # type: ignore[arg-type]
 
 
 def test_the_verdicts_count_the_renderings() -> None:
