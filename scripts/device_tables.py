@@ -1,4 +1,4 @@
-"""Tables of the claims cancel, analog, mortal and power, from the kept records."""
+"""Tables of the claims cancel, analog and mortal, from the kept records."""
 
 from __future__ import annotations
 
@@ -85,28 +85,6 @@ def students(records: Records) -> str:
     return markdown(["labels of the student", "images", "error, %", "of the gap"], rows)
 
 
-def power(records: Records) -> str:
-    """The estimated ranges, low to high."""
-    record = records["power"]
-    brain = record["measured"]["brain-sized net"]
-    rows = [["10^14 connections, one pass a second", "W", *ranges(brain["watts, one pass a second"])]]
-    for learner, watts in brain["watts, learning from one case a second"].items():
-        rows.append([f"the same, learning by {learner} from one case a second", "W", *ranges(watts)])
-    for side in ("measured", "twin"):
-        for learner, found in record[side].items():
-            if learner in ("forward-forward", "backprop"):
-                each = {name: one for name, one in found.items() if name.startswith("joules for an image")}
-                rows += [
-                    [f"{learner}, {name.split(', ')[1]}, an image", "J", *ranges(one)] for name, one in each.items()
-                ]
-    return markdown(["ESTIMATE", "", "digital, low to high", "analog, low to high"], rows)
-
-
-def ranges(found: Mapping[str, list[float]]) -> list[str]:
-    """Low and high on both kinds of hardware."""
-    return [f"{low:.2g} to {high:.2g}" for low, high in (found["digital"], found["analog"])]
-
-
 def numbers(values: Iterable[float]) -> list[str]:
     """Numbers with two decimals."""
     return [f"{value:.2f}" for value in values]
@@ -128,5 +106,4 @@ OF_RECORDS = {
     "recovery": kept("analog", recovery),
     "mortal": kept("mortal", mortal),
     "students": kept("mortal", students),
-    "power": kept("power", power),
 }

@@ -138,40 +138,6 @@ def compared(*claims: str) -> Callable[[], str]:
     return table
 
 
-def separations() -> str:
-    """How well surprise tells each kind of broken video from unbroken ones, by speed, and the twin's figure."""
-    if "moving" not in RECORDS:
-        return NONE
-    ours, twin = (RECORDS["moving"][side] for side in ("measured", "twin"))
-    speeds = list(next(each for each in ours["separation"].values() if isinstance(each, dict)))
-    rows = []
-    for kind, each in ours["separation"].items():
-        cells = (
-            [each.get(speed, "-") for speed in speeds] if isinstance(each, dict) else [each, *["-"] * (len(speeds) - 1)]
-        )
-        theirs = twin["separation"][kind]
-        rows.append([kind, *map(figures, cells), figures(theirs["all"] if isinstance(theirs, dict) else theirs)])
-    named = [f"naming error % {figures(ours['naming error %'])}; twin: "]
-    named += [", ".join(f"{name} {figures(value)}" for name, value in twin.items() if name.startswith("naming"))]
-    return markdown(["separation", *speeds, "twin, all"], rows) + "\n\n" + "".join(named)
-
-
-def contexts() -> str:
-    """In what share of the renderings each net reads the shape as its context asks for."""
-    if "top-down" not in RECORDS:
-        return NONE
-    ours, twin = (dict(RECORDS["top-down"][side]) for side in ("measured", "twin"))
-    low, alone, backprop = ours.pop("low activity"), twin["without top-down"], twin["backprop"]
-    nets = {"high activity": ours, "low activity": low, "without top-down": alone, "backprop": {"before": backprop}}
-    heads = list(backprop)
-    rows = [
-        [net, reading, *(figures(shares[head]) for head in heads)]
-        for net, readings in nets.items()
-        for reading, shares in readings.items()
-    ]
-    return markdown(["net", "read", *heads], rows)
-
-
 def relaxation() -> str:
     """How far the label's influence gets in nets of each depth, beside the twin's gradient and error."""
     if "relax" not in RECORDS:
@@ -311,11 +277,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "cifar": cifar,
     "cifar-tests": cifar_tests,
     "regime": regime,
-    "moving": separations,
-    "top-down": contexts,
     "relax": relaxation,
     "presentations": presentations,
-    **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
+    **{name: record(name) for name in ("cost", "no-later", "video", "glom", "hybrid", "local")},
     **{name: partial(table, RECORDS) for name, table in hardware_tables.OF_RECORDS.items()},
     **{name: partial(table, RECORDS) for name, table in device_tables.OF_RECORDS.items()},
     **{name: table for module in OTHERS for name, table in module.TABLES.items()},

@@ -1,9 +1,10 @@
-"""An ESTIMATE of the energy of a net, from counts and published constants, as a range from low to high; and the energy
-that a machine's own counters say, where it has some.
+"""An ESTIMATE of the energy of a net, from counts and published constants, as a range from low to high.
 
-Each constant has a low and a high value from published hardware, and ranges are added as such: low with low, high with
-high. Nothing here is measured but what `measured` returns. What is left out: control, clocks, leakage, cooling, wires
-between chips, and units' own functions beyond ten operations for each.
+`measure` reads a machine's own energy counters, if it has any.
+
+Each constant has a low and a high value from published hardware. Ranges are added low with low and high with high.
+Omitted are control, clocks, leakage, cooling, wires between chips, and the units' own functions beyond ten operations
+each.
 
 Sources:
 
@@ -12,10 +13,10 @@ Sources:
   and 14 pJ; 8 bytes from DRAM 1300 to 2600 pJ, from HBM2 250 to 450 pJ.
 * ADC: Murmann's survey of converters (ISSCC and VLSI, 1997 to 2024): Walden's figure of merit is about 1 fJ per step at
   best, and 50 fJ is common at higher speeds; 8 bits are 256 steps. ISAAC (Shafiee et al., ISCA 2016) takes 1.6 pJ.
-* DAC: charging 50 fF to 1 V takes 0.05 pJ, an estimate of the least; ISAAC's row drivers, 4 mW for 1024 of 1 bit at
-  10 MHz, take 0.4 pJ a bit, 3.1 pJ for 8 bits.
+* DAC: charging 50 fF to 1 V takes 0.05 pJ, an estimate of the lowest value; ISAAC's row drivers, 4 mW for 1024 of 1 bit
+  at 10 MHz, take 0.4 pJ a bit, 3.1 pJ for 8 bits.
 * analog read, V² G t of one device: from 0.1 V, 1 µS, 10 ns (0.1 fJ) to 0.2 V, 25 µS, 100 ns (100 fJ). Marinella et
-  al., IEEE JETCAS 2018, find 11 fJ for a multiply and add of a training array with all that is around it.
+  al., IEEE JETCAS 2018, find 11 fJ for a multiply and add of a training array including its periphery.
 * pulse that changes one device: from 1 fJ (electrochemical cells) to 10 pJ (phase change and filamentary devices, of
   which Wong et al., Proc. IEEE 2010 and 2012, report below 1 pJ to above 10 pJ); from 1 to 10 pulses for each update.
 """
@@ -34,7 +35,7 @@ from twofold.checks.bounds import counts, sizes
 
 PICO = 1e-12
 BRAIN_WATTS, BRAIN_CONNECTIONS = 30.0, 1e14
-"""Of the talk, 41:38."""
+"""Figures of the talk, 41:38."""
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -42,19 +43,19 @@ class Range(NamedTuple):
     """A quantity that is known only within bounds.
 
     Attributes:
-        low: the least.
-        high: the most.
+        low: lower bound.
+        high: upper bound.
     """
 
     low: float
     high: float
 
     def times(self, factor: float) -> Range:
-        """The same, ``factor`` times."""
+        """Return the range multiplied by a factor."""
         return Range(factor * self.low, factor * self.high)
 
     def plus(self, other: Range) -> Range:
-        """Of both together: low with low, high with high."""
+        """Return the sum: low with low, high with high."""
         return Range(self.low + other.low, self.high + other.high)
 
 
@@ -66,26 +67,25 @@ JOULES = {
     "device reads": Range(1e-4 * PICO, 0.1 * PICO),
     "device updates": Range(1e-3 * PICO, 10 * 10 * PICO),
 }
-"""What is counted -> joules for each, from all that is low to all that is high: 8-bit integers in SRAM or 32-bit floats
-in DRAM."""
+"""Counted quantity -> joules for each, from 8-bit integers in SRAM (low) to 32-bit floats in DRAM (high)."""
 NUMBER = Range(1, 4)
-"""Bytes of a number."""
+"""Number of bytes of a number."""
 HARDWARE = ("digital", "analog")
 LEARNERS = ("forward-forward", "backprop")
 OWN = 10
-"""Operations of a unit beside its products, in each pass: its function, its share of the length, and the signal."""
+"""Operations of a unit in each pass, without its products: its function, its share of the length, and the signal."""
 
 
 @dataclass(frozen=True)
 class Passes:
-    """What a learner does with one case.
+    """The work of a learner for one case.
 
     Attributes:
         forward: passes forward through all layers.
         backward: passes backward through all layers but the first.
-        outer: outer products of the whole weight gradient: as many phases as it learns from.
-        transfers: how often the activity of each unit is written to or read from memory.
-        weight_reads: how often a batch reads all weights for its products.
+        outer: outer products of the whole weight gradient, one for each phase that it learns from.
+        transfers: number of times that the activity of each unit is written to or read from memory.
+        weight_reads: number of times that a batch reads all weights for its products.
     """
 
     forward: int
@@ -99,31 +99,35 @@ STEPS = (
     Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
     Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
 )
-"""A training step of each of the `LEARNERS`. Forward-Forward: a neutral, a positive and a negative pass, each written
-and read, and the activity of two phases read again for the gradient; the neutral pass reads the weights, and both
-phases together. Backprop: activity written, read, and read again; errors written and read; weights are read forwards
-and backwards."""
+"""A training step of each of the `LEARNERS`.
+
+Forward-Forward: the activities of a neutral, a positive and a negative pass are written and read, and those of the two
+phases are read again for the gradient. The weights are read for the neutral pass, and once for both phases together.
+
+Backprop: activities are written, read, and read again; errors are written and read; the weights are read forwards and
+backwards.
+"""
 UPDATE_TRANSFERS = 6
 """Reads and writes of each weight at an update: gradient, smoothed gradient and weight, each read and written."""
 
 
 def inference(passes: int) -> Passes:
-    """A test that takes so many forward passes."""
+    """Return the work of a test that takes the given number of forward passes."""
     return Passes(forward=passes, backward=0, outer=0, transfers=2 * passes, weight_reads=passes)
 
 
 def step(learner: str) -> Passes:
-    """The training step of a learner of `LEARNERS`."""
+    """Return the work of a training step of one of the `LEARNERS`."""
     return STEPS[LEARNERS.index(learner)]
 
 
 def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Range]:
-    """Count what a digital machine does for one case: ``multiply-adds`` and ``bytes``.
+    """Count the ``multiply-adds`` and ``bytes`` of a digital machine for one case.
 
     Args:
-        widths: inputs, and the units of each layer.
-        passes: what is done with a case.
-        batch: cases of a batch, which share reads and updates of the weights.
+        widths: number of inputs, and of the units of each layer.
+        passes: the work for a case.
+        batch: number of cases of a batch, which share reads and updates of the weights.
     """
     connections, above, units = _sizes(widths, batch)
     products = (passes.forward + passes.outer) * connections + passes.backward * above
@@ -134,18 +138,18 @@ def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Rang
 
 
 def analog(widths: Sequence[int], passes: Passes) -> dict[str, Range]:
-    """Count what an analog machine does for one case: weights stay where they are, with converters at every layer.
+    """Count the operations of an analog machine for one case, with stationary weights and converters at every layer.
 
-    Backpropagation reads the same devices backwards. Each outer product is an update of all devices at every case.
+    Backpropagation reads the same devices backwards. Each outer product is an update of all devices for every case.
 
     Args:
-        widths: inputs, and the units of each layer.
-        passes: what is done with a case.
+        widths: number of inputs, and of the units of each layer.
+        passes: the work for a case.
     """
     connections, above, units = _sizes(widths, 1)
     entering, hidden = sum(widths[:-1]), sum(widths[1:-1])
     reads = passes.forward * connections + passes.backward * above
-    found = {
+    operations = {
         "device reads": reads,
         "DAC conversions": passes.forward * entering
         + passes.backward * (units - widths[1])
@@ -154,50 +158,51 @@ def analog(widths: Sequence[int], passes: Passes) -> dict[str, Range]:
         "device updates": passes.outer * connections,
         "multiply-adds": OWN * units * (passes.forward + passes.backward),
     }
-    exact = {name: Range(count, count) for name, count in found.items()}
+    exact = {name: Range(count, count) for name, count in operations.items()}
     return {**exact, "bytes": NUMBER.times(passes.transfers * units)}
 
 
 def joules(counted: dict[str, Range]) -> Range:
-    """The ESTIMATED energy of what was counted."""
-    found = Range(0.0, 0.0)
+    """Return the ESTIMATED energy of counted operations."""
+    total = Range(0.0, 0.0)
     for name, count in counted.items():
-        each = JOULES[name]
-        found = found.plus(Range(count.low * each.low, count.high * each.high))
-    return found
+        total = total.plus(Range(count.low * JOULES[name].low, count.high * JOULES[name].high))
+    return total
 
 
 def brain_joules() -> float:
-    """Joules for each connection and second of the talk's brain: 30 W over 10^14 connections."""
+    """Return the joules for each connection and second of the talk's brain: 30 W over 10^14 connections."""
     return BRAIN_WATTS / BRAIN_CONNECTIONS
 
 
 def _sizes(widths: Sequence[int], batch: int) -> tuple[int, int, int]:
-    """Connections, those above the first layer, and units."""
+    """Return the numbers of connections, of those above the first layer, and of units."""
     sizes(widths=tuple(widths))
     counts(batch=batch)
-    each = [below * units for below, units in itertools.pairwise(widths)]
-    return sum(each), sum(each[1:]), sum(widths[1:])
+    connections = [below * units for below, units in itertools.pairwise(widths)]
+    return sum(connections), sum(connections[1:]), sum(widths[1:])
 
 
-# ---- measured ------------------------------------------------------------------------------------------------------
+# ---- measurement ---------------------------------------------------------------------------------------------------
 
 
 def counters(powercap: Path = POWERCAP) -> dict[str, Callable[[], float]]:
-    """The machine's energy counters that can be read, each a function that gives joules since some moment: RAPL's
-    packages, and GPUs by NVML where pynvml is installed."""
-    found: dict[str, Callable[[], float]] = {}
+    """Return the readable energy counters of the machine: functions that return the joules since some moment.
+
+    These are the packages of RAPL and, if pynvml is installed, the GPUs of NVML.
+    """
+    readings: dict[str, Callable[[], float]] = {}
     for path in sorted(powercap.glob("*/energy_uj")):
-        if path.parent.name.count(":") == 1:  # a package; its parts have another colon
+        if path.parent.name.count(":") == 1:  # a package; its domains have another colon
             reading = _rapl(path)
             try:
                 reading()
             except OSError:  # only root may read it
                 continue
-            found[f"RAPL {(path.parent / 'name').read_text().strip()}"] = reading
+            readings[f"RAPL {(path.parent / 'name').read_text().strip()}"] = reading
     if importlib.util.find_spec("pynvml"):
-        found |= _gpus()
-    return found
+        readings |= _gpus()
+    return readings
 
 
 def _rapl(path: Path) -> Callable[[], float]:
@@ -218,10 +223,13 @@ def _gpus() -> dict[str, Callable[[], float]]:
     return {f"NVML {index}": reading(handle) for index, handle in enumerate(handles)}
 
 
-def measured(work: Callable[[], object], powercap: Path = POWERCAP) -> dict[str, float]:
-    """Run some work, and return the joules of each counter meanwhile, whoever caused them; none where none is there."""
-    found = counters(powercap)
-    before = {name: reading() for name, reading in found.items()}
+def measure(work: Callable[[], object], powercap: Path = POWERCAP) -> dict[str, float]:
+    """Run some work and return the joules of each counter meanwhile; empty if the machine has no counter.
+
+    The counters include the energy of other processes.
+    """
+    readings = counters(powercap)
+    before = {name: reading() for name, reading in readings.items()}
     work()
-    after = {name: reading() for name, reading in found.items()}
-    return {name: after[name] - before[name] for name in found if after[name] >= before[name]}  # counters wrap around
+    after = {name: reading() for name, reading in readings.items()}
+    return {name: after[name] - before[name] for name in readings if after[name] >= before[name]}  # it wraps around

@@ -197,12 +197,14 @@ def listing(results: Path = SHIPPED) -> list[dict[str, Any]]:
 
 
 def shown(record: Mapping[str, Any], side: str, keys: Any, seeds: int | None = None) -> str:
-    """Return a figure of a record as text: ``1.23 ± 0.05 (3 seeds)``, or ``-`` if there is none."""
+    """Return a figure of a record as text: ``1.23 ± 0.05 (3 seeds)``, ``0.04 to 36.6``, or ``-`` if there is none."""
     figure: Any = record[side]
     for key in keys:
         figure = figure.get(key) if isinstance(figure, Mapping) else None
     if figure is None or not keys:
         return "-"
+    if isinstance(figure, list):  # a range
+        return " to ".join(f"{end:.4g}" for end in figure)
     count = seeds or len(record["seeds"])
     of = f" ({count} seed{'s' if count > 1 else ''})" if side == "measured" else ""
     if isinstance(figure, Mapping):

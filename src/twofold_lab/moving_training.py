@@ -1,33 +1,31 @@
-"""Videos of moving digits, and the nets that learn from them, for two claims (talk 21:51, 23:29).
+"""Videos of moving digits, and the nets that learn from them, for the claims ``agree`` and ``moving``.
 
-Digits move at constant velocity in any direction over a black canvas and bounce at its walls. A recurrent net with
-top-down and lateral input sees one frame per iteration, with the label clamped at the top; its goodness is low
+Digits move at constant velocity in any direction over a black canvas and bounce off its walls. A recurrent net with
+top-down and lateral input sees one frame per iteration, with the label clamped at the top. Its goodness is low
 activity. Positive data are true motion under the right label. The negative of a pair is one of
 
-* the same video under a wrong label, drawn from the softmax of the first frame's bottom-up pass; it has its own state
-  from the first frame on;
-* another video under its right label, which at this very frame is reversed, shows another digit, or has jumped. Its
+* the same video under a wrong label, drawn from the softmax of the first frame's bottom-up pass. It has a state of its
+  own from the first frame on;
+* another video under its right label, which at the current frame is reversed, shows another digit, or has jumped. Its
   state is that of the true motion before the frame, and again after it: the net learns from broken frames, but they
   leave no trace in its state.
 
-The net learns from every frame after the second, with an update for each; before that, the velocity cannot be known. In
-the second kind of pair, positive and negative are different videos, so that the net learns a level of activity that
+The net learns from every frame after the second, with one update per frame; before that, the velocity cannot be known.
+In the second kind of pair, positive and negative are different videos, so that the net learns a level of activity that
 holds for all videos.
 
-The twins have the same hidden layers and learn from the same kind of videos, but from fewer, since they learn faster
-(full: a third of them, 8,000 updates). One names the digit from a single frame; the other tells from three frames in a
-row whether the last one is broken.
+The two twins have the same hidden layers and learn from the same kind of videos by backprop, but from fewer, since they
+learn faster (full: a third, 8,000 updates). One names the digit from a single frame; the other judges from three frames
+in a row whether the last one is broken.
 
-The sizes, rate, temperature and label strength were chosen on held-out training images. A larger temperature and a
-smaller rate than for still images keep activity from dying out.
+Sizes, rate, temperature and label strength were chosen on held-out training images. A larger temperature and a smaller
+rate than for still images keep units from becoming inactive.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import accumulate
 
 import torch
@@ -39,28 +37,27 @@ from twofold.errors import Diverged
 from twofold.goodness import minus_sum_of_squares
 from twofold.layers.recurrent import LayerState
 from twofold.learning import Rule
-from twofold.methods import Backpropagation, BackpropRecipe, RecurrentRecipe, RecurrentTraining
-from twofold.methods.cases import Cases
-from twofold.methods.method import Batch
-from twofold.methods.sampler import Drawn, Sampler
 from twofold.negatives import hard_wrong_labels
 from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import NetResult
+from twofold.nets.net import Net, first_not_finite
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.video import State
 from twofold.objectives import swish_symba
 from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recurrent import recurrent
-from twofold.training.trainer import Trainer
+from twofold.schedules import constant_then_linear
 from twofold_lab.data.moving import Moving, jump, launch, reverse, swap
 from twofold_lab.lab import Lab
 
 SEED = 0
 
+Examples = Callable[["Film", Moving, Tensor, Generator], Iterator[tuple[Tensor, Tensor]]]
+"""Film, videos, their labels and a generator -> inputs of a twin and the correct answers, frame after frame."""
+
 
 @dataclass(frozen=True)
 class Film:
-    """Settings of the videos and of the training on them.
+    """Settings of the videos and of the training on them. The defaults are those of the full size.
 
     Attributes:
         data: name of the data set whose pictures move.
@@ -79,144 +76,77 @@ class Film:
         decay: weight decay, relative to the rate.
         temperature: temperature of the objective, per unit of a layer.
         label_strength: value at the label in the label vector at the top.
-        twin_rate: learning rate of the twins.
+        twin_rate: learning rate of the twins, with the same schedule.
     """
 
-    data: str
-    canvas: tuple[int, int]
-    speeds: tuple[float, ...]
-    unseen: tuple[float, ...]
-    frames: int
-    watched: int
-    since: int
-    widths: tuple[int, ...]
-    videos: int
-    twin_videos: int
-    batch: int
-    shares: tuple[float, float, float, float]
-    rate: float
-    decay: float
-    temperature: float
-    label_strength: float
-    twin_rate: float
+    data: str = "mnist"
+    canvas: tuple[int, int] = (36, 36)
+    speeds: tuple[float, ...] = (1.0, 2.0, 3.0)
+    unseen: tuple[float, ...] = (1.5, 4.0)
+    frames: int = 9
+    watched: int = 1
+    since: int = 6
+    widths: tuple[int, ...] = (500, 500)
+    videos: int = 3000
+    twin_videos: int = 1000
+    batch: int = 100
+    shares: tuple[float, float, float, float] = (0.4, 0.25, 0.2, 0.15)
+    rate: float = 0.01
+    decay: float = 0.002
+    temperature: float = 1.0
+    label_strength: float = 15.0
+    twin_rate: float = 0.05
 
 
+FULL = Film()
 SMOKE = Film(
     data="digits",
     canvas=(12, 12),
     speeds=(1.0, 2.0),
     unseen=(1.5,),
     frames=7,
-    watched=1,
     since=5,
     widths=(100, 100),
     videos=200,
     twin_videos=100,
-    batch=100,
-    shares=(0.4, 0.25, 0.2, 0.15),
     rate=0.02,
-    decay=0.002,
-    temperature=1.0,
-    label_strength=15.0,
-    twin_rate=0.05,
-)
-
-FULL = Film(
-    data="mnist",
-    canvas=(36, 36),
-    speeds=(1.0, 2.0, 3.0),
-    unseen=(1.5, 4.0),
-    frames=9,
-    watched=1,
-    since=6,
-    widths=(500, 500),
-    videos=3000,
-    twin_videos=1000,
-    batch=100,
-    shares=(0.4, 0.25, 0.2, 0.15),
-    rate=0.01,
-    decay=0.002,
-    temperature=1.0,
-    label_strength=15.0,
-    twin_rate=0.05,
 )
 
 
-# ---- learning ------------------------------------------------------------------------------------------------------
+def settings(lab: Lab) -> tuple[Film, Dataset]:
+    """Return the settings for this size, and the data set of the pictures that move, on the laboratory's device."""
+    film = lab.pick(smoke=SMOKE, full=FULL)
+    return film, lab.data(film.data).to(machine.choose_device(lab.device))
 
 
-def film_data(lab: Lab) -> Dataset:
-    """Return the data set of the pictures that move, on the laboratory's device."""
-    return lab.data(lab.pick(smoke=SMOKE, full=FULL).data).to(machine.choose_device(lab.device))
+def batches(film: Film, dataset: Dataset, count: int, generator: Generator) -> Iterator[tuple[float, Moving, Tensor]]:
+    """Yield batches of random training pictures that move: the factor of the rates, the videos, and their labels."""
+    images, labels = dataset.train
+    for number in range(count):
+        cases = torch.randint(len(labels), (film.batch,), generator=generator, device=labels.device)
+        video = launch(images[cases], film.speeds, film.canvas, generator)
+        yield constant_then_linear(number / count), video, labels[cases]
 
 
-def taught(lab: Lab) -> Recurrent:
-    """Return the net trained on the videos: read if it is kept, else trained now."""
-    film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
-    recipe = replace(recurrent, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.rate)
-    recipe = replace(recipe, seed=SEED)
+def view(net: Recurrent, frame: Tensor) -> Tensor:
+    """Return the input of the net's first layer for a frame ``(batch, 1, height, width)``, ``(batch, inputs)``."""
+    return net.images(frame).rows
+
+
+# ---- the net -------------------------------------------------------------------------------------------------------
+
+
+def trained_net(lab: Lab) -> Recurrent:
+    """Return the net trained on the videos."""
+    film, dataset = settings(lab)
 
     def learn(net: Recurrent) -> None:
-        Trainer(net, recipe, dataset.train, method=partial(Watching, film=film)).run()
+        generator = torch.Generator(net.device).manual_seed(SEED + 1)
+        for factor, video, labels in batches(film, dataset, film.videos, generator):
+            learn_videos(net, film, video, labels, factor, generator)
+        require_finite(net)
 
     return lab.train_net(build(film, dataset), "moving", dataset, {**asdict(film), "seed": SEED}, learn)
-
-
-class Draws(Sampler):
-    """Sampler of a given number of batches per epoch, each of cases drawn with replacement."""
-
-    def __init__(self, cases: int, generator: Generator, batches: int) -> None:
-        super().__init__(cases, generator)
-        self._batches = batches
-
-    def epoch(self, batch: int) -> Iterator[Drawn]:
-        device = self.difficulty.device
-        for number in range(self._batches):
-            cases = torch.randint(len(self.difficulty), (batch,), generator=self._generator, device=device)
-            yield Drawn(number / self._batches, cases, torch.ones(batch, device=device))
-
-
-class Watching(RecurrentTraining):
-    """Training on videos: each step takes a batch of videos, with an update after each frame.
-
-    Raises:
-        Diverged: a goodness is no longer a finite number.
-    """
-
-    def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: Cases, *, film: Film) -> None:
-        self.film = film
-        super().__init__(net, recipe, data)
-
-    def make_sampler(self, cases: int) -> Sampler:
-        return Draws(cases, self.generator, self.film.videos)
-
-    def step(self, batch: Batch, progress: float) -> NetResult:
-        net, film, labels, generator = self.net, self.film, batch.labels, self.generator
-        count, device, factor = len(labels), labels.device, self.set_rate(progress)
-        video = launch(batch.images, film.speeds, film.canvas, generator)
-        start = net.start(see(net, video.frame(0)))
-        logits = net.softmax.learn(net.read_state(start), labels, self.recipe.softmax_rate * factor)
-
-        misnamed, *broken = _shares(film.shares, count, device)
-        other = torch.cat([misnamed, torch.cat(broken).roll(1)])  # the index of each negative's video
-        wrong = labels[other]
-        wrong[misnamed] = hard_wrong_labels(labels[misnamed], logits[misnamed], generator)
-        top = net.top(torch.cat([labels, wrong]))
-        everyone = torch.arange(count, device=device)
-        state = _cases(start, torch.cat([everyone, other]))
-        kept = torch.cat([everyone, torch.where(other < len(misnamed), other + count, other)])
-        for number in range(1, film.frames + 1):
-            true = video.frame(number)
-            if number <= film.watched:
-                state = net.step(see(net, torch.cat([true, true[other]])), top, state)
-                continue
-            strange = break_at(number, video, other, broken, generator)
-            frame = see(net, torch.cat([true, true[misnamed], strange]))
-            found = net.learn_video([frame], top, state, self.rate)
-            state = _cases(found.state, kept)
-        if not all(part.isfinite().all() for pair in found.goodness for part in pair):
-            raise Diverged("a layer's goodness is no longer finite: lower the rate of the film")
-        return NetResult(logits, [*found.goodness], torch.ones_like(batch.case_weight))
 
 
 def build(film: Film, dataset: Dataset) -> Recurrent:
@@ -239,102 +169,121 @@ def build(film: Film, dataset: Dataset) -> Recurrent:
     )
 
 
-def break_at(number: int, video: Moving, other: Tensor, broken: list[Tensor], generator: Generator) -> Tensor:
+def learn_videos(
+    net: Recurrent, film: Film, video: Moving, labels: Tensor, factor: float, generator: Generator
+) -> None:
+    """Learn from a batch of videos, with an update after each frame.
+
+    Args:
+        net: the net.
+        film: the settings.
+        video: the positive videos.
+        labels: their labels, ``(batch,)``.
+        factor: factor of the learning rates.
+        generator: random generator on the device of the net.
+    """
+    count, pairs = len(labels), torch.arange(len(labels), device=labels.device)
+    start = net.start(view(net, video.frame(0)))
+    logits = net.softmax.learn(net.read_state(start), labels, recurrent.softmax_rate * factor)
+
+    misnamed, *broken = divide(pairs, film.shares)
+    source = torch.cat([misnamed, torch.cat(broken).roll(1)])  # the index of each negative's video
+    negative_labels = labels[source]
+    negative_labels[misnamed] = hard_wrong_labels(labels[misnamed], logits[misnamed], generator)
+    top = net.top(torch.cat([labels, negative_labels]))
+
+    # After a frame, a broken negative continues from the state of the true motion, that is of a positive case.
+    successor = torch.cat([pairs, torch.where(source < len(misnamed), source + count, source)])
+    state = cases_of(start, torch.cat([pairs, source]))
+    for number in range(1, film.frames + 1):
+        true = video.frame(number)
+        if number <= film.watched:
+            state = net.step(view(net, torch.cat([true, true[source]])), top, state)
+        else:
+            negative = torch.cat([true[misnamed], break_at(number, video, source, broken, generator)])
+            frame = view(net, torch.cat([true, negative]))
+            result = net.learn_video([frame], top, state, film.rate * factor)
+            state = cases_of(result.state, successor)
+
+
+def break_at(number: int, video: Moving, source: Tensor, broken: Sequence[Tensor], generator: Generator) -> Tensor:
     """Return a frame of videos that break at this very frame: some are reversed, some swapped, some have jumped.
 
     Args:
         number: number of the frame.
         video: the unbroken videos.
-        other: index of the video that breaks in each pair, ``(batch,)``.
+        source: index of the video that breaks in each pair, ``(batch,)``.
         broken: the pairs that are reversed, swapped and jumped, in this order.
-        generator: on the device of the videos.
+        generator: random generator on the device of the videos.
 
     Returns:
         Frames ``(broken pairs, 1, height, width)``.
     """
-    back, swapped, away = (video.of(other[pairs]) for pairs in broken)
-    strangers = video.images[broken[1]]
-    each = reverse(back, number), swap(swapped, number, strangers), jump(away, number, generator)
-    return torch.cat([one.frame(number) for one in each])
+    reversing, swapping, jumping = (video.select(source[pairs]) for pairs in broken)
+    videos = (
+        reverse(reversing, number),
+        swap(swapping, number, video.images[broken[1]]),
+        jump(jumping, number, generator),
+    )
+    return torch.cat([changed.frame(number) for changed in videos])
 
 
-def _shares(shares: Sequence[float], batch: int, device: torch.device) -> list[Tensor]:
-    """Divide the cases of a batch by the given shares."""
-    ends = [round(batch * end / sum(shares)) for end in accumulate(shares)]
-    return list(torch.arange(batch, device=device).tensor_split(ends[:-1]))
+def divide(pairs: Tensor, shares: Sequence[float]) -> list[Tensor]:
+    """Divide the pairs of a batch, ``(batch,)``, by the given shares."""
+    ends = [round(len(pairs) * end / sum(shares)) for end in accumulate(shares)]
+    return list(pairs.tensor_split(ends[:-1]))
 
 
-def see(net: Recurrent, frame: Tensor) -> Tensor:
-    """Turn a frame ``(batch, 1, height, width)`` into the input of the net's first layer, ``(batch, inputs)``."""
-    return net.images(frame).rows
+def cases_of(state: State, cases: Tensor) -> State:
+    """Return the states of the cases with the given indices."""
+    return tuple(LayerState(*(tensor[cases] for tensor in layer)) for layer in state)
 
 
-def _cases(state: State, cases: Tensor) -> State:
-    return tuple(LayerState(*(part[cases] for part in layer)) for layer in state)
+def require_finite(net: Net) -> None:
+    """Raise `Diverged` if a weight is not finite."""
+    if name := first_not_finite(net.state_dict()):
+        raise Diverged(f"{name} is no longer finite: lower the rate of the film")
 
 
 # ---- the twins -----------------------------------------------------------------------------------------------------
 
 
 def twins(lab: Lab) -> tuple[Backprop, Backprop]:
-    """Return a net that names the digit from one frame, and one that tells from three whether the last is broken."""
-    film, dataset = lab.pick(smoke=SMOKE, full=FULL), film_data(lab)
+    """Return the twin that names the digit, and the one that judges whether the last of three frames is broken."""
+    film, dataset = settings(lab)
     pixels = film.canvas[0] * film.canvas[1]
     recipe = replace(mnist_twin, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.twin_rate)
+    rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
 
-    def learn(net: Backprop, way: type[TwinWatching]) -> None:
-        Trainer(net, recipe, dataset.train, method=partial(way, film=film)).run()
+    def twin(title: str, inputs: int, classes: int, examples: Examples) -> Backprop:
+        def learn(net: Backprop) -> None:
+            generator = torch.Generator(net.device).manual_seed(recipe.seed + 1)
+            for factor, video, labels in batches(film, dataset, film.twin_videos, generator):
+                for frames, answers in examples(film, video, labels, generator):
+                    net.learn(frames, answers, rate=recipe.rate * factor, rule=rule)
+            require_finite(net)
 
-    settings = {**asdict(film), "twin": recipe.fields()}
-    seeded = [torch.Generator().manual_seed(SEED) for _ in range(2)]
-    namer = Backprop(pixels, film.widths, dataset.classes, seeded[0])
-    judging = Backprop(3 * pixels, film.widths, 2, seeded[1])
+        net = Backprop(inputs, film.widths, classes, torch.Generator().manual_seed(SEED))
+        return lab.train_net(net, title, dataset, {**asdict(film), "twin": recipe.fields()}, learn)
+
     return (
-        lab.train_net(namer, "moving-twin-names", dataset, settings, partial(learn, way=Naming)),
-        lab.train_net(judging, "moving-twin-judges", dataset, settings, partial(learn, way=Judging)),
+        twin("moving-twin-names", pixels, dataset.classes, to_name),
+        twin("moving-twin-judges", 3 * pixels, 2, to_judge),
     )
 
 
-class TwinWatching(Backpropagation):
-    """Training of a twin on videos: each step takes a batch of videos, with an update after each frame."""
-
-    def __init__(self, net: Backprop, recipe: BackpropRecipe, data: Cases, *, film: Film) -> None:
-        self.film = film
-        super().__init__(net, recipe, data)
-
-    def make_sampler(self, cases: int) -> Sampler:
-        return Draws(cases, self.generator, self.film.twin_videos)
-
-    @abstractmethod
-    def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the input of the net and the correct answer, frame after frame."""
-
-    def step(self, batch: Batch, progress: float) -> NetResult:
-        video = launch(batch.images, self.film.speeds, self.film.canvas, self.generator)
-        for seen, answer in self.frames(video, batch.labels):
-            copies = len(answer) // len(batch.cases)
-            cases, weight = batch.cases.repeat(copies), batch.case_weight.repeat(copies)
-            result = super().step(Batch(seen, answer, cases, weight), progress)
-        return result._replace(difficulty=torch.ones_like(batch.case_weight))
+def to_name(film: Film, video: Moving, labels: Tensor, _: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield single frames and the labels of their digits."""
+    for frame in video.frames(film.watched + 1, film.frames):
+        yield frame, labels
 
 
-class Naming(TwinWatching):
-    """Training to name the digit from one frame."""
-
-    def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        for frame in video.frames(self.film.watched + 1, self.film.frames):
-            yield frame, labels
-
-
-class Judging(TwinWatching):
-    """Training to tell from three frames in a row whether the last one is broken."""
-
-    def frames(self, video: Moving, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        film, batch, device = self.film, len(labels), labels.device
-        answer = (torch.arange(2 * batch, device=device) >= batch).long()
-        broken = _shares(film.shares[1:], batch, device)
-        other = torch.arange(batch, device=device).roll(1)
-        for number in range(film.watched + 1, film.frames + 1):
-            past = torch.cat([video.frame(number - 2), video.frame(number - 1)], 1)
-            now = torch.cat([video.frame(number), break_at(number, video, other, broken, self.generator)])
-            yield torch.cat([torch.cat([past, past[other]]), now], 1), answer
+def to_judge(film: Film, video: Moving, labels: Tensor, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield three frames in a row and whether the last is broken (1) or not (0), as many of both."""
+    pairs = torch.arange(len(labels), device=labels.device)
+    answers, source, broken = pairs.new_zeros(2 * len(pairs)), pairs.roll(1), divide(pairs, film.shares[1:])
+    answers[len(pairs) :] = 1
+    for number in range(film.watched + 1, film.frames + 1):
+        past = torch.cat([video.frame(number - 2), video.frame(number - 1)], 1)
+        last = torch.cat([video.frame(number), break_at(number, video, source, broken, generator)])
+        yield torch.cat([torch.cat([past, past[source]]), last], 1), answers

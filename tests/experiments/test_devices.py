@@ -29,12 +29,13 @@ from twofold_lab.energy import (
     digital,
     inference,
     joules,
-    measured,
+    measure,
     step,
 )
 from twofold_lab.lab import Lab
 from twofold_lab.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward, info_nce
 from twofold_lab.rates import best, lowered
+from twofold_lab.verdict import ESTIMATE, Figures
 from twofold.data import load
 from twofold.errors import Diverged
 from twofold.layers.inputs import join
@@ -201,7 +202,7 @@ def test_energy_is_read_from_the_counters_of_packages_and_one_that_wraps_around_
         (tmp_path / "intel-rapl:1" / "energy_uj").write_text("100\n")
 
     assert set(counters(tmp_path)) >= {"RAPL package-0", "RAPL package-1"}
-    found = {name: joule for name, joule in measured(work, tmp_path).items() if name.startswith("RAPL")}
+    found = {name: joule for name, joule in measure(work, tmp_path).items() if name.startswith("RAPL")}
     assert found == {"RAPL package-0": pytest.approx(2.5)}
     assert not [name for name in counters(tmp_path / "none") if name.startswith("RAPL")]
 
@@ -212,6 +213,15 @@ def test_energy_is_read_from_the_counters_of_packages_and_one_that_wraps_around_
 def test_the_verdict_on_power_is_about_low_ends(digital_low: float, analog_low: float, expected: str) -> None:
     watts = {"digital": [digital_low, 1e4], "analog": [analog_low, 1e3]}
     assert power.verdict(watts) == expected
+
+
+def test_each_statement_about_power_is_an_estimate() -> None:
+    brain = power.brain()
+    clauses = power.CLAIM.judge(Figures({power.BRAIN: brain}, {}, "full", [0], 1))
+    assert [clause["verdict"] for clause in clauses] == [ESTIMATE] * 3
+    low, high = brain[power.PASS]["analog"]
+    assert clauses[0]["statistic"] == f"{low:.3g} to {high:.3g} W: the low end is within 30 W"
+    assert clauses[1]["statistic"].endswith("none of it is within 30 W")
 
 
 # ---- the chip in the loop ------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import twofold
 from support.helpers import refusal
 from support.runs import train
 from support.small_nets import NETS
-from twofold_lab.claims import hybrid, moving_training
+from twofold_lab.claims import hybrid
 from twofold_lab.lab import Lab
 from twofold.data import Dataset
 from twofold.errors import SettingError
@@ -69,26 +69,6 @@ def test_a_schedule_is_an_option_of_the_command_line_and_kept_with_the_run(
     result = train(replace(recipe, schedule="constant"), tmp_path / "run", tiny)
     assert result.settings["schedule"] == "constant"
     assert twofold.load(tmp_path / "run", "cpu").history[-1]["rate"] == recipe.rate
-
-
-def test_experiments_that_learn_in_a_way_of_their_own_record_the_rate_that_they_used(tmp_path: Path) -> None:
-    """The rate of the film, not that of the recipe from which the others of its settings are."""
-    lab = Lab("smoke", tmp_path)
-    film, dataset = moving_training.SMOKE, moving_training.film_data(lab)
-    net = moving_training.build(film, dataset)
-    film = replace(film, videos=4)
-    recipe = replace(twofold.RECIPES["recurrent"], data="digits", widths=film.widths, epochs=1, rate=film.rate)
-
-    def method(*given: Any) -> moving_training.Watching:
-        return moving_training.Watching(*given, film=film)
-
-    used: list[float] = []
-    learn = net.learn_video
-    net.learn_video = lambda *given, **named: (used.append(given[3]), learn(*given, **named))[1]  # type: ignore[method-assign]
-    trainer = Trainer(net, replace(recipe, batch=20), dataset.train, method=method)
-    trainer.run()
-    assert trainer.history.last["rate"] == used[-1] == pytest.approx(0.5 * film.rate)
-    assert used[0] == film.rate
 
 
 def test_a_softmax_alone_learns_at_one_rate_in_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,36 +1,35 @@
-"""Claim (talk 41:38): a hundred trillion connections can run on thirty watts.
+"""A hundred trillion connections can run on thirty watts (talk 41:38).
 
-An ESTIMATE: counts of multiply-adds, bytes, conversions, reads and updates of devices, times published energies, each a
-range from low to high (``claims/energy.py``, with sources and what is left out). Nothing in it is random, and the
-constants decide the outcome: the record says what published hardware could do, not what any machine did.
+This is an ESTIMATE: counts of multiply-adds, bytes, conversions, and reads and updates of devices, times published
+energies, each a range from low to high (``twofold_lab/energy.py``, with sources and what is omitted). Nothing in it is
+random, and the constants decide the outcome: the record states what published hardware could do, not what a machine
+did.
 
 * A net as large as the talk's brain, 10^14 connections with 10^4 inputs for each unit, on digital and on analog
-  hardware, one pass a second (so many times a second a cortical neuron is active, about), and learning from one case a
-  second. Beside it how many passes a second thirty watts pay for.
+  hardware, at one pass a second (about as often as a cortical neuron is active), and learning from one case a second.
+  Also reported is the number of passes a second that take thirty watts.
 * The recipe's net and its twin (smoke: small nets on digits; full: the recipe ``mnist``): joules of a training step and
-  of a test for each image, and of the whole training. Softmaxes are left out on both sides. All cases are counted
-  whole: that Forward-Forward leaves cases out of its gradients, and shares the first product between passes, saves more
-  on a digital machine; the program's own multiply-adds are beside the counted ones.
-* What the machine's energy counters say of up to a hundred steps, where it has any; else the record says that there are
-  none.
-
-Rule: on analog hardware the low end of one pass a second is at most 30 W, so that it is within reach of published
-devices, and on digital hardware even the low end is above 30 W. It is refuted if the low end on analog hardware is
-above 30 W. The same verdict on learning is reported beside it.
+  of a test for each image, and of the whole training. Softmaxes are omitted on both sides. All cases are fully counted,
+  although Forward-Forward saves work on a digital machine: it leaves cases out of its gradients, and shares the first
+  product between passes. The multiply-adds that the program computes are reported next to the counted ones.
+* The readings of the machine's energy counters over up to a hundred steps; the record states if it has none.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from twofold.recipes.mnist import mnist
+from twofold.recipes.mnist import twin as mnist_twin
 from twofold.training.runs import Run
 from twofold.training.trainer import Trainer
+from twofold_lab import feedforward
+from twofold_lab.claim import Claim, Finding, Headline, Record
 from twofold_lab.energy import (
     BRAIN_CONNECTIONS,
     BRAIN_WATTS,
@@ -43,139 +42,243 @@ from twofold_lab.energy import (
     digital,
     inference,
     joules,
-    measured,
+    measure,
     step,
 )
-from twofold_lab.lab import Finding, Lab, errors
+from twofold_lab.figures import errors
+from twofold_lab.lab import Lab
+from twofold_lab.tables import markdown, table
+from twofold_lab.verdict import ESTIMATE, Clause, Figures, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FAN_IN = 10_000
 """Inputs of each unit of the brain-sized net."""
 BLOCK = (FAN_IN, FAN_IN)
-"""A layer of so many inputs and units; `BRAIN_CONNECTIONS` / FAN_IN² of them make the net."""
+"""Inputs and units of a block; `BRAIN_CONNECTIONS` / FAN_IN² of them make the net."""
 STEPS = 100
-"""Steps that the counters measure, at most."""
+"""Number of steps that the counters measure, at most."""
+BRAIN, PASS, LEARNING = "brain-sized net", "watts, one pass a second", "watts, learning from one case a second"
+WORK = ("training step", "slow test", "fast test")
+
+Ranges = Mapping[str, Sequence[float]]
+"""Hardware -> low and high."""
 
 
+def estimate(watts: Ranges, hardware: str) -> Verdict:
+    """State the range of the watts, and how much of it is within the brain's."""
+    low, high = watts[hardware]
+    where = "all of it" if high <= BRAIN_WATTS else "the low end" if low <= BRAIN_WATTS else "none of it"
+    return Verdict(ESTIMATE, f"{low:.3g} to {high:.3g} W: {where} is within {BRAIN_WATTS:g} W")
+
+
+def of_pass(figures: Figures, hardware: str) -> Verdict:
+    return estimate(figures.measured[BRAIN][PASS], hardware)
+
+
+def of_learning(figures: Figures) -> Verdict:
+    return estimate(figures.measured[BRAIN][LEARNING][LEARNERS[0]], "analog")
+
+
+CLAIM = Claim(
+    "power",
+    time="41:38",
+    says="A hundred trillion connections can run on thirty watts.",
+    headline=Headline(
+        "watts, analog",
+        "a hundred trillion connections at 30 W",
+        ours=(BRAIN, PASS, "analog"),
+        twin=(),
+    ),
+    clauses=(
+        Clause(
+            "analog hardware can",
+            "1e14 connections at one pass a second take at most 30 W on analog hardware, at the low end",
+            lambda figures: of_pass(figures, "analog"),
+        ),
+        Clause(
+            "digital hardware cannot",
+            "they take more than 30 W on digital hardware, even at the low end",
+            lambda figures: of_pass(figures, "digital"),
+        ),
+        Clause(
+            "analog hardware can learn, too",
+            "Forward-Forward from one case a second takes at most 30 W on analog hardware, at the low end",
+            of_learning,
+        ),
+    ),
+)
+
+
+# ---- the measurement -----------------------------------------------------------------------------------------------
+
+
+@CLAIM.measure
 def power(lab: Lab) -> Finding:
-    """Measure the claim ``power``."""
-    name, recipe, twin_name, twin_recipe = lab.recipe()
-    runs = dict(zip(LEARNERS, (lab.train(recipe, name), lab.train(twin_recipe, twin_name)), strict=True))
-    sides = {learner: _costs(lab, learner, run) for learner, run in runs.items()}
-    brain: dict[str, Any] = {
-        "joules for each connection and second": brain_joules(),
-        "watts, one pass a second": {where: watts(where, inference(1)) for where in HARDWARE},
-        "watts, learning from one case a second": {
-            learner: {where: watts(where, step(learner)) for where in HARDWARE} for learner in LEARNERS
-        },
-    }
-    passes = brain["watts, one pass a second"]
-    brain["passes a second for 30 W"] = {
-        where: [_short(BRAIN_WATTS / each) for each in reversed(passes[where])] for where in HARDWARE
-    }
-    brain["verdict"] = verdict(passes)
-    brain["verdict on learning"] = verdict(brain["watts, learning from one case a second"][LEARNERS[0]])
+    recipe, twin = feedforward.pair(lab, mnist, mnist_twin)
+    ours, theirs = LEARNERS
     return Finding(
-        holds=brain["verdict"] == "holds",
-        rule="ESTIMATE from published constants: 1e14 connections, one pass a second, on analog hardware take at most "
-        "30 W at the low end, on digital hardware more than 30 W even at the low end",
-        talk="a hundred trillion connections at 30 W",
-        measured={"estimate": True, "brain-sized net": brain, LEARNERS[0]: sides[LEARNERS[0]]},
-        twin={LEARNERS[1]: sides[LEARNERS[1]]},
+        measured={"estimate": True, BRAIN: brain(), ours: costs(lab, ours, lab.train(recipe, "mnist"))},
+        twin={theirs: costs(lab, theirs, lab.train(twin, "mnist-twin"))},
         seeds=[recipe.seed],
     )
 
 
-def watts(where: str, passes: Passes) -> list[float]:
-    """The ESTIMATED watts, low and high, of a brain-sized net that does this once a second."""
+def brain() -> dict[str, Any]:
+    """Return the ESTIMATED watts of a brain-sized net, and the verdicts on them."""
+    one_pass = {hardware: watts(hardware, inference(1)) for hardware in HARDWARE}
+    learning = {learner: {hardware: watts(hardware, step(learner)) for hardware in HARDWARE} for learner in LEARNERS}
+    return {
+        "joules for each connection and second": brain_joules(),
+        PASS: one_pass,
+        LEARNING: learning,
+        "passes a second for 30 W": {
+            hardware: [short(BRAIN_WATTS / end) for end in reversed(ends)] for hardware, ends in one_pass.items()
+        },
+        "verdict": verdict(one_pass),
+        "verdict on learning": verdict(learning[LEARNERS[0]]),
+    }
+
+
+def watts(hardware: str, passes: Passes) -> list[float]:
+    """Return the ESTIMATED watts, low and high, of a brain-sized net that does this once a second."""
     blocks = BRAIN_CONNECTIONS / FAN_IN**2
-    return _listed(joules(counts(where, BLOCK, passes, batch=1)).times(blocks))
+    return ends_of(joules(counts(hardware, BLOCK, passes, batch=1)).times(blocks))
 
 
-def counts(where: str, widths: tuple[int, ...], passes: Passes, batch: int) -> dict[str, Range]:
-    """What is counted on that hardware for one case."""
-    return digital(widths, passes, batch) if where == "digital" else analog(widths, passes)
+def counts(hardware: str, widths: tuple[int, ...], passes: Passes, batch: int) -> dict[str, Range]:
+    return digital(widths, passes, batch) if hardware == "digital" else analog(widths, passes)
 
 
-def verdict(watts: Mapping[str, list[float]]) -> str:
-    """``holds``, ``refuted`` or ``undecided`` of watts, low and high, by hardware, as the rule says."""
+def verdict(watts: Ranges) -> str:
+    """Return ``holds`` if only analog hardware is within 30 W at the low end, ``undecided`` if both, or ``refuted``."""
     if watts["analog"][0] > BRAIN_WATTS:
         return "refuted"
     return "holds" if watts["digital"][0] > BRAIN_WATTS else "undecided"
 
 
-def _costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
-    """What a trained net costs for each image, ESTIMATED, and what the counters of the machine say."""
-    from twofold_lab.benchmarks.operations import operations  # here, since benchmarks draw, and the laboratory does not
-
-    dataset, recipe = lab.data(run.recipe.data), run.recipe
+def costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
+    """Return the ESTIMATED costs of a trained net for each image, and the readings of the machine's counters."""
+    recipe, dataset = run.recipe, lab.data(run.recipe.data)
     widths = (run.net.stack[0].inputs, *recipe.widths)
-    tests = {test: inference(passes) for test, passes in run.net.passes().items() if test in ("slow", "fast")}
-    work = {"training step": step(learner), **{f"{test} test": passes for test, passes in tests.items()}}
-    images = sum(metrics["visits"] for metrics in run.history) * len(dataset.train_labels)
-    each = {
-        name: {where: joules(counts(where, widths, passes, recipe.batch)) for where in HARDWARE}
-        for name, passes in work.items()
+    passes = run.net.passes()
+    tests = {f"{test} test": inference(passes[test]) for test in passes if test in ("slow", "fast")}
+    energy = {
+        work: {hardware: joules(counts(hardware, widths, done, recipe.batch)) for hardware in HARDWARE}
+        for work, done in {"training step": step(learner), **tests}.items()
     }
-    first = slice(STEPS * recipe.batch)
-    trainer = Trainer(copy.deepcopy(run.net), recipe, (dataset.train_images[first], dataset.train_labels[first]))
-    found = measured(lambda: trainer.epoch(0))
-    seen = trainer.method.sampler.visits * len(dataset.train_labels[first])
-    cases = torch.arange(recipe.batch, device=run.net.device)
-    batch = trainer.method.batch(cases, torch.ones(recipe.batch, device=run.net.device))
-    own = operations(lambda: trainer.method.step(batch, 0.0)) / 2 / recipe.batch
+    images = sum(metrics["visits"] for metrics in run.history) * len(dataset.train_labels)
+    counted = counts("digital", widths, step(learner), recipe.batch)["multiply-adds"].low
+    computed, readings = run_steps(run, lab)
     return {
         **{
-            f"joules for an image, {name}": {where: _listed(one[where]) for where in HARDWARE}
-            for name, one in each.items()
+            f"joules for an image, {work}": {hardware: ends_of(ends) for hardware, ends in by_hardware.items()}
+            for work, by_hardware in energy.items()
         },
         "joules of the whole training": {
-            where: _listed(each["training step"][where].times(images)) for where in HARDWARE
+            hardware: ends_of(ends.times(images)) for hardware, ends in energy["training step"].items()
         },
         "images seen": round(images),
-        "multiply-adds for an image of a step, counted": round(
-            counts("digital", widths, work["training step"], recipe.batch)["multiply-adds"].low
-        ),
-        "multiply-adds for an image of a step, in the program": round(own),
-        "measured joules for an image of a step": {counter: _short(total / seen) for counter, total in found.items()}
-        or "this machine has no energy counter that can be read",
+        "multiply-adds for an image of a step, counted": round(counted),
+        "multiply-adds for an image of a step, in the program": round(computed),
+        "measured joules for an image of a step": readings or "this machine has no energy counter that can be read",
         **errors(run),
     }
 
 
-def _listed(found: Range) -> list[float]:
-    return [_short(found.low), _short(found.high)]
+def run_steps(run: Run, lab: Lab) -> tuple[float, dict[str, float]]:
+    """Train a copy of a net for up to `STEPS` more steps.
+
+    Returns:
+        The multiply-adds that the program computes for an image, and the joules for an image of each energy counter.
+    """
+    from twofold_lab.benchmarks.operations import operations  # benchmarks import matplotlib
+
+    recipe, dataset = run.recipe, lab.data(run.recipe.data)
+    images, labels = (tensor[: STEPS * recipe.batch] for tensor in dataset.train)
+    trainer = Trainer(copy.deepcopy(run.net), recipe, (images, labels))
+    readings = measure(lambda: trainer.epoch(0))
+    seen = trainer.method.sampler.visits * len(labels)
+    device = run.net.device
+    batch = trainer.method.batch(torch.arange(recipe.batch, device=device), torch.ones(recipe.batch, device=device))
+    computed = operations(lambda: trainer.method.step(batch, 0.0)) / 2 / recipe.batch
+    return computed, {counter: short(total / seen) for counter, total in readings.items()}
 
 
-def _short(value: float) -> float:
+def ends_of(quantity: Range) -> list[float]:
+    return [short(quantity.low), short(quantity.high)]
+
+
+def short(value: float) -> float:
     return float(f"{value:.3g}")
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------
+
+
+@table("power", "claims/power.json")
+def ranges_table(record: Record) -> str:
+    """Return the estimated ranges, low to high."""
+    figures = record["measured"][BRAIN]
+    rows = [["10^14 connections, one pass a second", "W", *texts(figures[PASS])]]
+    for learner, ends in figures[LEARNING].items():
+        rows.append([f"the same, learning by {learner} from one case a second", "W", *texts(ends)])
+    rows += [[f"{learner}, {work}, an image", "J", *texts(ends)] for learner, work, ends in of_images(record)]
+    return markdown(["ESTIMATE", "", "digital, low to high", "analog, low to high"], rows)
+
+
+def texts(ends: Ranges) -> list[str]:
+    return [f"{low:.2g} to {high:.2g}" for low, high in (ends[hardware] for hardware in HARDWARE)]
+
+
+def of_images(record: Record) -> list[tuple[str, str, Ranges]]:
+    """Return each learner, its work and the joules of that for an image."""
+    sides = zip(LEARNERS, (record["measured"], record["twin"]), strict=True)
+    return [
+        (learner, work, side[learner][f"joules for an image, {work}"])
+        for learner, side in sides
+        for work in WORK
+        if f"joules for an image, {work}" in side[learner]
+    ]
 
 
 # ---- the picture ---------------------------------------------------------------------------------------------------
 
 
-def draw_power(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
-    """Draw the ranges of energy, the talk's brain beside them.
+@CLAIM.draw
+def picture(record: Record, path: Path, _: Lab) -> Path:
+    """Draw the ranges of energy as bars, with the brain's watts."""
+    from twofold.plots.canvas import subplots, suptitle, write
+    from twofold.plots.colors import INK
 
-    Args:
-        lab: the laboratory that has the nets, or trains them, if there is no record.
-        path: the PNG to write.
-        record: the kept record of the claim.
-    """
-    from twofold_lab.claims.plots import power as plots
-
-    found = record or asdict(power(lab))
-    brain = found["measured"]["brain-sized net"]
-    sides = dict(zip(LEARNERS, (found["measured"][LEARNERS[0]], found["twin"][LEARNERS[1]]), strict=True))
-    return plots.ranges(
-        {
-            "a pass": brain["watts, one pass a second"],
-            **{f"learning, {name}": each for name, each in brain["watts, learning from one case a second"].items()},
-        },
-        {
-            f"{name}, {work}": each[f"joules for an image, {work}"]
-            for name, each in sides.items()
-            for work in ("training step", "slow test", "fast test")
-            if f"joules for an image, {work}" in each
-        },
-        path,
+    figures = record["measured"][BRAIN]
+    watts = {"a pass": figures[PASS], **{f"learning, {name}": ends for name, ends in figures[LEARNING].items()}}
+    energy = {f"{learner}, {work}": ends for learner, work, ends in of_images(record)}
+    figure, [[left, right]] = subplots(1, 2, 6.0, 1.2 + 0.6 * max(len(watts), len(energy)))
+    draw_bars(left, watts, "10^14 connections, once a second", "watts")
+    left.axvline(BRAIN_WATTS, color=INK, lw=1.2, ls="--")
+    left.text(BRAIN_WATTS, len(watts) - 0.45, f" {BRAIN_WATTS:g} W", fontsize=11, color=INK)
+    draw_bars(right, energy, "The trained nets, for each image", "joules")
+    handles, labels = left.get_legend_handles_labels()
+    right.legend(handles[: len(HARDWARE)], labels[: len(HARDWARE)], fontsize=10.5, frameon=False)
+    suptitle(
+        figure,
+        "ESTIMATED energy, from low to high",
+        "an estimate from counts and published constants, not a measurement; each bar is a range",
     )
+    return write(figure, path)
+
+
+def draw_bars(ax: Axes, ranges: Mapping[str, Ranges], title: str, unit: str) -> None:
+    from twofold.plots.canvas import label_axes
+    from twofold.plots.colors import POSITIVE, TWIN
+
+    label_axes(ax, title, unit, "")
+    ax.grid(visible=False)
+    for row, ends in enumerate(reversed(list(ranges.values()))):
+        for hardware, offset, color in zip(HARDWARE, (0.18, -0.18), (TWIN, POSITIVE), strict=True):
+            ax.plot(ends[hardware], [row + offset] * 2, lw=8, color=color, solid_capstyle="butt", label=hardware)
+    ax.set_xscale("log")
+    ax.set_ylim(-0.6, len(ranges) - 0.2)
+    ax.set_yticks(range(len(ranges)), list(ranges)[::-1], fontsize=11)

@@ -1,26 +1,24 @@
-"""Claim (talk 17:56): what an ambiguous shape is taken for depends on its context, by way of top-down input.
+"""What an ambiguous shape is taken for depends on its context, by way of top-down input (talk 17:56).
 
 A recurrent net learns three-letter words with Forward-Forward: pixels at the bottom, the word at the top, right in
-positive data, wrong in negative. Each third of its first-layer units sees one letter, and gets information about the
-others only through top-down input from the second layer, which sees all; no layer has lateral input. The middle letter
+positive data, wrong in negative. Each third of its first-layer units sees one letter, and receives information about
+the others only as top-down input from the second layer, which sees all; no layer has lateral input. The middle letter
 of a training word is often faint, so that context is useful. The goodness is high activity: top-down input then adds to
-the activity that it predicts. With low activity (also reported) it subtracts from it, and what is left says less about
-the letter.
+the activity that it predicts. With low activity (also reported) it subtracts from it, and the remaining activity says
+less about the letter.
 
 Then T?E and C?T are shown, both with the same shape between H and A, pixel for pixel. A logistic regression reads H or
 A from the first-layer units that see the middle letter, normalized among themselves. It is fitted once, to their states
 after the bottom-up pass alone, on renderings of the 18 words with an H or an A in the middle other than THE and CAT;
-the same regression reads the settled states. How far the shape's stems lean is set for each font, on renderings with a
-seed of their own, so that the median bottom-up reading is neither; the test renderings are fresh, and not faint.
+the same regression reads the settled states. For each font, the shape's stems lean such that the median bottom-up
+reading is neither; this is determined on renderings with a seed of their own. The test renderings are new, and not
+faint.
 
 No word is given in the test: the net's own belief, softmax · strength, is fed to the top after the bottom-up pass and
 after every iteration. Also reported are the readings with a neutral top, with a read-out fitted to settled states, and
-of a clear A in T.E and a clear H in C.T. The twins are the same net without top-down input, which trains and settles in
-the same way, and a feedforward net of the same layers and fields, trained by backprop, which has no state after
-settling.
-
-Rule: after 8 iterations, H is read in T?E and A in C?T, each in at least 90 % of the renderings, and each in 35 to 65 %
-before; without top-down input both stay in 35 to 65 %.
+of a clear A in T.E and a clear H in C.T. There are two twins: the same net without top-down input, which trains and
+settles in the same way; and a feedforward net with the same layers and fields, trained by backprop, which does not
+settle.
 
 smoke: 30 words, 60 renderings of each, 3 x 60 + 180 units, 8 epochs. full: 600 renderings, 3 x 100 + 300 units, 20
 epochs; 300 test renderings.
@@ -39,10 +37,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from twofold.data import Dataset, letters
+from twofold.data import Dataset
 from twofold.layers.connectivity import Full, Masked
 from twofold.layers.inputs import CachedInput
-from twofold.methods import BackpropRecipe, RecurrentRecipe
+from twofold.methods import RecurrentRecipe
 from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.video import State
@@ -50,23 +48,33 @@ from twofold.normalize import normalize
 from twofold.recipes.mnist import twin as mnist_twin
 from twofold.recipes.recurrent import recurrent
 from twofold.training.trainer import Trainer
-from twofold_lab.lab import Finding, Lab, percent
+from twofold_lab import tables
+from twofold_lab.claim import Claim, Finding, Headline, Record
+from twofold_lab.data import letters
+from twofold_lab.figures import percent
+from twofold_lab.lab import Lab
+from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_least, every, positive
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from sklearn.linear_model import LogisticRegression
 
-WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
+READOUT_WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
 """The words that the read-out is fitted to."""
 
 CONTEXTS = ("T?E", "C?T")
-"""In the first the shape in the middle should be read as an H, in the second as an A."""
+ANSWERS = ("H", "A")
+"""The letter that each context suggests."""
+SHARES = tuple(f"{answer} in {context} %" for answer, context in zip(ANSWERS, CONTEXTS, strict=True))
 
 RENDERINGS = {"smoke": 100, "full": 300}
 """Number of test renderings of each context, by size."""
-
 READ_SEED, TEST_SEED = 1000, 2000
 
-words = replace(
+LEAST, UNSURE = 90.0, (35.0, 65.0)
+"""Limits of the percentage of renderings read as their context suggests: if it decides, and if it has no influence."""
+
+FULL = replace(
     recurrent,
     data="letters",
     widths=(300, 300),
@@ -80,53 +88,81 @@ words = replace(
     softmax_rate=0.3,
     softmax_decay=0.0003,
 )
-words_twin = replace(mnist_twin, data="letters", widths=words.widths, epochs=10, batch=50, tolerance=0.0)
+SMOKE = replace(FULL, widths=(180, 180), epochs=8, temperature=9.0)
+TWIN = replace(mnist_twin, data="letters", batch=50, tolerance=0.0)
 
 
+def decided(figures: Figures) -> Verdict:
+    counted = replace(figures, cases=RENDERINGS[figures.size])
+    return every([at_least(counted.of("settled", share), LEAST) for share in SHARES])
+
+
+def undecided(figures: Figures, shares: Mapping[str, float]) -> Verdict:
+    """Judge whether all percentages are in the range `UNSURE`, with the binomial error of the renderings."""
+    counted, (lowest, highest) = replace(figures, measured=shares, cases=RENDERINGS[figures.size]), UNSURE
+    verdicts = []
+    for value in (counted.of(share) for share in SHARES):
+        margin = Estimate(min(value.value - lowest, highest - value.value), value.error)
+        verdicts.append(positive(margin, f"{value} against {lowest:g} to {highest:g}"))
+    return every(verdicts)
+
+
+CLAIM = Claim(
+    "top-down",
+    time="17:56",
+    says="Context decides what an ambiguous shape is taken for.",
+    headline=Headline(
+        SHARES[0],
+        "context decides whether the shape in the middle is an H or an A",
+        ours=("settled", SHARES[0]),
+        twin=("without top-down", "settled", SHARES[0]),
+    ),
+    clauses=(
+        Clause(
+            "context decides once the net has settled",
+            "after 8 iterations, H is read in T?E and A in C?T, each in at least 90 % of the renderings",
+            decided,
+        ),
+        Clause(
+            "the shape is ambiguous before",
+            "after the bottom-up pass alone, H is read in T?E and A in C?T, each in 35 to 65 % of the renderings",
+            lambda figures: undecided(figures, figures.measured["before"]),
+        ),
+        Clause(
+            "top-down input is what decides",
+            "without top-down input, each is read in 35 to 65 % of the renderings after 8 iterations, too",
+            lambda figures: undecided(figures, figures.twin["without top-down"]["settled"]),
+        ),
+    ),
+)
+
+
+# ---- the measurement -----------------------------------------------------------------------------------------------
+
+
+@CLAIM.measure
 def top_down(lab: Lab) -> Finding:
-    """Measure the claim ``top-down``."""
     recipe, dataset = settings(lab)
     renderings = RENDERINGS[lab.size]
-    measured = look(taught(lab, recipe, dataset), renderings)
-    found, before = measured["settled"].values(), measured["before"].values()
-    alone = look(taught(lab, replace(recipe, top_down=False), dataset), renderings)
-    unsure = [*before, *alone["settled"].values()]
+
+    def readings(**changes: Any) -> dict[str, dict[str, float]]:
+        return read(trained(lab, replace(recipe, **changes), dataset), renderings)
+
     return Finding(
-        holds=min(found) >= 90 and all(35 <= share <= 65 for share in unsure),
-        rule="H in T?E and A in C?T >= 90 % once settled, 35 to 65 % before; without top-down input 35 to 65 % always",
-        talk="context decides whether the shape in the middle is an H or an A",
-        measured={
-            **measured,
-            "low activity": look(taught(lab, replace(recipe, goodness="minus_sum_of_squares"), dataset), renderings),
-        },
-        twin={"without top-down": alone, "backprop": _look_at_twin(lab, recipe, dataset, renderings)},
+        measured={**readings(), "low activity": readings(goodness="minus_sum_of_squares")},
+        twin={"without top-down": readings(top_down=False), "backprop": read_twin(lab, recipe, dataset, renderings)},
         seeds=[recipe.seed],
     )
 
 
-# ---- nets ----------------------------------------------------------------------------------------------------------
-
-
 def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
     """Return the recipe of this size, and the data that it learns from."""
-    small = replace(words, widths=(180, 180), epochs=8, temperature=9.0)
-    recipe, renderings = lab.pick(smoke=(small, 60), full=(words, 600))
+    recipe, renderings = lab.pick(smoke=(SMOKE, 60), full=(FULL, 600))
     return recipe, letters.load(renderings, 20, recipe.seed)
 
 
-def fields(units: int) -> Tensor:
-    """Return the pixels that each first-layer unit sees, ``(units, pixels)``: each third of the units sees one cell."""
-    cell = (torch.arange(3 * letters.CELL) // letters.CELL).repeat(letters.CELL)
-    return (3 * torch.arange(units) // units)[:, None] == cell
-
-
-def middle(activity: Tensor) -> Tensor:
-    """Return those first-layer units, of ``(rows, units)``, that see the middle letter, normalized."""
-    return normalize(activity.float().chunk(3, 1)[1])
-
-
-def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
-    """The trained net of a recipe, with products in float32."""
+def trained(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
+    """Return the trained net of a recipe, with products in float32."""
     net = Recurrent(
         dataset.pixels,
         recipe.widths,
@@ -140,47 +176,39 @@ def taught(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
         softmax_decay=recipe.softmax_decay,
         generator=torch.Generator().manual_seed(recipe.seed),
     )
-
-    settings = {"method": recipe.method, **recipe.fields()}
-    lab.train_net(net, "letters", dataset, settings, lambda net: Trainer(net, recipe, dataset.train).run())
+    identity = {"method": recipe.method, **recipe.fields()}
+    lab.train_net(net, "letters", dataset, identity, lambda net: Trainer(net, recipe, dataset.train).run())
     net.set_precision("fp32")
     return net
 
 
-# ---- reading -------------------------------------------------------------------------------------------------------
+def fields(units: int) -> Tensor:
+    """Return the pixels that each first-layer unit sees, ``(units, pixels)``: each third of the units sees one cell."""
+    cell = (torch.arange(3 * letters.CELL) // letters.CELL).repeat(letters.CELL)
+    return (3 * torch.arange(units) // units)[:, None] == cell
 
 
-def look(net: Recurrent, renderings: int) -> dict[str, Any]:
+def middle(activity: Tensor) -> Tensor:
+    """Return those first-layer units, of ``(rows, units)``, that see the middle letter, normalized."""
+    return normalize(activity.float().chunk(3, 1)[1])
+
+
+def read(net: Recurrent, renderings: int) -> dict[str, dict[str, float]]:
     """Read the letter from the units that see the middle, in percent of the test renderings."""
-
-    def states(images: Tensor, belief: bool = True) -> list[Tensor]:
-        return list(settle(net, images, belief))
-
-    images, truth = _clear()
-    bottom_up, *_, settled = states(images)
-    readout = _fit(bottom_up, truth)
+    images, truth = clear_words()
+    bottom_up, *_, settled = settle(net, images)
+    readout = fit_readout(bottom_up, truth)
     shown = ambiguous(net, readout, renderings)
-    believed, neutral = ([states(some, belief) for some in shown] for belief in (True, False))
-    clear = [letters.render([text] * renderings, TEST_SEED)[0] for text in ("TAE", "CHT")]
+    believed = [list(settle(net, images)) for images in shown]
+    neutral = [list(settle(net, images, belief=False)) for images in shown]
+    clear = [list(settle(net, letters.render([text] * renderings, TEST_SEED)[0])) for text in ("TAE", "CHT")]
     return {
-        "before": _shares(readout, believed, 0),
-        "settled": _shares(readout, believed, -1),
-        "settled under a neutral top": _shares(readout, neutral, -1),
-        "settled, read-out of settled states": _shares(_fit(settled, truth), believed, -1),
-        "settled, clear A in T.E and clear H in C.T": _shares(readout, [states(some) for some in clear], -1),
+        "before": shares(readout, believed, 0),
+        "settled": shares(readout, believed, -1),
+        "settled under a neutral top": shares(readout, neutral, -1),
+        "settled, read-out of settled states": shares(fit_readout(settled, truth), believed, -1),
+        "settled, clear A in T.E and clear H in C.T": shares(readout, clear, -1),
     }
-
-
-def reader(net: Recurrent) -> LogisticRegression:
-    """Fit the read-out that tells H (above 0) from A in the middle letter's units after the bottom-up pass alone."""
-    images, truth = _clear()
-    return _fit(next(settle(net, images)), truth)
-
-
-def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> list[Tensor]:
-    """Render T?E and C?T, each ``(renderings, 1, 16, 48)``, with the same calibrated shapes in the middle."""
-    openings = calibrate(lambda images: next(settle(net, images)), readout)
-    return [letters.render([text] * renderings, TEST_SEED, openings)[0] for text in CONTEXTS]
 
 
 @torch.no_grad()
@@ -190,7 +218,7 @@ def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tens
     Args:
         net: the net.
         images: ``(cases, 1, 16, 48)``.
-        belief: whether the net's own belief is fed to the top; otherwise the neutral label is.
+        belief: feed the net's own belief to the top; otherwise the neutral label.
     """
     frame = net.images(images.to(net.stack[0].bias.device))
     state: State = net.start(frame)
@@ -203,58 +231,60 @@ def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tens
         logits = net.settled_softmax(net.read_state(state))
 
 
-def _clear() -> tuple[Tensor, NDArray[np.int64]]:
-    """Return renderings for the read-out, and whether their middle letter is an H."""
-    texts = WORDS * 30
+def clear_words() -> tuple[Tensor, NDArray[np.int64]]:
+    """Return renderings for the read-out, and 1 if their middle letter is an H, else 0."""
+    texts = READOUT_WORDS * 30
     return letters.render(texts, READ_SEED)[0], np.array([text in letters.H_WORDS for text in texts], dtype=np.int64)
 
 
-def _fit(activity: Tensor, truth: NDArray[np.int64]) -> LogisticRegression:
+def fit_readout(activity: Tensor, truth: NDArray[np.int64]) -> LogisticRegression:
+    """Fit the read-out, whose decision function is above 0 for H and below 0 for A."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=0.1, max_iter=2000).fit(activity.numpy(), truth)
 
 
+def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> list[Tensor]:
+    """Render T?E and C?T, each ``(renderings, 1, 16, 48)``, with the same calibrated shapes in the middle."""
+    openings = calibrate(lambda images: next(settle(net, images)), readout)
+    return [letters.render([text] * renderings, TEST_SEED, openings)[0] for text in CONTEXTS]
+
+
 def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -> list[float]:
     """Find for each font the opening at which the median bottom-up reading is neither H nor A.
 
-    The renderings have a seed of their own.
-
     Args:
         states: images -> the units that see the middle letter after the bottom-up pass.
-        readout: tells H (above 0) from A.
+        readout: decides between H (above 0) and A.
     """
-    tried = np.linspace(0, 1, 21)
+    grid = np.linspace(0, 1, 21)
     medians = []
-    for opening in tried:
+    for opening in grid:
         images, fonts = letters.render(CONTEXTS * 120, READ_SEED + 1, [float(opening)] * len(letters.FONTS))
         read = readout.decision_function(states(images).numpy())
         medians.append([np.median(read[fonts.numpy() == font]) for font in range(len(letters.FONTS))])
-    found = []
-    for font in np.array(medians).T:
-        crossed = font[0] < 0 < font[-1]
-        found.append(float(np.interp(0, font, tried)) if crossed else float(tried[np.abs(font).argmin()]))
-    return found
+    openings = []
+    for by_opening in np.array(medians).T:
+        crosses = by_opening[0] < 0 < by_opening[-1]
+        openings.append(float(np.interp(0, by_opening, grid) if crosses else grid[np.abs(by_opening).argmin()]))
+    return openings
 
 
-def _shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], at: int) -> dict[str, float]:
+def shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], iteration: int) -> dict[str, float]:
     """Return the percentage of renderings of T?E that are read as H, and of C?T as A, at an iteration."""
-    first, second = (readout.decision_function(each[at].numpy()) > 0 for each in states)
-    return {"H in T?E %": percent(float(first.mean())), "A in C?T %": percent(1 - float(second.mean()))}
+    first, second = (readout.decision_function(context[iteration].numpy()) > 0 for context in states)
+    return dict(zip(SHARES, (percent(float(first.mean())), percent(1 - float(second.mean()))), strict=True))
 
 
-# ---- the backprop twin ---------------------------------------------------------------------------------------------
-
-
-def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, renderings: int) -> dict[str, float]:
-    """Read the letter from the twin's units that see the middle; without top-down input there is nothing to settle."""
-    twin: BackpropRecipe = replace(words_twin, widths=recipe.widths, epochs=min(words_twin.epochs, recipe.epochs))
+def read_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, renderings: int) -> dict[str, float]:
+    """Read the letter from the units of the backprop twin that see the middle. It does not settle."""
+    twin = replace(TWIN, widths=recipe.widths, epochs=min(10, recipe.epochs))
     above = [Full(upper, lower) for lower, upper in itertools.pairwise(twin.widths)]
     connectivity = [Masked(fields(twin.widths[0])), *above]
     generator = torch.Generator().manual_seed(twin.seed)
     net = Backprop(dataset.pixels, twin.widths, dataset.classes, generator, connectivity=connectivity)
-    settings_of_twin = {"method": twin.method, **twin.fields()}
-    lab.train_net(net, "letters-twin", dataset, settings_of_twin, lambda net: Trainer(net, twin, dataset.train).run())
+    identity = {"method": twin.method, **twin.fields()}
+    lab.train_net(net, "letters-twin", dataset, identity, lambda net: Trainer(net, twin, dataset.train).run())
     net.set_precision("fp32")
     first = net.stack[0]
 
@@ -263,32 +293,107 @@ def _look_at_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, rendering
         total: Tensor = first(normalize(images.flatten(1).to(first.weight)))
         return middle(total.relu()).cpu()
 
-    images, truth = _clear()
-    readout = _fit(states(images), truth)
+    images, truth = clear_words()
+    readout = fit_readout(states(images), truth)
     openings = calibrate(states, readout)
     shown = [[states(letters.render([text] * renderings, TEST_SEED, openings)[0])] for text in CONTEXTS]
-    return _shares(readout, shown, 0)
+    return shares(readout, shown, 0)
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------
+
+
+@tables.table("top-down", "claims/top-down.json")
+def shares_table(record: Record) -> str:
+    """Return the percentages of renderings that each net reads as their context suggests."""
+    measured, twin = record["measured"], record["twin"]
+    nets = {
+        "high activity": {name: readings for name, readings in measured.items() if name != "low activity"},
+        "low activity": measured["low activity"],
+        "without top-down": twin["without top-down"],
+        "backprop": {"before": twin["backprop"]},
+    }
+    rows = [
+        [net, reading, *(tables.figures(read[share]) for share in SHARES)]
+        for net, readings in nets.items()
+        for reading, read in readings.items()
+    ]
+    return tables.markdown(["net", "read", *SHARES], rows)
 
 
 # ---- the picture ---------------------------------------------------------------------------------------------------
 
 
-def draw_top_down(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
-    """Draw what the shape is read as at each iteration, by the net and by the one without top-down input.
-
-    Args:
-        lab: the laboratory that has the nets, or trains them.
-        path: the PNG to write.
-        record: the record of the claim; not used, since it has the first and the last iteration only.
-    """
-    from twofold_lab.claims.plots import top_down as plots
-
+@CLAIM.draw
+def picture(_: Record, path: Path, lab: Lab) -> Path:
+    """Draw what the shape is read as at each iteration, by the nets with and without top-down input."""
     recipe, dataset = settings(lab)
     shown, readings = {}, {}
-    for name, top_down in (("", True), ("without top-down", False)):
-        net = taught(lab, replace(recipe, top_down=top_down), dataset)
-        readout = reader(net)
+    for name, above in (("", True), ("without top-down", False)):
+        net = trained(lab, replace(recipe, top_down=above), dataset)
+        images, truth = clear_words()
+        readout = fit_readout(next(settle(net, images)), truth)
         shown[name] = ambiguous(net, readout, RENDERINGS[lab.size])
-        states = [[readout.decision_function(state.numpy()) for state in settle(net, each)] for each in shown[name]]
+        states = [[readout.decision_function(state.numpy()) for state in settle(net, images)] for images in shown[name]]
         readings[name] = np.array(states)
-    return plots.in_context(shown[""], readings, CONTEXTS, ("H", "A"), path)
+    return draw_readings(shown[""], readings, path)
+
+
+def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]], path: Path) -> Path:
+    """Draw how context decides what a shape is read as.
+
+    Left: the renderings in the two contexts, with the same shapes. Middle: the share of renderings that are read as
+    each context suggests, at each iteration; pale for all nets but the first. Right: the first net's read-out of each
+    rendering, before settling and after.
+
+    Args:
+        shown: for each of `CONTEXTS`, images ``(renderings, 1, height, width)``.
+        readings: net -> its read-out, ``(contexts, iterations from 0, renderings)``: above 0 for H, below 0 for A.
+        path: the PNG to write.
+    """
+    from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
+    from twofold.plots.colors import INK, NEGATIVE, POSITIVE
+
+    figure, [[left, center, right]] = subplots(1, 3, 4.9, 4.1, 0.12)
+    first, second = (np.concatenate([image[0].numpy() for image in images[:6]], 0) for images in shown)
+    left.set_visible(True)
+    left.imshow(np.concatenate([first, np.ones((len(first), 3)), second], 1), cmap="gray_r", vmin=0, vmax=1)
+    left.set_title(f"Shown: {' and '.join(CONTEXTS)}, the same shapes", fontsize=13, color=INK)
+    left.set_axis_off()
+    draw_iterations(center, readings)
+    legend(center, 2)
+    reading = next(iter(readings.values()))
+    bins = np.linspace(reading.min(), reading.max(), 41).tolist()
+    for (before, *_, settled), color, context in zip(reading, (POSITIVE, NEGATIVE), CONTEXTS, strict=True):
+        right.hist(before, bins, color=color, histtype="step", ls="--", label=f"{context} before")
+        right.hist(settled, bins, color=color, alpha=0.6, label=f"{context} settled")
+    right.axvline(0, color=INK, lw=1)
+    label_axes(right, "The two readings of the shape", "read-out: A below 0, H above", "renderings")
+    legend(right, 2)
+    suptitle(
+        figure,
+        "Context decides what the shape in the middle is",
+        "the units see only the middle letter; its neighbors reach them as top-down input. The read-out was fitted on "
+        "other words, before settling",
+    )
+    return write(figure, path)
+
+
+def draw_iterations(ax: Axes, readings: Mapping[str, NDArray[Any]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    from twofold.plots.canvas import label_axes
+    from twofold.plots.colors import NEGATIVE, POSITIVE, TWIN
+
+    style: dict[str, Any] = {"lw": 2.0, "ls": "-"}
+    for net, reading in readings.items():
+        as_suggested = 100 * np.stack([(reading[0] > 0).mean(-1), (reading[1] <= 0).mean(-1)])
+        for shares, color, answer, context in zip(as_suggested, (POSITIVE, NEGATIVE), ANSWERS, CONTEXTS, strict=True):
+            label = f"{answer} in {context}" + (f", {net}" if net else "")
+            ax.plot(range(len(shares)), shares, color=color, marker="o", ms=4, label=label, **style)
+        style = {"lw": 1.2, "ls": "--", "alpha": 0.4}
+    ax.axhspan(*UNSURE, color="#EEEEEE", zorder=0, label="undecided")
+    ax.axhline(LEAST, color=TWIN, lw=1, ls=":", label=f"{LEAST:g} %")
+    label_axes(ax, "Read from the middle letter's units", "iteration", "% of renderings")
+    ax.set_ylim(0, 103)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -41,7 +41,7 @@ class Moving:
         size = torch.tensor(self.images.shape[2:])
         return (torch.tensor(self.canvas) - size).to(self.start)
 
-    def of(self, cases: Tensor) -> Moving:
+    def select(self, cases: Tensor) -> Moving:
         """Return the pictures with the indices ``cases``, ``(selected,)``."""
         return replace(self, images=self.images[cases], start=self.start[cases], velocity=self.velocity[cases])
 
