@@ -48,49 +48,6 @@ OTHERS = (
 )
 
 
-def spread(value: Any) -> str:
-    """A figure, or a mean with its standard deviation where there are several seeds."""
-    if isinstance(value, dict) and value.get("std") == 0:
-        value = value["mean"]
-    return f"{value:.2f}" if isinstance(value, float) else figures(value)
-
-
-def errors() -> str:
-    """The test errors of the recipes beside the twin's and the talk's."""
-    rows = []
-
-    def row(title: str, claim: str, part: str | None, talk: str, seeds: int) -> None:
-        if claim not in RECORDS or (part and part not in RECORDS[claim]["measured"]):
-            return
-        ours, twin = (RECORDS[claim][side] for side in ("measured", "twin"))
-        ours, twin = (ours[part], twin.get(part, twin)) if part else (ours, twin)
-        rows.append(
-            [
-                title,
-                *(spread(ours.get(f"{test} error %", "-")) for test in ("slow", "fast")),
-                spread(twin["fast error %"]),
-                talk,
-                str(seeds),
-                f"`{record_command(claim)}`",
-            ]
-        )
-
-    row(
-        "MNIST, the author's method, 3 x 1000", "paper", None, "1.3-1.4", len(RECORDS.get("paper", {}).get("seeds", []))
-    )
-    row("MNIST, the author's method, 4 x 2000", "paper", "wide", "1.36", 1)
-    row("MNIST, 3 x 1000", "mnist", None, "1.3-1.4", len(RECORDS.get("mnist", {}).get("seeds", [])))
-    row("MNIST, 3 x 1000, nothing left out", "mnist", "nothing left out", "1.3-1.4", 3)
-    row("MNIST, 4 x 2000", "mnist", "wide", "1.36", 1)
-    row("MNIST, recurrent, 2 x 2000", "recurrent", None, "1.31", len(RECORDS.get("recurrent", {}).get("seeds", [])))
-    row("CIFAR-10, local fields, 2 x 3072", "cifar", None, "41", len(RECORDS.get("cifar", {}).get("seeds", [])))
-    row("MNIST without labels, 4 x 2000", "hybrid", None, "1.37", len(RECORDS.get("hybrid", {}).get("seeds", [])))
-    row("MNIST without labels, local fields", "local", None, "1.16", len(RECORDS.get("local", {}).get("seeds", [])))
-    row("MNIST with jitter, 3 x 1000", "jitter", None, "0.64", len(RECORDS.get("jitter", {}).get("seeds", [])))
-    heads = ["test error in %", "slow test", "fast test", "backprop twin", "talk or paper", "seeds", "command"]
-    return markdown(heads, rows) if rows else NONE
-
-
 def record_command(claim: str) -> str:
     """The command that measures a claim at full size."""
     return f"twofold claims run {claim} --size full"
@@ -244,42 +201,6 @@ def cifar_tests() -> str:
     return markdown(["test", "error %", "above the twin's"], [*rows, ["backprop twin", f"{twin:.2f}", "-"]])
 
 
-def regime() -> str:
-    """Errors of both sides by number of images and width."""
-    if "regime" not in RECORDS:
-        return NONE
-    ours, twins = RECORDS["regime"]["measured"]["slow error %"], RECORDS["regime"]["twin"]["fast error %"]
-    widths = list(next(iter(ours.values())))
-    rows = [
-        [images, *(cell for width in widths for cell in (spread(ours[images][width]), spread(twins[images][width])))]
-        for images in ours
-    ]
-    return markdown(["", *(f"{width}, {side}" for width in widths for side in ("FF", "backprop"))], rows)
-
-
-def to_an_error() -> str:
-    """How soon hard negatives, random negatives and the twin get to an error."""
-    if "hard-neg" not in RECORDS:
-        return NONE
-    found = RECORDS["hard-neg"]
-    names = ("epochs", "visits", "seconds", "slow error %", "fast error %")
-    rows = [
-        [title, *("-" if figures_of.get(name) is None else figures(figures_of[name]) for name in names)]
-        for title, figures_of in (*found["measured"].items(), ("backprop twin", found["twin"]))
-    ]
-    return markdown(["", *(f"{name} to 2 %" for name in names[:3]), *names[3:]], rows)
-
-
-def units() -> str:
-    """The errors of nets of each kind of unit, as the claim `layer` measures them."""
-    found = RECORDS.get("layer", {}).get("measured", {}).get("units")
-    if not found:
-        return NONE
-    tests = ("slow", "fast", "both")
-    rows = [[f"`{unit}`", *(figures(error[f"{test} error %"]) for test in tests)] for unit, error in found.items()]
-    return markdown(["unit", *(f"{test}, %" for test in tests)], rows)
-
-
 def shortened(text: str, most: int = 400) -> str:
     """As much of a long list as fits; all of it stands in the record."""
     return text if len(text) <= most else text[:most].rsplit(", ", 1)[0] + ", ..."
@@ -301,16 +222,11 @@ def ledger() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "errors": errors,
-    "tests": record("shortlist"),
-    "hard-neg": to_an_error,
-    "units": units,
     "ledger": ledger,
     "recurrent": record("recurrent"),
     "recurrent-compared": compared("low-activity", "from-start", "glom"),
     "cifar": cifar,
     "cifar-tests": cifar_tests,
-    "regime": regime,
     "moving": separations,
     "top-down": contexts,
     "relax": relaxation,

@@ -130,6 +130,24 @@ def at_most(value: Estimate, limit: Estimate | float) -> Verdict:
     return positive(difference(value, limit), f"{value} against {_text(limit)} or less")
 
 
+def limited(says: str, *keys: str | int, smoke: float, full: float) -> Clause:
+    """Return the clause that a figure of Forward-Forward is at most a limit, which depends on the size.
+
+    Args:
+        says: the statement.
+        keys: path to the figure, see `Figures.of`.
+        smoke: the limit at smoke size.
+        full: the limit at full size.
+    """
+    name = str(keys[-1]).removesuffix(" %")
+    unit = " %" if str(keys[-1]).endswith(" %") else ""
+    return Clause(
+        says,
+        f"the {name} is at most {full:g}{unit} (smoke: {smoke:g}{unit})",
+        lambda figures: at_most(figures.of(*keys), figures.pick(smoke=smoke, full=full)),
+    )
+
+
 def at_least(value: Estimate, limit: Estimate | float) -> Verdict:
     """Judge whether a figure is at least a limit or another figure."""
     margin = difference(value, limit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.claims.mnist import trained
 from twofold_lab.lab import Lab
-from twofold_lab.verdict import Clause, at_most, exactly
+from twofold_lab.verdict import Clause, exactly, limited
 
 ERROR, PASSES = "fast error %", "passes per image"
 
@@ -18,11 +18,7 @@ CLAIM = Claim(
     says="A softmax on the hidden activities under a neutral label classifies in one pass.",
     headline=Headline(ERROR, "one forward pass, fast"),
     clauses=(
-        Clause(
-            "small error",
-            "the mean error of the fast test is at most 1.6 % (smoke: 5 %)",
-            lambda figures: at_most(figures.of(ERROR), figures.pick(smoke=5.0, full=1.6)),
-        ),
+        limited("small error", ERROR, smoke=5, full=1.6),
         Clause(
             "one pass",
             "the fast test takes one forward pass an image",

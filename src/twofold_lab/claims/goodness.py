@@ -21,7 +21,7 @@ from twofold.methods import FeedForwardRecipe
 from twofold_lab import feedforward
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.lab import Lab
-from twofold_lab.verdict import Clause, Figures, Verdict, at_most
+from twofold_lab.verdict import limited
 
 NAMES = ("sum_of_squares", "mean_of_squares", "sum_of_activities", "minus_sum_of_squares")
 
@@ -31,15 +31,8 @@ def settings(recipe: FeedForwardRecipe) -> dict[str, dict[str, Any]]:
     units = recipe.widths[0]
     mean = {field: getattr(recipe, field) / units for field in ("temperature", "decay", "peer")}
     activities = {"rate": 2 * recipe.rate, "temperature": recipe.temperature / 2}
-    changes = ({}, {"rate": recipe.rate * units, **mean}, activities, {})
+    changes: tuple[dict[str, float], ...] = ({}, {"rate": recipe.rate * units, **mean}, activities, {})
     return {name: {"goodness": name, **settings} for name, settings in zip(NAMES, changes, strict=True)}
-
-
-def _learns(name: str) -> Clause:
-    def judge(figures: Figures) -> Verdict:
-        return at_most(figures.of(name, "slow error %"), figures.pick(smoke=10.0, full=4.0))
-
-    return Clause(name.replace("_", " "), "the slow error is at most 4 % (smoke: 10 %)", judge)
 
 
 CLAIM = Claim(
@@ -47,7 +40,7 @@ CLAIM = Claim(
     time="08:11",
     says="Goodness can be the sum of squared activities, or one of many other functions.",
     headline=Headline("slow error %", "many functions are possible", ours=("mean_of_squares", "slow error %")),
-    clauses=tuple(map(_learns, NAMES)),
+    clauses=tuple(limited(name.replace("_", " "), name, "slow error %", smoke=10, full=4) for name in NAMES),
 )
 
 

@@ -30,7 +30,7 @@ def _reached(figures: Figures) -> Verdict:
 def _faster(figures: Figures) -> Verdict:
     hard, random = (figures.measured[name]["epochs"] for name in ("hard", "random"))
     faster = (hard or math.inf) < (random or math.inf)
-    return one_seed(exactly(faster, f"{hard or 'never'} against {random or 'never'} epochs"))
+    return one_seed(exactly(faster, f"epochs: {hard or 'never'} against {random or 'never'}"))
 
 
 CLAIM = Claim(

@@ -11,20 +11,14 @@ from twofold.recipes import mnist_jitter
 from twofold_lab import feedforward
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.lab import Lab
-from twofold_lab.verdict import Clause, at_most
+from twofold_lab.verdict import limited
 
 CLAIM = Claim(
     "jitter",
     time="15:26",
     says="On images shifted by up to two pixels, the error on MNIST falls to 0.64 %.",
     headline=Headline("slow error %", "about 0.64"),
-    clauses=(
-        Clause(
-            "error of about 0.64 %",
-            "the slow error is at most 0.75 % (smoke: 12 %)",
-            lambda figures: at_most(figures.of("slow error %"), figures.pick(smoke=12.0, full=0.75)),
-        ),
-    ),
+    clauses=(limited("error of about 0.64 %", "slow error %", smoke=12, full=0.75),),
 )
 
 

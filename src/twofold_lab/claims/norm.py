@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from twofold.training.runs import Run
 from twofold_lab import feedforward
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.contest import Contest
@@ -21,14 +20,14 @@ from twofold_lab.lab import Lab
 from twofold_lab.verdict import Clause, Estimate, Figures, at_least, less
 
 WITH, WITHOUT, ERROR = "normalized", "as it is", "layer error %"
+NOTHING = "no layer above the first has a smaller mean error than the first"
+SOMETHING = "a layer above the first has a smaller mean error than the first"
 
 
-def _first(figures: Figures, net: str) -> Estimate:
-    return figures.of(net, ERROR, 0)
-
-
-def _best_above(figures: Figures, net: str) -> Estimate:
-    return min(figures.of(net, ERROR, layer) for layer in range(1, len(figures.measured[net][ERROR])))
+def _best_and_first(figures: Figures, net: str) -> tuple[Estimate, Estimate]:
+    """Return the smallest error of a layer above the first, and that of the first."""
+    first, *above = (figures.of(net, ERROR, layer) for layer in range(3))
+    return min(above), first
 
 
 CLAIM = Claim(
@@ -37,16 +36,8 @@ CLAIM = Claim(
     says="Unless the length of the activities is normalized between layers, the next layer learns nothing new.",
     headline=Headline("slow error %", "layers above the first learn nothing new", ours=(WITHOUT, "slow error %")),
     clauses=(
-        Clause(
-            "without normalization, higher layers learn nothing",
-            "no layer above the first has a smaller mean error than the first",
-            lambda figures: at_least(_best_above(figures, WITHOUT), _first(figures, WITHOUT)),
-        ),
-        Clause(
-            "with normalization, they learn",
-            "a layer above the first has a smaller mean error than the first",
-            lambda figures: less(_best_above(figures, WITH), _first(figures, WITH)),
-        ),
+        Clause("unnormalized: nothing new", NOTHING, lambda figures: at_least(*_best_and_first(figures, WITHOUT))),
+        Clause("normalized: something new", SOMETHING, lambda figures: less(*_best_and_first(figures, WITH))),
     ),
 )
 
@@ -58,18 +49,14 @@ def norm(lab: Lab) -> Finding:
 
 
 def _describe(lab: Lab, contest: Contest, net: str) -> dict[str, Any]:
-    runs = contest.runs[net]
-    alone = zip(*(run.result.metrics["layer_error"] for run in runs), strict=True)
-    shared = zip(*(_shared(lab, run) for run in runs), strict=True)
+    alone, shared = [], []
+    for run in contest.runs[net]:
+        goodness = lab.test(run).goodness
+        assert goodness is not None
+        alone.append(run.result.metrics["layer_error"])
+        shared.append(torch.corrcoef(goodness.flatten(0, 1).T.cpu().double())[0].square().tolist())
     return {
-        ERROR: [round(100 * fmean(shares), 3) for shares in alone],
-        "shared with layer 1": [round(fmean(shares), 4) for shares in shared],
+        ERROR: [round(100 * fmean(shares), 3) for shares in zip(*alone, strict=True)],
+        "shared with layer 1": [round(fmean(shares), 4) for shares in zip(*shared, strict=True)],
         **contest.errors(net),
     }
-
-
-def _shared(lab: Lab, run: Run) -> list[float]:
-    goodness = lab.test(run).goodness
-    assert goodness is not None
-    correlations: torch.Tensor = torch.corrcoef(goodness.flatten(0, 1).T.cpu().double())[0]
-    return [float(value) for value in correlations.square()]

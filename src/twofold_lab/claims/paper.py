@@ -12,7 +12,7 @@ from twofold.recipes.mnist_paper import mnist_paper, wide
 from twofold_lab import feedforward
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.lab import Lab
-from twofold_lab.verdict import Clause, at_most
+from twofold_lab.verdict import limited
 
 SETTINGS = ("objective", "temperature", "decay", "tolerance", "revisit")
 
@@ -21,13 +21,7 @@ CLAIM = Claim(
     time="13:48",
     says="The author's own method has about the error of backprop on MNIST.",
     headline=Headline("slow error %", "1.3-1.4 (1.36 with 4 x 2000)"),
-    clauses=(
-        Clause(
-            "error of ports of the author's code",
-            "the mean slow error of 3 x 1000 is at most 1.45 % (smoke: 5 %)",
-            lambda figures: at_most(figures.of("slow error %"), figures.pick(smoke=5.0, full=1.45)),
-        ),
-    ),
+    clauses=(limited("error of ports of the author's code", "slow error %", smoke=5, full=1.45),),
 )
 
 
