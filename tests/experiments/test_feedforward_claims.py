@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from twofold.activations import ACTIVATIONS
 from twofold.data import load
 from twofold.methods import build
 from twofold.nets.feedforward import FeedForward
@@ -39,11 +40,11 @@ def test_no_layer_depends_on_the_layers_above_it_but_the_twin_does(tmp_path: Pat
 
 
 def test_units_that_do_not_learn_leave_the_other_verdicts_on_layers_alone() -> None:
-    measured = {
+    measured: dict[str, Any] = {
         "goodness of positive data": [1.2, 1.1],
         "goodness of negative data": [0.9, 1.0],
         "change without the layers above": [0.0, 0.0],
-        "units": {unit: {"slow error %": 9.0, "fast error %": 2.0} for unit in layer.ACTIVATIONS},
+        "units": {unit: {"slow error %": 9.0, "fast error %": 2.0} for unit in ACTIVATIONS},
     }
     measured["units"]["threshold"] = {"slow error %": 13.0, "fast error %": 19.0}
     assert verdicts(layer.CLAIM, measured) == [HOLDS] * 6 + [FAILS]
