@@ -17,8 +17,9 @@ SOURCE = ROOT / "src"
 class Defect(NamedTuple):
     """``good``, which stands once in the definition of ``symbol``, becomes ``bad``, and then ``test`` must fail.
 
-    A symbol is ``name`` or ``Class.name``, with its module before it where several define it: ``claims.regime:draw``. A
-    test is its name, with its file before it where several have one of that name: ``test_run::test_name``.
+    A symbol is ``name`` or ``Class.name``, with its module before it where several define it:
+    ``claims.regime:settings``. A test is its name, with its file before it where several have one of that name:
+    ``test_run::test_name``.
     """
 
     name: str

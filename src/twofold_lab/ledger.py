@@ -146,6 +146,8 @@ def draw(
         SettingError: there is no such claim or size, or the claim has no picture.
         RunError: the record is damaged or edited.
     """
+    import twofold.plots  # noqa: F401  # before matplotlib, some of whose messages it filters
+
     claim = find(name)
     if claim.picture is None or claim.measurement is None:
         drawn = ", ".join(claim.id for claim in ledger().values() if claim.picture)

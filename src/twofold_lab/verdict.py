@@ -68,30 +68,30 @@ class Figures:
         """Return the value for the size of the record."""
         return smoke if self.size == "smoke" else full
 
-    def of(self, *keys: str, seeds: int | None = None) -> Estimate:
+    def of(self, *keys: str | int, seeds: int | None = None) -> Estimate:
         """Return a figure of Forward-Forward with its standard error.
 
         The standard error of a mean over several seeds is that over the seeds. For an error rate of a single training,
         it is the binomial one of its test cases. Other single figures have none.
 
         Args:
-            keys: path to the figure.
+            keys: path to the figure: names, and positions in lists.
             seeds: number of trainings behind it; by default the number of seeds of the record.
         """
         return self._of(self.measured, keys, seeds)
 
-    def of_twin(self, *keys: str, seeds: int | None = None) -> Estimate:
+    def of_twin(self, *keys: str | int, seeds: int | None = None) -> Estimate:
         """Return a figure of the twin with its standard error; see `of`."""
         return self._of(self.twin, keys, seeds)
 
-    def _of(self, figures: Any, keys: Sequence[str], seeds: int | None) -> Estimate:
+    def _of(self, figures: Any, keys: Sequence[str | int], seeds: int | None) -> Estimate:
         for key in keys:
             figures = figures[key]
         count = seeds or len(self.seeds)
         mean, std = (figures["mean"], figures["std"]) if isinstance(figures, Mapping) else (float(figures), 0.0)
         if isinstance(figures, Mapping) and count > 1:
             return Estimate(mean, std / math.sqrt(count))
-        if any("%" in key for key in keys):
+        if any("%" in str(key) for key in keys):
             share = min(max(mean / 100, 0.0), 1.0)
             return Estimate(mean, 100 * math.sqrt(share * (1 - share) / self.cases))
         return Estimate(mean)
@@ -130,6 +130,24 @@ def at_most(value: Estimate, limit: Estimate | float) -> Verdict:
     return positive(difference(value, limit), f"{value} against {_text(limit)} or less")
 
 
+def limited(says: str, *keys: str | int, smoke: float, full: float) -> Clause:
+    """Return the clause that a figure of Forward-Forward is at most a limit, which depends on the size.
+
+    Args:
+        says: the statement.
+        keys: path to the figure, see `Figures.of`.
+        smoke: the limit at smoke size.
+        full: the limit at full size.
+    """
+    name = str(keys[-1]).removesuffix(" %")
+    unit = " %" if str(keys[-1]).endswith(" %") else ""
+    return Clause(
+        says,
+        f"the {name} is at most {full:g}{unit} (smoke: {smoke:g}{unit})",
+        lambda figures: at_most(figures.of(*keys), figures.pick(smoke=smoke, full=full)),
+    )
+
+
 def at_least(value: Estimate, limit: Estimate | float) -> Verdict:
     """Judge whether a figure is at least a limit or another figure."""
     margin = difference(value, limit)
@@ -157,6 +175,11 @@ def every(verdicts: Sequence[Verdict]) -> Verdict:
     names = [verdict.verdict for verdict in verdicts]
     worst = next((name for name in (FAILS, UNDECIDED) if name in names), HOLDS)
     return Verdict(worst, "; ".join(verdict.statistic for verdict in verdicts))
+
+
+def one_seed(verdict: Verdict) -> Verdict:
+    """Add to the statistic that the figures have no standard error, since they come from a single training."""
+    return verdict._replace(statistic=f"{verdict.statistic} (one seed)")
 
 
 def _text(limit: Estimate | float) -> str:

@@ -18,16 +18,11 @@ import torch
 from PIL import Image
 
 from twofold_lab import claims
-from twofold_lab.claims import cifar, lab, regime, shortlist
-from twofold_lab.claims.fields import agreement
-from twofold_lab.claims.goodness import settings
+from twofold_lab.claims import cifar, lab
 from twofold_lab.lab import Lab, mean_and_std, reached, small
-from twofold_lab.claims.plots.regime import regimes
 from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load
 from twofold.errors import RunError, SettingError
-from twofold.methods import build
-from twofold.nets.feedforward import FeedForward
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,22 +105,6 @@ def test_a_built_claim_runs_at_smoke_size_and_gives_a_whole_record(name: str, ru
 
 
 @pytest.mark.slow
-def test_no_layer_depends_on_the_layers_above_it_but_the_twin_does(runs: Path) -> None:
-    record = claims.run("layer", "smoke", runs=runs)
-    assert record["measured"]["change without the layers above"] == [0.0, 0.0]
-    assert all(change > 0 for change in record["twin"]["change without the layers above"])
-
-
-def test_the_mean_of_squares_moves_weights_as_the_sum_does_with_scaled_settings(runs: Path) -> None:
-    """Were the settings not scaled as the header says, the comparison would be one of rates, not of goodness."""
-    here, short = Lab(runs=runs, precision="fp32"), dataclasses.replace(small, widths=(64, 64), epochs=1)
-    scaled = settings(short)["mean_of_squares"]
-    one, other = here.train(short, "sum"), here.train(dataclasses.replace(short, **scaled), "mean")
-    for name, tensor in one.net.state_dict().items():
-        torch.testing.assert_close(other.net.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.slow
 def test_a_second_call_trains_nothing(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = claims.run("mnist", "smoke", runs=runs)
 
@@ -173,21 +152,6 @@ def test_the_picture_of_a_claim_is_drawn_at_smoke_size(name: str, runs: Path, tm
         assert picture.format == "PNG"
         assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 10
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_a_map_of_regimes_is_drawn_from_the_record_of_its_size_and_trains_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    errors = {"10 images a class": {"60 units": {"mean": 3.0, "std": 0.1}}}
-    kept = claims.read_results(ROOT / "results" / "claims")["regime"]
-    sides = {"measured": {"slow error %": errors}, "twin": {"fast error %": errors}}
-    claims.write({**kept, "size": "full", **sides}, tmp_path)
-    expected = regimes(errors, errors, tmp_path / "expected.png")
-    monkeypatch.setattr(lab, "train", lambda *_, **__: pytest.fail("a net was trained"))
-    path = claims.draw("regime", "full", tmp_path / "drawn.png", runs=tmp_path / "runs", results=tmp_path)
-    assert path.read_bytes() == expected.read_bytes()
-    with pytest.raises(pytest.fail.Exception, match="a net was trained"):
-        claims.draw("regime", "smoke", tmp_path / "other.png", runs=tmp_path / "runs", results=tmp_path)
 
 
 def test_a_claim_without_a_picture_is_refused_with_those_that_have_one(tmp_path: Path) -> None:
@@ -242,19 +206,6 @@ def test_a_damaged_result_is_refused_by_name(tmp_path: Path) -> None:
         claims.listing(tmp_path)
 
 
-def test_fields_agree_fully_with_labels_that_excite_as_their_images_do() -> None:
-    digits = load("digits")
-    net = build(small, digits.form)
-    assert isinstance(net, FeedForward)
-    pixels = net.with_neutral_label(digits.test_images).to_tensor()[:, 10:]
-    means = torch.stack([pixels[digits.test_labels == label].mean(0) for label in range(10)])
-    weight = net.layers[0].get_parameter("weight")
-    weight[:, :10] = 3 * weight[:, 10:] @ means.T + 1
-    torch.testing.assert_close(agreement(net, digits.test_images, digits.test_labels), torch.ones(100))
-    weight[:, :10] *= -1
-    torch.testing.assert_close(agreement(net, digits.test_images, digits.test_labels), -torch.ones(100))
-
-
 @pytest.mark.slow
 def test_an_error_that_is_never_reached_is_none(runs: Path) -> None:
     run = Lab(runs=runs).train(dataclasses.replace(small, validation=300), "short")
@@ -262,35 +213,9 @@ def test_an_error_that_is_never_reached_is_none(runs: Path) -> None:
     assert reached(run, 1.0)["epochs"] == 1
 
 
-def test_glyphs_are_the_same_at_every_call_and_each_class_has_its_own() -> None:
-    one, two = (shortlist.glyphs(20, 100, 50) for _ in range(2))
-    assert one.fingerprint == two.fingerprint
-    assert one.classes == 20
-
-
 def test_the_spread_of_seeds_is_the_sample_standard_deviation() -> None:
     assert mean_and_std([1.0, 2.0, 3.0]) == {"mean": 2.0, "std": 1.0}
     assert mean_and_std([1.5]) == {"mean": 1.5, "std": 0.0}
-
-
-def test_few_images_are_drawn_by_the_seed_as_many_of_each_class_and_gone_through_often() -> None:
-    digits = load("digits")
-    amount = regime.Amount(5, 1, 0.1, 0.2, 2)
-    one, again, other = (regime.draw(digits, amount, seed) for seed in (0, 0, 1))
-    assert one.fingerprint == again.fingerprint != other.fingerprint
-    whole = {image.numpy().tobytes() for image in digits.train_images}
-    for drawn in (one, other):
-        found = {image.numpy().tobytes() for image in drawn.train_images}
-        assert len(found) == 50
-        assert found <= whole
-        times = len(drawn.train_labels) // 50
-        assert drawn.train_labels.bincount().tolist() == [5 * times] * 10
-        assert len(digits.train_labels) - 50 < len(drawn.train_labels) <= len(digits.train_labels)
-        assert torch.equal(drawn.test_images, digits.test_images)
-    assert regime.draw(digits, dataclasses.replace(amount, each=None), 0) is digits
-    ours, twin = regime.settings(Lab("full"), amount, 4000, 3)
-    assert (ours.widths, ours.temperature, ours.decay, ours.seed) == ((4000, 4000), 200.0, 0.1, 3)
-    assert (twin.widths, twin.rate, twin.decay, twin.seed) == ((4000, 4000), 0.025, 0.2, 3)
 
 
 def test_the_table_of_cifar_is_made_without_the_test_set() -> None:

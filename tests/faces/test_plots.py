@@ -18,7 +18,8 @@ from twofold.errors import DataError, RunError
 from twofold.plots import canvas
 from twofold.plots import panels as plots
 from twofold.plots.colors import POSITIVE, TWIN
-from twofold_lab.claims.plots import regime as plots_regime
+from twofold_lab.claims import regime
+from twofold_lab.lab import Lab
 
 
 def run_of(epochs: int, layers: int = 2) -> list[dict[str, Any]]:
@@ -265,7 +266,7 @@ def test_drawing_leaves_the_global_state_of_matplotlib_alone(tmp_path: Path) -> 
 
 def test_the_map_of_regimes_has_both_errors_in_each_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []
-    monkeypatch.setattr(plots_regime, "write", lambda figure, path: (drawn.append(figure), path)[1])
+    monkeypatch.setattr(canvas, "write", lambda figure, path: (drawn.append(figure), path)[1])
     ours = {
         "10": {"a": {"mean": 20.0, "std": 1.0}, "b": {"mean": 19.5, "std": 1.0}},
         "all": {"a": {"mean": 3.0, "std": 0.0}, "b": {"mean": 1.5, "std": 0.0}},
@@ -274,7 +275,8 @@ def test_the_map_of_regimes_has_both_errors_in_each_cell(tmp_path: Path, monkeyp
         "10": {"a": {"mean": 30.0, "std": 1.0}, "b": {"mean": 24.0, "std": 1.0}},
         "all": {"a": {"mean": 1.5, "std": 0.0}, "b": {"mean": 1.5, "std": 0.0}},
     }
-    plots_regime.regimes(ours, twins, tmp_path / "map.png")
+    record = {"measured": {"slow error %": ours}, "twin": {"fast error %": twins}}
+    regime.picture(record, tmp_path / "map.png", Lab())
     ax = drawn[0].axes[0]
     assert [text.get_text() for text in ax.texts] == ["20.00 : 30.00", "19.50 : 24.00", "3.00 : 1.50", "1.50 : 1.50"]
     np.testing.assert_allclose(ax.images[0].get_array(), [[2 / 3, 19.5 / 24], [2, 1]])
@@ -282,8 +284,6 @@ def test_the_map_of_regimes_has_both_errors_in_each_cell(tmp_path: Path, monkeyp
     assert blue[2] - blue[0] > 0.3
     assert np.ptp(grey) < 0.02
     np.testing.assert_allclose(even, 1, atol=0.01)
-    with pytest.raises(DataError, match="both sides for the same numbers"):
-        plots_regime.regimes(ours, {"10": twins["10"]}, tmp_path / "no.png")
 
 
 def test_letters_that_the_font_lacks_are_no_warning_to_anyone(tmp_path: Path) -> None:

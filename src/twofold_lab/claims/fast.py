@@ -1,26 +1,36 @@
-"""Claim (talk 13:02): with a neutral label and one forward pass, a linear softmax on the hidden activities classifies.
+"""A softmax on the hidden activities under a neutral label classifies in one pass (talk 13:02).
 
-Measured on the nets of the claim `mnist` (smoke: two seeds of a small net on digits; full: three seeds of the recipe).
-
-Rule: the mean error of the fast test is at most 5 % (smoke) or 1.6 % (full), at one forward pass an image.
+Measured on the nets of the claim `mnist` (smoke: a small net on digits, two seeds; full: the recipe, three seeds).
 """
 
 from __future__ import annotations
 
+from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.claims.mnist import trained
-from twofold_lab.lab import Finding, Lab, mean_errors
+from twofold_lab.lab import Lab
+from twofold_lab.verdict import Clause, exactly, limited
+
+ERROR, PASSES = "fast error %", "passes per image"
+
+CLAIM = Claim(
+    "fast-test",
+    time="13:02",
+    says="A softmax on the hidden activities under a neutral label classifies in one pass.",
+    headline=Headline(ERROR, "one forward pass, fast"),
+    clauses=(
+        limited("small error", ERROR, smoke=5, full=1.6),
+        Clause(
+            "one pass",
+            "the fast test takes one forward pass an image",
+            lambda figures: exactly(figures.measured[PASSES] == 1, f"{figures.measured[PASSES]} an image"),
+        ),
+    ),
+)
 
 
+@CLAIM.measure
 def fast_test(lab: Lab) -> Finding:
-    """Measure the claim ``fast-test``."""
-    runs, twins = trained(lab)
-    measured, passes = mean_errors(runs)["fast error %"], runs[0].result.metrics["passes_per_image"]["fast"]
-    limit = lab.pick(smoke=5.0, full=1.6)
-    return Finding(
-        holds=measured["mean"] <= limit and passes == 1,
-        rule=f"the mean error of the fast test is at most {limit:g} %, at one pass an image",
-        talk="one forward pass, fast",
-        measured={"fast error %": measured, "passes per image": passes},
-        twin={**mean_errors(twins), "passes per image": 1},
-        seeds=lab.seeds,
-    )
+    contest = trained(lab)
+    passes = contest.runs["mnist"][0].result.metrics["passes_per_image"]["fast"]
+    measured = {ERROR: contest.errors("mnist")[ERROR], PASSES: passes}
+    return Finding(measured, {**contest.errors(), PASSES: 1}, lab.seeds)

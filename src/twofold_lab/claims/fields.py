@@ -1,11 +1,9 @@
-"""Claim (talk 16:07): the first layer learns receptive fields, with weights to the label pixels that agree with them.
+"""The receptive fields of the first layer come to agree with its label weights (talk 16:07).
 
 The first layer is that of the recipe's net with seed 0 (smoke: a small net on digits; full: MNIST). A unit's field
-agrees with its label weights if images excite it whose label also excites it. The measure for each unit is the
-correlation, over classes, of its label weight with its mean input from the pixels of the test images of the class. The
-same is measured before learning, for comparison. The twin has no label weights, so only its error is reported.
-
-Rule: the median correlation of all units is at least 0.3, and was at most 0.1 from zero before learning (smoke: 0.2).
+agrees with its label weights if the unit is excited by images whose label also excites it. The measure for each unit is
+the correlation, over classes, of its label weight with its mean input from the pixels of the test images of the class,
+measured before learning as well. The twin has no label weights, so only its error is reported.
 """
 
 from __future__ import annotations
@@ -15,31 +13,54 @@ from torch import Tensor
 
 from twofold.methods import ForwardForward
 from twofold.nets.feedforward import FeedForward
-from twofold_lab.lab import Finding, Lab, error, errors
+from twofold.recipes import mnist
+from twofold_lab import feedforward
+from twofold_lab.claim import Claim, Finding, Headline
+from twofold_lab.figures import error, errors
+from twofold_lab.lab import Lab
+from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_least, at_most, one_seed
+
+MEDIAN, BEFORE = "median correlation", "median correlation before learning"
 
 
+def _unrelated_before(figures: Figures) -> Verdict:
+    return one_seed(at_most(Estimate(abs(figures.measured[BEFORE])), figures.pick(smoke=0.2, full=0.1)))
+
+
+CLAIM = Claim(
+    "fields",
+    time="16:07",
+    says="The receptive fields of the first layer come to agree with its label weights.",
+    headline=Headline(MEDIAN, "fields agree with the label weights", twin=()),
+    clauses=(
+        Clause(
+            "fields agree with label weights",
+            "the median correlation of all units is at least 0.3",
+            lambda figures: one_seed(at_least(figures.of(MEDIAN), 0.3)),
+        ),
+        Clause(
+            "not before learning",
+            "before learning, the median correlation is at most 0.1 from zero (smoke: 0.2)",
+            _unrelated_before,
+        ),
+    ),
+)
+
+
+@CLAIM.measure
 def fields(lab: Lab) -> Finding:
-    """Measure the claim ``fields``."""
-    name, recipe, twin_name, twin = lab.recipe()
-    run = lab.train(recipe, name)
+    recipe, twin = feedforward.pair(lab, mnist.mnist, mnist.twin)
+    run = lab.train(recipe, "mnist")
     images, labels = lab.test_set(run)
     untrained = ForwardForward.build(recipe, run.form).to(images.device)
-    learned, before = agreement(run.net, images, labels), agreement(untrained, images, labels)
-
-    near = lab.pick(smoke=0.2, full=0.1)
-    return Finding(
-        holds=learned.median().item() >= 0.3 and before.median().abs().item() <= near,
-        rule=f"the median correlation is at least 0.3, and within {near:g} of zero before learning",
-        talk="fields are meaningful and agree with the label weights",
-        measured={
-            "median correlation": round(learned.median().item(), 3),
-            "share of units above zero": round((learned > 0).float().mean().item(), 3),
-            "median correlation before learning": round(before.median().item(), 3),
-            "slow error %": error(run),
-        },
-        twin=errors(lab.train(twin, twin_name)),
-        seeds=[recipe.seed],
-    )
+    learned, before = (agreement(net, images, labels) for net in (run.net, untrained))
+    measured = {
+        MEDIAN: round(learned.median().item(), 3),
+        "share of units above zero": round((learned > 0).float().mean().item(), 3),
+        BEFORE: round(before.median().item(), 3),
+        "slow error %": error(run),
+    }
+    return Finding(measured, errors(lab.train(twin, "mnist-twin")), [recipe.seed])
 
 
 def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
@@ -53,7 +74,7 @@ def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
     weight = net.stack[0].weight
     pixels = net.with_neutral_label(images).to_tensor()
     pixels[:, : net.classes] = 0
-    per_class = torch.stack([pixels[labels == label].mean(0) for label in range(net.classes)])
-    field, label = weight @ per_class.T, weight[:, : net.classes]
-    field, label = (part - part.mean(1, keepdim=True) for part in (field, label))
+    means = torch.stack([pixels[labels == label].mean(0) for label in range(net.classes)])
+    field, label = weight @ means.T, weight[:, : net.classes]
+    field, label = (rows - rows.mean(1, keepdim=True) for rows in (field, label))
     return torch.cosine_similarity(field, label, dim=1)

@@ -1,14 +1,12 @@
-"""Claim (talk 11:53): features that do not go with the label are ignored, and so is random noise in the margin.
+"""Features unrelated to the label are ignored, such as noise in the margin (talk 11:53).
 
 The same net is trained on images whose last two rows are black, and on images whose last two rows are filled with
-noise, uniform over 0 to 1 and drawn anew for each image (smoke: digits with two rows added below; full: MNIST's own
+noise, uniform over 0 to 1 and drawn once for each image (smoke: digits with two rows added below; full: MNIST's own
 last two rows, 8 epochs, the last 10,000 training images held out). Two means are taken over the first layer's weights
-to the noise: of their absolute values, and of their absolute changes since initialization; each is relative to the same
-mean over the weights to all other pixels that are ever on. The changes show what was learned: weights that nothing
-trains keep their initial values except for weight decay, which takes 1 / (rate · decay) batches. The images are also
-shown again with other noise, to count how many are then classified differently.
-
-Rule: weights to noise change at most half as much as the others, and noise costs at most 2 points (full: 0.3).
+to the noise: of their absolute values, and of their absolute changes since initialization. Each is divided by the same
+mean over the weights to all other pixels that are ever on. The changes show what was learned: weights without a signal
+keep their initial values except for weight decay, which takes 1 / (rate · decay) batches. The images are also tested
+with other noise, to count how many are then classified differently.
 """
 
 from __future__ import annotations
@@ -21,31 +19,48 @@ from torch.nn.functional import pad
 
 from twofold.data import Dataset
 from twofold.methods import Recipe, build
-from twofold_lab.lab import Finding, Lab, error, percent
+from twofold_lab import feedforward
+from twofold_lab.claim import Claim, Finding, Headline
+from twofold_lab.figures import error, percent
+from twofold_lab.lab import Lab
+from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_most, one_seed
 
 ROWS = 2
+BLACK, NOISE, CHANGE = "error % without", "error % with noise", "change, noise / rest"
 
 
+def _costs_little(figures: Figures) -> Verdict:
+    black = figures.of(BLACK)
+    return at_most(figures.of(NOISE), Estimate(black.value + figures.pick(smoke=2.0, full=0.3), black.error))
+
+
+CLAIM = Claim(
+    "irrelevant",
+    time="11:53",
+    says="Features unrelated to the label are ignored, such as noise in the margin.",
+    headline=Headline(CHANGE, "noise in the margin is ignored", twin=(CHANGE,)),
+    clauses=(
+        Clause(
+            "weights to noise learn little",
+            "they change at most half as much as the weights to the other pixels",
+            lambda figures: one_seed(at_most(figures.of(CHANGE), 0.5)),
+        ),
+        Clause(
+            "noise costs little",
+            "the error with noise is at most 0.3 points (smoke: 2) above that without",
+            _costs_little,
+        ),
+    ),
+)
+
+
+@CLAIM.measure
 def irrelevant(lab: Lab) -> Finding:
-    """Measure the claim ``irrelevant``."""
-    recipe, twin_recipe = lab.short()
-    added = lab.pick(smoke=ROWS, full=0)
-    plain = _with_margin(lab.data(recipe.data), added, noise=False)
-    noisy = _with_margin(lab.data(recipe.data), added, noise=True)
-
-    measured, twin = (
-        _measure(lab, recipe, "margin", plain, noisy, recipe.label_in),
-        _measure(lab, twin_recipe, "margin-twin", plain, noisy),
-    )
-    margin = lab.pick(smoke=2.0, full=0.3)
-    cost = measured["error % with noise"] - measured["error % without"]
+    recipe, twin = feedforward.short(lab)
+    rows = lab.pick(smoke=ROWS, full=0)
+    black, noisy = (_with_margin(lab.data(recipe.data), rows, noise) for noise in (False, True))
     return Finding(
-        holds=measured["change, noise / rest"] <= 0.5 and cost <= margin,
-        rule=f"weights to noise change at most half as much as the rest, and noise costs at most {margin:g} points",
-        talk="noise in the margin is ignored",
-        measured=measured,
-        twin=twin,
-        seeds=[recipe.seed],
+        _compare(lab, recipe, black, noisy, recipe.label_in), _compare(lab, twin, black, noisy), [recipe.seed]
     )
 
 
@@ -59,29 +74,22 @@ def _with_margin(dataset: Dataset, added: int, noise: bool, seed: int = 0) -> Da
         images[:, :, -ROWS:] = torch.rand(margin.shape, generator=generator) if noise else 0.0
         return images
 
-    return replace(
-        dataset,
-        name=f"{dataset.name}-{'noise' if noise else 'black'}",
-        train_images=fill(dataset.train_images),
-        test_images=fill(dataset.test_images),
-    )
+    name = f"{dataset.name}-{'noise' if noise else 'black'}"
+    return replace(dataset, name=name, train_images=fill(dataset.train_images), test_images=fill(dataset.test_images))
 
 
-def _measure(
-    lab: Lab, recipe: Recipe, name: str, plain: Dataset, noisy: Dataset, label_in: str = ""
-) -> dict[str, float]:
-    runs = lab.train(recipe, f"{name}-black", plain), lab.train(recipe, f"{name}-noise", noisy)
-    run, other = runs[1], _with_margin(noisy, 0, noise=True, seed=1)
-    main = next(iter(run.result.error))
-    named, otherwise = (lab.test(run, dataset).named[main] for dataset in (noisy, other))
+def _compare(lab: Lab, recipe: Recipe, black: Dataset, noisy: Dataset, label_in: str = "") -> dict[str, float]:
+    without, run = lab.train(recipe, "margin-black", black), lab.train(recipe, "margin-noise", noisy)
+    test = next(iter(run.result.error))
+    labels, others = (lab.test(run, data).named[test] for data in (noisy, _with_margin(noisy, 0, True, seed=1)))
     in_front = noisy.classes if label_in == "prepend" else 0
     covered = noisy.classes if label_in == "overlay" else 0
 
     on = noisy.train_images.flatten(1).amax(0) > 0
     on[:covered] = False
-    noise = torch.zeros(noisy.shape, dtype=torch.bool)
-    noise[:, -ROWS:] = True
-    rest, noise = on & ~noise.flatten(), on & noise.flatten()
+    margin = torch.zeros(noisy.shape, dtype=torch.bool)
+    margin[:, -ROWS:] = True
+    rest, noise = on & ~margin.flatten(), on & margin.flatten()
 
     def ratio(weights: Tensor) -> float:
         size = weights[:, in_front:].abs()
@@ -91,8 +99,8 @@ def _measure(
     return {
         "weights at first, noise / rest": ratio(first),
         "weights at last, noise / rest": ratio(last),
-        "change, noise / rest": ratio(last - first),
-        "error % without": error(runs[0]),
-        "error % with noise": error(run),
-        "named otherwise with other noise %": percent((named != otherwise).float().mean().item()),
+        CHANGE: ratio(last - first),
+        BLACK: error(without),
+        NOISE: error(run),
+        "named otherwise with other noise %": percent((labels != others).float().mean().item()),
     }

@@ -1,23 +1,21 @@
-"""Claim (talk 06:03): the cortex has many weights and little data, the opposite of what backprop is used for.
+"""The cortex has many weights and little data, the opposite of what backprop is used for (talk 06:03).
 
-If the cortex learns by Forward-Forward, then Forward-Forward should compare best with backprop where images are few and
+If the cortex learns by Forward-Forward, then Forward-Forward should compare best with backprop if images are few and
 layers are wide. The map varies both: from 10 labeled images of each class to all of them, and nets of two hidden layers
-from narrow to wide (smoke: digits). Where images are few, they are drawn anew with each seed, and repeated so that an
-epoch has 10,000 visits.
+from narrow to wide (smoke: digits). Few images are drawn with each seed, and repeated so that an epoch has 10,000
+visits.
 
 Both sides have the settings of the recipe mnist and its twin, except that the temperature is proportional to the number
 of units and the rate of twins wider than 1000 units falls in proportion, since they diverge at the rate of the twin of
-1000 units. Where images are few, weight decay was chosen for each side and number of images, with 1000 units and among
-three or four values, on the last 10,000 training images.
-
-Rule: with the fewest images and the widest layers Forward-Forward's mean error is at most the twin's, and its
-disadvantage there (its error divided by the twin's) is smaller than with all images and the narrowest layers.
+1000 units. For few images, weight decay was chosen for each side and number of images, with 1000 units and among three
+or four values, on the last 10,000 training images.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,18 @@ import torch
 
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
-from twofold.recipes.mnist import mnist
-from twofold.recipes.mnist import twin as mnist_twin
-from twofold_lab.lab import Finding, Lab, error, mean_and_std, small, small_twin
+from twofold.recipes import mnist
+from twofold_lab import feedforward
+from twofold_lab.claim import Claim, Finding, Headline, Record
+from twofold_lab.figures import error, mean_and_std
+from twofold_lab.lab import Lab
+from twofold_lab.tables import figures as cell
+from twofold_lab.tables import markdown, table
+from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_most, less
 
 VISITS = 10_000
 """Number of images in an epoch; a smaller set is repeated."""
+OURS, TWINS, RATIO = "slow error %", "fast error %", "slow error / twin's"
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,14 @@ class Amount:
     """An amount of training data, with the settings for it.
 
     Attributes:
-        each: number of images of each class; ``None`` stands for all.
+        per_class: number of images of each class; ``None`` stands for all.
         epochs: number of epochs, each of at least `VISITS` images.
         decay: weight decay of Forward-Forward.
         twin_decay: weight decay of the twin.
         seeds: number of nets that learn, each from its own draw.
     """
 
-    each: int | None
+    per_class: int | None
     epochs: int
     decay: float
     twin_decay: float
@@ -62,45 +66,79 @@ SMALL = (Amount(5, 8, 0.002, 0.0002, 2), Amount(None, 12, 0.002, 0.0002, 1))
 WIDTHS, SMALL_WIDTHS = (250, 1000, 4000), (60, 200)
 
 
+def _few_and_wide(figures: Figures) -> tuple[Estimate, Estimate]:
+    """Return the errors of both sides with the fewest images, which every seed draws, and the widest nets."""
+    images, rows = next(iter(figures.measured[OURS].items()))
+    units = list(rows)[-1]
+    return figures.of(OURS, images, units), figures.of_twin(TWINS, images, units)
+
+
+def _all_and_narrow(figures: Figures) -> tuple[Estimate, Estimate]:
+    """Return the errors of both sides with all images, of a single seed, and the narrowest nets."""
+    images, rows = list(figures.measured[OURS].items())[-1]
+    units = next(iter(rows))
+    return figures.of(OURS, images, units, seeds=1), figures.of_twin(TWINS, images, units, seeds=1)
+
+
+def _ratio(error: Estimate, twin: Estimate) -> Estimate:
+    ratio = error.value / twin.value
+    return Estimate(ratio, ratio * math.hypot(error.error / error.value, twin.error / twin.value))
+
+
+def _as_good(figures: Figures) -> Verdict:
+    return at_most(*_few_and_wide(figures))
+
+
+def _better_than_elsewhere(figures: Figures) -> Verdict:
+    return less(_ratio(*_few_and_wide(figures)), _ratio(*_all_and_narrow(figures)))
+
+
+CLAIM = Claim(
+    "regime",
+    time="06:03",
+    says="The cortex has many weights and little data, the opposite of what backprop is used for.",
+    headline=Headline(RATIO, "many weights, little data", ours=(RATIO, "10 images a class", "4000 units"), twin=()),
+    clauses=(
+        Clause(
+            "as good as backprop with few images and many weights",
+            "with the fewest images and the widest layers, the mean slow error is at most the twin's",
+            _as_good,
+        ),
+        Clause(
+            "compares better than with many images and few weights",
+            "there, the error divided by the twin's is smaller than with all images and the narrowest layers",
+            _better_than_elsewhere,
+        ),
+    ),
+)
+
+
+@CLAIM.measure
 def regime(lab: Lab) -> Finding:
-    """Measure the claim ``regime``."""
-    widths = lab.pick(smoke=SMALL_WIDTHS, full=WIDTHS)
+    widths, amounts = lab.pick(smoke=(SMALL_WIDTHS, SMALL), full=(WIDTHS, AMOUNTS))
+    complete = lab.sized("mnist")
     ours: dict[str, dict[str, dict[str, float]]] = {}
     twins: dict[str, dict[str, dict[str, float]]] = {}
-    amounts = lab.pick(smoke=SMALL, full=AMOUNTS)
     for amount in amounts:
-        found: list[dict[str, dict[str, float]]] = [{}, {}]
+        images = f"{amount.per_class or 'all'} images a class"
+        datasets = [sample(complete, amount, seed) for seed in range(amount.seeds)]
         for width in widths:
-            each: list[list[float]] = [[], []]
-            for seed in range(amount.seeds):
-                drawn = draw(lab.data(lab.pick(smoke="digits", full="mnist")), amount, seed)
-                for side, recipe in zip(each, settings(lab, amount, width, seed), strict=True):
-                    side.append(error(lab.train(recipe, f"regime-{recipe.method}", drawn)))
-            for row, values in zip(found, each, strict=True):
-                row[f"{width} units"] = mean_and_std(values)
-        name = f"{amount.each or 'all'} images a class"
-        ours[name], twins[name] = found
-    few, much = next(iter(ours)), list(ours)[-1]
-    narrow, wide = (f"{width} units" for width in (widths[0], widths[-1]))
-
-    def against(images: str, units: str) -> float:
-        return ours[images][units]["mean"] / twins[images][units]["mean"]
-
-    ratio = {images: {units: round(against(images, units), 2) for units in row} for images, row in ours.items()}
-    return Finding(
-        holds=against(few, wide) <= min(1.0, against(much, narrow)),
-        rule="with the fewest images and the widest layers the slow error is at most the twin's, and relative to the "
-        "twin's it is smaller than with all images and the narrowest layers",
-        talk="many weights and little data suit the cortex",
-        measured={"slow error %": ours, "slow error / twin's": ratio},
-        twin={"fast error %": twins},
-        seeds=list(range(max(amount.seeds for amount in amounts))),
-    )
+            pairs = [
+                [error(lab.train(recipe, "regime", dataset)) for recipe in settings(lab, amount, width, seed)]
+                for seed, dataset in enumerate(datasets)
+            ]
+            for side, values in zip((ours, twins), zip(*pairs, strict=True), strict=True):
+                side.setdefault(images, {})[f"{width} units"] = mean_and_std(values)
+    ratio = {
+        images: {units: round(row[units]["mean"] / twins[images][units]["mean"], 2) for units in row}
+        for images, row in ours.items()
+    }
+    return Finding({OURS: ours, RATIO: ratio}, {TWINS: twins}, list(range(amounts[0].seeds)))
 
 
 def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwardRecipe, BackpropRecipe]:
     """Return the recipes of both sides for layers of that width."""
-    recipe, twin = lab.pick(smoke=(small, small_twin), full=(mnist, mnist_twin))
+    recipe, twin = feedforward.pair(lab, mnist.mnist, mnist.twin)
     shared: dict[str, Any] = {"widths": (width, width), "epochs": amount.epochs, "seed": seed}
     per_unit = recipe.temperature / recipe.widths[0]
     return (
@@ -109,33 +147,66 @@ def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwa
     )
 
 
-def draw(dataset: Dataset, amount: Amount, seed: int) -> Dataset:
+def sample(dataset: Dataset, amount: Amount, seed: int) -> Dataset:
     """Draw training images of each class with the seed, and repeat them until there are enough for an epoch.
 
-    If the amount is all images, the data set is returned as it is.
+    If the amount is all images, the data set is returned unchanged.
     """
-    if amount.each is None:
+    if amount.per_class is None:
         return dataset
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(dataset.train_labels), generator=generator)
     labels = dataset.train_labels[order]
-    cases = torch.cat([order[labels == label][: amount.each] for label in range(dataset.classes)])
+    cases = torch.cat([order[labels == label][: amount.per_class] for label in range(dataset.classes)])
     cases = cases.repeat(max(1, min(VISITS, len(order)) // len(cases)))
-    name = f"{dataset.name}, {amount.each} a class"
+    name = f"{dataset.name}, {amount.per_class} a class"
     return replace(
         dataset, name=name, train_images=dataset.train_images[cases], train_labels=dataset.train_labels[cases]
     )
 
 
-def draw_regime(lab: Lab, path: Path, record: Mapping[str, Any] | None = None) -> Path:
-    """Draw the map of both sides' errors.
+@table("regime", "claims/regime.json")
+def errors(record: Mapping[str, Any]) -> str:
+    """Return the errors of both sides by number of images and width."""
+    ours, twins = record["measured"][OURS], record["twin"][TWINS]
+    widths = list(next(iter(ours.values())))
+    rows = [[images, *(cell(side[images][width]) for width in widths for side in (ours, twins))] for images in ours]
+    return markdown(["", *(f"{width}, {side}" for width in widths for side in ("FF", "backprop"))], rows)
 
-    Args:
-        lab: the laboratory that has the nets, or trains them, if there is no record.
-        path: the PNG to write.
-        record: the kept record of the claim.
-    """
-    from twofold_lab.claims.plots import regime as plots
 
-    found = record or asdict(regime(lab))
-    return plots.regimes(found["measured"]["slow error %"], found["twin"]["fast error %"], path)
+@CLAIM.draw
+def picture(record: Record, path: Path, lab: Lab) -> Path:
+    """Draw a map with the errors of both sides in each cell, blue where Forward-Forward's is the smaller one."""
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+    from twofold.plots.canvas import subplots, suptitle, write
+    from twofold.plots.colors import INK, POSITIVE, TWIN
+
+    ours, twins = record["measured"][OURS], record["twin"][TWINS]
+    images, widths = list(ours), list(next(iter(ours.values())))
+    ratio = np.array([[ours[row][column]["mean"] / twins[row][column]["mean"] for column in widths] for row in images])
+    limit = 3.0  # the ratio of errors at which the color scale ends
+    colors = LinearSegmentedColormap.from_list("sides", [POSITIVE, "#FFFFFF", TWIN])
+    figure, [[ax]] = subplots(1, 1, 7.4, 0.9 * len(images) + 1)
+    ax.set_visible(True)
+    cells = ax.imshow(ratio, cmap=colors, norm=LogNorm(1 / limit, limit), aspect="auto")
+    for (row, column), value in np.ndenumerate(ratio):
+        label = " : ".join(f"{side[images[row]][widths[column]]['mean']:.2f}" for side in (ours, twins))
+        color = "white" if abs(np.log(value)) > 0.7 * np.log(limit) else INK
+        ax.text(column, row, label, ha="center", va="center", fontsize=12, color=color)
+    ax.set_xticks(range(len(widths)), widths, fontsize=11)
+    ax.set_yticks(range(len(images)), images, fontsize=11)
+    ax.tick_params(length=0, colors=INK)
+    ax.spines[:].set_visible(False)
+    ticks = (1 / limit, 1 / 2, 1, 2, limit)
+    bar = figure.colorbar(cells, ax=ax, ticks=ticks)
+    bar.ax.set_yticklabels([f"{tick:.2g}" for tick in ticks], fontsize=10.5)
+    bar.ax.minorticks_off()
+    bar.set_label("error / twin's error", fontsize=11, color=INK)
+    suptitle(
+        figure,
+        "Test error in %, Forward-Forward : backprop",
+        "blue: Forward-Forward errs less often; grey: backprop does",
+    )
+    return write(figure, path)

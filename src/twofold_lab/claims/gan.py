@@ -1,0 +1,15 @@
+"""A generative model can predict from the hidden layers of its own greedy discriminator (talk 32:32).
+
+Every layer of the discriminator is trained greedily, and the generative model shares its hidden layers, so
+that it needs no backprop. The experiment is not built yet.
+"""
+
+from __future__ import annotations
+
+from twofold_lab.claim import Claim
+
+CLAIM = Claim(
+    "gan",
+    time="32:32",
+    says="A generative model can predict from the hidden layers of its own greedy discriminator.",
+)
