@@ -53,9 +53,7 @@ CLAIM = Claim(
     time="20:09",
     says="Each layer may get bottom-up, top-down and lateral input from the time step before.",
     headline=Headline("slow error %", "possible", ours=(ALL, "slow error %")),
-    clauses=(
-        Clause("learns with all three inputs", "the mean slow error is at most 4 % (smoke: 8 %)", _accuracy),
-    ),
+    clauses=(Clause("learns with all three inputs", "the mean slow error is at most 4 % (smoke: 8 %)", _accuracy),),
 )
 
 
