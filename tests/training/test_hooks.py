@@ -17,7 +17,8 @@ import twofold
 from support.helpers import refusal
 from support.runs import train
 from support.small_nets import NETS
-from twofold_lab.claims import hybrid, moving_training
+from twofold_lab import moving_training
+from twofold_lab.claims import hybrid
 from twofold_lab.lab import Lab
 from twofold.data import Dataset
 from twofold.errors import SettingError
