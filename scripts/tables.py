@@ -120,24 +120,6 @@ def brief(value: Any) -> Any:
     return value
 
 
-def compared(*claims: str) -> Callable[[], str]:
-    """The contenders of some claims, one row each, with the errors of every test."""
-
-    def table() -> str:
-        every = [found for claim in claims for found in RECORDS.get(claim, {}).get("measured", {}).values()]
-        known = {name for found in every if isinstance(found, dict) for name in found}
-        tests = [test for test in ("slow", "fast", "settled", "shortlist", "both") if f"{test} error %" in known]
-        rows = []
-        for claim in claims:
-            for name, found in RECORDS.get(claim, {}).get("measured", {}).items():
-                if isinstance(found, dict) and "slow error %" in found:
-                    cells = [figures(found.get(f"{test} error %", "-")) for test in tests]
-                    rows.append([name, *cells, f"`{record_command(claim)}`"])
-        return markdown(["error in %", *tests, "command"], rows) if rows else NONE
-
-    return table
-
-
 def separations() -> str:
     """How well surprise tells each kind of broken video from unbroken ones, by speed, and the twin's figure."""
     if "moving" not in RECORDS:
@@ -170,78 +152,6 @@ def contexts() -> str:
         for reading, shares in readings.items()
     ]
     return markdown(["net", "read", *heads], rows)
-
-
-def relaxation() -> str:
-    """How far the label's influence gets in nets of each depth, beside the twin's gradient and error."""
-    if "relax" not in RECORDS:
-        return NONE
-    ours, twin = (RECORDS["relax"][side] for side in ("measured", "twin"))
-    heads = [
-        "ratio of a layer to the one above",
-        "untrained ratio",
-        "layers per iteration",
-        "slow error %",
-        "fast error %",
-    ]
-    rows = [
-        [
-            depth,
-            *(figures(found[name][0]) for name in ("settled influence %", "untrained influence %")),
-            *(figures(found[head]) for head in heads),
-            figures(twin[depth]["gradient by layer"][0]),
-            figures(twin[depth]["fast error %"]),
-        ]
-        for depth, found in ours["by depth"].items()
-    ]
-    first = ["layers", "influence on the first %", "the same untrained %"]
-    return markdown([*first, *heads, "twin's gradient, first / last", "twin's error %"], rows)
-
-
-def presentations() -> str:
-    """What the label moves in each layer of the deepest net after presentations of one image."""
-    if "relax" not in RECORDS:
-        return NONE
-    found = RECORDS["relax"]["measured"]
-    key = next(name for name in found if name.startswith("after presentations"))
-    brief = next(name for name in found if name.startswith("trace"))
-    rows = [["long", count, *map(figures, each["settled influence %"])] for count, each in found[key].items()]
-    rows += [["of 3 iterations", count, *map(figures, each)] for count, each in found[brief].items()]
-    layers = len(rows[0]) - 2
-    return markdown(["presentations", "number", *(f"layer {layer + 1}" for layer in range(layers))], rows)
-
-
-def cifar() -> str:
-    """The paper's table of CIFAR-10, training and test errors, beside ours."""
-    if "cifar" not in RECORDS:
-        return NONE
-    record = RECORDS["cifar"]
-    paper, ours, twins = record["talk"]["table"], record["measured"]["table"], record["twin"]["table"]
-
-    def told(found: dict[str, Any] | None) -> str:
-        return "-" if found is None else f"{found['train']:.0f} / {found['test']:.0f}"
-
-    rows = [["backprop", *(cell for depth in twins for cell in (told(twins[depth]), told(paper["backprop"][depth])))]]
-    for activity in ours:
-        for test in ("slow", "fast", "settled", "shortlist", "both"):
-            cells = [
-                cell
-                for depth, found in ours[activity].items()
-                for cell in (told(found[test]), told(paper[activity][depth].get(test)))
-            ]
-            rows.append([f"{activity}, {test} test", *cells])
-    heads = [f"{depth}, {whose}" for depth in twins for whose in ("ours", "paper")]
-    return markdown(["train / test error %", *heads], rows)
-
-
-def cifar_tests() -> str:
-    """Every test of the net that learned from all of CIFAR-10, and how far above its twin each is."""
-    if "cifar" not in RECORDS:
-        return NONE
-    ours, twin = RECORDS["cifar"]["measured"], RECORDS["cifar"]["twin"]["fast error %"]
-    names = [name for name in ours if name.endswith("error %")]
-    rows = [[name.removesuffix(" error %"), f"{ours[name]:.2f}", f"{ours[name] - twin:+.2f}"] for name in names]
-    return markdown(["test", "error %", "above the twin's"], [*rows, ["backprop twin", f"{twin:.2f}", "-"]])
 
 
 def regime() -> str:
@@ -306,16 +216,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "hard-neg": to_an_error,
     "units": units,
     "ledger": ledger,
-    "recurrent": record("recurrent"),
-    "recurrent-compared": compared("low-activity", "from-start", "glom"),
-    "cifar": cifar,
-    "cifar-tests": cifar_tests,
     "regime": regime,
     "moving": separations,
     "top-down": contexts,
-    "relax": relaxation,
-    "presentations": presentations,
-    **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
+    "agree": record("agree"),
     **{name: partial(table, RECORDS) for name, table in hardware_tables.OF_RECORDS.items()},
     **{name: partial(table, RECORDS) for name, table in device_tables.OF_RECORDS.items()},
     **{name: table for module in OTHERS for name, table in module.TABLES.items()},
