@@ -1,7 +1,6 @@
-"""Measures for the claim ``relax``: how far down a net a change of the label at its top gets, and how much further it
-gets after repeated learning from one image.
+"""Measures of how far down a net a change of the label at its top gets, also after repeated learning from one image.
 
-The header of ``relax`` explains what each of them is for.
+The claim ``relax`` explains the purpose of each.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -17,12 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
 
 from twofold.methods import RecurrentRecipe, RecurrentTraining
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch
+from twofold.nets.backprop import Backprop
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.video import State, VideoResult
+from twofold.normalize import normalize
 from twofold.training.trainer import Trainer
 
 THRESHOLD = 0.01
@@ -30,6 +32,40 @@ THRESHOLD = 0.01
 
 BRIEF = 3
 """Number of iterations of a brief presentation."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Measurements on the nets of one depth, with layers from the lowest upwards.
+
+    Attributes:
+        influence: influence of the label on each layer at each iteration, ``(layers, iterations)``.
+        untrained: the same influence before learning.
+        gradient: sensitivity of the twin's loss by hidden layer, relative to the top one.
+        errors: errors of the trained net and of its twin, in percent.
+    """
+
+    influence: Tensor
+    untrained: Tensor
+    gradient: list[float]
+    errors: tuple[dict[str, float], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All measurements that the claim and its picture need.
+
+    Attributes:
+        depths: measurements by number of hidden layers.
+        presented: numbers of presentations.
+        influence: settled influence in the deepest net after each of these numbers, ``(numbers, layers)``.
+        trace: trace of the label in the deepest net after as many brief presentations, ``(numbers, layers)``.
+    """
+
+    depths: dict[int, Depth]
+    presented: list[int]
+    influence: Tensor
+    trace: Tensor
 
 
 class Decay(NamedTuple):
@@ -52,8 +88,8 @@ def watched(depth: int) -> int:
 
 
 @torch.no_grad()
-def influence(net: Recurrent, images: Tensor, labels: Tensor, other: Tensor, iterations: int) -> Tensor:
-    """Measure how a change of the label at the top from ``labels`` to ``other`` moves each layer's state.
+def influence(net: Recurrent, images: Tensor, labels: Tensor, wrong: Tensor, iterations: int) -> Tensor:
+    """Measure how a change of the label at the top from ``labels`` to ``wrong`` moves each layer's state.
 
     The influence is ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, mean over images, at each iteration after the change.
     Before the change the net settles for the same number of iterations.
@@ -61,7 +97,7 @@ def influence(net: Recurrent, images: Tensor, labels: Tensor, other: Tensor, ite
     Args:
         net: the net.
         images: ``(batch, ...)``.
-        labels, other: ``(batch,)``.
+        labels, wrong: ``(batch,)``.
         iterations: number of iterations to settle, and then to watch.
 
     Returns:
@@ -70,16 +106,16 @@ def influence(net: Recurrent, images: Tensor, labels: Tensor, other: Tensor, ite
     frame = net.images(images)
     *_, state = net.look(frame, net.top(labels), iterations)
     kept = net.watch(repeat(frame, iterations), net.top(labels), state)
-    changed = net.watch(repeat(frame, iterations), net.top(other), state)
-    return torch.stack([_apart(before, after) for before, after in zip(kept, changed, strict=True)], 1)
+    changed = net.watch(repeat(frame, iterations), net.top(wrong), state)
+    return torch.stack([_distance(before, after) for before, after in zip(kept, changed, strict=True)], 1)
 
 
-def _apart(one: State, other: State) -> Tensor:
+def _distance(first: State, second: State) -> Tensor:
     """Return the distance of two states of a net by layer, relative to their length, mean over cases, ``(layers,)``.
 
     The output of a layer has the length √units, or 0 if the layer is silent.
     """
-    both = zip(one, other, strict=True)
+    both = zip(first, second, strict=True)
     return torch.stack([(b.output - a.output).norm(dim=1).mean() / math.sqrt(a.output.shape[1]) for a, b in both])
 
 
@@ -96,7 +132,7 @@ def first_reached(presented: Sequence[int], settled: Tensor) -> list[int | None]
         settled: settled influence after each of these numbers, ``(numbers, layers)``.
     """
     columns = (settled >= THRESHOLD).T.tolist()
-    return [next((count for count, there in zip(presented, column, strict=True) if there), None) for column in columns]
+    return [next((count for count, hit in zip(presented, column, strict=True) if hit), None) for column in columns]
 
 
 def decay(settled: Tensor) -> Decay:
@@ -106,10 +142,10 @@ def decay(settled: Tensor) -> Decay:
         settled: influence by layer, from the lowest upwards, ``(layers,)``; layers without influence are left out.
     """
     below = np.arange(len(settled))[::-1]
-    there = settled.numpy() > 0
-    if there.sum() < 2:
+    influenced = settled.numpy() > 0
+    if influenced.sum() < 2:
         return Decay(0.0, 0.0, 0.0)
-    slope, start, fit = _line(below[there], np.log(settled.numpy()[there]))
+    slope, start, fit = _line(below[influenced], np.log(settled.numpy()[influenced]))
     return Decay(math.exp(slope), fit, math.exp(start + 99 * slope))
 
 
@@ -132,8 +168,33 @@ def front(influence: Tensor) -> tuple[list[int], float, float]:
 def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, float, float]:
     """Return slope, intercept and R² of the least-squares line; R² is 1 if y does not vary."""
     slope, start = np.polyfit(x, y, 1)
-    rest, all_of_it = ((y - start - slope * x) ** 2).sum(), ((y - y.mean()) ** 2).sum()
-    return float(slope), float(start), float(1 - rest / all_of_it) if all_of_it else 1.0
+    residual, total = ((y - start - slope * x) ** 2).sum(), ((y - y.mean()) ** 2).sum()
+    return float(slope), float(start), float(1 - residual / total) if total else 1.0
+
+
+# ---- the twin ------------------------------------------------------------------------------------------------------
+
+
+def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
+    """Return ‖∂loss/∂a‖ ‖a‖ for each hidden layer's activity a, mean over images, relative to the top layer.
+
+    Args:
+        twin: the net.
+        images: ``(batch, ...)``.
+        labels: ``(batch,)``.
+
+    Returns:
+        One number for each layer, from the lowest upwards.
+    """
+    weights = [(layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()) for layer in twin.stack]
+    activities = [normalize(images.double().flatten(1))]
+    for weight, bias in weights[:-1]:
+        activities.append(linear(activities[-1], weight, bias).relu().requires_grad_())
+    loss = cross_entropy(linear(activities[-1], *weights[-1]), labels, reduction="sum")
+    gradients = torch.autograd.grad(loss, activities[1:])
+    pairs = zip(gradients, activities[1:], strict=True)
+    sizes = [(gradient.norm(dim=1) * activity.detach().norm(dim=1)).mean() for gradient, activity in pairs]
+    return [float(size / sizes[-1]) for size in sizes]
 
 
 # ---- presentations -------------------------------------------------------------------------------------------------
@@ -146,8 +207,8 @@ def presentations(
     """Return the settled influence of the label on each layer for one image, after repeated learning from that image.
 
     Args:
-        net: is not changed; a copy learns.
-        recipe: gives the rate and the iterations.
+        net: the net; a copy of it learns.
+        recipe: its rate and iterations are used.
         image: ``(1, ...)``.
         label: the right label, ``(1,)``; the next class is the wrong label, in the negative case and for the influence.
         presented: numbers of presentations, ascending.
@@ -155,46 +216,47 @@ def presentations(
     Returns:
         ``(numbers, layers)``.
     """
-    net, other = _learner(net), (label + 1) % net.classes
-    found, done = [], 0
+    net, wrong = _learner(net), (label + 1) % net.classes
+    rows, done = [], 0
     for count in presented:
-        _present(net, recipe, image, label, other, count - done)
+        _present(net, recipe, image, label, wrong, count - done)
         done = count
-        found.append(influence(net, image, label, other, watched(len(net.layers)))[:, -1])
-    return torch.stack(found)
+        rows.append(influence(net, image, label, wrong, watched(len(net.layers)))[:, -1])
+    return torch.stack(rows)
 
 
 @torch.no_grad()
 def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]) -> Tensor:
-    """Measure how two copies of a net that learned an image under different labels differ after a brief look at it.
+    """Measure how two copies of a net that learned an image under different labels differ after a brief settling on it.
 
-    One copy learns that ``label`` is right and the next class wrong, the other the reverse; each then looks at the
-    image under the label that is right for it. A difference in a layer that so brief a look cannot reach has come down
-    through learning. If learning signals depend only on the difference within a pair, as in the recipe, it gets down at
-    most 2 · ``BRIEF`` layers.
+    One copy learns that ``label`` is right and the next class wrong, the other the reverse; each then settles on the
+    image for ``BRIEF`` iterations under the label that is right for it. A difference in a layer that activity cannot
+    reach in this time has come down through learning. If learning signals depend only on the difference within a pair,
+    as in the recipe, it gets down at most 2 · ``BRIEF`` layers.
 
     Args:
-        net: is not changed; copies learn.
-        recipe: gives the rate.
+        net: the net; copies of it learn.
+        recipe: its rate is used.
         image: ``(1, ...)``.
         label: ``(1,)``.
         presented: numbers of presentations, ascending.
 
     Returns:
-        ‖n(s one) - n(s other)‖ / ‖n(s one)‖ of each layer after each number of presentations, ``(numbers, layers)``.
+        ‖n(s first) - n(s second)‖ / ‖n(s first)‖ of each layer after each number, ``(numbers, layers)``.
     """
-    believers = [(_learner(net), label, (label + 1) % net.classes), (_learner(net), (label + 1) % net.classes, label)]
-    found, done = [], 0
+    wrong = (label + 1) % net.classes
+    learners = [(_learner(net), label, wrong), (_learner(net), wrong, label)]
+    rows, done = [], 0
     once = replace(recipe, iterations=BRIEF, judge_from=1, judge_to=BRIEF)
     for count in presented:
         states = []
-        for learner, right, wrong in believers:
-            _present(learner, once, image, right, wrong, count - done)
-            *_, state = learner.look(learner.images(image), learner.top(right), BRIEF)
+        for learner, positive, negative in learners:
+            _present(learner, once, image, positive, negative, count - done)
+            *_, state = learner.look(learner.images(image), learner.top(positive), BRIEF)
             states.append(state)
         done = count
-        found.append(_apart(*states))
-    return torch.stack(found)
+        rows.append(_distance(*states))
+    return torch.stack(rows)
 
 
 def _learner(net: Recurrent) -> Recurrent:

@@ -221,7 +221,7 @@ def test_the_spread_of_seeds_is_the_sample_standard_deviation() -> None:
 def test_the_table_of_cifar_is_made_without_the_test_set() -> None:
     here = Lab()
     recipe, twin = cifar.settings(here)
-    made, whole = cifar.part(here, recipe), here.data("digits")
+    made, whole = cifar.first_images(here, recipe), here.data("digits")
     assert torch.equal(made.test_images, whole.train_images[-300:])
     assert torch.equal(made.train_images, whole.train_images[:1000])
     assert len(whole.train_images) - 300 >= 1000

@@ -13,17 +13,26 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from twofold.goodness import minus_sum_of_squares
+from twofold.learning import Rule
+from twofold.nets.backprop import Backprop
+from twofold.nets.recurrent import Recurrent
+from twofold.normalize import normalize
+from twofold.objectives import swish_symba
+from twofold.recipes.recurrent import recurrent
 from twofold_lab.claims.glom import shares
 from twofold_lab.claims.no_later import redraw
-from twofold_lab.claims.plots.relax import relaxation
-from twofold_lab.claims.relax import (
+from twofold_lab.claims.relax import draw
+from twofold_lab.claims.video import ThroughTime, unroll
+from twofold_lab.influence import (
     BRIEF,
+    Depth,
+    Study,
     brief,
     decay,
     first_reached,
@@ -33,15 +42,6 @@ from twofold_lab.claims.relax import (
     reached,
     sensitivity,
 )
-from twofold_lab.claims.video import ThroughTime, unroll
-from twofold.errors import DataError
-from twofold.goodness import minus_sum_of_squares
-from twofold.learning import Rule
-from twofold.nets.backprop import Backprop
-from twofold.nets.recurrent import Recurrent
-from twofold.normalize import normalize
-from twofold.objectives import swish_symba
-from twofold.recipes.recurrent import recurrent
 
 RULE = Rule(goodness=minus_sum_of_squares, objective=swish_symba, temperature=2.0)
 PLAIN = replace(RULE, smoothing=0.0, decay=0.0, peer=0.0)
@@ -286,14 +286,12 @@ def test_redrawing_a_layer_changes_its_weights_alone_and_not_their_size() -> Non
 # ---- the picture ---------------------------------------------------------------------------------------------------
 
 
-def test_the_picture_is_drawn_and_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    maps = {depth: np.geomspace(0.01, 90, depth * 7).reshape(depth, 7) for depth in (2, 3)}
-    gradient = {2: [1.2, 1.0], 3: [1.5, 1.2, 1.0]}
-    errors, learned = {2: (4.0, 3.0), 3: (60.0, 3.0)}, np.ones((2, 3))
-    picture = tmp_path / "relax.png"
-    path = relaxation(maps, learned[0], gradient, errors, [0, 1], learned, learned, picture, shown=(2, 3), brief=BRIEF)
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    nets = {}
+    for depth in (2, 3):
+        values = torch.logspace(-4, 0, depth * 7, dtype=torch.float64).reshape(depth, 7)
+        gradient = [1.0 + 0.2 * layer for layer in reversed(range(depth))]
+        nets[depth] = Depth(values, 0.5 * values, gradient, ({"slow error %": 4.0}, {"fast error %": 3.0}))
+    ones = torch.ones(2, 3, dtype=torch.float64)
+    path = draw(Study(nets, [0, 1], ones, ones), tmp_path / "relax.png")
     assert path.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(DataError, match="presentations"):
-        relaxation(maps, learned[0], gradient, errors, [0], learned, learned, path, shown=(2,), brief=BRIEF)
-    with pytest.raises(DataError, match="depths"):
-        relaxation(maps, learned[0], gradient, errors, [0, 1], learned, learned, path, shown=(4,), brief=BRIEF)

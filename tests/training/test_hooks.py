@@ -82,7 +82,7 @@ def test_a_softmax_alone_learns_at_one_rate_in_an_epoch(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(hybrid.SoftmaxAlone, "step", watched)
     recipe, _ = hybrid.settings(lab)
-    hybrid.untaught(lab, replace(recipe, epochs=24))
+    hybrid.untrained(lab, replace(recipe, epochs=24))
     assert [rates[number] / recipe.rate for number in range(18, len(rates), 36)] == pytest.approx(
         [1, 1, 1, 2 / 2 * 0.5]
     )

@@ -1,40 +1,32 @@
-"""Claim (talk 25:51): collecting gradients from the first iteration on works better than from the fourth.
+"""Learning from the first iteration on works better than from the fourth (talk 25:51).
 
 The same recurrent net is trained with the gradients of iterations 1 to 8 and with those of 4 to 8, with three seeds
 (smoke: a small net on digits; full: MNIST, half of the recipe's units, ten epochs, eight for the twin, the last 10,000
 training images held out).
-
-Rule: the mean slow error with all iterations is the smaller one.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from statistics import fmean
+from twofold_lab import recurrent
+from twofold_lab.claim import Claim, Finding, Headline
+from twofold_lab.lab import Lab
+from twofold_lab.verdict import Clause, above_zero
 
-from twofold_lab.lab import Finding, Lab, error, mean_and_std, mean_errors
+GAIN = "first better by (points, by seed)"
+RULE = "the mean slow error with gradients from the first iteration on is smaller than from the fourth, paired by seed"
 
-SEEDS = [0, 1, 2]
+CLAIM = Claim(
+    "from-start",
+    time="25:51",
+    says="Learning from the first iteration on works better than from the fourth.",
+    headline=Headline("slow error %", "the first is better", ours=("from the first", "slow error %")),
+    clauses=(Clause("the first is better", RULE, lambda figures: above_zero(figures.of(GAIN))),),
+)
 
 
+@CLAIM.measure
 def from_start(lab: Lab) -> Finding:
-    """Measure the claim ``from-start``."""
-    recipe, twin_recipe = lab.short_settling()
-    start, later = (
-        [lab.train(replace(recipe, learn_from=first, seed=seed), name) for seed in SEEDS]
-        for name, first in (("settling", 1), ("settling-from-4", 4))
-    )
-    twins = [lab.train(replace(twin_recipe, seed=seed), "settling-twin") for seed in SEEDS]
-    gains = [error(other) - error(one) for one, other in zip(start, later, strict=True)]
-    return Finding(
-        holds=fmean(gains) > 0,
-        rule="the mean slow error with gradients from the first iteration on is smaller than from the fourth",
-        talk="from the first works better than from the fourth",
-        measured={
-            "from the first": mean_errors(start),
-            "from the fourth": mean_errors(later),
-            "first better by (points, by seed)": mean_and_std(gains),
-        },
-        twin=mean_errors(twins),
-        seeds=SEEDS,
-    )
+    ways = {"from the first": {"learn_from": 1}, "from the fourth": {"learn_from": 4}}
+    contest = lab.contest(ways, recurrent.short(lab), seeds=[0, 1, 2])
+    gain = contest.difference("from the fourth", "from the first")
+    return contest.finding({**{name: contest.errors(name) for name in ways}, GAIN: gain})

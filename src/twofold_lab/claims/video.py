@@ -1,8 +1,8 @@
-"""Claim (talk 19:31): a still image can be treated as a dull video by a recurrent net that is greedy in time: it learns
-from every frame, and no derivative goes through time.
+"""A recurrent net can treat a still image as a dull video and learn greedily in time (talk 19:31).
 
-First, the error of such a net on held-out images is measured (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten
-epochs, eight for the twin, the last 10,000 training images held out).
+Greedy in time means that the net learns from every frame and that no derivative goes through time. First, the error of
+such a net on held-out images is measured (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten epochs, eight for the
+twin, the last 10,000 training images held out).
 
 Then the cost of greediness is measured: small nets (full: 2 x 200, 10,000 images, four epochs; smoke: 2 x 50, two
 epochs; two seeds) learn with the greedy rule and with the derivative of the same objective,
@@ -12,17 +12,15 @@ epochs; two seeds) learn with the greedy rule and with the derivative of the sam
 carried through all iterations by autograd, from the bottom-up pass on. It crosses layers as well, since a layer's state
 is its neighbors' input an iteration later. Everything else is the same: initial weights, order of the images,
 negatives, peer normalization, rate and updates, products in float32. Reported for both are the slow error, the seconds
-of the training, and the memory that a batch needs for learning: what autograd keeps of all iterations, and what the
-greedy rule keeps of one (it can learn from one at a time; the recipe's ``window`` takes several together, which is
-faster). For a trained net, the cosine between the two gradients of a layer's weights is reported, for the loss of each
-iteration alone.
-
-Rule: the slow error of the greedy net is at most 4 % (smoke: 8 %).
+of the training, and the memory that a batch needs for learning: the tensors that autograd keeps of all iterations, and
+those that the greedy rule keeps of a single one (the recipe's ``window`` takes several together, which is faster). For
+a trained net, the cosine between the two gradients of a layer's weights is reported, for the loss of each iteration
+alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat
 from statistics import fmean
@@ -31,6 +29,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.functional import cosine_similarity
 
 from twofold.data import Dataset
 from twofold.layers.inputs import CachedInput
@@ -41,72 +40,85 @@ from twofold.nets.net import evaluate
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.video import State, VideoResult
 from twofold.training.trainer import Trainer
-from twofold_lab.lab import Finding, Lab, error, errors, mean_and_std, percent
+from twofold_lab import recurrent
+from twofold_lab.claim import Claim, Finding, Headline
+from twofold_lab.figures import errors, mean_and_std, percent
+from twofold_lab.lab import Lab
+from twofold_lab.tables import sides, table
+from twofold_lab.verdict import Clause, Figures, Verdict, at_most
 
 SEEDS = [0, 1]
 
 
+def _accuracy(figures: Figures) -> Verdict:
+    return at_most(figures.of("slow error %"), figures.pick(smoke=8.0, full=4.0))
+
+
+RULE = "with no derivative through time the slow error is at most 4 % (smoke: 8 %)"
+CLAIM = Claim(
+    "video",
+    time="19:31",
+    says="A recurrent net can treat a still image as a dull video and learn greedily in time.",
+    headline=Headline("slow error %", "possible"),
+    clauses=(Clause("learns greedily in time", RULE, _accuracy),),
+)
+
+
+@CLAIM.measure
 def video(lab: Lab) -> Finding:
-    """Measure the claim ``video``."""
-    recipe, twin_recipe = lab.short_settling()
-    run, twin = lab.train(recipe, "settling"), lab.train(twin_recipe, "settling-twin")
-    limit = lab.pick(smoke=8.0, full=4.0)
-    small, part = settings(lab)
-    trained = {
-        name: [taught(lab, kind, replace(small, seed=seed), part) for seed in SEEDS]
-        for name, kind in (("greedy", Recurrent), ("through time", ThroughTime))
+    recipe, twin_recipe = recurrent.short(lab)
+    run, twin = lab.train(recipe, "video"), lab.train(twin_recipe, "video-twin")
+    small, dataset = settings(lab)
+    nets = {
+        name: [learned(lab, net_type, replace(small, seed=seed), dataset) for seed in SEEDS]
+        for name, net_type in (("greedy", Recurrent), ("through time", ThroughTime))
     }
-    net = trained["greedy"][0][0]
-    return Finding(
-        holds=error(run) <= limit,
-        rule=f"with no derivative through time the slow error is at most {limit:g} %",
-        talk="a still image as a dull video, greedy in time",
-        measured={
-            **errors(run),
-            "seconds": round(run.result.seconds, 1),
-            **{f"small net, {name}": _describe(each, part, small) for name, each in trained.items()},
-            "memory of a batch (MB) by iterations": {
-                str(count): {
-                    "greedy": round(memory(net, part, small, count, through_time=False) / 1e6, 3),
-                    "through time": round(memory(net, part, small, count, through_time=True) / 1e6, 3),
-                }
-                for count in (small.iterations, 4 * small.iterations)
-            },
-            "cosine of the gradients by layer and iteration": [
-                [round(value, 3) for value in row] for row in cosines(net, part, small).tolist()
-            ],
+    net = nets["greedy"][0][0]
+    measured = {
+        **errors(run),
+        "seconds": round(run.result.seconds, 1),
+        **{f"small net, {name}": _describe(trained, dataset) for name, trained in nets.items()},
+        "memory of a batch (MB) by iterations": {
+            str(count): {
+                name: round(memory(net, dataset, small, count, through_time=name == "through time") / 1e6, 3)
+                for name in nets
+            }
+            for count in (small.iterations, 4 * small.iterations)
         },
-        twin=errors(twin),
-        seeds=[recipe.seed],
-    )
+        "cosine of the gradients by layer and iteration": [
+            [round(value, 3) for value in row] for row in cosines(net, dataset, small).tolist()
+        ],
+    }
+    return Finding(measured, errors(twin), [recipe.seed])
 
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
     """Return the recipe of the small nets, which see all images in every epoch, and their data."""
-    recipe, _ = lab.short_settling()
+    recipe, _ = recurrent.short(lab)
     units, count, epochs = lab.pick(smoke=(50, 800, 2), full=(200, 10_000, 4))
     temperature = recipe.temperature * units / recipe.widths[0]
     small = replace(recipe, widths=(units, units), temperature=temperature, epochs=epochs, tolerance=0.0, revisit=1.0)
-    held = lab.data(recipe.data).hold_out(recipe.validation)
-    return small, replace(held, train_images=held.train_images[:count], train_labels=held.train_labels[:count])
+    return small, lab.data(recipe.data).hold_out(recipe.validation).take(count)
 
 
-def taught(lab: Lab, kind: type[Recurrent], recipe: RecurrentRecipe, part: Dataset) -> tuple[Recurrent, float]:
-    """Return a trained small net, and the seconds that its training took."""
-    plain = RecurrentTraining.build(recipe, part.form)
-    net = kind(part.pixels, recipe.widths, part.classes, plain.stack[0].rule, **_options(recipe))
-    net.load_state_dict(plain.state_dict())
-    name = f"video-{kind.__name__.lower()}"
-    exact, before = replace(lab, precision="fp32"), lab.seconds()
-    net = exact.train_net(
-        net, name, part, {"name": name, **recipe.fields()}, lambda net: Trainer(net, recipe, part.train).run()
-    )
-    return net, lab.seconds() - before
-
-
-def _options(recipe: RecurrentRecipe) -> dict[str, Any]:
+def learned(lab: Lab, net_type: type[Recurrent], recipe: RecurrentRecipe, dataset: Dataset) -> tuple[Recurrent, float]:
+    """Train a small net in float32, and return it with the seconds of its training."""
+    plain = RecurrentTraining.build(recipe, dataset.form)
     names = ("damping", "iterations", "label_strength", "top_down", "lateral", "softmax_decay")
-    return {"judged": (recipe.judge_from, recipe.judge_to), **{name: getattr(recipe, name) for name in names}}
+    options = {"judged": (recipe.judge_from, recipe.judge_to), **{name: getattr(recipe, name) for name in names}}
+    net = net_type(dataset.pixels, recipe.widths, dataset.classes, plain.stack[0].rule, **options)
+    net.load_state_dict(plain.state_dict())
+    title = f"video-{net_type.__name__.lower()}"
+    exact = replace(lab, precision="fp32", trainings={})
+    net = exact.train_net(
+        net,
+        title,
+        dataset,
+        {"name": title, **recipe.fields()},
+        lambda net: Trainer(net, recipe, dataset.train).run(),
+    )
+    lab.trainings |= exact.trainings
+    return net, exact.facts()["seconds"]
 
 
 # ---- the derivative through time -----------------------------------------------------------------------------------
@@ -144,14 +156,14 @@ def unroll(net: Recurrent, video: Iterable[SourceInput], top: CachedInput, *, th
     losses, steps = [], []
     for frame in frames:
         if not through_time:
-            state = [LayerState(*(part.detach() for part in settled)) for settled in state]
+            state = [LayerState(*(tensor.detach() for tensor in layer)) for layer in state]
         seen = net.sources(frame, top, tuple(state))
         state = [
             _respond(layer, sources, before.state, net.damping)
             for layer, sources, before in zip(net.stack, seen, state, strict=True)
         ]
-        losses.append(torch.stack([_loss(layer, one) for layer, one in zip(net.stack, state, strict=True)]).sum())
-        steps.append([TimeStep(sources, one.active, one.goodness) for sources, one in zip(seen, state, strict=True)])
+        losses.append(torch.stack([_loss(*pair) for pair in zip(net.stack, state, strict=True)]).sum())
+        steps.append([TimeStep(sources, now.active, now.goodness) for sources, now in zip(seen, state, strict=True)])
     return Unrolled(torch.stack(losses), steps, tuple(state))
 
 
@@ -202,29 +214,31 @@ class ThroughTime(Recurrent):
         with torch.enable_grad():
             unrolled = unroll(self, video, top, through_time=True)
             gradients = torch.autograd.grad(-unrolled.losses.mean(), list(self.layers.parameters()))
-        found = dict(zip(self.layers.parameters(), gradients, strict=True))
+        gradient = dict(zip(self.layers.parameters(), gradients, strict=True))
         batch = len(top.rows) // 2
         for index, layer in enumerate(self.stack):
-            steps = [each[index] for each in unrolled.steps]
+            steps = [layers[index] for layers in unrolled.steps]
             total = torch.stack([step.active.detach()[:batch].sum(0) for step in steps]).mean(0)
             peers = peer_gradient(total, count_of(torch.ones(batch)), layer.mean_activity, layer.rule)
             for name, weights in layer.learned.items():
                 seen = torch.stack([_rows(step.sources[name]).detach()[:batch].mean(0) for step in steps]).mean(0)
-                weights.gather(found[weights.value] + torch.outer(peers, seen))
-            layer.biases.gather(found[layer.bias] + peers)
+                weights.gather(gradient[weights.value] + torch.outer(peers, seen))
+            layer.biases.gather(gradient[layer.bias] + peers)
             layer.apply_gradient(rate)
-        each = [torch.stack([steps[index].goodness for steps in unrolled.steps]) for index in range(len(self.layers))]
-        halves = [goodness.detach().mean(0).chunk(2) for goodness in each]
-        return VideoResult([(one, other) for one, other in halves], torch.ones(batch), unrolled.state)
+        goodness = [
+            torch.stack([step.goodness.detach() for step in steps]) for steps in zip(*unrolled.steps, strict=True)
+        ]
+        pairs = [(positive, negative) for positive, negative in (layer.mean(0).chunk(2) for layer in goodness)]
+        return VideoResult(pairs, torch.ones(batch), unrolled.state)
 
 
 # ---- what it costs -------------------------------------------------------------------------------------------------
 
 
-def memory(net: Recurrent, part: Dataset, recipe: RecurrentRecipe, iterations: int, *, through_time: bool) -> int:
+def memory(net: Recurrent, dataset: Dataset, recipe: RecurrentRecipe, iterations: int, *, through_time: bool) -> int:
     """Return the bytes that autograd keeps of a batch, besides the weights: of all iterations, or of a single one."""
     net.layers.requires_grad_()
-    frame, top = _batch(net, part, recipe.batch)
+    frame, top = _batch(net, dataset, recipe.batch)
     known = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
     kept: dict[int, int] = {}
 
@@ -242,20 +256,19 @@ def memory(net: Recurrent, part: Dataset, recipe: RecurrentRecipe, iterations: i
     return sum(kept.values())
 
 
-def cosines(net: Recurrent, part: Dataset, recipe: RecurrentRecipe) -> Tensor:
+def cosines(net: Recurrent, dataset: Dataset, recipe: RecurrentRecipe) -> Tensor:
     """Return the cosine between a layer's gradients by the greedy rule and through time, ``(layers, iterations)``.
 
     Each is for the loss of one iteration alone, over a batch of held-out images.
     """
     net.layers.requires_grad_()
-    frame, top = _batch(net, part, recipe.batch)
-    each = []
+    frame, top = _batch(net, dataset, recipe.batch)
+    gradients = []
     for through_time in (False, True):
         losses = unroll(net, repeat(frame, recipe.iterations), top, through_time=through_time).losses
-        each.append([[_gradient(loss, layer) for layer in net.stack] for loss in losses])
-    rows = zip(*each, strict=True)
-    cosine = torch.nn.functional.cosine_similarity
-    return torch.tensor([[cosine(a, b, dim=0) for a, b in zip(*row, strict=True)] for row in rows]).T
+        gradients.append([[_gradient(loss, layer) for layer in net.stack] for loss in losses])
+    rows = zip(*gradients, strict=True)
+    return torch.tensor([[cosine_similarity(a, b, dim=0) for a, b in zip(*row, strict=True)] for row in rows]).T
 
 
 def _gradient(loss: Tensor, layer: RecurrentLayer) -> Tensor:
@@ -263,19 +276,18 @@ def _gradient(loss: Tensor, layer: RecurrentLayer) -> Tensor:
     return torch.cat([gradient.flatten() for gradient in gradients])
 
 
-def _batch(net: Recurrent, part: Dataset, size: int) -> tuple[CachedInput, CachedInput]:
+def _batch(net: Recurrent, dataset: Dataset, size: int) -> tuple[CachedInput, CachedInput]:
     """Return held-out images and, for the top, their labels followed by as many wrong ones, each the next class."""
-    device = net.stack[0].bias.device
-    images, labels = part.test_images[:size].to(device), part.test_labels[:size].to(device)
+    images, labels = (tensor[:size].to(net.device) for tensor in dataset.test)
     return net.images(images), net.top(torch.cat([labels, (labels + 1) % net.classes]))
 
 
-def _describe(each: list[tuple[Recurrent, float]], part: Dataset, recipe: RecurrentRecipe) -> dict[str, Any]:
-    device = each[0][0].stack[0].bias.device
-    images, labels = part.test_images.to(device), part.test_labels.to(device)
-    found = [evaluate(net, images, labels).error for net, _ in each]
+def _describe(trained: Sequence[tuple[Recurrent, float]], dataset: Dataset) -> dict[str, Any]:
+    tests = [evaluate(net, *dataset.test).error for net, _ in trained]
     return {
-        "slow error %": mean_and_std(percent(one["slow"]) for one in found),
-        "fast error %": mean_and_std(percent(one["fast"]) for one in found),
-        "seconds": round(fmean(seconds for _, seconds in each), 2),
+        **{f"{name} error %": mean_and_std(percent(test[name]) for test in tests) for name in ("slow", "fast")},
+        "seconds": round(fmean(seconds for _, seconds in trained), 2),
     }
+
+
+table("video", "claims/video.json")(sides)
