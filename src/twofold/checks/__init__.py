@@ -64,10 +64,13 @@ def convert(name: str, value: Any, hint: Any) -> Any:
         ArgumentError: the value has another type.
         SettingError: the name is not known.
     """
-    if isinstance(value, str) and (known := BY_NAME.get(hint)) is not None:
-        if value not in known:
-            raise unknown(name, value, known)
-        return known[value]
+    if known := BY_NAME.get(hint):
+        if isinstance(value, str):
+            if value not in known:
+                raise unknown(name, value, known)
+            return known[value]
+        if any(value is member for member in known.values()):
+            return value
     try:
         return _convert(value, hint)
     except REFUSALS as error:
@@ -115,8 +118,6 @@ def _describe(value: Any) -> str:
 
 def _convert(value: Any, hint: Any) -> Any:
     """Convert ``value`` to ``hint``; raise an error in `REFUSALS` if that would be ambiguous."""
-    if type(value) is hint:
-        return value
     base = get_origin(hint) or hint
     if base in CONVERTERS:
         return CONVERTERS[base](value, base, get_args(hint))
@@ -215,22 +216,28 @@ def check_arguments(function: Callable[P, T]) -> Callable[P, T]:
     about ten microseconds longer.
     """
     signature = inspect.signature(function)
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
     hints: dict[str, Any] = {}
+    exact: dict[str, tuple[Any, ...]] = {}  # the types of values that need no conversion
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         if not hints:
             hints.update(get_type_hints(function))
+            exact.update(
+                {name: get_args(hint) if get_origin(hint) in UNIONS else (hint,) for name, hint in hints.items()}
+            )
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ArgumentError(f"{function.__qualname__.removesuffix('.__init__')}: {error}") from None
-        for name in bound.arguments.keys() & hints.keys():
-            value, hint, kind = bound.arguments[name], hints[name], signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_POSITIONAL:
-                bound.arguments[name] = tuple(convert(name, item, hint) for item in value)
-            elif kind is not inspect.Parameter.VAR_KEYWORD:
-                bound.arguments[name] = convert(name, value, hint)
+        for name, value in bound.arguments.items():
+            if name not in hints or type(value) in exact[name]:
+                continue
+            if kinds[name] is inspect.Parameter.VAR_POSITIONAL:
+                bound.arguments[name] = tuple(convert(name, item, hints[name]) for item in value)
+            elif kinds[name] is not inspect.Parameter.VAR_KEYWORD:
+                bound.arguments[name] = convert(name, value, hints[name])
         return function(*bound.args, **bound.kwargs)
 
     return checked

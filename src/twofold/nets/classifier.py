@@ -77,14 +77,15 @@ class Classifier(Net):
             DataError: The batch is empty, does not fit the net, or has another number of labels or weights than images.
         """
         images = self._enter(images)
-        return images, self._enter_labels(labels, case_weight, len(images))
+        return images, self._enter_labels(labels, case_weight, images)
 
-    def _enter_labels(self, labels: Tensor, case_weight: Tensor | None, count: int) -> Tensor:
+    def _enter_labels(self, labels: Tensor, case_weight: Tensor | None, images: Tensor) -> Tensor:
+        count, device = len(images), images.device
         if not count:
             raise DataError("images is empty, expected at least one image to learn from")
         if case_weight is not None:
-            floating("case_weight", case_weight, count, on=self.device)
-        return checked_labels("labels", labels, self.classes, count, on=self.device)
+            floating("case_weight", case_weight, count, on=device)
+        return checked_labels("labels", labels, self.classes, count, on=device)
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -363,7 +364,8 @@ class GoodnessClassifier(SoftmaxClassifier):
 
     def every_label(self, images: Tensor) -> Tensor:
         """Return all labels as candidates of each image, ``(batch, classes)``."""
-        return torch.arange(self.classes, device=self.device).expand(len(images), -1)
+        images = self._enter(images)
+        return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
     @check_arguments
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:

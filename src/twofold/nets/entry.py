@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,19 +24,18 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
     Raises:
         DataError: The images do not meet these conditions.
     """
-    if images.numel() == pixels and images.shape[:1] != (1,):
+    if pixels is not None and (numbers := images.shape[1:].numel()) != pixels:
         raise DataError(
-            f"{name}: the shape is {tuple(images.shape)}, one image of {pixels} numbers, expected a batch, "
-            "(batch, ...): give image[None]"
+            f"{name}: the shape is {tuple(images.shape)}, "
+            + (
+                f"one image of {pixels} numbers, expected a batch, (batch, ...): give image[None]"
+                if images.numel() == pixels
+                else f"{numbers} numbers each, expected {pixels}: give images of the size that the net was built for"
+            )
         )
     floating(name, images, "batch", "...", on=like.device)
-    if pixels is not None and images.shape[1:].numel() != pixels:
-        raise DataError(
-            f"{name}: the shape is {tuple(images.shape)}, {images.shape[1:].numel()} numbers each, expected {pixels}: "
-            "give images of the size that the net was built for"
-        )
     # The sum is a fast check: if it is too large, finite numbers are looked at one by one.
-    if images.device.type == "cpu" and not images.sum().isfinite():
+    if images.device.type == "cpu" and not math.isfinite(images.sum().item()):
         bad = ~images.flatten(1).isfinite().all(1)
         if bad.any():
             raise DataError(

@@ -200,7 +200,7 @@ class FeedForward(GoodnessClassifier):
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
         ready, learning = self.images(images), self._to_learn(learning)
-        labels = self._enter_labels(labels, case_weight, len(ready.rows))
+        labels = self._enter_labels(labels, case_weight, ready.rows)
         reading_rate, neutral = default_softmax_rate(softmax_rate, rate), self._neutral(ready)
         if isinstance(negatives, Tensor):
             wrong, features = checked_wrong_labels("negatives", negatives, labels, self.classes), list[Tensor | None]()

@@ -213,7 +213,7 @@ class Recurrent(GoodnessClassifier):
         not_negative(rate=rate, softmax_rate=softmax_rate)
         counts(first=first, window=window)
         frame, reading_rate = self.images(images), default_softmax_rate(softmax_rate, rate)
-        labels = self._enter_labels(labels, case_weight, len(frame.rows))
+        labels = self._enter_labels(labels, case_weight, frame.rows)
         start = self.start(frame)
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, case_weight)
         wrong = draw_wrong_labels(negatives, labels, logits, generator)
