@@ -104,7 +104,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     ("none", Literal["one", "both"], "it is 'none' (str), expected one of 'one', 'both'"),
     (True, Literal[1], "it is True (bool), expected one of 1"),
     (3, Size, "it is 3 (int), expected a Size"),
-    (3, Learns, "it is 3 (int), expected a Learns"),
+    (3, Learns, f"it is 3 (int), expected an object with the members of {__name__}.Learns"),
     (3, Callable[..., int], "it is 3 (int), expected a function"),
     (lambda: 3, Callable[[int], int], "it is of type function, expected a function of 1 argument"),
     (lambda a: a, Callable[[int, int], int], "it is of type function, expected a function of 2 arguments"),

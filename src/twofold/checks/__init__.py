@@ -98,7 +98,9 @@ def words(hint: Any, several: bool = False) -> str:
         text = "a function" if count is None else f"a function of {count} argument{'' if count == 1 else 's'}"
     else:
         name = getattr(hint, "__name__", str(hint))
-        text = WORDS.get(hint, (f"{'an' if name[0] in 'AEIOU' else 'a'} {name}", f"{name} objects"))[several]
+        if getattr(hint, "_is_protocol", False):
+            name = f"object with the members of {hint.__module__}.{name}"
+        text = WORDS.get(hint, (f"{'an' if name[0] in 'AEIOUo' else 'a'} {name}", f"{name} objects"))[several]
     return text
 
 
@@ -213,7 +215,7 @@ def check_arguments(function: Callable[P, T]) -> Callable[P, T]:
     """Check and convert the arguments of a function or method by its annotations in every call.
 
     The names in the annotations must exist in the function's module; they are looked up at the first call. A call takes
-    about ten microseconds longer.
+    some microseconds longer.
     """
     signature = inspect.signature(function)
     kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}

@@ -195,7 +195,7 @@ class FeedForward(GoodnessClassifier):
             generator: Draws the wrong labels, on the device of the images.
 
         Raises:
-            DataError: Images or labels do not fit the net, or a wrong label is the true one.
+            DataError: Images or labels do not fit the net or, on the CPU, a wrong label is the true one.
             SettingError: A rate is negative, or a layer in ``learning`` does not exist.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
