@@ -54,7 +54,7 @@ def entries() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 CHECKED = dict(entries())
 
-NET_METHODS = ("__init__", "learn", "predict", "scores", "evaluate", "explain", "fast", "familiarity", "set_precision")
+NET_METHODS = ("__init__", "learn", "predict", "scores", "evaluate", "explain", "fast", "familiarity")
 LAYERS = ("BlackBox", "Convolution", "CustomLayer", "Dense", "Fixed", "LocallyConnected", "RecurrentLayer")
 FUNCTIONS = (
     *("as_dataset", "draw", "evaluate", "export", "fit", "load", "load_data", "read_data", "recipe_for"),
@@ -63,13 +63,10 @@ FUNCTIONS = (
 
 
 def test_what_users_call_checks_its_arguments() -> None:
-    assert {name for name in CHECKED if name in dir(twofold) and name[0].islower()} == {*FUNCTIONS}
+    assert {name for name in CHECKED if name.islower()} == {*FUNCTIONS}
     assert all(is_checked(getattr(twofold, layer).__init__) for layer in (*LAYERS, "Instrument"))
     for net in (twofold.FeedForward, twofold.Recurrent, twofold.Unsupervised, twofold.Backprop):
-        for method in NET_METHODS:
-            own = getattr(net, method)
-            delegates = (net, method) == (twofold.Backprop, "set_precision")
-            assert is_checked(own) or delegates, f"{net.__name__}.{method}"
+        assert all(is_checked(getattr(net, method)) for method in NET_METHODS), net
 
 
 # ---- wrong types ---------------------------------------------------------------------------------------------------
@@ -124,7 +121,7 @@ def variants(function: Callable[..., Any]) -> Iterator[tuple[str, Any, Callable[
     for name in hints.keys() & parameters.keys():
         if parameters[name].kind.name == "VAR_POSITIONAL":
             named = {other: needed[other] for other in needed if parameters[other].kind.name == "KEYWORD_ONLY"}
-            before = [needed[other] for other in needed.keys() - named]
+            before = [value for other, value in needed.items() if other not in named]
             yield name, hints[name], lambda value, before=before, named=named: function(*free, *before, value, **named)
         elif parameters[name].kind.name != "VAR_KEYWORD":
             yield name, hints[name], partial(lambda name, value: function(*free, **{**needed, name: value}), name)
@@ -197,8 +194,6 @@ def test_a_setting_of_another_type_is_refused_in_one_line_that_names_it(key: str
 
 # ---- numbers outside their range -----------------------------------------------------------------------------------
 
-RULE = twofold.Rule()
-LAYER = twofold.Dense(9, 5)
 RANGES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Dense": (twofold.Dense, {"inputs": 9, "units": 5}),
     "Convolution": (
@@ -210,7 +205,13 @@ RANGES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "BlackBox": (twofold.BlackBox, {"function": torch.relu, "units": 5, "timeout": 9.0}),
     "FeedForward": (
         twofold.FeedForward,
-        {"layers": [LAYER], "classes": 3, "label_strength": 2.0, "counted_from": 1, "softmax_decay": 0.01},
+        {
+            "layers": [twofold.Dense(9, 5)],
+            "classes": 3,
+            "label_strength": 2.0,
+            "counted_from": 1,
+            "softmax_decay": 0.01,
+        },
     ),
     "Recurrent": (
         twofold.Recurrent,
