@@ -37,8 +37,8 @@ class Kept(dict[str, dict[str, Any]]):
         try:
             return f"{make()}\n{self.footnote()}"
         except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
-            skip_checks = ", ".join(sorted(self.asked)) or "its file in results/"
-            sys.exit(f"table {name}: a record does not hold what it needs ({error!r}): look at {skip_checks}")
+            records = ", ".join(sorted(self.asked)) or "its file in results/"
+            sys.exit(f"table {name}: a record does not hold what it needs ({error!r}): look at {records}")
 
     def footnote(self) -> str:
         """What is to be said of the records that were asked for since the last footnote, where they are not current."""

@@ -257,8 +257,8 @@ DEFECTS = [
     (
         "labels enter the first layer of an unsupervised net",
         "Unsupervised.learn",
-        "positive = self.images(images).rows",
-        "positive = self.images(images).rows * (1 + labels[:, None])",
+        "positive = self._prepare(images).rows",
+        "positive = self._prepare(images).rows * (1 + labels[:, None])",
         "test_labels_teach_the_softmax_and_no_layer",
     ),
     (

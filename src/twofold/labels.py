@@ -12,7 +12,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from twofold.checks import checks_enabled
 from twofold.checks.bounds import shaped
 from twofold.errors import DataError, SettingError
 
@@ -102,7 +101,9 @@ def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
     return pixels + classes if label_in == "prepend" else pixels
 
 
-def checked_labels(name: str, labels: Tensor, classes: int, *shape: int | str, on: torch.device) -> Tensor:
+def checked_labels(
+    name: str, labels: Tensor, classes: int, *shape: int | str, on: torch.device, wait: bool = False
+) -> Tensor:
     """Convert labels of any integer type to int64 and check them.
 
     Args:
@@ -111,17 +112,16 @@ def checked_labels(name: str, labels: Tensor, classes: int, *shape: int | str, o
         classes: number of labels.
         shape: see `bounds.shaped`.
         on: the expected device.
+        wait: also check the range of labels on a GPU, which means waiting for it; on the CPU it is always checked.
 
     Raises:
         DataError: wrong shape or device, not integers, or a label outside 0 to ``classes - 1``.
     """
-    if not checks_enabled():
-        return labels
     shaped(name, labels, *shape, on=on)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(f"{name}: the type is {labels.dtype}, expected whole numbers: use .long()")
     labels = labels.to(torch.int64)
-    if labels.numel():
+    if labels.numel() and (wait or labels.device.type == "cpu"):
         low, high = (int(value) for value in labels.aminmax())
         if low < 0 or high >= classes:
             raise DataError(

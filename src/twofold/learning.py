@@ -12,8 +12,8 @@ from torch import Tensor
 
 from twofold import defaults, machine
 from twofold.activations import Activation, relu
-from twofold.checks import check_arguments, check_fields
-from twofold.checks.bounds import counts, not_negative, positive, share
+from twofold.checks import check_fields
+from twofold.checks.bounds import not_negative, positive, share
 from twofold.errors import SettingError
 from twofold.goodness import Goodness, sum_of_squares
 from twofold.machine.reduce import reduce
@@ -92,10 +92,8 @@ class Rule:
         share(smoothing=self.smoothing, tolerance=self.tolerance)
         not_negative(decay=self.decay, peer=self.peer, floor=self.floor)
 
-    @check_arguments
     def temperature_for(self, units: int) -> float:
         """Return the temperature of a layer with ``units`` units."""
-        counts(units=units)
         if self.temperature is not None:
             return self.temperature
         return defaults.TEMPERATURE * abs(self.goodness.threshold(units)) / math.sqrt(units)

@@ -22,7 +22,6 @@ import twofold
 from support.helpers import refusal
 from support.small_layers import seeded
 from support.small_nets import CLASSES, NETS, PIXELS, SHAPE, WIDTHS
-from twofold.checks import skip_checks
 from twofold.data import Dataset
 from twofold.data.preparation import Preparation
 from twofold.errors import RunError, SettingError, TwofoldError
@@ -122,7 +121,7 @@ def expect(found: dict[str, Tensor], net: Any, images: Tensor) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_exported_of_a_net_are_the_answers_of_its_tests(family: str) -> None:
     net, images = drawn(family), torch.rand(9, *SHAPE, generator=seeded(4))
-    with torch.no_grad(), skip_checks():
+    with torch.no_grad():
         found = net._traced(images)
     expect(
         {**found, "label": next(iter(found.values())).argmax(1), "probability": found["fast"].softmax(1)}, net, images

@@ -1,19 +1,19 @@
-"""Every argument of the public API with values that are wrong, and with other forms of the right one.
+"""Arguments that users give: wrong ones are refused in one line that names them, other forms of right ones are taken.
 
-Oracle: a wrong value is refused in one line that names the argument, with an error that is a `TwofoldError`; another
-form of the right value gives what the right value gives. The calls are made from the signatures: an argument that is
-new is tried as soon as it has a place in `public_calls`, and a test fails where it has none.
+The calls are made from the signatures of the public API. The values that a call needs besides the wrong one are made
+from their types, since types are checked before the function itself runs.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,151 +21,65 @@ import torch
 from torch import Tensor, nn
 
 import twofold
-from support.public_calls import CALLS, Call
-from twofold.checks import BY_NAME, UNIONS
-from twofold.errors import TwofoldError
-from twofold.layers.inputs import CachedInput, LabeledImages
-from twofold.layers.weights import Weights
-from twofold.training.result import Result
-from twofold.training.runs import Run
+from support.helpers import refusal
+from support.small_layers import seeded
+from support.small_nets import NETS
+from twofold.checks import MAPPINGS, SEQUENCES, UNIONS
+from twofold.errors import ArgumentError, SettingError, TwofoldError
+from twofold.estimators.settings import ClassifierSettings
 
-RECIPES = {type(one).__name__ for one in twofold.RECIPES.values()}
-"""Their types are tried here, and their ranges where recipes are."""
+# ---- the public API ------------------------------------------------------------------------------------------------
 
 
-def outcome(call: Call, changes: Mapping[str, Any]) -> Any:
-    """What a call gives and leaves behind, in a form that can be compared."""
-    function, arguments = call
-    signature = inspect.signature(function)
-    ordered = {name: {**arguments, **changes}[name] for name in signature.parameters}
-    bound = inspect.BoundArguments(signature, ordered)  # type: ignore[arg-type]
-    found = plain(function(*bound.args, **bound.kwargs))
-    return found, plain(getattr(function, "__self__", None))
+def is_checked(function: Any) -> bool:
+    """Whether `check_arguments` decorates a function, below or above other decorators."""
+    code = getattr(function, "__code__", None)
+    own = code is not None and code.co_qualname == "check_arguments.<locals>.checked"
+    return own or (hasattr(function, "__wrapped__") and is_checked(function.__wrapped__))
 
 
-def plain(value: Any) -> Any:
-    """A value as lists and numbers, without the time that it took."""
-    form = next((form for kind, form in FORMS if isinstance(value, kind)), lambda other: other)
-    found = form(value)
-    if found is not value and form is not FORMS[0][1]:
-        return plain(found)
-    if isinstance(found, Mapping):
-        return {name: plain(each) for name, each in found.items() if name != "seconds"}
-    return [plain(each) for each in found] if isinstance(found, tuple | list | Iterator) else found
-
-
-def of_module(module: nn.Module) -> tuple[Any, ...]:
-    settings = {name: each for name, each in vars(module).items() if isinstance(each, int | float | str | range)}
-    return module.state_dict(), settings, [each for each in vars(module).values() if isinstance(each, twofold.Rule)]
-
-
-def of_dataclass(one: Any) -> Any:
-    return [getattr(one, each.name) for each in fields(one)] if is_dataclass(one) else one
-
-
-FORMS: list[tuple[type, Callable[[Any], Any]]] = [
-    (Tensor, lambda tensor: (str(tensor.dtype), tensor.tolist())),
-    (np.ndarray, np.ndarray.tolist),
-    (nn.Module, of_module),
-    (Result, lambda result: result.test_error),
-    (Run, lambda run: run.net),
-    (CachedInput, lambda ready: ready.rows),
-    (LabeledImages, LabeledImages.to_tensor),
-    (Weights, lambda weights: weights.to_matrix()),
-    (partial, lambda one: one.func),
-    (type, lambda kind: kind),
-    (object, of_dataclass),
-]
-"""How values of each type are compared."""
-
-
-def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
-    if is_dataclass(function):
-        return get_type_hints(function)
-    return get_type_hints(inspect.unwrap(function.__init__ if inspect.isclass(function) else function))
-
-
-RETURNED = {"Data", "Dataset", "Evaluation", "History", "Result", "Run"}
-"""Types that functions return."""
-OTHERS = {"Connectivity", "Full", "Instrument", "Masked", "Recipe", "Tiled", "Trainer", "serve", "top_down"}
-"""What has tests of its mistakes elsewhere."""
-
-
-def public() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Every function, constructor and method with arguments that a user meets, each once."""
-    recipes = {type(one).__name__ for one in twofold.RECIPES.values()}
-    for name in sorted({*twofold.__all__} - RETURNED - OTHERS - recipes):
-        found = getattr(twofold, name)
-        if inspect.isclass(found) and issubclass(found, BaseException):
+def entries() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every public function, constructor and method that checks its arguments, each once."""
+    for name in sorted(twofold.__all__):
+        public = getattr(twofold, name)
+        if not inspect.isclass(public):
+            yield from [(name, public)] if is_checked(public) else []
             continue
-        if inspect.isclass(found):
-            yield name, found
-            named = {each.name for each in fields(found)} if is_dataclass(found) else set()
-            for method in set(dir(found)) - named:
-                one = getattr(found, method)
-                if (
-                    not method.startswith("_")
-                    and callable(one)
-                    and inspect.isroutine(one)
-                    and one.__module__.startswith("twofold")
-                ):
-                    yield one.__qualname__, one
-        elif callable(found):
-            yield name, found
-    yield from ((type(one).__name__, type(one)) for one in twofold.RECIPES.values())
+        for method in dir(public):
+            function = inspect.getattr_static(public, method)
+            function = getattr(function, "__func__", function)
+            if is_checked(function):
+                yield function.__qualname__.removesuffix(".__init__"), function
 
 
-# ---- wrong values --------------------------------------------------------------------------------------------------
+CHECKED = dict(entries())
+
+NET_METHODS = ("__init__", "learn", "predict", "scores", "evaluate", "explain", "fast", "familiarity")
+LAYERS = ("BlackBox", "Convolution", "CustomLayer", "Dense", "Fixed", "LocallyConnected", "RecurrentLayer")
+FUNCTIONS = (
+    *("as_dataset", "draw", "evaluate", "export", "fit", "load", "load_data", "read_data", "recipe_for"),
+    *("serve", "train"),
+)
+
+
+def test_what_users_call_checks_its_arguments() -> None:
+    assert {name for name in CHECKED if name.islower()} == {*FUNCTIONS}
+    assert all(is_checked(getattr(twofold, layer).__init__) for layer in (*LAYERS, "Instrument"))
+    for net in (twofold.FeedForward, twofold.Recurrent, twofold.Unsupervised, twofold.Backprop):
+        assert all(is_checked(getattr(net, method)) for method in NET_METHODS), net
+
+
+# ---- wrong types ---------------------------------------------------------------------------------------------------
 
 VALUES: dict[str, Any] = {
-    **{
-        "None": None,
-        "a word": "xyz",
-        "bytes": b"x",
-        "3": 3,
-        "3.5": 3.5,
-        "True": True,
-        "NaN": math.nan,
-        "infinite": math.inf,
-    },
-    **{"[3]": [3], "an object": object(), "a function of none": lambda: None},
+    **{"None": None, "a word": "xyz", "bytes": b"x", "3": 3, "3.5": 3.5, "True": True, "[3]": [3]},
+    **{"an object": object(), "a function": lambda: None},
 }
 RIGHT: dict[Any, set[str]] = {
-    **{
-        int: {"3"},
-        float: {"3", "3.5"},
-        bool: {"True"},
-        str: {"a word"},
-        Path: {"a word"},
-        torch.device: {"a word", "3"},
-    },
-    **{type(None): {"None"}, Tensor: {"[3]"}, Any: set(VALUES)},
+    **{int: {"3"}, float: {"3", "3.5"}, bool: {"True"}, str: {"a word"}, Path: {"a word"}, Tensor: {"[3]"}},
+    **{torch.device: {"a word", "3"}, type(None): {"None"}, Any: set(VALUES)},
 }
-"""Type -> the values that are of it. The others are wrong."""
-
-OF_SCIKIT_LEARN = {"ForwardForwardClassifier", "ForwardForwardFeatures", "ForwardForwardFeatures.transform"}
-"""It wants constructors that only keep what they are given, and wraps ``transform``: Python names what is amiss."""
-
-FREE = {"name", "data", "data_dir"}
-"""Words that are not one of several."""
-
-NOT_BELOW_ZERO = {
-    "decay",
-    "peer",
-    "floor",
-    "tolerance",
-    "smoothing",
-    "damping",
-    "rate",
-    "softmax_rate",
-    "softmax_decay",
-    "top_down_start",
-}
-MAY_BE_NEGATIVE = {"seed", "device_seed", "point"}
-MAY_BE_ZERO = NOT_BELOW_ZERO | MAY_BE_NEGATIVE | {"reject", "verbose", "margin", "padding", "blurs", "count"}
-"""Numbers that work, and so does what is not tried to be refused here: 0 or -1."""
-
-
+"""Type -> the values that are accepted as it. All others are wrong."""
 BESIDES = {"widths": {"3"}, "slope": {"None"}, "signal": {"None"}}
 """Values that an argument takes although its type does not say so."""
 
@@ -173,169 +87,182 @@ BESIDES = {"widths": {"3"}, "slope": {"None"}, "signal": {"None"}}
 def right(hint: Any) -> set[str]:
     origin, args = get_origin(hint), get_args(hint)
     if origin in UNIONS:
-        return set().union(*map(right, args))
-    if origin in (tuple, Sequence) and args[0] is int:
-        return {"[3]"} if origin is Sequence or args[-1] is Ellipsis else set()
-    return RIGHT.get(hint, set())
+        return set[str]().union(*map(right, args))
+    if origin in SEQUENCES:
+        return {"[3]"} if "3" in right(args[0]) and (origin is not tuple or args[-1] is Ellipsis) else set()
+    if origin is Callable:
+        return {"a function"} if args[0] is Ellipsis or not args[0] else set()
+    return RIGHT[Any] if isinstance(hint, TypeVar) else RIGHT.get(hint, set())
 
 
-def wrong_values(key: str, name: str, hint: Any, value: Any) -> Iterator[Any]:
-    """Values of another type, unknown names, and numbers outside the range."""
-    yield from (VALUES[each] for each in VALUES.keys() - right(hint) - BESIDES.get(name, set()))
-    kinds = get_args(hint) if get_origin(hint) in UNIONS else (hint,)
-    if str in kinds and (name not in FREE or (key, name) == ("load_data", "name")):
-        yield "xyz"
-    if key not in RECIPES and {int, float} & set(kinds):
-        yield from () if name in MAY_BE_NEGATIVE else (-1,)
-        yield from () if name in MAY_BE_ZERO or key == "Substrate" else (0,)
-    if get_origin(hint) is tuple and get_args(hint)[0] is int and key not in RECIPES:
-        yield from ((), [0] * len(value), [-1] * len(value), [*value[:-1], "x"], [*value[:-1], 2.5])
-    if Tensor in kinds and isinstance(value, Tensor):
-        yield from wrong_tensors(key, name, value)
+def example(hint: Any) -> Any:
+    """A value of a type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in UNIONS or origin is Literal:
+        return args[0] if origin is Literal else example(args[0])
+    if origin in SEQUENCES or origin in MAPPINGS:
+        fixed = origin is tuple and args[-1] is not Ellipsis
+        return tuple(map(example, args)) if fixed else {} if origin in MAPPINGS else ()
+    if origin is Callable:
+        return lambda *_: None
+    simple = {int: 3, float: 0.5, bool: True, str: "x", Path: Path("x"), Tensor: torch.zeros(2)}
+    return simple.get(hint) if hint in simple or not isinstance(hint, type) else Mock(spec=hint)
 
 
-def wrong_tensors(key: str, name: str, value: Tensor) -> Iterator[Tensor]:
-    """Tensors of another type, shape or device, and with other numbers than there may be."""
-    yield from (value.to_sparse(), value.to("meta"), value.sum(), value.to(torch.complex64))
-    yield value.flatten()[:-1] if value.ndim > 1 else value[None]
-    if value.is_floating_point():
-        yield 255 * value if key in ("as_dataset", "fit") else (255 * value).byte()
-        yield from [value * torch.nan] if "image" in name or name in ("case", "data") else []
-    else:
-        yield from (value.float(), value == 0, value + 100, value - 100)
-    if value.ndim == 1 and (name, key) != ("labels", "Recurrent.top"):
-        yield value[:-1]
-
-
-# ---- other forms of right ones -------------------------------------------------------------------------------------
-
-
-def other_forms(name: str, hint: Any, value: Any) -> Iterator[Any]:
-    """The same value as Python users also write it."""
-    kinds = get_args(hint) if get_origin(hint) in UNIONS else (hint,)
-    forms: dict[Any, tuple[Callable[[Any], Any], ...]] = {
-        int: (np.int64, torch.tensor),
-        float: (np.float64, partial(torch.tensor, dtype=torch.float64)),
-        **{bool: (np.bool_,), str: (np.str_,), Path: (str,), Tensor: (Tensor.numpy, Tensor.tolist)},
+def variants(function: Callable[..., Any]) -> Iterator[tuple[str, Any, Callable[[Any], Any]]]:
+    """Each argument of a function: its name, its type, and a call with another value of it."""
+    parameters, hints = inspect.signature(function).parameters, get_type_hints(inspect.unwrap(function))
+    free = [Mock() for name in parameters if name in ("self", "cls")]
+    needed = {
+        name: example(hints[name])
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and not parameter.kind.name.startswith("VAR") and name in hints
     }
-    for kind in (kind for kind in kinds if isinstance(kind, type) and kind is not Any and isinstance(value, kind)):
-        yield from (form(value) for form in forms.get(kind, ()))
-    if isinstance(value, Tensor) and value.is_floating_point():
-        yield from [value.double()] if "image" in name or name in ("case", "data") else []
-    elif isinstance(value, Tensor):
-        yield from (value.int(), value.numpy().astype(np.uint8), value.numpy()[::-1].copy()[::-1])
-    for known in BY_NAME.get(hint, {}).items():
-        yield from [known[0]] if known[1] is value else []
-    for part in kinds:
-        if get_origin(part) in (tuple, Sequence, list, Iterable) and isinstance(value, list | tuple):
-            yield from (tuple(value), list(value))
-            yield from [np.array(value)] if value and isinstance(value[0], int) else []
-    if get_origin(hint) is Callable and not inspect.isclass(value):
-        yield partial(value)
+    for name in hints.keys() & parameters.keys():
+        if parameters[name].kind.name == "VAR_POSITIONAL":
+            named = {other: needed[other] for other in needed if parameters[other].kind.name == "KEYWORD_ONLY"}
+            before = [value for other, value in needed.items() if other not in named]
+            yield name, hints[name], lambda value, before=before, named=named: function(*free, *before, value, **named)
+        elif parameters[name].kind.name != "VAR_KEYWORD":
+            yield name, hints[name], partial(lambda name, value: function(*free, **{**needed, name: value}), name)
 
 
-# ---- the tests -----------------------------------------------------------------------------------------------------
+def faults(name: str, hint: Any, call: Callable[[Any], Any]) -> Iterator[str]:
+    """The wrong values of an argument that are not refused, or not in one line that names it."""
+    for shown in VALUES.keys() - right(hint) - BESIDES.get(name, set()):
+        try:
+            call(VALUES[shown])
+            yield f"{name} = {shown} is taken"
+        except TwofoldError as error:
+            if "\n" in str(error) or name.replace("_", " ") not in str(error).replace("_", " ").replace("-", " "):
+                yield f"{name} = {shown} says: {error}"
+        except Exception as error:
+            yield f"{name} = {shown} ends in {type(error).__name__}: {error}"
 
 
-def arguments(key: str) -> Iterator[tuple[str, Any, Any, Callable[[Any], dict[str, Any]]]]:
-    """Each argument of a call: its name, type and right value, and how it is given another one."""
-    function, given = CALLS[key]()
-    hints = hints_of(function)
-    for name, value in given.items():
-        if inspect.signature(function).parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
-            for place, each in enumerate(value):
-                yield name, hints[name], each, partial(put, name, value, place)
-        elif inspect.signature(function).parameters[name].kind is not inspect.Parameter.VAR_KEYWORD:
-            hint = Tensor if hints[name] is Any and isinstance(value, Tensor) else hints[name]
-            yield name, hint, value, partial(lambda name, new: {name: new}, name)
+@pytest.mark.parametrize("key", CHECKED)
+def test_a_value_of_another_type_is_refused_in_one_line_that_names_the_argument(key: str) -> None:
+    wrong = [fault for variant in variants(CHECKED[key]) for fault in faults(*variant)]
+    assert not wrong, "\n".join(wrong)
 
 
-def put(name: str, values: tuple[Any, ...], place: int, new: Any) -> dict[str, Any]:
-    """One of several values replaced."""
-    return {name: (*values[:place], new, *values[place + 1 :])}
-
-
-KEYS = [pytest.param(key, marks=[pytest.mark.slow] if key in ("load_data", "train", "draw") else []) for key in CALLS]
-
-
-def shown(value: Any) -> str:
-    return f"{type(value).__name__} {' '.join(str(value).split())[:60]}"
-
-
-SAID = {
-    ("load_data", "name"): "data set",
-    ("read_data", "label"): "column",
-    ("read_data", "size"): "--size",
-    ("recipe_for", "like"): "recipe",
-} | {("as_dataset", f"{part}_{what}"): part for part in ("train", "test") for what in ("images", "labels")}
-"""What an error may say in place of the name."""
-
-
-def as_said(text: str) -> str:
-    """Names as they stand in errors: those of options have other strokes."""
-    return text.replace("_", " ").replace("-", " ")
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_a_wrong_value_is_refused_in_one_line_that_names_the_argument(key: str) -> None:
-    faults = []
-    for name, hint, value, given in arguments(key):
-        for wrong in wrong_values(key, name, hint, value):
-            try:
-                outcome(CALLS[key](), given(wrong))
-                faults.append(f"{name} = {shown(wrong)} is taken")
-            except TwofoldError as error:
-                said = str(error)
-                if "\n" in said or not any(
-                    as_said(one) in as_said(said) for one in (name, SAID.get((key, name), name))
-                ):
-                    faults.append(f"{name} = {shown(wrong)} says: {said}")
-            except Exception as error:
-                faults.append(f"{name} = {shown(wrong)} ends in {type(error).__name__}: {str(error).splitlines()[:1]}")
-    assert not faults, "\n".join(faults)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("key", CALLS)
-def test_another_form_of_the_right_value_gives_the_same(key: str) -> None:
-    faults = []
-    expected = outcome(CALLS[key](), {}) if key != "load_data" else None
-    for name, hint, value, given in arguments(key):
-        for other in other_forms(name, hint, value):
-            try:
-                if outcome(CALLS[key](), given(other)) != expected and key != "load_data":
-                    faults.append(f"{name} = {shown(other)} gives something else")
-            except Exception as error:
-                faults.append(f"{name} = {shown(other)} ends in {type(error).__name__}: {str(error).splitlines()[:1]}")
-    assert not faults, "\n".join(faults)
-
-
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", [key for key in CHECKED if not key.startswith("ForwardForward")])
 def test_arguments_that_are_missing_or_misspelled_are_named(key: str) -> None:
-    function, given = CALLS[key]()
-    parameters = inspect.signature(function).parameters.values()
-    if not is_dataclass(function):  # Python itself makes the constructors of dataclasses
-        required = [
-            each.name for each in parameters if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
-        ]
-        for name in [*required, "xyz"]:
-            changed = {each: value for each, value in given.items() if each not in (name, "data", "settings")}
-            with pytest.raises((TwofoldError, TypeError) if key in OF_SCIKIT_LEARN else TwofoldError, match=name):
-                function(**changed, **({"xyz": 1} if name == "xyz" else {}))
+    """Except by methods that scikit-learn wraps."""
+    function, parameters = CHECKED[key], inspect.signature(CHECKED[key]).parameters.values()
+    required = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind in (1, 3) and parameter.name not in ("self", "cls")
+    ]
+    free = [None for parameter in parameters if parameter.name in ("self", "cls")]
+    if required:
+        assert repr(required[0]) in refusal(lambda: function(*free), ArgumentError)
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+        given = dict.fromkeys(required)
+        assert "'xyz'" in refusal(lambda: function(*free, **given, xyz=1), ArgumentError)
 
 
-def test_every_public_function_and_argument_is_tried() -> None:
-    found = dict(public())
-    takes = {name for name, one in found.items() if set(inspect.signature(one).parameters) - {"self"}}
-    assert takes == set(CALLS)
-    for key in CALLS:
-        function, given = CALLS[key]()
-        assert set(given) == set(inspect.signature(function).parameters), key
+SETTINGS: dict[str, Any] = {
+    type(value).__name__: value
+    for value in (
+        *(twofold.Rule(), twofold.Fields((1, 3, 3), 2, 2), twofold.Substrate()),
+        *(kinds[name] for kinds, name in ((twofold.GOODNESS, "sum_of_squares"), (twofold.OBJECTIVES, "symba"))),
+        *(twofold.ACTIVATIONS["leaky_relu"], *twofold.RECIPES.values()),
+        ClassifierSettings(
+            **{"widths": (4,), "epochs": 2, "batch": 3, "rate": 0.1, "device": "cpu", "precision": "fp32"},
+            **{"verbose": 0, "test": "slow", "early_stopping": True, "validation_fraction": 0.5},
+            **{"n_iter_no_change": 2, "reject": 0.1},
+        ),
+    )
+}
+"""Dataclasses with settings, and estimators, whose arguments are checked as such when they fit."""
 
 
-def test_a_public_function_that_is_not_tried_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def newest(rate: float) -> None: ...
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_setting_of_another_type_is_refused_in_one_line_that_names_it(key: str) -> None:
+    value, hints = SETTINGS[key], get_type_hints(type(SETTINGS[key]))
+    wrong = [
+        fault
+        for field in fields(value)
+        for fault in faults(
+            field.name, hints[field.name], partial(lambda name, new: replace(value, **{name: new}), field.name)
+        )
+    ]
+    assert not wrong, "\n".join(wrong)
 
-    newest.__module__, newest.__qualname__ = "twofold.layers.layer", "Layer.newest"
-    monkeypatch.setattr(twofold.Dense, "newest", newest, raising=False)
-    assert set(dict(public())) - set(CALLS) >= {"Layer.newest"}
+
+# ---- numbers outside their range -----------------------------------------------------------------------------------
+
+RANGES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "Dense": (twofold.Dense, {"inputs": 9, "units": 5}),
+    "Convolution": (
+        twofold.Convolution,
+        {"shape_below": (2, 3, 3), "channels": 4, "kernel_size": 2, "stride": 1, "dilation": 1, "groups": 2},
+    ),
+    "CustomLayer": (twofold.CustomLayer, {"module": nn.Linear(9, 5), "units": 5}),
+    "RecurrentLayer": (twofold.RecurrentLayer, {"sources": {"below": 9}, "units": 5}),
+    "BlackBox": (twofold.BlackBox, {"function": torch.relu, "units": 5, "timeout": 9.0}),
+    "FeedForward": (
+        twofold.FeedForward,
+        {
+            "layers": [twofold.Dense(9, 5)],
+            "classes": 3,
+            "label_strength": 2.0,
+            "counted_from": 1,
+            "softmax_decay": 0.01,
+        },
+    ),
+    "Recurrent": (
+        twofold.Recurrent,
+        {"inputs": 9, "widths": 5, "classes": 3, "damping": 0.2, "iterations": 3, "label_strength": 2.0}
+        | {"softmax_decay": 0.01, "top_down_start": 0.5},
+    ),
+    "Backprop": (twofold.Backprop, {"pixels": 9, "widths": 5, "classes": 3}),
+    "Rule": (twofold.Rule, {"temperature": 1.0, "smoothing": 0.5, "decay": 0.1, "peer": 0.1, "tolerance": 0.1}),
+    "FeedForward.learn": (
+        lambda **rates: NETS["feedforward"]().learn(torch.rand(4, 64), torch.arange(4), **rates),
+        {"rate": 0.1, "softmax_rate": 0.1},
+    ),
+    "Backprop.scores": (lambda **size: NETS["backprop"]().scores(torch.rand(4, 64), **size), {"shortlist": 2}),
+}
+"""Right calls. Every number in them has a least value of 0 or more."""
+
+
+@pytest.mark.parametrize("key", RANGES)
+def test_a_number_outside_its_range_is_named(key: str) -> None:
+    function, given = RANGES[key]
+    function(**given)
+    for name in (name for name, value in given.items() if type(value) in (int, float)):
+        for wrong in (-1, math.nan) if type(given[name]) is float else (-1,):
+            said = refusal(lambda name=name, wrong=wrong: function(**{**given, name: wrong}), SettingError)
+            assert name in said
+            assert str(wrong) in said
+
+
+# ---- other forms of right values -----------------------------------------------------------------------------------
+
+
+def test_numbers_of_numpy_and_torch_arrays_and_names_are_taken() -> None:
+    layer = twofold.Dense(np.int64(9), torch.tensor(5))  # type: ignore[arg-type]
+    assert (type(layer.units), layer.units, type(layer.inputs)) == (int, 5, int)
+    net = twofold.FeedForward.dense(np.array([1, 3, 3]), [5, np.int8(4)], 3)  # type: ignore[arg-type, list-item]
+    assert net.widths == (5, 4)
+    assert twofold.Rule(objective="symba", unit="tanh").objective is twofold.OBJECTIVES["symba"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["feedforward", "recurrent", "unsupervised", "backprop"])
+def test_arrays_and_lists_give_what_tensors_give(kind: str) -> None:
+    images, labels = torch.rand(4, 1, 8, 8, generator=seeded()), torch.arange(4)
+    nets = [NETS[kind]() for _ in range(3)]
+    forms: list[Mapping[str, Any]] = [
+        {"images": images, "labels": labels, "rate": 0.1},
+        {"images": images.numpy(), "labels": labels.numpy().astype(np.uint8), "rate": np.float64(0.1)},
+        {"images": images.tolist(), "labels": labels.tolist(), "rate": torch.tensor(0.1, dtype=torch.float64)},
+    ]
+    for net, form in zip(nets, forms, strict=True):
+        net.learn(**form, generator=seeded())
+        assert net.predict(form["images"]).equal(nets[0].predict(images))
+        assert net.evaluate(form["images"], form["labels"]).error == nets[0].evaluate(images, labels).error
+    for name, tensor in nets[0].state_dict().items():
+        assert all(torch.equal(tensor, net.state_dict()[name]) for net in nets[1:])

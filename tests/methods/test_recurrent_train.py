@@ -67,7 +67,7 @@ def pictures(count: int, seed: int = 0) -> Tensor:
     return torch.rand(count, 1, 5, 5, generator=seeded(seed), dtype=torch.float64)
 
 
-def skip_checks(net: Recurrent, image: Tensor, top: Tensor, iterations: int) -> list[list[tuple[Tensor, Tensor]]]:
+def states_by_hand(net: Recurrent, image: Tensor, top: Tensor, iterations: int) -> list[list[tuple[Tensor, Tensor]]]:
     """Of one image, after the bottom-up pass and after each iteration: each layer's new activity and its state."""
     weights, below = [dict(layer.weights.items()) for layer in net.stack], normalize(image.flatten()[None])[0]
     found, seen = [list[tuple[Tensor, Tensor]]()], below
@@ -103,7 +103,7 @@ def test_the_slow_test_is_the_goodness_under_every_label_averaged_over_the_judge
     for number, image in enumerate(images):
         for label in range(CLASSES):
             top = 5.0 * torch.eye(CLASSES, dtype=torch.float64)[label]
-            for layers in skip_checks(net, image, top, 4)[2:]:
+            for layers in states_by_hand(net, image, top, 4)[2:]:
                 expected[number, label] -= torch.stack([active.square().sum() for active, _ in layers]) / 3
     torch.testing.assert_close(net.goodness(images, net.every_label(images)), expected)
     torch.testing.assert_close(net.slow(images), expected.sum(2))
@@ -113,7 +113,7 @@ def test_the_slow_test_is_the_goodness_under_every_label_averaged_over_the_judge
 def test_the_fast_test_reads_the_bottom_up_pass_and_the_settled_one_what_it_is_after_all_iterations() -> None:
     net, images = a_net(), pictures(5)
     neutral = torch.full((CLASSES,), 5.0 / CLASSES, dtype=torch.float64)
-    states = [skip_checks(net, image, neutral, 6) for image in images]
+    states = [states_by_hand(net, image, neutral, 6) for image in images]
     fast = torch.stack([read_by(net.softmax.weight, each[0]) for each in states])
     settled = torch.stack([read_by(net.settled_softmax.weight, each[6]) for each in states])
     torch.testing.assert_close(net.readings(images), {"fast": fast, "settled": settled})

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from support.helpers import refusal
 from support.small_layers import seeded
-from twofold.errors import DataError, SettingError
+from twofold.errors import SettingError
 from twofold.layers.boxes import BOXES, Box, boxes_behind, boxes_for
 from twofold.nets import crossings
 from twofold.nets.backprop import Backprop
@@ -286,7 +286,6 @@ def test_boxes_of_a_net_are_all_different_and_the_same_for_the_same_seed() -> No
 
 def test_what_does_not_fit_is_told_in_one_line() -> None:
     box = BOXES["one_bit"](5)
-    assert "rows: the shape is (2, 4)" in refusal(lambda: box(torch.zeros(2, 4)), DataError)
     assert "amount is 1.5" in refusal(lambda: box.drift(1.5), SettingError)
     said = refusal(lambda: net_of("straight"), SettingError)
     assert said == "unknown gradient 'straight': did you mean 'straight_through'?"

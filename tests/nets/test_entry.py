@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +13,8 @@ from torch import Tensor
 import twofold
 from support.helpers import refusal
 from support.small_nets import CLASSES, NETS, PIXELS, SHAPE
-from twofold.data import Dataset
 from twofold.errors import DataError, TwofoldError
-from twofold.methods import FeedForwardRecipe, build
-from twofold.nets import entry
-from twofold.training.trainer import Trainer
+from twofold.negatives import checked_wrong_labels
 
 IMAGES, LABELS = torch.rand(12, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.arange(12) % CLASSES
 
@@ -118,14 +114,9 @@ def test_negatives_of_ones_own_learn_as_those_of_the_house(kind: str) -> None:
         assert all(torch.equal(tensor, net.state_dict()[name]) for net in nets[1:])
 
 
-def test_a_training_does_not_look_at_its_data_again_at_every_batch(
-    tiny: Dataset, recipe: FeedForwardRecipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a GPU it would have to wait for each batch."""
-    trainer = Trainer(build(recipe, tiny.form), replace(recipe, epochs=1), tiny.train)
-    looked: list[str] = []
-    monkeypatch.setattr(entry, "floating", lambda name, *_, **__: looked.append(name))
-    trainer.run()
-    assert not looked
-    trainer.method.net.predict(tiny.test_images)
-    assert looked
+def test_learning_reads_numbers_only_on_the_cpu() -> None:
+    """On a GPU it would have to wait for each batch. The device meta has no numbers that could be read."""
+    net = NETS["feedforward"]().to("meta")
+    images, labels = IMAGES.to("meta"), LABELS.to("meta")
+    net._enter_to_learn(images, labels, torch.ones(12, device="meta"))
+    checked_wrong_labels("negatives", labels, labels, CLASSES)

@@ -1,4 +1,7 @@
-"""Check the ranges of numbers and the shapes of tensors; errors are one line with the argument's name."""
+"""Check the ranges of numbers and the shapes of tensors; errors are one line with the argument's name.
+
+No function here reads the numbers in a tensor: on a GPU that would mean waiting for it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from twofold.checks import checks_enabled
 from twofold.errors import DataError, SettingError
 
 
@@ -37,7 +39,7 @@ def counts(least: int = 1, **numbers: int | None) -> None:
 
 
 def _expect(numbers: Mapping[str, float | None], holds: Callable[[float], bool], expected: str) -> None:
-    for name, number in numbers.items() if checks_enabled() else ():
+    for name, number in numbers.items():
         if number is not None and not holds(number):
             raise SettingError(f"{name} is {number}, expected {expected}")
 
@@ -60,36 +62,30 @@ def as_widths(widths: int | Sequence[int]) -> tuple[int, ...]:
 def shaped(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None = None) -> None:
     """Check the shape and, if ``on`` is given, the device of a tensor.
 
-    Args:
-        name: name of the argument.
-        tensor: its value.
-        shape: the size of each dimension, or its name if any size is accepted. ``...`` at the end means one or more
-            dimensions.
-        on: the expected device; ``None`` accepts any.
+    Each item of ``shape`` is a size, or the name of a dimension of any size. ``...`` at the end means one or more
+    dimensions.
 
     Raises:
         DataError: the shape, layout or device differs.
     """
-    if not checks_enabled():
-        return
     if tensor.layout != torch.strided or (tensor.is_meta and on is None):
         raise DataError(f"{name}: the tensor is sparse or on the meta device, expected a dense tensor on a real device")
-    actual = tensor.shape
+    actual = tuple(tensor.shape)
     sizes = shape[:-1] if shape[-1] == "..." else shape
     fits = len(actual) == len(sizes) if len(sizes) == len(shape) else len(actual) > len(sizes)
     if not fits or any(want != size for want, size in zip(sizes, actual, strict=False) if not isinstance(want, str)):
-        raise DataError(f"{name}: the shape is {tuple(actual)}, expected ({', '.join(map(str, shape))})")
+        raise DataError(f"{name}: the shape is {actual}, expected ({', '.join(map(str, shape))})")
     if on is not None and tensor.device != on:
         raise DataError(f"{name}: the device is {tensor.device}, expected {on}: move it with .to({str(on)!r})")
 
 
 def floating(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None = None) -> None:
-    """Check the shape and device of a tensor, see `shaped`, and that it contains real floating-point numbers.
+    """Check a tensor as `shaped` does, and that it contains real floating-point numbers.
 
     Raises:
         DataError: the tensor differs.
     """
     shaped(name, tensor, *shape, on=on)
-    if checks_enabled() and not tensor.is_floating_point():
+    if not tensor.is_floating_point():
         hint = ", and divide bytes by 255" if tensor.dtype == torch.uint8 else ""
         raise DataError(f"{name}: the type is {tensor.dtype}, expected floating-point numbers: use .float(){hint}")

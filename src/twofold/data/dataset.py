@@ -175,7 +175,6 @@ class Dataset:
         return replace(self, **moved)
 
 
-@check_arguments
 def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tuple[Tensor, Tensor]:
     """Return images and labels as the validated tensors of one part of a data set.
 

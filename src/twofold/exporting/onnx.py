@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from twofold import machine
-from twofold.checks import skip_checks
 from twofold.data.preparation import Preparation
 from twofold.errors import RunError, SettingError
 from twofold.files import replacing
@@ -137,8 +136,7 @@ class _Program(nn.Module):
         return tuple(self._answers(data).values())
 
     def _answers(self, data: Tensor) -> dict[str, Tensor]:
-        with skip_checks():
-            answers = self.net._traced(self._cases(data))
+        answers = self.net._traced(self._cases(data))
         label = next(iter(answers.values())).argmax(1)
         return {"label": label, "probability": answers["fast"].softmax(1), **answers}
 

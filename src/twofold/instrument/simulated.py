@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twofold.checks import check_arguments, check_fields
+from twofold.checks import check_fields
 from twofold.checks.bounds import counts, not_negative
 from twofold.errors import unknown
 
@@ -67,7 +67,6 @@ class Simulated:
         """Initial phase of the gain of each unit in radians, ``(units,)``."""
         return self._normal((self.units,), 0, 1) * math.pi
 
-    @check_arguments
     def __call__(self, batch: Tensor, number: int) -> Tensor:
         """Return the outputs ``(rows, units)`` for a batch ``(rows, inputs)`` and the number of its request."""
         total = batch @ self.matrix

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold.checks import check_arguments, convert
-from twofold.checks.bounds import counts, floating, positive
+from twofold.checks.bounds import counts, positive
 from twofold.errors import ArgumentError, DeviceError, SettingError, TwofoldError
 from twofold.layers.layer import FeedForwardLayer
 from twofold.normalize import NORMALIZE
@@ -74,11 +74,9 @@ class BlackBox(nn.Module):
         """The name of the box in error messages."""
         return f"the box {getattr(self.function, '__name__', type(self.function).__name__)}"
 
-    @check_arguments
     @torch.no_grad()
     def forward(self, activity: Tensor) -> Tensor:
         """Return the outputs ``(rows, units)`` for activity ``(rows, ...)``, in its type and on its device."""
-        floating("activity", activity, "rows", "...")
         rows = self.normalize(activity).detach().flatten(1).to(torch.float32, copy=True)
         if not isinstance(self.function, nn.Module):
             rows = rows.cpu()

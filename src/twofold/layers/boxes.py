@@ -14,8 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import check_arguments
-from twofold.checks.bounds import counts, floating, share
+from twofold.checks.bounds import counts, share
 
 GAIN = 8.0
 """Gain of the saturating box: for normalized input, nine in ten units are beyond half of their range."""
@@ -40,7 +39,6 @@ class Box(nn.Module, ABC):
     seed: Tensor
     draws: Tensor
 
-    @check_arguments
     def __init__(self, units: int, seed: int = 0) -> None:
         super().__init__()
         counts(units=units)
@@ -50,10 +48,8 @@ class Box(nn.Module, ABC):
         self.register_buffer("matrix", torch.empty(units, units))
         self.matrix.copy_(self._noise())
 
-    @check_arguments
     def forward(self, rows: Tensor) -> Tensor:
         """Return the outputs ``(batch, units)`` for rows ``(batch, units)``. All rows of a call use the same matrix."""
-        floating("rows", rows, "batch", len(self.matrix), on=self.matrix.device)
         self.rows_read += len(rows)
         return self.response(rows @ self.matrix.to(rows.dtype).T)
 
@@ -69,7 +65,6 @@ class Box(nn.Module, ABC):
         derivative is 0.
         """
 
-    @check_arguments
     @torch.no_grad()
     def drift(self, amount: float) -> None:
         """Make one step of a stationary random walk: M ← √(1 - amount²) M + amount · N(0, 1 / units).

@@ -13,7 +13,7 @@ from twofold.checks import check_arguments
 from twofold.checks.bounds import as_widths, counts
 from twofold.goodness import accumulate_dtype
 from twofold.layers.connectivity import Connectivity, Full
-from twofold.layers.inputs import LayerInput, active_rows, checked, gather_gradient, total_input, usable_by
+from twofold.layers.inputs import LayerInput, active_rows, gather_gradient, total_input, usable_by
 from twofold.layers.layer import FeedForwardLayer, Response
 from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule, slope
@@ -52,7 +52,6 @@ class WeightedLayer(FeedForwardLayer):
         """The weights to the layer below."""
         return self.weights
 
-    @check_arguments
     def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
         """Return the activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.
 
@@ -60,19 +59,16 @@ class WeightedLayer(FeedForwardLayer):
             below: the input.
             activate: apply the activation function; if False, return the total inputs.
         """
-        checked("below", below, self.connectivity.inputs, self.bias.device)
         bias = self.bias.to(self.weights.effective().dtype)
         total = total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
         return self.rule.unit.value(total) if activate else total
 
-    @check_arguments
     def respond(self, below: LayerInput) -> Response:
         if self.rule.unit.of_activity:
             return super().respond(below)
         total = self(below, activate=False)
         return self._response(below, self.rule.unit.value(total))._replace(total=total)
 
-    @check_arguments
     @torch.no_grad()
     def gather(self, seen: Response, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positive = self._learning_signal(seen, phase, case_weight)

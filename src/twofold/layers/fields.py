@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from twofold.checks import check_arguments, check_fields
+from twofold.checks import check_fields
 from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 
@@ -86,10 +86,8 @@ class Fields:
         rows, columns = self.grid
         return self.channels * rows * columns
 
-    @check_arguments
     def span(self, point: int, size: int) -> range:
         """Return the rows of a map with ``size`` rows that a row of grid points sees; also used for columns."""
-        counts(size=size)
         first = point * self.stride - self.margin
         return range(max(first, 0), min(first + self.field, size))
 

@@ -11,8 +11,6 @@ import math
 import torch
 from torch import Tensor
 
-from twofold.checks import checks_enabled
-from twofold.checks.bounds import floating
 from twofold.goodness import accumulate_dtype
 from twofold.layers.weights import Weights
 from twofold.normalize import EPS
@@ -157,20 +155,6 @@ class LabeledImages:
 
 LayerInput = Tensor | LabeledImages
 """The input of a feedforward layer."""
-
-
-def checked(name: str, below: LayerInput, inputs: int | None, on: torch.device) -> None:
-    """Check that an input fits a layer; ``inputs=None`` accepts any number of inputs.
-
-    Raises:
-        DataError: the number of inputs or the device differs from the layer's, or the type is not floating-point.
-    """
-    if not checks_enabled():
-        return
-    rows = below if isinstance(below, Tensor) else below.images.rows
-    floating(name, rows, "batch", "...", on=on)
-    if inputs is not None and rows.shape[1:].numel() != inputs:  # any shape with this number of elements
-        floating(name, rows, "batch", inputs, on=on)
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:

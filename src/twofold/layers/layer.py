@@ -10,10 +10,10 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import check_arguments, convert
-from twofold.checks.bounds import counts, floating, not_negative
+from twofold.checks import convert
+from twofold.checks.bounds import counts
 from twofold.errors import DataError
-from twofold.layers.inputs import LayerInput, checked, join, weighted_sum
+from twofold.layers.inputs import LayerInput, join, weighted_sum
 from twofold.layers.weights import Learnable, apply_gathered
 from twofold.learning import Count, Phase, Rule, case_signals, count_of, peer_gradient
 
@@ -137,11 +137,9 @@ class Layer(Learner, Generic[Seen]):
             SettingError: one phase is gathered alone, but the objective compares pairs.
         """
 
-    @check_arguments
     @torch.no_grad()
     def apply_gradient(self, rate: float) -> None:
         """Make one step of all parameters with the gradients gathered since the last step, if any."""
-        not_negative(rate=rate)
         counted = torch.stack(self._counted).mean() if self._counted else 1.0
         apply_gathered(self.learnables(), rate, self.rule, counted)
         self._forget_gathered()
@@ -154,7 +152,6 @@ class Layer(Learner, Generic[Seen]):
         """Return a copy of the state that `gather` modifies, except for the gradient, so that `drop` can restore it."""
         return self.mean_activity.clone(), self.batches.clone()
 
-    @check_arguments
     def drop(self, memory: tuple[Tensor, Tensor]) -> None:
         """Discard all gradients gathered since the last step and restore the state ``memory``."""
         self.mean_activity.copy_(memory[0])
@@ -168,7 +165,6 @@ class Layer(Learner, Generic[Seen]):
         if case_weight is None:
             case_weight = self.mean_activity.new_ones(batch)
         else:
-            floating("case_weight", case_weight, batch, on=self.batches.device)
             case_weight = case_weight.to(self.mean_activity.dtype)
         count = count_of(case_weight)
         self._counted.append(count.weight / count.cases)
@@ -214,13 +210,10 @@ class FeedForwardLayer(Layer[Response]):
         """Place the layer on top of a stack."""
         stack.append(self)
 
-    @check_arguments
     def output(self, activity: Tensor) -> Tensor:
         """Return the input of the next layer: the activity, transformed by the `Fixed` modules, at fixed length."""
-        floating("activity", activity, "batch", "...", on=self.mean_activity.device)
         return self.rule.normalize(self.fixed(activity))
 
-    @check_arguments
     def respond(self, below: LayerInput) -> Response:
         """Return activity, goodness and output for normalized input ``(batch, ...)``."""
         return self._response(below, self(below))
@@ -230,15 +223,10 @@ class FeedForwardLayer(Layer[Response]):
             detached = activity.detach()
             return Response(below, activity, self.output(detached), self.goodness(detached))
 
-    @check_arguments
     def goodness(self, activity: Tensor) -> Tensor:
         """Return the goodness, ``(batch,)``, of activities ``(batch, ...)``."""
-        floating("activity", activity, "batch", "...")
-        flat = activity.flatten(1)
-        floating("activity", flat, "batch", self.units)
-        return self.rule.goodness.value(flat)
+        return self.rule.goodness.value(activity.flatten(1))
 
-    @check_arguments
     @torch.no_grad()
     def learn(
         self, positive: LayerInput, negative: LayerInput, rate: float, case_weight: Tensor | None = None
@@ -254,9 +242,6 @@ class FeedForwardLayer(Layer[Response]):
         Returns:
             Normalized activities and goodness from before the update, and the difficulty of each pair.
         """
-        not_negative(rate=rate)
-        for name, below in (("positive", positive), ("negative", negative)):
-            checked(name, below, self.inputs, self.mean_activity.device)
         count = len(positive)
         if not count or len(negative) != count:
             raise DataError(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from twofold.checks import check_arguments, convert
 from twofold.checks.bounds import shaped, sizes
 from twofold.errors import DataError
-from twofold.layers.inputs import LayerInput, checked, to_tensor
+from twofold.layers.inputs import LayerInput, to_tensor
 from twofold.layers.layer import FeedForwardLayer, Response
 from twofold.layers.weights import Learnable
 from twofold.learning import Phase, Rule
@@ -44,7 +44,6 @@ class CustomLayer(FeedForwardLayer):
     def learnables(self) -> list[Learnable]:
         return self._learned
 
-    @check_arguments
     def forward(self, below: LayerInput) -> Tensor:
         """Return the module's activity, ``(batch, ...)``.
 
@@ -52,7 +51,6 @@ class CustomLayer(FeedForwardLayer):
             DataError: the module rejects the input or returns a different number of activities.
         """
         inputs = to_tensor(below)
-        checked("below", inputs, None, self.mean_activity.device)
         try:
             activity: Tensor = convert("the module's output", self.module(inputs), Tensor)
         except (RuntimeError, ValueError, IndexError) as error:
@@ -65,13 +63,11 @@ class CustomLayer(FeedForwardLayer):
             shaped("the module's output", activity, inputs.shape[0], *self.shape)
         return activity
 
-    @check_arguments
     def respond(self, below: LayerInput) -> Response:
         """Return the response with the module's graph, which `gather` consumes."""
         with torch.enable_grad():
             return super().respond(to_tensor(below).detach())
 
-    @check_arguments
     def gather(self, seen: Response, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positive = self._learning_signal(seen, phase, case_weight)
         keep, share = self._shares(phase)

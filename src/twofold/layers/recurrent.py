@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from twofold.checks import check_arguments, checks_enabled
-from twofold.checks.bounds import counts, floating, not_negative, share
-from twofold.errors import DataError, SettingError
+from twofold.checks import check_arguments
+from twofold.checks.bounds import counts, not_negative
+from twofold.errors import SettingError
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import CachedInput, nonzero_rows, weighted_sum
 from twofold.layers.layer import Layer
@@ -145,7 +145,6 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         """The weights to the layer below."""
         return self.learned["below"]
 
-    @check_arguments
     def respond(self, sources: Mapping[str, SourceInput], before: Tensor | None, damping: float) -> LayerState:
         """Compute one iteration.
 
@@ -154,7 +153,6 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
             before: the layer's state, ``(rows, units)``, or ``None`` at the first iteration.
             damping: fraction of that state that is kept.
         """
-        self._check(sources, before, damping)
         changing = {name: source for name, source in sources.items() if isinstance(source, Tensor)}
         constant = {name: source for name, source in sources.items() if isinstance(source, CachedInput)}
         rows = [tensor.shape[0] for tensor in (*changing.values(), *([] if before is None else [before]))]
@@ -164,27 +162,6 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         for name, source in changing.items():
             total = self.learned[name].product(source, total)
         return recurrent_step(total, before, damping, self.rule)
-
-    def _check(self, sources: Mapping[str, SourceInput], before: Tensor | None, damping: float) -> None:
-        """Check that sources and state fit the layer and each other."""
-        if not checks_enabled():
-            return
-        share(damping=damping)
-        on = self.bias.device
-        if not sources and before is None:
-            raise DataError(
-                "sources is empty and before is None, expected at least one of them: the number of cases is unknown"
-            )
-        rows: int | str = "rows"
-        if before is not None:
-            floating("before", before, rows, self.units, on=on)
-            rows = len(before)
-        for name, source in sources.items():
-            if name not in self.connectivity:
-                raise SettingError(f"sources has {name!r}, but the layer sees {', '.join(self.connectivity)}")
-            seen, size = (source.rows, "rows") if isinstance(source, CachedInput) else (source, rows)
-            floating(f"sources[{name!r}]", seen, size, self.connectivity[name].inputs, on=on)
-            rows = rows if isinstance(source, CachedInput) else len(seen)
 
     def _constant_input(self, constant: Mapping[str, CachedInput], rows: int) -> Tensor:
         """Return the biases plus the total input from constant sources, recomputed only if any of these change."""
@@ -210,7 +187,6 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
     def learnables(self) -> list[Learnable]:
         return [*self.learned.values(), self.biases]
 
-    @check_arguments
     @torch.no_grad()
     def gather(self, seen: Sequence[TimeStep], phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
         steps, rows = len(seen), len(seen[0].active)

@@ -129,7 +129,6 @@ class Backprop(Classifier):
     def widths(self) -> tuple[int, ...]:
         return tuple(layer.connectivity.units for layer in self.stack[:-1])
 
-    @check_arguments
     def set_precision(self, precision: str) -> None:
         super().set_precision(precision)
         for softmax in self.softmaxes:
@@ -235,7 +234,7 @@ class Backprop(Classifier):
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
         """Return the logits of all images, computed in batches to limit memory."""
-        return torch.cat([self(batch) for batch in self._parts(images)])
+        return torch.cat([self._combined(self._pass(batch)[0]) for batch in self._parts(images)])
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits of the net and, if blocks have softmaxes, the logarithm of their mean as ``mean``."""
@@ -250,6 +249,5 @@ class Backprop(Classifier):
         batches = [self._traced(batch) for batch in self._parts(images)]
         return self._checked({test: torch.cat([scores[test] for scores in batches]) for test in batches[0]}, images)
 
-    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         return super().passes(shortlist) | ({"mean": 1} if len(self.softmaxes) else {})

@@ -77,14 +77,15 @@ class Classifier(Net):
             DataError: The batch is empty, does not fit the net, or has another number of labels or weights than images.
         """
         images = self._enter(images)
-        return images, self._enter_labels(labels, case_weight, len(images))
+        return images, self._enter_labels(labels, case_weight, images)
 
-    def _enter_labels(self, labels: Tensor, case_weight: Tensor | None, count: int) -> Tensor:
+    def _enter_labels(self, labels: Tensor, case_weight: Tensor | None, images: Tensor) -> Tensor:
+        count, device = len(images), images.device
         if not count:
             raise DataError("images is empty, expected at least one image to learn from")
         if case_weight is not None:
-            floating("case_weight", case_weight, count, on=self.device)
-        return checked_labels("labels", labels, self.classes, count, on=self.device)
+            floating("case_weight", case_weight, count, on=device)
+        return checked_labels("labels", labels, self.classes, count, on=device)
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -115,10 +116,8 @@ class Classifier(Net):
                 )
         return scores
 
-    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Return test -> forward passes per image."""
-        counts(shortlist=shortlist)
         return {"fast": 1}
 
     @check_arguments
@@ -171,7 +170,7 @@ class Classifier(Net):
         images = self._enter(data[0], "data, the images")
         if not len(images):
             raise DataError("data, the images: there are none, expected at least one")
-        return images, checked_labels("data, the labels", data[1], self.classes, len(images), on=self.device)
+        return images, checked_labels("data, the labels", data[1], self.classes, len(images), on=self.device, wait=True)
 
     @check_arguments
     def explain(self, case: Tensor) -> dict[str, Any]:
@@ -259,9 +258,17 @@ class SoftmaxClassifier(Classifier):
         self.read = range(min(counted_from, len(stack)) - 1, len(stack))
         self.softmax = Softmax(sum(handed_on[index] for index in self.read), self.classes, softmax_decay)
 
+    @check_arguments
+    def images(self, images: Tensor | CachedInput) -> CachedInput:
+        """Check images ``(batch, ...)`` and prepare them as a batch on which all tests share work.
+
+        A `CachedInput` is returned unchanged.
+        """
+        return images if isinstance(images, CachedInput) else self._prepare(self._enter(images))
+
     @abstractmethod
-    def images(self, images: Tensor) -> CachedInput:
-        """Prepare images as a batch on which all tests share work."""
+    def _prepare(self, images: Tensor) -> CachedInput:
+        """Prepare images without checks."""
 
     @abstractmethod
     def features(self, images: Tensor | CachedInput) -> Tensor:
@@ -272,15 +279,13 @@ class SoftmaxClassifier(Classifier):
     def fast(self, images: Tensor | CachedInput) -> Tensor:
         """Return the logits ``(batch, classes)`` of the fast test: one forward pass without a label, then a softmax."""
         if isinstance(images, Tensor):
-            return torch.cat([self.fast(self.images(batch)) for batch in self._parts(images)])
+            return torch.cat([self.fast(self._prepare(batch)) for batch in self._parts(images)])
         logits: Tensor = self.softmax(self.features(images))
         return logits
 
-    @check_arguments
     def forward(self, images: Tensor) -> Tensor:
         return self.fast(images)
 
-    @check_arguments
     def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
         """Return test -> logits ``(batch, classes)`` of every test that uses a softmax, the fast test first."""
         return {"fast": self.fast(images)}
@@ -291,7 +296,7 @@ class SoftmaxClassifier(Classifier):
         return self._checked(self.readings(images), images)
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        return self.readings(self.images(images))
+        return self.readings(self._prepare(images))
 
 
 class GoodnessClassifier(SoftmaxClassifier):
@@ -303,7 +308,7 @@ class GoodnessClassifier(SoftmaxClassifier):
 
     def _candidates(self, labels: Tensor, count: int) -> Tensor:
         """Check the candidate labels of ``count`` images."""
-        return checked_labels("labels", labels, self.classes, count, "candidates", on=self.device)
+        return checked_labels("labels", labels, self.classes, count, "candidates", on=self.device, wait=True)
 
     @check_arguments
     def slow(self, images: Tensor) -> Tensor:
@@ -316,7 +321,6 @@ class GoodnessClassifier(SoftmaxClassifier):
         goodness = self.goodness(images, self.every_label(images)).sum(2)
         return (goodness / self._temperature(self.stack)).log_softmax(1).amax(1)
 
-    @check_arguments
     @torch.no_grad()
     def evidence(self, images: Tensor) -> Tensor:
         """Return the total goodness of each label in the slow test, in units of the temperature, ``(images, classes)``.
@@ -344,24 +348,20 @@ class GoodnessClassifier(SoftmaxClassifier):
         counts(size=size)
         named = []
         for batch in self._parts(images):
-            ready = self.images(batch)
+            ready = self._prepare(batch)
             candidates = self.fast(ready).topk(min(size, self.classes), dim=1).indices
             best = self.total(self.goodness(ready, candidates)).argmax(1, keepdim=True)
             named.append(candidates.gather(1, best)[:, 0])
         return torch.cat(named)
 
-    @check_arguments
     def both(self, images: Tensor) -> Tensor:
         """Return scores ``(batch, classes)`` in which the slow and the fast test have equal weight."""
         return joint(self.slow(images), self.fast(images))
 
-    @check_arguments
     def total(self, goodness: Tensor) -> Tensor:
         """Sum goodness over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
-        floating("goodness", goodness, "batch", "candidates", len(self.layers))
         return goodness[:, :, self.read.start :].sum(2)
 
-    @check_arguments
     def every_label(self, images: Tensor) -> Tensor:
         """Return all labels as candidates of each image, ``(batch, classes)``."""
         images = self._enter(images)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from twofold.checks import checks_enabled
 from twofold.checks.bounds import floating
 from twofold.errors import DataError
 
@@ -15,27 +16,26 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
 
     Args:
         name: The argument, for the error message.
-        images: Finite floating-point numbers on the device of the net.
+        images: Floating-point numbers on the device of the net. They must be finite, which is checked on the CPU only:
+            reading them on a GPU would mean waiting for it, and tests check the scores that they lead to.
         pixels: The number of pixels per image; ``None`` if only the net's first layer knows it.
         like: A parameter of the net, which has its dtype and device.
 
     Raises:
         DataError: The images do not meet these conditions.
     """
-    if not checks_enabled():
-        return images
-    if images.numel() == pixels and images.shape[:1] != (1,):
+    if pixels is not None and (numbers := images.shape[1:].numel()) != pixels:
         raise DataError(
-            f"{name}: the shape is {tuple(images.shape)}, one image of {pixels} numbers, expected a batch, "
-            "(batch, ...): give image[None]"
+            f"{name}: the shape is {tuple(images.shape)}, "
+            + (
+                f"one image of {pixels} numbers, expected a batch, (batch, ...): give image[None]"
+                if images.numel() == pixels
+                else f"{numbers} numbers each, expected {pixels}: give images of the size that the net was built for"
+            )
         )
     floating(name, images, "batch", "...", on=like.device)
-    if pixels is not None and images.shape[1:].numel() != pixels:
-        raise DataError(
-            f"{name}: the shape is {tuple(images.shape)}, {images.shape[1:].numel()} numbers each, expected {pixels}: "
-            "give images of the size that the net was built for"
-        )
-    if not images.sum().isfinite():  # a fast check; very large finite numbers are looked at one by one
+    # The sum is a fast check: if it is too large, finite numbers are looked at one by one.
+    if images.device.type == "cpu" and not math.isfinite(images.sum().item()):
         bad = ~images.flatten(1).isfinite().all(1)
         if bad.any():
             raise DataError(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from twofold import defaults
 from twofold.checks import check_arguments, convert
-from twofold.checks.bounds import counts, floating, not_negative, positive, sizes
+from twofold.checks.bounds import floating, not_negative, positive, sizes
 from twofold.errors import SettingError, unknown
 from twofold.labels import FLAT, LABEL_IN, checked_labels, inputs_with_label, neutral, one_hot
 from twofold.layers.black_box import BlackBox
@@ -130,12 +130,11 @@ class FeedForward(GoodnessClassifier):
 
     # ---- input -------------------------------------------------------------------------------------------------
 
-    @check_arguments
     def images(self, images: Tensor | CachedInput) -> Images:
         """Prepare images ``(batch, ...)`` for any label. Return prepared images unchanged."""
-        if isinstance(images, Images):
-            return images
-        images = self._enter(convert("images", images, Tensor))
+        return images if isinstance(images, Images) else self._prepare(self._enter(convert("images", images, Tensor)))
+
+    def _prepare(self, images: Tensor) -> Images:
         if self.label_in in FLAT:
             images = images.flatten(1)
         else:
@@ -154,7 +153,6 @@ class FeedForward(GoodnessClassifier):
     def _with_label(self, ready: Images, labels: Tensor) -> LabeledImages:
         return LabeledImages(ready, one_hot(labels, self.classes, self.label_strength)[None])
 
-    @check_arguments
     def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
         """Return the normalized input with the neutral label: the same small value for every class."""
         ready = self.images(images)
@@ -197,15 +195,15 @@ class FeedForward(GoodnessClassifier):
             generator: Draws the wrong labels, on the device of the images.
 
         Raises:
-            DataError: Images or labels do not fit the net, or a wrong label is the true one.
+            DataError: Images or labels do not fit the net or, on the CPU, a wrong label is the true one.
             SettingError: A rate is negative, or a layer in ``learning`` does not exist.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
         ready, learning = self.images(images), self._to_learn(learning)
-        labels = self._enter_labels(labels, case_weight, len(ready.rows))
+        labels = self._enter_labels(labels, case_weight, ready.rows)
         reading_rate, neutral = default_softmax_rate(softmax_rate, rate), self._neutral(ready)
         if isinstance(negatives, Tensor):
-            wrong, features = checked_wrong_labels(negatives, labels, self.classes), list[Tensor | None]()
+            wrong, features = checked_wrong_labels("negatives", negatives, labels, self.classes), list[Tensor | None]()
         else:
             features = list(neutral)
             logits = self.softmax.learn(to_features(features), labels, reading_rate, case_weight)
@@ -271,18 +269,16 @@ class FeedForward(GoodnessClassifier):
         batches = self._parts(convert("images", images, Tensor))
         labels = self._candidates(labels, sum(map(len, batches)))
         pairs = zip(batches, torch.split(labels, self.at_once), strict=True)
-        return torch.cat([self.goodness(self.images(batch), candidates) for batch, candidates in pairs])
+        return torch.cat([self.goodness(self._prepare(batch), candidates) for batch, candidates in pairs])
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
         """Run all labels of all images as the rows of one batch."""
-        ready = self.images(images)
+        ready = self._prepare(images)
         label_vectors = self.label_strength * torch.eye(self.classes, device=images.device)
         labeled = LabeledImages(ready, label_vectors[:, None].expand(-1, ready.rows.shape[0], -1))
         goodness = [layer.goodness(activity) for layer, activity, _ in outputs(self.stack, labeled)]
         return self._answers(self.readings(ready), goodness)
 
-    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
-        counts(shortlist=shortlist)
         several = {"shortlist": 1 + min(shortlist, self.classes), "both": 1 + self.classes}
         return {"slow": self.classes, "fast": 1, **several}

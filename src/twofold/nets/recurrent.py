@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from twofold import defaults
 from twofold.checks import check_arguments
-from twofold.checks.bounds import as_widths, counts, floating, not_negative, positive, shaped, share
+from twofold.checks.bounds import as_widths, counts, not_negative, positive, share
 from twofold.errors import DataError, SettingError, unknown
 from twofold.labels import LABEL_TO, checked_labels, neutral, one_hot
 from twofold.layers.connectivity import Connectivity
@@ -121,12 +121,9 @@ class Recurrent(GoodnessClassifier):
     def pixels(self) -> int:
         return self.inputs
 
-    @check_arguments
-    def images(self, images: Tensor | CachedInput) -> CachedInput:
-        """Flatten images ``(batch, ...)`` and normalize their length. Return a `CachedInput` unchanged."""
-        if isinstance(images, CachedInput):
-            return images
-        return CachedInput(self.prepare(self._enter(images).flatten(1)).to(self._kind))
+    def _prepare(self, images: Tensor) -> CachedInput:
+        """Flatten images and normalize their length."""
+        return CachedInput(self.prepare(images.flatten(1)).to(self._kind))
 
     @check_arguments
     def top(self, labels: Tensor) -> CachedInput:
@@ -134,10 +131,8 @@ class Recurrent(GoodnessClassifier):
         labels = checked_labels("labels", labels, self.classes, "batch", on=self.device)
         return CachedInput(one_hot(labels, self.classes, self.label_strength).to(self._kind))
 
-    @check_arguments
     def neutral_top(self, count: int) -> CachedInput:
         """Return the neutral label as input at the top of ``count`` cases: the mean of all labels."""
-        counts(0, count=count)
         return CachedInput(neutral(count, self.classes, self.label_strength, self.device).to(self._kind))
 
     @property
@@ -145,23 +140,15 @@ class Recurrent(GoodnessClassifier):
         kind: torch.dtype = self.stack[0].compute or self.stack[0].bias.dtype
         return kind
 
-    @check_arguments
     def start(self, frame: SourceInput) -> State:
         """Run the bottom-up pass, in which every layer sees only the new activity of the layer below."""
-        floating("frame", rows_of(frame), "batch", self.inputs, on=self.device)
         state: list[LayerState] = []
         for layer in self.stack:
             state.append(layer.respond({"below": state[-1].output if state else frame}, None, self.damping))
         return tuple(state)
 
-    @check_arguments
     def sources(self, frame: SourceInput, top: SourceInput, state: State) -> list[dict[str, SourceInput]]:
         """Return the sources of each layer at an iteration: its neighbors and itself, one iteration earlier."""
-        if len(state) != len(self.layers):
-            raise DataError(f"state has {len(state)} layers, expected {len(self.layers)}")
-        cases = state[0].state.shape[0]
-        fits("frame", frame, cases, self.inputs, self.device)
-        fits("top", top, cases, self.classes, self.device)
         outputs: list[SourceInput] = [frame, *(layer.output for layer in state), top]
         sources = []
         for index, layer in enumerate(self.stack):
@@ -170,7 +157,6 @@ class Recurrent(GoodnessClassifier):
             sources.append({name: available[name] for name in layer.weights})
         return sources
 
-    @check_arguments
     def step(self, frame: SourceInput, top: SourceInput, state: State) -> State:
         """Run one iteration of all layers at the same time, as a pure function of frame, label and state."""
         return self._respond(self.sources(frame, top, state), state)
@@ -179,19 +165,14 @@ class Recurrent(GoodnessClassifier):
         layers = zip(self.stack, sources, state, strict=True)
         return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in layers)
 
-    @check_arguments
     def watch(self, video: Iterable[SourceInput], top: SourceInput, state: State) -> Iterator[State]:
         """Yield the state after each frame of a video."""
         for frame in video:
             state = self.step(frame, top, state)
             yield state
 
-    @check_arguments
     def look(self, frame: SourceInput, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
         """Yield the state after each iteration for a still image, after a bottom-up pass."""
-        counts(iterations=iterations)
-        shaped("top", top.rows, "cases", self.classes, on=self.device)
-        fits("frame", frame, len(top.rows), self.inputs, self.device)
         copies = len(top.rows) // len(rows_of(frame))
         start = tuple(layer.repeat(copies) for layer in self.start(frame))
         return self.watch(repeat(frame, self.iterations if iterations is None else iterations), top, start)
@@ -232,7 +213,7 @@ class Recurrent(GoodnessClassifier):
         not_negative(rate=rate, softmax_rate=softmax_rate)
         counts(first=first, window=window)
         frame, reading_rate = self.images(images), default_softmax_rate(softmax_rate, rate)
-        labels = self._enter_labels(labels, case_weight, len(frame.rows))
+        labels = self._enter_labels(labels, case_weight, frame.rows)
         start = self.start(frame)
         logits = self.softmax.learn(self.read_state(start), labels, reading_rate, case_weight)
         wrong = draw_wrong_labels(negatives, labels, logits, generator)
@@ -300,9 +281,10 @@ class Recurrent(GoodnessClassifier):
         self, video: Iterable[SourceInput], top: CachedInput, state: State, watched: Watched, first: int
     ) -> State:
         """Run the video, gather gradients window by window, and return the state after the last frame."""
-        number = 0
+        number, cases = 0, len(state[0].state)
+        fits("top", top, cases, self.classes, self.device)
         for number, frame in enumerate(video, 1):
-            fits(f"frame {number} of the video", frame, len(state[0].state), self.inputs, self.device)
+            fits(f"frame {number} of the video", frame, cases, self.inputs, self.device)
             sources = self.sources(frame, top, state)
             state = self._respond(sources, state)
             if number >= first:
@@ -314,7 +296,6 @@ class Recurrent(GoodnessClassifier):
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
-    @check_arguments
     def read_state(self, state: State) -> Tensor:
         """Return the input of the softmaxes: normalized states of all layers, ``(rows, features)``, float32."""
         return to_features([layer.output for layer in state])
@@ -326,19 +307,18 @@ class Recurrent(GoodnessClassifier):
         return self.read_state(self.start(self.images(images)))
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        return self._answers(*unrolled(self, self.images(images).rows))
+        return self._answers(*unrolled(self, self._prepare(images).rows))
 
     @check_arguments
     @torch.no_grad()
     def settled(self, images: Tensor | CachedInput) -> Tensor:
         """Return the logits ``(batch, classes)`` after all iterations under the neutral label."""
         if isinstance(images, Tensor):
-            return torch.cat([self.settled(self.images(part)) for part in self._parts(images)])
+            return torch.cat([self.settled(self._prepare(part)) for part in self._parts(images)])
         *_, state = self.look(images, self.neutral_top(len(images.rows)))
         logits: Tensor = self.settled_softmax(self.read_state(state))
         return logits
 
-    @check_arguments
     def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
         return {**super().readings(images), "settled": self.settled(images)}
 
@@ -357,15 +337,13 @@ class Recurrent(GoodnessClassifier):
         batches = self._parts(images)
         labels = self._candidates(labels, sum(map(len, batches)))
         pairs = zip(batches, torch.split(labels, self.at_once), strict=True)
-        return torch.cat([self.goodness(self.images(batch), candidates) for batch, candidates in pairs])
+        return torch.cat([self.goodness(self._prepare(batch), candidates) for batch, candidates in pairs])
 
-    @check_arguments
     @torch.no_grad()
     def trace(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Return the goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
         return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
 
-    @check_arguments
     @torch.no_grad()
     def mean_squares(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
         """Return the mean squared activity at every iteration, ``(batch, candidates, iterations, layers)``."""
@@ -374,9 +352,7 @@ class Recurrent(GoodnessClassifier):
     def _trace(
         self, frame: CachedInput, labels: Tensor, iterations: int, read: Callable[[LayerState], Tensor]
     ) -> Tensor:
-        counts(iterations=iterations)
         start = self.start(frame)
-        labels = self._candidates(labels, len(frame.rows))
         columns = []
         for column in labels.T:
             states = self.watch(repeat(frame, iterations), self.top(column), start)
@@ -384,10 +360,8 @@ class Recurrent(GoodnessClassifier):
             columns.append(torch.stack(iterates, 1))
         return torch.stack(columns, 1)
 
-    @check_arguments
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
         """Return test -> passes per image: the bottom-up pass, and one per iteration and label."""
-        counts(shortlist=shortlist)
         last = self.judged[1]
         return {
             "slow": 1 + self.classes * last,

@@ -55,10 +55,9 @@ class Unsupervised(SoftmaxClassifier):
         self.prepare = centered if center else normalize
         self._read_stack(layers, counted_from, softmax_decay)
 
-    @check_arguments
-    def images(self, images: Tensor | CachedInput) -> CachedInput:
-        """Flatten images ``(batch, ...)`` and normalize their length. Return a `CachedInput` unchanged."""
-        return images if isinstance(images, CachedInput) else CachedInput(self.prepare(self._enter(images).flatten(1)))
+    def _prepare(self, images: Tensor) -> CachedInput:
+        """Flatten images and normalize their length."""
+        return CachedInput(self.prepare(images.flatten(1)))
 
     @check_arguments
     @torch.no_grad()
@@ -98,8 +97,8 @@ class Unsupervised(SoftmaxClassifier):
                 "patches of two images"
             )
         generator = generator or torch.default_generator
-        positive = self.images(images).rows
-        negative = self.images(hybrids(images, blurs, generator)).rows
+        positive = self._prepare(images).rows
+        negative = self._prepare(hybrids(images, blurs, generator)).rows
         goodness: list[tuple[Tensor, Tensor] | None] = []
         features, difficulty = [], torch.zeros(len(labels), device=labels.device)
         for index, layer in enumerate(self.stack):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from twofold import defaults
-from twofold.checks import check_arguments, skip_checks
+from twofold.checks import check_arguments
 from twofold.data import Data
 from twofold.errors import DataError, SettingError, unknown
 from twofold.methods import METHODS, Method, Recipe
@@ -124,8 +124,7 @@ class Trainer:
         for drawn in method.sampler.epoch(recipe.batch):
             batch = method.batch(drawn.cases, drawn.case_weight)
             self.progress = number + drawn.done
-            with skip_checks():
-                result = method.step(batch, self.progress / recipe.epochs)
+            result = method.step(batch, self.progress / recipe.epochs)
             method.sampler.learned(drawn.cases, result.difficulty[: len(drawn.cases)])
             method.batches_seen += 1
             if method.batches_seen % CHECK_EVERY == 0:
