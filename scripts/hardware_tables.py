@@ -8,9 +8,9 @@ from typing import Any
 
 from markdown_table import NONE, ROOT, markdown
 
-from twofold_lab.claims.black_box import CONTENDERS
 from twofold.files import read_json
 from twofold.nets.crossings import WHITE_BOX
+from twofold_lab.claims.black_box import CONTENDERS
 
 HARDWARE = ROOT / "results" / "hardware"
 FULL = "full"

@@ -8,9 +8,9 @@ from typing import Any
 
 from markdown_table import ROOT
 
-from twofold_lab.claims import read_results, read_status
 from twofold.cli.report import MEANING, state
 from twofold.errors import RunError
+from twofold_lab.claims import read_results, read_status
 
 FOLDER = ROOT / "results" / "claims"
 

@@ -18,10 +18,10 @@ from statistics import fmean
 from typing import Any
 
 from twofold import machine
-from twofold_lab.claims.black_box import CONTENDERS, EPOCHS, HELD, IMAGES, LOCAL, ORACLE, OURS, part, recipe
-from twofold_lab.lab import Lab
 from twofold.errors import Diverged
 from twofold.files import read_json, write_json
+from twofold_lab.claims.black_box import CONTENDERS, EPOCHS, HELD, IMAGES, LOCAL, ORACLE, OURS, part, recipe
+from twofold_lab.lab import Lab
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "hardware" / "black-box-rates.json"
 RATES = dict.fromkeys(CONTENDERS, (0.0125, 0.025, 0.05, 0.1)) | {

@@ -41,7 +41,6 @@ from torch.nn.functional import interpolate
 
 import twofold
 from twofold import defaults
-from twofold_lab.data.letters import FONTS, distort, glyph
 from twofold.estimators import calibration
 from twofold.estimators.classifier import EARLY
 from twofold.estimators.scaling import FARTHEST
@@ -49,6 +48,7 @@ from twofold.files import read_json, write_json
 from twofold.machine.description import describe
 from twofold.methods import Backpropagation
 from twofold.training.trainer import Trainer
+from twofold_lab.data.letters import FONTS, distort, glyph
 
 MOST_COLUMNS = 64
 """Columns for which the twin's default rate is fit."""

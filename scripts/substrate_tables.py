@@ -10,10 +10,10 @@ from typing import Any
 from markdown_table import NONE, ROOT, markdown
 
 from twofold.cli.text import format_spread
-from twofold_lab.benchmarks.trainer import layers_of
-from twofold_lab.benchmarks.wire import TITLES
 from twofold.files import read_json
 from twofold.substrate import PRESETS, Substrate
+from twofold_lab.benchmarks.trainer import layers_of
+from twofold_lab.benchmarks.wire import TITLES
 
 FOLDER = ROOT / "results" / "substrate"
 TESTS = ("slow", "fast", "both")

@@ -37,8 +37,8 @@ import torture_words
 from torture_processes import RIVALS, TRAININGS, Reference, Tally, reference
 
 from twofold import machine
-from twofold.cli.text import format_table
 from twofold.cli import commands  # noqa: F401
+from twofold.cli.text import format_table
 from twofold.files import write_signed
 from twofold.plots import panels  # noqa: F401
 

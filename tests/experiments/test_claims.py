@@ -17,12 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from twofold_lab import claims
-from twofold_lab.claims import cifar, lab
-from twofold_lab.lab import Lab, mean_and_std, reached, small
 from twofold.cli.arguments import Claims, ClaimsDraw
 from twofold.data import load
 from twofold.errors import RunError, SettingError
+from twofold_lab import claims
+from twofold_lab.claims import cifar, lab
+from twofold_lab.lab import Lab, mean_and_std, reached, small
 
 ROOT = Path(__file__).resolve().parents[2]
 

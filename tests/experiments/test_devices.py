@@ -16,6 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from twofold.data import load
+from twofold.errors import Diverged
+from twofold.layers.inputs import join
+from twofold.learning import Rule
+from twofold.methods import build
+from twofold.methods.cases import TensorCases
+from twofold.methods.feedforward import ForwardForward
+from twofold.nets.backprop import Backprop
+from twofold.objectives import logistic, symba
+from twofold.substrate import Substrate
 from twofold_lab.benchmarks.operations import operations
 from twofold_lab.claims import cancel, mortal, power
 from twofold_lab.devices import OURS, Device, deployed, error_of, recipe_of, untrained
@@ -36,16 +46,6 @@ from twofold_lab.lab import Lab
 from twofold_lab.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward, info_nce
 from twofold_lab.rates import best, lowered
 from twofold_lab.verdict import ESTIMATE, Figures
-from twofold.data import load
-from twofold.errors import Diverged
-from twofold.layers.inputs import join
-from twofold.learning import Rule
-from twofold.methods import build
-from twofold.methods.cases import TensorCases
-from twofold.methods.feedforward import ForwardForward
-from twofold.nets.backprop import Backprop
-from twofold.objectives import logistic, symba
-from twofold.substrate import Substrate
 
 SHAPE, CLASSES, CASES = (1, 3, 3), 4, 6
 

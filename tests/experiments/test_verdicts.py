@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from twofold.errors import Diverged
-from twofold.recipes.digits import digits
-from twofold.recipes.digits import twin
+from twofold.recipes.digits import digits, twin
 from twofold_lab import contest
 from twofold_lab.contest import Contender, at_lower_rates, tune
 from twofold_lab.lab import Lab

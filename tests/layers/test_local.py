@@ -15,7 +15,6 @@ from torch import Tensor
 
 from support.helpers import refusal
 from support.small_layers import authors_rule
-from twofold_lab.benchmarks.local import LocalLayer, Unfolded
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.layers.dense import Dense, SparseLayer
@@ -27,6 +26,7 @@ from twofold.methods import UnsupervisedRecipe, build
 from twofold.recipes import RECIPES
 from twofold.training.runs import load
 from twofold.training.train import train
+from twofold_lab.benchmarks.local import LocalLayer, Unfolded
 
 CIFAR = Fields((3, 32, 32), 3, 11, margin=5)
 MNIST = (Fields((1, 28, 28), 128, 10, 6), Fields((128, 4, 4), 220, 2), Fields((220, 3, 3), 512, 2))

@@ -16,7 +16,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from twofold_lab.benchmarks.peak_memory import peak
 from twofold.goodness import GOODNESS
 from twofold.layers.connectivity import Masked
 from twofold.layers.inputs import CachedInput
@@ -26,6 +25,7 @@ from twofold.nets.recurrent import Recurrent
 from twofold.nets.video import State, VideoResult
 from twofold.normalize import normalize
 from twofold.objectives import OBJECTIVES
+from twofold_lab.benchmarks.peak_memory import peak
 
 CASES, INPUTS, WIDTHS, CLASSES, STRENGTH, RATE = 3, 40, (6, 5), 4, 2.0, 0.3
 BOTH = [*((goodness, objective) for goodness in GOODNESS if "squares" in goodness for objective in OBJECTIVES)]

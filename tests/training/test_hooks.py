@@ -17,8 +17,6 @@ import twofold
 from support.helpers import refusal
 from support.runs import train
 from support.small_nets import NETS
-from twofold_lab.claims import hybrid
-from twofold_lab.lab import Lab
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
@@ -26,6 +24,8 @@ from twofold.nets.classifier import NetResult
 from twofold.schedules import SCHEDULES
 from twofold.substrate import arrays, set_run_length
 from twofold.training.trainer import Trainer
+from twofold_lab.claims import hybrid
+from twofold_lab.lab import Lab
 
 DRIFTING = twofold.Substrate(full_scale=4.0, drift=0.1, threshold=0.1, neuron_drift=0.1)
 
