@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +17,12 @@ from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 from twofold.machine.reduce import mean_over_cases
-from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Names, StoreLayers, image_form, image_shape
+from twofold.methods.metrics import Metric, number
 from twofold.methods.recipe import PictureRecipe, setting
 from twofold.nets.affine import DERIVATIVES
 from twofold.nets.backprop import READOUTS, Backprop
@@ -73,6 +75,10 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     """Training with cross-entropy and stochastic gradient descent with momentum."""
 
     recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric(float | None, number("loss"), "loss: mean cross-entropy"),
+        **BOX_METRICS,
+    }
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)

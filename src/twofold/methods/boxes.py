@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twofold.layers.boxes import BOXES, Box, boxes_behind
+from twofold.methods.metrics import Metric, number
 from twofold.methods.recipe import ImageRecipe, setting
+
+BOX_METRICS = {"box_reads": Metric(int, number("box reads"))}
+"""Metrics of nets with boxes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from twofold.labels import FLAT, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
-from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, Reads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
@@ -72,6 +72,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     recipe_type = FeedForwardRecipe
     offloads = True
+    reported = BOX_METRICS
 
     def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from twofold.learning import Rule
 from twofold.machine.reduce import mean_over_cases
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, ImageMethod, Names
+from twofold.methods.metrics import Metric
 from twofold.methods.recipe import ImageRecipe, setting
 from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
@@ -77,6 +79,11 @@ class LabelRecipe(GoodnessRecipe):
     """Value of the label's input."""
 
 
+def _goodness_of(layers: list[dict[str, float] | None]) -> str:
+    """Return the goodness of positive and negative data in each trained layer, for a progress line."""
+    return "goodness +/- " + " ".join(f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in layers if layer)
+
+
 R = TypeVar("R", bound=GoodnessRecipe)
 N = TypeVar("N", bound=SoftmaxClassifier)
 L = TypeVar("L", bound=LabelRecipe)
@@ -85,6 +92,15 @@ G = TypeVar("G", bound=GoodnessClassifier)
 
 class GoodnessMethod(ImageMethod[R, N]):
     """Training that raises the goodness of each layer for positive data and lowers it for negative data."""
+
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "layers": Metric(
+            list[dict[str, float] | None],
+            _goodness_of,
+            "goodness +/-: mean goodness of positive and negative data in each layer, relative to the threshold "
+            "(lower for positive data if low activity is good)",
+        ),
+    }
 
     def __init__(self, net: N, recipe: R, data: Cases) -> None:
         super().__init__(net, recipe, data)

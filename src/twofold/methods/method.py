@@ -18,6 +18,7 @@ from twofold.data.transforms import jitter, mirror
 from twofold.errors import DataError, Diverged, SettingError, unknown
 from twofold.layers.fields import Map
 from twofold.methods.cases import Cases, LoaderCases
+from twofold.methods.metrics import Metric, percent, percents
 from twofold.methods.recipe import ImageRecipe, Recipe
 from twofold.methods.sampler import LoaderOrder, Sampler
 from twofold.nets.classifier import Classifier
@@ -56,6 +57,7 @@ class Method(ABC, Generic[R, N]):
     Attributes:
         recipe_type: class of the recipes of the method.
         offloads: True if layers that are not in use may be stored on disk.
+        reported: metrics of an epoch and of the result by name, in addition to those of the base class.
         generator: generator of the order, distortions and negative data, on the device of the net.
         schedule: learning-rate schedule of the recipe, which the trainer may replace.
         sampler: sampler of the cases and their weights.
@@ -65,6 +67,16 @@ class Method(ABC, Generic[R, N]):
 
     recipe_type: ClassVar[type[Recipe]]
     offloads: ClassVar[bool] = False
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "epoch": Metric(int),
+        "seconds": Metric(float),
+        "rate": Metric(float),
+        "visits": Metric(float),
+        "importance_sampling": Metric(bool),
+        "validation_error": Metric(
+            dict[str, float], percents, "slow, fast, ...: error of each test on the held-out images"
+        ),
+    }
 
     def __init__(self, net: N, recipe: R, data: Cases) -> None:
         self.net = net
@@ -287,6 +299,16 @@ class ImageMethod(Method[I, C]):
     Attributes:
         mistaken: True for images that the softmax misclassified at their last visit, ``(cases,)``.
     """
+
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "train_error": Metric(
+            float | None,
+            percent("train error"),
+            "train error: share of the training images that the fast test misclassified",
+        ),
+        "layer_error": Metric(list[float]),
+        "passes_per_image": Metric(dict[str, int]),
+    }
 
     def __init__(self, net: C, recipe: I, data: Cases) -> None:
         super().__init__(net, recipe, data)
