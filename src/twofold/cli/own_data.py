@@ -81,7 +81,7 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
 
 def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> Recipe:
     """Return a parsed recipe whose temperature is scaled to its widths, unless the words state a temperature."""
-    return recipe if "temperature" in stated(words) else own.with_scaled_temperature(recipe, defaults)
+    return recipe if "temperature" in stated(words) else recipe.with_scale_of(defaults)
 
 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:

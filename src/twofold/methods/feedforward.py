@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from twofold import defaults
 from twofold.activations import ACTIVATIONS
-from twofold.labels import FLAT, inputs_with_label
+from twofold.labels import FLAT, has_margin, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
@@ -57,6 +57,11 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._expect_layer("counted_from", self.counted_from)
+
+    def for_cases(self, images: Tensor, classes: int) -> Self:
+        """Return the recipe with the label before the pixels, unless it fits into the first pixels of all images."""
+        recipe = super().for_cases(images, classes)
+        return recipe if has_margin(images.flatten(1), classes) else replace(recipe, label_in="prepend")
 
 
 def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:

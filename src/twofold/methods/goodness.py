@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from twofold import defaults
 from twofold.errors import Diverged, SettingError, remark
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
-from twofold.learning import Rule
+from twofold.learning import Rule, scaled_temperature
 from twofold.machine.reduce import mean_over_cases
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, ImageMethod, Names
@@ -28,6 +29,8 @@ TIME_TO_LEARN = 500
 """Batches after which a layer with the same response to all data counts as collapsed."""
 CHANCE = 0.6
 """Largest share of pairs whose positive case has the higher goodness that counts as chance level (0.5)."""
+USUAL_CLASSES = 10
+"""Number of classes that the default label strength is designed for."""
 STORED = "stored"
 """Name of the negatives that are drawn from the logits of an image's last visit."""
 STRONGEST = 1e15
@@ -60,6 +63,11 @@ class GoodnessRecipe(ImageRecipe):
         super().__post_init__()
         self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
+    def with_scale_of(self, recipe: Self) -> Self:
+        """Return a copy with the temperature of ``recipe``, scaled to the widest layer; see `scaled_temperature`."""
+        temperature = scaled_temperature(recipe.temperature, max(self.widths), max(recipe.widths))
+        return replace(self, temperature=temperature)
+
     def rule(self) -> Rule:
         """Return the learning rule of the layers, with the values of all fields that it shares with the recipe."""
         names, shared = self.having("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
@@ -77,6 +85,14 @@ class LabelRecipe(GoodnessRecipe):
     With random, all wrong labels are equally likely."""
     label_strength: float = setting(defaults.LABEL_STRENGTH, above=0, most=STRONGEST, of_net=True, usual=100.0)
     """Value of the label's input."""
+
+    def for_cases(self, images: Tensor, classes: int) -> Self:
+        """Return the recipe with a label strength that grows with √classes above `USUAL_CLASSES` of them, since
+        each class is rarer."""
+        recipe = super().for_cases(images, classes)
+        if classes <= USUAL_CLASSES:
+            return recipe
+        return replace(recipe, label_strength=recipe.label_strength * math.sqrt(classes / USUAL_CLASSES))
 
 
 def _goodness_of(layers: list[dict[str, float] | None]) -> str:

@@ -6,7 +6,9 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, Self, TypedDict, Unpack
+
+from torch import Tensor
 
 from twofold import defaults
 from twofold.checks import check_fields
@@ -131,6 +133,14 @@ class Recipe:
     def having(cls, kind: str) -> dict[str, Any]:
         """Return the fields that have the property ``kind``, with its value."""
         return {name: properties[kind] for name, properties in cls.properties().items() if kind in properties}
+
+    def for_cases(self, images: Tensor, classes: int) -> Self:
+        """Return the recipe for a user's own training images ``(cases, ...)`` of so many classes."""
+        return self
+
+    def with_scale_of(self, recipe: Self) -> Self:
+        """Return a copy with the settings of ``recipe`` that depend on the widths, scaled to the widths of this one."""
+        return self
 
     def _step(self) -> float:
         """Return the rate by which weights decay at a batch."""
