@@ -288,7 +288,9 @@ def value_of(option: str, words: Sequence[str]) -> str | None:
     return result
 
 
-def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None, others: bool = False) -> T:
+def parse(
+    kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None, ignore_unknown: bool = False
+) -> T:
     """Parse the words of a command line into a dataclass.
 
     Args:
@@ -296,7 +298,7 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
         words: words of the command line.
         command: name of the command, for error messages.
         default: object with the default values.
-        others: accept words that are not fields.
+        ignore_unknown: accept words that are not fields.
 
     Raises:
         SettingError: a word is not a field (the nearest one is suggested), or a value has the wrong type.
@@ -321,7 +323,7 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
             raise SettingError(f"twofold {command} needs {missing}: see twofold {command} --help") from None
         advice = COMMAS if any(re.fullmatch(r"[\d.]*,[\d.,]*", word.rpartition("=")[2]) for word in words) else ""
         raise SettingError(f"{_first_paragraph(output.getvalue())}: {advice}see twofold {command} --help") from None
-    if rest and not others:
+    if rest and not ignore_unknown:
         wrong = next((word for word in rest if word.startswith("--")), rest[0]).split("=")[0]
         names = [f"--{name.replace('_', '-')}" for name in _field_names(parsed)]
         if not wrong.startswith("--") or wrong in names:

@@ -64,12 +64,12 @@ def task(words: Sequence[str]) -> Task | None:
 
 def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> Task:
     without_help = [word for word in words if word not in ("--help", "-h")]
-    own_data = parse(OwnData, without_help, "train", others=True)
+    own_data = parse(OwnData, without_help, "train", ignore_unknown=True)
     if recipe_name and own_data.recipe not in (None, recipe_name):
         raise SettingError(f"give either the recipe {recipe_name} or --recipe {own_data.recipe}, not both")
     if without_help != list(words):  # print the help, which needs no data
         _parse(words, recipes.find(recipe_name or own_data.recipe or "digits"))
-    dataset = _read(location, own_data, parse(Training, without_help, "train", others=True).data_dir)
+    dataset = _read(location, own_data, parse(Training, without_help, "train", ignore_unknown=True).data_dir)
     print(description(dataset), flush=True)
     defaults = own.recipe_for(dataset, recipe_name or own_data.recipe)
     based_on = recipe_name or own_data.recipe or own.recipe_name_for(dataset)
@@ -130,7 +130,7 @@ def _only_moves_data(words: Sequence[str], folder: Path) -> bool:
 
 def _resumed(words: Sequence[str], location: str | None) -> Task:
     """Return the training of a run folder, with its own settings and data, and its own options unless stated."""
-    options = parse(Training, words, "train", others=location is not None)
+    options = parse(Training, words, "train", ignore_unknown=location is not None)
     assert options.run is not None
     config = RunFolder(options.run).config(strict=True)
     dataset = read_again(config.source, options.run, config.fingerprint, Path(location) if location else None)

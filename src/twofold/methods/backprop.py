@@ -17,7 +17,7 @@ from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 from twofold.machine.reduce import mean_over_cases
-from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, BoxReads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
@@ -84,7 +84,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         super().__init__(net, recipe, data)
         self._losses: list[Tensor] = []
         self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
-        self._reads = Reads(boxes_in(net), recipe.box_drift)
+        self._box_reads = BoxReads(boxes_in(net), recipe.box_drift)
 
     @classmethod
     def build(cls, recipe: BackpropRecipe, form: Form, store: StoreLayers = list) -> Backprop:
@@ -121,7 +121,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
 
     def step(self, batch: Batch, progress: float) -> NetResult:
         self.set_rate(progress)
-        with self._reads:
+        with self._box_reads:
             result = self.net.learn(
                 batch.images,
                 batch.labels,
@@ -142,4 +142,4 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         """Add ``loss``, the mean cross-entropy, and ``box_reads`` if the net has boxes."""
         loss = mean_over_cases(torch.stack(self._losses)).item() if self._losses else None
         self._losses.clear()
-        return {**super().metrics(), "loss": loss, **self._reads.metrics()}
+        return {**super().metrics(), "loss": loss, **self._box_reads.metrics()}

@@ -41,7 +41,7 @@ def bytes_of_boxes(recipe: BoxedRecipe) -> int:
     return sum(4 * recipe.widths[number - 1] ** 2 for number in boxes_behind(recipe.box, recipe.widths))
 
 
-class Reads:
+class BoxReads:
     """Context manager that counts the rows passed through boxes and lets the boxes drift when it exits.
 
     Enter it once per training batch.

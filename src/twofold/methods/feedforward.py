@@ -20,7 +20,7 @@ from twofold.labels import FLAT, has_margin, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
-from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, BoxReads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
@@ -81,7 +81,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
-        self._reads = Reads(boxes_in(net), recipe.box_drift)
+        self._box_reads = BoxReads(boxes_in(net), recipe.box_drift)
 
     @classmethod
     def build(cls, recipe: FeedForwardRecipe, form: Form, store: StoreLayers = list) -> FeedForward:
@@ -132,7 +132,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         recipe = self.recipe
         learning, progress = self._turn(progress)
         factor = self.set_rate(progress)
-        with self._reads:
+        with self._box_reads:
             result = self.net.learn(
                 batch.images,
                 batch.labels,
@@ -147,7 +147,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     def metrics(self) -> dict[str, Any]:
         """Add ``box_reads`` if the net has boxes."""
-        return {**super().metrics(), **self._reads.metrics()}
+        return {**super().metrics(), **self._box_reads.metrics()}
 
     def _turn(self, progress: float) -> tuple[range, float]:
         """Return the layers that are trained at this progress, and the progress of their own training."""

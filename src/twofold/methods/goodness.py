@@ -70,7 +70,7 @@ class GoodnessRecipe(ImageRecipe):
 
     def rule(self) -> Rule:
         """Return the learning rule of the layers, with the values of all fields that it shares with the recipe."""
-        names, shared = self.having("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
+        names, shared = self.fields_with("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
         values = {name: getattr(self, name) for name in shared}
         return Rule(**{name: names[name][value] if name in names else value for name, value in values.items()})
 

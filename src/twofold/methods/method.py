@@ -116,7 +116,7 @@ class Method(ABC, Generic[R, N]):
         Raises:
             SettingError: a setting is not a field of the recipe, or describes the net, which is already built.
         """
-        known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.having("of_net")
+        known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.fields_with("of_net")
         for name in settings:
             if name not in known:
                 raise unknown("setting", name, known - of_net.keys())
@@ -226,7 +226,7 @@ class Method(ABC, Generic[R, N]):
         This is the setting that exceeds its usual range most, or the learning rate if none does. Settings of a softmax
         are considered for a softmax only.
         """
-        usual = self.recipe.having("usual")
+        usual = self.recipe.fields_with("usual")
         prefix = "softmax_" if "softmax" in what and "softmax_rate" in usual else ""
         candidates = [name for name in usual if name.startswith("softmax_") == bool(prefix)]
         blamed = max(candidates, key=lambda name: float(getattr(self.recipe, name)) / usual[name])

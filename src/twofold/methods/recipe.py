@@ -107,7 +107,7 @@ class Recipe:
     The latter is constant for the first half of the training, then decays linearly to zero."""
 
     def __post_init__(self) -> None:
-        for name, known in self.having("names").items():
+        for name, known in self.fields_with("names").items():
             self._expect_name(name, known)
         if isinstance(self.widths, int):
             object.__setattr__(self, "widths", (self.widths,))
@@ -130,7 +130,7 @@ class Recipe:
         return properties
 
     @classmethod
-    def having(cls, kind: str) -> dict[str, Any]:
+    def fields_with(cls, kind: str) -> dict[str, Any]:
         """Return the fields that have the property ``kind``, with its value."""
         return {name: properties[kind] for name, properties in cls.properties().items() if kind in properties}
 

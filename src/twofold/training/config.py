@@ -97,7 +97,9 @@ class Config:
                     f"{name} is {self.settings[name]}, which this version of twofold no longer supports: use the "
                     "version that trained the run"
                 )
-        settings = cls.having("added") | {name: value for name, value in self.settings.items() if name not in REMOVED}
+        settings = cls.fields_with("added") | {
+            name: value for name, value in self.settings.items() if name not in REMOVED
+        }
         try:
             if missing := cls.properties().keys() - settings.keys():
                 raise TypeError(f"missing {', '.join(sorted(missing))}")

@@ -209,7 +209,7 @@ def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
         )
     method = METHODS[recipe.method]
     defaults = method.defaults(net)
-    names = method.recipe_type.having("of_net").keys() & defaults.keys() - {"data", "validation"}
+    names = method.recipe_type.fields_with("of_net").keys() & defaults.keys() - {"data", "validation"}
     return replace(recipe, **{name: defaults[name] for name in names})
 
 

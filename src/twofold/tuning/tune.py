@@ -78,8 +78,8 @@ def tune(
     precision = machine.choose_precision(precision, chosen)
     dataset = data.load(recipe.data, data_dir)
     cases = len(dataset.train[0])
-    both = sides(name, recipe, stated, twin, cases, trials)
-    for side in both:
+    planned = sides(name, recipe, stated, twin, cases, trials)
+    for side in planned:
         _expect_trainable(side, dataset)
     identity = {
         "trials": trials,
@@ -87,16 +87,16 @@ def tune(
         "device": chosen.type,
         "precision": precision,
         "learning version": LEARNING_VERSION,
-        **{f"{field} of {side.name}": value for side in both for field, value in _identity(side).items()},
+        **{f"{field} of {side.name}": value for side in planned for field, value in _identity(side).items()},
     }
     place = Place(recipe.data, data_dir, chosen.type, precision)
     with claimed(folder, identity):
-        store = Store(folder, both)
-        study = Study(store, both, recipe.seed, place, report or (lambda line: None))
+        store = Store(folder, planned)
+        study = Study(store, planned, recipe.seed, place, report or (lambda line: None))
         try:
             study.run(workers or machine.limits.processors())
         except KeyboardInterrupt as stop:
-            done = sum(len(study.tried(side)) for side in both)
+            done = sum(len(study.tried(side)) for side in planned)
             raise Interrupted(
                 f"interrupted; {done} finished trials are saved in {folder}, others up to their last epoch: repeat the "
                 "command to continue"
@@ -110,7 +110,7 @@ def tune(
             "learning_version": LEARNING_VERSION,
             "environment": {**machine.describe(chosen), "threads": 1},  # of each worker
         }
-        return described(name, trials, cases, [(side, study.tried(side)) for side in both], facts)
+        return described(name, trials, cases, [(side, study.tried(side)) for side in planned], facts)
 
 
 def _expect_trainable(side: Side, dataset: data.Data) -> None:
