@@ -315,7 +315,7 @@ def _in_common(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _as_kept(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without the schedule, and those of a plain twin without boxes and devices: what all recipes had before
     these had names, so that kept trainings are found."""
-    added = BackpropRecipe.having("added")
+    added = BackpropRecipe.fields_with("added")
     neutral = {name: added[name] for name in ("schedule", *(TWINS_LATER if settings.keys() >= TWINS_LATER else ()))}
     kept = {key: value for key, value in settings.items() if key not in neutral or value != neutral[key]}
     return {key: _as_kept(value) if isinstance(value, Mapping) else value for key, value in kept.items()}

@@ -59,7 +59,7 @@ def _differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The fields of a recipe that differ. One that it got or lost in between counts where it changes anything."""
     neutral = dict.fromkeys(before.keys() | after.keys()) | REMOVED
     for method in METHODS.values():
-        neutral |= json.loads(json.dumps(method.recipe_type.having("added")))
+        neutral |= json.loads(json.dumps(method.recipe_type.fields_with("added")))
     old, new = ({**neutral, **each} for each in (before, after))
     return [f"{name} {old[name]} -> {new[name]}" for name in sorted(neutral) if old[name] != new[name]]
 

@@ -44,7 +44,7 @@ from twofold.learning import Rule
 from twofold.methods import Backpropagation, BackpropRecipe, RecurrentRecipe, RecurrentTraining
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch
-from twofold.methods.sampler import Drawn, Sampler
+from twofold.methods.sampler import SampledBatch, Sampler
 from twofold.negatives import hard_wrong_labels
 from twofold.nets.backprop import Backprop
 from twofold.nets.classifier import NetResult
@@ -169,11 +169,11 @@ class Draws(Sampler):
         super().__init__(cases, generator)
         self._batches = batches
 
-    def epoch(self, batch: int) -> Iterator[Drawn]:
+    def epoch(self, batch: int) -> Iterator[SampledBatch]:
         device = self.difficulty.device
         for number in range(self._batches):
             cases = torch.randint(len(self.difficulty), (batch,), generator=self._generator, device=device)
-            yield Drawn(number / self._batches, cases, torch.ones(batch, device=device))
+            yield SampledBatch(number / self._batches, cases, torch.ones(batch, device=device))
 
 
 class Watching(RecurrentTraining):
