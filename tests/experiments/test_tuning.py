@@ -90,7 +90,7 @@ def test_every_recipe_and_twin_has_a_search_space_whose_points_are_recipes(name:
 
 def test_ours_and_the_twin_are_tuned_in_the_same_shared_fields() -> None:
     for name, space in SPACES.items():
-        assert space.twin.keys() <= {*space.ours}
+        assert space.twin.keys() <= {*space.forward_forward}
         assert space_of(name).keys() >= space_of(f"{name}-twin").keys()
 
 
