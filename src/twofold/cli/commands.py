@@ -31,6 +31,8 @@ from twofold.cli.arguments import (
     Plot,
     Training,
     Tuning,
+    group,
+    option_names,
     parse,
     stated,
 )
@@ -42,6 +44,9 @@ from twofold.nets.net import evaluate as test
 from twofold.training import runs, sources
 from twofold.training import train as training
 from twofold.training.result import Result
+
+GROUPS = {"train": "training", "tune": "study"}
+"""Title of the options of a command other than the fields of the recipe."""
 
 
 def train(words: Sequence[str]) -> None:
@@ -67,11 +72,14 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
     if not words or words[0].startswith("-"):
         print(f"usage: twofold {command} RECIPE {usage}\n\nRecipes\n{report.recipes()}")
         if words[:1] in (["--help"], ["-h"]):
+            groups = report.options({GROUPS[command]: option_names(options), **report.recipe_fields()})
+            print(f"\nOptions, which include the fields of the recipe\n{groups}\n")
+            print(f"twofold {command} RECIPE --help explains the options of a recipe.")
             return None
         raise SettingError(f"twofold {command} needs the name of a recipe, for example `twofold {command} digits`")
     name, title = words[0], command.capitalize()
     recipe = recipes.find(name)
-    fields = [("recipe", type(recipe)), ("command", type(options))]
+    fields = [("recipe", type(recipe)), ("command", group(GROUPS[command], type(options)))]
     spec = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} the recipe {name}."})
     parsed: Any = parse(spec, words[1:], f"{command} {name}", spec(recipe, options))
     return dataclasses.replace(parsed, recipe=own_data.with_temperature(parsed.recipe, recipe, words))
@@ -289,13 +297,14 @@ def bench(words: Sequence[str]) -> None:
     if not words or words[0].startswith("-"):
         print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{report.benchmarks()}")
         if words[:1] in (["--help"], ["-h"]):
+            print("\ntwofold bench NAME --help explains the options of a benchmark.")
             return
         raise SettingError("twofold bench needs the name of a benchmark, for example `twofold bench epoch`")
     name, words = words[0], words[1:]
     chosen = benchmarks.find(name)
     command = dataclasses.make_dataclass(
         "Bench",
-        [("benchmark", chosen), ("command", Bench)],
+        [("benchmark", chosen), ("command", group("general", Bench))],
         frozen=True,
         namespace={"__doc__": f"Run the {name} benchmark."},
     )
@@ -317,7 +326,8 @@ def instrument(words: Sequence[str]) -> None:
 
     if words[:1] != ["serve"]:
         if words[:1] in (["--help"], ["-h"]):
-            print(f"usage: twofold instrument serve [--field value ...]\n\ndevices: {', '.join(lab.DEVICES)}")
+            print("usage: twofold instrument serve [--device NAME] [--field value ...]\n")
+            print(f"devices: {', '.join(lab.DEVICES)}\n\ntwofold instrument serve --help explains the options.")
             return
         raise SettingError("twofold instrument needs a subcommand: use twofold instrument serve")
     options = parse(InstrumentServe, words[1:], "instrument serve")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from twofold import data, recipes
-from twofold.cli.arguments import FROM, OwnData, Training, parse, stated, value_of
+from twofold.cli.arguments import FROM, OwnData, Training, group, parse, stated, value_of
 from twofold.data.dataset import Dataset
 from twofold.data.own import description, source_of
 from twofold.errors import RunError, SettingError, unknown
@@ -86,8 +86,8 @@ def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> 
 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:
     """Parse the words into ``recipe`` (by default ``defaults``), ``command`` and ``data``."""
-    fields = [("recipe", type(defaults)), ("command", Training), ("data", OwnData)]
-    doc = {"__doc__": "Train on your own data: a folder of class folders, an .npz file, a table, or an IDX file."}
+    fields = [("recipe", type(defaults)), ("command", group("training", Training)), ("data", OwnData)]
+    doc = {"__doc__": "Train on your own data. Without --recipe, some defaults of the recipe depend on the data."}
     arguments = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
     return parse(arguments, words, "train --data PATH", arguments(defaults, Training(), OwnData()))
 

@@ -78,7 +78,7 @@ class Recipe:
     """Name of the method."""
 
     data: str = setting(of_net=True)
-    """Name of the data set."""
+    """Name of the data set. On the command line, it may be the path of your own data."""
     widths: tuple[int, ...] = setting(least=1, of_net=True)
     """Number of units of each hidden layer."""
     epochs: int = setting(1, least=1)
