@@ -39,7 +39,6 @@ from twofold.cli.arguments import (
 from twofold.cli.export import export, pull, push
 from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError, TwofoldError
-from twofold.machine.extras import needed
 from twofold.nets.net import evaluate as test
 from twofold.training import runs, sources
 from twofold.training import train as training
@@ -136,7 +135,6 @@ def tune(words: Sequence[str]) -> None:
     if parsed is None:
         return
     name, words, options = words[0], words[1:], parsed.command
-    needed("optuna", "tune", "twofold tune")
     from twofold.tuning import record as records
     from twofold.tuning import tune as tuning
 
