@@ -129,21 +129,10 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         return Sampler(cases, self.generator) if self.recipe.layer_by_layer else super().make_sampler(cases)
 
     def step(self, batch: Batch, progress: float) -> NetResult:
-        recipe = self.recipe
         learning, progress = self._turn(progress)
         factor = self.set_rate(progress)
         with self._box_reads:
-            result = self.net.learn(
-                batch.images,
-                batch.labels,
-                rate=self.rate,
-                softmax_rate=recipe.softmax_rate * factor,
-                negatives=self._negatives(batch),
-                case_weight=batch.case_weight,
-                learning=learning,
-                generator=self.generator,
-            )
-        return self._record(batch, result)
+            return self._learn(batch, factor, negatives=self._negatives(batch), learning=learning)
 
     def metrics(self) -> dict[str, Any]:
         """Add ``box_reads`` if the net has boxes."""

@@ -127,6 +127,26 @@ class GoodnessMethod(ImageMethod[R, N]):
     def defaults(cls, net: N) -> dict[str, Any]:
         return {**super().defaults(net), "temperature": defaults.TEMPERATURE}
 
+    def _learn(self, batch: Batch, factor: float, **options: Any) -> NetResult:
+        """Learn from a batch with the rates at this factor of the schedule, and record the result.
+
+        Args:
+            batch: the batch.
+            factor: factor that `set_rate` returned.
+            options: other arguments of the net's ``learn``.
+        """
+        net: Any = self.net
+        result = net.learn(
+            batch.images,
+            batch.labels,
+            rate=self.rate,
+            softmax_rate=self.recipe.softmax_rate * factor,
+            case_weight=batch.case_weight,
+            generator=self.generator,
+            **options,
+        )
+        return self._record(batch, result)
+
     def _record(self, batch: Batch, result: NetResult) -> NetResult:
         """Store the result of a batch for the metrics and return it."""
         for kept, newest in zip(self._goodness, result.goodness, strict=True):
