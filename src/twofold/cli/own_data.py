@@ -11,7 +11,7 @@ from typing import Any, cast
 from twofold import data, recipes
 from twofold.cli.arguments import FROM, OwnData, Training, group, parse, stated, value_of
 from twofold.data.dataset import Dataset
-from twofold.data.own import description, source_of
+from twofold.data.own import description, read_data
 from twofold.errors import RunError, SettingError, unknown
 from twofold.methods import Recipe
 from twofold.recipes import own
@@ -102,15 +102,15 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         return data.load(location, data_dir)
     if not Path(location).exists() and Path(location).name == location:
         raise unknown("data set or path", location, data.DATASETS)
-    return source_of(
-        location,
-        options.label,
-        _size(options.size) if options.size else None,
-        options.test,
-        options.test_share,
-        options.split_seed,
-        options.skip_unreadable,
-    ).read()
+    return read_data(
+        Path(location),
+        label=options.label,
+        size=_size(options.size) if options.size else None,
+        test=options.test,
+        test_share=options.test_share,
+        seed=options.split_seed,
+        skip_unreadable=options.skip_unreadable,
+    )
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -129,8 +129,13 @@ class Config:
 
         Raises:
             TypeError: an entry is missing or has the wrong type.
-            RunError: the preparation or the source of the data is not valid.
+            RunError: a newer version wrote it, or the preparation or the source of the data is not valid.
         """
+        if isinstance(version := content.get("format"), int) and version > FORMAT:
+            raise RunError(
+                f"it was written by a newer version of twofold (format {version}, supported up to {FORMAT}): update "
+                "twofold"
+            )
         named = {field.name for field in fields(cls)} - {"form"}
         known = {name: value for name, value in content.items() if name in named}
         if known.get("method") in RENAMED:
