@@ -36,6 +36,7 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     """The backprop twin: the same layers with a softmax on top, trained by backpropagation."""
 
     method: ClassVar[str] = "backprop"
+    former_methods: ClassVar[tuple[str, ...]] = ("boxed-backprop",)
 
     rate: float = defaults.TWIN_RATE
     decay: float = defaults.TWIN_DECAY
@@ -60,6 +61,12 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
             self._expect(self.readout != "block", "readout", self.readout, "top or layer if --box is none")
         for name in ("substrate", "derivative") if self.field_sizes else ():
             self._expect(getattr(self, name) == "ideal", name, getattr(self, name), "ideal if --field-sizes is given")
+
+    @classmethod
+    def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if settings.get("gradient") == "local":  # before readouts had names
+            return {**settings, "gradient": "straight_through", "readout": "block"}
+        return settings
 
     @property
     def devices(self) -> Substrate | None:

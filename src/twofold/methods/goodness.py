@@ -41,6 +41,8 @@ STRONGEST = 1e15
 class GoodnessRecipe(ImageRecipe):
     """Base class of recipes that learn by goodness."""
 
+    removed: ClassVar[Mapping[str, object]] = {"neutral_share": 1.0}
+
     smoothing: float = setting(defaults.SMOOTHING, of_net=True)
     decay: float = setting(defaults.DECAY, of_net=True)
     goodness: str = setting("sum_of_squares", names=GOODNESS, of_net=True)

@@ -76,6 +76,10 @@ class Recipe:
 
     method: ClassVar[str]
     """Name of the method."""
+    former_methods: ClassVar[tuple[str, ...]] = ()
+    """Names of the method in older runs."""
+    removed: ClassVar[Mapping[str, object]] = {}
+    """Fields of older runs that no longer exist, with their neutral values."""
 
     data: str = setting(of_net=True)
     """Name of the data set. On the command line, it may be the path of your own data."""
@@ -133,6 +137,11 @@ class Recipe:
     def fields_with(cls, kind: str) -> dict[str, Any]:
         """Return the fields that have the property ``kind``, with its value."""
         return {name: properties[kind] for name, properties in cls.properties().items() if kind in properties}
+
+    @classmethod
+    def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the current settings for those of a run of one of the `former_methods`."""
+        return settings
 
     def for_cases(self, images: Tensor, classes: int) -> Self:
         """Return the recipe for a user's own training images ``(cases, ...)`` of so many classes."""
