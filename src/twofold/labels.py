@@ -43,6 +43,16 @@ def overlay(images: Tensor, labels: Tensor) -> Tensor:
     return torch.cat([labels.to(images.dtype), images[:, labels.shape[1] :]], 1)
 
 
+def has_margin(images: Tensor, classes: int) -> bool:
+    """Return True if the label vector fits into the first pixels: they are 0 in all images, and other pixels follow.
+
+    Args:
+        images: ``(batch, pixels)``.
+        classes: number of classes.
+    """
+    return images.shape[1] > classes and not images[:, :classes].any()
+
+
 def prepend(images: Tensor, labels: Tensor) -> Tensor:
     """Insert the label vector before the pixels, for images without a margin.
 

@@ -264,11 +264,11 @@ def test_layers_with_a_softmax_of_their_own_get_nothing_from_above(substrate: Su
     nets = [twin(readout="layer", substrate=substrate, device_seed=1) for _ in range(2)]
     nets[1].stack[1].weight.data.mul_(-1)
     for net in nets:
-        for head in net.heads:
+        for head in (*net.heads, net.stack[-1]):
             head.weight.data = torch.ones_like(head.weight) * torch.arange(CLASSES)[:, None]
         net.learn(images, labels, rate=0.1)
     assert torch.equal(nets[0].stack[0].weight, nets[1].stack[0].weight)
-    assert not torch.equal(nets[0].heads[1].weight, nets[1].heads[1].weight)
+    assert not torch.equal(nets[0].stack[-1].weight, nets[1].stack[-1].weight)
 
 
 # ---- copying and teaching ------------------------------------------------------------------------------------------

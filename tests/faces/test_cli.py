@@ -225,7 +225,7 @@ def test_layers_rest_on_disk_where_the_command_says_so_and_those_of_a_twin_never
 @pytest.mark.slow
 def test_what_is_heavy_and_seldom_needed_is_not_loaded_for_a_first_look() -> None:
     """Else whoever imports the library, or asks for help, would wait for what others need."""
-    heavy = {"sklearn", "scipy", "matplotlib", "PIL", "tyro", "optuna", "twofold_lab.claims"}
+    heavy = {"sklearn", "scipy", "matplotlib", "PIL", "tyro", "twofold_lab.claims"}
     code = f"import sys, twofold, twofold.cli; twofold.cli.main(['--help']); print(*({heavy} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == ""

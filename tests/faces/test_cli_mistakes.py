@@ -6,7 +6,6 @@ Oracles: the documented contract (``twofold --help``), exit codes, hashes of eve
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -258,9 +257,3 @@ def test_a_mistake_ends_a_process_with_one_line_and_without_a_traceback(tmp_path
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stderr.startswith("twofold: error: ")
     assert hashes(tmp_path) == {}
-
-
-def test_without_optuna_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    said = "twofold: error: twofold tune needs optuna, which is not installed: pip install 'twofold[tune]'"
-    assert answer(["tune", "digits"]) == (1, [], [said])

@@ -19,7 +19,7 @@ from support.command_line import SMALL, answer, facts
 from support.helpers import refusal
 from support.own_files import ROWS, class_folders, digit_pictures, table, two_classes
 from twofold.errors import SettingError
-from twofold.recipes.own import recipe_for, with_scaled_temperature
+from twofold.recipes.own import recipe_for
 from twofold.training import runs, sources
 
 pytestmark = pytest.mark.usefixtures("_in_an_empty_folder")
@@ -112,7 +112,7 @@ def test_a_training_that_was_stopped_goes_on_with_its_data(tmp_path: Path, named
     data = twofold.read_data(path, label="bought")
     settings = dict(zip(["widths", "epochs"], [(20, 16), 2], strict=True))
     usual = recipe_for(data)
-    recipe = with_scaled_temperature(type(usual)(**{**vars(usual), **settings}), usual)
+    recipe = type(usual)(**{**vars(usual), **settings}).with_scale_of(usual)
 
     def stop(metrics: dict[str, Any]) -> None:
         raise KeyboardInterrupt

@@ -89,6 +89,9 @@ def test_of_several_pictures_those_that_can_be_read_are_answered_and_the_others_
     folder: Path, pictures: Path
 ) -> None:
     (pictures / "cut.png").write_bytes((pictures / "0.png").read_bytes()[:50])
+    code, out, (line,) = answer(["predict", str(folder), str(pictures)])
+    assert code == 1
+    assert "cut.png cannot be read as a picture" in line
     (pictures / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
     Image.new("L", (60, 40), 255).save(pictures / "blank.png")
     for words in ([], ["--csv"], ["--jsonl"]):

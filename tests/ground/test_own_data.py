@@ -311,6 +311,8 @@ BAD: dict[str, tuple[Make, list[str]]] = {
     "pickled objects": (npz_of(x=np.array([{}, []], dtype=object), y=Y), ["a.npz", "pickled objects"]),
     "no archive": (file_of("a.npz", b"x"), ["a.npz cannot be read as arrays"]),
     "labels for others": (npz_of(x=X, y=[0, 1]), ["a.npz, y has the shape (2,)", "the 4 cases"]),
+    "a single case": (npz_of(x=1.0, y=Y), ["a.npz, x is a single value", "one entry for each case"]),
+    "a single label": (npz_of(x=X, y=1), ["a.npz, y is a single value", "one entry for each case"]),
     "four channels": (npz_of(x=np.zeros((4, 4, 8, 8)), y=Y), ["4 channels, expected 1 or 3"]),
     "NaN in pictures": (npz_of(x=np.where(np.arange(4) == 2, np.nan, X.T).T, y=Y), ["NaN", "first in case 2"]),
     "NaN in rows": (npz_of(x=[[1.0], [np.nan], [1.0], [1.0]], y=Y), ["column 'x0' has no number in row 2"]),

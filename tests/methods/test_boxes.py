@@ -111,4 +111,4 @@ def test_the_recipe_and_its_baseline_have_the_same_layers_and_boxes() -> None:
     matrices = [[box.matrix for box in boxes_in(net)] for net in nets]
     assert [len(each) for each in matrices] == [2, 2]
     assert all(torch.equal(one, other) for one, other in zip(*matrices, strict=True))
-    assert set(BOXES) == set(ours.having("names")["box"]) - {"none"}
+    assert set(BOXES) == set(ours.fields_with("names")["box"]) - {"none"}

@@ -17,7 +17,7 @@ from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe, build
 from twofold.methods.method import Batch
-from twofold.methods.sampler import Drawn, Sampler
+from twofold.methods.sampler import SampledBatch, Sampler
 from twofold.recipes import RECIPES
 from twofold.training.trainer import Trainer
 
@@ -158,10 +158,10 @@ def test_the_trainer_hands_each_batch_of_the_sampler_to_the_method_and_its_diffi
     asked = replace(recipe if kind == "forward-forward" else twin_recipe, batch=16, epochs=2)
     trainer = Trainer(build(asked, tiny.form), asked, tiny.train)
     method: Any = trainer.method
-    drawn, steps, told = list[Drawn](), list[tuple[Batch, float]](), list[tuple[Any, ...]]()
+    drawn, steps, told = list[SampledBatch](), list[tuple[Batch, float]](), list[tuple[Any, ...]]()
     epoch, step, learned = method.sampler.epoch, method.step, method.sampler.learned
 
-    def watched(batch: int) -> Iterator[Drawn]:
+    def watched(batch: int) -> Iterator[SampledBatch]:
         for each in epoch(batch):
             drawn.append(each)
             yield each

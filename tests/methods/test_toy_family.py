@@ -331,7 +331,7 @@ def epochs_of(net: Guesser, **settings: Any) -> History:
 
 def test_it_is_fitted_without_a_recipe_and_its_own_setting_arrives() -> None:
     nets = [Toy.build(TOY, a_table().form) for _ in range(4)]
-    of_training = {name: value for name, value in asdict(TOY).items() if name not in TOY.having("of_net")}
+    of_training = {name: value for name, value in asdict(TOY).items() if name not in TOY.fields_with("of_net")}
     for net, settings in zip(nets, ({}, {"apart": 0.2}, {"apart": 0.4}, of_training), strict=True):
         assert "taught" in epochs_of(net, **settings).last
     plain, stated, other, whole = (net.stack[0].weight for net in nets)

@@ -36,7 +36,7 @@ FAMILIES = sorted(METHODS)
 def test_a_setting_of_the_net_is_refused_where_the_net_is_there_already(tiny: Dataset, family: str) -> None:
     """It would have no effect, and nobody would know."""
     method, net = METHODS[family], nets()[family]
-    of_net = method.recipe_type.having("of_net").keys()
+    of_net = method.recipe_type.fields_with("of_net").keys()
     assert {"widths", "data", "validation"} <= of_net
     for name in of_net:
         said = refusal(lambda name=name: twofold.fit(net, *tiny.train, epochs=1, **{name: 1}), SettingError)
@@ -50,7 +50,7 @@ def test_every_setting_is_the_nets_or_has_an_effect_on_the_training(family: str)
     special = {"negatives", "softmax_rate", "blurs", "layer_by_layer", "learn_from", "neutral_every", "window"}
     twins = {"smoothing", "decay"} if "backprop" in family else set()
     kind = METHODS[family].recipe_type
-    assert set(kind.properties()) <= kind.having("of_net").keys() | arriving | special | twins
+    assert set(kind.properties()) <= kind.fields_with("of_net").keys() | arriving | special | twins
 
 
 IMAGES, LABELS = torch.rand(8, 1, 5, 5), torch.arange(8) % 4

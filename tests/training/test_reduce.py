@@ -20,7 +20,7 @@ from support.small_nets import NETS
 from twofold.checkpoint import module_tensors
 from twofold.data import Dataset
 from twofold.machine.reduce import mean_over_cases, reduce, reduced_by
-from twofold.methods.sampler import Drawn, Sampler
+from twofold.methods.sampler import SampledBatch, Sampler
 from twofold.training.trainer import Trainer
 
 CASES, BATCH, EPOCHS = 120, 30, 2
@@ -55,12 +55,12 @@ class InOrder(Sampler):
         super().__init__(cases, generator)
         self._first, self._step = first, step
 
-    def epoch(self, batch: int) -> Iterator[Drawn]:
+    def epoch(self, batch: int) -> Iterator[SampledBatch]:
         self.visits = 1.0
         for start in range(0, len(self.difficulty), batch):
             cases = torch.arange(start, start + batch)[self._first :: self._step]
             weight = torch.linspace(0.5, 1.5, batch)[self._first :: self._step]
-            yield Drawn(start / len(self.difficulty), cases, weight.double())
+            yield SampledBatch(start / len(self.difficulty), cases, weight.double())
 
 
 def trained(name: str, data: tuple[Tensor, ...], first: int, step: int) -> Trainer:
@@ -68,7 +68,7 @@ def trained(name: str, data: tuple[Tensor, ...], first: int, step: int) -> Train
     net = NETS[name]().double()
     family: Any = twofold.METHODS[net.method]
     settings = {"peer": 0.05, "decay": 0.01} if net.method != "backprop" else {"decay": 0.01}
-    of_net = {key: value for key, value in settings.items() if key not in family.recipe_type.having("of_net")}
+    of_net = {key: value for key, value in settings.items() if key not in family.recipe_type.fields_with("of_net")}
     recipe = family.default_recipe(net, {"epochs": EPOCHS, "batch": BATCH, "rate": 0.05, **of_net})
 
     class Half(family):  # type: ignore[misc]

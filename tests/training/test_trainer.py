@@ -186,7 +186,7 @@ def test_with_the_fields_of_a_recipe_a_net_is_fitted_bitwise_as_by_the_recipe(
     recipe = recipes[family]
     trainer, net = Trainer(build(recipe, tiny.form), recipe, tiny.train), build(recipe, tiny.form)
     trainer.run()
-    of_training = {name: value for name, value in asdict(recipe).items() if name not in recipe.having("of_net")}
+    of_training = {name: value for name, value in asdict(recipe).items() if name not in recipe.fields_with("of_net")}
     history = list(twofold.fit(net, *tiny.train, **of_training))
     assert_equal(net, trainer.method.net)
     assert untimed(history) == untimed(trainer.history)

@@ -24,6 +24,9 @@ COMMAS = "put spaces between numbers and points into decimals, as in --widths 20
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """A run folder, as a positional argument."""
 
+Maybe = Annotated[T | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="(optional)")]
+"""An option without a default value."""
+
 FROM = "from"
 """Name of the option for `Training.start`, since ``from`` is a keyword of Python."""
 
@@ -41,7 +44,7 @@ class CommonOptions:
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    data_dir: Path | None = None
+    data_dir: Maybe[Path] = None
     json: bool = False
 
 
@@ -58,9 +61,9 @@ class Training(CommonOptions):
         pictures: draw the pictures after the training.
     """
 
-    run: Path | None = None
+    run: Maybe[Path] = None
     resume: bool = False
-    start: Annotated[Path | None, tyro.conf.arg(name=FROM, metavar="RUN")] = None
+    start: Annotated[Maybe[Path], tyro.conf.arg(name=FROM, metavar="RUN", help_behavior_hint="(optional)")] = None
     offload: bool = False
     with_twin: bool = False
     pictures: bool = True
@@ -80,11 +83,11 @@ class OwnData:
         skip_unreadable: skip pictures that cannot be read.
     """
 
-    recipe: str | None = None
-    label: str | None = None
-    size: str | None = None
-    test: Path | None = None
-    test_share: float | None = None
+    recipe: Maybe[str] = None
+    label: Maybe[str] = None
+    size: Maybe[str] = None
+    test: Maybe[Path] = None
+    test_share: Maybe[float] = None
     split_seed: int = 0
     skip_unreadable: bool = False
 
@@ -102,8 +105,8 @@ class Tuning(CommonOptions):
     """
 
     trials: int = 16
-    workers: int | None = None
-    study: Path | None = None
+    workers: Maybe[int] = None
+    study: Maybe[Path] = None
     twin: bool = True
     record: bool = False
 
@@ -122,8 +125,8 @@ class Eval(CommonOptions):
 
     run: RunPath = dataclasses.field(kw_only=True)
     test: str = "all"
-    shortlist: int | None = None
-    data: Path | None = None
+    shortlist: Maybe[int] = None
+    data: Maybe[Path] = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Predict:
     pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE...")]
     csv: bool = False
     jsonl: bool = False
-    data_dir: Path | None = None
+    data_dir: Maybe[Path] = None
     json: bool = False
 
 
@@ -163,8 +166,8 @@ class Plot:
     """
 
     run: RunPath
-    data: Path | None = None
-    data_dir: Path | None = None
+    data: Maybe[Path] = None
+    data_dir: Maybe[Path] = None
     json: bool = False
 
 
@@ -173,13 +176,13 @@ class DataGet:
     """Find or download a data set, verify it and describe it.
 
     Attributes:
-        name: name of the data set.
+        name: name of the data set: digits, mnist, fashion-mnist or cifar10.
         data_dir: folder of the files; missing files are downloaded to it.
         json: print one JSON object as the last line.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
-    data_dir: Path | None = None
+    data_dir: Maybe[Path] = None
     json: bool = False
 
 
@@ -188,7 +191,7 @@ class InstrumentServe:
     """Serve a simulated instrument to training runs on this machine, until stopped with Ctrl-C.
 
     Attributes:
-        device: random-relu (random matrix and rectifier) or one-bit (random matrix and sign).
+        device: device to simulate; random-relu is a random matrix and a rectifier, one-bit a random matrix and a sign.
         port: TCP port on the loopback interface; 0 selects a free port.
         pipes: communicate over stdin and stdout instead of a port, as a child process of the training.
         inputs: number of inputs.
@@ -198,7 +201,7 @@ class InstrumentServe:
         seed: random seed of the matrix, the noise and the drift.
     """
 
-    device: str = "random-relu"
+    device: Annotated[str, tyro.conf.arg(metavar="{random-relu,one-bit}")] = "random-relu"
     port: int = 5555
     pipes: bool = False
     inputs: int = 500
@@ -206,6 +209,11 @@ class InstrumentServe:
     noise: float = 0.05
     drift: float = 0.0
     seed: int = 0
+
+
+def group(title: str, kind: type) -> Any:
+    """Return a type for options that the help lists as ``TITLE options``."""
+    return Annotated[kind, tyro.conf.arg(name=title)]
 
 
 def stated(words: Sequence[str]) -> frozenset[str]:
@@ -224,7 +232,9 @@ def value_of(option: str, words: Sequence[str]) -> str | None:
     return result
 
 
-def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None, others: bool = False) -> T:
+def parse(
+    kind: Callable[..., T], words: Sequence[str], command: str, default: Any = None, ignore_unknown: bool = False
+) -> T:
     """Parse the words of a command line into a dataclass.
 
     Args:
@@ -232,7 +242,7 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
         words: words of the command line.
         command: name of the command, for error messages.
         default: object with the default values.
-        others: accept words that are not fields.
+        ignore_unknown: accept words that are not fields.
 
     Raises:
         SettingError: a word is not a field (the nearest one is suggested), or a value has the wrong type.
@@ -257,9 +267,9 @@ def parse(kind: Callable[..., T], words: Sequence[str], command: str, default: A
             raise SettingError(f"twofold {command} needs {missing}: see twofold {command} --help") from None
         advice = COMMAS if any(re.fullmatch(r"[\d.]*,[\d.,]*", word.rpartition("=")[2]) for word in words) else ""
         raise SettingError(f"{_first_paragraph(output.getvalue())}: {advice}see twofold {command} --help") from None
-    if rest and not others:
+    if rest and not ignore_unknown:
         wrong = next((word for word in rest if word.startswith("--")), rest[0]).split("=")[0]
-        names = [f"--{name.replace('_', '-')}" for name in _field_names(parsed)]
+        names = option_names(parsed)
         if not wrong.startswith("--") or wrong in names:
             raise SettingError(f"unexpected word {wrong!r} after `twofold {command}`: see twofold {command} --help")
         raise unknown("field", wrong, names)
@@ -288,11 +298,11 @@ def _missing(box: str) -> str:
     return " and ".join(line.strip() for line in block if not line[edge:].startswith(" "))
 
 
-def _field_names(parsed: Any) -> list[str]:
+def option_names(options: Any) -> list[str]:
+    """Return the options of a command line for the fields of a dataclass and of the dataclasses in it."""
     names = []
-    for field in dataclasses.fields(parsed):
-        value = getattr(parsed, field.name)
-        names += (
-            _field_names(value) if dataclasses.is_dataclass(value) else [FROM if field.name == "start" else field.name]
-        )
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        name = FROM if field.name == "start" else field.name
+        names += option_names(value) if dataclasses.is_dataclass(value) else [f"--{name.replace('_', '-')}"]
     return names

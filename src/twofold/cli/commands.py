@@ -24,6 +24,8 @@ from twofold.cli.arguments import (
     Plot,
     Training,
     Tuning,
+    group,
+    option_names,
     parse,
     stated,
 )
@@ -31,11 +33,13 @@ from twofold.cli.export import export, pull, push
 from twofold.cli.output import print_json
 from twofold.cli.predict import predict
 from twofold.errors import Interrupted, SettingError
-from twofold.machine.extras import needed
 from twofold.nets.net import evaluate as test
 from twofold.training import runs, sources
 from twofold.training import train as training
 from twofold.training.result import Result
+
+GROUPS = {"train": "training", "tune": "study"}
+"""Title of the options of a command other than the fields of the recipe."""
 
 
 def train(words: Sequence[str]) -> None:
@@ -61,11 +65,14 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
     if not words or words[0].startswith("-"):
         print(f"usage: twofold {command} RECIPE {usage}\n\nRecipes\n{report.recipes()}")
         if words[:1] in (["--help"], ["-h"]):
+            groups = report.options({GROUPS[command]: option_names(options), **report.recipe_fields()})
+            print(f"\nOptions, which include the fields of the recipe\n{groups}\n")
+            print(f"twofold {command} RECIPE --help explains the options of a recipe.")
             return None
         raise SettingError(f"twofold {command} needs the name of a recipe, for example `twofold {command} digits`")
     name, title = words[0], command.capitalize()
     recipe = recipes.find(name)
-    fields = [("recipe", type(recipe)), ("command", type(options))]
+    fields = [("recipe", type(recipe)), ("command", group(GROUPS[command], type(options)))]
     spec = dataclasses.make_dataclass(title, fields, frozen=True, namespace={"__doc__": f"{title} the recipe {name}."})
     parsed: Any = parse(spec, words[1:], f"{command} {name}", spec(recipe, options))
     return dataclasses.replace(parsed, recipe=own_data.with_temperature(parsed.recipe, recipe, words))
@@ -122,7 +129,6 @@ def tune(words: Sequence[str]) -> None:
     if parsed is None:
         return
     name, words, options = words[0], words[1:], parsed.command
-    needed("optuna", "tune", "twofold tune")
     from twofold.tuning import record as records
     from twofold.tuning import tune as tuning
 
@@ -211,7 +217,8 @@ def instrument(words: Sequence[str]) -> None:
 
     if words[:1] != ["serve"]:
         if words[:1] in (["--help"], ["-h"]):
-            print(f"usage: twofold instrument serve [--field value ...]\n\ndevices: {', '.join(lab.DEVICES)}")
+            print("usage: twofold instrument serve [--device NAME] [--field value ...]\n")
+            print(f"devices: {', '.join(lab.DEVICES)}\n\ntwofold instrument serve --help explains the options.")
             return
         raise SettingError("twofold instrument needs a subcommand: use twofold instrument serve")
     options = parse(InstrumentServe, words[1:], "instrument serve")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from twofold.cli.arguments import RunPath, parse
+from twofold.cli.arguments import Maybe, RunPath, parse
 from twofold.errors import SettingError
 from twofold.exporting.card import LICENSE
 
@@ -33,7 +33,7 @@ class Export:
 
     run: RunPath
     to: Literal["onnx", "safetensors", "card"]
-    out: Path | None = None
+    out: Maybe[Path] = None
     json: bool = False
 
 
@@ -73,9 +73,9 @@ class Pull:
     """
 
     repo: Repository
-    out: Path | None = None
-    revision: str | None = None
-    digest: str | None = None
+    out: Maybe[Path] = None
+    revision: Maybe[str] = None
+    digest: Maybe[str] = None
     json: bool = False
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from twofold import data, recipes
-from twofold.cli.arguments import FROM, OwnData, Training, parse, stated, value_of
+from twofold.cli.arguments import FROM, OwnData, Training, group, parse, stated, value_of
 from twofold.data.dataset import Dataset
-from twofold.data.own import description, source_of
+from twofold.data.own import description, read_data
 from twofold.errors import RunError, SettingError, unknown
 from twofold.methods import Recipe
 from twofold.recipes import own
@@ -64,12 +64,12 @@ def task(words: Sequence[str]) -> Task | None:
 
 def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> Task:
     without_help = [word for word in words if word not in ("--help", "-h")]
-    own_data = parse(OwnData, without_help, "train", others=True)
+    own_data = parse(OwnData, without_help, "train", ignore_unknown=True)
     if recipe_name and own_data.recipe not in (None, recipe_name):
         raise SettingError(f"give either the recipe {recipe_name} or --recipe {own_data.recipe}, not both")
     if without_help != list(words):  # print the help, which needs no data
         _parse(words, recipes.find(recipe_name or own_data.recipe or "digits"))
-    dataset = _read(location, own_data, parse(Training, without_help, "train", others=True).data_dir)
+    dataset = _read(location, own_data, parse(Training, without_help, "train", ignore_unknown=True).data_dir)
     print(description(dataset), flush=True)
     defaults = own.recipe_for(dataset, recipe_name or own_data.recipe)
     based_on = recipe_name or own_data.recipe or own.recipe_name_for(dataset)
@@ -81,13 +81,13 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
 
 def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> Recipe:
     """Return a parsed recipe whose temperature is scaled to its widths, unless the words state a temperature."""
-    return recipe if "temperature" in stated(words) else own.with_scaled_temperature(recipe, defaults)
+    return recipe if "temperature" in stated(words) else recipe.with_scale_of(defaults)
 
 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:
     """Parse the words into ``recipe`` (by default ``defaults``), ``command`` and ``data``."""
-    fields = [("recipe", type(defaults)), ("command", Training), ("data", OwnData)]
-    doc = {"__doc__": "Train on your own data: a folder of class folders, an .npz file, a table, or an IDX file."}
+    fields = [("recipe", type(defaults)), ("command", group("training", Training)), ("data", OwnData)]
+    doc = {"__doc__": "Train on your own data. Without --recipe, some defaults of the recipe depend on the data."}
     arguments = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
     return parse(arguments, words, "train --data PATH", arguments(defaults, Training(), OwnData()))
 
@@ -102,15 +102,15 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         return data.load(location, data_dir)
     if not Path(location).exists() and Path(location).name == location:
         raise unknown("data set or path", location, data.DATASETS)
-    return source_of(
-        location,
-        options.label,
-        _size(options.size) if options.size else None,
-        options.test,
-        options.test_share,
-        options.split_seed,
-        options.skip_unreadable,
-    ).read()
+    return read_data(
+        Path(location),
+        label=options.label,
+        size=_size(options.size) if options.size else None,
+        test=options.test,
+        test_share=options.test_share,
+        seed=options.split_seed,
+        skip_unreadable=options.skip_unreadable,
+    )
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -130,7 +130,7 @@ def _only_moves_data(words: Sequence[str], folder: Path) -> bool:
 
 def _resumed(words: Sequence[str], location: str | None) -> Task:
     """Return the training of a run folder, with its own settings and data, and its own options unless stated."""
-    options = parse(Training, words, "train", others=location is not None)
+    options = parse(Training, words, "train", ignore_unknown=location is not None)
     assert options.run is not None
     config = RunFolder(options.run).config(strict=True)
     dataset = read_again(config.source, options.run, config.fingerprint, Path(location) if location else None)

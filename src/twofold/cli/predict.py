@@ -52,8 +52,12 @@ def predict(words: Sequence[str]) -> None:
         return
     else:
         failed = _table(answers, options.json)
+    if len(failed) == 1:
+        raise failed[0]
+    for error in failed:
+        say(f"error: {error}")
     if failed:
-        raise DataError(f"{failed} of {len(pictures)} pictures could not be classified: see the errors above")
+        raise DataError(f"{len(failed)} of {len(pictures)} pictures could not be classified: see the errors above")
 
 
 def _one(loaded: runs.Run, answers: Answers, as_json: bool) -> None:
@@ -73,12 +77,13 @@ def _one(loaded: runs.Run, answers: Answers, as_json: bool) -> None:
         print(json.dumps({**results, "name": label_names, **facts}, allow_nan=False))
 
 
-def _lines(answers: Answers, as_csv: bool) -> int:
-    """Print a line of CSV or JSON for each picture; return the number of pictures that failed."""
-    failed, writer = 0, None
+def _lines(answers: Answers, as_csv: bool) -> list[TwofoldError]:
+    """Print a line of CSV or JSON for each picture; return the errors."""
+    failed, writer = [], None
     for picture, prediction in answers:
         row = _row(picture, prediction)
-        failed += row["error"] is not None
+        if isinstance(prediction, TwofoldError):
+            failed.append(prediction)
         if not as_csv:
             print(json.dumps(row, allow_nan=False))
             continue
@@ -89,13 +94,13 @@ def _lines(answers: Answers, as_csv: bool) -> int:
     return failed
 
 
-def _table(answers: Answers, as_json: bool) -> int:
-    """Print a table of all pictures; return the number of pictures that failed."""
-    rows, lines, failed = [], [["picture", "label", "probability", "preprocessing", ""]], 0
+def _table(answers: Answers, as_json: bool) -> list[TwofoldError]:
+    """Print a table of all pictures; return the errors."""
+    rows, lines, failed = [], [["picture", "label", "probability", "preprocessing", ""]], []
     for picture, prediction in answers:
         rows.append(_row(picture, prediction))
         if isinstance(prediction, TwofoldError):
-            failed += 1
+            failed.append(prediction)
             continue
         share, done = format_percent(prediction.probability), "; ".join(prediction.done) or "none"
         warning = f"warning: {prediction.warning}" if prediction.warning else ""
@@ -108,9 +113,8 @@ def _table(answers: Answers, as_json: bool) -> int:
 
 
 def _row(picture: Path, prediction: Prediction | TwofoldError) -> dict[str, Any]:
-    """Return the result for one picture as a row; an error is also printed at once."""
+    """Return the result for one picture as a row."""
     if isinstance(prediction, Prediction):
         return prediction.row(picture)
-    say(f"error: {prediction}")
     empty = dict.fromkeys(("label", "class", "probability", "familiarity", "warning", "done"))
     return {"picture": str(picture), **empty, "error": str(prediction)}

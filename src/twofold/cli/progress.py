@@ -11,37 +11,22 @@ from typing import Any, ClassVar, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from twofold.methods import reported
+from twofold.methods.metrics import number
+
 EVERY = 5.0
 """Minimum number of seconds between two lines without a terminal; the last epoch is always printed."""
 
-HIDDEN = {"epoch", "seconds", "rate", "visits"}
-"""Metrics that the line of an epoch leaves out."""
-
-MEANING = {
-    "validation_error": "slow, fast, ...: error of each test on the held-out images",
-    "train_error": "train error: share of the training images that the fast test misclassified",
-    "loss": "loss: mean cross-entropy",
-    "layers": "goodness +/-: mean goodness of positive and negative data in each layer, relative to the threshold "
-    "(lower for positive data if low activity is good)",
-}
-"""Explanations of the metrics."""
-
 
 def describe(metrics: dict[str, Any]) -> str:
-    """Describe an epoch in one line: errors, and goodness of positive and negative data (threshold = 1)."""
-    words = []
+    """Describe an epoch in one line, by the declarations of the metrics."""
+    known, texts = reported(), []
     for name, value in metrics.items():
-        title = name.replace("_", " ")
-        if name == "layers":
-            pairs = [f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in value if layer]
-            words.append("goodness +/- " + " ".join(pairs))
-        elif isinstance(value, dict):
-            words += [f"{test} {100 * error:.2f} %" for test, error in value.items()]
-        elif name.endswith("error"):
-            words.append(f"{title} {100 * value:.2f} %")
-        elif name not in HIDDEN and value is not None:
-            words.append(f"{title} {value:.4g}")
-    return ", ".join(words)
+        if name in known:
+            texts.append(known[name].show(value))
+        elif isinstance(value, int | float):
+            texts.append(number(name.replace("_", " "))(value))
+    return ", ".join(text for text in texts if text)
 
 
 class Bar:
@@ -107,7 +92,8 @@ class Bar:
 
     def _explain(self, metrics: dict[str, Any]) -> None:
         """Explain the metrics that no bar has shown before."""
-        new = [name for name in MEANING if name in metrics and name not in self.explained]
+        known = {name: metric.meaning for name, metric in reported().items() if name not in self.explained}
+        new = {name: meaning for name, meaning in known.items() if meaning and name in metrics}
         if new:
             self.explained.update(new)
-            print("; ".join(MEANING[name] for name in new), file=sys.stderr, flush=True)
+            print("; ".join(new.values()), file=sys.stderr, flush=True)

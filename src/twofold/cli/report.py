@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twofold.cli.text import format_percent, format_table
 from twofold.data import DATASETS
+from twofold.methods import METHODS
 from twofold.recipes import RECIPES, twin_of
 from twofold.training.result import Result
 from twofold.tuning import record as studies
@@ -95,3 +98,28 @@ def recipes() -> str:
             widths = " x ".join(str(width) for width in recipe.widths)
             lines.append(f"  {name:24} {recipe.data}, layers of {widths}, {recipe.epochs} epochs")
     return "\n".join(lines)
+
+
+def options(groups: Mapping[str, Sequence[str]]) -> str:
+    """List options in groups, each with its title."""
+    wrap = partial(textwrap.fill, width=119, break_on_hyphens=False, subsequent_indent=" " * 31)
+    return "\n".join(wrap(f"  {title:28} {' '.join(names)}") for title, names in groups.items())
+
+
+def recipe_fields() -> dict[str, list[str]]:
+    """Return the command-line options for the fields of recipes: those of all methods, and the others of each method.
+
+    Fields of the net and its data, and those of the training, are separate groups.
+    """
+    kinds = {method: list(METHODS[method].recipe_type.properties().items()) for method in METHODS}
+    of_training = {name for fields in kinds.values() for name, properties in fields if "of_net" not in properties}
+    shared = set.intersection(*({name for name, _ in fields} for fields in kinds.values()))
+    groups: dict[str, dict[str, None]] = {}
+    for method, fields in kinds.items():
+        for name, _ in fields:
+            title = "all recipes" if name in shared else method
+            group = groups.setdefault(f"{title}, {'training' if name in of_training else 'net'}", {})
+            group[f"--{name.replace('_', '-')}"] = None
+    return {title: list(group) for title, group in groups.items()}
+
+

@@ -89,9 +89,12 @@ def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any) -> tuple[Par
 
 def _part(where: str, cases: NDArray[Any], where_labels: str, labels: NDArray[Any]) -> Part:
     """Check one pair of arrays; errors call them ``where`` and ``where_labels``."""
+    for name, array in ((where, cases), (where_labels, labels)):
+        if array.ndim == 0:
+            raise DataError(f"{name} is a single value, expected an array with one entry for each case")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.shape != (len(cases),) if cases.ndim else True:
+    if labels.shape != (len(cases),):
         raise DataError(
             f"{where_labels} has the shape {labels.shape}, expected one label for each of the {len(cases)} cases: "
             "give class numbers or names (for one-hot labels, use .argmax(1))"

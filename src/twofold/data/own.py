@@ -70,25 +70,6 @@ def read_data(
         DataError: the data do not exist or are not as described. The message names the file and the place in it.
         SettingError: an option does not apply to this kind of data, or conflicts with another.
     """
-    sides = (size, size) if isinstance(size, int) else size
-    return source_of(path, label, sides, test, test_share, seed, skip_unreadable).read()
-
-
-def source_of(
-    path: Path | str,
-    label: str | None = None,
-    size: tuple[int, int] | None = None,
-    test: Path | str | None = None,
-    test_share: float | None = None,
-    seed: int = 0,
-    skip_unreadable: bool = False,
-) -> Source:
-    """Return the source at a path, with the options of `read_data`.
-
-    Raises:
-        DataError: the path does not exist or its type is not supported.
-        SettingError: an option does not apply to this kind of data, or conflicts with another.
-    """
     place = resolved(path)
     kind = kind_of(place)
     options = {
@@ -106,9 +87,8 @@ def source_of(
     second = None if test is None else resolved(test)
     if second is not None and (test_kind := kind_of(second, "--test ")) != kind:
         raise DataError(f"--test {second} is {KIND_NAMES[test_kind]}, expected {KIND_NAMES[kind]} like {place}")
-    return Source(
-        str(place), kind, label, size, None if second is None else str(second), test_share, seed, skip_unreadable
-    )
+    sides, other = (size, size) if isinstance(size, int) else size, None if second is None else str(second)
+    return read(Source(str(place), kind, label, sides, other, test_share, seed, skip_unreadable))
 
 
 KIND_NAMES = {"folder": "a folder of pictures", "npz": "an .npz file", "table": "a table", "idx": "an IDX file"}

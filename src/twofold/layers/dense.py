@@ -7,19 +7,18 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from twofold.checks import check_arguments
 from twofold.checks.bounds import as_widths, counts
 from twofold.goodness import accumulate_dtype
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import LayerInput, active_rows, gather_gradient, total_input, usable_by
-from twofold.layers.layer import FeedForwardLayer, Response
-from twofold.layers.weights import Learnable, Weights
+from twofold.layers.layer import AffineLearner, FeedForwardLayer, Response
 from twofold.learning import Phase, Rule, slope
 
 
-class WeightedLayer(FeedForwardLayer):
+class WeightedLayer(AffineLearner, FeedForwardLayer):
     """y = unit(x Wᵀ + b) with the local update in closed form, where ``unit`` is the rule's activation function.
 
     For the objective's signal s of each case, the total inputs should change by s · slope(y), where slope is the slope
@@ -32,25 +31,12 @@ class WeightedLayer(FeedForwardLayer):
         rule: the learning rule.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
     weight_velocity: Tensor
     bias_velocity: Tensor
 
     def __init__(self, connectivity: Connectivity, weight: Tensor, rule: Rule) -> None:
         super().__init__(connectivity.shape_above, rule)
-        self.connectivity = connectivity
-        self.inputs = connectivity.inputs
-        self.weights = Weights(self, "weight", weight, connectivity)
-        self.biases = Learnable(self, "bias", torch.zeros(connectivity.biases))
-
-    def learnables(self) -> list[Learnable]:
-        return [self.weights, self.biases]
-
-    @property
-    def bottom_up(self) -> Weights:
-        """The weights to the layer below."""
-        return self.weights
+        self.create_weights(weight, connectivity)
 
     def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
         """Return the activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from twofold.checks import convert
 from twofold.checks.bounds import counts
 from twofold.errors import DataError
+from twofold.layers.connectivity import Connectivity
 from twofold.layers.inputs import LayerInput, join, weighted_sum
-from twofold.layers.weights import Learnable, apply_gathered
+from twofold.layers.weights import Learnable, Weights, apply_gathered
 from twofold.learning import Count, Phase, Rule, case_signals, count_of, peer_gradient
 
 Seen = TypeVar("Seen")
@@ -83,6 +84,29 @@ class Learner(nn.Module, ABC):
         """Return the buffers that are needed only for learning and are not in ``state_dict``, by name."""
         saved = self.state_dict().keys()
         return {name: buffer for name, buffer in self.named_buffers() if name not in saved}
+
+
+class AffineLearner(Learner):
+    """A learner with weights and biases, for total inputs x Wᵀ + b. Biases start at 0."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    inputs: int | None
+
+    def create_weights(self, weight: Tensor, connectivity: Connectivity) -> None:
+        """Create the weights, with initial values as the connectivity stores them, and the biases."""
+        self.connectivity = connectivity
+        self.inputs = connectivity.inputs
+        self.weights = Weights(self, "weight", weight, connectivity)
+        self.biases = Learnable(self, "bias", torch.zeros(connectivity.biases))
+
+    def learnables(self) -> list[Learnable]:
+        return [self.weights, self.biases]
+
+    @property
+    def bottom_up(self) -> Weights:
+        """The weights from the layer below."""
+        return self.weights
 
 
 class Layer(Learner, Generic[Seen]):

@@ -7,6 +7,7 @@ from typing import Any
 from twofold.methods.backprop import Backpropagation, BackpropRecipe
 from twofold.methods.feedforward import FeedForwardRecipe, ForwardForward
 from twofold.methods.method import Form, Method, StoreLayers
+from twofold.methods.metrics import Metric
 from twofold.methods.recipe import Recipe
 from twofold.methods.recurrent import RecurrentRecipe, RecurrentTraining
 from twofold.methods.unsupervised import Hybrids, UnsupervisedRecipe
@@ -25,6 +26,7 @@ __all__ = [
     "StoreLayers",
     "UnsupervisedRecipe",
     "build",
+    "reported",
 ]
 
 METHODS: dict[str, type[Method[Any, Any]]] = {
@@ -35,3 +37,9 @@ METHODS: dict[str, type[Method[Any, Any]]] = {
 def build(recipe: Recipe, form: Form, store: StoreLayers = list) -> Any:
     """Build the untrained net of a recipe for data of the given form; see `Method.build`."""
     return METHODS[recipe.method].build(recipe, form, store)
+
+
+def reported() -> dict[str, Metric]:
+    """Return the metrics that the methods declare. A name has the same meaning in all methods."""
+    classes = dict.fromkeys(base for method in METHODS.values() for base in reversed(method.__mro__))
+    return {name: metric for cls in classes for name, metric in vars(cls).get("reported", {}).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +17,12 @@ from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.tiles import Tiled
 from twofold.learning import Rule
 from twofold.machine.reduce import mean_over_cases
-from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, BoxReads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, ImageMethod, Names, StoreLayers, image_form, image_shape
+from twofold.methods.metrics import Metric, number
 from twofold.methods.recipe import PictureRecipe, setting
 from twofold.nets.affine import DERIVATIVES
 from twofold.nets.backprop import READOUTS, Backprop
@@ -34,6 +36,7 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     """The backprop twin: the same layers with a softmax on top, trained by backpropagation."""
 
     method: ClassVar[str] = "backprop"
+    former_methods: ClassVar[tuple[str, ...]] = ("boxed-backprop",)
 
     rate: float = defaults.TWIN_RATE
     decay: float = defaults.TWIN_DECAY
@@ -59,6 +62,12 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
         for name in ("substrate", "derivative") if self.field_sizes else ():
             self._expect(getattr(self, name) == "ideal", name, getattr(self, name), "ideal if --field-sizes is given")
 
+    @classmethod
+    def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if settings.get("gradient") == "local":  # before readouts had names
+            return {**settings, "gradient": "straight_through", "readout": "block"}
+        return settings
+
     @property
     def devices(self) -> Substrate | None:
         """The substrate of the weights, or ``None`` for digital weights."""
@@ -73,12 +82,16 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     """Training with cross-entropy and stochastic gradient descent with momentum."""
 
     recipe_type: ClassVar[type[BackpropRecipe]] = BackpropRecipe
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "loss": Metric(float | None, number("loss"), "loss: mean cross-entropy"),
+        **BOX_METRICS,
+    }
 
     def __init__(self, net: Backprop, recipe: BackpropRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._losses: list[Tensor] = []
         self._rule = Rule(smoothing=recipe.smoothing, decay=recipe.decay)
-        self._reads = Reads(boxes_in(net), recipe.box_drift)
+        self._box_reads = BoxReads(boxes_in(net), recipe.box_drift)
 
     @classmethod
     def build(cls, recipe: BackpropRecipe, form: Form, store: StoreLayers = list) -> Backprop:
@@ -115,7 +128,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
 
     def step(self, batch: Batch, progress: float) -> NetResult:
         self.set_rate(progress)
-        with self._reads:
+        with self._box_reads:
             result = self.net.learn(
                 batch.images,
                 batch.labels,
@@ -136,4 +149,4 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
         """Add ``loss``, the mean cross-entropy, and ``box_reads`` if the net has boxes."""
         loss = mean_over_cases(torch.stack(self._losses)).item() if self._losses else None
         self._losses.clear()
-        return {**super().metrics(), "loss": loss, **self._reads.metrics()}
+        return {**super().metrics(), "loss": loss, **self._box_reads.metrics()}

@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twofold.layers.boxes import BOXES, Box, boxes_behind
+from twofold.methods.metrics import Metric, number
 from twofold.methods.recipe import ImageRecipe, setting
+
+BOX_METRICS = {"box_reads": Metric(int, number("box reads"))}
+"""Metrics of nets with boxes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ def bytes_of_boxes(recipe: BoxedRecipe) -> int:
     return sum(4 * recipe.widths[number - 1] ** 2 for number in boxes_behind(recipe.box, recipe.widths))
 
 
-class Reads:
+class BoxReads:
     """Context manager that counts the rows passed through boxes and lets the boxes drift when it exits.
 
     Enter it once per training batch.

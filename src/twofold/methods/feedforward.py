@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from twofold import defaults
 from twofold.activations import ACTIVATIONS
-from twofold.labels import FLAT, inputs_with_label
+from twofold.labels import FLAT, has_margin, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
 from twofold.layers.dense import dense
-from twofold.methods.boxes import BoxedRecipe, Reads, bytes_of_boxes
+from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, BoxReads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
@@ -58,6 +58,11 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
         super().__post_init__()
         self._expect_layer("counted_from", self.counted_from)
 
+    def for_cases(self, images: Tensor, classes: int) -> Self:
+        """Return the recipe with the label before the pixels, unless it fits into the first pixels of all images."""
+        recipe = super().for_cases(images, classes)
+        return recipe if has_margin(images.flatten(1), classes) else replace(recipe, label_in="prepend")
+
 
 def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
     """Yield the layers, each followed by its box if it has one."""
@@ -72,10 +77,11 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
 
     recipe_type = FeedForwardRecipe
     offloads = True
+    reported = BOX_METRICS
 
     def __init__(self, net: FeedForward, recipe: FeedForwardRecipe, data: Cases) -> None:
         super().__init__(net, recipe, data)
-        self._reads = Reads(boxes_in(net), recipe.box_drift)
+        self._box_reads = BoxReads(boxes_in(net), recipe.box_drift)
 
     @classmethod
     def build(cls, recipe: FeedForwardRecipe, form: Form, store: StoreLayers = list) -> FeedForward:
@@ -123,25 +129,14 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         return Sampler(cases, self.generator) if self.recipe.layer_by_layer else super().make_sampler(cases)
 
     def step(self, batch: Batch, progress: float) -> NetResult:
-        recipe = self.recipe
         learning, progress = self._turn(progress)
         factor = self.set_rate(progress)
-        with self._reads:
-            result = self.net.learn(
-                batch.images,
-                batch.labels,
-                rate=self.rate,
-                softmax_rate=recipe.softmax_rate * factor,
-                negatives=self._negatives(batch),
-                case_weight=batch.case_weight,
-                learning=learning,
-                generator=self.generator,
-            )
-        return self._record(batch, result)
+        with self._box_reads:
+            return self._learn(batch, factor, negatives=self._negatives(batch), learning=learning)
 
     def metrics(self) -> dict[str, Any]:
         """Add ``box_reads`` if the net has boxes."""
-        return {**super().metrics(), **self._reads.metrics()}
+        return {**super().metrics(), **self._box_reads.metrics()}
 
     def _turn(self, progress: float) -> tuple[range, float]:
         """Return the layers that are trained at this progress, and the progress of their own training."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,10 +15,11 @@ from twofold import defaults
 from twofold.errors import Diverged, SettingError, remark
 from twofold.goodness import GOODNESS
 from twofold.layers.layer import Layer
-from twofold.learning import Rule
+from twofold.learning import Rule, scaled_temperature
 from twofold.machine.reduce import mean_over_cases
 from twofold.methods.cases import Cases
 from twofold.methods.method import Batch, ImageMethod, Names
+from twofold.methods.metrics import Metric
 from twofold.methods.recipe import ImageRecipe, setting
 from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
 from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
@@ -26,6 +29,8 @@ TIME_TO_LEARN = 500
 """Batches after which a layer with the same response to all data counts as collapsed."""
 CHANCE = 0.6
 """Largest share of pairs whose positive case has the higher goodness that counts as chance level (0.5)."""
+USUAL_CLASSES = 10
+"""Number of classes that the default label strength is designed for."""
 STORED = "stored"
 """Name of the negatives that are drawn from the logits of an image's last visit."""
 STRONGEST = 1e15
@@ -35,6 +40,8 @@ STRONGEST = 1e15
 @dataclass(frozen=True, kw_only=True)
 class GoodnessRecipe(ImageRecipe):
     """Base class of recipes that learn by goodness."""
+
+    removed: ClassVar[Mapping[str, object]] = {"neutral_share": 1.0}
 
     smoothing: float = setting(defaults.SMOOTHING, of_net=True)
     decay: float = setting(defaults.DECAY, of_net=True)
@@ -58,9 +65,14 @@ class GoodnessRecipe(ImageRecipe):
         super().__post_init__()
         self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
+    def with_scale_of(self, recipe: Self) -> Self:
+        """Return a copy with the temperature of ``recipe``, scaled to the widest layer; see `scaled_temperature`."""
+        temperature = scaled_temperature(recipe.temperature, max(self.widths), max(recipe.widths))
+        return replace(self, temperature=temperature)
+
     def rule(self) -> Rule:
         """Return the learning rule of the layers, with the values of all fields that it shares with the recipe."""
-        names, shared = self.having("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
+        names, shared = self.fields_with("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
         values = {name: getattr(self, name) for name in shared}
         return Rule(**{name: names[name][value] if name in names else value for name, value in values.items()})
 
@@ -76,6 +88,19 @@ class LabelRecipe(GoodnessRecipe):
     label_strength: float = setting(defaults.LABEL_STRENGTH, above=0, most=STRONGEST, of_net=True, usual=100.0)
     """Value of the label's input."""
 
+    def for_cases(self, images: Tensor, classes: int) -> Self:
+        """Return the recipe with a label strength that grows with √classes above `USUAL_CLASSES` of them, since
+        each class is rarer."""
+        recipe = super().for_cases(images, classes)
+        if classes <= USUAL_CLASSES:
+            return recipe
+        return replace(recipe, label_strength=recipe.label_strength * math.sqrt(classes / USUAL_CLASSES))
+
+
+def _goodness_of(layers: list[dict[str, float] | None]) -> str:
+    """Return the goodness of positive and negative data in each trained layer, for a progress line."""
+    return "goodness +/- " + " ".join(f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in layers if layer)
+
 
 R = TypeVar("R", bound=GoodnessRecipe)
 N = TypeVar("N", bound=SoftmaxClassifier)
@@ -86,6 +111,15 @@ G = TypeVar("G", bound=GoodnessClassifier)
 class GoodnessMethod(ImageMethod[R, N]):
     """Training that raises the goodness of each layer for positive data and lowers it for negative data."""
 
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "layers": Metric(
+            list[dict[str, float] | None],
+            _goodness_of,
+            "goodness +/-: mean goodness of positive and negative data in each layer, relative to the threshold "
+            "(lower for positive data if low activity is good)",
+        ),
+    }
+
     def __init__(self, net: N, recipe: R, data: Cases) -> None:
         super().__init__(net, recipe, data)
         self._goodness: list[list[tuple[Tensor, Tensor]]] = [[] for _ in net.layers]
@@ -94,6 +128,26 @@ class GoodnessMethod(ImageMethod[R, N]):
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
         return {**super().defaults(net), "temperature": defaults.TEMPERATURE}
+
+    def _learn(self, batch: Batch, factor: float, **options: Any) -> NetResult:
+        """Learn from a batch with the rates at this factor of the schedule, and record the result.
+
+        Args:
+            batch: the batch.
+            factor: factor that `set_rate` returned.
+            options: other arguments of the net's ``learn``.
+        """
+        net: Any = self.net
+        result = net.learn(
+            batch.images,
+            batch.labels,
+            rate=self.rate,
+            softmax_rate=self.recipe.softmax_rate * factor,
+            case_weight=batch.case_weight,
+            generator=self.generator,
+            **options,
+        )
+        return self._record(batch, result)
 
     def _record(self, batch: Batch, result: NetResult) -> NetResult:
         """Store the result of a batch for the metrics and return it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twofold.layers.fields import Fields, Map
+from twofold.layers.fields import Map
+from twofold.layers.tiles import Tiled
 from twofold.layers.weights import Weights
 
 
@@ -20,8 +21,8 @@ def draw_local_fields(weights: Weights, shape: Map, folder: Path) -> list[Path]:
     """
     from twofold.plots.local_fields import local_fields
 
-    fields: Fields | None = getattr(weights.connectivity, "fields", None)
-    if fields is None or shape[0] not in (1, 3):
+    tiled = weights.connectivity
+    if not isinstance(tiled, Tiled) or shape[0] not in (1, 3):
         return []
     path = folder / "fields.png"
-    return [local_fields(weights.to_matrix(), fields.mask(), shape, fields.channels, path)]
+    return [local_fields(weights.to_matrix(), tiled.fields.mask(), shape, tiled.fields.channels, path)]

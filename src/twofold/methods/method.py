@@ -18,6 +18,7 @@ from twofold.data.transforms import jitter, mirror
 from twofold.errors import DataError, Diverged, SettingError, unknown
 from twofold.layers.fields import Map
 from twofold.methods.cases import Cases, LoaderCases
+from twofold.methods.metrics import Metric, percent, percents
 from twofold.methods.recipe import ImageRecipe, Recipe
 from twofold.methods.sampler import LoaderOrder, Sampler
 from twofold.nets.classifier import Classifier
@@ -56,6 +57,7 @@ class Method(ABC, Generic[R, N]):
     Attributes:
         recipe_type: class of the recipes of the method.
         offloads: True if layers that are not in use may be stored on disk.
+        reported: metrics of an epoch and of the result by name, in addition to those of the base class.
         generator: generator of the order, distortions and negative data, on the device of the net.
         schedule: learning-rate schedule of the recipe, which the trainer may replace.
         sampler: sampler of the cases and their weights.
@@ -65,6 +67,16 @@ class Method(ABC, Generic[R, N]):
 
     recipe_type: ClassVar[type[Recipe]]
     offloads: ClassVar[bool] = False
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "epoch": Metric(int),
+        "seconds": Metric(float),
+        "rate": Metric(float),
+        "visits": Metric(float),
+        "importance_sampling": Metric(bool),
+        "validation_error": Metric(
+            dict[str, float], percents, "slow, fast, ...: error of each test on the held-out images"
+        ),
+    }
 
     def __init__(self, net: N, recipe: R, data: Cases) -> None:
         self.net = net
@@ -104,7 +116,7 @@ class Method(ABC, Generic[R, N]):
         Raises:
             SettingError: a setting is not a field of the recipe, or describes the net, which is already built.
         """
-        known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.having("of_net")
+        known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.fields_with("of_net")
         for name in settings:
             if name not in known:
                 raise unknown("setting", name, known - of_net.keys())
@@ -214,7 +226,7 @@ class Method(ABC, Generic[R, N]):
         This is the setting that exceeds its usual range most, or the learning rate if none does. Settings of a softmax
         are considered for a softmax only.
         """
-        usual = self.recipe.having("usual")
+        usual = self.recipe.fields_with("usual")
         prefix = "softmax_" if "softmax" in what and "softmax_rate" in usual else ""
         candidates = [name for name in usual if name.startswith("softmax_") == bool(prefix)]
         blamed = max(candidates, key=lambda name: float(getattr(self.recipe, name)) / usual[name])
@@ -287,6 +299,16 @@ class ImageMethod(Method[I, C]):
     Attributes:
         mistaken: True for images that the softmax misclassified at their last visit, ``(cases,)``.
     """
+
+    reported: ClassVar[Mapping[str, Metric]] = {
+        "train_error": Metric(
+            float | None,
+            percent("train error"),
+            "train error: share of the training images that the fast test misclassified",
+        ),
+        "layer_error": Metric(list[float]),
+        "passes_per_image": Metric(dict[str, int]),
+    }
 
     def __init__(self, net: C, recipe: I, data: Cases) -> None:
         super().__init__(net, recipe, data)

@@ -6,7 +6,9 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, Self, TypedDict, Unpack
+
+from torch import Tensor
 
 from twofold import defaults
 from twofold.checks import check_fields
@@ -74,9 +76,13 @@ class Recipe:
 
     method: ClassVar[str]
     """Name of the method."""
+    former_methods: ClassVar[tuple[str, ...]] = ()
+    """Names of the method in older runs."""
+    removed: ClassVar[Mapping[str, object]] = {}
+    """Fields of older runs that no longer exist, with their neutral values."""
 
     data: str = setting(of_net=True)
-    """Name of the data set."""
+    """Name of the data set. On the command line, it may be the path of your own data."""
     widths: tuple[int, ...] = setting(least=1, of_net=True)
     """Number of units of each hidden layer."""
     epochs: int = setting(1, least=1)
@@ -105,7 +111,7 @@ class Recipe:
     The latter is constant for the first half of the training, then decays linearly to zero."""
 
     def __post_init__(self) -> None:
-        for name, known in self.having("names").items():
+        for name, known in self.fields_with("names").items():
             self._expect_name(name, known)
         if isinstance(self.widths, int):
             object.__setattr__(self, "widths", (self.widths,))
@@ -128,9 +134,22 @@ class Recipe:
         return properties
 
     @classmethod
-    def having(cls, kind: str) -> dict[str, Any]:
+    def fields_with(cls, kind: str) -> dict[str, Any]:
         """Return the fields that have the property ``kind``, with its value."""
         return {name: properties[kind] for name, properties in cls.properties().items() if kind in properties}
+
+    @classmethod
+    def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the current settings for those of a run of one of the `former_methods`."""
+        return settings
+
+    def for_cases(self, images: Tensor, classes: int) -> Self:
+        """Return the recipe for a user's own training images ``(cases, ...)`` of so many classes."""
+        return self
+
+    def with_scale_of(self, recipe: Self) -> Self:
+        """Return a copy with the settings of ``recipe`` that depend on the widths, scaled to the widths of this one."""
+        return self
 
     def _step(self) -> float:
         """Return the rate by which weights decay at a batch."""

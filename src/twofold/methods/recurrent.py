@@ -128,20 +128,15 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
         ]
 
     def step(self, batch: Batch, progress: float) -> NetResult:
-        recipe, factor = self.recipe, self.set_rate(progress)
-        result = self.net.learn(
-            batch.images,
-            batch.labels,
-            rate=self.rate,
-            softmax_rate=recipe.softmax_rate * factor,
+        recipe = self.recipe
+        return self._learn(
+            batch,
+            self.set_rate(progress),
             negatives=self._negatives(batch),
-            case_weight=batch.case_weight,
             first=recipe.learn_from,
             window=recipe.window,
             settle=self.batches_seen % recipe.neutral_every == 0,
-            generator=self.generator,
         )
-        return self._record(batch, result)
 
 
 def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:

@@ -12,7 +12,7 @@ from twofold.machine.reduce import reduce
 from twofold.methods.cases import LoaderCases
 
 
-class Drawn(NamedTuple):
+class SampledBatch(NamedTuple):
     """The case numbers and weights of a batch.
 
     Attributes:
@@ -60,7 +60,7 @@ class Sampler:
             return torch.ones_like(self.difficulty)
         return (self.difficulty / self._tolerance).clamp(self._revisit, 1.0)
 
-    def epoch(self, batch: int) -> Iterator[Drawn]:
+    def epoch(self, batch: int) -> Iterator[SampledBatch]:
         """Yield the batches of an epoch, of ``batch`` cases except for the last; none if no case is sampled."""
         chances = self.chances()
         order = torch.randperm(len(chances), generator=self._generator, device=chances.device)
@@ -70,7 +70,7 @@ class Sampler:
         if not len(order):
             return
         for number, cases in enumerate(torch.split(order, batch)):
-            yield Drawn(number * batch / len(order), cases, len(cases) / batch / chances[cases])
+            yield SampledBatch(number * batch / len(order), cases, len(cases) / batch / chances[cases])
 
     def learned(self, cases: Tensor, difficulty: Tensor) -> None:
         """Store the difficulty of the cases, both ``(batch,)``."""
@@ -105,9 +105,9 @@ class LoaderOrder(Sampler):
         super().__init__(len(cases), generator)
         self._cases = cases
 
-    def epoch(self, batch: int) -> Iterator[Drawn]:
+    def epoch(self, batch: int) -> Iterator[SampledBatch]:
         """Yield the batches of the loader; ``batch`` is ignored."""
         self.visits, count = 1.0, self._cases.batches(batch)
         for number, cases in enumerate(self._cases.epoch()):
             share = len(cases) / (self._cases.batch or len(cases))
-            yield Drawn(number / count, cases, torch.full_like(self.difficulty[cases], share))
+            yield SampledBatch(number / count, cases, torch.full_like(self.difficulty[cases], share))

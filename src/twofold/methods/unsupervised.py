@@ -116,14 +116,4 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         return super().batch(cases, case_weight)
 
     def step(self, batch: Batch, progress: float) -> NetResult:
-        recipe, factor = self.recipe, self.set_rate(progress)
-        result = self.net.learn(
-            batch.images,
-            batch.labels,
-            rate=self.rate,
-            softmax_rate=recipe.softmax_rate * factor,
-            blurs=recipe.blurs,
-            case_weight=batch.case_weight,
-            generator=self.generator,
-        )
-        return self._record(batch, result)
+        return self._learn(batch, self.set_rate(progress), blurs=self.recipe.blurs)

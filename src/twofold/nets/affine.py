@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from twofold.activations import relu
 from twofold.layers.connectivity import Connectivity
-from twofold.layers.layer import Learner
-from twofold.layers.weights import Learnable, Weights, apply_gathered
+from twofold.layers.layer import AffineLearner
+from twofold.layers.weights import apply_gathered
 from twofold.learning import Rule
 from twofold.substrate.neurons import Neurons
 from twofold.substrate.noise import mixed
@@ -26,7 +26,7 @@ devices, an oracle; ``feedback``: fixed random weights (feedback alignment).
 """
 
 
-class Affine(Learner):
+class Affine(AffineLearner):
     """Layer with the total inputs z = x Wᵀ + b, trained by backpropagation.
 
     Args:
@@ -35,24 +35,9 @@ class Affine(Learner):
         generator: generator of the initial weights.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter
-
     def __init__(self, connectivity: Connectivity, scale: float, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.connectivity = connectivity
-        self.inputs = connectivity.inputs
-        value = connectivity.draw(scale * connectivity.fan_in().rsqrt(), generator)
-        self.weights = Weights(self, "weight", value, connectivity)
-        self.biases = Learnable(self, "bias", torch.zeros(connectivity.units))
-
-    def learnables(self) -> list[Learnable]:
-        return [self.weights, self.biases]
-
-    @property
-    def bottom_up(self) -> Weights:
-        """The weights from the layer below."""
-        return self.weights
+        self.create_weights(connectivity.draw(scale * connectivity.fan_in().rsqrt(), generator), connectivity)
 
     def _leaves(self) -> list[Tensor]:
         """Return the weights and biases that autograd differentiates with respect to."""
@@ -130,7 +115,7 @@ class MeasuredLayer(Affine):
         self.weights = AnalogWeights(self, "weight", value, connectivity, substrate, seed, signal, self.neurons)
         if derivative == "feedback":
             random = connectivity.mask(torch.randn(value.shape, generator=drawn))
-            self.register_buffer("feedback", scale * random / math.sqrt(self.inputs))
+            self.register_buffer("feedback", scale * random / math.sqrt(connectivity.inputs))
 
     def _leaves(self) -> list[Tensor]:
         return [learnable.value for learnable in self.learnables()]

@@ -118,7 +118,7 @@ class Backprop(Classifier):
         self.crossings = nn.ModuleDict({str(n): crossing(box, classes, generator) for n, box in sorted(boxes.items())})
         ends = [widths[number - 1] for number in sorted(boxes)] if readout == "block" else []
         self.softmaxes = nn.ModuleList(Affine(Full(classes, units), 0.0) for units in ends)
-        self.heads = nn.ModuleList(Affine(Full(classes, units), 0.0) for units in widths if readout == "layer")
+        self.heads = nn.ModuleList(Affine(Full(classes, units), 0.0) for units in widths[:-1] if readout == "layer")
         self.classes = classes
         self.readout = readout
         self.prepare = centered if center else normalize
@@ -133,6 +133,8 @@ class Backprop(Classifier):
         super().set_precision(precision)
         for softmax in self.softmaxes:
             softmax.compute = self.stack[0].compute
+        if self.readout == "layer":
+            self.stack[-1].compute = None  # as in all other heads
 
     def _crossings(self) -> list[Crossing]:
         return list(self.crossings.values())  # type: ignore[arg-type]
@@ -145,14 +147,15 @@ class Backprop(Classifier):
             activity = layer.respond(activity)
             if self.readout == "layer":
                 activity = normalize(activity)
-                read.append(activity)
-                activity = activity.detach()
+                if number < len(self.widths):
+                    read.append(activity)
+                    activity = activity.detach()
             if str(number) in self.crossings:
                 if self.readout == "block":
                     read.append(activity)
                 crossed.append(self.crossings[str(number)](activity, remaining.pop(0) if remaining else None))
                 activity = crossed[-1].output
-        return read if self.readout == "layer" else [*read, activity], crossed
+        return [*read, activity], crossed
 
     def _pass(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
         """Return the logits of each softmax, the last softmax at the end, and the activity at each box."""
@@ -163,7 +166,7 @@ class Backprop(Classifier):
 
     def _logits(self, read: Sequence[Tensor]) -> list[Tensor]:
         """Return the logits of each softmax for its input."""
-        softmaxes = self.heads if self.readout == "layer" else [*self.softmaxes, self.stack[-1]]
+        softmaxes = [*self.heads, *self.softmaxes, self.stack[-1]]
         return [softmax(activity) for softmax, activity in zip(softmaxes, read, strict=True)]
 
     def _combined(self, outputs: Sequence[Tensor]) -> Tensor:

@@ -78,5 +78,5 @@ def space_of(name: str) -> Values:
     base = name.removesuffix("-twin")
     if base not in SPACES:
         raise unknown("search space of the recipe", name, [recipe for recipe in RECIPES if recipe in SPACES])
-    both, ours, twin = SPACES[base]
-    return {**both, **(ours if name == base else twin)}
+    shared, forward_forward, twin = SPACES[base]
+    return {**shared, **(forward_forward if name == base else twin)}

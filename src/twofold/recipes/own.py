@@ -14,8 +14,6 @@ from twofold.methods import Recipe
 
 SMALL_CASE = 256
 """Largest number of values per case for the smaller recipe."""
-USUAL_CLASSES = 10
-"""Number of classes that the recipes are designed for."""
 FEW_CASES = 10_000
 """Number of cases below which batches are small, so that an epoch has enough steps."""
 
@@ -69,35 +67,11 @@ def epochs_for(cases: int, batch: int) -> int:
 
 
 def adapt_recipe(recipe: Recipe, data: Dataset) -> Recipe:
-    """Adapt a recipe to data: the name of the data, the batch size, and the position and strength of the label.
+    """Adapt a recipe to data: the name of the data, the batch size, and what depends on the images and their classes.
 
-    The batch is at most the number of cases, and with less than `FEW_CASES` cases at most the default batch. The label
-    replaces the first pixels if they are 0 in every picture, and is inserted before them otherwise. With more than
-    `USUAL_CLASSES` classes, the label strength grows with the square root of their number, since each class is rarer.
+    The batch is at most the number of cases, and with less than `FEW_CASES` cases at most the default batch. See
+    `Recipe.for_cases` for the rest.
     """
     cases = len(data.train_labels)
-    changes: dict[str, Any] = {
-        "data": data.name,
-        "batch": min(recipe.batch, cases, defaults.BATCH if cases < FEW_CASES else cases),
-    }
-    if "label_in" in recipe.properties() and not _has_margin(data):
-        changes["label_in"] = "prepend"
-    if "label_strength" in recipe.properties() and data.classes > USUAL_CLASSES:
-        changes["label_strength"] = vars(recipe)["label_strength"] * math.sqrt(data.classes / USUAL_CLASSES)
-    return replace(recipe, **changes)
-
-
-def _has_margin(data: Dataset) -> bool:
-    """Return True if the label fits into the first pixels: they are 0 in every picture, and other pixels follow."""
-    return data.pixels > data.classes and not data.train_images.flatten(1)[:, : data.classes].any()
-
-
-def with_scaled_temperature(recipe: Recipe, like: Recipe) -> Recipe:
-    """Return a copy of ``recipe`` with the temperature of ``like``, scaled to the widest layer of ``recipe``.
-
-    See `learning.scaled_temperature`.
-    """
-    if "temperature" not in recipe.properties():
-        return recipe
-    temperature: Any = scaled_temperature(vars(like)["temperature"], max(recipe.widths), max(like.widths))
-    return replace(recipe, **{"temperature": temperature})
+    batch = min(recipe.batch, cases, defaults.BATCH if cases < FEW_CASES else cases)
+    return replace(recipe, data=data.name, batch=batch).for_cases(data.train_images, data.classes)

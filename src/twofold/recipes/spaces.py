@@ -23,20 +23,20 @@ class Space(NamedTuple):
     """The search space of a recipe and its twin.
 
     Attributes:
-        both: values for recipe and twin.
-        ours: further values for the recipe.
+        shared: values for recipe and twin.
+        forward_forward: further values for the recipe.
         twin: further values for the twin.
     """
 
-    both: Values
-    ours: Values
+    shared: Values
+    forward_forward: Values
     twin: Values
 
 
 TWIN: Values = {"rate": (0.025, 0.05, 0.1, 0.2), "decay": (0.0, 0.0002, 0.0005, 0.001)}
 """Values around those of the twin of each recipe."""
 
-OURS: Values = {"rate": (0.01, 0.02, 0.04, 0.08), "decay": (0.0005, 0.001, 0.002, 0.004)}
+FORWARD_FORWARD: Values = {"rate": (0.01, 0.02, 0.04, 0.08), "decay": (0.0005, 0.001, 0.002, 0.004)}
 """Values for Forward-Forward with labels."""
 
 PAPER: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.0005, 0.001, 0.002)}
@@ -47,12 +47,12 @@ HYBRID: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.001, 0.003, 0.01)}
 
 
 def _temperatures(middle: float) -> Values:
-    """Return `OURS` with half, once, twice and four times a temperature.
+    """Return `FORWARD_FORWARD` with half, once, twice and four times a temperature.
 
     A first study of the digits selected twice the temperature of the recipe and 40 epochs, the highest values at the
     time; both ranges were extended by a step before all other studies.
     """
-    return {**OURS, "temperature": (middle / 2, middle, 2 * middle, 4 * middle)}
+    return {**FORWARD_FORWARD, "temperature": (middle / 2, middle, 2 * middle, 4 * middle)}
 
 
 SPACES: dict[str, Space] = {

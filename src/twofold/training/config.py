@@ -18,11 +18,8 @@ FORMAT = 2
 """Format of run folders, increased when older versions can no longer read them. Runs without a format have format 1,
 which had no digests."""
 
-REMOVED = {"neutral_share": 1.0}
+REMOVED = {name: neutral for method in METHODS.values() for name, neutral in method.recipe_type.removed.items()}
 """Removed fields of recipes of older runs, with their neutral values."""
-
-RENAMED = {"boxed-backprop": "backprop"}
-"""Renamed methods of older runs."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +88,15 @@ class Config:
         if self.method not in METHODS:
             raise RunError(f"the method {self.method} is not supported by this version of twofold: update twofold")
         cls = METHODS[self.method].recipe_type
-        for name, neutral in REMOVED.items():
+        for name, neutral in cls.removed.items():
             if self.settings.get(name, neutral) != neutral:
                 raise RunError(
                     f"{name} is {self.settings[name]}, which this version of twofold no longer supports: use the "
                     "version that trained the run"
                 )
-        settings = cls.having("added") | {name: value for name, value in self.settings.items() if name not in REMOVED}
+        settings = cls.fields_with("added") | {
+            name: value for name, value in self.settings.items() if name not in cls.removed
+        }
         try:
             if missing := cls.properties().keys() - settings.keys():
                 raise TypeError(f"missing {', '.join(sorted(missing))}")
@@ -127,14 +126,21 @@ class Config:
 
         Raises:
             TypeError: an entry is missing or has the wrong type.
-            RunError: the preparation or the source of the data is not valid.
+            RunError: a newer version wrote it, or the preparation or the source of the data is not valid.
         """
+        if isinstance(version := content.get("format"), int) and version > FORMAT:
+            raise RunError(
+                f"it was written by a newer version of twofold (format {version}, supported up to {FORMAT}): update "
+                "twofold"
+            )
         named = {field.name for field in fields(cls)} - {"form"}
         known = {name: value for name, value in content.items() if name in named}
-        if known.get("method") in RENAMED:
-            known["method"] = RENAMED[known["method"]]
-            if known["settings"].get("gradient") == "local":  # before readouts had names
-                known["settings"] = {**known["settings"], "gradient": "straight_through", "readout": "block"}
+        for method in METHODS.values():
+            if known.get("method") in method.recipe_type.former_methods:
+                known |= {
+                    "method": method.recipe_type.method,
+                    "settings": method.recipe_type.upgraded(known["settings"]),
+                }
         for name, entry_type in (("preparation", Preparation), ("source", Source)):
             if name in known:
                 try:

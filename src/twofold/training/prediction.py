@@ -131,13 +131,9 @@ def pictures_at(paths: Sequence[Path]) -> list[Path]:
 
 def predictions(run: Run, pictures: Iterable[Path]) -> Iterator[tuple[Path, Prediction | TwofoldError]]:
     """Yield each picture with its prediction, or with the error that prevented it."""
-    batch: list[Path] = []
-    for picture in pictures:
-        batch.append(picture)
-        if len(batch) == AT_ONCE:
-            yield from _predict_batch(run, batch)
-            batch = []
-    yield from _predict_batch(run, batch)
+    paths = list(pictures)
+    for start in range(0, len(paths), AT_ONCE):
+        yield from _predict_batch(run, paths[start : start + AT_ONCE])
 
 
 def _predict_batch(run: Run, pictures: Sequence[Path]) -> Iterator[tuple[Path, Prediction | TwofoldError]]:

@@ -7,31 +7,19 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from twofold.checks import check_fields, convert
-
-METRICS: dict[str, Any] = {
-    "epoch": int,
-    "seconds": float,
-    "rate": float,
-    "visits": float,
-    "importance_sampling": bool,
-    "loss": float | None,
-    "train_error": float | None,
-    "validation_error": dict[str, float],
-    "layers": list[dict[str, float] | None],
-    "layer_error": list[float],
-    "passes_per_image": dict[str, int],
-}
-"""Types of the metrics that reports and pictures use; a method may measure others as well."""
+from twofold.methods import reported
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:
-    """Check the types of metrics that were read from a file.
+    """Check the types of metrics that were read from a file; see `Method.reported`.
 
     Raises:
         ArgumentError: a metric has the wrong type.
     """
+    known = reported()
     for name, value in metrics.items():
-        convert(name, value, METRICS.get(name, Any))
+        if name in known:
+            convert(name, value, known[name].type)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from twofold import checkpoint
 from twofold.checks import convert
 from twofold.errors import ArgumentError, RunError, remark
 from twofold.files import UNFINISHED, check_signature, read_signed, read_text, sign, sweep, write_bytes, write_signed
-from twofold.training.config import FORMAT, Config, current_name, reason
+from twofold.training.config import Config, current_name, reason
 from twofold.training.result import Result, check_metrics
 from twofold.training.trainer import History, Trainer
 
@@ -222,11 +222,6 @@ class RunFolder:
         if not path.exists():
             raise RunError(f"{self.path} is not a run folder (no config.json): give one made by `twofold train`")
         content, intact = read_signed(path)
-        if isinstance(content.get("format"), int) and content["format"] > FORMAT:
-            raise RunError(
-                f"{self.path} was written by a newer version of twofold (format {content['format']}, supported "
-                f"up to {FORMAT}): update twofold"
-            )
         try:
             config = Config.from_json(content)
             _ = config.recipe

@@ -48,8 +48,6 @@ def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
     try:
         content: dict[str, Any] = facts["config"]
         content.pop("source", None)  # the author of the file must not choose paths that are read
-        if isinstance(content.get("format"), int) and content["format"] > FORMAT:
-            raise RunError(f"{path} was written by a newer version of twofold: update twofold")
         config, result = Config.from_json(content), Result.from_json(facts["result"])
         _ = config.recipe
     except (AttributeError, TypeError) as error:

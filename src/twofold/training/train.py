@@ -14,6 +14,7 @@ from twofold import checkpoint, machine
 from twofold.checks import check_arguments
 from twofold.data import Data
 from twofold.data import load as load_data
+from twofold.data.dataset import Dataset
 from twofold.errors import DeviceError, Interrupted, SettingError, remark
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.classifier import Classifier
@@ -98,8 +99,8 @@ def train(
         environment=machine.describe(target),
         form=data.form,
         started_from=_origin(start) if start else None,
-        preparation=getattr(data, "preparation", None),
-        source=getattr(data, "source", None),
+        preparation=data.preparation if isinstance(data, Dataset) else None,
+        source=data.source if isinstance(data, Dataset) else None,
         own_net=net is not None,
     )
     config = replace(config, preparation=with_look(preparation_of(config), data.train[0]))
@@ -208,7 +209,7 @@ def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
         )
     method = METHODS[recipe.method]
     defaults = method.defaults(net)
-    names = method.recipe_type.having("of_net").keys() & defaults.keys() - {"data", "validation"}
+    names = method.recipe_type.fields_with("of_net").keys() & defaults.keys() - {"data", "validation"}
     return replace(recipe, **{name: defaults[name] for name in names})
 
 

@@ -121,11 +121,11 @@ class Trainer:
         method.net.train()
         synchronize(method.net.device)
         start = time.perf_counter()
-        for drawn in method.sampler.epoch(recipe.batch):
-            batch = method.batch(drawn.cases, drawn.case_weight)
-            self.progress = number + drawn.done
+        for sampled in method.sampler.epoch(recipe.batch):
+            batch = method.batch(sampled.cases, sampled.case_weight)
+            self.progress = number + sampled.done
             result = method.step(batch, self.progress / recipe.epochs)
-            method.sampler.learned(drawn.cases, result.difficulty[: len(drawn.cases)])
+            method.sampler.learned(sampled.cases, result.difficulty[: len(sampled.cases)])
             method.batches_seen += 1
             if method.batches_seen % CHECK_EVERY == 0:
                 method.check()

@@ -62,15 +62,15 @@ def sides(name: str, recipe: Recipe, stated: frozenset[str], twin: bool, cases: 
         SettingError: The recipe has no twin, or a search space has fewer points than ``trials``.
     """
     recipe = replace(recipe, validation=held_out(recipe, cases))
-    both = [(name, recipe)]
+    planned = [(name, recipe)]
     if twin:
         twin_name = recipes.twin_of(name)
         if twin_name is None:
             raise SettingError(f"the recipe {name} has no twin: tune it alone with --no-twin")
         twin_recipe = recipes.as_twin(recipes.find(twin_name), recipe)
         shared = stated & twin_recipe.properties().keys()
-        both.append((twin_name, replace(twin_recipe, **{field: getattr(recipe, field) for field in shared})))
-    return [_side(name, recipe, stated, trials) for name, recipe in both]
+        planned.append((twin_name, replace(twin_recipe, **{field: getattr(recipe, field) for field in shared})))
+    return [_side(name, recipe, stated, trials) for name, recipe in planned]
 
 
 def _side(name: str, recipe: Recipe, stated: frozenset[str], trials: int) -> Side:

@@ -1,125 +1,77 @@
-"""Storage of trials in an optuna journal with one study per side, and the lock and identity of the study folder.
+"""Storage of finished trials in their run folders, and the lock and identity of the study folder.
 
-Only the process that holds the folder's lock appends to the journal; workers never write to it. A lock of optuna, which
-a killed process would leave behind, is therefore not needed. Each line of the journal is one operation. An incomplete
-last line, left by a crash or a full disk, is removed.
-
-A trial is planned (WAITING), in progress (RUNNING), finished (COMPLETE) or diverged (FAIL). If the process is killed, a
-trial in progress remains RUNNING and is resumed later under the same number. Unlike with optuna's heartbeats, no trial
-is retried under another number or planned twice.
+The outcome of a trial is written to its run folder when it is finished. A trial without an outcome is trained, or
+resumed from its last epoch, under the same number. Only the process that holds the study folder's lock writes outcomes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from twofold.errors import RunError
 from twofold.files import UNFINISHED, read_signed, sweep, write_signed
 from twofold.training.run_folder import locked
-from twofold.tuning.plan import Settings, Side
+from twofold.tuning.choice import MORE_SEEDS, Tried
+from twofold.tuning.plan import Side
 
 Identity = Mapping[str, Any]
 """Values that identify a study, in a form that can be written as JSON."""
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-class Unlocked(JournalFileOpenLock):
-    """A lock that does nothing, since the folder is locked."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
 
 class Store:
-    """The trials of a study folder.
+    """The finished trials of a study folder.
 
     Args:
         folder: Study folder, which must be locked.
         sides: The recipes that are tuned.
+
+    Raises:
+        RunError: An outcome was modified after it was written.
     """
 
     def __init__(self, folder: Path, sides: list[Side]) -> None:
         self.folder = folder
-        self.journal = folder / "journal.log"
-        with self._one_line_errors():
-            _remove_incomplete_line(self.journal)
-            storage = JournalStorage(JournalFileBackend(str(self.journal), lock_obj=Unlocked(str(self.journal))))
-            self.studies = {
-                side.name: optuna.create_study(storage=storage, study_name=side.name, load_if_exists=True)
-                for side in sides
-            }
+        self._tried: dict[str, dict[int, Tried]] = {side.name: {} for side in sides}
+        for side in sides:
+            for number in range(len(side.plan) * (1 + MORE_SEEDS)):
+                if (path := self._outcome(side, number)).exists():
+                    content, intact = read_signed(path)
+                    if not intact:
+                        raise RunError(
+                            f"{path} was modified after it was written: delete {path.parent} to train it again"
+                        )
+                    self._tried[side.name][number] = Tried(**content)
 
-    def trials(self, side: Side) -> list[FrozenTrial]:
-        """Return all trials of a side, ordered by number."""
-        return self.studies[side.name].get_trials(deepcopy=False)
+    def run_folder(self, side: Side, number: int) -> Path:
+        """Return the run folder of a trial."""
+        return self.folder / "trials" / f"{side.name}-{number:03}"
 
-    def add(self, side: Side, settings: Settings, seed: int) -> None:
-        """Plan a trial."""
-        ranges = {
-            field: distribution([*values, *(settings[field] for settings in side.plan)])
-            for field, values in side.values.items()
-        }
-        with self._one_line_errors():
-            self.studies[side.name].add_trial(
-                create_trial(state=TrialState.WAITING, params=settings, distributions=ranges, user_attrs={"seed": seed})
-            )
+    def tried(self, side: Side) -> list[Tried]:
+        """Return the finished trials of a side, ordered by number."""
+        return [trial for _, trial in sorted(self._tried[side.name].items())]
 
-    def begin(self, side: Side) -> int:
-        """Start the first planned trial, and return its number."""
-        with self._one_line_errors():
-            return self.studies[side.name].ask().number
+    def add(self, side: Side, trial: Tried) -> None:
+        """Store a finished trial.
 
-    def end(self, side: Side, number: int, error: float | None, facts: Mapping[str, Any]) -> None:
-        """Store the error of a trial, or ``None`` if it diverged, and other facts about it."""
-        study = self.studies[side.name]
-        with self._one_line_errors():
-            trial = optuna.trial.Trial(study, self.trials(side)[number]._trial_id)
-            trial.set_user_attr("facts", dict(facts))
-            study.tell(number, error, TrialState.FAIL if error is None else TrialState.COMPLETE)
-
-    @contextmanager
-    def _one_line_errors(self) -> Iterator[None]:
-        """Convert errors of the journal to errors of one line."""
+        Raises:
+            RunError: It cannot be written.
+        """
+        path = self._outcome(side, trial.number)
         try:
-            yield
-        except OSError as error:
+            write_signed(path, asdict(trial))
+        except RunError as error:
             raise RunError(
-                f"cannot write {self.journal}: {error.strerror or error}; finished trials are kept: free some disk "
-                "space, then repeat the command"
+                f"cannot write {path} ({error.__cause__}); finished trials are kept: free some disk space, then repeat "
+                "the command"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{self.journal} is damaged ({' '.join(str(error).split())}): choose another --study"
-            ) from error
+        self._tried[side.name][trial.number] = trial
 
-
-def distribution(values: list[Any]) -> BaseDistribution:
-    """Return optuna's distribution for the range of values; it is logarithmic for floats above zero."""
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        return IntDistribution(min(values), max(values))
-    if all(isinstance(value, float) for value in values):
-        return FloatDistribution(min(values), max(values), log=min(values) > 0)
-    return CategoricalDistribution(list(dict.fromkeys(values)))
-
-
-def _remove_incomplete_line(path: Path) -> None:
-    if path.exists():
-        with path.open("rb+") as file:
-            end = file.read().rfind(b"\n") + 1
-            file.truncate(end)
+    def _outcome(self, side: Side, number: int) -> Path:
+        return self.run_folder(side, number) / "outcome.json"
 
 
 @contextmanager

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
-
 from twofold import data, machine
 from twofold.defaults import LEARNING_VERSION
 from twofold.errors import Interrupted, SettingError, remark
 from twofold.methods import Recipe, build
 from twofold.recipes import find
 from twofold.tuning.choice import MORE_SEEDS, RULE, Tried, close
-from twofold.tuning.plan import Side, sides
+from twofold.tuning.plan import Settings, Side, sides
 from twofold.tuning.record import Record, described
 from twofold.tuning.store import Store, claimed
 from twofold.tuning.workers import Outcome, Place, Trial, Worker, ready
@@ -78,8 +76,8 @@ def tune(
     precision = machine.choose_precision(precision, chosen)
     dataset = data.load(recipe.data, data_dir)
     cases = len(dataset.train[0])
-    both = sides(name, recipe, stated, twin, cases, trials)
-    for side in both:
+    planned = sides(name, recipe, stated, twin, cases, trials)
+    for side in planned:
         _expect_trainable(side, dataset)
     identity = {
         "trials": trials,
@@ -87,16 +85,16 @@ def tune(
         "device": chosen.type,
         "precision": precision,
         "learning version": LEARNING_VERSION,
-        **{f"{field} of {side.name}": value for side in both for field, value in _identity(side).items()},
+        **{f"{field} of {side.name}": value for side in planned for field, value in _identity(side).items()},
     }
     place = Place(recipe.data, data_dir, chosen.type, precision)
     with claimed(folder, identity):
-        store = Store(folder, both)
-        study = Study(store, both, recipe.seed, place, report or (lambda line: None))
+        store = Store(folder, planned)
+        study = Study(store, planned, recipe.seed, place, report or (lambda line: None))
         try:
             study.run(workers or machine.limits.processors())
         except KeyboardInterrupt as stop:
-            done = sum(len(study.tried(side)) for side in both)
+            done = sum(len(store.tried(side)) for side in planned)
             raise Interrupted(
                 f"interrupted; {done} finished trials are saved in {folder}, others up to their last epoch: repeat the "
                 "command to continue"
@@ -110,7 +108,7 @@ def tune(
             "learning_version": LEARNING_VERSION,
             "environment": {**machine.describe(chosen), "threads": 1},  # of each worker
         }
-        return described(name, trials, cases, [(side, study.tried(side)) for side in both], facts)
+        return described(name, trials, cases, [(side, store.tried(side)) for side in planned], facts)
 
 
 def _expect_trainable(side: Side, dataset: data.Data) -> None:
@@ -146,14 +144,6 @@ class Study:
     place: Place
     report: Callable[[str], None]
 
-    def tried(self, side: Side) -> list[Tried]:
-        """Return the finished trials of a side, ordered by number."""
-        return [
-            Tried(trial.number, trial.params, trial.user_attrs["seed"], trial.value, trial.user_attrs["facts"])
-            for trial in self.store.trials(side)
-            if trial.state.is_finished()
-        ]
-
     def run(self, count: int) -> None:
         """Train all unfinished trials in at most ``count`` processes."""
         idle: list[Worker] = []
@@ -177,41 +167,34 @@ class Study:
                 worker.end()
 
     def _next(self, busy: set[tuple[str, int]]) -> tuple[Side, int] | None:
-        """Return a trial that no worker trains: first those left by a killed process, then the next planned one."""
+        """Return the first unfinished trial that no worker trains."""
         for side in self.sides:
-            self._plan(side)
-            states = {trial.number: trial.state for trial in self.store.trials(side)}
-            for number, state in states.items():
-                if state == TrialState.RUNNING and (side.name, number) not in busy:
+            started = {trial.number for trial in self.store.tried(side)}
+            started |= {number for name, number in busy if name == side.name}
+            for number in range(len(self._planned(side))):
+                if number not in started:
                     return side, number
-            if TrialState.WAITING in states.values():
-                return side, self.store.begin(side)
         return None
 
-    def _plan(self, side: Side) -> None:
-        """Plan the trials of the first round and, once it is finished, those of the second round."""
-        wanted = [(settings, self.seed) for settings in side.plan]
-        if len(first := self.first_round(side)) == len(side.plan):
+    def _planned(self, side: Side) -> list[tuple[Settings, int]]:
+        """Return the settings and seeds of the first round and, once it is finished, those of the second round."""
+        planned = [(settings, self.seed) for settings in side.plan]
+        first = [trial for trial in self.store.tried(side) if trial.number < len(side.plan)]
+        if len(first) == len(side.plan):
             again = close(first, side.recipe.validation)
-            wanted += [(settings, self.seed + 1 + more) for settings in again for more in range(MORE_SEEDS)]
-        for settings, seed in wanted[len(self.store.trials(side)) :]:
-            self.store.add(side, settings, seed)
-
-    def first_round(self, side: Side) -> list[Tried]:
-        """Return the finished trials of the first round."""
-        return [trial for trial in self.tried(side) if trial.number < len(side.plan)]
+            planned += [(settings, self.seed + 1 + more) for settings in again for more in range(MORE_SEEDS)]
+        return planned
 
     def _trial(self, side: Side, number: int) -> Trial:
-        planned = self.store.trials(side)[number]
-        recipe = side.with_settings(planned.params, planned.user_attrs["seed"])
-        return Trial(side.name, recipe, self.store.folder / "trials" / f"{side.name}-{number:03}")
+        recipe = side.with_settings(*self._planned(side)[number])
+        return Trial(side.name, recipe, self.store.run_folder(side, number))
 
     def _end(self, side: Side, number: int, outcome: Outcome) -> None:
-        self.store.end(side, number, outcome.error, outcome.facts)
+        planned = self._planned(side)
+        settings, seed = planned[number]
+        self.store.add(side, Tried(number, settings, seed, outcome.error, outcome.facts))
         for text in outcome.remarks:
             remark(text)
-        trials = self.store.trials(side)
-        planned = trials[number].params | {"seed": trials[number].user_attrs["seed"]}
-        settings = ", ".join(f"{field} {value}" for field, value in planned.items())
+        words = ", ".join(f"{field} {value}" for field, value in (settings | {"seed": seed}).items())
         error = "diverged" if outcome.error is None else f"{100 * outcome.error:.2f} %"
-        self.report(f"{side.name} {len(self.tried(side))}/{len(trials)}: {error} ({settings})")
+        self.report(f"{side.name} {len(self.store.tried(side))}/{len(planned)}: {error} ({words})")

@@ -16,7 +16,7 @@ import torch
 
 from twofold.methods import BackpropRecipe, Hybrids, UnsupervisedRecipe
 from twofold.methods.method import Batch
-from twofold.methods.sampler import Drawn, Sampler
+from twofold.methods.sampler import SampledBatch, Sampler
 from twofold.nets.classifier import NetResult
 from twofold.nets.net import evaluate
 from twofold.nets.unsupervised import Unsupervised
@@ -71,11 +71,11 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 class EveryImage(Sampler):
     """Draw every image once in an epoch."""
 
-    def epoch(self, batch: int) -> Iterator[Drawn]:
+    def epoch(self, batch: int) -> Iterator[SampledBatch]:
         count, device = len(self.difficulty), self.difficulty.device
         order = torch.randperm(count, generator=self._generator, device=device)
         for number, cases in enumerate(torch.split(order, batch)):
-            yield Drawn(number * batch / count, cases, torch.ones(len(cases), device=device))
+            yield SampledBatch(number * batch / count, cases, torch.ones(len(cases), device=device))
 
 
 class SoftmaxAlone(Hybrids):
