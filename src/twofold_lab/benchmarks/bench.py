@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from twofold import data
+from twofold import data, machine
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.plots.colors import POSITIVE, TWIN
@@ -62,9 +63,9 @@ class Benchmark(ABC):
         """Format a record as a human-readable table."""
 
     @staticmethod
-    @abstractmethod
-    def draw(record: Mapping[str, Any], path: Path) -> Path:
-        """Draw a record to a PNG file at ``path``."""
+    def draw(record: Mapping[str, Any], path: Path) -> Path | None:
+        """Draw a record to a PNG file at ``path``; ``None`` if the benchmark has no picture."""
+        return None
 
 
 def expect(holds: bool, field: str, value: object, expected: str) -> None:
@@ -78,6 +79,21 @@ def expect(holds: bool, field: str, value: object, expected: str) -> None:
 
 
 # ---- time --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def one_thread() -> Iterator[dict[str, Any]]:
+    """Use one thread, for measurements on the CPU in single precision.
+
+    Yields:
+        ``device``, ``precision`` and ``environment`` of the record.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield {"device": "cpu", "precision": "fp32", "environment": machine.describe(torch.device("cpu"))}
+    finally:
+        torch.set_num_threads(threads)
 
 
 def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1) -> float:

@@ -18,6 +18,7 @@ from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.trainer import Trainer, synchronize
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, interleave, ratios, spread
 from twofold_lab.benchmarks.trainer import RATE, every_case, layers_of, trainer
+from twofold_lab.tables import markdown, table
 
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("mnist", {}),
@@ -67,9 +68,7 @@ class SubstrateCost(Benchmark):
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         rows = [["layers", "ideal, ms", "analog, ms", "analog / ideal"]]
-        for layers, figures in record["nets"].items():
-            times = (format_spread({k: 1000 * v for k, v in figures[name].items()}) for name in ("ideal", "analog"))
-            rows.append([f"{layers}, {layers_of(figures['widths'])}", *times, format_spread(figures["ratio"])])
+        rows += [[title, *times] for title, times in _rows(record).items()]
         return f"substrate: {record['settings']['substrate']}, {machine_line(record)}\n\n{format_table(rows)}"
 
     @staticmethod
@@ -87,6 +86,22 @@ class SubstrateCost(Benchmark):
         axes.legend()
         canvas.suptitle(figure, f"Nets on the substrate {record['settings']['substrate']}, {record['precision']}")
         return canvas.write(figure, path)
+
+
+@table("substrate-cost", "bench/substrate.json")
+def documented(record: Mapping[str, Any]) -> str:
+    """Return the table of the documentation."""
+    rows = [[title, record["precision"], *times] for title, times in _rows(record).items()]
+    return markdown(["layers", "precision", "ideal, ms", "analog, ms", "analog / ideal"], rows)
+
+
+def _rows(record: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the times of both nets in milliseconds and their ratio, by layers."""
+    rows = {}
+    for layers, figures in record["nets"].items():
+        times = [format_spread({k: 1000 * v for k, v in figures[name].items()}) for name in ("ideal", "analog")]
+        rows[f"{layers}, {layers_of(figures['widths'])}"] = [*times, format_spread(figures["ratio"])]
+    return rows
 
 
 def disable_sharing(net: nn.Module) -> None:

@@ -21,6 +21,7 @@ from twofold.layers.layer import FeedForwardLayer
 from twofold.nets.feedforward import FeedForward
 from twofold.plots.colors import POSITIVE, TWIN
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, interleave, ratios, seconds_of, spread
+from twofold_lab.tables import markdown, table
 
 STEPS, ROUNDS, PIXELS, CLASSES, RATE = 10, 9, 784, 10, 1e-4
 """Steps in a burst, number of bursts, pixels, classes, and the learning rate, which does not affect the time."""
@@ -90,13 +91,8 @@ class OverTheWire(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["box", "step, ms", "relative to this process"]]
-        for name, title in TITLES.items():
-            step = {key: 1000 * value for key, value in record["step"][name].items()}
-            rows.append([title, format_spread(step), format_spread(record["ratio"][name])])
-        settings = record["settings"]
-        net = f"{settings['layers']} x {settings['width']}, batch {settings['batch']}"
-        return f"wire: {net}, {machine_line(record)}\n\n{format_table(rows)}"
+        rows = [["box", "step, ms", "relative to this process"], *_rows(record)]
+        return f"wire: {_net(record)}, {machine_line(record)}\n\n{format_table(rows)}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -107,3 +103,19 @@ class OverTheWire(Benchmark):
         times = [{key: 1000 * value for key, value in record["step"][name].items()} for name in TITLES]
         bars(ax, "A training step", "milliseconds", list(TITLES.values()), {"": ([POSITIVE, TWIN, TWIN], times)})
         return canvas.write(figure, path)
+
+
+@table("wire", "bench/wire.json")
+def documented(record: Mapping[str, Any]) -> str:
+    """Return the table of the documentation."""
+    return markdown([f"the box ({_net(record)})", "a step, ms", "times that in this process"], _rows(record))
+
+
+def _rows(record: Mapping[str, Any]) -> list[list[str]]:
+    steps = {name: {key: 1000 * value for key, value in record["step"][name].items()} for name in TITLES}
+    return [[TITLES[name], format_spread(step), format_spread(record["ratio"][name])] for name, step in steps.items()]
+
+
+def _net(record: Mapping[str, Any]) -> str:
+    settings = record["settings"]
+    return f"{settings['layers']} x {settings['width']}, batch {settings['batch']}"
