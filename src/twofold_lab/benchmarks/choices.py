@@ -137,6 +137,4 @@ def _stale(record: Record) -> str:
     version = record["learning_version"]
     if version == LEARNING_VERSION:
         return ""
-    return (
-        f"\n\n*The record of `{record['recipe']}` is stale: learning version {version}, now {LEARNING_VERSION}.*"
-    )
+    return f"\n\n*The record of `{record['recipe']}` is stale: learning version {version}, now {LEARNING_VERSION}.*"

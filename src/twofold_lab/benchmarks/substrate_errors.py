@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from twofold import recipes
 from twofold.cli.text import machine_line
 from twofold.data import Dataset
 from twofold.methods import build
 from twofold.nets.net import evaluate
+from twofold.recipes.mnist import mnist
 from twofold.substrate import PRESETS, Substrate, arrays, set_run_length
 from twofold.training.trainer import Trainer
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, one_thread
@@ -55,7 +55,7 @@ class SubstrateErrors(Benchmark):
     def _train(self, substrate: Substrate, data: Dataset) -> dict[str, Any]:
         """Train a net; return errors in percent, CPU seconds, and the growth of the weights of each array."""
         images, labels = data.train
-        recipe = replace(recipes.find("mnist"), widths=WIDTHS, epochs=EPOCHS, seed=self.seed)
+        recipe = replace(mnist, widths=WIDTHS, epochs=EPOCHS, seed=self.seed)
         net, start = substrate.install(build(recipe, data.form), self.seed), time.process_time()
         set_run_length(net, EPOCHS * IMAGES // recipe.batch)
         initial = [array.spread for array in arrays(net)]
