@@ -37,10 +37,10 @@ import torture_words
 from torture_processes import RIVALS, TRAININGS, Reference, Tally, reference
 
 from twofold import machine
-from twofold.cli.text import format_table
 from twofold.cli import commands  # noqa: F401
 from twofold.files import write_signed
 from twofold.plots import panels  # noqa: F401
+from twofold_lab.benchmarks.reliability import faults
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -132,11 +132,6 @@ def main() -> int:
     }
     enough = all(found[check][0].tried[what] >= least for check in found for what, least in WANTED[check].items())
     holds = enough and not any(tally.faults for tally, _ in found.values()) and seconds <= 60 * options.minutes
-    rows = [["check", "tried", "faults", "seconds of one core"]]
-    for check, said in checks.items():
-        counts = [", ".join(f"{count} {what}" for what, count in said[part].items()) for part in ("tried", "faults")]
-        rows.append([check, counts[0], counts[1] or "none", str(said["seconds of one core"])])
-    print(f"\n{format_table(rows, left=range(3))}\n")
     print(f"{'all holds' if holds else 'NOT ALL HOLDS'}; {seconds / 60:.1f} minutes, {options.minutes:g} allowed")
     record = {
         "holds": holds,
@@ -147,6 +142,7 @@ def main() -> int:
         "seed": options.seed,
         "environment": machine.describe(torch.device("cpu")),
     }
+    print(f"\n{faults(record)}")
     if not options.only:
         write_signed(options.json, record)
     return 0 if holds else 1

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
-from torture_processes import SMALL, TRAININGS, Command, Tally, train
+from torture_processes import SMALL, TRAININGS, Command, Tally, train, train_and_kill
 
 from twofold.data import load as load_data
 from twofold.errors import Remark, TwofoldError
@@ -49,7 +47,10 @@ def flips(kind: Kind, number: int, commands: int, seed: int) -> Tally:
     tally, draw = Tally(), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, run = Path(folder) / "whole", Path(folder) / "run"
-        _make(kind.run, whole)
+        if kind.run == "complete":
+            train(TRAININGS[NAME], Path(folder), run=whole.name).end()
+        else:
+            train_and_kill(TRAININGS[NAME], Path(folder), 2, whole.name)
         content, settings = (whole / kind.file).read_bytes(), RunFolder(whole).config()
         for count in range(number):
             shutil.copytree(whole, run)
@@ -64,22 +65,6 @@ def flips(kind: Kind, number: int, commands: int, seed: int) -> Tally:
             tally.tried["flipped bits"] += 1
             shutil.rmtree(run)
     return tally
-
-
-def _make(state: str, folder: Path) -> None:
-    """A complete run at ``folder``, or one that was killed after its second epoch."""
-    parent = folder.parent
-    while True:
-        command = train(TRAININGS[NAME], parent, run=folder.name)
-        metrics = folder / "metrics.jsonl"
-        while state == "stopped" and not command.ended:
-            if metrics.exists() and len(metrics.read_text().splitlines()) == 2:
-                command.send(signal.SIGKILL)
-            time.sleep(0.001)
-        ended = command.end()
-        if (ended.code == 0) == (state == "complete"):
-            return
-        shutil.rmtree(folder)
 
 
 def _place(file: str, content: bytes, draw: random.Random) -> int:

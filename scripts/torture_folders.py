@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from torture_processes import RIVALS, Ended, Reference, Tally, check_complete, train
+from torture_processes import RIVALS, Ended, Reference, Tally, check_complete, train, train_and_kill
 
 NAMES = list(RIVALS)
 
@@ -72,7 +71,7 @@ def no_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path,
 def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
     """Both go on with one training that was killed."""
     name = draw.choice(NAMES)
-    _stopped(name, folder)
+    train_and_kill(RIVALS[name], folder, 1)
     commands = [train(RIVALS[name], folder, "--resume")]
     _offset(draw, expected[name].seconds)
     commands.append(train(RIVALS[name], folder, "--resume"))
@@ -86,7 +85,7 @@ def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: P
 def one_killed(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
     """One trains and is killed while another wants to resume; what the dead one has locked is free."""
     name = draw.choice(NAMES)
-    _stopped(name, folder)
+    train_and_kill(RIVALS[name], folder, 1)
     first = train(RIVALS[name], folder, "--resume")
     _offset(draw, expected[name].seconds)
     second = train(RIVALS[name], folder, "--resume")
@@ -97,18 +96,6 @@ def one_killed(expected: Mapping[str, Reference], draw: random.Random, folder: P
     train(RIVALS[name], folder, "--resume").end().judge({0}, tally, "after one was killed")
     if (folder / "run" / "result.json").exists():
         check_complete(folder / "run", expected[name], tally, "one was killed", "mixed folders")
-
-
-def _stopped(name: str, folder: Path) -> None:
-    """Kill a training after its first epoch."""
-    while True:
-        command = train(RIVALS[name], folder)
-        while not command.ended and not (folder / "run" / "metrics.jsonl").exists():
-            time.sleep(0.001)
-        command.send(signal.SIGKILL)
-        if command.end().code != 0:
-            return
-        shutil.rmtree(folder / "run")
 
 
 KINDS = {"the same --run": same_run, "no --run": no_run, "two --resume": two_resume, "one is killed": one_killed}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -186,6 +187,18 @@ def train(training: Training, folder: Path, *words: str, run: str | None = "run"
     """A training at work in ``folder/run``, or where the program puts it."""
     named = ["--run", run] if run else []
     return Command(["train", *training.words.split(), *SMALL, *named, *words], folder, **options)
+
+
+def train_and_kill(training: Training, folder: Path, epochs: int, run: str = "run") -> None:
+    """Kill a training in ``folder/run`` after a number of epochs; start it again if it was complete before."""
+    metrics, code = folder / run / "metrics.jsonl", 0
+    while code == 0:
+        shutil.rmtree(folder / run, ignore_errors=True)
+        command = train(training, folder, run=run)
+        while not command.ended and not (metrics.exists() and metrics.read_text().count("\n") >= epochs):
+            time.sleep(0.001)
+        command.send(signal.SIGKILL)
+        code = command.end().code or 0
 
 
 # What a training that nobody disturbed has left -----------------------------------------------------------------------

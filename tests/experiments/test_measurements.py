@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.command_line import answer
 
+from support.command_line import answer
 from twofold_lab.benchmarks import estimators, onnx, substrate_errors
 from twofold_lab.data.picture_forms import FORMS, LATER
 
