@@ -1,4 +1,4 @@
-"""Two processes that want one run folder at once: one gets it, or each gets its own, and nothing is ever mixed."""
+"""Train in one run folder with two processes at once: one gets it, or each gets its own, and nothing is mixed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = list(RIVALS)
 
 
 def rounds(kind: str, expected: Mapping[str, Reference], number: int, seed: int) -> Tally:
-    """Let two processes meet ``number`` times, the second a random time after the first."""
+    """Start two processes ``number`` times, the second a random time after the first."""
     tally, draw = Tally(), random.Random(seed)
     for _ in range(number):
         with tempfile.TemporaryDirectory() as folder:
@@ -25,19 +25,19 @@ def rounds(kind: str, expected: Mapping[str, Reference], number: int, seed: int)
 
 
 def _offset(draw: random.Random, seconds: float) -> None:
-    """Wait not at all, for a moment, or for as long as a training takes."""
+    """Wait for no time, for a moment, or for up to 1.3 times a training."""
     time.sleep(draw.choice((0, draw.uniform(0, 0.02), draw.uniform(0, 1.3 * seconds))))
 
 
 def _one_wins(ended: Mapping[str, Ended], tally: Tally, story: str) -> list[str]:
-    """The names of those that have succeeded; the others were told in one line."""
-    for name, each in ended.items():
-        each.judge({0, 1}, tally, f"{story}, {name}")
-    return [name for name, each in ended.items() if each.code == 0]
+    """Return the names of the commands that succeeded; the others must print one line."""
+    for name, command in ended.items():
+        command.judge({0, 1}, tally, f"{story}, {name}")
+    return [name for name, command in ended.items() if command.code == 0]
 
 
 def same_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """Both name the same new folder."""
+    """Train twice in the same new folder."""
     first, second = draw.sample(NAMES, 2)
     commands = {first: train(RIVALS[first], folder)}
     _offset(draw, expected[first].seconds)
@@ -50,7 +50,7 @@ def same_run(expected: Mapping[str, Reference], draw: random.Random, folder: Pat
 
 
 def no_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """None names a folder: each gets one."""
+    """Train twice without naming a folder: each training gets one."""
     first, second = draw.sample(NAMES, 2)
     commands = {first: train(RIVALS[first], folder, run=None)}
     _offset(draw, expected[first].seconds)
@@ -69,7 +69,7 @@ def no_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path,
 
 
 def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """Both go on with one training that was killed."""
+    """Resume one killed training twice."""
     name = draw.choice(NAMES)
     train_and_kill(RIVALS[name], folder, 1)
     commands = [train(RIVALS[name], folder, "--resume")]
@@ -83,7 +83,7 @@ def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: P
 
 
 def one_killed(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """One trains and is killed while another wants to resume; what the dead one has locked is free."""
+    """Kill a training while another process wants to resume it; the lock of the killed process is released."""
     name = draw.choice(NAMES)
     train_and_kill(RIVALS[name], folder, 1)
     first = train(RIVALS[name], folder, "--resume")
