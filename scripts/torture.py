@@ -1,16 +1,16 @@
-"""Are runs safe? Trainings are killed, disturbed and damaged in every way that docs/reliability.md promises to survive.
+"""Test the safety of runs: kill, disturb and damage trainings in every way that docs/reliability.md covers.
 
     python scripts/torture.py [--minutes 25] [--json FILE] [--only WORD] [--seed N]
 
 - kills: trainings of all families are killed at random moments and resumed until they are complete;
-- folders: two processes want one run folder at once;
-- disks: a small disk is full, from the beginning or from some moment on;
+- folders: two processes use one run folder at once;
+- disks: a small disk is full, from the beginning or from a random moment;
 - bits: one bit in one file is flipped;
 - words: run files and command lines at random.
 
-Prints a table and writes results/reliability.json, or FILE, where all has been tried. The exit code is 1 where anything
-is lost, mixed, unnoticed or told in more than one line, or where it takes longer than it may. Takes about a quarter of
-an hour on two cores.
+Prints a table and writes results/reliability.json, or FILE, if all checks were run. The exit code is 1 if anything is
+lost, mixed, undetected or reported in more than one line, or if the time limit is exceeded. Takes about a quarter of an
+hour on two cores.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import sklearn.datasets  # noqa: F401 (what takes long to import is imported once, before the forks)
+import sklearn.datasets  # noqa: F401 (imported once, before the forks, because it takes long)
 import torch
 import torture_bits
 import torture_disks
@@ -38,9 +38,9 @@ from torture_processes import RIVALS, TRAININGS, Reference, Tally, reference
 
 from twofold import machine
 from twofold.cli import commands  # noqa: F401
-from twofold.cli.text import format_table
 from twofold.files import write_signed
 from twofold.plots import panels  # noqa: F401
+from twofold_lab.benchmarks.reliability import faults
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,7 +51,7 @@ WANTED = {
     "bits": {"flipped bits": 500},
     "words": {"cases in one process": 2000, "cases as processes": 50},
 }
-"""How often each has to be tried at least."""
+"""Minimum number of trials of each check."""
 
 
 class Job(NamedTuple):
@@ -62,7 +62,7 @@ class Job(NamedTuple):
 
 
 def jobs(expected: Mapping[str, Reference], seed: int) -> Iterator[Job]:
-    """All of them, those that take longest first."""
+    """Yield all jobs, the longest first."""
     for part in range(4):
         yield Job("words", partial(torture_words.fuzz_all, 500, 10, 3, seed + part))
     for offload in (False, True):
@@ -81,19 +81,19 @@ def jobs(expected: Mapping[str, Reference], seed: int) -> Iterator[Job]:
 
 
 def in_time(job: Job) -> tuple[str, Tally, float]:
-    """Do a job; with its check and the seconds that it took."""
+    """Do a job; return its check, its tally and the seconds that it took."""
     begun = time.monotonic()
     return job.check, job.work(), time.monotonic() - begun
 
 
 def expectation(name: str) -> Reference:
-    """What the training of that name leaves when nobody disturbs it."""
+    """Return the outcome of an undisturbed training."""
     with tempfile.TemporaryDirectory() as folder:
         return reference({**TRAININGS, **RIVALS}[name], Path(folder))
 
 
 def torture(only: str, seed: int) -> dict[str, tuple[Tally, float]]:
-    """Do all jobs of the checks whose name has ``only`` in it: what was found by each check, and how long it took."""
+    """Do all jobs of the checks whose name contains ``only``; return the tally and the seconds of each check."""
     found = {check: (Tally(), 0.0) for check in WANTED if only in check}
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=fork) as pool:
@@ -110,12 +110,12 @@ def torture(only: str, seed: int) -> dict[str, tuple[Tally, float]]:
 
 
 def main() -> int:
-    """Do everything, print the table and write the record."""
+    """Run the checks, print the table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=25, help="that it may take")
-    parser.add_argument("--json", type=Path, default=ROOT / "results" / "reliability.json", help="the record")
-    parser.add_argument("--only", default="", help="only the checks with this word in their name")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random")
+    parser.add_argument("--minutes", type=float, default=25, help="time limit")
+    parser.add_argument("--json", type=Path, default=ROOT / "results" / "reliability.json", help="path of the record")
+    parser.add_argument("--only", default="", help="run only the checks with this word in their name")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
     options = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -132,11 +132,6 @@ def main() -> int:
     }
     enough = all(found[check][0].tried[what] >= least for check in found for what, least in WANTED[check].items())
     holds = enough and not any(tally.faults for tally, _ in found.values()) and seconds <= 60 * options.minutes
-    rows = [["check", "tried", "faults", "seconds of one core"]]
-    for check, said in checks.items():
-        counts = [", ".join(f"{count} {what}" for what, count in said[part].items()) for part in ("tried", "faults")]
-        rows.append([check, counts[0], counts[1] or "none", str(said["seconds of one core"])])
-    print(f"\n{format_table(rows, left=range(3))}\n")
     print(f"{'all holds' if holds else 'NOT ALL HOLDS'}; {seconds / 60:.1f} minutes, {options.minutes:g} allowed")
     record = {
         "holds": holds,
@@ -147,6 +142,7 @@ def main() -> int:
         "seed": options.seed,
         "environment": machine.describe(torch.device("cpu")),
     }
+    print(f"\n{faults(record)}")
     if not options.only:
         write_signed(options.json, record)
     return 0 if holds else 1

@@ -1,18 +1,16 @@
-"""One flipped bit in a file of a run: whoever reads the run is told."""
+"""Flip one bit in a file of a run: reading the run must report it."""
 
 from __future__ import annotations
 
 import random
 import shutil
-import signal
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
-from torture_processes import SMALL, TRAININGS, Command, Tally, train
+from torture_processes import SMALL, TRAININGS, Command, Tally, train, train_and_kill
 
 from twofold.data import load as load_data
 from twofold.errors import Remark, TwofoldError
@@ -22,14 +20,14 @@ from twofold.training.config import Config
 from twofold.training.run_folder import RunFolder
 
 NAME = "forward-forward"
-"""Of the training."""
+"""Name of the training."""
 
 DATA = load_data("digits")
-"""Of the training."""
+"""Data of the training."""
 
 
 class Kind(NamedTuple):
-    """A kind of file: in which run it lies, and whether the run is resumed or read."""
+    """A file of a complete or stopped run, which is resumed or read."""
 
     file: str
     run: str
@@ -41,15 +39,18 @@ KINDS = [
     *(Kind(file, "stopped", True) for file in ("config.json", "metrics.jsonl", "checkpoint.safetensors")),
     *(Kind(file, "complete", True) for file in ("config.json", "result.json")),
 ]
-"""Every file that is read, by everything that reads it."""
+"""Every file, with every way of reading it."""
 
 
 def flips(kind: Kind, number: int, commands: int, seed: int) -> Tally:
-    """Flip ``number`` bits, one at a time; the last ``commands`` of them before a command instead of a library call."""
+    """Flip ``number`` bits, one at a time; the last ``commands`` are read by a command, the others in Python."""
     tally, draw = Tally(), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, run = Path(folder) / "whole", Path(folder) / "run"
-        _make(kind.run, whole)
+        if kind.run == "complete":
+            train(TRAININGS[NAME], Path(folder), run=whole.name).end()
+        else:
+            train_and_kill(TRAININGS[NAME], Path(folder), 2, whole.name)
         content, settings = (whole / kind.file).read_bytes(), RunFolder(whole).config()
         for count in range(number):
             shutil.copytree(whole, run)
@@ -66,31 +67,15 @@ def flips(kind: Kind, number: int, commands: int, seed: int) -> Tally:
     return tally
 
 
-def _make(state: str, folder: Path) -> None:
-    """A complete run at ``folder``, or one that was killed after its second epoch."""
-    parent = folder.parent
-    while True:
-        command = train(TRAININGS[NAME], parent, run=folder.name)
-        metrics = folder / "metrics.jsonl"
-        while state == "stopped" and not command.ended:
-            if metrics.exists() and len(metrics.read_text().splitlines()) == 2:
-                command.send(signal.SIGKILL)
-            time.sleep(0.001)
-        ended = command.end()
-        if (ended.code == 0) == (state == "complete"):
-            return
-        shutil.rmtree(folder)
-
-
 def _place(file: str, content: bytes, draw: random.Random) -> int:
-    """Any byte of a text; of tensors as often the header as the data."""
+    """Return a random position; for tensors, header and data are equally likely."""
     if file.endswith(".safetensors") and draw.random() < 0.5:
         return draw.randrange(8 + int.from_bytes(content[:8], "little"))
     return draw.randrange(len(content))
 
 
 def _by_the_library(kind: Kind, run: Path, settings: Config, tally: Tally, story: str) -> None:
-    """Read or resume it in this process."""
+    """Read or resume the run in this process."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         refused = ""
@@ -105,7 +90,7 @@ def _by_the_library(kind: Kind, run: Path, settings: Config, tally: Tally, story
         except Exception as error:
             tally.blame("tracebacks", f"{story}: {type(error).__name__}: {error}")
             return
-    remarks = [str(each.message) for each in caught if issubclass(each.category, Remark)]
+    remarks = [str(warning.message) for warning in caught if issubclass(warning.category, Remark)]
     if "\n" in refused:
         tally.blame("not one line", f"{story}: {refused!r}")
     if not any(kind.file in line for line in ([refused] if kind.resumed else [*remarks, refused])):
@@ -113,7 +98,7 @@ def _by_the_library(kind: Kind, run: Path, settings: Config, tally: Tally, story
 
 
 def _by_a_command(kind: Kind, folder: Path, draw: random.Random, tally: Tally, story: str) -> None:
-    """Read or resume it by the command line."""
+    """Read or resume the run with the command line."""
     words = draw.choice((["eval", "run"], ["plot", "run"], ["predict", "run", "own.png"]))
     if kind.resumed:
         words = ["train", *TRAININGS[NAME].words.split(), *SMALL, "--run", "run", "--resume"]

@@ -1,4 +1,4 @@
-"""Trainings on a disk that is full, from their beginning or from some moment on."""
+"""Train on a disk that is full, from the beginning or from a random moment."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from twofold.errors import TwofoldError
 from twofold.training.run_folder import RunFolder
 
 SPARE = 64 * 1024
-"""Bytes of a small disk beyond twice what a training needs."""
+"""Size of a small disk beyond twice the needs of a training, in bytes."""
 
 
 def can_mount() -> bool:
-    """Whether we may mount small disks. Where not, the size of files is limited instead."""
+    """Return True if small disks can be mounted; otherwise the size of files is limited instead."""
     with (
         tempfile.TemporaryDirectory() as folder,
         suppress(OSError, subprocess.CalledProcessError),
@@ -43,7 +43,7 @@ def can_mount() -> bool:
 
 @contextmanager
 def _disk(folder: str, size: int) -> Iterator[Path]:
-    """A disk of ``size`` bytes at ``folder``."""
+    """Mount a disk of ``size`` bytes at ``folder``."""
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
     subprocess.run(mount, check=True, capture_output=True)
     try:
@@ -69,7 +69,7 @@ def full_disks(name: str, expected: Reference, words: Sequence[str], number: int
 
 
 def _train_until_full(name: str, expected: Reference, words: Sequence[str], draw: random.Random, disk: Path) -> Ended:
-    """Leave a random number of bytes free; or all, and fill the disk while the training goes on."""
+    """Train with a random number of free bytes, or fill the disk during the training."""
     size = 2 * expected.most + SPARE
     if draw.random() < 0.4:
         command = train(TRAININGS[name], disk, *words)
@@ -90,7 +90,7 @@ def _fill(path: Path, size: int) -> None:
 
 
 def _resume(name: str, expected: Reference, words: Sequence[str], ended: Ended, folder: Path, tally: Tally) -> None:
-    """What is there can be read, and once there is space the training goes on to the end."""
+    """Check that all files can be read, and that the training is completed once there is space."""
     story, run, known = " ".join([name, *words]), folder / "run", finished_epochs(folder / "run")
     ended.judge({0, 1}, tally, story)
     if ended.code == 1:
@@ -111,7 +111,7 @@ def _resume(name: str, expected: Reference, words: Sequence[str], ended: Ended, 
 
 
 def _check_readable(home: Path, tally: Tally, story: str) -> None:
-    """Every file that a training on a full disk has left is whole."""
+    """Check that every file left by a training on a full disk is complete."""
     left = RunFolder(home)
     try:
         left.config(strict=True)

@@ -1,22 +1,21 @@
-"""Two processes that want one run folder at once: one gets it, or each gets its own, and nothing is ever mixed."""
+"""Train in one run folder with two processes at once: one gets it, or each gets its own, and nothing is mixed."""
 
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from torture_processes import RIVALS, Ended, Reference, Tally, check_complete, train
+from torture_processes import RIVALS, Ended, Reference, Tally, check_complete, train, train_and_kill
 
 NAMES = list(RIVALS)
 
 
 def rounds(kind: str, expected: Mapping[str, Reference], number: int, seed: int) -> Tally:
-    """Let two processes meet ``number`` times, the second a random time after the first."""
+    """Start two processes ``number`` times, the second a random time after the first."""
     tally, draw = Tally(), random.Random(seed)
     for _ in range(number):
         with tempfile.TemporaryDirectory() as folder:
@@ -26,19 +25,19 @@ def rounds(kind: str, expected: Mapping[str, Reference], number: int, seed: int)
 
 
 def _offset(draw: random.Random, seconds: float) -> None:
-    """Wait not at all, for a moment, or for as long as a training takes."""
+    """Wait for no time, for a moment, or for up to 1.3 times a training."""
     time.sleep(draw.choice((0, draw.uniform(0, 0.02), draw.uniform(0, 1.3 * seconds))))
 
 
 def _one_wins(ended: Mapping[str, Ended], tally: Tally, story: str) -> list[str]:
-    """The names of those that have succeeded; the others were told in one line."""
-    for name, each in ended.items():
-        each.judge({0, 1}, tally, f"{story}, {name}")
-    return [name for name, each in ended.items() if each.code == 0]
+    """Return the names of the commands that succeeded; the others must print one line."""
+    for name, command in ended.items():
+        command.judge({0, 1}, tally, f"{story}, {name}")
+    return [name for name, command in ended.items() if command.code == 0]
 
 
 def same_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """Both name the same new folder."""
+    """Train twice in the same new folder."""
     first, second = draw.sample(NAMES, 2)
     commands = {first: train(RIVALS[first], folder)}
     _offset(draw, expected[first].seconds)
@@ -51,7 +50,7 @@ def same_run(expected: Mapping[str, Reference], draw: random.Random, folder: Pat
 
 
 def no_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """None names a folder: each gets one."""
+    """Train twice without naming a folder: each training gets one."""
     first, second = draw.sample(NAMES, 2)
     commands = {first: train(RIVALS[first], folder, run=None)}
     _offset(draw, expected[first].seconds)
@@ -70,9 +69,9 @@ def no_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path,
 
 
 def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """Both go on with one training that was killed."""
+    """Resume one killed training twice."""
     name = draw.choice(NAMES)
-    _stopped(name, folder)
+    train_and_kill(RIVALS[name], folder, 1)
     commands = [train(RIVALS[name], folder, "--resume")]
     _offset(draw, expected[name].seconds)
     commands.append(train(RIVALS[name], folder, "--resume"))
@@ -84,9 +83,9 @@ def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: P
 
 
 def one_killed(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """One trains and is killed while another wants to resume; what the dead one has locked is free."""
+    """Kill a training while another process wants to resume it; the lock of the killed process is released."""
     name = draw.choice(NAMES)
-    _stopped(name, folder)
+    train_and_kill(RIVALS[name], folder, 1)
     first = train(RIVALS[name], folder, "--resume")
     _offset(draw, expected[name].seconds)
     second = train(RIVALS[name], folder, "--resume")
@@ -97,18 +96,6 @@ def one_killed(expected: Mapping[str, Reference], draw: random.Random, folder: P
     train(RIVALS[name], folder, "--resume").end().judge({0}, tally, "after one was killed")
     if (folder / "run" / "result.json").exists():
         check_complete(folder / "run", expected[name], tally, "one was killed", "mixed folders")
-
-
-def _stopped(name: str, folder: Path) -> None:
-    """Kill a training after its first epoch."""
-    while True:
-        command = train(RIVALS[name], folder)
-        while not command.ended and not (folder / "run" / "metrics.jsonl").exists():
-            time.sleep(0.001)
-        command.send(signal.SIGKILL)
-        if command.end().code != 0:
-            return
-        shutil.rmtree(folder / "run")
 
 
 KINDS = {"the same --run": same_run, "no --run": no_run, "two --resume": two_resume, "one is killed": one_killed}

@@ -1,4 +1,4 @@
-"""Trainings that are killed at random moments, again and again, and resumed until they are complete."""
+"""Kill trainings at random moments, repeatedly, and resume them until they are complete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOSTLY = [signal.SIGKILL] * 7 + [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 def kills(name: str, expected: Reference, words: list[str], quota: int, real: bool, seed: int) -> Tally:
-    """Kill trainings of one kind until ``quota`` kills have hit, and resume each until it is complete."""
+    """Kill trainings of one family until ``quota`` of them were interrupted, and resume each until it is complete."""
     tally, draw = Tally(), random.Random(seed)
     while tally.tried["kills"] < quota:
         with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +38,7 @@ def kills(name: str, expected: Reference, words: list[str], quota: int, real: bo
 def _killed_and_resumed(
     name: str, expected: Reference, words: list[str], real: bool, draw: random.Random, folder: Path, tally: Tally
 ) -> None:
-    """One training, from its beginning to its end through one or more kills."""
+    """Run one training to its end through one or more kills."""
     run, known = folder / "run", finished_epochs(folder / "run")
     for left in range(draw.choice((1, 1, 2, 3)), -1, -1):
         number = draw.choice(MOSTLY)
@@ -71,8 +71,8 @@ def _killed_and_resumed(
 
 
 def _wait_for_a_moment(command: Command, run: Path, seconds: float, real: bool, draw: random.Random) -> None:
-    """Wait for a random time or, as often, until a random number of files have come or gone, and a little more."""
-    if real:  # what happens while Python starts has nothing to do with a training
+    """Wait for a random time or, in half of the cases, until a random number of files were created or removed."""
+    if real:  # the start of Python is not part of a training
         while not command.ended and not (run / "config.json").exists():
             time.sleep(0.001)
     if draw.random() < 0.5:
@@ -89,7 +89,7 @@ def _wait_for_a_moment(command: Command, run: Path, seconds: float, real: bool, 
 
 
 def _changed(folder: Path) -> int:
-    """When something has last come to a folder, or gone."""
+    """Return the time of the last change of a folder's contents."""
     try:
         return folder.stat().st_mtime_ns
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def _changed(folder: Path) -> int:
 
 
 def _check_end(ended: Ended, number: int, run: Path, before: set[str], tally: Tally, story: str) -> None:
-    """A signal ends a training in order: one line how to go on, and nothing left but the documented files."""
+    """Check the end by a signal: one line that says how to continue, and only documented files."""
     if number == signal.SIGKILL:
         ended.judge({-number}, tally, story)
         return

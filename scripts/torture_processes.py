@@ -1,10 +1,11 @@
-"""What every kind of torture needs: commands in processes of their own, trainings, and what was found."""
+"""Shared parts of the torture scripts: commands in separate processes, trainings, and tallies of faults."""
 
 from __future__ import annotations
 
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -21,22 +22,22 @@ import twofold
 from twofold.cli import main
 
 HANG = 120.0
-"""Seconds after which a command of less than a second is taken to hang."""
+"""Seconds after which a command that normally takes less than a second counts as hanging."""
 
 REAL = [sys.executable, "-c", "import sys; from twofold.cli import main; sys.exit(main())"]
-"""The program, as its script in bin/ starts it."""
+"""Command that starts the program like its script in bin/."""
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-"""Signals that end a training in order, and the exit code after each."""
+"""Signal that ends a training in an orderly way -> exit code."""
 
 NOT_BEGUN = 98
-"""Exit code of a fork that a signal has met outside of the program."""
+"""Exit code of a fork that received a signal outside of the program."""
 
 SMALL = ["--data", "digits", "--batch", "50", "--device", "cpu", "--precision", "fp32", "--no-pictures"]
 
 
 class Training(NamedTuple):
-    """Words after `twofold train`, and whether the layers may lie on disk."""
+    """Words after `twofold train`, and True if layers can be offloaded to disk."""
 
     words: str
     offloads: bool
@@ -51,34 +52,34 @@ TRAININGS = {
     "unsupervised": Training("mnist-hybrid --widths 60 50 --blurs 2 --epochs 5", True),
     "backprop twin": Training("digits-twin --widths 60 50 40 --epochs 6", False),
 }
-"""One or more of each family; each takes a second."""
+"""One or more trainings of each family, of about a second each."""
 
 RIVALS = {f"rate {rate}": Training(f"digits --widths 30 20 --epochs 4 --rate {rate}", True) for rate in (0.01, 0.02)}
-"""Two trainings that want one folder."""
+"""Two trainings that compete for one folder."""
 
 DOCUMENTED = {
     *("config.json", "metrics.jsonl", "checkpoint.safetensors", "weights.safetensors", "result.json"),
     *("pictures", "twin", ".lock"),
 }
-"""What may lie in a run folder while nobody trains in it."""
+"""Names that are allowed in a run folder when no training is active."""
 
 CLOCK = {"seconds", "seconds_per_epoch", "run", "environment", "digest"}
-"""What differs between two results of the same training."""
+"""Keys that differ between two results of the same training."""
 
 
 @dataclass
 class Tally:
-    """What was tried, how often, and what was found to be wrong."""
+    """Numbers of trials, and the faults that were found."""
 
     tried: Counter[str] = field(default_factory=Counter)
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     def blame(self, kind: str, story: str) -> None:
-        """Note a fault."""
+        """Record a fault."""
         self.faults.append((kind, story))
 
     def kinds(self) -> Counter[str]:
-        """How many faults there are of each kind."""
+        """Return the number of faults of each kind."""
         return Counter(kind for kind, _ in self.faults)
 
     def __add__(self, other: Tally) -> Tally:
@@ -86,7 +87,7 @@ class Tally:
 
 
 class Ended(NamedTuple):
-    """A command that has ended. ``code`` is ``-n`` where signal n ended it at once, and ``None`` where it hung."""
+    """A command that has ended. ``code`` is ``-n`` if signal n ended it at once, and ``None`` if it hung."""
 
     code: int | None
     out: str
@@ -94,12 +95,12 @@ class Ended(NamedTuple):
 
     @property
     def said(self) -> list[str]:
-        """The lines on stderr that the program says in its own name, apart from notes."""
+        """The lines of the program on stderr, without notes."""
         lines = [line for line in self.err.splitlines() if line.startswith("twofold: ")]
         return [line for line in lines if not line.startswith("twofold: note: ")]
 
     def judge(self, codes: Iterable[int], tally: Tally, story: str) -> None:
-        """Blame what no command may ever do: a traceback, a hang, another exit code, an error of no line or several."""
+        """Record faults: a traceback, a hang, another exit code, or an error that is not exactly one line."""
         tail = " ".join(self.err.split())[-300:]
         if "Traceback (most recent call last)" in self.out + self.err:
             tally.blame("tracebacks", f"{story}: {tail}")
@@ -112,20 +113,20 @@ class Ended(NamedTuple):
 
 
 class Command:
-    """A command of twofold at work in a process of its own.
+    """A running command of twofold in a separate process.
 
     Args:
-        words: its words.
-        folder: in which it runs.
-        real: whether a new interpreter is started; else it is a fork of this one, which has torch imported already.
-        file_size: the largest file in bytes that it may write.
+        words: words of the command.
+        folder: working directory.
+        real: start a new interpreter; otherwise fork this one, which has already imported torch.
+        file_size: maximum size of a file that the command writes, in bytes.
     """
 
     def __init__(self, words: Sequence[str], folder: Path, *, real: bool = False, file_size: int | None = None) -> None:
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child knows what to do with them
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child handles them
         self.pid = os.fork()
         if self.pid == 0:
             code = 99
@@ -152,16 +153,16 @@ class Command:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def send(self, number: int) -> None:
-        """Send a signal; one that has ended stays as it is."""
+        """Send a signal; it has no effect on a command that has ended."""
         os.kill(self.pid, number)
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended; it is not yet reaped."""
+        """True if the command has ended; it is not yet reaped."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def end(self, limit: float = HANG) -> Ended:
-        """Wait until it ends; after ``limit`` seconds it is killed."""
+        """Wait for the end of the command; kill it after ``limit`` seconds."""
         hung, until = False, time.monotonic() + limit
         while not self.ended:
             if hung := time.monotonic() > until:
@@ -172,7 +173,7 @@ class Command:
 
 
 def _not_begun(*rest: object) -> None:
-    """What a signal does while a fork is not yet, or no longer, in the program."""
+    """Handle a signal while a fork is not yet, or no longer, in the program."""
     os._exit(NOT_BEGUN)
 
 
@@ -183,22 +184,34 @@ def _all_of(file: BinaryIO) -> str:
 
 
 def train(training: Training, folder: Path, *words: str, run: str | None = "run", **options: Any) -> Command:
-    """A training at work in ``folder/run``, or where the program puts it."""
+    """Start a training in ``folder/run``, or in the folder that the program chooses."""
     named = ["--run", run] if run else []
     return Command(["train", *training.words.split(), *SMALL, *named, *words], folder, **options)
 
 
-# What a training that nobody disturbed has left -----------------------------------------------------------------------
+def train_and_kill(training: Training, folder: Path, epochs: int, run: str = "run") -> None:
+    """Kill a training in ``folder/run`` after a number of epochs; start it again if it was complete before."""
+    metrics, code = folder / run / "metrics.jsonl", 0
+    while code == 0:
+        shutil.rmtree(folder / run, ignore_errors=True)
+        command = train(training, folder, run=run)
+        while not command.ended and not (metrics.exists() and metrics.read_text().count("\n") >= epochs):
+            time.sleep(0.001)
+        command.send(signal.SIGKILL)
+        code = command.end().code or 0
+
+
+# Outcomes of undisturbed trainings ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A training that nobody disturbed.
+    """Outcome of an undisturbed training.
 
     Attributes:
-        seconds: that it took.
+        seconds: time of the training.
         homes: folder within the run (``.``, ``twin``) -> weights, figures and metrics in it.
-        most: bytes that it needs on disk at most.
+        most: maximum size on disk, in bytes.
     """
 
     seconds: float
@@ -207,7 +220,7 @@ class Reference:
 
 
 def reference(training: Training, folder: Path) -> Reference:
-    """Train without any disturbance; the run stays in ``folder/run``."""
+    """Train without disturbance in ``folder/run``."""
     begun, command, most = time.monotonic(), train(training, folder), 0
     while not command.ended:
         most = max(most, sum(size_of(path) for path in folder.rglob("*")))
@@ -222,7 +235,7 @@ def reference(training: Training, folder: Path) -> Reference:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, in whole pages; 0 where it is gone."""
+    """Return the size of a file in bytes, in whole pages; 0 if it does not exist."""
     try:
         return -(-path.stat().st_size // 4096) * 4096
     except OSError:
@@ -230,7 +243,7 @@ def size_of(path: Path) -> int:
 
 
 def outcome(home: Path) -> tuple[bytes, Any, Any]:
-    """The weights of a complete run to the last byte, and its figures and metrics without what the clock says."""
+    """Return the weights of a complete run, as bytes, and its figures and metrics without times."""
     result = json.loads((home / "result.json").read_text())
     figures = {name: value for name, value in result.items() if name not in CLOCK}
     metrics = [json.loads(line) for line in (home / "metrics.jsonl").read_text().splitlines()]
@@ -239,13 +252,13 @@ def outcome(home: Path) -> tuple[bytes, Any, Any]:
 
 
 def finished_epochs(run: Path) -> dict[str, list[str]]:
-    """The lines of metrics.jsonl in a run and in its twin's."""
+    """Return the lines of metrics.jsonl of a run and of its twin."""
     found = {home: run / home / "metrics.jsonl" for home in (".", "twin")}
     return {home: path.read_text().splitlines() for home, path in found.items() if path.exists()}
 
 
 def lost(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
-    """The epochs that stood in metrics.jsonl before and do not, word for word, afterwards."""
+    """Return the epochs whose lines of metrics.jsonl are missing or changed afterwards."""
     return [
         f"{home} epoch {number}"
         for home, lines in before.items()
@@ -255,17 +268,17 @@ def lost(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]
 
 
 def left_over(run: Path, complete: bool) -> list[str]:
-    """Names in a run folder and in its twin's that are not documented, or not of a complete run."""
+    """Return undocumented names in a run folder and in its twin's, and a checkpoint in those of a complete run."""
     known = DOCUMENTED - ({"checkpoint.safetensors"} if complete else set())
     homes = [home for home in (run, run / "twin") if home.is_dir()]
     return [str(path.relative_to(run)) for home in homes for path in home.iterdir() if path.name not in known]
 
 
 def check_complete(run: Path, expected: Reference, tally: Tally, story: str, kind: str = "weights that differ") -> None:
-    """Blame a complete run that is not what an undisturbed training has left, or holds more than that."""
+    """Record a fault if a complete run differs from an undisturbed one or has more files."""
     try:
         same = expected.homes.keys() == {home for home in (".", "twin") if (run / home).exists()} and all(
-            outcome(run / home) == wanted for home, wanted in expected.homes.items()
+            outcome(run / home) == content for home, content in expected.homes.items()
         )
     except (OSError, ValueError, KeyError) as error:
         tally.blame(kind, f"{story}: {error}")

@@ -1,4 +1,4 @@
-"""Run files and command lines at random, as tests/support/fuzz.py makes them: every answer is a result or one line."""
+"""Read random run files and command lines, made by tests/support/fuzz.py: every answer is a result or one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support import fuzz  # noqa: E402 (of the tests)
 
 
 def fuzz_all(cases: int, forked: int, executed: int, number: int) -> Tally:
-    """Try ``cases`` in this process, ``forked`` in forks of it and ``executed`` in interpreters of their own."""
+    """Try ``cases`` in this process, ``forked`` in forks of it and ``executed`` in new interpreters."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder, _in(Path(folder)) as runs:
         of_files, words = fuzz.files(runs), fuzz.commands()
@@ -43,7 +43,7 @@ def fuzz_all(cases: int, forked: int, executed: int, number: int) -> Tally:
 
 @contextmanager
 def _in(folder: Path) -> Iterator[Path]:
-    """Work in an empty folder with a picture and the runs whose files are changed."""
+    """Change to an empty folder with a picture; yield the folder of the runs whose files are changed."""
     before, runs = Path.cwd(), folder / "runs-to-change"
     runs.mkdir()
     make_runs(runs)
@@ -58,7 +58,7 @@ def _in(folder: Path) -> Iterator[Path]:
 
 
 def make_runs(runs: Path) -> None:
-    """A complete run and one that was stopped."""
+    """Make a complete run and a stopped one."""
     Command(["train", *fuzz.TRAIN, "--run", "complete"], runs).end()
     while not (runs / "stopped" / "checkpoint.safetensors").exists():
         shutil.rmtree(runs / "stopped", ignore_errors=True)
@@ -70,7 +70,7 @@ def make_runs(runs: Path) -> None:
 
 
 def _each(strategy: st.SearchStrategy[fuzz.Case], number: int, start: int, work: Callable[[fuzz.Case], None]) -> None:
-    """Draw ``number`` cases and work on each."""
+    """Draw ``number`` cases and call ``work`` with each."""
 
     @seed(start)
     @settings(
@@ -81,10 +81,10 @@ def _each(strategy: st.SearchStrategy[fuzz.Case], number: int, start: int, work:
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)
-    def one(case: fuzz.Case) -> None:
+    def check(case: fuzz.Case) -> None:
         work(case)
 
-    one()
+    check()
 
 
 def _in_this_process(case: fuzz.Case, runs: Path, tally: Tally) -> None:

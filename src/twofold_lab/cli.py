@@ -235,7 +235,7 @@ def bench(words: Sequence[str]) -> None:
     """Run a benchmark, write its record and draw its picture."""
     if not words or words[0].startswith("-"):
         summaries = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in benchmarks.benchmarks().items()}
-        lines = "\n".join(f"  {name:14} {line}" for name, line in summaries.items())
+        lines = "\n".join(f"  {name:16} {line}" for name, line in summaries.items())
         print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{lines}")
         if words[:1] in (["--help"], ["-h"]):
             return

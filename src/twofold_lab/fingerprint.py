@@ -24,6 +24,7 @@ from twofold.methods import METHODS
 COMPUTES = (
     *("defaults", "schedules", "goodness", "activations", "objectives", "normalize", "labels", "negatives", "learning"),
     *("data.transforms", "layers", "substrate", "instrument", "nets", "methods", "recipes", "training.trainer"),
+    *("training.prediction", "data.pictures", "data.ink", "data.look", "estimators", "exporting"),
 )
 """Modules and packages of the library that decide figures. Data are covered by their own fingerprints."""
 

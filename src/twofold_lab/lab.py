@@ -269,7 +269,7 @@ def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     These are the schedule and, for twins, boxes and devices. The digests of older trainings thus stay the same.
     """
-    added = BackpropRecipe.having("added")
+    added = BackpropRecipe.fields_with("added")
     neutral = {name: added[name] for name in ("schedule", *(LATER if settings.keys() >= LATER else ()))}
     kept = {key: value for key, value in settings.items() if key not in neutral or value != neutral[key]}
     return {key: _identity(value) if isinstance(value, Mapping) else value for key, value in kept.items()}

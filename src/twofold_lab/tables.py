@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.errors import TwofoldError
-from twofold.files import read_json
+from twofold.files import read_json, read_signed
 from twofold_lab.record import read, status
 
 NONE = "No full-size result yet."
@@ -33,7 +33,7 @@ def table(name: str, *files: str) -> Callable[[Callable[..., str]], Callable[...
                 return NONE
             arguments = [_records(results, file) if "*" in file else read_json(results / file) for file in files]
             try:
-                return "\n".join([function(*arguments), *_stale(results, claims)])
+                return "\n".join([function(*arguments), *_stale(results, claims), *_edited(results, files)])
             except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
                 raise TwofoldError(
                     f"table {name}: {', '.join(files)} lacks a figure that it shows ({error!r})"
@@ -58,6 +58,13 @@ def _stale(results: Path, claims: Sequence[str]) -> list[str]:
         if state != "current":
             lines += ["", f"*The record of `{name}` is {state.partition(':')[0]}: see [the claim](claims/{name}.md).*"]
     return lines
+
+
+def _edited(results: Path, files: Sequence[str]) -> list[str]:
+    """Return a line for every record, other than those of claims, whose content does not match its digest."""
+    paths = [path for file in files if not file.startswith("claims/") for path in sorted(results.glob(file))]
+    edited = [path.name for path in paths if read_signed(path)[1] is False]
+    return ["", f"*Changed by hand since they were written: {', '.join(edited)}.*"] if edited else []
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

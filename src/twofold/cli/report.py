@@ -121,5 +121,3 @@ def recipe_fields() -> dict[str, list[str]]:
             group = groups.setdefault(f"{title}, {'training' if name in of_training else 'net'}", {})
             group[f"--{name.replace('_', '-')}"] = None
     return {title: list(group) for title, group in groups.items()}
-
-

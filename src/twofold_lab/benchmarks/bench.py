@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from twofold import data
+from twofold import data, machine
 from twofold.cli.text import format_spread
 from twofold.data import Dataset
 from twofold.errors import SettingError
@@ -95,6 +96,21 @@ def expect(holds: bool, field: str, value: object, expected: str) -> None:
 
 
 # ---- time --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def one_thread() -> Iterator[dict[str, Any]]:
+    """Use one thread, for measurements on the CPU in single precision.
+
+    Yields:
+        ``device``, ``precision`` and ``environment`` of the record.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield {"device": "cpu", "precision": "fp32", "environment": machine.describe(torch.device("cpu"))}
+    finally:
+        torch.set_num_threads(threads)
 
 
 def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1) -> float:

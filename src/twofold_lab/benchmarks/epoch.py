@@ -216,13 +216,3 @@ def compiled(record: Mapping[str, Any]) -> str:
     """Return the gain of `torch.compile`."""
     rows = [[name, quartiles(net["gain"])] for name, net in record["nets"].items()]
     return markdown(["net, in bf16", "time without `torch.compile` / with it: median (lowest to highest of 9)"], rows)
-
-
-@table("reliability-cost", "reliability-cost.json")
-def reliability_cost(record: Mapping[str, Any]) -> str:
-    """Return the time of locks, digests and checks as a share of an epoch."""
-    shares = {**record["share of an epoch %"], "together": record["together %"]}
-    text = markdown(["what is timed", "% of an epoch"], [[name, f"{share:.3f}"] for name, share in shares.items()])
-    environment, seconds = record["environment"], record["seconds an epoch"]
-    machine = f"{environment['processor']}, {environment['threads']} threads"
-    return f"{text}\n\nAn epoch of `{record['recipe']}` took {seconds:.2f} s on {machine}."

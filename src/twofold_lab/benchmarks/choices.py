@@ -1,0 +1,140 @@
+"""Tables of settings that were tried on held-out training images, from studies of `twofold tune` and earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twofold.defaults import LEARNING_VERSION
+from twofold.tuning.record import by_settings
+from twofold_lab.tables import NONE, markdown, table
+
+Record = Mapping[str, Any]
+ERROR, TRAIN_ERROR = "validation error %", "train error %"
+TESTS = ("slow", "fast", "settled", "both")
+FIELDS = ("objective", "temperature", "decay", "rate", "tolerance", "neutral_share", "epochs")
+
+
+def _changes(trial: Record) -> str:
+    return ", ".join(f"{field} {value}" for field, value in trial["changed"].items()) or "as the base"
+
+
+def _by_error(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(trials, key=lambda trial: trial[ERROR])
+
+
+@table("unsupervised-choices", "unsupervised/choices.json")
+def unsupervised(record: Record) -> str:
+    """Return the trials of nets without labels, the best first."""
+    rows = [
+        [_changes(trial), f"{trial[ERROR]:.2f}", f"{trial[TRAIN_ERROR]:.2f}"] for trial in _by_error(record["tried"])
+    ]
+    return markdown(["changed", "held-out error %", "training error %"], rows)
+
+
+@table("recurrent-choices", "recurrent/choices.json")
+@table("cifar-choices", "cifar/choices.json")
+def recurrent(record: Record) -> str:
+    """Return the trials of a recurrent net, the best slow test first."""
+    trials = sorted(record["tried"], key=lambda trial: trial[ERROR]["slow"])
+    tests = [test for test in TESTS if any(test in trial[ERROR] for trial in trials)]
+    rows = [
+        [_changes(trial), *_errors(trial[ERROR], tests), f"{trial['visits in the last epoch']:.2f}"] for trial in trials
+    ]
+    return markdown(["changed", *(f"{test} %" for test in tests), "share of images in the last epoch"], rows)
+
+
+def _errors(errors: Mapping[str, float], tests: list[str]) -> list[str]:
+    return [f"{errors[test]:.2f}" if test in errors else "-" for test in tests]
+
+
+@table("cifar-twin-choices", "cifar/choices.json")
+def cifar_twin(record: Record) -> str:
+    """Return the trials of the twin on CIFAR-10, the best first."""
+    fields = ("images", "epochs", "rate", "decay")
+    rows = [
+        [*(str(trial[field]) for field in fields), f"{trial[ERROR]:.2f}", f"{trial[TRAIN_ERROR]:.2f}"]
+        for trial in _by_error(record["twin"])
+    ]
+    return markdown([*fields, "held-out error %", "training error %"], rows)
+
+
+@table("regime-choices", "regime/choices.json")
+def regime(record: Record) -> str:
+    """Return the trials with few images."""
+    fields = ("images of a class", "method", "decay")
+    rows = [
+        [*(str(trial[field]) for field in fields), *_errors(trial[ERROR], ["slow", "fast"])]
+        for trial in record["tried"]
+    ]
+    return markdown([*fields, "slow %", "fast %"], rows)
+
+
+@table("choices", "choices/*.json")
+def feedforward(records: Mapping[str, Record]) -> str:
+    """Return the trials of feedforward nets; one row says that it was tested on the test set."""
+    rows = []
+    for record in records.values():
+        errors = {test: 100 * error for test, error in (record["validation_error"] or record["test_error"]).items()}
+        layers = " / ".join(f"{100 * error:.2f}" for error in record["layer_error"]) or "-"
+        settings = [str(record["settings"].get(field, "-")) for field in FIELDS]
+        tested = "held out" if record["validation_error"] else "test set"
+        rows.append([record["method"], *settings, tested, *_errors(errors, ["slow", "fast"]), layers])
+    return markdown(["method", *FIELDS, "tested on", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
+
+
+# ---- studies of `twofold tune` -----------------------------------------------------------------------------------
+
+
+@table("tuned", "tuning/*.json")
+def tuned(records: Mapping[str, Record]) -> str:
+    """Return the chosen settings of each tuned recipe and of its twin."""
+    rows = []
+    for record in records.values():
+        for side in record["sides"]:
+            choice = side["chosen"]
+            before = next(group.error for group in by_settings(side) if group.settings == side["stands"])
+            rows.append(
+                [
+                    f"`{choice['command']}`",
+                    f"{_percent(choice['error'])} ± {_percent(choice['standard_error'])}",
+                    str(len(choice["seeds"])),
+                    _percent(before),
+                    f"{record['trials']} + {len(side['trials']) - record['trials']}",
+                    ", ".join(f"{field} ({edge})" for field, edge in choice["edges"].items()) or "none",
+                ]
+            )
+    heads = ["chosen", "held-out error %", "seeds", "as it stood %", "trials", "at the edge"]
+    return markdown(heads, rows) + "".join(map(_stale, records.values())) if rows else NONE
+
+
+@table("tuned-digits", "tuning/digits.json")
+@table("tuned-mnist", "tuning/mnist.json")
+def trials(record: Record) -> str:
+    """Return all settings of a recipe and its twin that were tried, the best first."""
+    return "\n\n".join(map(_side, record["sides"])) + _stale(record)
+
+
+def _side(side: Record) -> str:
+    rows = [
+        [
+            group.mark,
+            *(str(group.settings[field]) for field in side["values"]),
+            _percent(group.error),
+            str(group.seeds),
+            "" if group.error is None else f"{group.seconds:.0f}",
+        ]
+        for group in by_settings(side)
+    ]
+    return markdown([f"`{side['recipe']}`", *side["values"], "held-out error %", "seeds", "seconds"], rows)
+
+
+def _percent(share: float | None) -> str:
+    return "diverged" if share is None else f"{100 * share:.2f}"
+
+
+def _stale(record: Record) -> str:
+    version = record["learning_version"]
+    if version == LEARNING_VERSION:
+        return ""
+    return f"\n\n*The record of `{record['recipe']}` is stale: learning version {version}, now {LEARNING_VERSION}.*"
