@@ -219,7 +219,7 @@ def _listed(listing: Sequence[Mapping[str, Any]]) -> str:
         ("verdicts", {"ratio": 3}),
         ("record", {"no_wrap": True}),
     ):
-        table.add_column(name, **options)  # type: ignore[arg-type]
+        table.add_column(name, **options)
     for entry in listing:
         verdicts = ", ".join(clause["verdict"] for clause in entry["clauses"])
         state = (entry["status"] or "").partition(":")[0] or ("-" if entry["command"] else "not built")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -108,8 +107,8 @@ class Lab:
             SettingError: there is no such data set, or it has fewer training cases.
         """
         if name not in self._data:
-            whole, count = re.fullmatch(r"([^\[]*)(?:\[:(\d+)\])?", name).groups()
-            self._data[name] = self.data(whole).take(int(count)) if count else data.load(name, self.data_dir)
+            source, _, count = name.removesuffix("]").partition("[:")
+            self._data[name] = self.data(source).take(int(count)) if count else data.load(source, self.data_dir)
         return self._data[name]
 
     def sized(self, full: str, smoke: str = "digits") -> Dataset:

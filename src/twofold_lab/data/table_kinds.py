@@ -111,7 +111,8 @@ def ten_classes(seed: int, rows: int = 3000) -> tuple[DataFrame, Labels]:
 
 def _two_classes(total: NDArray[np.float64], random: np.random.Generator) -> Labels:
     noisy = total / total.std() + NOISE * random.normal(size=len(total))
-    return (noisy > np.median(noisy)).astype(np.int64)
+    labels: Labels = (noisy > np.median(noisy)).astype(np.int64)
+    return labels
 
 
 def _names(columns: int) -> list[str]:
