@@ -155,7 +155,7 @@ class CustomTraining(Generic[N]):
         def learn(net: N) -> None:
             Trainer(net, recipe, self.dataset.train, method=self.method).run()
 
-        settings = {**self.settings, **recipe.fields()}
+        settings = {**recipe.fields(), **self.settings}
         return self.lab.train_net(self.build(recipe), self.title, self.dataset, settings, learn)
 
     def train_or_lower(self, name: str) -> N:
