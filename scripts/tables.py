@@ -16,7 +16,6 @@ import choice_tables
 import device_tables
 import estimator_tables
 import export_tables
-import hardware_tables
 import layer_tables
 import own_data_tables
 import picture_tables
@@ -28,15 +27,14 @@ import tuning_tables
 from kept_records import Kept
 from markdown_table import NONE, ROOT, markdown
 
-from twofold_lab.claims import listing
 from twofold.cli.report import figures, state
+from twofold_lab.claims import listing
 
 RECORDS = Kept()
 OTHERS = (
     choice_tables,
     estimator_tables,
     export_tables,
-    hardware_tables,
     layer_tables,
     own_data_tables,
     picture_tables,
@@ -316,7 +314,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "relax": relaxation,
     "presentations": presentations,
     **{name: record(name) for name in ("cost", "agree", "no-later", "video", "glom", "hybrid", "local")},
-    **{name: partial(table, RECORDS) for name, table in hardware_tables.OF_RECORDS.items()},
     **{name: partial(table, RECORDS) for name, table in device_tables.OF_RECORDS.items()},
     **{name: table for module in OTHERS for name, table in module.TABLES.items()},
 }
