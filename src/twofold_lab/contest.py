@@ -10,12 +10,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from twofold.data import Dataset
 from twofold.errors import Diverged
 from twofold.methods import Recipe
+from twofold.nets.net import Net
 from twofold.training.runs import Run
+from twofold.training.trainer import Trainer
 from twofold_lab.claim import Finding
 from twofold_lab.figures import error, errors, mean_and_std, mean_errors, reached
 
@@ -26,6 +28,7 @@ TWIN = "twin"
 RETRIES = 5
 """Number of learning rates tried for a training that diverges, each a third of the one before."""
 
+N = TypeVar("N", bound=Net)
 T = TypeVar("T")
 Value = TypeVar("Value", bound=Hashable)
 
@@ -71,6 +74,21 @@ class Contest:
         ways = {TWIN: Contender(recipe=self.of[1])} if TWIN not in self.contenders else {}
         return {name: self._train(name, way) for name, way in {**self.contenders, **ways}.items()}
 
+    def attempts(self, name: str) -> list[Run | None]:
+        """Return the run of each seed at the rate of its recipe or, if it diverges, at a lower rate.
+
+        See `at_lower_rates`; ``None`` if all rates diverge.
+        """
+        way = self.contenders[name]
+        recipes = [replace(way.recipe or self.of[0], **way.changes, seed=seed) for seed in self.seeds]
+        return [self._attempt(name, recipe) for recipe in recipes]
+
+    def _attempt(self, name: str, recipe: Recipe) -> Run | None:
+        def learn(rate: float) -> Run:
+            return self.lab.train(replace(recipe, rate=rate), name, self.dataset)
+
+        return at_lower_rates(self.lab, f"{name}, seed {recipe.seed}", recipe.rate, learn)
+
     def _train(self, name: str, way: Contender) -> list[Run]:
         recipe = replace(way.recipe or self.of[0], **way.changes)
         title = name.lower().replace(" ", "-")
@@ -106,6 +124,45 @@ class Contest:
     def finding(self, measured: dict[str, Any], **twin: Any) -> Finding:
         """Return a finding with the twin's errors, further figures of the ``twin``, and the seeds."""
         return Finding(measured, {**twin, **self.errors(TWIN)}, self.seeds)
+
+
+@dataclass(frozen=True)
+class CustomTraining(Generic[N]):
+    """A training of a net that its recipe does not describe completely, such as a net on devices or with noise.
+
+    Attributes:
+        lab: the laboratory.
+        title: beginning of the file's name.
+        build: makes the untrained net for a recipe.
+        recipe: settings of the training.
+        dataset: data that the net learns from.
+        settings: everything else that determines what the net learns, as values that JSON can hold.
+        method: makes the method; by default that of the recipe.
+    """
+
+    lab: Lab
+    title: str
+    build: Callable[[Any], N]
+    recipe: Recipe
+    dataset: Dataset
+    settings: Mapping[str, Any]
+    method: Callable[..., Any] | None = None
+
+    def train(self, rate: float | None = None) -> N:
+        """Return the net, trained at a rate, by default that of the recipe."""
+        recipe = self.recipe if rate is None else replace(self.recipe, rate=rate)
+
+        def learn(net: N) -> None:
+            Trainer(net, recipe, self.dataset.train, method=self.method).run()
+
+        settings = {**recipe.fields(), **self.settings}
+        return self.lab.train_net(self.build(recipe), self.title, self.dataset, settings, learn)
+
+    def train_or_lower(self, name: str) -> N:
+        """Return the net, trained at the rate of the recipe or at a lower one, see `at_lower_rates`; untrained if all
+        diverge."""
+        net = at_lower_rates(self.lab, name, self.recipe.rate, self.train)
+        return self.build(self.recipe) if net is None else net
 
 
 def tune(lab: Lab, name: str, values: Iterable[Value], held_out_error: Callable[[Value], float]) -> Value:

@@ -1,18 +1,17 @@
-"""Learners on simulated devices, which the claims ``analog`` and ``mortal`` compare: how each is built, tuned, trained,
-and programmed with the weights of another.
+"""Learners on simulated devices, which the claims ``analog`` and ``mortal`` compare.
 
 A device is a substrate and a seed. All learners have the same hidden layers and the same digital softmax, see the same
-images as often, and are tuned by the same grid: the recipe's rate times 0.1, 1/3, 1 and 3, the best on a fifth of the
-images that is held out, with one seed, on a device that is not among those that are compared (smoke: factors that are
-best on held-out digits). All are judged by the fast test, which each of them has and which reads the device once for an
-image.
+images equally often, and are tuned on the same grid: the recipe's rate times 0.1, 1/3, 1 and 3, of which the best is
+chosen on a fifth of the images that is held out, with one seed, on a device that is not among those compared (smoke:
+fixed factors, chosen on held-out digits). The error is that of the fast test, which all learners have and which reads
+the device once per image.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -23,25 +22,26 @@ from twofold.methods import BackpropRecipe, FeedForwardRecipe, build
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
 from twofold.substrate import PRESETS, Substrate, program, set_run_length
-from twofold.training.trainer import Trainer
-from twofold_lab.lab import Lab, percent
-from twofold_lab.rates import best, lowered
+from twofold_lab import feedforward
+from twofold_lab.contest import CustomTraining, tune
+from twofold_lab.figures import mean_and_std, percent
+from twofold_lab.lab import Lab
 
 OURS = "forward-forward"
 CHIP = "chip in the loop"
 LOCAL = "local backprop"
 LEARNERS = (OURS, CHIP, LOCAL, "known derivative", "feedback alignment")
-"""What learns on a device: ours; backpropagation with the forward pass of the device and the derivative of the ideal
-model; layers with a softmax of their own each; backpropagation with the derivative of the device, an oracle; and with
-fixed random feedback."""
+"""Forward-Forward; backpropagation with the forward pass of the device and the derivative of the ideal model; layers
+with a softmax each; backpropagation with the derivative of the device, an oracle; and with fixed random feedback."""
 DERIVATIVES = {CHIP: "ideal", "known derivative": "known", "feedback alignment": "feedback"}
 FACTORS = (0.1, 1 / 3, 1.0, 3.0)
-"""Of the recipe's rate, among which each learner's is chosen."""
+"""Factors of the recipe's rate, among which that of each learner is chosen."""
 SMALL_FACTORS = {OURS: 3.0, "feedback alignment": 1 / 3}
-"""At smoke size, where they are not 1."""
+"""The factors at smoke size, if they are not 1."""
 IDEAL = PRESETS["ideal"]
 
 Net = FeedForward | Backprop
+DeviceRecipe = FeedForwardRecipe | BackpropRecipe
 
 
 @dataclass(frozen=True)
@@ -50,32 +50,47 @@ class Device:
 
     Attributes:
         substrate: the design.
-        seed: of the device.
+        seed: seed of the device.
     """
 
     substrate: Substrate = IDEAL
     seed: int = 0
 
 
-def recipe_of(lab: Lab, learner: str, seed: int = 0) -> FeedForwardRecipe | BackpropRecipe:
-    """The settings of a learner without its tuned rate; every case counts in full."""
-    ours, twin = lab.short()
-    recipe: FeedForwardRecipe | BackpropRecipe = ours if learner == OURS else twin
+def images(lab: Lab) -> Dataset:
+    """Return the data that devices learn from."""
+    return lab.sized("mnist[:10000]")
+
+
+def recipe_of(lab: Lab, learner: str, seed: int = 0) -> DeviceRecipe:
+    """Return the settings of a learner at the rate of the recipe, without importance sampling."""
+    recipe = feedforward.short(lab)[learner != OURS]
     epochs = lab.pick(smoke=4, full=10)
     return replace(recipe, epochs=epochs, tolerance=0.0, revisit=1.0, validation=0, seed=seed)
 
 
-def data_of(lab: Lab, first: int = 0, count: int | None = None) -> Dataset:
-    """The images that devices learn from: so many from ``first`` (full: 10,000 where no count is given)."""
-    whole = lab.data(lab.pick(smoke="digits", full="mnist"))
-    count = count or lab.pick(smoke=len(whole.train_labels), full=10_000)
-    part = slice(first, first + count)
-    return replace(whole, train_images=whole.train_images[part], train_labels=whole.train_labels[part])
-
-
-def untrained(lab: Lab, learner: str, device: Device, dataset: Dataset, seed: int = 0) -> Net:
-    """A net on a device, before it learns; its drift sums up over the run of the recipe."""
+def tuned(lab: Lab, learner: str, substrate: Substrate, seed: int = 0) -> DeviceRecipe:
+    """Return the settings of a learner at the rate with the smallest error on held-out images, on a substrate."""
     recipe = recipe_of(lab, learner, seed)
+    if lab.size == "smoke":
+        return replace(recipe, rate=recipe.rate * SMALL_FACTORS.get(learner, 1.0))
+    dataset = images(lab).hold_out(len(images(lab).train_labels) // 5)
+    trial = training(lab, learner, Device(substrate, 99), recipe_of(lab, learner), dataset, "tuning")
+
+    def held_out_error(factor: float) -> float:
+        return error_of(trial.train(recipe.rate * factor), dataset)
+
+    factor = tune(lab, f"{learner}, mismatch {substrate.mismatch:g}: factor of the rate", FACTORS, held_out_error)
+    return replace(recipe, rate=recipe.rate * factor)
+
+
+def updates(recipe: DeviceRecipe, dataset: Dataset) -> int:
+    """Return the number of updates of a run of the recipe."""
+    return recipe.epochs * math.ceil(len(dataset.train_labels) / recipe.batch)
+
+
+def untrained(learner: str, device: Device, recipe: DeviceRecipe, dataset: Dataset) -> Net:
+    """Return a net on a device, before it learns. Its drift accumulates over the run of the recipe."""
     net: Net
     if learner == OURS:
         net = cast(FeedForward, build(recipe, dataset.form))
@@ -86,7 +101,7 @@ def untrained(lab: Lab, learner: str, device: Device, dataset: Dataset, seed: in
             dataset.train_images[0].numel(),
             recipe.widths,
             dataset.classes,
-            torch.Generator().manual_seed(seed),
+            torch.Generator().manual_seed(recipe.seed),
             readout="layer" if learner == LOCAL else "top",
             substrate=device.substrate,
             device_seed=device.seed,
@@ -97,70 +112,53 @@ def untrained(lab: Lab, learner: str, device: Device, dataset: Dataset, seed: in
     return net
 
 
-def updates(recipe: FeedForwardRecipe | BackpropRecipe, dataset: Dataset) -> int:
-    """How many updates a run of the recipe has."""
-    return recipe.epochs * math.ceil(len(dataset.train_labels) / recipe.batch)
-
-
-def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substrate = IDEAL) -> Net:
-    """A net that has learned on its device, with the rate that was chosen on the substrate ``tuned_on``, or with the
-    highest of those below it, each a third of the one before, at which its training does not diverge on this device. A
-    net that diverges at all of them has learned nothing, and is as it was drawn."""
-    dataset, recipe = data_of(lab), recipe_of(lab, learner, seed)
-
-    def learned(rate: float) -> Net:
-        return taught(lab, learner, device, replace(recipe, rate=rate), dataset)
-
-    net = lowered(recipe.rate * factor(lab, learner, tuned_on), learned)
-    return untrained(lab, learner, device, dataset, seed) if net is None else net
-
-
-def taught(
+def training(
     lab: Lab,
     learner: str,
     device: Device,
-    recipe: FeedForwardRecipe | BackpropRecipe,
+    recipe: DeviceRecipe,
     dataset: Dataset,
+    title: str = "",
     method: Callable[..., Any] | None = None,
-    name: str = "",
-    told: dict[str, Any] | None = None,
-) -> Net:
-    """A net that has learned on its device; ``method``, and what is ``told`` of it, are for other rules."""
-    net = untrained(lab, learner, device, dataset, recipe.seed)
-
-    def learn(fresh: Net) -> None:
-        Trainer(fresh, recipe, (dataset.train_images, dataset.train_labels), method=method).run()
-
-    settings = {"learner": learner, "device": device.seed, **recipe.fields(), **(told or {})}
+    **settings: Any,
+) -> CustomTraining[Net]:
+    """Return the training of a net on a device; see `CustomTraining`."""
     physics = {"substrate": asdict(device.substrate) | {"updates": device.substrate.run_length}}
-    return lab.train_net(net, f"device-{name or learner.replace(' ', '-')}", dataset, {**settings, **physics}, learn)
+    return CustomTraining(
+        lab,
+        f"device-{title or learner.replace(' ', '-')}",
+        lambda recipe: untrained(learner, device, recipe, dataset),
+        recipe,
+        dataset,
+        {"learner": learner, "device": device.seed, **settings, **physics},
+        method,
+    )
 
 
-def factor(lab: Lab, learner: str, substrate: Substrate) -> float:
-    """The factor of the recipe's rate with the smallest error on held-out images, on a device with seed 99."""
-    if lab.size == "smoke":
-        return SMALL_FACTORS.get(learner, 1.0)
-    whole = data_of(lab)
-    dataset = whole.hold_out(len(whole.train_labels) // 5)
-    device, recipe = Device(substrate, 99), recipe_of(lab, learner)
+def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substrate = IDEAL) -> Net:
+    """Return a net that learned on its device, at the rate chosen on the substrate ``tuned_on``.
 
-    def error(times: float) -> float:
-        tried = replace(recipe, rate=recipe.rate * times)
-        return error_of(taught(lab, learner, device, tried, dataset, name="tuning"), dataset)
-
-    return best(FACTORS, error)
+    If it diverges, it learns at a lower rate; if all diverge, it is untrained.
+    """
+    name = f"{learner}, mismatch {device.substrate.mismatch:g}, device {device.seed}, seed {seed}"
+    recipe = tuned(lab, learner, tuned_on, seed)
+    return training(lab, learner, device, recipe, images(lab)).train_or_lower(name)
 
 
 def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
-    """The weights of a net programmed into a device; the net stays as it is."""
-    copied = untrained(lab, learner, device, data_of(lab))
-    copied.to(net.device)
-    program(copied, net)
-    return copied
+    """Return a device programmed with the weights of a net, which does not change."""
+    deployed = untrained(learner, device, recipe_of(lab, learner), images(lab))
+    deployed.to(net.device)
+    program(deployed, net)
+    return deployed
 
 
 def error_of(net: Net, dataset: Dataset, test: str = "fast") -> float:
-    """The error of a net on the test images, in percent."""
-    copied = copy.deepcopy(net)  # a read moves a device's count of reads, so that a test would change what follows
-    images, labels = dataset.test_images.to(net.device), dataset.test_labels.to(net.device)
-    return percent(float((copied.predict(images, test) != labels).float().mean()))
+    """Return the error of a net on the test images, in percent. The net's count of reads does not change."""
+    tested, (test_images, labels) = copy.deepcopy(net), (part.to(net.device) for part in dataset.test)
+    return percent(float((tested.predict(test_images, test) != labels).float().mean()))
+
+
+def mean_error(lab: Lab, nets: Iterable[Net], test: str = "fast") -> dict[str, float]:
+    """Return the mean and standard deviation of the errors of nets, in percent."""
+    return mean_and_std(error_of(net, images(lab), test) for net in nets)

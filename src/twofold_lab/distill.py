@@ -1,16 +1,18 @@
-"""Forward-Forward that learns from a teacher's soft outputs: what one device knows, taught to another.
+"""Forward-Forward that learns from a teacher's soft outputs, to transfer what one device learned to another.
 
 At every visit of an image the positive label is drawn from the teacher's distribution over the labels, and the negative
-one from the student's own likeliest mistakes among the others. So on average the goodness of a label is raised as often
-as the teacher would say it. The teacher's softmax is sharpened: drawn from as it is, a young teacher's doubts are many
-wrong labels. On held-out digits students of two devices err, at an exponent of 1 / 2 / 4 and with the likeliest label
-alone, 13.7 / 11.0 / 10.2 and 10.0 %; with the true labels 6.7, with 100 labels alone 16.7, their teacher 9.0.
+label from the student's own most likely mistakes among the others. On average, the goodness of a label is raised in
+proportion to the teacher's probability. The teacher's softmax is sharpened: otherwise, the doubts of a little-trained
+teacher cause wrong labels. On held-out digits students of two devices err, at an exponent of 1 / 2 / 4 and with the
+most likely label alone, 13.7 / 11.0 / 10.2 and 10.0 %; with the true labels 6.7, with 100 labels alone 16.7, their
+teacher 9.0.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -21,9 +23,16 @@ from twofold.methods.feedforward import ForwardForward
 from twofold.methods.method import Batch
 from twofold.nets.classifier import NetResult
 from twofold.nets.feedforward import FeedForward
+from twofold.substrate import Substrate
+from twofold_lab.devices import OURS, Device, error_of, training, tuned
+from twofold_lab.figures import mean_and_std
+from twofold_lab.lab import Lab
 
 SHARPNESS = 4.0
 """Exponent of the teacher's probabilities."""
+LABELS = 100
+TEACHER, STUDENTS = "error % of the teacher", "error % of students, by images"
+FEW = f"error % with {LABELS} labels alone"
 
 
 class FromTeacher(ForwardForward):
@@ -45,18 +54,56 @@ class FromTeacher(ForwardForward):
 
 @torch.no_grad()
 def soft_outputs(teacher: FeedForward, images: Tensor) -> Tensor:
-    """The softmax of the teacher's fast test, sharpened, ``(images, classes)``, as its device gives it."""
+    """Return the sharpened softmax of the teacher's fast test on its device, ``(images, classes)``."""
     return (SHARPNESS * teacher.fast(images.to(teacher.device)).float()).softmax(1)
 
 
 def without_labels(dataset: Dataset, soft: Tensor, labeled: int, visits: int) -> tuple[Dataset, Tensor]:
-    """A transfer set: images with the teacher's outputs, of which the first so many have their true label instead.
+    """Return a transfer set: images with the teacher's outputs, of which the first ``labeled`` have their true label.
 
-    Its images are repeated until an epoch has about so many ``visits``, where they are fewer. The labels of all others
-    are replaced by the teacher's likeliest, so that no true one is left in it.
+    If there are fewer than ``visits`` images, they are repeated until an epoch has about as many visits. The labels of
+    all other images are replaced by the teacher's most likely ones, so that the set has no other true label.
     """
     soft = soft.clone().cpu()
     soft[:labeled] = torch.nn.functional.one_hot(dataset.train_labels[:labeled].cpu(), soft.shape[1]).to(soft)
     cases = torch.arange(len(soft)).repeat(max(1, visits // len(soft)))
-    shown = replace(dataset, train_images=dataset.train_images[cases], train_labels=soft.argmax(1)[cases])
-    return shown, soft[cases]
+    repeated = replace(dataset, train_images=dataset.train_images[cases], train_labels=soft.argmax(1)[cases])
+    return repeated, soft[cases]
+
+
+def distillation(lab: Lab, substrate: Substrate) -> dict[str, Any]:
+    """Return the errors of a teacher and of students on other devices, and the share of the gap that each recovers."""
+    numbers = lab.pick(smoke=(100, 700), full=(100, 1000, 10_000))
+    count = lab.pick(smoke=700, full=10_000)
+    everything, recipe = lab.sized("mnist"), tuned(lab, OURS, substrate)
+    known, unseen = everything.take(count), everything.take(max(numbers), first=count)
+    teacher = cast(FeedForward, training(lab, OURS, Device(substrate, 0), recipe, known, "teacher").train())
+    soft = soft_outputs(teacher, unseen.train_images)
+    seeds = range(1, 1 + lab.pick(smoke=1, full=3))
+
+    def taught_by(outputs: torch.Tensor, count: int, labels: int, by: str) -> dict[str, float]:
+        shown, drawn_from = without_labels(unseen.take(count), outputs[:count], labels, max(numbers))
+        method, settings = partial(FromTeacher, soft=drawn_from), {"images": count, "labels": labels, "taught": by}
+
+        def error(seed: int) -> float:
+            device, student = Device(substrate, seed), replace(recipe, seed=seed)
+            return error_of(
+                training(lab, OURS, device, student, shown, f"student-{by}", method, **settings).train(), unseen
+            )
+
+        return mean_and_std(map(error, seeds))
+
+    true = torch.nn.functional.one_hot(unseen.train_labels, unseen.classes).float()
+    few = taught_by(true, LABELS, LABELS, "labels")
+    errors = {
+        "no labels": {str(count): taught_by(soft, count, 0, "outputs") for count in numbers},
+        f"{LABELS} labels": {str(count): taught_by(soft, count, LABELS, "outputs") for count in numbers},
+        "all labels": {str(count): taught_by(true, count, count, "labels") for count in numbers},
+    }
+    best = error_of(teacher, unseen)
+    gap = max(few["mean"] - best, 1e-3)
+    recovered = {
+        labels: {count: round((few["mean"] - error["mean"]) / gap, 3) for count, error in by_count.items()}
+        for labels, by_count in errors.items()
+    }
+    return {TEACHER: best, FEW: few, STUDENTS: errors, "share recovered": recovered}

@@ -1,14 +1,15 @@
 """Learners with noise on the total inputs of their units, which the claim ``cancel`` compares.
 
-The noise is Gaussian, its standard deviation relative to the root mean square of the layer's total inputs. It is drawn
-for each unit and each case of a batch, and is either *shared*, frozen for all passes over the batch, or drawn *anew*
-for each pass. Passes over a batch are: of Forward-Forward those with the right, the wrong and no label; of InfoNCE
-those of the two views. Backpropagation has a single one.
+The noise is Gaussian, and its standard deviation is relative to the root mean square of the layer's total inputs. It is
+drawn for each unit and each case of a batch. *Shared* noise is frozen for all passes over a batch; otherwise, each pass
+has independent noise. Forward-Forward passes over a batch with the true, the wrong and no label, and InfoNCE with two
+views. Backpropagation has a single pass.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,19 +17,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cosine_similarity, cross_entropy
 
 from twofold.checks import check_arguments
+from twofold.data import Dataset
 from twofold.data.transforms import jitter
 from twofold.labels import inputs_with_label
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense
 from twofold.layers.inputs import CachedInput, Images, LayerInput, join
-from twofold.layers.weights import Weights
 from twofold.learning import Phase, Rule
+from twofold.methods import FeedForwardRecipe
+from twofold.methods.method import Form, image_form
+from twofold.negatives import random_wrong_labels
 from twofold.nets.affine import Affine
 from twofold.nets.backprop import Backprop
-from twofold.nets.classifier import NetResult
+from twofold.nets.classifier import Classifier, NetResult
 from twofold.nets.crossings import Crossed
 from twofold.nets.feedforward import FeedForward
 
@@ -40,12 +44,12 @@ class Noise:
     """Gaussian noise on total inputs.
 
     Args:
-        strength: its standard deviation relative to the root mean square of a layer's total inputs.
-        shared: whether it is frozen for all passes over a batch; else each pass gets its own.
-        seed: of its generator.
+        strength: standard deviation relative to the root mean square of a layer's total inputs.
+        shared: freeze the noise for all passes over a batch.
+        seed: seed of its generator.
     """
 
-    def __init__(self, strength: float, shared: bool, seed: int = 0) -> None:
+    def __init__(self, strength: float = 0.0, shared: bool = True, seed: int = 0) -> None:
         self.strength = strength
         self.shared = shared
         self._seed = seed
@@ -54,11 +58,11 @@ class Noise:
         self._cases = 0
 
     def new_batch(self, cases: int) -> None:
-        """The passes to come are over another batch, of so many cases."""
+        """Draw new noise from now on, for the passes over another batch of ``cases`` cases."""
         self._frozen, self._cases = {}, cases
 
     def on(self, layer: nn.Module, total: Tensor) -> Tensor:
-        """Total inputs ``(passes · cases, units)`` of a layer, pass after pass, with noise."""
+        """Return the total inputs ``(passes · cases, units)`` of a layer, pass after pass, with noise."""
         if not self.strength:
             return total
         if not self.shared:
@@ -75,22 +79,47 @@ class Noise:
         return (scale * drawn).to(total.dtype)
 
 
+class NoisyNet(Classifier):
+    """A net with noise on the total inputs of its hidden layers.
+
+    Attributes:
+        noise: noise of all layers.
+        settles: True if thresholds adapt to the noise.
+    """
+
+    noise: Noise
+    settles = False
+
+    def set_noise(self, noise: Noise) -> None:
+        """Replace the noise of all layers."""
+        self.noise = noise
+        for layer in self.stack:
+            layer.noise = noise
+
+    @contextmanager
+    def measured(self, noise: Noise) -> Iterator[None]:
+        """Replace the noise during a ``with`` block."""
+        before = self.noise
+        self.set_noise(noise)
+        yield
+        self.set_noise(before)
+
+
 # ---- Forward-Forward -----------------------------------------------------------------------------------------------
 
 
 class NoisyDense(Dense):
-    """A dense layer with noise on its total inputs, whose threshold may follow the running mean of goodness.
+    """A dense layer of a noisy net.
 
     Args:
-        noise: on its total inputs.
-        follows: whether its threshold follows the mean goodness of positive and negative cases together.
+        inputs, units, rule, generator: as for `Dense`.
+        follows: let the threshold follow the mean goodness of positive and negative cases together.
     """
 
-    def __init__(
-        self, inputs: int, units: int, rule: Rule, generator: torch.Generator, noise: Noise, follows: bool
-    ) -> None:
+    noise: Noise
+
+    def __init__(self, inputs: int, units: int, rule: Rule, generator: torch.Generator, follows: bool) -> None:
         super().__init__(inputs, units, rule, generator)
-        self.noise = noise
         self.follows = follows
 
     @check_arguments
@@ -104,45 +133,32 @@ class NoisyDense(Dense):
         return super()._signals(goodness, phase, case_weight)
 
 
-class NoisyFeedForward(FeedForward):
-    """A feedforward net of `NoisyDense` layers; a batch of images begins where they are made ready."""
-
-    noise: Noise
+class NoisyFeedForward(NoisyNet, FeedForward):
+    """A feedforward net of `NoisyDense` layers. A batch begins when its images are prepared."""
 
     @classmethod
-    def of(
-        cls, shape: tuple[int, ...], widths: tuple[int, ...], rule: Rule, follows: bool, **options: Any
-    ) -> NoisyFeedForward:
-        """Return a net without noise; ``options`` are ``classes``, ``label_in`` and ``seed``."""
-        noise = Noise(0.0, shared=True)
-        generator = torch.Generator().manual_seed(options["seed"])
-        inputs = inputs_with_label(options["label_in"], torch.Size(shape).numel(), options["classes"])
-        pairs = itertools.pairwise((inputs, *widths))
-        layers = [NoisyDense(below, units, rule, generator, noise, follows) for below, units in pairs]
-        net = cls(layers, options["classes"], label_in=options["label_in"])
-        net.noise = noise
+    def of(cls, recipe: FeedForwardRecipe, form: Form, follows: bool) -> NoisyFeedForward:
+        """Return the untrained net of a recipe, without noise."""
+        shape, classes = image_form(form)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        pairs = itertools.pairwise((inputs_with_label(recipe.label_in, math.prod(shape), classes), *recipe.widths))
+        layers = [NoisyDense(below, units, recipe.rule(), generator, follows) for below, units in pairs]
+        net = cls(layers, classes, label_in=recipe.label_in)
+        net.settles = follows
+        net.set_noise(Noise())
         return net
-
-    def set_noise(self, noise: Noise) -> None:
-        """Give all layers this noise."""
-        self.noise = noise
-        for layer in self.stack:
-            layer.noise = noise
-
-    @property
-    def settles(self) -> bool:
-        """Whether something other than weights adapts to the noise."""
-        return any(layer.follows for layer in self.stack)
 
     @contextmanager
     def measured(self, noise: Noise) -> Iterator[None]:
-        """Have this noise for a while, and no peers and no tolerance, which would blur what the noise does."""
-        before, kept = self.noise, [(layer.rule, layer.threshold) for layer in self.stack]
-        self.set_noise(noise)
+        """Replace the noise during a ``with`` block, without peers and tolerance, which would hide its effect.
+
+        Thresholds that follow are restored.
+        """
+        kept = [(layer.rule, layer.threshold) for layer in self.stack]
         for layer in self.stack:
             layer.rule = replace(layer.rule, peer=0.0, tolerance=0.0)
-        yield
-        self.set_noise(before)
+        with super().measured(noise):
+            yield
         for layer, (rule, threshold) in zip(self.stack, kept, strict=True):
             layer.rule, layer.threshold = rule, threshold
 
@@ -155,90 +171,61 @@ class NoisyFeedForward(FeedForward):
 
     @torch.no_grad()
     def gradients(self, images: Tensor, labels: Tensor, wrong: Tensor) -> list[Tensor]:
-        """The weight gradient of each layer for one batch; nothing is changed but thresholds that follow."""
+        """Return the weight gradient of each layer for one batch. Only thresholds that follow change."""
         ready = self.images(images)
-        below, found = join(self.with_label(ready, labels), self.with_label(ready, wrong)), []
+        below, gradients = join(self.with_label(ready, labels), self.with_label(ready, wrong)), []
         for layer in self.stack:
             memory = layer.memory()
-            seen = layer.respond(below)
-            layer.gather(seen)
-            found.append(layer.weights.gradient.clone())
+            response = layer.respond(below)
+            layer.gather(response)
+            gradients.append(layer.weights.gradient.clone())
             layer.drop(memory)
-            below = seen.output
-        return found
+            below = response.output
+        return gradients
 
 
 # ---- learners with a loss ------------------------------------------------------------------------------------------
 
 
-class NoisyWeights(Weights):
-    """Weights whose products have noise.
-
-    Attributes:
-        noise: on the products.
-    """
-
-    noise: Noise
-
-    def product(self, rows: Tensor, total: Tensor) -> Tensor:
-        return self.noise.on(self._module, super().product(rows, total))
-
-
-class NoisyBackprop(Backprop):
+class NoisyBackprop(NoisyNet, Backprop):
     """The twin, with noise on the total inputs of its hidden layers."""
-
-    settles = False
 
     def __init__(self, *shape: Any, **options: Any) -> None:
         super().__init__(*shape, **options)
+        self.set_noise(Noise())
         for layer in self.stack[:-1]:
-            layer.weights = NoisyWeights(layer, "weight", layer.weight, layer.connectivity)
-        self.set_noise(Noise(0.0, shared=True))
-
-    def set_noise(self, noise: Noise) -> None:
-        """Give all hidden layers this noise."""
-        self.noise = noise
-        for layer in self.stack[:-1]:
-            layer.weights.noise = noise
-
-    @contextmanager
-    def measured(self, noise: Noise) -> Iterator[None]:
-        """Have this noise for a while."""
-        before = self.noise
-        self.set_noise(noise)
-        yield
-        self.set_noise(before)
+            layer.register_forward_hook(lambda layer, _, total: layer.noise.on(layer, total))
 
     def _pass(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
         self.noise.new_batch(len(images))
         return super()._pass(images, nudges)
 
     def learn(self, images: Tensor, labels: Tensor, **options: Any) -> NetResult:
-        """Learn from one batch, in which all cases count the same; see `Backprop.learn`."""
+        """Learn from one batch, with equal weights of all cases; see `Backprop.learn`."""
         return super().learn(images, labels, **options | {"case_weight": None})
 
     def gradients(self, images: Tensor, labels: Tensor, wrong: Tensor) -> list[Tensor]:
-        """The weight gradient of each hidden layer for one batch; ``wrong`` labels are of no use here."""
+        """Return the weight gradient of each hidden layer for one batch; ``wrong`` labels are not used."""
         with torch.enable_grad():
             losses, _ = self._losses(images, labels)
             return list(torch.autograd.grad(losses.mean(), [layer.weights.effective() for layer in self.stack[:-1]]))
 
 
 class GreedyInfoNCE(NoisyBackprop):
-    """Layers that each learn by themselves to tell an image's other view from the views of other images.
+    """Layers that each learn to tell an image's other view from the views of other images.
 
-    The views are the image shifted by up to ``reach`` pixels, drawn anew at every visit. With normalized activities u,
-    v of the two views of n images, each layer has the loss
+    A view is the image shifted by up to ``reach`` pixels, drawn at every visit. With normalized activities u, v of the
+    two views of n images, each layer has the loss
 
         -1/2n · Σᵢ (log softmaxⱼ(uᵢ · vⱼ / τ)ᵢ + log softmaxⱼ(vᵢ · uⱼ / τ)ᵢ),
 
-    where lengths are 1, and hands on its normalized activity without a derivative (Löwe et al., arXiv 1905.11786; the
-    loss of van den Oord et al., arXiv 1807.03748). A softmax on the layers from the second upwards learns the labels,
-    and teaches the layers nothing.
+    where lengths are 1, and passes on its normalized activity without a derivative (Löwe et al., arXiv 1905.11786; the
+    loss of van den Oord et al., arXiv 1807.03748). A softmax on the layers from the second upwards learns the labels;
+    the layers learn nothing from it.
 
     Args:
         pixels, widths, classes, generator: as for `Backprop`.
-        reach: of the shifts.
+        reach: largest shift of a view.
         temperature: τ.
     """
 
@@ -260,7 +247,7 @@ class GreedyInfoNCE(NoisyBackprop):
 
     @contextmanager
     def measured(self, noise: Noise) -> Iterator[None]:
-        """Have this noise for a while, and the same views whenever it begins."""
+        """Replace the noise during a ``with`` block, with the same views in every block."""
         self.views.manual_seed(1)
         with super().measured(noise):
             yield
@@ -274,16 +261,60 @@ class GreedyInfoNCE(NoisyBackprop):
         self.noise.new_batch(len(images))
         activities, _ = self._activities(torch.cat([jitter(images, self.reach, self.views) for _ in range(2)]))
         pairs = (activity.float().chunk(2) for activity in activities)
-        contrast = torch.stack([info_nce(one, other, self.temperature) for one, other in pairs]).sum(0)
+        contrast = torch.stack([info_nce(first, second, self.temperature) for first, second in pairs]).sum(0)
         (logits,) = self._logits(activities)
-        named = cross_entropy(logits, labels.repeat(2), reduction="none").view(2, -1).sum(0) / 2
-        return contrast + named, NetResult(logits[: len(labels)].detach(), [], torch.ones_like(named))
+        classified = cross_entropy(logits, labels.repeat(2), reduction="none").view(2, -1).sum(0) / 2
+        return contrast + classified, NetResult(logits[: len(labels)].detach(), [], torch.ones_like(classified))
 
 
-def info_nce(one: Tensor, other: Tensor, temperature: float) -> Tensor:
-    """The loss of `GreedyInfoNCE` for each image, ``(images,)``, by the activities of both views, each ``(images,
-    units)``."""
-    similar = nn.functional.normalize(one) @ nn.functional.normalize(other).T / temperature
-    same = torch.arange(len(one), device=one.device)
-    there, back = (cross_entropy(each, same, reduction="none") for each in (similar, similar.T))
-    return (there + back) / 2
+def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Return the loss of `GreedyInfoNCE` of each image, ``(images,)``, from the activities of both views, each
+    ``(images, units)``."""
+    similarity = nn.functional.normalize(first) @ nn.functional.normalize(second).T / temperature
+    same = torch.arange(len(first), device=first.device)
+    forwards, backwards = (cross_entropy(logits, same, reduction="none") for logits in (similarity, similarity.T))
+    return (forwards + backwards) / 2
+
+
+# ---- measure -------------------------------------------------------------------------------------------------------
+
+Net = NoisyFeedForward | NoisyBackprop
+
+
+def cosines_of_updates(
+    net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int = 30
+) -> list[float]:
+    """Return the cosine of each layer's weight gradient with noise to that without noise, mean over batches.
+
+    Args:
+        net: a trained net; afterwards its noise, rules and thresholds are as before.
+        dataset: its training images are used.
+        noise: the noise.
+        batches: number of batches.
+        size: images of a batch.
+        settle: number of batches before these, from which only thresholds that follow learn.
+    """
+    kept = net.stack[0].compute
+    net.set_precision("fp32")  # rounding would be noise as well
+    quiet, noisy = (_gradients(net, dataset, side, batches, size, settle) for side in (Noise(), noise))
+    for layer in net.stack:
+        layer.compute = kept
+    pairs = [zip(*pair, strict=True) for pair in zip(quiet, noisy, strict=True)]
+    by_batch = [[float(cosine_similarity(a.flatten(), b.flatten(), dim=0)) for a, b in layers] for layers in pairs]
+    return torch.tensor(by_batch).mean(0).tolist()
+
+
+def _gradients(net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int) -> list[list[Tensor]]:
+    """Return the gradients of each batch and layer, with the same negatives and views in every call."""
+    images, labels = dataset.train_images.to(net.device), dataset.train_labels.to(net.device)
+    generator = torch.Generator(net.device).manual_seed(1)
+    by_batch = []
+    with net.measured(noise):
+        for number in range(-settle if net.settles else 0, batches):
+            cases = torch.randint(len(labels), (size,), generator=generator, device=net.device)
+            right = labels[cases]
+            wrong = random_wrong_labels(right, torch.zeros(size, dataset.classes, device=net.device), generator)
+            gradients = net.gradients(images[cases], right, wrong)
+            if number >= 0:
+                by_batch.append([gradient.float() for gradient in gradients])
+    return by_batch

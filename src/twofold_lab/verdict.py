@@ -7,6 +7,7 @@ is *undecided* otherwise. Statements without randomness hold or do not hold. An 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -110,6 +111,12 @@ class Clause:
     says: str
     rule: str
     judge: Callable[[Figures], Verdict]
+
+
+def mean_of(values: Sequence[float]) -> Estimate:
+    """Return the mean of figures, one for each seed or device, with its standard error; 0 for a single figure."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Estimate(statistics.fmean(values), spread / math.sqrt(len(values)))
 
 
 def difference(value: Estimate, limit: Estimate | float) -> Estimate:

@@ -19,16 +19,15 @@ from torch.nn.functional import cross_entropy
 from twofold.data import load
 from twofold.errors import Diverged
 from twofold.layers.inputs import join
-from twofold.learning import Rule
-from twofold.methods import build
+from twofold.methods import FeedForwardRecipe, build
 from twofold.methods.cases import TensorCases
 from twofold.methods.feedforward import ForwardForward
 from twofold.nets.backprop import Backprop
-from twofold.objectives import logistic, symba
 from twofold.substrate import Substrate
 from twofold_lab.benchmarks.operations import operations
 from twofold_lab.claims import cancel, mortal, power
-from twofold_lab.devices import OURS, Device, deployed, error_of, recipe_of, untrained
+from twofold_lab.contest import at_lower_rates, tune
+from twofold_lab.devices import OURS, Device, deployed, error_of, recipe_of, training, untrained
 from twofold_lab.distill import FromTeacher, without_labels
 from twofold_lab.energy import (
     JOULES,
@@ -44,7 +43,6 @@ from twofold_lab.energy import (
 )
 from twofold_lab.lab import Lab
 from twofold_lab.noise import GreedyInfoNCE, Noise, NoisyBackprop, NoisyFeedForward, info_nce
-from twofold_lab.rates import best, lowered
 from twofold_lab.verdict import ESTIMATE, Figures
 
 SHAPE, CLASSES, CASES = (1, 3, 3), 4, 6
@@ -57,9 +55,9 @@ def cases() -> tuple[Tensor, Tensor, Tensor]:
     return images, labels, (labels + 1) % CLASSES
 
 
-def noisy(objective: Any = symba, follows: bool = False) -> NoisyFeedForward:
-    rule = Rule(objective=objective, temperature=2.0)
-    return NoisyFeedForward.of(SHAPE, (8, 7), rule, follows, classes=CLASSES, label_in="prepend", seed=0)
+def noisy(objective: str = "symba", follows: bool = False) -> NoisyFeedForward:
+    recipe = FeedForwardRecipe(data="digits", widths=(8, 7), objective=objective, temperature=2.0, label_in="prepend")
+    return NoisyFeedForward.of(recipe, {"shape": SHAPE, "classes": CLASSES}, follows)
 
 
 def twin(kind: type[Backprop] = Backprop, **options: Any) -> Any:
@@ -91,7 +89,7 @@ def test_both_passes_of_a_pair_meet_the_same_noise_if_it_is_shared_and_another_i
 
 
 def test_a_net_without_noise_has_the_gradients_of_the_library_and_measuring_leaves_no_trace() -> None:
-    net, (images, labels, wrong) = noisy(logistic, follows=True), cases()
+    net, (images, labels, wrong) = noisy("logistic", follows=True), cases()
     rules, thresholds = [layer.rule for layer in net.stack], [layer.threshold for layer in net.stack]
     with net.measured(Noise(0.3, True)):
         net.gradients(images, labels, wrong)
@@ -104,7 +102,7 @@ def test_a_net_without_noise_has_the_gradients_of_the_library_and_measuring_leav
 
 
 def test_a_threshold_that_follows_becomes_the_mean_goodness() -> None:
-    net, (images, labels, wrong) = noisy(logistic, follows=True), cases()
+    net, (images, labels, wrong) = noisy("logistic", follows=True), cases()
     for _ in range(200):
         net.gradients(images, labels, wrong)
     layer = net.stack[0]
@@ -277,7 +275,7 @@ def test_layers_with_a_softmax_of_their_own_get_nothing_from_above(substrate: Su
 def test_a_copy_has_the_weights_that_were_written_and_gives_another_answer() -> None:
     lab = Lab()
     design, dataset = Substrate(mismatch=0.5), load("digits")
-    net = untrained(lab, OURS, Device(design, 0), dataset)
+    net = untrained(OURS, Device(design, 0), recipe_of(lab, OURS), dataset)
     copied = deployed(net, lab, OURS, Device(design, 1))
     assert torch.equal(net.stack[0].weight, copied.stack[0].weight)
     assert not torch.equal(net.stack[0].weights.to_matrix(), copied.stack[0].weights.to_matrix())
@@ -342,9 +340,26 @@ def test_a_training_that_diverges_is_tried_at_thirds_of_its_rate_and_given_up_wh
             raise Diverged("too high")
         return rate
 
-    assert lowered(0.9, lambda rate: learn(rate, 0.2)) == pytest.approx(0.1)
+    lab = Lab()
+    assert at_lower_rates(lab, "devices", 0.9, lambda rate: learn(rate, 0.2)) == pytest.approx(0.1)
+    assert lab.tunings["devices, retried"]["chosen"] == pytest.approx(0.1)
     assert tried == pytest.approx([0.9, 0.3, 0.1])
-    assert lowered(0.9, lambda rate: learn(rate, 0.0)) is None
+    assert at_lower_rates(lab, "devices", 0.9, lambda rate: learn(rate, 0.0)) is None
+
+
+def test_a_custom_net_that_diverges_at_every_rate_stays_untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, device, dataset = Lab(), Device(), load("digits")
+    rates: list[float] = []
+
+    def diverge(net: Any, title: str, data: Any, settings: Any, learn: Any) -> Any:
+        rates.append(settings["rate"])
+        raise Diverged("too high")
+
+    monkeypatch.setattr(lab, "train_net", diverge)
+    recipe = recipe_of(lab, OURS)
+    net = training(lab, OURS, device, recipe, dataset).train_or_lower("ours")
+    assert rates == pytest.approx([recipe.rate / 3**number for number in range(5)])
+    assert torch.equal(net.stack[0].weight, untrained(OURS, device, recipe, dataset).stack[0].weight)
 
 
 def test_a_setting_that_diverges_is_not_chosen() -> None:
@@ -353,6 +368,6 @@ def test_a_setting_that_diverges_is_not_chosen() -> None:
             raise Diverged("too high")
         return abs(rate - 0.4)
 
-    assert best((0.1, 0.5, 3.0), error) == 0.5
+    assert tune(Lab(), "rate", (0.1, 0.5, 3.0), error) == 0.5
     with pytest.raises(Diverged):
-        best((3.0, 9.0), error)
+        tune(Lab(), "rate", (3.0, 9.0), error)
