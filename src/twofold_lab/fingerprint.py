@@ -55,7 +55,7 @@ def origin_of(module: str, settings: Iterable[Mapping[str, Any]] = ()) -> Origin
         settings: settings of its trainings, as in a record.
     """
     trainings = [{**group["shared"], **own} for group in settings for own in group["own"].values()]
-    families = {METHODS[training["method"]].__module__ for training in trainings if "method" in training}
+    families = {METHODS[training["method"]].__module__ for training in trainings if training.get("method") in METHODS}
     used = {name for training in trainings for name in OPTIONAL.values() if training.get(name) not in NEUTRAL}
     options = {name for name, setting in OPTIONAL.items() if setting in used}
     covered = set[str]().union(*(_closure(name, options) for name in (module, *ALWAYS, *families)))

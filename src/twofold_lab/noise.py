@@ -25,7 +25,7 @@ from twofold.data.transforms import jitter
 from twofold.labels import inputs_with_label
 from twofold.layers.connectivity import Full
 from twofold.layers.dense import Dense
-from twofold.layers.inputs import CachedInput, Images, LayerInput, join
+from twofold.layers.inputs import Images, LayerInput, join
 from twofold.learning import Phase, Rule
 from twofold.methods import FeedForwardRecipe
 from twofold.methods.method import Form, image_form
@@ -162,11 +162,9 @@ class NoisyFeedForward(NoisyNet, FeedForward):
         for layer, (rule, threshold) in zip(self.stack, kept, strict=True):
             layer.rule, layer.threshold = rule, threshold
 
-    @check_arguments
-    def images(self, images: Tensor | CachedInput) -> Images:
-        ready = super().images(images)
-        if ready is not images:
-            self.noise.new_batch(len(ready.rows))
+    def _prepare(self, images: Tensor) -> Images:
+        ready = super()._prepare(images)
+        self.noise.new_batch(len(ready.rows))
         return ready
 
     @torch.no_grad()
