@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ import tyro
 from twofold import machine
 from twofold.cli.arguments import CommonOptions, parse
 from twofold.cli.output import expect_writable, print_json
+from twofold.cli.text import format_table
 from twofold.errors import Interrupted, SettingError
 from twofold_lab import benchmarks, ledger, record
 from twofold_lab.lab import RUNS
-from twofold_lab.tables import figures
+from twofold_lab.tables import rows
 
 RESULTS = Path("results")
 """Folder that full-size records are written to."""
@@ -136,13 +138,14 @@ def _show(words: Sequence[str]) -> None:
     claim, results = ledger.find(options.id), _results(options.results)
     kept, intact = record.read(claim.id, results / "claims")
     if kept is None:
-        print(
-            f"{claim.id} ({claim.time}): {claim.says}\n\nnot measured at full size yet: run {record.command(claim.id)}"
+        todo = (
+            f"not measured at full size yet: run `{record.command(claim.id)}`" if claim.measurement else "not built yet"
         )
+        print(f"{claim.id} ({claim.time}): {claim.says}\n\n{todo}")
     else:
-        print(f"{_described(kept)}\n  record    {record.status(kept, intact)}, {kept.get('date') or 'no date'}")
+        print(f"{_described(kept)}\nrecord: {record.status(kept, intact)}, {kept.get('date') or 'no date'}")
         for entry in record.overturned(kept):
-            print(f"  earlier   {', '.join(entry['verdicts'])} at commit {entry['commit'] or '(unknown)'}")
+            print(f"earlier: {', '.join(entry['verdicts'])} at commit {entry['commit'] or '(unknown)'}")
     if options.json:
         print_json(kept)
 
@@ -190,45 +193,41 @@ def _interruptible(runs: Path) -> Iterator[None]:
 
 
 def _described(kept: Mapping[str, Any]) -> str:
-    """Format a record: the claim, its figures next to the talk's and the twin's, and the verdict on each clause."""
+    """Format a record: the claim, its figures next to the twin's, and the verdict on each statement."""
     lines = [
         f"{kept['id']} ({kept['time']}): {kept['says']}",
-        f"  talk      {figures(kept['talk'])}",
-        f"  measured  {figures(kept['measured'])}",
-        f"  twin      {figures(kept['twin']) or 'none (the claim is about Forward-Forward only)'}",
+        f"claimed: {kept['talk']}",
+        "",
+        format_table(rows(kept)),
+        "",
     ]
     for clause in kept["clauses"]:
-        lines += [f"  {clause['verdict']:<13} {clause['says']}: {clause['statistic']} (rule: {clause['rule']})"]
-    lines += [f"  size {kept['size']}, {kept['precision']}, seeds {figures(kept['seeds'])}, {kept['seconds']:.0f} s"]
-    return "\n".join(lines)
+        lines += [f"{clause['verdict']:<13} {clause['says']}: {clause['statistic']}", f"{'':13} rule: {clause['rule']}"]
+    seeds = ", ".join(map(str, kept["seeds"]))
+    return "\n".join([*lines, "", f"size {kept['size']}, {kept['precision']}, seeds {seeds}, {kept['seconds']:.0f} s"])
 
 
 def _listed(listing: Sequence[Mapping[str, Any]]) -> str:
-    """Format all claims as a table."""
+    """Format all claims as a table, one line each unless the terminal is too narrow."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, options in (
-        ("id", {"no_wrap": True}),
-        ("claim", {"ratio": 4}),
-        ("figure", {"ratio": 2}),
-        ("talk", {"ratio": 1}),
-        ("ours", {"ratio": 2}),
-        ("twin", {"ratio": 1}),
-        ("verdicts", {"ratio": 3}),
-        ("record", {"no_wrap": True}),
-    ):
-        table.add_column(name, **options)
+    table = Table("id", "claim", "figure", "talk", "ours", "twin", "verdicts", "record", box=None, pad_edge=False)
+    table.columns[0].no_wrap = table.columns[-1].no_wrap = True
     for entry in listing:
-        verdicts = ", ".join(clause["verdict"] for clause in entry["clauses"])
+        verdicts = Counter(clause["verdict"] for clause in entry["clauses"])
+        counted = ", ".join(
+            f"{count} {verdict}" if len(entry["clauses"]) > 1 else verdict for verdict, count in verdicts.items()
+        )
         state = (entry["status"] or "").partition(":")[0] or ("-" if entry["command"] else "not built")
         shown = [str(entry[key] or "-") for key in ("says", "figure", "talk", "ours", "twin")]
-        table.add_row(entry["id"], *shown, verdicts or "-", state)
-    console = Console(width=max(120, shutil.get_terminal_size().columns), color_system=None)
+        table.add_row(entry["id"], *shown, counted or "-", state)
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+    console = Console(width=max(100, wide), color_system=None)
     with console.capture() as capture:
         console.print(table)
-    return f"{capture.get().rstrip()}\n\nTo see one claim in full: twofold claims show ID"
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    return "\n".join([*lines, "", "To see one claim in full: twofold claims show ID"])
 
 
 def bench(words: Sequence[str]) -> None:

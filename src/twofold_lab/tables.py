@@ -90,20 +90,29 @@ def _nested(value: Any) -> bool:
 
 
 def sides(record: Mapping[str, Any]) -> str:
-    """Return the figures of a record, one row each, Forward-Forward next to the twin; groups are split into rows."""
+    """Return the figures of a record as a table; see `rows`."""
+    heads, *cells = rows(record)
+    return markdown(heads, cells)
+
+
+def rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return a header and the figures of a record, one row each, Forward-Forward next to the twin.
+
+    Groups of figures are split into rows. Maps (lists of lists) are omitted, since pictures show them.
+    """
     ours, twin = (_flat(record[side]) for side in ("measured", "twin"))
     names = dict.fromkeys([*ours, *twin])
-    rows = [[name, *(figures(side.get(name, "-")) for side in (ours, twin))] for name in names]
-    return markdown(["", "Forward-Forward", "backprop twin"], rows)
+    cells = [[name, *(figures(side.get(name, "-")) for side in (ours, twin))] for name in names]
+    return [["", "Forward-Forward", "backprop twin"], *cells]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return figures by their full names; maps (lists of lists) are left to the picture."""
-    rows: dict[str, Any] = {}
+    """Return figures by their full names, without maps."""
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         title = f"{prefix}{name}"
         if _nested(value):
-            rows |= _flat(value, f"{title}: ")
+            flat |= _flat(value, f"{title}: ")
         elif not (isinstance(value, list) and value and isinstance(value[0], list)):
-            rows[title] = value
-    return rows
+            flat[title] = value
+    return flat

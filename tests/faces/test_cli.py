@@ -117,7 +117,7 @@ def test_the_ledger_lists_every_claim_once(tmp_path: Path) -> None:
     said = "\n".join(answer(["claims", "show", "mnist"])[1])
     for clause in next(claim for claim in listing if claim["id"] == "mnist")["clauses"]:
         assert f"{clause['verdict']:<13} {clause['says']}" in said
-    assert "not built" in "\n".join(answer(["claims", "show", "gan"])[1])
+    assert "not built yet" in "\n".join(answer(["claims", "show", "gan"])[1])
 
 
 def test_a_picture_of_a_claim_goes_where_the_pictures_are_and_a_small_one_never_does(tmp_path: Path) -> None:
