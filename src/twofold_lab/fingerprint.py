@@ -155,5 +155,6 @@ def _path(name: str) -> Path:
     return Path(str(origin))
 
 
+@cache
 def _digest(name: str) -> str:
     return hashlib.sha256(code_of(_path(name).read_text(encoding="utf-8")).encode()).hexdigest()[:16]
