@@ -125,7 +125,7 @@ def status(record: Mapping[str, Any], intact: bool | None) -> str:
         return "edited"
     if superseded := record.get("superseded"):
         return f"stale: {superseded}"
-    if "origin" not in record:
+    if not record.get("origin"):
         return f"stale: its code is {NOT_RECORDED}"
     reasons = list(changes(record["origin"]))
     return f"stale: {'; '.join(reasons)}" if reasons else "current"

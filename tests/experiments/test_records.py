@@ -119,7 +119,7 @@ def test_a_record_without_its_digest_or_with_another_content_is_edited(tmp_path:
     content = renewed("norm", tmp_path)
     path = tmp_path / "norm.json"
     text = path.read_text()
-    path.write_text(text.replace('"does not hold"', '"holds"', 1))
+    path.write_text(text.replace('"undecided"', '"holds"', 1))
     assert status("norm", tmp_path) == "edited"
     write_json(path, content)
     assert status("norm", tmp_path) == "edited"
