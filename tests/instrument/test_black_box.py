@@ -206,7 +206,7 @@ def test_a_box_that_hangs_is_given_up_and_not_called_again_while_it_hangs() -> N
         return rows
 
     box = BlackBox(slow, timeout=0.05)
-    assert "the box slow did not answer within 0.05 s" in refusal(lambda: box(torch.rand(2, 3)), DeviceError)
+    assert "the box slow did not return within 0.05 s" in refusal(lambda: box(torch.rand(2, 3)), DeviceError)
     assert "still busy" in refusal(lambda: box(torch.rand(2, 3)), DeviceError)
     release.set()
     for thread in threading.enumerate():

@@ -111,12 +111,12 @@ def test_maps_may_come_flat(form: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kernel_size": 9}, "does not fit into a map of 6 x 5"),
+        ({"kernel_size": 9}, "does not fit into an input of 6 x 5"),
         ({"groups": 2}, "groups is 2, expected a divisor of the 3 input and 4 output channels"),
         ({"stride": (1, 0)}, "stride is 0"),
         ({"padding": -1}, "padding is -1"),
         ({"padding": "sane"}, "unknown padding 'sane'"),
-        ({"padding": "same", "stride": 2}, "padding is same and stride"),
+        ({"padding": "same", "stride": 2}, "stride is 2, expected 1 with padding 'same'"),
     ],
 )
 def test_what_pytorch_would_refuse_is_refused_in_one_line(changes: dict[str, Any], said: str) -> None:
@@ -191,7 +191,7 @@ def test_a_recurrent_layer_refuses_a_unit_whose_slope_needs_total_inputs() -> No
             RecurrentLayer({"below": 3}, 4, Rule(unit=unit))
         else:
             said = refusal(lambda unit=unit: RecurrentLayer({"below": 3}, 4, Rule(unit=unit)), SettingError)  # type: ignore[misc]
-            assert "a recurrent layer does not store" in said
+            assert "must have a derivative that depends only on the activity" in said
 
 
 # Planes --------------------------------------------------------------------------------------------------------------

@@ -191,12 +191,12 @@ NOTHING: dict[str, tuple[str, dict[str, Any], str]] = {
         "--judge-to is 9, expected an iteration from 3 (--judge-from)",
     ),
     "nor learned from": ("recurrent", {"learn_from": 9}, "--learn-from is 9, expected an iteration from 1 to 8"),
-    "fields that do not fit": ("recurrent", {**LOCAL, "field_sizes": (6, 2)}, "fields of 6 x 6 do not fit into a map"),
+    "fields that do not fit": ("recurrent", {**LOCAL, "field_sizes": (6, 2)}, "field is 6, which does not fit into a map"),
     "strides": ("unsupervised", {**LOCAL, "strides": (3, 1)}, "miss 2 of 5 pixels"),
     "margins": (
         "backprop",
         {**LOCAL, "margins": (3, 0)},
-        "margin is 3, expected 0 to 2: with a larger one, the outermost squares of 3 x 3",
+        "margin is 3, expected 0 to 2: with a larger margin, the outermost fields of 3 x 3 pixels",
     ),
     "half of the fields": (
         "backprop",

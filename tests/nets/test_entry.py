@@ -57,7 +57,7 @@ BAD: dict[str, tuple[Tensor, Tensor, str]] = {
     "labels as numbers with fractions": (
         IMAGES,
         LABELS.float(),
-        "labels: the type is torch.float32, expected whole numbers",
+        "labels: the type is torch.float32, expected integers",
     ),
     "a label too many": (IMAGES, LABELS[:-1], "labels: the shape is (11,), expected (12)"),
     "a label too large": (IMAGES, LABELS + 1, "labels range from 1 to 10, expected 0 to 9"),
