@@ -266,7 +266,7 @@ def test_what_cannot_be_exported_is_said_in_one_line(tmp_path: Path) -> None:
         assert words in refusal(lambda name=name: twofold.export(tmp_path / "run", tmp_path / name), SettingError)
     assert "not a run folder" in refusal(lambda: twofold.export(tmp_path / "none", tmp_path / "net.onnx"), RunError)
     shape = replace(PREPARATION, shape=(1, 9, 9))
-    assert "81 numbers each" in refusal(lambda: written(NETS["backprop"](), tmp_path, shape), TwofoldError)
+    assert "81 numbers per image" in refusal(lambda: written(NETS["backprop"](), tmp_path, shape), TwofoldError)
     assert not list(tmp_path.iterdir())
 
 

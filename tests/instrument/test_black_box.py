@@ -158,7 +158,7 @@ def test_how_many_numbers_a_box_gives_is_stated_or_asked_once() -> None:
     boxed(lambda rows: seen.append(len(rows)) or of_numpy(rows))
     assert seen == [2]
     said = refusal(lambda: boxed(lambda rows: rows), SettingError)
-    assert "layer 2 has 9 inputs for 12 units below it" in said
+    assert "layer 2 has 9 inputs, but the layer below has 12" in said
     assert "the first is a BlackBox" in refusal(lambda: FeedForward([BlackBox(of_numpy)], 4), SettingError)
 
 

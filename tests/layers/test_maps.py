@@ -292,7 +292,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "next does not fit": (
         lambda: FeedForward([*stack(nn.MaxPool2d(2))[:2], Dense(144, 4)], CLASSES, label_in="planes"),
         SettingError,
-        "layer 2 has 144 inputs for 36 units below it",
+        "layer 2 has 144 inputs, but the layer below has 36",
     ),
     "planes for vectors": (
         lambda: FeedForward([Dense(8, 4)], CLASSES, label_in="planes"),
