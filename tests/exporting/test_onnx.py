@@ -272,4 +272,4 @@ def test_what_cannot_be_exported_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_a_net_of_another_kind_says_that_it_has_no_tests_to_export() -> None:
     said = refusal(lambda: Net._traced(NETS["backprop"](), torch.rand(1, 1, 8, 8)), SettingError)
-    assert said.startswith("a net of the method backprop has no tests that can be exported")
+    assert said.startswith("a net of the method backprop cannot be exported")

@@ -116,7 +116,7 @@ def test_maps_may_come_flat(form: str) -> None:
         ({"stride": (1, 0)}, "stride is 0"),
         ({"padding": -1}, "padding is -1"),
         ({"padding": "sane"}, "unknown padding 'sane'"),
-        ({"padding": "same", "stride": 2}, "stride is 2, expected 1 with padding 'same'"),
+        ({"padding": "same", "stride": 2}, "stride is (2, 2), expected 1 with padding 'same'"),
     ],
 )
 def test_what_pytorch_would_refuse_is_refused_in_one_line(changes: dict[str, Any], said: str) -> None:
@@ -287,7 +287,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "does not fit": (
         lambda: FeedForward([CustomLayer(nn.Linear(8, 4), 4), Fixed(nn.MaxPool2d(2))], CLASSES),
         SettingError,
-        "pass the output shape of a CustomLayer as its units",
+        "give its output shape as units",
     ),
     "next does not fit": (
         lambda: FeedForward([*stack(nn.MaxPool2d(2))[:2], Dense(144, 4)], CLASSES, label_in="planes"),
@@ -302,7 +302,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "no room for planes": (
         lambda: FeedForward([Convolution((3, 8, 8), 4, 3)], CLASSES, label_in="planes"),
         SettingError,
-        "with 3 channels more than an image has",
+        "with 3 additional input channels",
     ),
     "vectors for maps": (
         lambda: FeedForward([Convolution((4, 8, 8), 4, 3)], CLASSES),

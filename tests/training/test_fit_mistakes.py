@@ -61,7 +61,7 @@ MISTAKES: dict[str, tuple[tuple[Any, ...], str]] = {
     "fewer images": ((IMAGES[:5], LABELS), "5 images and 8 labels"),
     "a label too large": ((IMAGES, LABELS + 1), "label 4 of image 3 is outside 0 to 3"),
     "a label below zero": ((IMAGES, LABELS - 1), "label -1 of image 0 is outside 0 to 3"),
-    "labels with fractions": ((IMAGES, LABELS.float()), "expected integers"),
+    "labels with fractions": ((IMAGES, LABELS.float()), "expected whole numbers"),
     "bytes": ((255 * IMAGES, LABELS), "expected 0 to 1: rescale them"),
     "not a number": ((IMAGES * torch.nan, LABELS), "NaN or infinite pixels"),
     "nothing": ((IMAGES[:0], LABELS[:0]), "expected at least one image"),

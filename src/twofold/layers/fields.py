@@ -53,8 +53,8 @@ class Fields:
         side = min(height, width) + 2 * self.margin
         if self.field > side:
             raise SettingError(
-                f"field is {self.field}, which does not fit into a map of {height} x {width} with a margin of "
-                f"{self.margin}: choose a smaller field"
+                f"fields of {self.field} x {self.field} do not fit into a map of {height} x {width} with a margin of "
+                f"{self.margin}: choose smaller fields"
             )
         for size in (height, width):
             rest = (size + 2 * self.margin - self.field) % self.stride
