@@ -194,7 +194,7 @@ def test_a_box_that_gives_something_else_is_named_in_one_line(what: str) -> None
     line = refusal(lambda: net.learn(*a_batch(), rate=0.1), DeviceError) if what != "one row" else ""
     line = line or refusal(lambda: box(torch.rand(12, 12)), DeviceError)
     assert "the box <lambda>" in line
-    assert said in line.replace("(6, ", "(12, ").replace("(5, ", "(11, ").replace(" 6 rows", " 12 rows")
+    assert said in line.replace("(6, ", "(12, ").replace("(5, ", "(11, ").replace(" 6 input rows", " 12 input rows")
 
 
 def test_a_box_that_hangs_is_given_up_and_not_called_again_while_it_hangs() -> None:

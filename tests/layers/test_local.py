@@ -199,7 +199,7 @@ def test_local_layers_learn_digits_without_a_label(digits: Dataset, tmp_path: Pa
         (lambda: fields_for(100, (1, 8, 8), 3), "100 units do not divide evenly over 6 x 6 grid points"),
         (
             lambda: list(local([SMALL[0], SMALL[0]], Rule())),
-            "expects a map (1, 7, 7), but the layer below has (2, 5, 5)",
+            "expects the map (1, 7, 7), but the layer below has (2, 5, 5)",
         ),
         (lambda: replace(RECIPES["mnist-hybrid-local"], strides=(1,)), "--strides is 1, expected"),
         (lambda: replace(RECIPES["mnist-hybrid"], strides=(1,)), "--strides is 1, expected"),

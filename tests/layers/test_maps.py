@@ -297,7 +297,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "planes for vectors": (
         lambda: FeedForward([Dense(8, 4)], CLASSES, label_in="planes"),
         SettingError,
-        "label_in is planes, but the first layer takes (8,)",
+        "label_in is planes, which does not fit the input shape (8,)",
     ),
     "no room for planes": (
         lambda: FeedForward([Convolution((3, 8, 8), 4, 3)], CLASSES, label_in="planes"),
@@ -307,7 +307,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "vectors for maps": (
         lambda: FeedForward([Convolution((4, 8, 8), 4, 3)], CLASSES),
         SettingError,
-        "label_in is prepend, but the first layer takes (4, 8, 8): use planes",
+        "label_in is prepend, which does not fit the input shape (4, 8, 8)",
     ),
     "flat pictures": (
         lambda: FeedForward(stack(), CLASSES, label_in="planes").predict(torch.rand(5, 64)),

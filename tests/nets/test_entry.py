@@ -37,7 +37,7 @@ def test_a_single_image_is_told_to_be_none_of_a_batch(kind: str) -> None:
         for action in (net.predict, net.fast, lambda image: net.learn(image, LABELS[:1], rate=0.1)):
             said = refusal(lambda image=image, action=action: action(image), DataError)
             assert f"the shape is {tuple(image.shape)}, which is a single image" in said
-            assert said.endswith("give image[None]")
+            assert said.endswith("add a dimension, as in image[None]")
 
 
 BAD: dict[str, tuple[Tensor, Tensor, str]] = {

@@ -152,7 +152,7 @@ def as_batch(title: str, result: Any, rows: int, units: int | None) -> Tensor:
     if batch.ndim != 2 or len(batch) != rows or batch.shape[1] != (units or batch.shape[1]) or not batch.shape[1]:
         raise DeviceError(
             f"{title} returned the shape {tuple(batch.shape)} for {rows} input rows, expected "
-            f"({rows}, {units or 'units'}): return one row for each input row, with the same number of columns always"
+            f"({rows}, {units or 'units'}): return one row for each input row, always with the same number of columns"
         )
     batch = batch.detach().to(torch.float32)
     if not torch.linalg.vector_norm(batch).isfinite():
