@@ -130,12 +130,12 @@ def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: P
         RunError: a name or a shape differs, so the file belongs to another architecture. No target is changed.
     """
     for name in sorted(targets.keys() | tensors.keys()):
-        actual = tuple(tensors[name].shape) if name in tensors else "nothing"
-        expected = tuple(targets[name].shape) if name in targets else "nothing"
+        actual = tuple(tensors[name].shape) if name in tensors else "missing"
+        expected = tuple(targets[name].shape) if name in targets else "missing"
         if actual != expected:
             raise RunError(
-                f"{source} belongs to another architecture: {name} has shape {actual}, this net expects {expected}; "
-                "use the settings with which the file was written, or another run folder"
+                f"{source} belongs to another architecture: the shape of {name} is {actual} in the file and {expected} "
+                "in this net; use the settings with which the file was written, or another run folder"
             )
     with torch.no_grad():
         for name, target in targets.items():

@@ -170,7 +170,10 @@ def test_boxes_and_fixed_parts_stand_behind_a_layer_in_their_order() -> None:
 
 
 BAD: dict[str, tuple[Callable[[Tensor], Any], str]] = {
-    "another number of rows": (lambda rows: of_numpy(rows)[:-1], "the shape (11, 9) for 12 input rows, expected (12, 9)"),
+    "another number of rows": (
+        lambda rows: of_numpy(rows)[:-1],
+        "the shape (11, 9) for 12 input rows, expected (12, 9)",
+    ),
     "one row": (lambda rows: of_numpy(rows)[0], "the shape (9,)"),
     "other units": (lambda rows: of_numpy(rows)[:, 1:], "(12, 8) for 12 input rows, expected (12, 9)"),
     "NaN": (lambda rows: of_numpy(rows) * np.nan, "NaN, infinite or too large"),

@@ -61,8 +61,8 @@ class Box(nn.Module, ABC):
     def slope(self, total: Tensor) -> Tensor:
         """Return the derivative of the response at the products z = x Mᵀ; both are ``(batch, units)``.
 
-        For a random response it is the derivative of the expected value. For a step function it is a surrogate.
-        Only gradient estimators that are allowed to know the box use it.
+        For a random response it is the derivative of the expected value. For a step function it is a surrogate. Only
+        the gradient estimators in `nets.crossings.WHITE_BOX` use it.
         """
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from torch import Tensor
 
 Reduce = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""Function: sums over the cases of this process -> sums over the cases of all processes, with equal shapes and dtypes."""
+"""Function: sums over the cases of this process -> sums over the cases of all processes, of the same shapes."""
 
 _reduce: ContextVar[Reduce | None] = ContextVar("reduce", default=None)
 

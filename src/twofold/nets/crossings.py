@@ -1,8 +1,8 @@
 """Gradient estimators for black boxes, for nets that are trained by backpropagation.
 
-A `Crossing` passes activity through a box. The forward pass uses the measured output of the box, the backward pass an
-assumed derivative J. For the normalized activity x, a crossing returns n(box(x) + J (x - x.detach())), where n
-normalizes. The term with J is 0 in the forward pass.
+A gradient estimator (`Crossing`) passes activity through a box. The forward pass uses the measured output of the box,
+the backward pass an assumed derivative J. For the normalized activity x, the result is n(box(x) + J (x - x.detach())),
+where n normalizes. The term with J is 0 in the forward pass.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class StraightThrough(Crossing):
 
 
 class Known(Crossing):
-    """Gradient estimator that uses the exact derivative of the box, as an upper bound; see `Box.slope`."""
+    """Gradient estimator that uses the exact derivative of the box, which is unknown for real black boxes."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         matrix = self.matrix()

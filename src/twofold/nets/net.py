@@ -144,7 +144,7 @@ class Nets(Net):
     def __init__(self, **nets: Net) -> None:
         super().__init__()
         if not nets:
-            raise SettingError("nets is empty, expected a dictionary with at least one net")
+            raise SettingError("nets is empty, expected at least one net, as a keyword argument")
         self.nets = nn.ModuleDict(nets)
 
     @property

@@ -99,7 +99,7 @@ class Recurrent(GoodnessClassifier):
         if label_to not in LABEL_TO:
             raise unknown("label_to", label_to, LABEL_TO)
         if not 1 <= judged[0] <= judged[1]:
-            raise SettingError(f"judged is {judged}, expected a first and a last iteration, from 1")
+            raise SettingError(f"judged is {judged}, expected (first, last) with 1 <= first <= last")
         if len(connectivity) > len(widths):
             raise SettingError(
                 f"connectivity has {len(connectivity)} entries, expected one for each layer, at most {len(widths)}"
