@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import a submodule or a public name on first use, so that the command line starts before PyTorch loads."""
+        """Import a submodule or a public name on first use, so that the command line starts without loading PyTorch."""
         from importlib import import_module, metadata, util
 
         if name == "__version__":

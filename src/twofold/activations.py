@@ -1,6 +1,6 @@
-"""Activation functions: the activity y of a total input z, and its derivative (talk 08:05).
+"""Activation functions, which map pre-activations z to activities y, and their derivatives (talk 08:05).
 
-Slopes are derivatives dy/dz. The rectifier is that of the talk and the paper; docs/layers.md compares the others.
+Names with ``slope`` denote the derivative dy/dz. The talk and the paper use ReLU; docs/layers.md compares the others.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from torch.nn.functional import gelu as torch_gelu
 from twofold.checks import BY_NAME, check_fields
 
 LEAK = 0.01
-"""Slope of the leaky rectifier below zero, as in PyTorch."""
+"""Derivative of the leaky ReLU below zero, as in PyTorch."""
 HEIGHT = 2.0
-"""Activity of an active threshold unit. The sum of squares equals the number of units if a quarter are active."""
+"""Activity of an active unit with the activation `threshold`. If a quarter of the units are active, the sum of squares
+equals the number of units, which is the threshold of that goodness.
+"""
 REACH, STRETCH = 1.7159, 2 / 3
-"""y = REACH · tanh(STRETCH · z): y = ±1 at z = ±1, and y² may exceed 1 (LeCun et al., Efficient BackProp)."""
+"""Constants of y = REACH · tanh(STRETCH · z), with y = ±1 at z = ±1 (LeCun et al., Efficient BackProp)."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation function with its slope.
+    """An activation function and its derivative, both elementwise.
 
     Attributes:
-        value: total inputs, of any shape -> activities; it may work in place if ``of_activity`` is True.
-        slope: total inputs -> dy/dz, or, if ``of_activity`` is True, activities -> dy/dz.
-        of_activity: True if the slope is a function of the activity, so that total inputs need not be stored.
+        value: pre-activations z, of any shape -> activities y. It may work in place if ``of_activity`` is True.
+        slope: function that returns the derivative dy/dz. Its argument is y if ``of_activity`` is True, else z.
+        of_activity: True if the derivative can be computed from the activity, so that z need not be stored.
     """
 
     value: Callable[[Tensor], Tensor]
@@ -82,14 +84,15 @@ leaky_relu = Activation(_leaky, _leaky_slope, of_activity=True)
 """y = z where z > 0, else 0.01 z."""
 
 gelu = Activation(torch_gelu, _gelu_slope)
-"""y = z Φ(z), with the normal distribution function Φ: slightly negative for negative z."""
+"""y = z Φ(z), with the normal distribution function Φ."""
 
 tanh = Activation(_tanh, _tanh_slope, of_activity=True)
-"""y = 1.7159 tanh(⅔ z): odd and bounded."""
+"""y = 1.7159 tanh(⅔ z)."""
 
 threshold = Activation(_threshold, _surrogate_slope)
-"""y = 2 where z > 0, else 0. Its derivative is 0, so learning uses a surrogate slope, 2 max(0, 1 - |z|), as spiking
-nets do. With a sum of squares, inactive units get no signal: only peer normalization can activate them."""
+"""y = 2 where z > 0, else 0. Its derivative is 0, so learning uses the surrogate derivative 2 max(0, 1 - |z|), as in
+spiking nets. With a sum of squares as goodness, inactive units get no learning signal: only peer normalization can
+activate them."""
 
 ACTIVATIONS = {"relu": relu, "leaky_relu": leaky_relu, "gelu": gelu, "tanh": tanh, "threshold": threshold}
 BY_NAME[Activation] = ACTIVATIONS

@@ -1,4 +1,4 @@
-"""The public names, which `import twofold` loads on first use."""
+"""The public names of the package. ``twofold.NAME`` imports this module on first use."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators on first use: importing scikit-learn takes as long as importing PyTorch."""
+    """Import the scikit-learn estimators on first use, because importing scikit-learn is slow."""
     if name not in ("ForwardForwardClassifier", "ForwardForwardFeatures"):
         raise AttributeError(f"module 'twofold.api' has no attribute {name!r}")
     from twofold import estimators

@@ -1,4 +1,4 @@
-"""Save tensors in safetensors files, never in a pickle. Every file is written completely or not at all."""
+"""Save and load tensors in safetensors files. Writing is atomic: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from twofold.errors import RunError
 from twofold.files import check_signature, replacing, sign
 
 FORMAT = 2
-"""Version of the file format. Files of the first version state no version and have no digest."""
+"""Version of the file format. Files of version 1 contain neither a version nor a digest."""
 
 TYPES = {
     **{torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16"},
     **{torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"},
 }
-"""The safetensors names of tensor types, in the order in which a file stores them."""
+"""Tensor dtype -> its name in safetensors. A file stores tensors in the order of this dictionary."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write named tensors, with ``facts`` and a digest of everything in the header.
+    """Write named tensors to a safetensors file whose header contains ``facts`` and a digest.
 
-    The facts must be representable as JSON.
+    Args:
+        path: the file.
+        tensors: tensors by name.
+        facts: JSON-compatible metadata.
 
     Raises:
         RunError: the disk is full or the folder cannot be written. An older file at ``path`` is kept.
@@ -40,10 +43,10 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
 
 
 def _save(tensors: Mapping[str, Tensor], metadata: str, path: Path) -> None:
-    """Write a safetensors file, byte for byte as the library's own writer does.
+    """Write a safetensors file with the same bytes as the writer of the safetensors library.
 
-    That writer may create files that only their owner can read, whatever the umask, and leaves a temporary file behind
-    when it is killed.
+    The library's writer is not used because it may ignore the umask (the file is then readable only by its owner) and
+    leaves a temporary file behind when it is killed.
     """
     order = list(TYPES.values())
     entries = sorted(tensors.items(), key=lambda item: (order.index(TYPES[item[1].dtype]), item[0]))
@@ -63,16 +66,19 @@ def _save(tensors: Mapping[str, Tensor], metadata: str, path: Path) -> None:
 def read(
     path: Path, signed: bool = False, remedy: str = "delete it and train again"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors, on the CPU, and the facts.
+    """Read a file that `write` wrote.
 
     Args:
         path: the file.
-        signed: require a digest; only files of older versions have none.
-        remedy: what the error message suggests if the file is damaged.
+        signed: if True, raise an error if the file has no digest, as in older versions.
+        remedy: end of the error message for a damaged file.
+
+    Returns:
+        The tensors by name, on the CPU, and the facts.
 
     Raises:
-        RunError: the file does not exist or is damaged. A single flipped bit is detected. In files of older versions,
-            which have no digest, only violations of the format are detected.
+        RunError: the file does not exist or is damaged. The digest detects every changed bit. In files of older
+            versions, which have no digest, only violations of the file format are detected.
     """
     if not path.exists():
         raise RunError(f"{path} does not exist: is {path.parent} a run folder made by `twofold train`?")
@@ -81,7 +87,7 @@ def read(
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if header.keys() - {"twofold"}:
-            raise ValueError(f"its header has {', '.join(sorted(header))}, expected twofold only")
+            raise ValueError(f"its header has the entries {', '.join(sorted(header))}, expected only twofold")
         facts, intact = check_signature(header.get("twofold", "{}"), path, before=_digest(tensors))
         if intact is False or (intact is None and (signed or "format" in facts)):
             raise ValueError("its content does not match its digest")
@@ -94,12 +100,12 @@ def read(
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of the tensors in a file that `write` wrote, after checking the file; see `read`."""
+    """Check a file that `write` wrote, and return the SHA-256 (hex) of its tensors; for errors see `read`."""
     return _digest(read(path)[0])
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 (hex) of the names, types, shapes and bytes of tensors."""
+    """Return the SHA-256 (hex) of the names, dtypes, shapes and bytes of tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -113,18 +119,23 @@ def _bytes(tensor: Tensor) -> memoryview[int]:
 
 
 def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy ``tensors`` into ``targets`` with the same names and shapes, either all or none.
+    """Copy ``tensors`` in place into the ``targets`` of the same names, like ``load_state_dict``.
+
+    Args:
+        targets: parameters and buffers of a net, by name.
+        tensors: tensors by name.
+        source: file that contained the tensors, for error messages.
 
     Raises:
-        RunError: a name or a shape differs, so the file belongs to another architecture.
+        RunError: a name or a shape differs, so the file belongs to another architecture. No target is changed.
     """
     for name in sorted(targets.keys() | tensors.keys()):
-        actual = tuple(tensors[name].shape) if name in tensors else "nothing"
-        expected = tuple(targets[name].shape) if name in targets else "nothing"
+        actual = tuple(tensors[name].shape) if name in tensors else "missing"
+        expected = tuple(targets[name].shape) if name in targets else "missing"
         if actual != expected:
             raise RunError(
-                f"{source} belongs to another architecture: {name} has shape {actual}, this net expects {expected}; "
-                "use the settings of that training, or another run folder"
+                f"{source} belongs to another architecture: the shape of {name} is {actual} in the file and {expected} "
+                "in this net; use the settings with which the file was written, or another run folder"
             )
     with torch.no_grad():
         for name, target in targets.items():
@@ -132,5 +143,5 @@ def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: P
 
 
 def module_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return all parameters and buffers by name, including the buffers that only learning needs."""
+    """Return all parameters and buffers by name, including non-persistent buffers, which are not in ``state_dict``."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}

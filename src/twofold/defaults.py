@@ -1,68 +1,70 @@
 """Default hyper-parameters. All other modules import them from here.
 
-They train the embedded digits and MNIST well at any width. Recipes state only what differs.
+They suit MNIST and the digits that come with the package, with layers of any width. Recipes state only the values that
+differ.
 """
 
 LEARNING_VERSION = 2
-"""Bump this by hand when a code change alters trained weights or measured errors. Earlier records are then stale and
-cached trainings are redone. A test that trains with this code and with the previous commit enforces it.
+"""Version of the learning code. Increase it by hand when a code change alters trained weights or measured errors.
+Records of earlier versions then count as outdated, and cached training runs are repeated. A test that trains with this
+code and with the previous commit checks that the version was increased.
 """
 
 RATE = 0.02
 """Initial learning rate of the layers."""
 SCHEDULE = "constant_then_linear"
-"""Schedule of all learning rates during a training; see `schedules`."""
+"""Schedule of all learning rates during a training run; see `schedules`."""
 SOFTMAX_RATE = 0.1
-"""Learning rate of a softmax that reads the layers; it follows the same schedule."""
+"""Learning rate of the softmax classifier on the hidden layers; it follows the same schedule."""
 TWIN_RATE = 0.1
-"""Learning rate of the backprop twin."""
+"""Learning rate of the backprop twin, the same net trained by backpropagation."""
 BATCH = 50
 """Cases per update."""
 SMOOTHING = 0.9
-"""Fraction of the old gradient that is kept at each batch."""
+"""Momentum: fraction of the old smoothed gradient that is kept at each batch."""
 DECAY = 0.002
-"""Weight decay of the layers, relative to the rate."""
+"""Weight decay of the layers, relative to the learning rate."""
 TWIN_DECAY = 0.0002
 """Weight decay of the backprop twin."""
 SOFTMAX_DECAY = 0.003
-"""Weight decay of a softmax that reads the layers."""
+"""Weight decay of the softmax classifier on the hidden layers."""
 TEMPERATURE = 1.5
 """Temperature of the objective, relative to the absolute threshold of a layer divided by the root of its units."""
 PEER = 0.03
 """Strength of peer normalization."""
 LABEL_STRENGTH = 1.0
-"""Value of the label's entry in the input of a feedforward net."""
+"""Value of the nonzero entry of the one-hot label in the input of a feedforward net."""
 TOP_STRENGTH = 5.0
-"""Value of the label's entry at the top of a recurrent net."""
+"""Value of the nonzero entry of the one-hot label at the top of a recurrent net."""
 READ_FROM = 2
-"""The first layer, counted from 1, that the tests of a feedforward net use."""
+"""First layer, counted from 1, whose activities and goodness a feedforward net uses to predict labels."""
 DAMPING = 0.3
 """Fraction of its old state that a recurrent layer keeps."""
 ITERATIONS = 8
-"""Iterations of a recurrent net on a still image."""
+"""Number of iterations of a recurrent net on a still image."""
 JUDGED = (3, 5)
 """First and last iteration over which the slow test of a recurrent net averages the goodness."""
 TOP_DOWN_START = 1.0
-"""Size of the initial weights to a layer above, relative to those of a recurrent layer's other sources."""
+"""Size of a recurrent layer's initial top-down weights, relative to its other initial weights."""
 BLURS = 4
 """Number of blurs of the masks of hybrid images."""
 LABEL_IN = "prepend"
 """Position of the label in the input of a feedforward net: before the pixels, which suits all images."""
 SHORTLIST = 3
-"""Number of labels that the fast test passes to the slow test, if there are about ten."""
+"""Number of labels that the fast test passes to the slow test; suits data with about ten classes."""
 TABLE_WIDTHS = (200,)
-"""Units of each layer of a net for tables."""
+"""Number of units of each layer of a net for tabular data."""
 TABLE_RATE, TABLE_INPUTS = 1.0, 32
-"""Learning rate of the layers for a table of up to TABLE_INPUTS columns. For wider tables it is inversely proportional
-to the number of columns, since each column adds to the change of a step.
+"""Learning rate of the layers for a table of up to TABLE_INPUTS columns. For wider tables the rate is inversely
+proportional to the number of columns, since each column adds to the effect of a step.
 """
 TABLE_CONSTANT = 1.0
 """Value of the constant column appended to a table, relative to the root of the number of columns."""
 TABLE_LABEL_STRENGTH = 0.5
-"""Value of the label's entry for a table, relative to the root of the number of columns."""
+"""Value of the nonzero entry of the one-hot label for a table, relative to the root of the number of columns."""
 TABLE_EPOCHS, TABLE_STEPS = 16, 40
-"""Number of epochs on a table, and the minimum number of steps: short tables get more epochs."""
+"""Number of epochs on a table, and the minimum number of update steps: tables with few rows get more epochs."""
 TABLE_VALIDATION = 0.1
-"""Fraction of a table that is held out for early stopping or for calibrating probabilities."""
+"""Fraction of the rows of a table that is held out for early stopping or for calibrating probabilities."""
 TABLE_PATIENCE = 10
-"""Number of epochs without improvement on the held-out data after which a training stops."""
+"""Number of epochs without improvement on the held-out data after which training stops."""

@@ -1,4 +1,4 @@
-"""Errors caused by an input, a file or a setting. Each message is one line that says what to do."""
+"""Errors caused by an input, a file or a setting. Each message is one line and contains a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class TwofoldError(Exception):
-    """An invalid input or setting. The message names it, the expected value, and the remedy."""
+    """Base class of the errors of this package. Messages state the invalid value, the expected value and a remedy."""
 
 
 class DataError(TwofoldError, ValueError):
@@ -16,7 +16,7 @@ class DataError(TwofoldError, ValueError):
 
 
 class RunError(TwofoldError):
-    """A run folder or checkpoint that is missing, damaged, or belongs to another architecture."""
+    """A run folder or checkpoint that is missing, damaged, or belongs to a net of another architecture."""
 
 
 class SettingError(TwofoldError, ValueError):
@@ -28,28 +28,34 @@ class ArgumentError(TwofoldError, TypeError):
 
 
 class DeviceError(TwofoldError):
-    """Hardware, or a simulation of it, that does not answer or returns an invalid answer."""
+    """Hardware, or a simulation of it, that does not respond or returns an invalid result."""
 
 
 class Diverged(TwofoldError):
-    """A training that stopped because a layer's numbers are no longer finite or the layer has collapsed."""
+    """A training run that stopped because a layer has NaN or infinite values or has collapsed."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training stopped by Ctrl-C or a signal. The message says what is saved and how to continue."""
+    """A training run stopped by Ctrl-C or a signal. The message states which results are saved and how to continue."""
 
 
 class Remark(UserWarning):
-    """A notice that does not stop the work. The command line prints it as ``twofold: note: ...``."""
+    """A warning of this package. The command line prints it as ``twofold: note: ...``."""
 
 
 def remark(text: str) -> None:
-    """Warn with a one-line `Remark`, attributed to the caller of the library."""
+    """Issue a `Remark` with a one-line text."""
     warnings.warn(text, Remark, stacklevel=3)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> SettingError:
-    """Return an error for a ``name`` that is not in ``known``, with the most similar name as a suggestion."""
+    """Return an error for a ``name`` that is not in ``known``; its message suggests the most similar known name.
+
+    Args:
+        kind: word for the named object in the message, such as ``device``.
+        name: the unknown name.
+        known: all valid names.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}"

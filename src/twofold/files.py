@@ -1,4 +1,4 @@
-"""Write files completely or not at all."""
+"""Read and write files. Writing is atomic: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from typing import Any, NoReturn
 from twofold.errors import RunError
 
 UNFINISHED = ".part"
-"""Suffix of files that are being written."""
+"""Suffix of temporary files that `replacing` has not yet renamed."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file next to ``path`` and rename it at the end, so that ``path`` is never half-written.
+    """Yield the path of a temporary file in the folder of ``path``, and rename that file to ``path`` at the end.
+
+    A file at ``path`` is therefore never incomplete.
 
     Raises:
         RunError: the disk is full or the folder cannot be written. An older file at ``path`` is kept.
@@ -44,9 +46,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path, age: float = 0.0) -> None:
-    """Remove unfinished files of killed writers from ``folder``.
+    """Remove temporary files that killed processes left in ``folder``.
 
-    Files younger than ``age`` seconds are kept. With the default of 0, no other process may be writing to the folder.
+    Files younger than ``age`` seconds are kept. With 0, all are removed, so no other process may write to the folder.
     """
     for path in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):
@@ -55,13 +57,13 @@ def sweep(folder: Path, age: float = 0.0) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content``, completely or not at all; see ``replacing``."""
+    """Write ``content`` to ``path`` atomically; see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, completely or not at all. NaN is not JSON and is refused."""
+    """Write ``content`` as indented JSON, atomically. NaN and infinite numbers raise a ValueError."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -75,7 +77,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file unchanged.
+    """Return the content of a UTF-8 text file.
 
     Raises:
         RunError: the file does not exist or is not text.
@@ -89,7 +91,11 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, path: Path) -> Any:
-    """Parse JSON; ``path`` is named in errors. NaN and Infinity are not JSON.
+    """Parse JSON. NaN and Infinity are not accepted.
+
+    Args:
+        text: the JSON.
+        path: file that contains the text, for error messages.
 
     Raises:
         RunError: the text is not JSON.
@@ -105,7 +111,15 @@ def parse(text: str, path: Path) -> Any:
 
 
 def sign(content: Mapping[str, Any], indent: int | None = None, before: str = "") -> str:
-    """Return JSON whose last member, ``digest``, is the SHA-256 of ``before`` and of the text preceding it."""
+    """Return ``content`` as JSON with an additional last member ``digest``.
+
+    The digest is the SHA-256 of ``before`` followed by the JSON text up to the digest.
+
+    Args:
+        content: members of the JSON object.
+        indent: indentation, as in `json.dumps`.
+        before: further text that the digest covers.
+    """
     text = json.dumps(content, indent=indent, allow_nan=False)[:-1].rstrip()
     digest = hashlib.sha256((before + text).encode()).hexdigest()
     return (
@@ -116,16 +130,23 @@ def sign(content: Mapping[str, Any], indent: int | None = None, before: str = ""
 def check_signature(
     text: str, path: Path, indent: int | None = None, before: str = ""
 ) -> tuple[dict[str, Any], bool | None]:
-    """Parse the output of `sign`; return its content without the digest, and True if the digest matches.
+    """Parse the output of `sign` and verify its digest.
 
-    The second value is ``None`` if there is no digest, as in files of older versions.
+    Args:
+        text: the JSON.
+        path: file that contains the text, for error messages.
+        indent, before: as passed to `sign`.
+
+    Returns:
+        The content without the digest, and True if the digest matches, else False. The second value is ``None`` if
+            there is no digest, as in files of older versions.
 
     Raises:
         RunError: the text is not a JSON object.
     """
     content = parse(text, path)
     if not isinstance(content, dict):
-        raise RunError(f"{path} has a {type(content).__name__}, expected a JSON object: it is damaged; train again")
+        raise RunError(f"{path} is a JSON {type(content).__name__}, expected an object: it is damaged; train again")
     if "digest" not in content:
         return content, None
     del content["digest"]
@@ -136,12 +157,15 @@ def check_signature(
 
 
 def write_signed(path: Path, content: Mapping[str, Any]) -> None:
-    """Write indented JSON with a digest of its own content, completely or not at all."""
+    """Write ``content`` as indented JSON with a digest of the content, atomically; see `sign`."""
     write_bytes(path, (sign(content, 2) + "\n").encode())
 
 
 def read_signed(path: Path) -> tuple[dict[str, Any], bool | None]:
-    """Read the output of `write_signed`; return the content and True if it is unchanged (``None``: it has no digest).
+    """Read a file that `write_signed` wrote, and verify its digest.
+
+    Returns:
+        The content without the digest, and True if the digest matches, else False; ``None`` if there is no digest.
 
     Raises:
         RunError: the file does not exist or is not a JSON object.

@@ -1,8 +1,8 @@
 """Goodness functions: scores of a layer's activity vector that are high for positive data.
 
-All functions map activities ``(batch, units)`` to goodness ``(batch,)`` in at least float32, as a sum or a mean over
-the units, according to the formula. The slope is *half* the derivative, so that the slope of a sum of squares is the
-activity itself. The factor 2 is part of the learning rate, as in the author's own code.
+All functions map activities ``(batch, units)`` to goodness ``(batch,)`` in at least float32. The field ``slope`` of a
+goodness function is *half* its derivative, which is the activity itself for a sum of squares. The factor 2 is part of
+the learning rate, as in the author's code.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from twofold.checks import BY_NAME, check_fields
 
 @dataclass(frozen=True)
 class Goodness:
-    """A goodness function with its natural threshold.
+    """A goodness function with its threshold and derivative.
 
     Attributes:
         value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
         threshold: number of units -> the goodness at which p(positive) = ½.
-        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``. By default autograd computes it
-            from ``value``, within this function; a slope in closed form is faster.
+        slope: activity ``(batch, units)`` -> ½ ∂goodness/∂activity ``(batch, units)``. If omitted, autograd computes
+            it from ``value``; a function in closed form is faster.
     """
 
     value: Callable[[Tensor], Tensor]
@@ -39,12 +39,12 @@ class Goodness:
 
     @cached_property
     def spares_silent_units(self) -> bool:
-        """True if the slope is 0 where the activity is 0, so that the slope of a rectifier changes nothing."""
+        """True if ∂goodness/∂activity is 0 for inactive units, so that the derivative of a ReLU can be omitted."""
         return not self.slope(torch.zeros(1, 1)).any()
 
 
 def _slope_by_autograd(value: Callable[[Tensor], Tensor], activity: Tensor) -> Tensor:
-    """Return half the derivative of a goodness with respect to each activity, ``(batch, units)``."""
+    """Return half the derivative of the goodness function ``value`` at ``activity``, ``(batch, units)``."""
     with torch.enable_grad():
         leaf = activity.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(value(leaf).sum(), leaf, materialize_grads=True, allow_unused=True)
@@ -52,7 +52,7 @@ def _slope_by_autograd(value: Callable[[Tensor], Tensor], activity: Tensor) -> T
 
 
 def accumulate_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the dtype in which to sum over units: float32, or the tensor's own if that is wider."""
+    """Return the dtype for sums over a tensor: float32, or the dtype of the tensor if that is wider."""
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
@@ -101,7 +101,8 @@ sum_of_squares = Goodness(_sum_of_squares, float, _identity)
 """g = Σ yⱼ², threshold = number of units (talk 08:11; the author's code)."""
 
 mean_of_squares = Goodness(_mean_of_squares, _threshold_one, _slope_of_mean)
-"""g = Σ yⱼ² / units, threshold 1. The slope is smaller by a factor of ``units``; scale the rate up by it."""
+"""g = Σ yⱼ² / units, threshold 1. Its derivative is smaller than that of `sum_of_squares` by a factor of ``units``;
+multiply the learning rate by this factor."""
 
 sum_of_activities = Goodness(_sum_of_activities, _threshold_half, _slope_half)
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""

@@ -1,7 +1,8 @@
 """Insert labels into images (talk 10:57).
 
-A label is a vector with one number per class: a one-hot vector times a strength, or, for the neutral label, the same
-small number for each class. Positive, negative and neutral inputs differ only in this vector.
+A label is encoded as a vector with one number per class. This label vector is a one-hot vector times a strength. The
+neutral label has the same small number for each class. Positive, negative and neutral inputs differ only in this
+vector.
 """
 
 from __future__ import annotations
@@ -31,64 +32,75 @@ def neutral(count: int, classes: int, strength: float, device: torch.device) -> 
 
 
 def overlay(images: Tensor, labels: Tensor) -> Tensor:
-    """Replace the first pixels by the label vector; they must be an empty margin, as in MNIST.
+    """Replace the first pixels of each image by the label vector.
+
+    These pixels should be 0 in all images, as in the margin of MNIST images.
 
     Args:
-        images: ``(batch, pixels)``.
-        labels: ``(batch, classes)`` label vectors.
+        images: flattened images, ``(batch, pixels)``.
+        labels: label vectors, ``(batch, classes)``.
 
     Returns:
-        ``(batch, pixels)``.
+        Images with labels, ``(batch, pixels)``.
     """
     return torch.cat([labels.to(images.dtype), images[:, labels.shape[1] :]], 1)
 
 
 def has_margin(images: Tensor, classes: int) -> bool:
-    """Return True if the label vector fits into the first pixels: they are 0 in all images, and other pixels follow.
+    """Return True if `overlay` loses no information: the first ``classes`` pixels are 0 in all images.
+
+    Images must have more than ``classes`` pixels.
 
     Args:
-        images: ``(batch, pixels)``.
+        images: flattened images, ``(batch, pixels)``.
         classes: number of classes.
     """
     return images.shape[1] > classes and not images[:, :classes].any()
 
 
 def prepend(images: Tensor, labels: Tensor) -> Tensor:
-    """Insert the label vector before the pixels, for images without a margin.
+    """Insert the label vector before the pixels of each image.
 
     Args:
-        images: ``(batch, pixels)``.
-        labels: ``(batch, classes)`` label vectors.
+        images: flattened images, ``(batch, pixels)``.
+        labels: label vectors, ``(batch, classes)``.
 
     Returns:
-        ``(batch, classes + pixels)``.
+        Images with labels, ``(batch, classes + pixels)``.
     """
     return torch.cat([labels.to(images.dtype), images], 1)
 
 
 def planes(images: Tensor, labels: Tensor) -> Tensor:
-    """Insert a constant plane for each class before the channels, so that the label is visible at every position.
+    """Insert one channel per class before the channels of each image, so that a convolution can use the label anywhere.
+
+    Each inserted channel is constant: all its pixels are the entry of the label vector for its class.
 
     Args:
         images: ``(batch, channels, height, width)``.
-        labels: ``(batch, classes)`` label vectors.
+        labels: label vectors, ``(batch, classes)``.
 
     Returns:
-        ``(batch, classes + channels, height, width)``.
+        Images with labels, ``(batch, classes + channels, height, width)``.
     """
     constant = labels.to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[2:])
     return torch.cat([constant, images], 1)
 
 
 FLAT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"overlay": overlay, "prepend": prepend}
-"""Ways to insert a label into flat images, for layers that take one vector per case."""
+"""Functions that insert a label into flattened images, for layers whose input is one vector per case."""
 
 LABEL_IN = FLAT | {"planes": planes}
-"""All ways to insert a label; those that are not in `FLAT` are for layers that take maps."""
+"""All functions that insert a label. ``planes`` is for layers whose input has the shape (channels, height, width)."""
 
 
 def shape_with_label(label_in: str, shape: tuple[int, int, int], classes: int) -> tuple[int, ...]:
-    """Return the shape of an image (channels, height, width) together with its label.
+    """Return the input shape of the first layer: an image of the shape (channels, height, width) with its label.
+
+    Args:
+        label_in: ``overlay``, ``prepend`` or ``planes``; see `LABEL_IN`.
+        shape: shape of an image.
+        classes: number of classes.
 
     Raises:
         SettingError: the label would cover the whole image.
@@ -99,14 +111,14 @@ def shape_with_label(label_in: str, shape: tuple[int, int, int], classes: int) -
 
 
 def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
-    """Return the number of inputs of a flat image together with its label.
+    """Return the number of inputs of the first layer: ``pixels``, plus ``classes`` if ``label_in`` is ``prepend``.
 
     Raises:
         SettingError: the label would cover the whole image.
     """
     if label_in == "overlay" and pixels <= classes:
         raise SettingError(
-            f"--label-in is overlay, but an image has {pixels} pixels for {classes} labels: use --label-in prepend"
+            f"--label-in is overlay, expected more pixels than the {classes} labels, got {pixels}: use prepend instead"
         )
     return pixels + classes if label_in == "prepend" else pixels
 
@@ -117,19 +129,23 @@ def checked_labels(
     """Convert labels of any integer type to int64 and check them.
 
     Args:
-        name: name of the argument.
-        labels: its value.
-        classes: number of labels.
-        shape: see `bounds.shaped`.
-        on: the expected device.
-        wait: also check the range of labels on a GPU, which means waiting for it; on the CPU it is always checked.
+        name: name of the argument, for error messages.
+        labels: value of the argument.
+        classes: number of classes.
+        shape: expected shape; see `bounds.shaped`.
+        on: expected device.
+        wait: if True, also check the range of labels on a GPU, which synchronizes with it. On the CPU the range is
+            always checked.
+
+    Returns:
+        The labels as int64, from 0 to ``classes - 1``.
 
     Raises:
         DataError: wrong shape or device, not integers, or a label outside 0 to ``classes - 1``.
     """
     shaped(name, labels, *shape, on=on)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise DataError(f"{name}: the type is {labels.dtype}, expected whole numbers: use .long()")
+        raise DataError(f"{name}: the type is {labels.dtype}, expected integers: use .long()")
     labels = labels.to(torch.int64)
     if labels.numel() and (wait or labels.device.type == "cpu"):
         low, high = (int(value) for value in labels.aminmax())
@@ -142,4 +158,4 @@ def checked_labels(
 
 
 LABEL_TO = {"top": "the last hidden layer", "all": "every hidden layer"}
-"""The layers of a recurrent net that receive the label as top-down input."""
+"""Values of the option ``label_to`` of a recurrent net -> the layers that receive the label as input."""

@@ -1,4 +1,7 @@
-"""The local learning rule: signals, peer normalization, sampling, and the update step."""
+"""The local learning rule of a layer: learning signals, peer normalization, sampling of cases, and the weight update.
+
+A pre-activation z is the weighted sum of a unit's inputs plus its bias.
+"""
 
 from __future__ import annotations
 
@@ -23,52 +26,53 @@ from twofold.objectives import Objective, swish_symba
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 TINY = 1e-30
-"""Lower bound on the total weight of cases, to avoid a division by zero if all weights are 0."""
+"""Lower bound on the total weight of a batch; avoids a division by zero if all case weights are 0."""
 
 BLOCK = 1 << 18
-"""Number of weights updated at a time, so that everything read and written for them fits into a cache."""
+"""Number of weights that `momentum_step` updates at a time; their data fit into the processor's cache."""
 
 Phase = Literal["positive", "negative", "both"]
-"""The data that a layer sees. With both, the first half of the rows is positive; rows i of both halves form a pair."""
+"""The type of data in a batch. With ``both``, the first half of the rows is positive data and the second half negative
+data. Row i of the first half and row i of the second half form a pair.
+"""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The settings of a layer's learning rule.
+    """The hyper-parameters of a layer's learning rule.
 
-    For one batch, with goodness g, threshold θ and the objective's signals s⁺ and s⁻ (all per case), the total inputs z
-    of the layer should change by
+    Let x be the inputs of a layer, z its pre-activations and y its activity. The objective maps the goodness of each
+    case to a learning signal: s⁺ for positive and s⁻ for negative cases. The desired changes of z are
 
-        Δz⁺ = s⁺ · slope(y⁺) + peer · (max(floor, mean over units of m) - m),     Δz⁻ = -s⁻ · slope(y⁻)
+        Δz⁺ = s⁺ · d(y⁺) + peer · (max(floor, mean over units of m) - m),     Δz⁻ = -s⁻ · d(y⁻)
 
-    where slope is the slope of the goodness times that of the activation function. The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ
-    x⁻) / batch is smoothed over batches,
+    Here d = ½ ∂goodness/∂z, and m is the running mean activity of each unit on positive data (0.9 old + 0.1 new,
+    starting at 0.5). The weight gradient (Δz⁺ᵀ x⁺ + Δz⁻ᵀ x⁻) / batch is smoothed over batches:
 
-        v ← smoothing · v + (1 - smoothing) · gradient,     w ← w + rate · (v - decay · w),
+        v ← smoothing · v + (1 - smoothing) · gradient,     w ← w + rate · (v - decay · w)
 
-    without decay for biases. m is the running mean activity of each unit on positive data (0.9 old + 0.1 new, starting
-    at 0.5). Source: the author's code; paper section 2.1 for the peer term.
+    Biases do not decay. Source: the author's code; paper section 2.1 for the peer term.
 
-    If cases have weights, a case with weight c acts like c cases in all of these terms: signals, peers, m and decay. A
-    case that is sampled with probability p and weighted by 1 / p therefore contributes, on average, as if it were
-    always seen.
+    Cases may have weights. A case with weight c counts as c cases in all of these terms: signals, peer term, m and
+    decay. A case that is sampled with probability p and has the weight 1 / p therefore contributes, on average, as much
+    as without sampling.
 
     Attributes:
-        goodness: the goodness function.
-        objective: the loss on the goodness of positive and negative data.
+        goodness: goodness function.
+        objective: loss on the goodness of positive and negative data.
         temperature: temperature of the objective, in units of goodness. The default is `defaults.TEMPERATURE` ·
-            |threshold| / √units, because a goodness that is a sum over units varies with the root of their number.
+            |threshold| / √units, because the spread of a sum over units grows with the root of their number.
         smoothing: fraction of the old gradient that is kept at each batch, in [0, 1).
-        decay: weight decay, relative to the rate.
-        peer: strength of peer normalization. It moves each unit's mean activity towards that of its layer, and revives
-            units that are never active.
-        floor: minimum target of the mean activity; a layer below it becomes more active. If positive data should have
-            low activity, a layer whose units are all inactive could not recover otherwise.
-        tolerance: a case whose signal is weaker than this contributes to the gradient with probability signal /
-            tolerance, with the strength of the tolerance. The gradient is the same on average, and after the first
-            epochs much less work. 0 uses all cases unchanged.
-        normalize: normalization of an activity before it is passed on.
-        unit: activation function; `CustomLayer` contains its own.
+        decay: weight decay, relative to the learning rate.
+        peer: strength of peer normalization. It moves each unit's mean activity towards the mean of its layer, which
+            also revives units that are never active.
+        floor: minimum of the mean activity that peer normalization aims at. With 0, a layer whose units are all
+            inactive cannot recover if the goodness is low for high activity.
+        tolerance: cases with a signal below this threshold are sampled: such a case is used with probability signal /
+            tolerance, and its signal is then raised to the tolerance. The expected gradient does not change, and after
+            the first epochs a step needs much less work. 0 uses all cases unchanged.
+        normalize: normalization of the activity that is passed to the next layer.
+        unit: activation function. `CustomLayer` ignores it, because its module contains an activation function.
 
     Raises:
         ArgumentError: a field is of the wrong type.
@@ -100,21 +104,25 @@ class Rule:
 
 
 def scaled_temperature(temperature: float, units: int, like: int = 1) -> float:
-    """Scale a temperature that suits layers of ``like`` units to layers of ``units``: by the root of their ratio.
+    """Scale a temperature for layers of ``like`` units to layers of ``units`` units: temperature · √(units / like).
 
-    A goodness that is a sum over units varies with the root of their number. `Rule.temperature_for` has the same law.
+    The spread of a goodness that is a sum over units grows with the root of their number. `Rule.temperature_for` scales
+    by the same law.
     """
     return temperature * math.sqrt(units / like)
 
 
 def slope(activity: Tensor, total: Tensor | None, rule: Rule) -> Tensor:
-    """Return ½ ∂goodness/∂z, ``(batch, units)``: the slope of the goodness times that of the activation function.
+    """Return half the derivative of the goodness with respect to the pre-activations, ½ ∂goodness/∂z.
 
     Args:
-        activity: ``(batch, units)``.
-        total: total inputs z, ``(batch, units)``; ``None`` if the activation function's slope depends only on its
-            activity.
-        rule: its goodness and activation function are used.
+        activity: activities, ``(batch, units)``.
+        total: pre-activations z, ``(batch, units)``; not needed if the derivative of the activation function can be
+            computed from the activity.
+        rule: learning rule that contains the goodness and the activation function.
+
+    Returns:
+        ``(batch, units)``.
     """
     gradient = rule.goodness.slope(activity)
     if rule.unit is relu and rule.goodness.spares_silent_units:
@@ -140,20 +148,21 @@ def case_signals(
         case_weight: weight of each case, ``(cases,)``.
         threshold: the goodness at which p(positive) = ½.
         temperature: temperature of the objective.
-        rule: its objective and tolerance are used.
+        rule: learning rule that contains the objective and the tolerance.
 
     Returns:
-        The signals, in the shape of ``goodness``: positive if the goodness should increase, 0 if a case is left out.
-            And the difficulty, ``(cases,)``: the stronger of a pair's two signals before weighting.
+        Two tensors: the signals, in the shape of ``goodness``, and the difficulty, ``(cases,)``. A signal is positive
+            if the goodness should increase, negative if it should decrease, and 0 if the case is not used. The
+            difficulty is the larger of the two signals of a pair, before weighting by ``case_weight``.
 
     Raises:
-        SettingError: one phase is given alone, but the objective compares pairs.
+        SettingError: ``phase`` is not ``both``, but the objective compares pairs.
     """
     excess = goodness - threshold
     if phase != "both" and rule.objective.paired:
         raise SettingError(
-            f"phase is {phase!r}, but the objective compares positive with negative cases: gather both phases at once, "
-            "or use an objective that judges each case by itself, such as logistic"
+            f"phase is {phase!r}, but the objective compares pairs of a positive and a negative case: use phase 'both' "
+            "or an objective without pairs, such as logistic"
         )
     by_case = rule.objective.signal(excess[0], excess[-1], temperature)
     signals = torch.stack(by_case) if phase == "both" else by_case[phase == "negative"][None]
@@ -178,18 +187,20 @@ class Count(NamedTuple):
 
 
 def count_of(case_weight: Tensor) -> Count:
-    """Return the count of cases with weights ``(cases,)``."""
+    """Return the number of cases and the sum of their weights, given the weight of each case, ``(cases,)``."""
     return Count(*reduce(case_weight.new_full((), len(case_weight)), case_weight.sum()))
 
 
 def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule) -> Tensor:
-    """Return the gradient of peer normalization on total inputs, ``(units,)``; it is the same for every positive case.
+    """Return the desired change of the pre-activations by peer normalization, ``(units,)``.
+
+    It is the same for every positive case: peer · (max(floor, mean over units of m) - m).
 
     Args:
-        total: weighted sum of activity over the newest positive cases, ``(units,)``.
-        count: count of these cases.
-        mean_activity: running mean of activity, ``(units,)``; updated in place.
-        rule: its ``peer`` and ``floor`` are used.
+        total: weighted sum of the activities of the positive cases in the batch, ``(units,)``.
+        count: number and total weight of these cases.
+        mean_activity: running mean m of the activities, ``(units,)``; updated in place.
+        rule: learning rule that contains ``peer`` and ``floor``.
     """
     (total,) = reduce(total)
     new = (0.1 * count.weight / count.cases).clamp(max=1).to(mean_activity.dtype)
@@ -200,14 +211,17 @@ def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule
 def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
     """Round each signal weaker than the tolerance to 0 or to ± tolerance, so that its expected value is unchanged.
 
-    A signal of magnitude a < tolerance becomes ± tolerance if a / tolerance > u. The numbers u of the cases and batches
-    are a low-discrepancy sequence in [0, 1): multiples of an irrational number, modulo 1. No random numbers are drawn,
-    and the two cases of a pair are kept or left out together if their signals are equal.
+    A signal of magnitude a < tolerance becomes ± tolerance if a / tolerance > u, else 0. The thresholds u in [0, 1),
+    one per case, are a low-discrepancy sequence: multiples of an irrational number, modulo 1. No random numbers are
+    drawn. The two cases of a pair have the same u, so that equal signals give equal results.
 
     Args:
-        signals: signals of positive and of negative cases, ``(2, batch)``, or of one of them, ``(1, batch)``.
-        tolerance: 0 keeps all signals unchanged.
+        signals: signals of positive and negative cases, ``(2, batch)``, or of only one of them, ``(1, batch)``.
+        tolerance: magnitude below which signals are rounded; 0 keeps all signals unchanged.
         batches: number of batches so far, ``()``.
+
+    Returns:
+        The rounded signals, in the shape of ``signals``.
     """
     if not tolerance:
         return signals
@@ -218,7 +232,7 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
 
 
 def _turn(batches: Tensor) -> Tensor:
-    """Return batches · √2 modulo 1, ``()``, computed in double precision even if the device has none."""
+    """Return batches · √2 modulo 1, ``()``, computed in double precision (on the CPU if the device has none)."""
     if machine.has_doubles(batches.device):
         return batches.double() * math.sqrt(2) % 1
     return (batches.cpu().double() * math.sqrt(2) % 1).float().to(batches.device)
@@ -237,12 +251,12 @@ def momentum_step(
 
     Args:
         weight: w. A tensor with one dimension contains biases, which do not decay.
-        velocity: v, in the shape and type of w.
-        gradient: points uphill; in the shape of w.
-        rate: the learning rate.
-        rule: its smoothing and decay are used.
-        copy: a copy of the weights in another type, updated with them.
-        counted: mean weight of the cases in the gradient.
+        velocity: v, the smoothed gradient, in the shape and dtype of w.
+        gradient: direction in which the weights should change, in the shape of w.
+        rate: learning rate.
+        rule: learning rule that contains the smoothing and the decay.
+        copy: optional copy of the weights in another dtype, which is updated too.
+        counted: mean weight of the cases in the batch.
     """
     decay = rule.decay if weight.dim() > 1 else 0.0
     kept = 1 - rate * decay * counted

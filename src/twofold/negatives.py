@@ -1,8 +1,8 @@
-"""Negative data: wrong labels or, without labels, hybrids of two images.
+"""Negative data: images with wrong labels or, for learning without labels, hybrids of two images.
 
-A wrong label is never the true one; labels shuffled within a batch would be true in one of ten cases. A hybrid has the
-short-range structure of both images but the long-range structure of neither: it consists of large patches of both,
-selected by a mask of random bits that are blurred and then thresholded (paper section 3.1).
+A wrong label always differs from the true label. A hybrid consists of large patches of two images, so that it has their
+short-range structure but not their long-range structure. The patches are selected by a mask of random bits that are
+blurred and then thresholded (paper section 3.1).
 """
 
 from __future__ import annotations
@@ -20,21 +20,34 @@ from twofold.labels import checked_labels
 
 
 def random_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw uniformly from the wrong labels; only the number of classes of ``logits`` ``(batch, classes)`` is used."""
+    """Draw wrong labels uniformly.
+
+    Args:
+        labels: true labels, ``(batch,)``.
+        logits: ``(batch, classes)``; only the number of classes is used.
+        generator: random generator, on the device of the labels.
+
+    Returns:
+        Wrong labels, ``(batch,)``.
+    """
     classes = logits.shape[1]
     offset = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)
     return (labels + offset) % classes
 
 
 def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw from softmax(logits) with the true label excluded: the net's own likeliest mistakes (talk 14:05).
+    """Draw wrong labels ("hard negatives") from softmax(logits) with the true label excluded (talk 14:05).
 
-    The draw is the argmax of logits + Gumbel noise, which is exact, and safe even if the probability of every wrong
-    label rounds to zero.
+    The labels that the net itself finds most probable are drawn most often. A draw is the argmax of logits + Gumbel
+    noise over the wrong labels, which also works if their probabilities round to zero.
 
     Args:
-        labels: ``(batch,)`` true labels.
+        labels: true labels, ``(batch,)``.
         logits: logits of the fast test, ``(batch, classes)``.
+        generator: random generator, on the device of the logits.
+
+    Returns:
+        Wrong labels, ``(batch,)``.
     """
     uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
@@ -42,7 +55,7 @@ def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator
 
 
 Negatives = Callable[[Tensor, Tensor, torch.Generator | None], Tensor]
-"""True labels ``(batch,)``, logits ``(batch, classes)`` and a generator -> wrong labels ``(batch,)``."""
+"""Function (true labels ``(batch,)``, logits ``(batch, classes)``, generator) -> wrong labels ``(batch,)``."""
 
 NEGATIVES: dict[str, Negatives] = {
     "hard": hard_wrong_labels,
@@ -54,11 +67,19 @@ BY_NAME[Negatives] = BY_NAME[Negatives | Tensor] = NEGATIVES
 def draw_wrong_labels(
     negatives: Negatives | Tensor, labels: Tensor, logits: Tensor, generator: torch.Generator | None
 ) -> Tensor:
-    """Draw wrong labels from a function, or use a tensor of them; check labels that come from a user.
+    """Return wrong labels ``(batch,)``: the result of the function ``negatives``, or the tensor ``negatives`` itself.
+
+    Labels that come from the user are checked; see `checked_wrong_labels`.
+
+    Args:
+        negatives: function that draws wrong labels, or wrong labels, ``(batch,)``.
+        labels: true labels, ``(batch,)``.
+        logits: logits of the fast test, ``(batch, classes)``.
+        generator: random generator, on the device of the labels.
 
     Raises:
         ArgumentError: the function does not return a tensor.
-        DataError: the result is not labels, has the wrong length, or contains true labels.
+        DataError: the result has the wrong shape or type, or contains true labels.
     """
     if isinstance(negatives, Tensor):
         return checked_wrong_labels("negatives", negatives, labels, logits.shape[1])
@@ -69,10 +90,13 @@ def draw_wrong_labels(
 
 
 def checked_wrong_labels(name: str, wrong: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Check wrong labels ``(batch,)`` from a user, for cases with the true labels ``labels`` ``(batch,)``.
+    """Check wrong labels ``wrong`` ``(batch,)`` from a user against the true labels ``labels`` ``(batch,)``.
+
+    Returns:
+        The wrong labels, int64.
 
     Raises:
-        DataError: they are not labels, have the wrong length or, on the CPU, contain true labels.
+        DataError: ``wrong`` has the wrong shape or type or, on the CPU, contains true labels.
     """
     wrong = checked_labels(name, convert(name, wrong, Tensor), classes, len(labels), on=labels.device)
     if wrong.device.type == "cpu" and (true := int((wrong == labels).sum())):
@@ -81,17 +105,19 @@ def checked_wrong_labels(name: str, wrong: Tensor, labels: Tensor, classes: int)
 
 
 def masks(count: int, height: int, width: int, blurs: int, generator: torch.Generator) -> Tensor:
-    """Draw masks that consist of patches of zeros and ones, ``(count, 1, height, width)``, on the generator's device.
+    """Draw random masks for `hybrids`, which consist of patches of zeros and ones.
 
-    Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, mirrored at the edges, and then set to 1
-    where the blurred value exceeds ½. All blurs in one direction form one matrix, so that a batch takes two small
-    products.
+    Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, mirrored at the edges. A pixel of the
+    mask is 1 where the blurred value exceeds ½.
 
     Args:
         count: number of masks.
         height, width: size of a mask, in pixels.
-        blurs: number of blurs: the more, the larger the patches; 0 leaves single pixels.
-        generator: draws the bits.
+        blurs: number of blurs. More blurs give larger patches; 0 gives single pixels.
+        generator: random generator of the bits.
+
+    Returns:
+        Masks, ``(count, 1, height, width)``, on the device of the generator.
 
     Raises:
         SettingError: the number of blurs is negative.
@@ -105,7 +131,7 @@ def masks(count: int, height: int, width: int, blurs: int, generator: torch.Gene
 
 @functools.cache
 def _blur(size: int, times: int, device: torch.device) -> Tensor:
-    """Return the matrix that applies ``times`` blurs in one direction, ``(size, size)``."""
+    """Return the matrix ``(size, size)`` that applies ``times`` blurs to a row or column of ``size`` pixels."""
     once = 0.5 * torch.eye(size, dtype=torch.float64)
     for offset in (-1, 1):
         for row in range(size):
@@ -115,18 +141,21 @@ def _blur(size: int, times: int, device: torch.device) -> Tensor:
 
 
 def hybrids(images: Tensor, blurs: int, generator: torch.Generator) -> Tensor:
-    """Mix each image with its neighbor in the batch: image · mask + neighbor · (1 - mask).
+    """Mix each image with the previous image of the batch: image · mask + previous · (1 - mask).
 
     Args:
         images: ``(batch, channels, height, width)``, in random order.
-        blurs: number of blurs of each mask.
-        generator: draws the masks; on the device of the images.
+        blurs: number of blurs of each mask; see `masks`.
+        generator: random generator of the masks, on the device of the images.
+
+    Returns:
+        Hybrids, in the shape of ``images``.
 
     Raises:
         DataError: there are fewer than two images.
     """
     if len(images) < 2:
-        raise DataError(f"images has the length {len(images)}, expected at least 2: a hybrid combines two images")
+        raise DataError(f"images: got {len(images)} image, expected at least 2: a hybrid combines two images")
     height, width = images.shape[-2:]
     mask = masks(len(images), height, width, blurs, generator).to(images)
     return torch.lerp(images.roll(1, 0), images, mask)

@@ -1,5 +1,6 @@
-"""Length normalization: only the direction of an activity vector is passed on, since its length determines the
-goodness."""
+"""Normalization of activity vectors by their norm. A layer passes on only the direction of its activity vector, because
+the norm determines its goodness.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +12,17 @@ from torch import Tensor
 from twofold.goodness import accumulate_dtype
 
 EPS = 1e-5
-"""Added to the length, so that a vector of zeros stays a vector of zeros."""
+"""Added to the root mean square in `normalize`, which avoids a division by zero."""
 
 
 def normalize(activity: Tensor) -> Tensor:
-    """Return n(a) = a / (ε + √(mean over units of a²)): root mean square 1, no mean subtraction.
+    """Scale each case to root mean square 1: n(a) = a / (ε + √(mean over units of a²)), without mean subtraction.
 
     Args:
         activity: ``(batch, ...)``; all dimensions but the first form one vector.
 
     Returns:
-        The same shape and dtype. Scaling the input has no effect (talk 09:23; paper section 2.1).
+        The normalized activity, in the shape and dtype of ``activity`` (talk 09:23; paper section 2.1).
     """
     flat = activity.flatten(1)
     length: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True, dtype=accumulate_dtype(flat))
@@ -30,17 +31,20 @@ def normalize(activity: Tensor) -> Tensor:
 
 
 def centered(images: Tensor) -> Tensor:
-    """Subtract from each image the mean of all its numbers and normalize it, so that brightness does not matter.
+    """Subtract from each image the mean of its pixels and `normalize` it, so that brightness has no effect.
 
     Args:
         images: ``(batch, ...)``; all dimensions but the first form one vector.
+
+    Returns:
+        The normalized images, in the shape of ``images``.
     """
     flat = images.flatten(1)
     return normalize(flat - flat.mean(1, keepdim=True)).view_as(images)
 
 
 def identity(activity: Tensor) -> Tensor:
-    """Return the activity unchanged, with its length: the ablation of normalization."""
+    """Return the activity unchanged, in place of `normalize` in experiments without normalization."""
     return activity
 
 

@@ -3,10 +3,10 @@
 All functions take the excess x = goodness - threshold of the positive and of the negative cases, each ``(batch,)``, and
 a temperature T in units of goodness.
 
-* ``loss`` returns one number per pair of cases, ``(batch,)``.
-* ``signal`` returns (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``: how strongly each case requires more (positive) or less
-  (negative) goodness. Signals are dimensionless: losses contain a factor T, so that the signal of a clearly wrong case
-  is 1 at any temperature.
+* ``loss`` returns one number per pair of a positive and a negative case, ``(batch,)``.
+* ``signal`` returns the learning signals (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``. They state how strongly the
+  goodness of the positive case should increase, and that of the negative case decrease. Losses contain a factor T, so
+  that signals are dimensionless: for a clearly misclassified case the signal is 1 at any temperature.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Objective:
 
     Attributes:
         loss: (x⁺, x⁻, T) -> the loss of each pair, ``(batch,)``.
-        paired: True if only the difference within a pair matters, so that the threshold has no effect.
-        signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``. By default autograd computes them from
-            ``loss``, within this function; a signal in closed form is faster.
+        paired: True if the loss depends only on the difference x⁺ - x⁻, so that the threshold has no effect.
+        signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``. If omitted, autograd computes them from
+            ``loss``; a function in closed form is faster.
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
@@ -83,7 +83,7 @@ def _symba_signal(positive: Tensor, negative: Tensor, temperature: float) -> tup
 
 
 symba = Objective(_symba_loss, True, _symba_signal)
-"""loss = T log(1 + e^(-(x⁺ - x⁻)/T)): only the difference within a pair matters (Lee and Song, arXiv 2303.08418)."""
+"""loss = T log(1 + e^(-(x⁺ - x⁻)/T)): depends only on the difference within a pair (Lee and Song, arXiv 2303.08418)."""
 
 
 def _swish_symba_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
@@ -98,7 +98,8 @@ def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) 
 
 
 swish_symba = Objective(_swish_symba_loss, True, _swish_symba_signal)
-"""loss = T d σ(d), d = (x⁻ - x⁺)/T: like symba, but pairs that are already far apart are drawn together slightly."""
+"""loss = T d σ(d), d = (x⁻ - x⁺)/T. Like `symba`, but it slightly reduces the difference of pairs that are already far
+apart."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}
 BY_NAME[Objective] = OBJECTIVES

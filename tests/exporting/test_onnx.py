@@ -266,10 +266,10 @@ def test_what_cannot_be_exported_is_said_in_one_line(tmp_path: Path) -> None:
         assert words in refusal(lambda name=name: twofold.export(tmp_path / "run", tmp_path / name), SettingError)
     assert "not a run folder" in refusal(lambda: twofold.export(tmp_path / "none", tmp_path / "net.onnx"), RunError)
     shape = replace(PREPARATION, shape=(1, 9, 9))
-    assert "81 numbers each" in refusal(lambda: written(NETS["backprop"](), tmp_path, shape), TwofoldError)
+    assert "81 numbers per image" in refusal(lambda: written(NETS["backprop"](), tmp_path, shape), TwofoldError)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_net_of_another_kind_says_that_it_has_no_tests_to_export() -> None:
     said = refusal(lambda: Net._traced(NETS["backprop"](), torch.rand(1, 1, 8, 8)), SettingError)
-    assert said.startswith("a net of the method backprop has no tests that can be exported")
+    assert said.startswith("a net of the method backprop cannot be exported")

@@ -123,7 +123,9 @@ def test_free_memory_is_the_least_of_what_the_machine_and_the_limits_leave(monke
     for left, free in (([], 5), ([7 * GB], 5), ([7 * GB, 2 * GB], 2)):
         monkeypatch.setattr(limits, "memory", lambda left=left: left)
         assert machine.free_memory(CPU) == free * GB
-    with pytest.raises(SettingError, match=r"needs about 3\.0 GB of memory plus its data, but 2\.0 GB are free"):
+    with pytest.raises(
+        SettingError, match=r"needs about 3\.0 GB of memory in addition to the data, but 2\.0 GB are free"
+    ):
         machine.require_memory(3 * GB, CPU)
 
 

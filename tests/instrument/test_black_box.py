@@ -158,7 +158,7 @@ def test_how_many_numbers_a_box_gives_is_stated_or_asked_once() -> None:
     boxed(lambda rows: seen.append(len(rows)) or of_numpy(rows))
     assert seen == [2]
     said = refusal(lambda: boxed(lambda rows: rows), SettingError)
-    assert "layer 2 has 9 inputs for 12 units below it" in said
+    assert "layer 2 has 9 inputs, but the layer below has 12" in said
     assert "the first is a BlackBox" in refusal(lambda: FeedForward([BlackBox(of_numpy)], 4), SettingError)
 
 
@@ -170,9 +170,12 @@ def test_boxes_and_fixed_parts_stand_behind_a_layer_in_their_order() -> None:
 
 
 BAD: dict[str, tuple[Callable[[Tensor], Any], str]] = {
-    "another number of rows": (lambda rows: of_numpy(rows)[:-1], "the shape (11, 9) for 12 rows, expected (12, 9)"),
+    "another number of rows": (
+        lambda rows: of_numpy(rows)[:-1],
+        "the shape (11, 9) for 12 input rows, expected (12, 9)",
+    ),
     "one row": (lambda rows: of_numpy(rows)[0], "the shape (9,)"),
-    "other units": (lambda rows: of_numpy(rows)[:, 1:], "(12, 8) for 12 rows, expected (12, 9)"),
+    "other units": (lambda rows: of_numpy(rows)[:, 1:], "(12, 8) for 12 input rows, expected (12, 9)"),
     "NaN": (lambda rows: of_numpy(rows) * np.nan, "NaN, infinite or too large"),
     "too large": (lambda rows: of_numpy(rows) + 1e30, "NaN, infinite or too large"),
     "infinite where it is converted": (lambda rows: of_numpy(rows).astype(float) + 1e300, "infinite or too large"),
@@ -194,7 +197,7 @@ def test_a_box_that_gives_something_else_is_named_in_one_line(what: str) -> None
     line = refusal(lambda: net.learn(*a_batch(), rate=0.1), DeviceError) if what != "one row" else ""
     line = line or refusal(lambda: box(torch.rand(12, 12)), DeviceError)
     assert "the box <lambda>" in line
-    assert said in line.replace("(6, ", "(12, ").replace("(5, ", "(11, ").replace(" 6 rows", " 12 rows")
+    assert said in line.replace("(6, ", "(12, ").replace("(5, ", "(11, ").replace(" 6 input rows", " 12 input rows")
 
 
 def test_a_box_that_hangs_is_given_up_and_not_called_again_while_it_hangs() -> None:
@@ -206,7 +209,7 @@ def test_a_box_that_hangs_is_given_up_and_not_called_again_while_it_hangs() -> N
         return rows
 
     box = BlackBox(slow, timeout=0.05)
-    assert "the box slow did not answer within 0.05 s" in refusal(lambda: box(torch.rand(2, 3)), DeviceError)
+    assert "the box slow did not return within 0.05 s" in refusal(lambda: box(torch.rand(2, 3)), DeviceError)
     assert "still busy" in refusal(lambda: box(torch.rand(2, 3)), DeviceError)
     release.set()
     for thread in threading.enumerate():

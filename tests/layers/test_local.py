@@ -192,14 +192,17 @@ def test_local_layers_learn_digits_without_a_label(digits: Dataset, tmp_path: Pa
     ("action", "told"),
     [
         (lambda: Fields((1, 8, 8), 2, 9), "fields of 9 x 9 do not fit into a map of 8 x 8"),
-        (lambda: Fields((1, 8, 8), 2, 3, 2), "stride is 2, but then fields of 3 with a margin of 0 miss 1 of 8 pixels"),
+        (
+            lambda: Fields((1, 8, 8), 2, 3, 2),
+            "stride is 2, but then fields of 3 with a margin of 0 do not cover 1 of 8 pixels",
+        ),
         (lambda: Fields((1, 8, 8), 0, 3), "channels is 0"),
         (lambda: Fields((1, 8, 8), 2, 3, 0), "stride is 0"),
         (lambda: Fields((1, 8, 8), 2, 3, 1, 3), "margin is 3, expected 0 to 2"),
         (lambda: fields_for(100, (1, 8, 8), 3), "100 units do not divide evenly over 6 x 6 grid points"),
         (
             lambda: list(local([SMALL[0], SMALL[0]], Rule())),
-            "expects a map (1, 7, 7), but the layer below has (2, 5, 5)",
+            "expects the map (1, 7, 7), but the layer below has (2, 5, 5)",
         ),
         (lambda: replace(RECIPES["mnist-hybrid-local"], strides=(1,)), "--strides is 1, expected"),
         (lambda: replace(RECIPES["mnist-hybrid"], strides=(1,)), "--strides is 1, expected"),

@@ -111,12 +111,12 @@ def test_maps_may_come_flat(form: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kernel_size": 9}, "does not fit into a map of 6 x 5"),
+        ({"kernel_size": 9}, "does not fit into an input of 6 x 5"),
         ({"groups": 2}, "groups is 2, expected a divisor of the 3 input and 4 output channels"),
         ({"stride": (1, 0)}, "stride is 0"),
         ({"padding": -1}, "padding is -1"),
         ({"padding": "sane"}, "unknown padding 'sane'"),
-        ({"padding": "same", "stride": 2}, "padding is same and stride"),
+        ({"padding": "same", "stride": 2}, "stride is (2, 2), expected 1 with padding 'same'"),
     ],
 )
 def test_what_pytorch_would_refuse_is_refused_in_one_line(changes: dict[str, Any], said: str) -> None:
@@ -191,7 +191,7 @@ def test_a_recurrent_layer_refuses_a_unit_whose_slope_needs_total_inputs() -> No
             RecurrentLayer({"below": 3}, 4, Rule(unit=unit))
         else:
             said = refusal(lambda unit=unit: RecurrentLayer({"below": 3}, 4, Rule(unit=unit)), SettingError)  # type: ignore[misc]
-            assert "a recurrent layer does not store" in said
+            assert "must have a derivative that depends only on the activity" in said
 
 
 # Planes --------------------------------------------------------------------------------------------------------------
@@ -287,27 +287,27 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "does not fit": (
         lambda: FeedForward([CustomLayer(nn.Linear(8, 4), 4), Fixed(nn.MaxPool2d(2))], CLASSES),
         SettingError,
-        "pass the output shape of a CustomLayer as its units",
+        "give its output shape as units",
     ),
     "next does not fit": (
         lambda: FeedForward([*stack(nn.MaxPool2d(2))[:2], Dense(144, 4)], CLASSES, label_in="planes"),
         SettingError,
-        "layer 2 has 144 inputs for 36 units below it",
+        "layer 2 has 144 inputs, but the layer below has 36",
     ),
     "planes for vectors": (
         lambda: FeedForward([Dense(8, 4)], CLASSES, label_in="planes"),
         SettingError,
-        "label_in is planes, but the first layer takes (8,)",
+        "label_in is planes, which does not fit the input shape (8,)",
     ),
     "no room for planes": (
         lambda: FeedForward([Convolution((3, 8, 8), 4, 3)], CLASSES, label_in="planes"),
         SettingError,
-        "with 3 channels more than an image has",
+        "with 3 additional input channels",
     ),
     "vectors for maps": (
         lambda: FeedForward([Convolution((4, 8, 8), 4, 3)], CLASSES),
         SettingError,
-        "label_in is prepend, but the first layer takes (4, 8, 8): use planes",
+        "label_in is prepend, which does not fit the input shape (4, 8, 8)",
     ),
     "flat pictures": (
         lambda: FeedForward(stack(), CLASSES, label_in="planes").predict(torch.rand(5, 64)),

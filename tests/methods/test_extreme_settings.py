@@ -196,7 +196,7 @@ NOTHING: dict[str, tuple[str, dict[str, Any], str]] = {
     "margins": (
         "backprop",
         {**LOCAL, "margins": (3, 0)},
-        "margin is 3, expected 0 to 2: with a larger one, the outermost squares of 3 x 3",
+        "margin is 3, expected 0 to 2: with a larger margin, the outermost fields of 3 x 3 pixels",
     ),
     "half of the fields": (
         "backprop",
@@ -259,7 +259,7 @@ def test_a_single_layer_is_read_by_the_default_that_leaves_out_the_first(tiny: D
 def test_a_net_has_no_layers_above_its_last_one() -> None:
     for make in (twofold.Unsupervised, twofold.FeedForward):
         said = refusal(lambda make=make: make(dense(25, (9, 8)), 4, counted_from=3), SettingError)  # type: ignore[misc]
-        assert said == "counted_from is 3, expected at most 2: there are no layers above"
+        assert said == "counted_from is 3, expected at most 2: choose a lower layer"
 
 
 # Few cases -----------------------------------------------------------------------------------------------------------

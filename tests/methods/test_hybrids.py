@@ -97,7 +97,7 @@ def test_a_hybrid_has_each_pixel_from_one_of_two_images() -> None:
 def test_an_image_alone_is_no_hybrid_of_itself(count: int) -> None:
     """As negative data it would be the positive ones once more."""
     said = refusal(lambda: hybrids(torch.rand(count, 1, 8, 8), 2, seeded()), DataError)
-    assert said == f"images has the length {count}, expected at least 2: a hybrid combines two images"
+    assert said == f"images: got {count} image, expected at least 2: a hybrid combines two images"
 
 
 # Learning -----------------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_local_fields_are_refused_on_devices(tiny: Dataset) -> None:
         lambda: twofold.Backprop(25, fields.units, 4, connectivity=[fields], substrate=twofold.Substrate()),
         SettingError,
     )
-    assert said.startswith("connectivity without a weight matrix, expected Full or Masked")
+    assert said.startswith("connectivity: expected Full or Masked")
 
 
 def test_a_twin_stays_on_the_machines_numbers_whatever_holds_the_weights_of_its_recipe() -> None:

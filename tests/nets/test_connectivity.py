@@ -252,8 +252,8 @@ def test_fields_need_less_memory(digits: Dataset) -> None:
 @pytest.mark.parametrize(
     ("action", "told"),
     [
-        (lambda: Masked(torch.ones(3, 4)), "expected booleans (units, inputs)"),
-        (lambda: Masked(torch.ones(3, dtype=torch.bool)), "the shape (3,), expected booleans"),
+        (lambda: Masked(torch.ones(3, 4)), "expected torch.bool of shape (units, inputs)"),
+        (lambda: Masked(torch.ones(3, dtype=torch.bool)), "of shape (3,), expected torch.bool"),
         (
             lambda: Recurrent(60, (90, 60), CLASSES, RULE, connectivity=[{"below": Full(90, 50)}]),
             "connectivity['below'] has 90 units and 50 inputs, expected 90 units and 60 inputs",

@@ -36,8 +36,8 @@ def test_a_single_image_is_told_to_be_none_of_a_batch(kind: str) -> None:
     for image in of_one_image(IMAGES[0]):
         for action in (net.predict, net.fast, lambda image: net.learn(image, LABELS[:1], rate=0.1)):
             said = refusal(lambda image=image, action=action: action(image), DataError)
-            assert f"the shape is {tuple(image.shape)}, one image of {PIXELS} numbers" in said
-            assert said.endswith("give image[None]")
+            assert f"the shape is {tuple(image.shape)}, which is a single image" in said
+            assert said.endswith("add a dimension, as in image[None]")
 
 
 BAD: dict[str, tuple[Tensor, Tensor, str]] = {
@@ -52,12 +52,12 @@ BAD: dict[str, tuple[Tensor, Tensor, str]] = {
         LABELS,
         "in 1 of 12 images, first in image 5",
     ),
-    "another size": (IMAGES[..., 1:], LABELS, "56 numbers each, expected 64"),
+    "another size": (IMAGES[..., 1:], LABELS, "56 numbers per image, expected 64"),
     "no image": (IMAGES[:0], LABELS[:0], "expected at least one image to learn from"),
     "labels as numbers with fractions": (
         IMAGES,
         LABELS.float(),
-        "labels: the type is torch.float32, expected whole numbers",
+        "labels: the type is torch.float32, expected integers",
     ),
     "a label too many": (IMAGES, LABELS[:-1], "labels: the shape is (11,), expected (12)"),
     "a label too large": (IMAGES, LABELS + 1, "labels range from 1 to 10, expected 0 to 9"),

@@ -1,11 +1,11 @@
-"""Convert values to annotated types if that is unambiguous, and otherwise raise a one-line error.
+"""Check the types of arguments against annotations, and convert values if the conversion is unambiguous.
 
     convert("classes", 3.5, int)          ArgumentError: classes is 3.5 (float), expected a whole number
     convert("widths", [20, 20], tuple[int, ...])    (20, 20)
     convert("folder", "runs/x", Path)     Path("runs/x")
 
-`check_arguments` does so for the arguments of a function that users call, `check_fields` for the fields of a dataclass.
-Functions that only other modules call are not checked.
+`check_arguments` does this for the arguments of a public function, `check_fields` for the fields of a dataclass. Only
+functions that users call are checked.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ WORDS: dict[Any, tuple[str, str]] = {
     torch.device: ("a device, such as 'cpu' or 'cuda'", "devices"),
     type(None): ("None", "None"),
 }
-"""The names of types in error messages, singular and plural."""
+"""Type -> its description in error messages, singular and plural."""
 
 BY_NAME: dict[Any, Mapping[str, Any]] = {}
-"""Type -> its named values. A name is accepted in place of a value of that type."""
+"""Type -> its named values, as a dictionary. For an argument of this type, `convert` accepts a name, too."""
 
 UNIONS = (Union, types.UnionType)
 SEQUENCES = (tuple, list, Sequence, Iterable)
@@ -53,16 +53,25 @@ REFUSALS = (TypeError, ValueError, OverflowError, RuntimeError)
 
 
 def convert(name: str, value: Any, hint: Any) -> Any:
-    """Convert the argument ``name`` to the type ``hint``.
+    """Check the type of an argument, and convert its value if that is unambiguous.
 
-    These conversions are made: integers of NumPy and of 0-dimensional tensors to ``int``; real numbers to ``float``;
-    strings to ``Path``, ``torch.device`` and values known `BY_NAME`; lists and arrays to tuples and lists; NumPy arrays
-    and lists of numbers to tensors. A ``bool`` is not accepted as a number, nor a ``float`` as an ``int``, even if it
-    is a whole number. Type variables, and protocols that cannot be checked, accept everything.
+    These conversions are made: NumPy integers and 0-dimensional integer tensors to ``int``; real numbers to ``float``;
+    strings to ``Path``, ``torch.device`` and the values in `BY_NAME`; lists and one-dimensional arrays to tuples and
+    lists; NumPy arrays and lists of numbers to tensors. A ``bool`` is not accepted as a number, and a ``float`` not as
+    an ``int``, even if it is a whole number. Type variables, and protocols that are not runtime-checkable, accept every
+    value.
+
+    Args:
+        name: name of the argument, for error messages.
+        value: its value.
+        hint: expected type, as in an annotation.
+
+    Returns:
+        The value, converted to the expected type.
 
     Raises:
-        ArgumentError: the value has another type.
-        SettingError: the name is not known.
+        ArgumentError: the value has the wrong type.
+        SettingError: the value is a string, but not one of the names in `BY_NAME`.
     """
     if known := BY_NAME.get(hint):
         if isinstance(value, str):
@@ -80,7 +89,7 @@ def convert(name: str, value: Any, hint: Any) -> Any:
 
 
 def words(hint: Any, several: bool = False) -> str:
-    """Describe an expected type in words."""
+    """Describe the type ``hint`` in words for an error message, in the plural if ``several`` is True."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         text = "one of " + ", ".join(map(repr, args))
@@ -105,7 +114,7 @@ def words(hint: Any, several: bool = False) -> str:
 
 
 def _describe(value: Any) -> str:
-    """Describe a value in a few words, on one line."""
+    """Describe a value and its type for an error message, on one line."""
     if isinstance(value, Tensor | np.ndarray):
         device = f" on {value.device}" if isinstance(value, Tensor) else ""
         return f"numbers of type {value.dtype} and shape {tuple(value.shape)}{device}"
@@ -119,7 +128,7 @@ def _describe(value: Any) -> str:
 
 
 def _convert(value: Any, hint: Any) -> Any:
-    """Convert ``value`` to ``hint``; raise an error in `REFUSALS` if that would be ambiguous."""
+    """Convert ``value`` to the type ``hint``, or raise one of the exceptions in `REFUSALS` if it has the wrong type."""
     base = get_origin(hint) or hint
     if base in CONVERTERS:
         return CONVERTERS[base](value, base, get_args(hint))
@@ -136,7 +145,7 @@ def _to_literal(value: Any, _: Any, choices: Sequence[Any]) -> Any:
 
 
 def _to_union(value: Any, _: Any, hints: Sequence[Any]) -> Any:
-    """Return the value if it has the type of a hint, else convert it to the first hint that accepts it."""
+    """Return the value if its type is a member of the union, else convert it to the first member that accepts it."""
     if type(value) in hints:
         return value
     for hint in hints:
@@ -164,7 +173,7 @@ def _to_mapping(value: Any, _: Any, args: Sequence[Any]) -> Any:
 
 
 def _to_function(value: Any, _: Any, args: Sequence[Any]) -> Any:
-    """Return a value that can be called with as many arguments as the hint has, if it states them."""
+    """Return a callable, after checking that it accepts the number of arguments that the type hint states, if any."""
     if callable(value) and args and args[0] is not Ellipsis:
         try:
             inspect.signature(value).bind(*args[0])
@@ -191,7 +200,7 @@ def _to_tensor(value: Any, *_: Any) -> Any:
 
 
 def _of(*kinds: type) -> Callable[[Any, Any, Any], Any]:
-    """Return a converter that accepts only instances of these types."""
+    """Return a converter that accepts only instances of the types ``kinds``."""
     return lambda value, kind, _: kind(value) if isinstance(value, kinds) else _refuse()
 
 
@@ -208,14 +217,14 @@ CONVERTERS: dict[Any, Callable[[Any, Any, Any], Any]] = {
     Path: _of(str, os.PathLike),
     torch.device: _of(str, int, torch.device),
 }
-"""Type -> its converter, which takes the value, the type and the arguments of a generic type."""
+"""Type -> its converter: a function (value, type without type arguments, type arguments) -> converted value."""
 
 
 def check_arguments(function: Callable[P, T]) -> Callable[P, T]:
-    """Check and convert the arguments of a function or method by its annotations in every call.
+    """Decorate a function or method to check and convert its arguments by their annotations; see `convert`.
 
-    The names in the annotations must exist in the function's module; they are looked up at the first call. A call takes
-    some microseconds longer.
+    The names in the annotations must exist in the function's module. They are looked up at the first call. The checks
+    take a few microseconds per call.
     """
     signature = inspect.signature(function)
     kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
@@ -246,7 +255,9 @@ def check_arguments(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_fields(instance: Any) -> None:
-    """Check and convert the fields of a dataclass, frozen or not, by their annotations; call it in ``__post_init__``.
+    """Check and convert the fields of a dataclass instance by their annotations, in its ``__post_init__``.
+
+    The dataclass may be frozen.
 
     Raises:
         ArgumentError: a field has the wrong type.

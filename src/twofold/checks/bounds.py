@@ -1,6 +1,7 @@
-"""Check the ranges of numbers and the shapes of tensors; errors are one line with the argument's name.
+"""Check the ranges of numbers and the shapes of tensors. Error messages contain the name of the argument.
 
-No function here reads the numbers in a tensor: on a GPU that would mean waiting for it.
+Numbers are passed by keyword, as in ``positive(rate=rate)``, and ``None`` is always accepted. The values in a tensor
+are not checked, because reading them would synchronize with a GPU.
 """
 
 from __future__ import annotations
@@ -15,26 +16,38 @@ from twofold.errors import DataError, SettingError
 
 
 def positive(**numbers: float | None) -> None:
-    """Check that numbers are finite and above 0. ``None`` is accepted, by the functions below too.
+    """Check that numbers are finite and greater than 0.
 
     Raises:
-        SettingError: a number is outside its range; the functions below raise it too.
+        SettingError: a number is outside this range.
     """
     _expect(numbers, lambda number: 0 < number < math.inf, "a finite number above 0")
 
 
 def not_negative(**numbers: float | None) -> None:
-    """Check that numbers are finite and not below 0."""
+    """Check that numbers are finite and not negative.
+
+    Raises:
+        SettingError: a number is outside this range.
+    """
     _expect(numbers, lambda number: 0 <= number < math.inf, "a finite number, 0 or more")
 
 
 def share(**numbers: float | None) -> None:
-    """Check that numbers are in [0, 1)."""
+    """Check that numbers are in [0, 1).
+
+    Raises:
+        SettingError: a number is outside this range.
+    """
     _expect(numbers, lambda number: 0 <= number < 1, "a number in [0, 1)")
 
 
 def counts(least: int = 1, **numbers: int | None) -> None:
-    """Check that integers are at least ``least`` and below 2³¹, the limit of anything counted in memory."""
+    """Check that integers are at least ``least`` and below 2³¹.
+
+    Raises:
+        SettingError: a number is outside this range.
+    """
     _expect(numbers, lambda number: least <= number < 2**31, f"at least {least} and below 2^31")
 
 
@@ -45,7 +58,11 @@ def _expect(numbers: Mapping[str, float | None], holds: Callable[[float], bool],
 
 
 def sizes(**sequences: Sequence[int]) -> None:
-    """Check that sequences of sizes are not empty and contain only numbers above 0."""
+    """Check that sequences of sizes, such as the widths of layers, are not empty and contain only positive integers.
+
+    Raises:
+        SettingError: a sequence is empty, or a number is outside the range of `counts`.
+    """
     for name, sequence in sequences.items():
         if not sequence:
             raise SettingError(f"{name} is empty, expected at least one number")
@@ -53,20 +70,31 @@ def sizes(**sequences: Sequence[int]) -> None:
 
 
 def as_widths(widths: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the units of each layer as a tuple and check them; one number is a single layer."""
+    """Check the number of units of each layer and return them as a tuple.
+
+    Args:
+        widths: number of units of each layer; an integer for a single layer.
+
+    Raises:
+        SettingError: there are no numbers, or a number is outside the range of `counts`.
+    """
     units = (widths,) if isinstance(widths, int) else tuple(widths)
     sizes(widths=units)
     return units
 
 
 def shaped(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None = None) -> None:
-    """Check the shape and, if ``on`` is given, the device of a tensor.
+    """Check the shape and, optionally, the device of a tensor.
 
-    Each item of ``shape`` is a size, or the name of a dimension of any size. ``...`` at the end means one or more
-    dimensions.
+    Args:
+        name: name of the argument, for error messages.
+        tensor: the tensor.
+        shape: expected shape. Each item is a size, or a string for a dimension of any size, such as ``"batch"``. The
+            string ``"..."`` at the end stands for one or more dimensions.
+        on: expected device; any device if omitted.
 
     Raises:
-        DataError: the shape, layout or device differs.
+        DataError: the tensor has another shape or device, is sparse, or is on the meta device.
     """
     if tensor.layout != torch.strided or (tensor.is_meta and on is None):
         raise DataError(f"{name}: the tensor is sparse or on the meta device, expected a dense tensor on a real device")
@@ -80,10 +108,10 @@ def shaped(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None
 
 
 def floating(name: str, tensor: Tensor, *shape: int | str, on: torch.device | None = None) -> None:
-    """Check a tensor as `shaped` does, and that it contains real floating-point numbers.
+    """Check the shape, device and floating-point type of a tensor; for the arguments see `shaped`.
 
     Raises:
-        DataError: the tensor differs.
+        DataError: the tensor has another shape, device or type, is sparse, or is on the meta device.
     """
     shaped(name, tensor, *shape, on=on)
     if not tensor.is_floating_point():

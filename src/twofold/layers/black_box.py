@@ -1,4 +1,4 @@
-"""Black boxes: callables without a derivative that are placed between layers that learn."""
+"""Black boxes: callables without a derivative that transform the activity between two layers of a net."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ from twofold.normalize import NORMALIZE
 
 
 class BlackBox(nn.Module):
-    """A callable without a derivative, placed in a list of layers after the layer whose activity it transforms.
+    """A callable without a derivative that transforms the activity of the layer before it in a list of layers.
 
     The callable receives the normalized activity of the layer before it: a new float32 tensor ``(rows, inputs)``
-    without a graph. The tensor is on the CPU, or on the net's device if the callable is a module, which moves with the
-    net. The callable returns ``(rows, units)``: a tensor, an array or anything that NumPy can convert, of
-    floating-point numbers, integers or booleans. The next layer and the softmax receive these numbers normalized. No
-    derivative is needed, and autograd is off during the call. The layers before and after the box learn as usual.
+    without a graph. If the callable is a module, it moves with the net, and the tensor is on the net's device;
+    otherwise the tensor is on the CPU. The callable returns ``(rows, units)`` numbers: a tensor, an array or anything
+    that NumPy can convert, of floating-point numbers, integers or booleans. The next layer and the softmax classifier
+    receive these numbers normalized. Autograd is disabled during the call. The layers before and after the box learn as
+    usual.
 
-    One step of a layer calls the box once, with the positive rows followed by the same number of negative rows. A box
-    whose state changes from call to call therefore processes both passes of a pair in the same state. The pass that the
-    softmax learns from and each pass of a test are separate calls. If the state changes from row to row, note that the
-    two rows of a pair are half a batch apart.
+    One learning step calls the box once, with the positive rows followed by the same number of negative rows. If the
+    state of a box changes from call to call, both rows of a pair are therefore processed in the same state. If the
+    state changes from row to row, the two rows of a pair are half a batch apart. The pass for the softmax classifier
+    and each pass of a test are separate calls.
 
-    If the callable is a module, its parameters and buffers are part of ``state_dict`` and of checkpoints, but they do
-    not learn. Any other state is not saved; a resumed training is bitwise the same only if that state is the same.
+    If the callable is a module, its parameters and buffers are part of ``state_dict`` and of checkpoints, but they are
+    not trained. Any other state is not saved. A resumed training run is bitwise reproducible only if that state is the
+    same.
 
     Args:
         function: the callable, such as a function, a module or an `instrument.Instrument`.
-        units: outputs per row. If ``None``, the net calls the box once when it is built, with two rows of zeros.
-        timeout: seconds after which a call has failed. The callable then runs in a separate thread. An ``Instrument``
-            has a timeout already.
+        units: number of outputs per row. If ``None``, the net calls the box with two rows of zeros when it is built, to
+            find this number.
+        timeout: time limit of a call, in seconds. The callable then runs in a separate thread. An ``Instrument`` has
+            its own timeout.
 
     Raises:
-        DeviceError: at construction and in each call, if the box fails, returns anything else, or does not answer in
-            time.
+        DeviceError: when the net is built or in a call, the box raises an error, returns an invalid result, or exceeds
+            the timeout.
     """
 
     @check_arguments
@@ -59,13 +62,13 @@ class BlackBox(nn.Module):
         self._awaited: list[Any] | None = None
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """Place the box after the topmost layer of a stack.
+        """Add the box after the last layer of ``stack``, while a net is built.
 
         Raises:
             SettingError: the stack is empty.
         """
         if not stack:
-            raise SettingError("layers: the first is a BlackBox, expected a layer that learns: add one before it")
+            raise SettingError("layers: the first is a BlackBox, expected a layer that learns: add a layer before it")
         self.normalize = stack[-1].rule.normalize
         stack[-1].fixed.append(self)
 
@@ -76,7 +79,7 @@ class BlackBox(nn.Module):
 
     @torch.no_grad()
     def forward(self, activity: Tensor) -> Tensor:
-        """Return the outputs ``(rows, units)`` for activity ``(rows, ...)``, in its type and on its device."""
+        """Return the outputs ``(rows, units)`` for activity ``(rows, ...)``, in its dtype and on its device."""
         rows = self.normalize(activity).detach().flatten(1).to(torch.float32, copy=True)
         if not isinstance(self.function, nn.Module):
             rows = rows.cpu()
@@ -93,14 +96,14 @@ class BlackBox(nn.Module):
                 raise
             except Exception as error:
                 raise DeviceError(
-                    f"{self.title} failed with {type(error).__name__} ({one_line(error)}) for rows of shape "
-                    f"{tuple(rows.shape)}: call it by itself with torch.zeros{tuple(rows.shape)}"
+                    f"{self.title} failed with {type(error).__name__} ({one_line(error)}) for an input of shape "
+                    f"{tuple(rows.shape)}: to reproduce it, call the function with torch.zeros{tuple(rows.shape)}"
                 ) from error
 
     def _call_within(self, rows: Tensor, seconds: float) -> Any:
-        """Call the box in a daemon thread and wait for at most ``seconds``."""
+        """Call the box in a daemon thread, wait for at most ``seconds``, and return the result."""
         if self._awaited == []:
-            raise DeviceError(f"{self.title} is still busy with an earlier call: end that call, or create a new box")
+            raise DeviceError(f"{self.title} is still busy with a call that timed out: end it, or create a new box")
         answer: list[Any] = []
 
         def work() -> None:
@@ -115,7 +118,7 @@ class BlackBox(nn.Module):
         thread.join(seconds)
         if not answer:
             raise DeviceError(
-                f"{self.title} did not answer within {seconds:g} s: check why it hangs, or set a longer timeout"
+                f"{self.title} did not return within {seconds:g} s: check why it hangs, or set a longer timeout"
             )
         result, error = answer[0]
         if error is not None:
@@ -127,16 +130,16 @@ class BlackBox(nn.Module):
 
 
 def as_batch(title: str, result: Any, rows: int, units: int | None) -> Tensor:
-    """Convert the outputs of hardware, or of a simulation of it, to finite float32 numbers ``(rows, units)``.
+    """Check the outputs of a black box or device and convert them to a float32 tensor ``(rows, units)``.
 
     Args:
-        title: name of the device in error messages.
-        result: its outputs.
-        rows: number of rows in the batch that it received.
-        units: expected outputs per row; ``None`` accepts any number.
+        title: name of the device, for error messages.
+        result: outputs of the device.
+        rows: number of rows in its input.
+        units: expected number of outputs per row; ``None`` accepts any number.
 
     Raises:
-        DeviceError: the outputs cannot be converted.
+        DeviceError: the outputs have the wrong type or shape, or are not finite.
     """
     if not isinstance(result, Tensor) and hasattr(result, "__array__"):
         result = np.asarray(result)
@@ -148,8 +151,8 @@ def as_batch(title: str, result: Any, rows: int, units: int | None) -> Tensor:
         raise DeviceError(f"{title} returned a complex, sparse or meta tensor: return dense, real numbers")
     if batch.ndim != 2 or len(batch) != rows or batch.shape[1] != (units or batch.shape[1]) or not batch.shape[1]:
         raise DeviceError(
-            f"{title} returned the shape {tuple(batch.shape)} for {rows} rows, expected "
-            f"({rows}, {units or 'units'}): return one row for each input row, of the same length in every call"
+            f"{title} returned the shape {tuple(batch.shape)} for {rows} input rows, expected "
+            f"({rows}, {units or 'units'}): return one row for each input row, always with the same number of columns"
         )
     batch = batch.detach().to(torch.float32)
     if not torch.linalg.vector_norm(batch).isfinite():
@@ -158,6 +161,6 @@ def as_batch(title: str, result: Any, rows: int, units: int | None) -> Tensor:
 
 
 def one_line(text: object) -> str:
-    """Return foreign text as one short, printable line."""
+    """Return the text of an error or of a device as one printable line of at most 200 characters."""
     words = " ".join(str(text).split())[:200]
     return "".join(character if character.isprintable() else "?" for character in words) or "no reason given"

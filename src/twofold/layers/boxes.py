@@ -1,8 +1,8 @@
-"""Simulated black boxes: fixed transformations between layers, used to measure the cost of not knowing them.
+"""Simulated black boxes: transformations between layers whose derivative is not available to the learning algorithm.
 
-Each box multiplies its input by a random square matrix and applies a response. In order of increasing difficulty for
-backpropagation, the response rectifies, keeps one bit, draws a sample, or saturates. A box has no parameters and may
-drift. Its whole state is in buffers, so that saved nets and checkpoints contain it, and does not depend on the caller.
+Each box multiplies its input by a random square matrix and applies an elementwise response. The responses, in order of
+increasing difficulty for backpropagation, are a ReLU, a step function, a random sample and a saturating tanh. A box has
+no parameters, but its matrix may drift. Its whole state is in buffers, so that saved nets and checkpoints contain it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from twofold.checks.bounds import counts, share
 
 GAIN = 8.0
-"""Gain of the saturating box: for normalized input, nine in ten units are beyond half of their range."""
+"""Gain of the tanh in `Saturating`: for normalized input, nine in ten outputs have an absolute value above ½."""
 
 
 class Box(nn.Module, ABC):
@@ -25,14 +25,14 @@ class Box(nn.Module, ABC):
 
     Args:
         units: number of inputs and of outputs.
-        seed: seed of the matrix, of its drift, and of all samples.
+        seed: random seed of the matrix, its drift and all samples.
 
     Attributes:
         matrix: M, ``(units, units)``.
-        seed: as above, ``()``.
-        draws: number of random draws so far, ``()``. Each draw has its own generator, seeded by seed and number, so
-            that the buffers hold the whole state.
-        rows_read: rows processed since the box was created; a count for metrics, not part of the state.
+        seed: random seed, ``()``.
+        draws: number of random draws so far, ``()``. Each draw has its own generator, seeded by ``seed`` and
+            ``draws``, so that the buffers contain the whole state.
+        rows_read: number of rows processed since the box was created; only for metrics.
     """
 
     matrix: Tensor
@@ -49,29 +49,29 @@ class Box(nn.Module, ABC):
         self.matrix.copy_(self._noise())
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the outputs ``(batch, units)`` for rows ``(batch, units)``. All rows of a call use the same matrix."""
+        """Return the outputs ``(batch, units)`` for inputs ``(batch, units)``."""
         self.rows_read += len(rows)
         return self.response(rows @ self.matrix.to(rows.dtype).T)
 
     @abstractmethod
     def response(self, total: Tensor) -> Tensor:
-        """Return the outputs for the products ``(batch, units)``."""
+        """Return the outputs for the products z = x Mᵀ; both are ``(batch, units)``."""
 
     @abstractmethod
     def slope(self, total: Tensor) -> Tensor:
-        """Return the derivative that an oracle uses, ``(batch, units)``.
+        """Return the derivative of the response at the products z = x Mᵀ; both are ``(batch, units)``.
 
-        It is the derivative of the response, or of its expectation if it is sampled, or a surrogate where the
-        derivative is 0.
+        For a random response it is the derivative of the expected value. For a step function it is a surrogate. Only
+        the gradient estimators in `nets.crossings.WHITE_BOX` use it.
         """
 
     @torch.no_grad()
     def drift(self, amount: float) -> None:
-        """Make one step of a stationary random walk: M ← √(1 - amount²) M + amount · N(0, 1 / units).
+        """Change the matrix by one step of a stationary random walk: M ← √(1 - amount²) M + amount · N(0, 1 / units).
 
         Args:
-            amount: 0 keeps the matrix, 1 replaces it by a new draw. The correlation with the matrix of n steps ago is
-                (1 - amount²)^(n / 2).
+            amount: size of the step, in [0, 1]. 0 keeps the matrix, 1 replaces it by an independent one. The
+                correlation with the matrix of n steps ago is (1 - amount²)^(n / 2).
 
         Raises:
             SettingError: the amount is outside [0, 1].
@@ -84,13 +84,13 @@ class Box(nn.Module, ABC):
         return torch.randn(self.matrix.shape, generator=self._generator()).to(self.matrix) / math.sqrt(len(self.matrix))
 
     def _generator(self) -> torch.Generator:
-        """Return the generator of the next draw, on the CPU, so that a box is the same on every machine."""
+        """Return a new generator for the next draw. It is on the CPU, so that results are the same on every device."""
         self.draws.add_(1)
         return torch.Generator().manual_seed((int(self.seed) * 1_000_003 + int(self.draws)) % 2**63)
 
 
 class RandomReLU(Box):
-    """max(0, z)."""
+    """Box with the response max(0, z)."""
 
     def response(self, total: Tensor) -> Tensor:
         return total.relu()
@@ -100,9 +100,9 @@ class RandomReLU(Box):
 
 
 class OneBit(Box):
-    """1 where z > 0, else 0.
+    """Box with the response 1 where z > 0, else 0.
 
-    The derivative is 0 almost everywhere. The slope is that of (1 + z) / 2 where |z| < 1, as is usual for one-bit nets.
+    Since the derivative is 0 almost everywhere, `slope` returns a surrogate: ½ where |z| < 1, else 0.
     """
 
     def response(self, total: Tensor) -> Tensor:
@@ -113,7 +113,10 @@ class OneBit(Box):
 
 
 class Sampled(Box):
-    """1 with probability σ(z), else 0, sampled independently for each row and each call. The slope is that of σ."""
+    """Box with the response 1 with probability σ(z), else 0. `slope` returns the derivative of σ.
+
+    Each output is sampled independently in each call.
+    """
 
     def response(self, total: Tensor) -> Tensor:
         drawn = torch.rand(total.shape, generator=self._generator()).to(total.device)
@@ -125,7 +128,7 @@ class Sampled(Box):
 
 
 class Saturating(Box):
-    """tanh(8 z): almost all units are at one end of their range, where the derivative vanishes."""
+    """Box with the response tanh(8 z): almost all outputs are near ±1, where the derivative vanishes."""
 
     def response(self, total: Tensor) -> Tensor:
         return (GAIN * total).tanh()
@@ -140,7 +143,7 @@ BOXES: dict[str, type[Box]] = {
     "sampled": Sampled,
     "saturating": Saturating,
 }
-"""Boxes by name."""
+"""Types of simulated black boxes by name."""
 
 
 def boxes_in(module: nn.Module) -> Iterator[Box]:
@@ -149,20 +152,26 @@ def boxes_in(module: nn.Module) -> Iterator[Box]:
 
 
 def boxes_behind(name: str, widths: tuple[int, ...]) -> range:
-    """Return the numbers of the layers, counted from 1, that are followed by a box.
+    """Return the numbers of the layers, counted from 1, that a box follows: every second layer except the last.
 
-    Every second layer has a box, but not the last layer. Of six layers these are the second and the fourth. The name
-    ``none`` means no boxes.
+    Of six layers these are the second and the fourth.
+
+    Args:
+        name: type of the boxes, a key of `BOXES`, or ``none`` for no boxes.
+        widths: number of units of each layer.
     """
     return range(2, len(widths), 2) if name in BOXES else range(0)
 
 
 def boxes_for(name: str, widths: tuple[int, ...], seed: int) -> dict[int, Box]:
-    """Create the boxes of a net, keyed by the number of the layer that they follow; each is as wide as that layer.
+    """Create the boxes of a net; see `boxes_behind` for their positions.
 
     Args:
-        name: name of the boxes.
-        widths: units of each layer.
-        seed: seed of the net; each of its boxes has a different seed derived from it.
+        name: type of the boxes, a key of `BOXES`, or ``none`` for no boxes.
+        widths: number of units of each layer. A box has as many units as the layer that it follows.
+        seed: random seed of the net, from which the seed of each box is derived.
+
+    Returns:
+        Number of a layer, counted from 1 -> the box that follows this layer.
     """
     return {number: BOXES[name](widths[number - 1], seed * 1000 + number) for number in boxes_behind(name, widths)}

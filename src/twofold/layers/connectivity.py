@@ -1,4 +1,4 @@
-"""Connectivity: which inputs each unit sees, and the matrix products with the weights that exist."""
+"""Connectivity: the inputs to which each unit of a layer is connected, and the matrix products with their weights."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from twofold.errors import SettingError
 
 
 class Connectivity(nn.Module, ABC):
-    """The connections from a source to a layer: which inputs each unit sees, and how the weights are stored.
+    """Base class for the connections from a source, such as the layer below, to a layer.
 
-    A connectivity holds no weights; those are in `layers.weights.Weights`.
+    A connectivity defines to which inputs each unit is connected ("sees") and how the weights are stored. It does not
+    contain the weights; see `layers.weights.Weights`.
 
     Attributes:
         units: number of units of the layer.
         inputs: number of inputs.
-        shape_above: shape of the units, as the next layer receives them.
-        shape_below: shape of the inputs, as the layer receives them.
+        shape_above: shape of the layer's output for one case, ``(units,)`` or (channels, height, width).
+        shape_below: shape of the layer's input for one case, ``(inputs,)`` or (channels, height, width).
         biases: number of biases of the layer.
         whole: True if the weights are stored as a matrix ``(units, inputs)``.
     """
@@ -37,54 +38,54 @@ class Connectivity(nn.Module, ABC):
 
     @abstractmethod
     def fan_in(self) -> Tensor:
-        """Return the number of inputs that each unit sees, ``(units,)``."""
+        """Return the number of inputs to which each unit is connected, ``(units,)``."""
 
     @abstractmethod
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw the initial weights, in the shape in which they are stored: N(0, 1) times ``scale``, ``(units,)``."""
+        """Draw initial weights from N(0, scale²), in the shape in which they are stored; ``scale`` is ``(units,)``."""
 
     @abstractmethod
     def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
-        """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the weights.
+        """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the dtype of the weights.
 
         Args:
-            weight: the weights as stored.
-            rows: ``(rows, inputs)``.
-            total: ``(rows, units)``, or biases ``(biases,)``, in the type of the weights.
+            weight: the weights W, in the shape in which they are stored.
+            rows: inputs, ``(rows, inputs)``.
+            total: pre-activations ``(rows, units)`` or biases ``(biases,)``, in the dtype of the weights.
         """
 
     @abstractmethod
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
-        """Compute gradient ← wanted · seen in place; the old content of ``gradient`` is not read.
+        """Write the weight gradient wanted · seen into ``gradient``, overwriting its content.
 
         Args:
-            gradient: the gradient of the weights, as stored.
-            wanted: ``(units, rows)``.
-            seen: ``(rows, inputs)``, in the type of ``wanted``.
+            gradient: tensor for the result, in the shape in which the weights are stored.
+            wanted: desired changes of the pre-activations, ``(units, rows)``.
+            seen: inputs, ``(rows, inputs)``, in the dtype of ``wanted``.
         """
 
     @abstractmethod
     def reduce_inputs(self, rows: Tensor) -> Tensor:
-        """Return the sum of the inputs that each unit sees.
+        """Return, for each unit, the sum of the inputs to which it is connected.
 
         Args:
-            rows: ``(rows, inputs)``.
+            rows: inputs, ``(rows, inputs)``.
 
         Returns:
-            ``(rows, units)``, or ``(rows, 1)`` if all units see the same inputs.
+            ``(rows, units)``, or ``(rows, 1)`` if all units have the same inputs.
         """
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the biases, ``(biases,)``, given that of each unit's total input, ``(units,)``."""
+        """Return the gradient of the biases, ``(biases,)``, given the gradient of the pre-activations, ``(units,)``."""
         return gradient
 
     def mask(self, gradient: Tensor) -> Tensor:
-        """Set the gradient to zero where no weights exist, in place, and return it."""
+        """Set stored gradient entries without a connection to zero, in place, and return ``gradient``."""
         return gradient
 
     @abstractmethod
     def to_matrix(self, weight: Tensor) -> Tensor:
-        """Return the weights as a matrix ``(units, inputs)``, with zeros where no weights exist."""
+        """Return the weights as a matrix ``(units, inputs)``, with zeros where there is no connection."""
 
 
 class Full(Connectivity):
@@ -112,10 +113,10 @@ class Full(Connectivity):
 
 
 class Masked(Full):
-    """Connections that a mask selects. All weights are stored; those that the mask excludes are zero and stay zero.
+    """Connections that a boolean mask selects. All weights are stored; those outside the mask stay zero.
 
     Args:
-        mask: ``(units, inputs)``, booleans.
+        mask: boolean matrix ``(units, inputs)``, True where a unit is connected to an input.
 
     Raises:
         SettingError: the mask is not a boolean matrix.
@@ -126,7 +127,7 @@ class Masked(Full):
     def __init__(self, mask: Tensor) -> None:
         if mask.dim() != 2 or mask.dtype != torch.bool:
             raise SettingError(
-                f"mask has the type {mask.dtype} and the shape {tuple(mask.shape)}, expected booleans (units, inputs)"
+                f"mask: got {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape (units, inputs)"
             )
         super().__init__(*mask.shape)
         self.register_buffer("_mask", mask, persistent=False)

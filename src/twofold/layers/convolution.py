@@ -1,4 +1,4 @@
-"""Convolutional layers, whose units share their weights over all positions of the map."""
+"""Convolutional layers, trained with the local learning rule."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from twofold.layers.fields import Map
 from twofold.learning import Rule
 
 Pair = int | tuple[int, int]
-"""A pair of numbers for rows and columns, or one number for both."""
+"""Two numbers, for rows and columns, or one number for both."""
 
 Edges = tuple[int, int]
-"""The numbers of zeros before and after."""
+"""Number of padding zeros before and after the map, in one dimension."""
 
 PADDING = ("valid", "same")
 
 
 def pair(value: Pair) -> tuple[int, int]:
-    """Return a number for rows and one for columns."""
+    """Return the numbers for rows and for columns, repeating a single number."""
     return (value, value) if isinstance(value, int) else value
 
 
 def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Edges, Edges]:
-    """Return the numbers of zeros before and after the rows, and before and after the columns."""
+    """Return the number of padding zeros (above, below) and (left, right), for the arguments of ``nn.Conv2d``."""
     if padding == "valid":
         padding = 0
     if not isinstance(padding, str):
@@ -41,22 +41,21 @@ def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair
     if padding not in PADDING:
         raise unknown("padding", padding, PADDING)
     if pair(stride) != (1, 1):
-        raise SettingError(f"padding is same and stride is {stride}, expected stride 1")
+        raise SettingError(f"stride is {stride}, expected 1 with padding 'same': use stride 1 or padding 'valid'")
     totals = [gap * (size - 1) for gap, size in zip(pair(dilation), pair(kernel), strict=True)]
-    rows, columns = ((total // 2, total - total // 2) for total in totals)  # an odd zero is added after, as in PyTorch
+    rows, columns = ((total // 2, total - total // 2) for total in totals)  # the extra zero is last, as in PyTorch
     return rows, columns
 
 
 class Convolved(Connectivity):
-    """Connections of each unit to its own patch, with weights shared by all units of a channel.
+    """Connectivity of a convolution. Weights have the shape of those of ``torch.nn.Conv2d``.
 
-    Weights and arguments are those of ``torch.nn.Conv2d``; there is one bias per channel. The gradient is the mean over
-    positions of the gradients that unshared weights would have.
+    There is one bias per channel. Gradients are means over the positions of the map, not sums as in PyTorch.
 
     Args:
-        shape_below: shape of the map below.
-        channels: units at each position.
-        kernel_size, stride, padding, dilation, groups: as in PyTorch.
+        shape_below: shape of the input, (channels, height, width).
+        channels: number of output channels.
+        kernel_size, stride, padding, dilation, groups: as in ``torch.nn.Conv2d``.
 
     Raises:
         SettingError: a number is outside its range, the kernel is larger than the map, the groups do not divide the
@@ -89,8 +88,8 @@ class Convolved(Connectivity):
         )
         if min(rows, columns) < 1:
             raise SettingError(
-                f"kernel_size is {kernel_size}, which does not fit into a map of {height} x {width} with padding "
-                f"{padding} and dilation {dilation}: make it smaller"
+                f"kernel_size is {kernel_size}, which does not fit into an input of {height} x {width} with padding "
+                f"{padding} and dilation {dilation}: choose a smaller kernel"
             )
         super().__init__(channels * rows * columns, math.prod(shape_below))
         self.shape_above = (channels, rows, columns)
@@ -98,7 +97,7 @@ class Convolved(Connectivity):
         self.shape_below = shape_below
         self._places = rows * columns
         self._kernel = (channels, below // groups, *kernel)
-        even = all(before == behind for before, behind in edge)  # conv2d itself can pad evenly
+        even = all(before == behind for before, behind in edge)  # conv2d itself supports symmetric padding
         self._edge = () if even else (*edge[1], *edge[0])
         self._how = step, tuple(before for before, _ in edge) if even else (0, 0), gap, groups
 
@@ -126,7 +125,7 @@ class Convolved(Connectivity):
         return sums.repeat_interleave(self.shape_above[0] // groups, 1).flatten(1)
 
     def _maps(self, rows: Tensor) -> Tensor:
-        """Return the rows as maps, with zeros added at the edges if ``conv2d`` cannot add them."""
+        """Reshape rows to maps ``(rows, channels, height, width)``, padded if ``conv2d`` cannot add the padding."""
         maps = rows.view(-1, *self.shape_below)
         return pad(maps, self._edge) if self._edge else maps
 
@@ -139,20 +138,21 @@ class Convolved(Connectivity):
 
 
 class Convolution(WeightedLayer):
-    """y = unit(w ∗ x + b): ``torch.nn.Conv2d`` and an activation function as a layer, with the update in closed form.
+    """Convolutional layer y = f(w ∗ x + b), where f is the activation function of the learning rule.
 
-    Activities have the shape ``(batch, channels, rows, columns)``. Weight and bias gradients are means over positions,
-    so that the learning rate does not depend on the size of the map. Weights start as N(0, 1) / √(inputs of a patch)
-    and biases at 0. The brain cannot share weights, and the paper's nets do not (paper section 3.2).
-    `LocallyConnected` has local fields without weight sharing.
+    The forward pass is that of ``torch.nn.Conv2d``, with activities ``(batch, channels, rows, columns)``. The update is
+    computed without autograd. Weight and bias gradients are means over positions, so that the learning rate does not
+    depend on the size of the map. Weights start as N(0, 1) / √(inputs of a unit) and biases at 0. The paper does not
+    use weight sharing, because the brain cannot share weights (paper section 3.2); `LocallyConnected` has local
+    receptive fields without weight sharing.
 
     Args:
-        shape_below: channels, height and width of the layer's input. For the first layer of `FeedForward` this is the
-            shape of the image with its label, `labels.shape_with_label`.
-        channels: units at each position.
-        kernel_size, stride, padding, dilation, groups: as in PyTorch.
-        rule: the learning rule.
-        generator: draws the initial weights.
+        shape_below: shape of the layer's input, (channels, height, width). For the first layer of `FeedForward` this
+            includes the label; see `labels.shape_with_label`.
+        channels: number of output channels.
+        kernel_size, stride, padding, dilation, groups: as in ``torch.nn.Conv2d``.
+        rule: learning rule.
+        generator: random generator of the initial weights.
 
     Raises:
         SettingError: see `Convolved`.

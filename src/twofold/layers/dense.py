@@ -1,4 +1,4 @@
-"""Layers with weights and biases whose gradients are computed in closed form, without autograd."""
+"""Layers with weights and biases whose local gradients are computed by explicit formulas, without autograd."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from twofold.learning import Phase, Rule, slope
 
 
 class WeightedLayer(AffineLearner, FeedForwardLayer):
-    """y = unit(x Wᵀ + b) with the local update in closed form, where ``unit`` is the rule's activation function.
+    """Layer y = f(x Wᵀ + b), where f is the activation function of the learning rule. Biases start at 0.
 
-    For the objective's signal s of each case, the total inputs should change by s · slope(y), where slope is the slope
-    of the goodness times that of the activation function. The weight gradient is one product of these changes with the
-    inputs. Biases start at 0.
+    Gradients are computed without autograd: the learning signal of each case times the derivative of the goodness with
+    respect to the pre-activations gives the desired changes of the pre-activations (see `Rule`). The weight gradient is
+    the product of these changes with the inputs.
 
     Args:
-        connectivity: which inputs each unit sees.
-        weight: initial weights, as the connectivity stores them.
-        rule: the learning rule.
+        connectivity: connections to the inputs.
+        weight: initial weights, in the shape in which the connectivity stores them.
+        rule: learning rule.
     """
 
     weight_velocity: Tensor
@@ -39,11 +39,11 @@ class WeightedLayer(AffineLearner, FeedForwardLayer):
         self.create_weights(weight, connectivity)
 
     def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
-        """Return the activity ``(batch, ...)`` for normalized input ``(batch, ...)``, in the type of the products.
+        """Return the activity ``(batch, ...)``, in the dtype in which the layer computes; see `Learner.compute`.
 
         Args:
-            below: the input.
-            activate: apply the activation function; if False, return the total inputs.
+            below: normalized activity of the layer below, ``(batch, ...)``.
+            activate: if False, do not apply the activation function: return the pre-activations.
         """
         bias = self.bias.to(self.weights.effective().dtype)
         total = total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
@@ -71,15 +71,15 @@ class WeightedLayer(AffineLearner, FeedForwardLayer):
 
 
 class Dense(WeightedLayer):
-    """y = f(x Wᵀ + b), with the activation function f of the rule, where every unit sees all inputs.
+    """Fully connected layer y = f(x Wᵀ + b), where f is the activation function of the learning rule.
 
     Weights start as N(0, 1) / √inputs and biases at 0 (the author's code).
 
     Args:
         inputs: number of inputs per case.
         units: number of units.
-        rule: the learning rule.
-        generator: draws the initial weights.
+        rule: learning rule.
+        generator: random generator of the initial weights.
     """
 
     @check_arguments
@@ -92,14 +92,14 @@ class Dense(WeightedLayer):
 
 
 class SparseLayer(WeightedLayer):
-    """y = f(x Wᵀ + b), where a connectivity defines which inputs each unit sees, and f is the activation of the rule.
+    """Layer y = f(x Wᵀ + b) with any `Connectivity`, where f is the activation function of the learning rule.
 
     Weights start as N(0, 1) / √(inputs of the unit) and biases at 0.
 
     Args:
-        connectivity: which inputs each unit sees.
-        rule: the learning rule.
-        generator: draws the initial weights.
+        connectivity: connections to the inputs.
+        rule: learning rule.
+        generator: random generator of the initial weights.
     """
 
     def __init__(
@@ -108,13 +108,20 @@ class SparseLayer(WeightedLayer):
         super().__init__(connectivity, connectivity.draw(connectivity.fan_in().rsqrt(), generator), rule or Rule())
 
     def to_matrix(self) -> Tensor:
-        """Return the weights as those of a dense layer, ``(units, inputs)``, with zeros where no weights exist."""
+        """Return the weights as a matrix ``(units, inputs)``, with zeros where there is no connection."""
         return self.weights.to_matrix()
 
 
 def dense(
     inputs: int, widths: int | Sequence[int], rule: Rule | None = None, generator: torch.Generator | None = None
 ) -> Iterator[Dense]:
-    """Yield a stack of `Dense` layers, one for each width; the first has ``inputs`` inputs."""
+    """Yield a stack of `Dense` layers.
+
+    Args:
+        inputs: number of inputs of the first layer.
+        widths: number of units of each layer; an integer for a single layer.
+        rule: learning rule of all layers.
+        generator: random generator of the initial weights.
+    """
     for below, units in itertools.pairwise((inputs, *as_widths(widths))):
         yield Dense(below, units, rule, generator)

@@ -1,4 +1,4 @@
-"""Local receptive fields: the position of each unit on a map, and the square of the map below that it sees."""
+"""Local receptive fields: each unit of a layer is connected to a square of the input map around its own position."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from twofold.checks.bounds import counts
 from twofold.errors import SettingError
 
 Map = tuple[int, int, int]
-"""Channels, height, width."""
+"""Shape of an image or of the activity of a layer: (channels, height, width)."""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The local fields of a layer: each unit sees a square around its grid point, in all channels.
+    """The receptive fields of a locally connected layer, with the geometry of a convolution.
 
-    Units and inputs are numbered as in an image: channel by channel, row by row.
+    The units form a grid. Each unit is connected to a square of the input map, in all channels. Units and inputs are
+    numbered channel by channel, row by row, as in a flattened image.
 
     Attributes:
-        below: shape of the map below.
-        channels: units at each grid point, which all see the same square.
-        field: side length of the square.
+        below: shape of the input map, (channels, height, width).
+        channels: number of units at each grid point; all of them have the same receptive field.
+        field: side length of a receptive field, like the kernel size of a convolution.
         stride: distance between neighboring grid points.
-        margin: how far the outermost squares extend beyond the edge of the map, where they are cut off.
+        margin: number of pixels by which the outermost fields extend beyond the edge of the map, like the padding of a
+            convolution. The pixels outside the map do not exist: fields are cut off at the edge.
 
     Raises:
-        SettingError: a number is not positive, the square is larger than the map, or a grid point sees nothing.
+        SettingError: a number is out of range, a field is larger than the map, or the stride leaves pixels uncovered.
     """
 
     below: Map
@@ -45,55 +47,60 @@ class Fields:
         counts(channels=self.channels, field=self.field, stride=self.stride, below=min(self.below))
         if not 0 <= self.margin < self.field:
             raise SettingError(
-                f"margin is {self.margin}, expected 0 to {self.field - 1}: with a larger one, the outermost squares of "
-                f"{self.field} x {self.field} are outside the map"
+                f"margin is {self.margin}, expected 0 to {self.field - 1}: with a larger margin, the outermost fields "
+                f"of {self.field} x {self.field} pixels are outside the map"
             )
         side = min(height, width) + 2 * self.margin
         if self.field > side:
             raise SettingError(
                 f"fields of {self.field} x {self.field} do not fit into a map of {height} x {width} with a margin of "
-                f"{self.margin}: make them smaller"
+                f"{self.margin}: choose smaller fields"
             )
         for size in (height, width):
             rest = (size + 2 * self.margin - self.field) % self.stride
             if rest:
                 raise SettingError(
-                    f"stride is {self.stride}, but then fields of {self.field} with a margin of {self.margin} miss "
-                    f"{rest} of {size} pixels: choose a divisor of {size + 2 * self.margin - self.field}"
+                    f"stride is {self.stride}, but then fields of {self.field} with a margin of {self.margin} do not "
+                    f"cover {rest} of {size} pixels: choose a divisor of {size + 2 * self.margin - self.field}"
                 )
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Number of rows and of columns of grid points."""
+        """The number of rows and columns of the grid of units."""
         _, height, width = self.below
         rows, columns = ((size + 2 * self.margin - self.field) // self.stride + 1 for size in (height, width))
         return rows, columns
 
     @property
     def above(self) -> Map:
-        """Shape of the map that the units form."""
+        """Shape of the layer's activity, (channels, rows, columns)."""
         return self.channels, *self.grid
 
     @property
     def inputs(self) -> int:
-        """Number of inputs."""
+        """Number of inputs of the layer: channels · height · width of the map below."""
         channels, height, width = self.below
         return channels * height * width
 
     @property
     def units(self) -> int:
-        """Number of units."""
+        """Number of units of the layer: channels · rows · columns of its grid."""
         rows, columns = self.grid
         return self.channels * rows * columns
 
     def span(self, point: int, size: int) -> range:
-        """Return the rows of a map with ``size`` rows that a row of grid points sees; also used for columns."""
+        """Return the rows (or columns) of the input map that are in the fields of a row (or column) of grid points.
+
+        Args:
+            point: number of the row (or column) of grid points.
+            size: number of rows (or columns) of the input map.
+        """
         first = point * self.stride - self.margin
         return range(max(first, 0), min(first + self.field, size))
 
     @property
     def weights(self) -> int:
-        """Number of weights that exist."""
+        """Number of connections, and thus of weights."""
         _, height, width = self.below
         down, across = (
             sum(len(self.span(point, size)) for point in range(points))
@@ -102,7 +109,7 @@ class Fields:
         return self.channels * self.below[0] * down * across
 
     def mask(self) -> Tensor:
-        """Return a boolean mask ``(units, inputs)`` that is True where a unit sees an input."""
+        """Return a boolean mask ``(units, inputs)`` that is True where an input is in the field of a unit."""
         channels, height, width = self.below
         mask = torch.zeros(*self.grid, channels, height, width, dtype=torch.bool)
         for row, column in itertools.product(*map(range, self.grid)):
@@ -112,10 +119,14 @@ class Fields:
 
 
 def fields_for(units: int, below: Map, field: int, stride: int = 1, margin: int = 0) -> Fields:
-    """Create fields with ``units`` units in total, distributed evenly over the grid points.
+    """Create `Fields` for a layer with ``units`` units in total, distributed evenly over the grid points.
+
+    Args:
+        units: number of units of the layer.
+        below, field, stride, margin: see `Fields`.
 
     Raises:
-        SettingError: the units do not divide evenly, or see `Fields`.
+        SettingError: the number of units is not a multiple of the number of grid points, or see `Fields`.
     """
     fields = Fields(below, 1, field, stride, margin)
     rows, columns = fields.grid

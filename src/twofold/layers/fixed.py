@@ -1,4 +1,4 @@
-"""Modules without parameters between layers: pooling, batch statistics, reshaping."""
+"""Modules without parameters between layers, such as pooling, batch normalization or reshaping."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from twofold.layers.layer import FeedForwardLayer
 
 
 class Fixed(nn.Module):
-    """A module without parameters, placed in a list of layers after the layer whose activity it transforms.
+    """A module without parameters that transforms the activity of the layer before it in a list of layers.
 
-    It has no goodness and does not learn. The layer before it learns from its own activity and passes on the module's
-    output, normalized; the next layer and the softmax see that output. In a layer's learning step, batch
-    statistics are those of positive and negative data together; everywhere else, running statistics are used.
+    The module has no goodness and does not learn. The layer before it learns from its own activity, before the
+    transformation. The next layer and the softmax classifier receive the transformed activity, normalized. Modules with
+    batch statistics compute these over positive and negative data together in a learning step, and use running
+    statistics otherwise.
 
     Args:
-        module: such as ``nn.MaxPool2d(2)``, ``nn.AvgPool2d(2)``, ``nn.BatchNorm2d(32, affine=False)``.
+        module: a module such as ``nn.MaxPool2d(2)``, ``nn.AvgPool2d(2)`` or ``nn.BatchNorm2d(32, affine=False)``.
 
     Raises:
         SettingError: the module has parameters.
@@ -28,13 +29,13 @@ class Fixed(nn.Module):
         super().__init__()
         if names := [name for name, _ in module.named_parameters()]:
             raise SettingError(
-                f"module: {type(module).__name__} has parameters ({', '.join(names)}), but Fixed does not train them: "
-                "use CustomLayer, or remove them, for example with affine=False"
+                f"module: {type(module).__name__} has parameters ({', '.join(names)}), which Fixed cannot train: use "
+                "CustomLayer, or a module without parameters, for example with affine=False"
             )
         self.module = module
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """Place the module after the topmost layer of a stack.
+        """Add the module after the last layer of ``stack``, while a net is built.
 
         Raises:
             SettingError: the stack is empty.

@@ -1,7 +1,7 @@
-"""The input of a layer: a matrix with one row per case, as a tensor or in a form that avoids repeated work.
+"""Inputs of a layer: matrices with one row per case, either as tensors or as objects that avoid repeated work.
 
-A layer needs two products with its input: the total inputs of its units and the weight gradient. `total_input` and
-`gather_gradient` compute both for either form, so that a layer does not depend on the form.
+A layer needs two matrix products with its input: one for the pre-activations of its units, and one for the weight
+gradient. `total_input` and `gather_gradient` compute them for both forms of input.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from twofold.normalize import EPS
 
 
 class CachedInput:
-    """Rows that do not change while they are used several times, with a cached product with the weights.
+    """A constant input that is used several times, with a cache of its product with the weights.
 
     Attributes:
-        rows: ``(batch, inputs)``.
+        rows: the input, ``(batch, inputs)``.
     """
 
     def __init__(self, rows: Tensor) -> None:
@@ -28,9 +28,9 @@ class CachedInput:
         self._product: tuple[Tensor, int, Tensor] | None = None
 
     def product(self, weights: Weights) -> Tensor:
-        """Return ``rows · Wᵀ``, ``(batch, units)``, recomputed only if the weights have changed.
+        """Return ``rows · Wᵀ``, ``(batch, units)``, from the cache if the weights have not changed.
 
-        For weights that are not `Weights.linear`, it is recomputed in every call.
+        Products with weights that are not `Weights.linear` are not cached.
         """
         if not weights.linear:
             return self._read(weights)
@@ -44,15 +44,15 @@ class CachedInput:
 
 
 class Images(CachedInput):
-    """A batch of images as rows of a matrix whose first columns, reserved for the label, are zero.
+    """A batch of flattened images whose first columns are zero, because they are reserved for the label.
 
     Args:
-        rows: ``(batch, inputs)``.
-        shape: shape of an image with its label. For maps it is (channels, height, width), and the label is a set of
-            planes, so that each class has a whole map of columns.
+        rows: images with an empty label, ``(batch, inputs)``.
+        shape: shape of an image with its label, ``(inputs,)`` or (channels, height, width). In the second case, the
+            label consists of one channel per class; see `labels.planes`.
 
     Attributes:
-        places: number of columns per class.
+        places: number of columns per class: 1, or height · width.
         squares: sum of the squared pixels of each image, ``(batch,)``.
     """
 
@@ -64,14 +64,14 @@ class Images(CachedInput):
 
 
 class LabeledImages:
-    """Images with labels, at fixed length, as a matrix that is not stored explicitly (talk 10:57).
+    """Normalized images with labels, as a matrix ``(variants · batch, inputs)`` that is not stored (talk 10:57).
 
-    Row v · batch + i is image xᵢ with its v-th label vector l: s (x + l) with s = 1 / (ε + √(mean of squares of x +
-    l)). Positive, negative and neutral input differ only in the label, so the product with the images and the images'
-    contribution to the weight gradient are shared by all label vectors.
+    Each image has one or several label vectors ("variants"). Row v · batch + i is s (x + l) for image x number i and
+    its label vector l number v, where s = 1 / (ε + √(mean of squares of x + l)). Since the rows of an image differ only
+    in the label, they share the product of the weights with the image and its contribution to the weight gradient.
 
     Args:
-        images: the images.
+        images: images with an empty label.
         labels: label vectors, ``(variants, batch, classes)``.
     """
 
@@ -86,7 +86,7 @@ class LabeledImages:
         return self.variants * self.count
 
     def total_input(self, weights: Weights, bias: Tensor) -> Tensor:
-        """Return the total inputs, ``(rows, units)``, from one product with the images and one with the labels."""
+        """Return the pre-activations ``(rows, units)``, from one product with the images and one with the labels."""
         product, weight = self.images.product(weights), weights.effective()
         if weights.connectivity.whole and self.images.places == 1:
             of_classes = weight[:, : self.classes].T
@@ -97,19 +97,23 @@ class LabeledImages:
         return torch.addcmul(bias, of_labels.add_(product), self.scale[:, :, None].to(weight.dtype)).flatten(0, 1)
 
     def active_rows(self, signal: Tensor) -> Tensor:
-        """Return the row numbers of all images that have a nonzero signal with any of their labels."""
+        """Return the numbers of all rows of those images that have a nonzero signal in at least one row.
+
+        Args:
+            signal: learning signal of each row, ``(rows,)``.
+        """
         images = nonzero_rows(signal.view(self.variants, self.count).any(0))
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
     def _classes(self, dtype: torch.dtype) -> Tensor:
-        """Return the indicator rows of the classes, ``(classes, inputs)``: ones in the columns of each class."""
+        """Return one input row per class, ``(classes, inputs)``: ones in the columns of the class, zeros elsewhere."""
         ones = torch.eye(self.classes, dtype=dtype, device=self.labels.device).repeat_interleave(self.images.places, 1)
         return torch.nn.functional.pad(ones, (0, self.images.rows.shape[1] - ones.shape[1]))
 
     def gather_gradient(
         self, weights: Weights, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor, keep: float, share: float
     ) -> None:
-        """Gather the weight gradient; see the function `gather_gradient`."""
+        """Accumulate the weight gradient; see the function `gather_gradient`."""
         if weights.connectivity.whole and self.images.places == 1:
             weights.gather(self._weight_gradient(wanted, rows, positive, peers), keep, share)
             return
@@ -118,18 +122,19 @@ class LabeledImages:
         weights.gather_product(torch.cat([factors, of_classes.T]).T, seen, keep, share)
 
     def _weight_gradient(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> Tensor:
-        """Return Σ over rows of wanted ⊗ row + peers ⊗ Σ of positive rows, ``(units, inputs)``."""
+        """Return the weight gradient Σ over rows of wanted ⊗ row + peers ⊗ Σ of positive rows, ``(units, inputs)``."""
         factors, pixels, of_classes = self._shared(wanted, rows, positive, peers)
         gradient = factors.T @ pixels
         gradient[:, : self.classes] += of_classes
         return gradient
 
     def _shared(self, wanted: Tensor, rows: Tensor, positive: Tensor, peers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the factors of the weight gradient.
+        """Return factors of the weight gradient; for the arguments see the function `gather_gradient`.
 
         Returns:
-            The changes summed over all labels of an image, with the peers as last row; the pixels by which these are
-            multiplied; and the gradient of the columns of each class.
+            Three matrices. The desired changes of the pre-activations, summed over all labels of an image, with the
+            peer term as last row, ``(images + 1, units)``. The pixels by which these are multiplied, ``(images + 1,
+            inputs)``. The gradient of the weights from the label, ``(units, classes)``.
         """
         dtype, first = wanted.dtype, rows[: len(rows) // self.variants]
         scaled_wanted = wanted * self.scale.flatten()[rows, None].to(dtype)
@@ -146,7 +151,7 @@ class LabeledImages:
         )
 
     def to_tensor(self) -> Tensor:
-        """Return the full matrix, ``(variants · images, inputs)``, or maps, ``(variants · images, channels, ...)``."""
+        """Return all rows as a tensor, ``(rows, inputs)``, or ``(rows, channels, height, width)`` for maps."""
         rows = self.images.rows.repeat(self.variants, 1)
         labels = self.labels.flatten(0, 1).to(rows.dtype).repeat_interleave(self.images.places, 1)
         rows[:, : labels.shape[1]] += labels
@@ -158,7 +163,10 @@ LayerInput = Tensor | LabeledImages
 
 
 def join(positive: LayerInput, negative: LayerInput) -> LayerInput:
-    """Concatenate both batches, positive rows first. Two `LabeledImages` of the same images share them."""
+    """Concatenate the positive and the negative batch, positive rows first.
+
+    Two `LabeledImages` of the same images are joined without a copy of the images.
+    """
     if (
         isinstance(positive, LabeledImages)
         and isinstance(negative, LabeledImages)
@@ -174,28 +182,33 @@ def to_tensor(below: LayerInput) -> Tensor:
 
 
 def usable_by(weights: Weights, below: LayerInput) -> LayerInput:
-    """Return the input with one row per case, as a tensor unless the weights can use `LabeledImages` directly."""
+    """Return `LabeledImages` unchanged if the weights can use them, else the input as a tensor, ``(rows, inputs)``."""
     if isinstance(below, LabeledImages) and (weights.connectivity.whole or below.images.places > 1):
         return below
     return to_tensor(below).flatten(1)
 
 
 def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:
-    """Return the total inputs ``below · Wᵀ + bias``, ``(rows, units)``, in the type of the products."""
+    """Return the pre-activations ``below · Wᵀ + bias``, ``(rows, units)``, in the dtype of ``bias``."""
     if isinstance(below, LabeledImages) and weights.linear:
         return below.total_input(weights, bias)
     return weights.product(to_tensor(below).flatten(1), bias)
 
 
 def active_rows(below: LayerInput, signal: Tensor) -> Tensor:
-    """Return the numbers of the rows that contribute to the weight gradient: those with a nonzero signal."""
+    """Return the numbers of the rows that contribute to the weight gradient, because their signal is not zero.
+
+    Args:
+        below: the input of a layer.
+        signal: learning signal of each row, ``(rows,)``.
+    """
     return below.active_rows(signal) if isinstance(below, LabeledImages) else nonzero_rows(signal != 0)
 
 
 def nonzero_rows(active: Tensor) -> Tensor:
-    """Return the numbers of the active rows; on a GPU, of all rows.
+    """Return the numbers of the rows where ``active``, ``(rows,)``, is True; on a GPU, the numbers of all rows.
 
-    Selecting rows on a GPU would mean waiting for it, and rows of zeros add nothing.
+    Selecting rows on a GPU would synchronize with it. Additional rows have no effect, because their signal is zero.
     """
     return torch.arange(len(active), device=active.device) if active.is_cuda else active.nonzero()[:, 0]
 
@@ -210,16 +223,16 @@ def gather_gradient(
     keep: float,
     share: float,
 ) -> None:
-    """Gather the weight gradient, Σ over active rows of wanted ⊗ row + peers ⊗ Σ over positive rows of weight · row.
+    """Accumulate the weight gradient Σ over active rows of wanted ⊗ row + peers ⊗ Σ over positive rows of weight · row.
 
     Args:
-        weights: the weights that gather the gradient.
-        below: the input; its positive rows come first.
-        wanted: desired change of the total inputs of the active rows, ``(active, units)``.
-        rows: the numbers of these rows, ``(active,)``, from `active_rows`.
-        positive: weight of each positive row, ``(positive rows,)``.
-        peers: ``(units,)``, in the type of ``wanted``. It is the same for all positive rows, so it adds only one row to
-            the product.
+        weights: weights whose gradient is accumulated.
+        below: input of the layer; its positive rows come first.
+        wanted: desired changes of the pre-activations in the active rows, ``(active, units)``.
+        rows: numbers of the active rows, ``(active,)``, from `active_rows`.
+        positive: case weight of each positive row, ``(positive rows,)``.
+        peers: desired change of the pre-activations by peer normalization, ``(units,)``, in the dtype of ``wanted``. It
+            is the same for all positive rows.
         keep, share: factors of the old and of the new gradient, as in `Weights.gather_product`.
     """
     if isinstance(below, LabeledImages):
@@ -231,10 +244,12 @@ def gather_gradient(
 
 
 def weighted_sum(rows: Tensor, case_weight: Tensor) -> Tensor:
-    """Return Σ over rows of weight · row, ``(columns,)``, in the wider of the two types.
+    """Return Σ over rows of weight · row, ``(columns,)``, in the wider of the two dtypes.
 
-    If there are fewer rows than weights, the rows represent consecutive copies of themselves; the weights of all copies
-    are added up.
+    Args:
+        rows: ``(rows, columns)``. If there are fewer rows than case weights, the rows are repeated, as by
+            ``Tensor.repeat``, to match them.
+        case_weight: weight of each row, ``(cases,)``.
     """
     if len(rows) < len(case_weight):
         copied = torch.arange(len(case_weight), device=case_weight.device) % len(rows)

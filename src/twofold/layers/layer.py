@@ -1,4 +1,4 @@
-"""Layers that learn locally from positive and negative data and pass on only normalized activity."""
+"""Base classes of layers that learn locally from positive and negative data and pass on only normalized activity."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Seen = TypeVar("Seen")
 
 
 class LayerResult(NamedTuple):
-    """The result of learning from one batch: outputs for the next layer and measurements.
+    """The result of a layer's learning step. All values are from before the update.
 
     Attributes:
         positive: normalized activity for the positive data, ``(batch, units)``, the input of the next layer.
-        negative: the same for the negative data.
+        negative: normalized activity for the negative data, ``(batch, units)``.
         goodness: goodness of the positive and of the negative cases, each ``(batch,)``.
-        difficulty: the stronger of the two signals of each pair, ``(batch,)``.
+        difficulty: the larger of the two learning signals of each pair, ``(batch,)``.
     """
 
     positive: Tensor
@@ -38,14 +38,14 @@ class LayerResult(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The response of a feedforward layer to its input.
+    """The input of a feedforward layer and its activity in one forward pass.
 
     Attributes:
-        below: the input.
-        activity: ``(rows, ...)``.
+        below: input of the layer.
+        activity: activity before normalization, ``(rows, ...)``.
         output: normalized activity, ``(rows, ...)``, the input of the next layer.
         goodness: goodness of the activity, ``(rows,)``.
-        total: total inputs, ``(rows, ...)``, if learning needs them in addition to the activity.
+        total: pre-activations, ``(rows, ...)``; ``None`` if learning needs only the activity.
     """
 
     below: LayerInput
@@ -56,15 +56,15 @@ class Response(NamedTuple):
 
 
 class Learner(nn.Module, ABC):
-    """A component of a net with parameters that learn.
+    """Base class of the components of a net that have trainable parameters.
 
     Attributes:
-        compute: dtype of its products, such as ``torch.bfloat16``; ``None`` means the dtype of its parameters.
+        compute: dtype of the matrix products, such as ``torch.bfloat16``; ``None`` means the dtype of the parameters.
     """
 
     @abstractmethod
     def learnables(self) -> Sequence[Learnable]:
-        """Return the parameters, each with its learning state."""
+        """Return the trainable parameters, each with its learning state."""
 
     @property
     def compute(self) -> torch.dtype | None:
@@ -76,25 +76,30 @@ class Learner(nn.Module, ABC):
             learnable.compute = dtype
 
     def forget(self) -> None:
-        """Drop caches."""
+        """Clear the caches, to free memory."""
         for learnable in self.learnables():
             learnable.forget()
 
     def learning_state(self) -> dict[str, Tensor]:
-        """Return the buffers that are needed only for learning and are not in ``state_dict``, by name."""
+        """Return the non-persistent buffers by name. Only learning needs them, so they are not in ``state_dict``."""
         saved = self.state_dict().keys()
         return {name: buffer for name, buffer in self.named_buffers() if name not in saved}
 
 
 class AffineLearner(Learner):
-    """A learner with weights and biases, for total inputs x Wᵀ + b. Biases start at 0."""
+    """A learner with weights W and biases b, for pre-activations x Wᵀ + b. Biases start at 0."""
 
     weight: nn.Parameter
     bias: nn.Parameter
     inputs: int | None
 
     def create_weights(self, weight: Tensor, connectivity: Connectivity) -> None:
-        """Create the weights, with initial values as the connectivity stores them, and the biases."""
+        """Create the weights and biases.
+
+        Args:
+            weight: initial weights, in the shape in which the connectivity stores them.
+            connectivity: connections to the inputs.
+        """
         self.connectivity = connectivity
         self.inputs = connectivity.inputs
         self.weights = Weights(self, "weight", weight, connectivity)
@@ -110,15 +115,15 @@ class AffineLearner(Learner):
 
 
 class Layer(Learner, Generic[Seen]):
-    """A layer that learns from its own input, independently of the layers above it (talk 07:12).
+    """Base class of layers that learn from their own input, independently of the layers above (talk 07:12).
 
-    It responds, gathers gradients, and applies them when `apply_gradient` is called. Parameters are stored as in any
-    module and are part of ``state_dict``. State that only learning needs (smoothed gradients, mean activities) is in
-    buffers outside ``state_dict``; ``learning_state`` returns them for checkpoints.
+    `gather` accumulates the gradients of one or several forward passes, and `apply_gradient` updates the parameters.
+    Parameters are part of ``state_dict``. State that only learning needs (smoothed gradients, mean activities) is in
+    non-persistent buffers, which `learning_state` returns for checkpoints.
 
     Attributes:
-        units: number of activities per case.
-        rule: the learning rule.
+        units: number of units, which is the number of activities per case.
+        rule: learning rule.
         threshold: the goodness at which p(positive) = ½.
     """
 
@@ -143,27 +148,28 @@ class Layer(Learner, Generic[Seen]):
 
     @abstractmethod
     def gather(self, seen: Seen, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
-        """Gather the gradient of a response; `apply_gradient` makes a step with it.
+        """Accumulate the gradient of one forward pass, for use by `apply_gradient`.
 
-        Gradients of several calls add up to the mean over positive plus the mean over negative data if both phases are
-        gathered equally often; otherwise the phase that was gathered less often has less influence. Phases may be
-        gathered separately and in any order if the objective judges each case by itself.
+        The accumulated gradient of several calls is the mean over positive data plus the mean over negative data, if
+        there are as many calls for positive as for negative data. Otherwise the data with fewer calls have less
+        influence. Positive and negative data may be passed in separate calls, in any order, if the objective does not
+        compare pairs (see `Objective.paired`).
 
         Args:
-            seen: the layer's response.
-            phase: the data that it belongs to.
-            case_weight: weight of each case, or pair of cases, ``(batch,)``; all 1 if omitted. See `Rule`.
+            seen: input and activity of the layer in the forward pass.
+            phase: type of the data: ``positive``, ``negative`` or ``both``.
+            case_weight: weight of each case or pair of cases, ``(batch,)``; 1 by default. See `Rule`.
 
         Returns:
-            The difficulty of each case or pair, ``(batch,)``.
+            The difficulty of each case or pair, ``(batch,)``: the largest learning signal.
 
         Raises:
-            SettingError: one phase is gathered alone, but the objective compares pairs.
+            SettingError: the phase is not ``both``, but the objective compares pairs.
         """
 
     @torch.no_grad()
     def apply_gradient(self, rate: float) -> None:
-        """Make one step of all parameters with the gradients gathered since the last step, if any."""
+        """Update all parameters with the gradients accumulated by `gather` since the last update, if any."""
         counted = torch.stack(self._counted).mean() if self._counted else 1.0
         apply_gathered(self.learnables(), rate, self.rule, counted)
         self._forget_gathered()
@@ -173,11 +179,11 @@ class Layer(Learner, Generic[Seen]):
         self._counted = []
 
     def memory(self) -> tuple[Tensor, Tensor]:
-        """Return a copy of the state that `gather` modifies, except for the gradient, so that `drop` can restore it."""
+        """Return a copy of the buffers that `gather` modifies, for `drop`: the mean activity and the batch count."""
         return self.mean_activity.clone(), self.batches.clone()
 
     def drop(self, memory: tuple[Tensor, Tensor]) -> None:
-        """Discard all gradients gathered since the last step and restore the state ``memory``."""
+        """Discard all accumulated gradients and restore the buffers from ``memory``, a result of `memory`."""
         self.mean_activity.copy_(memory[0])
         self.batches.copy_(memory[1])
         for learnable in self.learnables():
@@ -185,7 +191,7 @@ class Layer(Learner, Generic[Seen]):
         self._forget_gathered()
 
     def _weight(self, case_weight: Tensor | None, batch: int) -> tuple[Tensor, Count]:
-        """Return the weight of each case, ``(batch,)``, and their count, which is recorded for `apply_gradient`."""
+        """Return the weight of each case, ``(batch,)``, and their count. Store their mean for `apply_gradient`."""
         if case_weight is None:
             case_weight = self.mean_activity.new_ones(batch)
         else:
@@ -198,11 +204,16 @@ class Layer(Learner, Generic[Seen]):
         return case_signals(goodness, phase, self.batches, case_weight, self.threshold, self.temperature, self.rule)
 
     def _peers(self, total: Tensor, count: Count) -> Tensor:
-        """Return the peer gradient, after updating the running mean of activity with the newest positive cases."""
+        """Update the running mean activity and return the peer normalization term; see `peer_gradient`."""
         return peer_gradient(total, count, self.mean_activity, self.rule)
 
     def _shares(self, phase: Phase, steps: int = 1) -> tuple[float, float]:
-        """Return the factors of the gathered and of the new gradient that make each phase a mean over its steps."""
+        """Return factors for the accumulated and the new gradient that turn their sum into a mean over forward passes.
+
+        Args:
+            phase: type of the data of the new gradient.
+            steps: number of forward passes in the new gradient.
+        """
         before = max(self._steps.values())
         for name in self._steps.keys() if phase == "both" else [phase]:
             self._steps[name] += steps
@@ -211,15 +222,15 @@ class Layer(Learner, Generic[Seen]):
 
 
 class FeedForwardLayer(Layer[Response]):
-    """A layer whose only input is the layer below it.
+    """Base class of layers whose only input is the layer below.
 
     Args:
-        shape: shape of its activity, such as ``(units,)`` or (channels, height, width).
-        rule: the learning rule.
+        shape: shape of the activity of one case, such as ``(units,)`` or (channels, height, width).
+        rule: learning rule.
 
     Attributes:
-        inputs: number of inputs; ``None`` if a module determines it.
-        shape: as above.
+        inputs: number of inputs per case; ``None`` if unknown, as in a `CustomLayer`.
+        shape: shape of the activity of one case.
         fixed: modules that transform the activity before it is passed on; see `Fixed`.
     """
 
@@ -231,15 +242,15 @@ class FeedForwardLayer(Layer[Response]):
         self.fixed = nn.Sequential()
 
     def _join(self, stack: list[FeedForwardLayer]) -> None:
-        """Place the layer on top of a stack."""
+        """Add the layer to ``stack``, while a net is built."""
         stack.append(self)
 
     def output(self, activity: Tensor) -> Tensor:
-        """Return the input of the next layer: the activity, transformed by the `Fixed` modules, at fixed length."""
+        """Return the input of the next layer: the activity, transformed by the `Fixed` modules and then normalized."""
         return self.rule.normalize(self.fixed(activity))
 
     def respond(self, below: LayerInput) -> Response:
-        """Return activity, goodness and output for normalized input ``(batch, ...)``."""
+        """Run a forward pass for normalized input ``(batch, ...)`` and return activity, output and goodness."""
         return self._response(below, self(below))
 
     def _response(self, below: LayerInput, activity: Tensor) -> Response:
@@ -255,16 +266,19 @@ class FeedForwardLayer(Layer[Response]):
     def learn(
         self, positive: LayerInput, negative: LayerInput, rate: float, case_weight: Tensor | None = None
     ) -> LayerResult:
-        """Learn from one batch: respond, gather the gradient of both phases, and apply it.
+        """Train the layer on one batch of positive and negative data.
 
         Args:
             positive: normalized activity of the layer below for positive data, ``(batch, ...)``.
-            negative: the same for negative data, with the same number of cases.
-            rate: the learning rate.
-            case_weight: weight of each pair of cases, ``(batch,)``; all 1 if omitted.
+            negative: normalized activity of the layer below for negative data, ``(batch, ...)``.
+            rate: learning rate.
+            case_weight: weight of each pair of cases, ``(batch,)``; 1 by default.
 
         Returns:
-            Normalized activities and goodness from before the update, and the difficulty of each pair.
+            Normalized activities, goodness and difficulty, from before the update.
+
+        Raises:
+            DataError: the numbers of positive and negative cases differ or are 0.
         """
         count = len(positive)
         if not count or len(negative) != count:
@@ -280,11 +294,12 @@ class FeedForwardLayer(Layer[Response]):
     def _learning_signal(
         self, seen: Response, phase: Phase, case_weight: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the learning signals of a response.
+        """Return the learning signals of a forward pass; for the arguments see `gather`.
 
         Returns:
-            The signal of each row; the peer gradient of each unit (both divided by the batch size); the difficulty of
-            each case; and the weight of each positive row.
+            Four tensors. The learning signal of each row, divided by the batch size, ``(rows,)``. The peer term,
+            divided by the batch size, ``(units,)``; see `peer_gradient`. The difficulty of each case or pair,
+            ``(batch,)``. The weight of each positive row, ``(positive rows,)``.
         """
         rows = len(seen.goodness)
         batch = rows // 2 if phase == "both" else rows

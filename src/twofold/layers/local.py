@@ -1,4 +1,4 @@
-"""Layers whose units see a square of the map below, without weight sharing (talk 26:55; paper sections 3.2, 3.4)."""
+"""Layers with local receptive fields, without weight sharing (talk 26:55; paper sections 3.2, 3.4)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from twofold.learning import Rule
 
 
 class LocallyConnected(SparseLayer):
-    """y = unit(x Wᵀ + b), where each unit has weights only to its own field, with the update in closed form.
+    """Layer y = f(x Wᵀ + b) whose units have local receptive fields, where f is the activation of the learning rule.
+
+    Unlike a convolution, units do not share weights. Weights start as N(0, 1) / √(inputs of the unit), biases at 0.
 
     Args:
-        fields: positions of the units and what they see.
-        rule: the learning rule.
-        generator: draws the initial weights.
-        tile: rows and columns of grid points per tile; chosen from the shape if omitted.
+        fields: receptive fields of the units.
+        rule: learning rule.
+        generator: random generator of the initial weights.
+        tile: number of rows and columns of units that one block of the matrix product covers; see `Tiled`. It affects
+            only the speed. By default it is chosen automatically.
     """
 
     connectivity: Tiled
@@ -43,12 +46,17 @@ class LocallyConnected(SparseLayer):
 def local(
     maps: Sequence[Fields], rule: Rule | None = None, generator: torch.Generator | None = None
 ) -> Iterator[LocallyConnected]:
-    """Yield a stack of `LocallyConnected` layers, one for each element of ``maps``.
+    """Yield a stack of `LocallyConnected` layers.
+
+    Args:
+        maps: receptive fields of each layer, from the input upwards.
+        rule: learning rule of all layers.
+        generator: random generator of the initial weights.
 
     Raises:
-        SettingError: a layer's input map differs from the map that the layer below forms.
+        SettingError: the input shape of a layer differs from the output shape of the layer below.
     """
     for below, fields in zip((None, *maps[:-1]), maps, strict=True):
         if below is not None and below.above != fields.below:
-            raise SettingError(f"a local layer expects a map {fields.below}, but the layer below has {below.above}")
+            raise SettingError(f"fields: a layer expects the map {fields.below}, but the layer below has {below.above}")
         yield LocallyConnected(fields, rule, generator)

@@ -1,4 +1,4 @@
-"""Layers made from any ``torch.nn.Module``."""
+"""Layers that wrap a ``torch.nn.Module``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from twofold.learning import Phase, Rule
 
 
 class CustomLayer(FeedForwardLayer):
-    """Any module as a layer: autograd computes its gradients within the module, and no derivative leaves it.
+    """A layer whose activity is computed by any ``torch.nn.Module``.
 
-    The module must return ``units`` activities per case. It contains its own activation function, such as ``nn.ReLU``;
-    that of the rule is not used. Peer normalization acts on the module's outputs, since its total inputs are not known.
+    Autograd computes the gradients of the module's parameters. No gradient is passed on to the layer below. The module
+    must contain its activation function, such as ``nn.ReLU``; the activation function of the learning rule is not used.
+    Peer normalization acts on the outputs of the module, because its pre-activations are not known.
 
     If the module returns maps ``(batch, channels, rows, columns)``, all its gradients are divided by rows · columns.
-    They are then means over positions, as in `Convolution`, so that one learning rate suits maps of any size.
+    They are then means over positions, as in `Convolution`, so that the learning rate does not depend on the map size.
 
     Args:
-        module: maps ``(batch, ...)`` to ``(batch, ...)`` with ``units`` numbers per case.
-        units: that number, or the shape of the activity, such as (channels, rows, columns), if `Fixed` modules follow.
-        rule: the learning rule.
+        module: module that maps ``(batch, ...)`` to activities ``(batch, ...)``.
+        units: number of activities per case. If a `Fixed` module follows, the shape of the activity of one case
+            instead, such as (channels, rows, columns).
+        rule: learning rule.
     """
 
     @check_arguments
@@ -45,18 +47,18 @@ class CustomLayer(FeedForwardLayer):
         return self._learned
 
     def forward(self, below: LayerInput) -> Tensor:
-        """Return the module's activity, ``(batch, ...)``.
+        """Return the output of the module, ``(batch, ...)``.
 
         Raises:
-            DataError: the module rejects the input or returns a different number of activities.
+            DataError: the module raises an error for the input, or returns an output of the wrong shape.
         """
         inputs = to_tensor(below)
         try:
             activity: Tensor = convert("the module's output", self.module(inputs), Tensor)
         except (RuntimeError, ValueError, IndexError) as error:
             raise DataError(
-                f"below: the module rejects the shape {tuple(inputs.shape)} and the type {inputs.dtype} "
-                f"({str(error).strip().splitlines()[0]})"
+                f"the module of a CustomLayer fails for an input of shape {tuple(inputs.shape)} and type "
+                f"{inputs.dtype}: {str(error).strip().splitlines()[0]}"
             ) from error
         shaped("the module's output, flattened to one row per case", activity.flatten(1), inputs.shape[0], self.units)
         if len(self.shape) > 1:
@@ -64,7 +66,7 @@ class CustomLayer(FeedForwardLayer):
         return activity
 
     def respond(self, below: LayerInput) -> Response:
-        """Return the response with the module's graph, which `gather` consumes."""
+        """Run a forward pass that records the autograd graph of the module, for one call of `gather`."""
         with torch.enable_grad():
             return super().respond(to_tensor(below).detach())
 

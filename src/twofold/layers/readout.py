@@ -1,4 +1,4 @@
-"""The linear softmax that reads the layers of a net without changing them."""
+"""The linear softmax classifier on the activities of the hidden layers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from twofold.learning import Rule, count_of
 
 
 class Softmax(Learner):
-    """A linear softmax on normalized hidden activities, trained with the net but without influence on it (talk 13:02).
+    """A linear softmax classifier on normalized hidden activities (talk 13:02).
 
-    Logits = features · Wᵀ, in the type of the weights. W starts at 0, and there is no bias. The gradient in closed form
-    is (one-hot - softmax)ᵀ features.
+    It is trained together with the net, but no gradient flows from it into the hidden layers. The logits are features ·
+    Wᵀ, in the dtype of the weights, without a bias. W starts at 0. The gradient is (one-hot - softmax)ᵀ · features.
 
     Args:
         features: number of features.
-        classes: number of labels.
-        decay: weight decay, relative to the rate.
+        classes: number of classes.
+        decay: weight decay, relative to the learning rate.
     """
 
     weight: nn.Parameter
@@ -42,13 +42,13 @@ class Softmax(Learner):
         return self.weights.product(features, self.weight.new_zeros(len(self.weight)))
 
     def learn(self, features: Tensor, labels: Tensor, rate: float, case_weight: Tensor | None = None) -> Tensor:
-        """Make one step towards the true labels.
+        """Make one step of gradient descent on the cross-entropy.
 
         Args:
-            features: ``(batch, features)``.
+            features: normalized hidden activities, ``(batch, features)``.
             labels: true labels, ``(batch,)``.
-            rate: the learning rate.
-            case_weight: weight of each case, ``(batch,)``; all 1 if omitted.
+            rate: learning rate.
+            case_weight: weight of each case, ``(batch,)``; 1 by default.
 
         Returns:
             The logits from before the step, ``(batch, classes)``.

@@ -1,4 +1,8 @@
-"""Layers with bottom-up, top-down and lateral inputs that learn from every iteration (talk 19:31 to 25:51)."""
+"""Recurrent layers with bottom-up, top-down and lateral inputs (talk 19:31 to 25:51).
+
+A source is an origin of a layer's input: the layer below (``below``), the layer above (``above``), the layer itself at
+the previous iteration (``beside``) or the label (``label``).
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,17 @@ from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule, slope
 
 SourceInput = Tensor | CachedInput
-"""The input from one source, ``(rows, inputs)``. A `CachedInput` with fewer rows than the net has cases represents
-consecutive copies of its rows that make up all cases.
+"""The input from one source, ``(rows, inputs)``. A `CachedInput` may have fewer rows than there are cases: its rows are
+then repeated, as by ``Tensor.repeat``, to match the cases.
 """
 
 
 class LayerState(NamedTuple):
-    """The state of a layer after one iteration, for each of its cases, ``(rows, ...)``.
+    """The state of a layer after one iteration, with one row per case.
 
     Attributes:
-        state: damped activity before normalization, ``(rows, units)``.
-        output: the state at fixed length, which other layers see at the next iteration, ``(rows, units)``.
+        state: damped activity s before normalization, ``(rows, units)``.
+        output: normalized state, ``(rows, units)``; the input of other layers at the next iteration.
         active: undamped activity of this iteration, ``(rows, units)``.
         goodness: goodness of ``active``, ``(rows,)``.
     """
@@ -39,33 +43,33 @@ class LayerState(NamedTuple):
     goodness: Tensor
 
     def repeat(self, copies: int) -> LayerState:
-        """Repeat all cases ``copies`` times, copy after copy."""
+        """Return a state with all rows repeated ``copies`` times, as by ``Tensor.repeat``."""
         return LayerState(*(tensor.repeat(copies, *[1] * (tensor.dim() - 1)) for tensor in self))
 
 
 def recurrent_step(total: Tensor, before: Tensor | None, damping: float, rule: Rule) -> LayerState:
-    """Compute a = unit(total); s ← damping · s + (1 - damping) · a; output n(s). A pure function.
+    """Compute one iteration of a layer: activity a = f(total), new state s ← damping · s + (1 - damping) · a.
 
-    Source: paper section 2.3 (0.3 of the old state, 0.7 of the new one), talk 24:03.
+    The output is the normalized new state. Source: paper section 2.3 (damping 0.3), talk 24:03.
 
     Args:
-        total: total inputs, ``(rows, units)``.
-        before: the old state s, ``(rows, units)``; ``None`` at the first iteration, where s = a.
+        total: pre-activations, ``(rows, units)``.
+        before: old state s, ``(rows, units)``; ``None`` at the first iteration, where the new state is a.
         damping: fraction of the old state that is kept, in [0, 1).
-        rule: its activation function, goodness and normalization are used.
+        rule: learning rule that contains the activation function f, the goodness and the normalization.
     """
-    active = rule.unit.value(total.clone())  # ``total`` may be the cached constant input
+    active = rule.unit.value(total.clone())  # ``total`` may be a cached tensor, and the activation may work in place
     state = active if before is None else damping * before + (1 - damping) * active
     return LayerState(state, rule.normalize(state), active, rule.goodness.value(active))
 
 
 class TimeStep(NamedTuple):
-    """The inputs of a layer at one iteration and its response.
+    """The inputs and the activity of a layer at one iteration.
 
     Attributes:
-        sources: source -> its rows at the previous iteration.
-        active: ``(rows, units)``.
-        goodness: ``(rows,)``.
+        sources: name of a source -> the input from it, ``(rows, inputs)``.
+        active: undamped activity of the layer, ``(rows, units)``.
+        goodness: goodness of this activity, ``(rows,)``.
     """
 
     sources: Mapping[str, SourceInput]
@@ -74,27 +78,28 @@ class TimeStep(NamedTuple):
 
 
 class RecurrentLayer(Layer[Sequence[TimeStep]]):
-    """A layer with weights from several sources that settles over iterations and learns from all of them.
+    """A layer with inputs from several sources that is iterated over time and learns from all iterations.
 
-    Its total input is z = Σ over sources of W x + b. The derivative of its state with respect to older states is
-    omitted. Learning is therefore greedy in time and in closed form, and stores only a window of iterations (talk
-    19:31; paper section 2.3). Weights start as N(0, 1) / √(all inputs), biases at 0.
+    Its pre-activation is z = Σ over sources of W x, plus b. The gradient does not flow back to earlier iterations, so
+    that no backpropagation through time is needed, and only a window of iterations is stored (talk 19:31; paper section
+    2.3). Weights start as N(0, 1) / √(inputs of the unit from all sources), biases at 0.
 
     Args:
-        sources: name -> number of inputs: ``below``, ``above``, ``beside``.
+        sources: name of a source -> its number of inputs. Names are ``below``, ``above``, ``beside`` (lateral) and
+            ``label``.
         units: number of units.
-        rule: the learning rule.
-        generator: draws the initial weights.
-        connectivity: source -> which of its inputs each unit sees; all inputs if omitted.
-        start: source -> size of its initial weights, relative to the above; 1 if omitted.
+        rule: learning rule.
+        generator: random generator of the initial weights.
+        connectivity: name of a source -> connections to it; fully connected by default.
+        start: name of a source -> factor of its initial weights; 1 by default.
 
     Attributes:
-        weights: source -> its weights, as its connectivity stores them; ``(units, inputs)`` if all inputs are seen.
-        learned: source -> the same with their learning state.
+        weights: name of a source -> its weights, ``(units, inputs)`` or as its connectivity stores them.
+        learned: name of a source -> its weights with their learning state.
 
     Raises:
-        SettingError: a connectivity does not fit the layer or the source, or the slope of the rule's activation
-            function depends on total inputs, which are not stored.
+        SettingError: a connectivity does not fit the layer or the source, or the derivative of the activation function
+            requires the pre-activations, which are not stored.
     """
 
     bias: nn.Parameter
@@ -113,8 +118,8 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         counts(**sources)
         if not self.rule.unit.of_activity:
             raise SettingError(
-                "rule: the slope of its unit depends on the total input, which a recurrent layer does not store: use "
-                "relu, leaky_relu or tanh"
+                "rule: the activation function (unit) must have a derivative that depends only on the activity in a "
+                "recurrent layer: use relu, leaky_relu or tanh"
             )
         not_negative(**{f"start[{name!r}]": size for name, size in (start or {}).items()})
         if not sources:
@@ -142,16 +147,16 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
     @property
     def bottom_up(self) -> Weights:
-        """The weights to the layer below."""
+        """The weights from the layer below."""
         return self.learned["below"]
 
     def respond(self, sources: Mapping[str, SourceInput], before: Tensor | None, damping: float) -> LayerState:
         """Compute one iteration.
 
         Args:
-            sources: source -> its rows; omitted sources contribute nothing.
-            before: the layer's state, ``(rows, units)``, or ``None`` at the first iteration.
-            damping: fraction of that state that is kept.
+            sources: name of a source -> the input from it, ``(rows, inputs)``; omitted sources contribute nothing.
+            before: state of the layer before the iteration, ``(rows, units)``; ``None`` at the first iteration.
+            damping: fraction of the old state that is kept, in [0, 1).
         """
         changing = {name: source for name, source in sources.items() if isinstance(source, Tensor)}
         constant = {name: source for name, source in sources.items() if isinstance(source, CachedInput)}
@@ -164,7 +169,10 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         return recurrent_step(total, before, damping, self.rule)
 
     def _constant_input(self, constant: Mapping[str, CachedInput], rows: int) -> Tensor:
-        """Return the biases plus the total input from constant sources, recomputed only if any of these change."""
+        """Return the biases plus the weighted inputs from constant sources, ``(rows, units)``.
+
+        The result is cached until a weight, a bias or a source changes.
+        """
         bias = self.bias.to(self.compute or self.bias.dtype)
         learned = [self.learned[name] for name in constant]
         if not all(weights.linear for weights in learned):
@@ -208,7 +216,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         activity = _rows_of([step.active for step in seen], active, rows, peers[None])
         strength = torch.cat([strength, strength.new_zeros(1)])
         wanted = slope(activity, None, self.rule) * strength[:, None].to(activity.dtype)
-        wanted = wanted.T.contiguous()  # transposed, as the products need it
+        wanted = wanted.T.contiguous()  # the layout that the products below need
         wanted[:, -1] = peers
         for name, weights in self.learned.items():
             sources = [step.sources[name] for step in seen]
@@ -223,14 +231,22 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         self._kept = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the cached images."""
+        """Return the attributes for pickling and copying, without the cache."""
         return {**vars(self), "_kept": None}
 
 
 def _rows_of(tensors: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: Tensor) -> Tensor:
-    """Return the active rows of each tensor and a last row, ``(all active + 1, ...)``.
+    """Concatenate selected rows of several tensors and one more row.
 
-    Tensors may have fewer rows than there are cases; copies of them make up all cases.
+    Args:
+        tensors: one tensor per iteration, ``(cases, columns)``. A tensor with fewer rows is repeated to match the
+            cases.
+        rows: numbers of the selected rows of each tensor.
+        cases: number of cases.
+        last: the last row of the result, ``(1, columns)``.
+
+    Returns:
+        ``(selected rows + 1, columns)``.
     """
     chosen_rows = [
         tensor if len(active) == cases == len(tensor) else tensor.index_select(0, active % len(tensor))
@@ -240,27 +256,32 @@ def _rows_of(tensors: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last
 
 
 def _sum_of(matrices: Sequence[Tensor], positive: Tensor) -> Tensor:
-    """Return the weighted sum of the positive rows of several matrices, ``(columns,)``, in at least float32."""
+    """Return the weighted sum of the positive rows of several matrices, ``(columns,)``.
+
+    Args:
+        matrices: one matrix per iteration; the positive rows come first.
+        positive: weight of each positive row, ``(positive rows,)``.
+    """
     return torch.stack([weighted_sum(rows[: len(positive)], positive) for rows in matrices]).sum(0)
 
 
 def _factors(
     sources: Sequence[SourceInput], wanted: Tensor, rows: Sequence[Tensor], cases: int, positive: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return two matrices whose product is the weight gradient from a source, summed over iterations.
+    """Return two matrices whose product is the gradient of the weights from a source, summed over iterations.
 
-    The gradient is Σ wanted ⊗ row + peers ⊗ the weighted sum of positive rows.
+    The gradient is Σ over active rows of wanted ⊗ row + peers ⊗ the weighted sum of positive rows.
 
     Args:
-        sources: the source at each iteration.
-        wanted: desired changes of the active rows of all iterations, ``(units, all + 1)``; the last column is that of
-            the peers.
-        rows: the numbers of the active rows of each iteration.
-        cases: number of rows.
-        positive: weights of the positive rows, ``(positive rows,)``; these come first.
+        sources: input from the source at each iteration, ``(cases, inputs)``.
+        wanted: desired changes of the pre-activations in the active rows of all iterations, ``(units, active rows +
+            1)``. The last column contains the peer term.
+        rows: numbers of the active rows of each iteration.
+        cases: number of cases.
+        positive: weights of the positive rows, ``(positive rows,)``; these rows come first.
 
     Returns:
-        ``(units, rows)`` and ``(rows, inputs)``, in the type of ``wanted``.
+        ``(units, n)`` and ``(n, inputs)``, in the dtype of ``wanted``.
     """
     seen = [source.rows if isinstance(source, CachedInput) else source for source in sources]
     total = _sum_of(seen, positive)[None]
@@ -272,9 +293,17 @@ def _factors(
 
 
 def _members(seen: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
-    """Return a matrix of ones and zeros, ``(all active + 1, distinct + 1)``, that adds up the changes of equal rows.
+    """Return a matrix of ones and zeros that sums the desired changes of equal input rows.
 
-    Rows that are the same at several iterations or in several copies then need only one row in the product.
+    The input of several iterations may be the same tensor, and a tensor may be repeated to match the cases. Multiplying
+    the desired changes by this matrix leaves one column per distinct input row.
+
+    Args:
+        seen: input from a source at each iteration.
+        rows: numbers of the active rows of each iteration.
+
+    Returns:
+        ``(active rows + 1, distinct rows + 1)``. The last row and column are for the peer term.
     """
     start: dict[int, int] = {}
     distinct = 0

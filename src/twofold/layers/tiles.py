@@ -1,4 +1,4 @@
-"""Connectivity of local fields, with neighboring units as blocks of a batched matrix product."""
+"""Connectivity of local receptive fields, computed as a batched matrix product over blocks of neighboring units."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from twofold.layers.connectivity import Connectivity, Masked
 from twofold.layers.fields import Fields
 
 MIN_UNITS = 96
-"""Minimum number of units in a block of a local layer: narrower products are slow."""
+"""Minimum number of units in a tile, since matrix products with fewer units are slow."""
 MAX_STORED = 2.0
-"""Maximum number of stored weights per existing weight."""
+"""Maximum ratio of stored weights, including zeros for missing connections, to connections."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Tiles of equal shape: each has the same number of units and of inputs.
+    """Tiles with the same number of units, the same number of inputs and the same connections between them.
+
+    A tile is a rectangle of neighboring units.
 
     Attributes:
-        units: unit numbers, ``(tiles, units)``.
-        inputs: numbers of the inputs that any of the units sees, ``(tiles, inputs)``.
-        mask: which of the inputs each unit sees, ``(units, inputs)``, the same in all tiles.
+        units: numbers of the units of each tile, ``(tiles, units)``.
+        inputs: numbers of the inputs to which at least one unit of a tile is connected, ``(tiles, inputs)``.
+        mask: boolean matrix ``(units, inputs)``, True where a unit of a tile is connected to an input of the tile.
     """
 
     units: Tensor
@@ -35,10 +37,10 @@ class Block:
 
 
 def tile_of(fields: Fields) -> tuple[int, int]:
-    """Return the number of rows and columns of grid points in a tile.
+    """Choose the size of the tiles of a layer: the number of rows and columns of grid points.
 
-    Tiles may store at most `MAX_STORED` times the existing weights. Of these, the smallest one with at least
-    `MIN_UNITS` units is returned, or the largest one if all have fewer.
+    Only tiles that store at most `MAX_STORED` weights per connection are considered. The result is the smallest tile
+    with at least `MIN_UNITS` units, or the largest tile if all have fewer units.
     """
     _, height, width = fields.below
     candidates = []
@@ -54,7 +56,7 @@ def tile_of(fields: Fields) -> tuple[int, int]:
 
 
 def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
-    """Return the tiles of a layer, grouped by shape."""
+    """Split a layer into tiles of ``tile`` (rows, columns) grid points and group tiles with equal connections."""
     channels, height, width = fields.below
     rows, columns = fields.grid
     by_shape: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
@@ -78,31 +80,42 @@ def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
 
 
 def _ranges(points: int, most: int) -> list[range]:
-    """Split ``points`` grid points into ranges of length ``most``; the last one may be shorter."""
+    """Split the numbers from 0 to ``points - 1`` into ranges of length ``most``; the last range may be shorter."""
     return [range(first, min(first + most, points)) for first in range(0, points, most)]
 
 
 def _union(fields: Fields, points: range, size: int) -> range:
-    """Return the range that neighboring grid points see together, in one direction."""
+    """Return the rows (or columns) of the input map in the fields of neighboring rows (or columns) of grid points.
+
+    Args:
+        fields: receptive fields of the layer.
+        points: numbers of the rows (or columns) of grid points.
+        size: number of rows (or columns) of the input map.
+    """
     return range(fields.span(points[0], size).start, fields.span(points[-1], size).stop)
 
 
 def _numbers(channels: int, down: range, across: range, height: int, width: int) -> Tensor:
-    """Return the numbers of a rectangle of a map, channel by channel, row by row."""
+    """Return the numbers of the elements of a rectangle of a map, in all channels.
+
+    Args:
+        channels, height, width: shape of the map.
+        down, across: rows and columns of the rectangle.
+    """
     channel, row, column = torch.arange(channels), torch.tensor(list(down)), torch.tensor(list(across))
     return ((channel[:, None, None] * height + row[:, None]) * width + column).flatten()
 
 
 class Tiled(Connectivity):
-    """Connections of each unit to its own field.
+    """Connections of each unit to its local receptive field.
 
-    Neighboring grid points form a tile. The units of a tile and all inputs that any of them sees form a block of a
-    batched matrix product, in which missing weights are zero. Activities are transposed for it, so that a block reads
-    whole rows of them. Weights are stored block after block, ``(1, stored)``.
+    Neighboring grid points form a tile. The units of a tile, and all inputs to which at least one of them is connected,
+    form a dense matrix of weights, in which missing connections are zero. The matrices of equal shape are multiplied in
+    one batched product. All weights are stored in one row, ``(1, stored weights)``.
 
     Args:
-        fields: positions of the units and what they see.
-        tile: rows and columns of grid points per tile; chosen from the shape if omitted.
+        fields: receptive fields of the units.
+        tile: number of rows and columns of grid points in a tile; chosen by `tile_of` if omitted.
     """
 
     _units: Tensor
@@ -136,13 +149,18 @@ class Tiled(Connectivity):
         return torch.cat([block.flatten() for block in initial])[None]
 
     def _blocks(self, weight: Tensor) -> Iterator[Tensor]:
-        """Yield the section of ``weight`` that belongs to each block, ``(tiles, units, inputs)``."""
+        """Yield the weights of each block, ``(tiles, units, inputs)``, as views of ``weight``."""
         sizes = [tiles * units * inputs for tiles, units, inputs in self.shapes]
         parts = torch.split(weight.view(-1), sizes)
         return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
 
     def _tiles(self, rows: Tensor, side: int) -> Iterator[Tensor]:
-        """Yield the rows of each block, ``(tiles, units or inputs, batch)``; side 1 means units, 2 inputs."""
+        """Yield the rows that belong to each block, ``(tiles, units or inputs, columns)``.
+
+        Args:
+            rows: one row per unit or input of each tile, ``(rows, columns)``.
+            side: 1 if the rows belong to units, 2 if they belong to inputs.
+        """
         parts = torch.split(rows, [shape[0] * shape[side] for shape in self.shapes])
         return (part.view(shape[0], shape[side], -1) for part, shape in zip(parts, self.shapes, strict=True))
 
@@ -157,7 +175,7 @@ class Tiled(Connectivity):
         tiles = itertools.chain.from_iterable(self._blocks(gradient))
         sides = self._tiles(by_tile, 1), self._tiles(self._inputs[:, None], 2)
         triples = zip(tiles, *(itertools.chain.from_iterable(side) for side in sides), strict=True)
-        for tile, units, inputs in triples:  # one by one, so that a tile's inputs fit into a cache
+        for tile, units, inputs in triples:  # not batched, so that the inputs of a tile fit into the cache
             tile_inputs = transposed.index_select(0, inputs[:, 0])
             torch.addmm(tile, units, tile_inputs.T, beta=0, out=tile)
 
@@ -179,7 +197,13 @@ class Tiled(Connectivity):
 
 
 def top_down(above: Fields) -> Connectivity:
-    """Return the top-down connectivity of a map: each unit sees those units of the layer above that see it."""
+    """Return the connectivity of the top-down weights of a layer.
+
+    Each unit of the layer is connected to those units of the layer above whose receptive field contains it.
+
+    Args:
+        above: receptive fields of the layer above.
+    """
     if above.stride > 1:
         return Masked(above.mask().T.contiguous())
     return Tiled(Fields(above.above, above.below[0], above.field, 1, above.field - 1 - above.margin))

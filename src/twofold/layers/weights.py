@@ -1,4 +1,4 @@
-"""Trainable parameters: the value, its smoothed gradient, and the gradient gathered for the next step."""
+"""Trainable parameters with their smoothed gradient and the gradient accumulated for the next update."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from twofold.machine.reduce import reduce
 
 
 class Learnable:
-    """A parameter of a module with its learning state: gradients are gathered, then one step is applied.
+    """A parameter of a module with its learning state.
 
-    Value and smoothed gradient are registered with the module as NAME and, outside ``state_dict``, NAME_velocity, so
-    that ``.to()``, saved nets and checkpoints handle them as usual. Between `gather` and `apply` the gradient is in
-    ``gradient``, where it can be summed over processes.
+    `gather` accumulates gradients, and `apply` updates the parameter with them. The parameter is registered with the
+    module as NAME, its smoothed gradient as the non-persistent buffer NAME_velocity. Between `gather` and `apply`, the
+    attribute ``gradient`` can be summed over processes.
 
     Args:
-        module: the module that has the parameter or receives it.
+        module: module that contains the parameter, or to which the parameter is added.
         name: name of the parameter in the module.
         value: initial value.
 
     Attributes:
-        gradient: gathered since the last step, pointing uphill; ``None`` if there is none.
-        compute: dtype of the products; ``None`` means that of the value.
+        gradient: gradient accumulated since the last update, in the direction in which the parameter should change;
+            ``None`` if there is none.
+        compute: dtype of the matrix products; ``None`` means the dtype of the parameter.
     """
 
     def __init__(self, module: nn.Module, name: str, value: Tensor) -> None:
@@ -52,24 +53,23 @@ class Learnable:
         return buffer
 
     def effective(self) -> Tensor:
-        """Return the value in the type of the products."""
+        """Return the parameter in the dtype of the matrix products, ``compute``."""
         return self._copy.of(self.value, self.compute)
 
     def gather(self, gradient: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
-        """Update gradient ← keep · gathered gradient + share · ``gradient``.
+        """Accumulate a gradient: self.gradient ← keep · self.gradient + share · ``gradient``.
 
-        If several gradients are gathered, the sum has the type of the value: in a shorter type, small additions would
-        be lost.
+        A sum of several gradients has the dtype of the parameter, because small summands would be lost in bfloat16.
         """
         if not keep:
             self.gradient = gradient if share == 1 else gradient * share
         else:
             assert self.gradient is not None
-            # Not in place: autograd may return the same tensor to several parameters.
+            # Not in place: autograd may return the same tensor for several parameters.
             self.gradient = torch.add(self.gradient.to(self.value.dtype) * keep, gradient, alpha=share)
 
     def apply(self, rate: float, rule: Rule, counted: Tensor | float) -> None:
-        """Make one step with the gathered gradient and clear it; do nothing if there is none.
+        """Update the parameter with the accumulated gradient and clear the gradient; do nothing if there is none.
 
         Args:
             rate, rule, counted: see `learning.momentum_step`.
@@ -83,15 +83,15 @@ class Learnable:
         self.gradient = None
 
     def forget(self) -> None:
-        """Drop caches."""
+        """Clear the cached low-precision copy of the parameter."""
         self._copy = LowPrecisionCopy()
 
 
 def apply_gathered(learnables: Sequence[Learnable], rate: float, rule: Rule, counted: Tensor | float) -> None:
-    """Make one step of each parameter with its gathered gradient, summed over all processes that train the net.
+    """Update parameters with their accumulated gradients, summed over all processes that train the net.
 
     Args:
-        learnables: the parameters; those without a gathered gradient do not change.
+        learnables: the parameters; those without an accumulated gradient do not change.
         rate, rule, counted: see `learning.momentum_step`.
     """
     gathered = [learnable for learnable in learnables if learnable.gradient is not None]
@@ -102,42 +102,38 @@ def apply_gathered(learnables: Sequence[Learnable], rate: float, rule: Rule, cou
 
 
 class Weights(Learnable):
-    """The weights between a source and a layer, as their connectivity stores them.
+    """The weights from a source, such as the layer below, to a layer.
 
-    Products, gradients and steps of all layers use this class. Hardware that stores weights in its own way replaces it:
-    `product` reads the device, and `apply` sends the pulses.
+    All layers compute products, gradients and updates with this class. For weights that are stored in hardware, a
+    subclass overrides `product`, which reads the device, and `apply`, which sends programming pulses.
 
     Args:
-        module, name, value: as above.
-        connectivity: which inputs each unit sees, and how their weights are stored.
+        module, name, value: see `Learnable`.
+        connectivity: connections from the source, which also define how the weights are stored.
     """
 
     linear: bool = True
-    """True if one product may be used for several passes, as on a digital machine, where equal weights give equal
-    products.
-
-    False if each read has noise of its own.
-    """
+    """True if products with the weights are deterministic and may be cached. False for hardware with read noise."""
 
     def __init__(self, module: nn.Module, name: str, value: Tensor, connectivity: Connectivity) -> None:
         super().__init__(module, name, value)
         self.connectivity = connectivity
 
     def product(self, rows: Tensor, total: Tensor) -> Tensor:
-        """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the type of the products.
+        """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the dtype of ``total``.
 
         Args:
-            rows: ``(rows, inputs)``.
-            total: ``(rows, units)``, or biases ``(units,)``, in the type of the products.
+            rows: inputs, ``(rows, inputs)``.
+            total: pre-activations ``(rows, units)`` or biases ``(units,)``, in the dtype of the matrix products.
         """
         return self.connectivity.matmul(self.effective(), rows, total)
 
     def gather_product(self, wanted: Tensor, seen: Tensor, keep: float = 0.0, share: float = 1.0) -> None:
-        """Update gradient ← keep · gathered gradient + share · wanted · seen.
+        """Accumulate a weight gradient: self.gradient ← keep · self.gradient + share · wanted · seen.
 
         Args:
-            wanted: desired change of the total inputs, ``(units, rows)``.
-            seen: the inputs, ``(rows, inputs)``, in the type of ``wanted``.
+            wanted: desired changes of the pre-activations, ``(units, rows)``.
+            seen: inputs, ``(rows, inputs)``, in the dtype of ``wanted``.
             keep, share: factors of the old and of the new gradient.
         """
         new = torch.empty_like(self.value, dtype=self.compute or self.value.dtype)
@@ -150,19 +146,19 @@ class Weights(Learnable):
         super().apply(rate, rule, counted)
 
     def to_matrix(self) -> Tensor:
-        """Return the weights as a matrix ``(units, inputs)``, with zeros where no weights exist."""
+        """Return the weights as a matrix ``(units, inputs)``, with zeros where there is no connection."""
         return self.connectivity.to_matrix(self.value)
 
 
 class LowPrecisionCopy:
-    """A copy of a parameter in the type of the products, updated after each change of the parameter."""
+    """A cached copy of a parameter in the dtype of the matrix products, such as bfloat16."""
 
     def __init__(self) -> None:
         self._copy: Tensor | None = None
         self._state: tuple[int, int] | None = None
 
     def of(self, value: Tensor, dtype: torch.dtype | None) -> Tensor:
-        """Return ``value`` in the type ``dtype``, without a copy if it has that type or ``dtype`` is ``None``."""
+        """Return ``value`` as ``dtype``: itself if it has this dtype or ``dtype`` is ``None``, else the cached copy."""
         if dtype is None or dtype == value.dtype:
             return value
         copy = self.kept(value)
@@ -172,15 +168,15 @@ class LowPrecisionCopy:
         return copy
 
     def kept(self, value: Tensor) -> Tensor | None:
-        """Return the copy if it matches the current ``value``, else ``None``."""
+        """Return the cached copy if ``value`` has not changed since the copy was made, else ``None``."""
         return self._copy if self._copy is not None and self._state == self._state_of(value) else None
 
     def is_of(self, value: Tensor) -> None:
-        """Record that the copy was changed together with ``value``."""
+        """Record that the cached copy matches the current ``value``."""
         self._state = self._state_of(value)
 
     def __getstate__(self) -> dict[str, None]:
-        """Return an empty state: the copy is recreated after copying or unpickling."""
+        """Return the attributes for pickling and copying, without the cached copy."""
         return dict.fromkeys(vars(self))
 
     @staticmethod

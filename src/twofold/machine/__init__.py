@@ -1,4 +1,4 @@
-"""Choose the device and the precision of the computations, and describe the machine for every result."""
+"""Choose the device and the precision of the computations, check the free memory, and describe the machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ __all__ = [
 def choose_device(name: str | torch.device) -> torch.device:
     """Return the device called ``name``.
 
-    ``auto`` is the GPU if there is one. ``cuda:1`` is the second GPU, and ``mps`` the GPU of an Apple computer.
+    Args:
+        name: ``auto`` (a GPU if there is one, else the CPU), or a device of PyTorch, such as ``cpu``, ``cuda``,
+            ``cuda:1`` (the second GPU) or ``mps`` (the GPU of an Apple computer).
 
     Raises:
         SettingError: the requested GPU does not exist, or the name is unknown.
@@ -64,12 +66,12 @@ def choose_device(name: str | torch.device) -> torch.device:
 
 
 def has_doubles(device: torch.device) -> bool:
-    """Return True if the device computes in double precision; Apple's GPUs do not."""
+    """Return True if the device supports double precision. GPUs of Apple computers do not."""
     return device.type != "mps"
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Return True if bf16 products are faster than fp32 products.
+    """Return True if matrix products in bf16 are faster than in fp32 on the device.
 
     This holds for CPUs with AVX512-BF16 or AMX and for GPUs with compute capability 8 or higher.
     """
@@ -81,9 +83,13 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return ``fp32`` or ``bf16``; ``auto`` is bf16 if its products are fast.
+    """Return the precision of matrix products, ``fp32`` or ``bf16``.
 
-    Weights and their smoothed gradients are fp32 either way.
+    Weights and their smoothed gradients are stored in fp32 in both cases.
+
+    Args:
+        name: ``fp32``, ``bf16`` or ``auto``, which means bf16 if `has_fast_bf16`, else fp32.
+        device: device of the computations.
 
     Raises:
         SettingError: bf16 was requested but the device does not support it, or the name is unknown.
@@ -101,22 +107,22 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def compute_type(precision: str) -> torch.dtype | None:
-    """Return the dtype of the matrix products; ``None`` means that of the weights, fp32."""
+    """Return the dtype of matrix products for ``fp32`` or ``bf16``; ``None`` means the dtype of the weights."""
     return torch.bfloat16 if precision == "bf16" else None
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the number of free bytes on the device; on a CPU, within the limits of this process."""
+    """Return the number of bytes of free memory on the device; on the CPU, within the memory limits of this process."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return min([int(psutil.virtual_memory().available), *limits.memory()])
 
 
 def limit_threads() -> None:
-    """Limit torch's threads to the number of processors that this process may use; more would wait for each other.
+    """Limit the number of PyTorch threads to the number of processors that this process may use.
 
-    The command line does so unless the environment sets a number. The setting affects the whole process, so the library
-    leaves it to its caller.
+    Nothing is changed if the environment variable OMP_NUM_THREADS or MKL_NUM_THREADS is set. The setting affects the
+    whole process. Only the command line calls this function; users of the library can call it themselves.
     """
     stated = {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & os.environ.keys()
     if not stated and (processors := limits.processors()) < torch.get_num_threads():
@@ -124,14 +130,19 @@ def limit_threads() -> None:
 
 
 def require_memory(needed: int, device: torch.device, offload: bool = True) -> None:
-    """Check, before a training starts, that it fits into memory.
+    """Check, before a training run starts, that its data fit into the memory of the device.
+
+    Args:
+        needed: number of bytes that the training run needs.
+        device: device of the computations.
+        offload: True if the error message should not suggest --offload, because it is already used or not available.
 
     Raises:
-        SettingError: fewer than ``needed`` bytes are free on the device.
+        SettingError: fewer than ``needed`` bytes are free.
     """
     free = free_memory(device)
     if needed > free:
         raise SettingError(
-            f"the training needs about {needed / 1e9:.1f} GB of memory plus its data, but {free / 1e9:.1f} GB are "
-            f"free: lower --widths or --batch{'' if offload else ', or keep layers on disk with --offload'}"
+            f"training needs about {needed / 1e9:.1f} GB of memory in addition to the data, but {free / 1e9:.1f} GB "
+            f"are free: lower --widths or --batch{'' if offload else ', or keep layers on disk with --offload'}"
         )

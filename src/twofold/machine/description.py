@@ -1,4 +1,4 @@
-"""Describe the code and the machine behind a result, and compare everything that can change the bits of a training."""
+"""Describe the software and the machine that produced a result, and compare two such descriptions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VARIABLES = (
     *("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "DISABLE_ADDMM_CUDA_LT"),
     *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_CUDNN_V8_API_DISABLED"),
 )
-"""Environment variables that choose instructions, kernels or the order of sums."""
+"""Environment variables that can change results bitwise: they select instructions, kernels or the order of sums."""
 
 SWITCHES = {
     "mkldnn": "backends.mkldnn.enabled",
@@ -35,7 +35,7 @@ SWITCHES = {
     "precision of fp32 products in mkldnn": "backends.mkldnn.matmul.fp32_precision",
     "precision of fp32 convolutions in mkldnn": "backends.mkldnn.conv.fp32_precision",
 }
-"""Settings of torch and the attributes that hold them. Older versions do not have all of them."""
+"""Name of a PyTorch setting -> path of its attribute in ``torch``. Older PyTorch versions do not have all of them."""
 
 CUDA_SWITCHES = {
     "tf32 products": "backends.cuda.matmul.allow_tf32",
@@ -49,10 +49,11 @@ CUDA_SWITCHES = {
     "cudnn deterministic": "backends.cudnn.deterministic",
     "cuda": "version.cuda",
 }
+"""Name of a PyTorch setting or version for GPUs -> path of its attribute in ``torch``."""
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Return versions, commit and machine as JSON-compatible values; see `arithmetic` for the entry of that name."""
+    """Return versions, commit and machine as JSON-compatible values, with the result of `arithmetic` as one entry."""
     known = arithmetic(device)
     return {
         "twofold": known.get("twofold"),
@@ -68,17 +69,18 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def arithmetic(device: torch.device) -> dict[str, Any]:
-    """Return everything that is known to affect the bitwise result of a training, as JSON-compatible values.
+    """Return all known facts that can affect the trained weights bitwise, as JSON-compatible values.
 
-    Unknown or unset entries are omitted: environment variables, the commit, and GPU entries if ``device`` is not a GPU.
+    Entries without a value are omitted: environment variables that are not set, an unknown commit, and the entries for
+    GPUs if ``device`` is not a GPU.
     """
     known = {
         "twofold": installed(),
         "commit": _commit(),
         "source": _source(),
         "torch": torch.__version__,
-        "python": ".".join(platform.python_version_tuple()[:2]),  # the summation of floats has changed once
-        "libc": " ".join(platform.libc_ver()).strip(),  # implements exp and log
+        "python": ".".join(platform.python_version_tuple()[:2]),  # sum() of floats changed in Python 3.12
+        "libc": " ".join(platform.libc_ver()).strip(),  # contains exp and log
         "processor": _cpu(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "avx512_bf16": bool(torch.cpu._is_avx512_bf16_supported()),
@@ -97,10 +99,17 @@ def arithmetic(device: torch.device) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return, in words, the differences between two descriptions that can change the bits of a training.
+    """Return the differences between two results of `describe` that can affect the trained weights bitwise.
 
     Entries that only one description has are ignored, because older versions did not record them. An environment
-    variable that only one of them has was not set in the other.
+    variable that only one description has counts as not set in the other.
+
+    Args:
+        before: description of the machine of an earlier run.
+        now: description of the current machine.
+
+    Returns:
+        One text per difference, such as ``threads 2, now 4``.
     """
     old, new = ({name: value for name, value in info.items() if value is not None} for info in (before, now))
     relevant: Iterable[str] = ("torch", "processor", "threads", "commit")
@@ -125,9 +134,10 @@ def _gpu(device: torch.device) -> dict[str, Any]:
 
 
 def _torch_value(path: str) -> Any:
-    """Return the torch attribute, or the result of the getter, at a dotted path.
+    """Return the value of the torch attribute at a dotted path; a function is called.
 
-    None if it does not exist or raises an error, as after mixing two ways of setting the precision.
+    The result is None if the attribute does not exist or cannot be read. The latter happens if the precision was set
+    both by the old and by the new interface of PyTorch.
     """
     value: Any = torch
     try:
@@ -145,7 +155,7 @@ def _autocast(device: torch.device) -> str:
 
 
 def installed() -> str | None:
-    """Return the installed version of twofold."""
+    """Return the installed version of twofold; ``None`` if it is not installed as a package."""
     try:
         return version("twofold")
     except PackageNotFoundError:
@@ -153,7 +163,7 @@ def installed() -> str | None:
 
 
 def _source() -> str:
-    """Return the first digits of the SHA-256 of all source files: two modified checkouts may have the same commit."""
+    """Return the first 12 digits of the SHA-256 of all source files, which also identifies code without a commit."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -161,9 +171,9 @@ def _source() -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of the checkout that contains this code, with a + if the code has been modified since.
+    """Return the git commit of this code, followed by + if the code has been modified since.
 
-    None if there is no such checkout. A repository around an installed package does not track it and is ignored.
+    The result is None if the code is not tracked by git, as in an installed package.
     """
     try:
         _git("ls-files", "--error-unmatch", "--", str(PACKAGE / "__init__.py"))
@@ -175,11 +185,14 @@ def _commit() -> str | None:
 
 
 def _git(*words: str) -> str:
-    """Return the output of git for the repository around this package, ignoring git's environment variables.
+    """Run git in the folder of this package and return its output, ignoring git's environment variables.
+
+    Args:
+        words: arguments of git.
 
     Raises:
         OSError: git is not installed.
-        SubprocessError: git fails, refuses the repository, or does not answer in time.
+        SubprocessError: git fails, or takes longer than `GIT_TIMEOUT`.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     result = subprocess.run(

@@ -9,12 +9,12 @@ from twofold.errors import SettingError
 
 
 def needed(package: str, extra: str, work: str) -> Any:
-    """Import an optional package.
+    """Import and return an optional package.
 
     Args:
         package: name of the package.
-        extra: the extra of twofold that installs it.
-        work: the task that needs it, for the error message.
+        extra: extra of twofold that installs the package, as in ``pip install 'twofold[extra]'``.
+        work: task that needs the package, for the error message.
 
     Raises:
         SettingError: the package is not installed.

@@ -1,7 +1,8 @@
-"""Resource limits of this process, set by a container, a batch system or a shell.
+"""Limits of the memory and processors of this process, set by a container, a batch system or a shell.
 
-Control groups are folders in file systems that Linux mounts for them: one per controller in version 1, one for all
-controllers in version 2. A process is in one group of each, and the limits of all enclosing groups apply too.
+On Linux, limits are set by control groups (cgroups), which are folders in special file systems. In cgroup version 1
+there is one file system per controller, such as ``memory`` or ``cpu``; in version 2 there is one for all controllers. A
+process is in one group of each file system. The limits of all parent groups apply, too.
 """
 
 from __future__ import annotations
@@ -17,24 +18,28 @@ MEMORY = (
     ("memory.high", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Files of a control group: the byte limit, the byte usage, and the entry of ``memory.stat`` with the part of the usage
-that is reclaimable file cache. The first two rows are limits of version 2, the last one is that of version 1.
+"""Files of a control group that contain a memory limit and the memory usage, both in bytes, and the entry of
+``memory.stat`` with the reclaimable file cache, which is included in the usage. The first two rows are for cgroup
+version 2, the last row is for version 1.
 """
 
 RESOURCES = (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData"))
-"""Memory limits of a process, as set by ``ulimit``, and the entry of ``/proc/self/status`` with the usage."""
+"""Memory limits of a process, as set by ``ulimit``, and the entries of ``/proc/self/status`` with the usage."""
 
 UNLIMITED = 1 << 62
-"""Version 1 reports a number of bytes this large if there is no limit."""
+"""Memory limit, in bytes, that means no limit. Version 1 of control groups reports such a large number."""
 
 ROOT = Path("/")
 
 
 def memory(root: Path = ROOT) -> list[int]:
-    """Return the number of bytes that each memory limit still leaves to this process; empty if there are no limits.
+    """Return the number of bytes that this process may still use under each of its memory limits.
 
     Args:
-        root: the folder that contains ``proc`` and the mounted file systems.
+        root: root of the file system, which contains ``proc``.
+
+    Returns:
+        One number per limit; empty if there are no limits.
     """
     left = []
     for group in _groups("memory", root):
@@ -47,9 +52,13 @@ def memory(root: Path = ROOT) -> list[int]:
 
 
 def processors(root: Path = ROOT) -> int:
-    """Return the number of processors that this process can keep busy, at least one.
+    """Return the number of processors that this process can use at the same time, at least 1.
 
-    These are the processors that it may run on, or fewer if a quota of processor time, rounded up, is lower.
+    It is the number of processors on which the process may run, or its quota of processor time, rounded up, if that is
+    lower.
+
+    Args:
+        root: root of the file system, which contains ``proc``.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota / period) for quota, period in _quotas(root) if quota > 0 and period > 0]
@@ -57,7 +66,10 @@ def processors(root: Path = ROOT) -> int:
 
 
 def _quotas(root: Path) -> Iterator[tuple[int, int]]:
-    """Yield the quota of processor time of each group and its period, both in microseconds."""
+    """Yield, for each control group of this process, the quota of processor time per period, and the period.
+
+    Both are in microseconds.
+    """
     for group in _groups("cpu", root):
         words = [*_lines(group / "cpu.max"), ""][0].split()
         if len(words) == 2 and all(word.isdecimal() for word in words):
@@ -66,7 +78,7 @@ def _quotas(root: Path) -> Iterator[tuple[int, int]]:
 
 
 def _resources(root: Path) -> list[int]:
-    """Return the number of bytes that each limit of ``RESOURCES`` leaves."""
+    """Return the number of bytes that this process may still use under each limit in `RESOURCES` that is set."""
     try:
         import resource
     except ImportError:  # on Windows
@@ -80,9 +92,14 @@ def _resources(root: Path) -> list[int]:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's groups, with all enclosing groups, that a controller may limit."""
+    """Yield the folders of the control groups, including parent groups, whose limits apply to this process.
+
+    Args:
+        controller: type of the limits, ``memory`` or ``cpu``.
+        root: root of the file system, which contains ``proc``.
+    """
     paths: dict[str, str] = {}
-    for line in _lines(root / "proc/self/cgroup"):  # 4:memory:/jobs/17, and of version 2: 0::/jobs/17
+    for line in _lines(root / "proc/self/cgroup"):  # version 1: 4:memory:/jobs/17, version 2: 0::/jobs/17
         number, _, rest = line.partition(":")
         names, _, path = rest.partition(":")
         paths.update(dict.fromkeys(names.split(",") if number != "0" else ["version 2"], path))
@@ -97,9 +114,14 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
 
 
 def _upwards(mount: Path, top: str, path: str) -> Iterator[Path]:
-    """Yield the folders from a group up to ``mount``, which shows the hierarchy from its group ``top`` on.
+    """Yield the folders of a control group and its parents, up to the folder ``mount``.
 
-    In a container the kernel may report the host's path; treat that as the root group.
+    In a container the kernel may report the path of the group on the host. Such a path is treated as the root group.
+
+    Args:
+        mount: folder at which the file system of the control groups is mounted.
+        top: control group that this folder represents.
+        path: path of the control group.
     """
     below = PurePosixPath(path).relative_to(top) if PurePosixPath(path).is_relative_to(top) else PurePosixPath()
     folder = mount / below if ".." not in below.parts else mount
@@ -110,12 +132,12 @@ def _upwards(mount: Path, top: str, path: str) -> Iterator[Path]:
 
 
 def _unescape(path: str) -> str:
-    r"""Replace octal escapes in a path from ``mountinfo``, where a space is written as ``\040``."""
+    r"""Replace octal escapes in a path from ``/proc/self/mountinfo``, where a space is written as ``\040``."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
 def _entry(path: Path, name: str) -> int:
-    """Return the number after ``name`` in a file with one entry per line; 0 if there is none."""
+    """Return the number after ``name`` in a file with lines such as ``NAME 123``; 0 if there is no such line."""
     for line in _lines(path):
         words = line.split()
         if len(words) > 1 and words[0] == name and words[1].isdecimal():
@@ -124,13 +146,13 @@ def _entry(path: Path, name: str) -> int:
 
 
 def _number(path: Path) -> int | None:
-    """Return the number in a file; None if the file is missing or contains a word such as ``max``."""
+    """Return the number in a file; ``None`` if the file is missing or contains a word such as ``max``."""
     text = "".join(_lines(path)).strip()
     return int(text) if text.isdecimal() else None
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a file; none if it is missing or unreadable."""
+    """Return the lines of a file; an empty list if it is missing or unreadable."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The single function that sums over cases pass through, so that several processes can train one net together."""
+"""Sums over the cases of a batch in data-parallel training, where several processes train one net together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from contextvars import ContextVar
 from torch import Tensor
 
 Reduce = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""A function from the sums of this process to the sums over all processes, in the same shapes and types."""
+"""Function: sums over the cases of this process -> sums over the cases of all processes, of the same shapes."""
 
 _reduce: ContextVar[Reduce | None] = ContextVar("reduce", default=None)
 
 
 def reduce(*sums: Tensor) -> tuple[Tensor, ...]:
-    """Add up sums over cases over all processes that train a net together.
+    """Add up tensors over all processes that train a net together.
 
-    Every statistic of a batch or an epoch that affects learning is computed from such sums: gradients, counts and
-    weights of cases, mean activities, and the difficulty of each case. In a single process they are returned unchanged.
+    Each tensor is a sum over the cases of this process. All statistics of a batch or an epoch that affect learning are
+    computed from such sums: gradients, numbers and weights of cases, mean activities, and difficulties. In a single
+    process, the tensors are returned unchanged.
     """
     function = _reduce.get()
     return sums if function is None else function(sums)
@@ -26,7 +27,7 @@ def reduce(*sums: Tensor) -> tuple[Tensor, ...]:
 
 @contextmanager
 def reduced_by(function: Reduce) -> Iterator[None]:
-    """Make `reduce` call ``function``, such as an all-reduce over processes, in this thread."""
+    """Make `reduce` call ``function``, such as an all-reduce over processes, in this thread and this ``with`` block."""
     token = _reduce.set(function)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Layers of the twin, trained by backpropagation: digital, or measured on analog devices."""
+"""Layers of the backprop twin (`Backprop`): digital layers, and layers whose weights are stored in analog devices."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from twofold.substrate.parameters import Substrate
 from twofold.substrate.weights import AnalogWeights, signal_of
 
 DERIVATIVES = ("ideal", "known", "feedback")
-"""Weights of the backward pass of a layer on devices.
+"""Names of the weights that the backward pass of a `MeasuredLayer` can use.
 
-``ideal``: the programmed weights, since single devices are not measured; ``known``: the noise-free weights of the
-devices, an oracle; ``feedback``: fixed random weights (feedback alignment).
+``ideal``: the weights that were programmed, which differ from those of the imperfect devices. ``known``: the actual
+weights of the devices without noise, which are not available in practice. ``feedback``: fixed random weights (feedback
+alignment).
 """
 
 
 class Affine(AffineLearner):
-    """Layer with the total inputs z = x Wᵀ + b, trained by backpropagation.
+    """Layer z = x Wᵀ + b, trained by backpropagation. Its forward pass returns the pre-activations z.
 
     Args:
-        connectivity: connectivity of the layer.
+        connectivity: connections to the inputs.
         scale: scale of the initial weights, which are drawn from N(0, scale² / inputs of the unit).
-        generator: generator of the initial weights.
+        generator: random generator of the initial weights.
     """
 
     def __init__(self, connectivity: Connectivity, scale: float, generator: torch.Generator | None = None) -> None:
@@ -40,11 +41,11 @@ class Affine(AffineLearner):
         self.create_weights(connectivity.draw(scale * connectivity.fan_in().rsqrt(), generator), connectivity)
 
     def _leaves(self) -> list[Tensor]:
-        """Return the weights and biases that autograd differentiates with respect to."""
+        """Return the weights and biases as leaves of the autograd graph, in the dtype of the matrix products."""
         return [learnable.effective() for learnable in self.learnables()]
 
     def forward(self, activity: Tensor) -> Tensor:
-        """Return the total inputs ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
+        """Return the pre-activations ``(batch, units)`` for activity ``(batch, inputs)`` of the layer below."""
         weight, bias = self._leaves()
         if torch.is_grad_enabled():
             weight.requires_grad_()
@@ -58,7 +59,11 @@ class Affine(AffineLearner):
 
     @torch.no_grad()
     def apply_gradient(self, rate: float, rule: Rule, counted: Tensor) -> None:
-        """Apply and clear the gradients of the most recent backward pass, if any; see `momentum_step`."""
+        """Update the parameters with the gradients of the last backward pass, if any, and clear these gradients.
+
+        Args:
+            rate, rule, counted: see `learning.momentum_step`.
+        """
         for learnable, leaf in zip(self.learnables(), self._leaves(), strict=True):
             if leaf.grad is not None:  # None if no gradient reached the leaf
                 learnable.gather(leaf.grad)
@@ -67,7 +72,10 @@ class Affine(AffineLearner):
 
 
 class _Measured(torch.autograd.Function):
-    """Measured activity of devices and neurons, with the gradient of a rectified layer with the weights ``back``."""
+    """Autograd function whose forward pass is measured on devices, and whose backward pass assumes an ideal ReLU layer.
+
+    The backward pass uses the weights ``back``.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, back: Tensor, layer: MeasuredLayer) -> Tensor:
@@ -84,15 +92,15 @@ class _Measured(torch.autograd.Function):
 
 
 class MeasuredLayer(Affine):
-    """A rectified layer whose activity is measured on a substrate. Biases are digital.
+    """A ReLU layer whose weights are stored in analog devices and whose activity is measured. Biases are digital.
 
     Args:
-        connectivity: `Full` or `Masked` connectivity, whose weights are stored as a matrix.
+        connectivity: `Full` or `Masked`, whose weights are stored as a matrix.
         scale: scale of the initial weights; see `Affine`.
-        generator: generator of the initial weights.
+        generator: random generator of the initial weights.
         substrate: physical parameters of the devices.
         seed: random seed of the devices.
-        derivative: weights of the backward pass; see `DERIVATIVES`.
+        derivative: weights of the backward pass: ``ideal``, ``known`` or ``feedback``; see `DERIVATIVES`.
     """
 
     feedback: Tensor

@@ -1,4 +1,7 @@
-"""The backprop twin: the same net, trained by backpropagation, as the baseline of all comparisons."""
+"""The backprop twin: a net of the same architecture as a Forward-Forward net, trained by backpropagation as a baseline.
+
+A readout is a linear softmax classifier on a hidden layer.
+"""
 
 from __future__ import annotations
 
@@ -25,35 +28,39 @@ from twofold.substrate import Substrate
 from twofold.substrate.noise import mixed
 
 TWIN_RULE = Rule(decay=defaults.TWIN_DECAY)
-"""Default learning rule of the twin."""
+"""Default learning rule of `Backprop`. Only its momentum (``smoothing``) and weight decay are used."""
 
 READOUTS = ("top", "layer", "block")
-"""Layers with a softmax: ``top``, the last layer; ``layer``, every hidden layer; ``block``, the last layer before each
-box and the last layer. With ``layer`` or ``block``, each layer or block learns from its own softmax alone."""
+"""Names of the layers that have a softmax classifier.
+
+``top``: the last hidden layer. ``layer``: every hidden layer. ``block``: the last layer before each black box, and the
+last hidden layer. With ``layer`` or ``block``, each layer or block of layers learns from its own classifier only.
+"""
 
 
 class Backprop(Classifier):
-    """Rectified layers of the given widths and a linear softmax on top, for a normalized image.
+    """ReLU layers and a linear softmax classifier, trained by backpropagation. The input is a normalized image.
 
-    Weights start as N(0, 2 / inputs of the unit), the softmax at 0, biases at 0.
+    Hidden weights start as N(0, 2 / inputs of the unit). Biases and the weights of the classifier start at 0.
 
-    With a softmax for each layer, this is local backpropagation: each layer passes on its normalized activity, and no
-    gradient crosses a layer. The logits of the net are then the mean over the softmaxes.
+    With the readout ``layer``, this is local backpropagation: each hidden layer has its own classifier, passes on its
+    normalized activity, and receives no gradient from the layers above. The logits of the net are then the mean over
+    the classifiers.
 
     Args:
         pixels: number of pixels of an image.
         widths: number of units of each hidden layer; an integer for a single layer.
-        classes: number of labels.
-        generator: generator of the initial weights.
+        classes: number of classes.
+        generator: random generator of the initial weights.
         connectivity: connectivity of each hidden layer; fully connected by default.
-        center: subtract the mean of the pixels of each image.
+        center: if True, subtract the mean of the pixels of each image.
         readout: ``top``, ``layer`` or ``block``; see `READOUTS`.
-        boxes: box after each layer, by the number of the layer, counted from 1; see `boxes_for`. The input and the
-            output of a box are normalized to fixed length.
-        gradient: gradient estimator for boxes; see `GRADIENTS`. With the readouts ``layer`` and ``block``, no gradient
-            crosses a box.
-        substrate: analog devices that store the weights of the hidden layers. The forward pass is then measured on
-            them, and the softmax stays digital.
+        boxes: number of a layer, counted from 1 -> black box after this layer; see `boxes_for`. The input and the
+            output of a box are normalized.
+        gradient: gradient estimator for boxes; see `GRADIENTS`. It is used with the readout ``top`` only: with
+            ``layer`` and ``block``, no gradient passes through a box.
+        substrate: analog devices that store the weights of the hidden layers. The forward pass of the hidden layers is
+            then measured on them. The classifier stays digital.
         device_seed: random seed of the devices.
         derivative: weights of the backward pass on devices: ``ideal``, ``known`` or ``feedback``; see `DERIVATIVES`.
 
@@ -95,16 +102,16 @@ class Backprop(Classifier):
         pairs = list(itertools.pairwise((pixels, *widths)))
         if connectivity and [(layer.inputs, layer.units) for layer in connectivity] != pairs:
             raise SettingError(
-                f"connectivity does not fit {pixels} pixels and widths {widths}: expected one for each hidden layer"
+                f"connectivity does not fit {pixels} pixels and widths {widths}: give one for each hidden layer"
             )
         if substrate is not None and not all(layer.whole for layer in connectivity):
-            raise SettingError("connectivity without a weight matrix, expected Full or Masked on a substrate")
+            raise SettingError("connectivity: expected Full or Masked, the only ones that a substrate supports")
         boxes = boxes or {}
         for number, box in boxes.items():
             if not 1 <= number <= len(widths) or len(box.matrix) != widths[number - 1]:
                 raise SettingError(
-                    f"boxes: got a box of {len(box.matrix)} units after layer {number}, expected a hidden layer of "
-                    f"the same width, among the widths {widths}"
+                    f"boxes: got a box of {len(box.matrix)} units after layer {number}, expected the width of that "
+                    f"hidden layer (the widths are {widths})"
                 )
         self.layers = nn.ModuleList()
         for number, layer in enumerate(connectivity or [Full(above, below) for below, above in pairs]):
@@ -140,7 +147,12 @@ class Backprop(Classifier):
         return list(self.crossings.values())  # type: ignore[arg-type]
 
     def _activities(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
-        """Return the input of each softmax, ``(batch, units)``, and the activity at each box."""
+        """Return the input of each softmax classifier, ``(batch, units)``, and the activity at each box.
+
+        Args:
+            images: ``(batch, ...)``.
+            nudges: perturbation of the input of each box, ``(batch, units)``; none by default.
+        """
         activity = self.prepare(images.flatten(1))
         remaining, read, crossed = list(nudges), [], []
         for number, layer in enumerate(self.stack[:-1], 1):
@@ -158,19 +170,19 @@ class Backprop(Classifier):
         return [*read, activity], crossed
 
     def _pass(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
-        """Return the logits of each softmax, the last softmax at the end, and the activity at each box."""
+        """Return the logits of each classifier, from the input upwards, and the activity at each box."""
         read, crossed = self._activities(images, nudges)
         outputs = self._logits(read)
         # Logits on devices keep the data type of the products.
         return outputs if self._measured else [logits.to(images.dtype) for logits in outputs], crossed
 
     def _logits(self, read: Sequence[Tensor]) -> list[Tensor]:
-        """Return the logits of each softmax for its input."""
+        """Return the logits of each classifier, given its input, ``(batch, units)``."""
         softmaxes = [*self.heads, *self.softmaxes, self.stack[-1]]
         return [softmax(activity) for softmax, activity in zip(softmaxes, read, strict=True)]
 
     def _combined(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Return the mean over all softmaxes if each layer has one, or else the output of the last softmax."""
+        """Return the mean over all classifiers for the readout ``layer``, else the output of the last classifier."""
         return torch.stack(list(outputs) if self.readout == "layer" else [outputs[-1]]).mean(0)
 
     @check_arguments
@@ -196,8 +208,8 @@ class Backprop(Classifier):
             labels: true labels, ``(batch,)``.
             rate: learning rate.
             case_weight: weight of each case, ``(batch,)``; 1 by default.
-            rule: learning rule, of which smoothing and decay are used.
-            generator: generator of the perturbations of box inputs, on the device of the images.
+            rule: learning rule, of which only ``smoothing`` (momentum) and ``decay`` are used.
+            generator: random generator for the gradient estimator ``spsa``, on the device of the images.
 
         Raises:
             DataError: images or labels do not fit the net.
@@ -236,11 +248,14 @@ class Backprop(Classifier):
     @check_arguments
     @torch.no_grad()
     def fast(self, images: Tensor) -> Tensor:
-        """Return the logits of all images, computed in batches to limit memory."""
+        """Return the logits ``(images, classes)`` of images ``(images, ...)``, computed in batches to limit memory."""
         return torch.cat([self._combined(self._pass(batch)[0]) for batch in self._parts(images)])
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the logits of the net and, if blocks have softmaxes, the logarithm of their mean as ``mean``."""
+        """Return the logits of the net as ``fast``.
+
+        With the readout ``block``, ``mean`` is the logarithm of the mean probabilities of all classifiers.
+        """
         outputs = self._pass(images)[0]
         mean = {"mean": torch.stack([out.softmax(1) for out in outputs]).mean(0).log()} if len(self.softmaxes) else {}
         return {"fast": self._combined(outputs), **mean}

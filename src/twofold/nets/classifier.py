@@ -26,13 +26,13 @@ from twofold.nets.stack import output_size
 
 
 class NetResult(NamedTuple):
-    """The result of learning from one batch.
+    """The result of training a net on one batch. All values are from before the update.
 
     Attributes:
-        logits: The logits of the softmax before its step, ``(batch, classes)``.
-        goodness: For each layer, the goodness of the positive and of the negative cases, each ``(batch,)``; ``None``
+        logits: Logits of the softmax classifier, ``(batch, classes)``.
+        goodness: For each layer, the goodness of the positive and of the negative cases, each ``(batch,)``. ``None``
             for a layer that did not learn.
-        difficulty: The strongest learning signal of each case in any layer, from 0 to 1, ``(batch,)``.
+        difficulty: Largest learning signal of each case in any layer, ``(batch,)``.
     """
 
     logits: Tensor
@@ -41,16 +41,24 @@ class NetResult(NamedTuple):
 
 
 def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
-    """Return the learning rate of a softmax: as given, or in the proportion of `defaults` to that of the layers."""
+    """Return ``softmax_rate``, or if it is ``None``, ``rate`` times the ratio of the two default rates in `defaults`.
+
+    Args:
+        softmax_rate: Learning rate of the softmax classifier.
+        rate: Learning rate of the layers.
+    """
     return rate * defaults.SOFTMAX_RATE / defaults.RATE if softmax_rate is None else softmax_rate
 
 
 class Classifier(Net):
-    """A net that scores each label in one or several tests, the main test first.
+    """Base class of nets that classify images.
+
+    A test is a way to predict a label: it returns a score for each label. A net has one or several tests, of which the
+    first is the main test.
 
     Attributes:
-        classes: The number of labels.
-        at_once: The number of images that a test processes at once, which bounds its memory.
+        classes: Number of classes.
+        at_once: Number of images that a test processes in one batch, which limits its memory.
     """
 
     at_once: ClassVar[int] = 2000
@@ -58,12 +66,12 @@ class Classifier(Net):
 
     @property
     def pixels(self) -> int | None:
-        """The number of pixels of an image; ``None`` if the first layer is a module, which alone knows it."""
+        """Number of pixels of an image; ``None`` if unknown, because the first layer is a `CustomLayer`."""
         inputs: int | None = self.stack[0].inputs
         return inputs
 
     def _enter(self, images: Tensor, name: str = "images") -> Tensor:
-        """Check images and convert them to the dtype of the net.
+        """Check images ``(batch, ...)`` and convert them to the dtype of the net.
 
         Raises:
             DataError: The images do not fit the net, or are not finite floating-point numbers.
@@ -71,10 +79,10 @@ class Classifier(Net):
         return entering(name, images, self.pixels, next(self.parameters()))
 
     def _enter_to_learn(self, images: Tensor, labels: Tensor, case_weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Check a batch to learn from, and return its images and labels.
+        """Check a training batch, and return its images and labels.
 
         Raises:
-            DataError: The batch is empty, does not fit the net, or has another number of labels or weights than images.
+            DataError: The batch is empty or does not fit the net, or the numbers of images, labels and weights differ.
         """
         images = self._enter(images)
         return images, self._enter_labels(labels, case_weight, images)
@@ -89,7 +97,7 @@ class Classifier(Net):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of the fast test, which takes one pass, ``(batch, classes)``."""
+        """Return the logits of the fast test, which needs one forward pass, ``(batch, classes)``."""
 
     def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
         """Check images and split them into batches of at most ``at_once``."""
@@ -97,36 +105,47 @@ class Classifier(Net):
 
     @abstractmethod
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:
-        """Return test -> score of each label, ``(images, classes)``, the main test first.
+        """Return the scores of the labels in each test.
+
+        Args:
+            images: ``(images, ...)``.
+            shortlist: Number of labels that the fast test passes on to the slow test, for nets with a shortlist test.
+
+        Returns:
+            Name of a test -> scores, ``(images, classes)``, the main test first.
 
         Raises:
             Diverged: The net has NaN or infinite values.
-            DataError: The images do not fit the net, or lead to scores that are NaN or infinite.
+            DataError: The images do not fit the net, or their scores are NaN or infinite.
         """
 
     def _checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
         """Check that the net and its scores ``(images, classes)`` are finite, and return the scores."""
         self.require_finite()
         for test, score in scores.items():
-            if not score.amax(1).isfinite().all():  # a label that is not on a shortlist has a score of -∞
+            if not score.amax(1).isfinite().all():  # labels that are not on the shortlist have a score of -∞
                 low, high = (float(value) for value in images.aminmax())
                 raise DataError(
                     f"the scores of the {test} test are not finite for images with values from {low:g} to {high:g}: "
-                    "give pixels from 0 to 1, or another net"
+                    "scale the pixels to [0, 1], or use another net"
                 )
         return scores
 
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
-        """Return test -> forward passes per image."""
+        """Return the number of forward passes per image that each test needs: name of the test -> number."""
         return {"fast": 1}
 
     @check_arguments
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
-        """Return the predicted label of each image, ``(images,)``, by a test; by default the main test.
+        """Return the predicted label of each image, ``(images,)``.
+
+        Args:
+            images: ``(images, ...)``.
+            test: Name of the test that predicts the labels; the main test by default.
 
         Raises:
-            SettingError: The net has no such test.
+            SettingError: The net has no test of this name.
             DataError: The images do not fit the net.
         """
         scores = self.scores(images)
@@ -137,24 +156,28 @@ class Classifier(Net):
     @check_arguments
     @torch.no_grad()
     def familiarity(self, images: Tensor) -> Tensor:
-        """Return how much each image looks like the training data, ``(images,)``, at most 0.
+        """Return a score of each image's similarity to the training data, ``(images,)``, at most 0.
 
-        It is the largest log-probability of a label: of a softmax over labels of goodness / temperature, both summed
-        over all layers, where the net has a goodness for each label, else of its softmax. An image that looks like no
-        class raises the goodness of no label much above that of the others.
+        The score is the largest log-probability of a label. Nets with a goodness for each label compute probabilities
+        as a softmax over the labels of goodness / temperature, both summed over all layers. Other nets use the
+        probabilities of their softmax classifier. For an image unlike all classes, no probability is high.
 
         Args:
             images: ``(images, ...)``, on the device of the net.
 
         Raises:
-            DataError: images that the net was not built for.
+            DataError: The images do not fit the net.
         """
         return self.scores(images)["fast"].log_softmax(1).amax(1)
 
     @check_arguments
     @torch.no_grad()
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
-        """Test the net on images ``(images, ...)`` and their labels ``(images,)``.
+        """Measure the error of each test on images with labels.
+
+        Args:
+            data: Two tensors: images ``(images, ...)`` and true labels ``(images,)``.
+            shortlist: Number of labels that the fast test passes on to the slow test, for nets with a shortlist test.
 
         Raises:
             DataError: The data do not fit the net.
@@ -166,19 +189,19 @@ class Classifier(Net):
     def _labeled(self, data: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Check test data, and return the images and labels."""
         if len(data) != 2:
-            raise DataError(f"data: {len(data)} arrays to test with, expected two: images and their labels")
+            raise DataError(f"data: got {len(data)} tensors, expected two: images and their labels")
         images = self._enter(data[0], "data, the images")
         if not len(images):
-            raise DataError("data, the images: there are none, expected at least one")
+            raise DataError("data: got no images, expected at least one")
         return images, checked_labels("data, the labels", data[1], self.classes, len(images), on=self.device, wait=True)
 
     @check_arguments
     def explain(self, case: Tensor) -> dict[str, Any]:
-        """Return the result of each test for one image ``(1, channels, height, width)``.
+        """Return the results of all tests for one image ``(1, channels, height, width)``, as JSON-compatible values.
 
         Returns:
-            ``label``: test -> predicted label; ``softmax``: the probability of each label in the fast test;
-            ``goodness``: the total goodness of each label in the slow test, or ``None`` for nets without goodness.
+            ``label``: name of a test -> predicted label. ``softmax``: probability of each label in the fast test.
+            ``goodness``: total goodness of each label in the slow test; ``None`` for nets without goodness.
         """
         case = self._enter(on_device("case", case, self.device), "case")
         shaped("case", case, 1, "...")
@@ -212,15 +235,15 @@ def _share_wrong(named: Tensor, labels: Tensor) -> float:
 
 
 class SoftmaxClassifier(Classifier):
-    """A net whose layers learn by themselves, and whose hidden activities a softmax reads.
+    """Base class of nets with locally trained layers and a softmax classifier on their activities.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
     Attributes:
-        layers: The layers, from the input upwards.
-        classes: The number of labels.
-        read: The numbers, from 0, of the layers that the tests use.
-        softmax: Predicts the label from the hidden activities.
+        layers: Layers, from the input upwards.
+        classes: Number of classes.
+        read: Numbers, from 0, of the layers whose activities and goodness the tests use.
+        softmax: Linear softmax classifier on the hidden activities.
     """
 
     read: range
@@ -234,11 +257,16 @@ class SoftmaxClassifier(Classifier):
     def _read_stack(
         self, layers: Iterable[FeedForwardLayer | Fixed | BlackBox], counted_from: int, softmax_decay: float
     ) -> None:
-        """Set the layers, and a softmax that reads those from ``counted_from`` upwards, or the last one.
+        """Set the layers of the net and create the softmax classifier.
+
+        Args:
+            layers: Layers, from the input upwards.
+            counted_from: First layer, counted from 1, that the tests use. A net with a single layer always uses it.
+            softmax_decay: Weight decay of the softmax classifier.
 
         Raises:
-            SettingError: There is no layer, none from ``counted_from`` upwards, or a layer whose number of inputs is
-                not the number of outputs of the layer below.
+            SettingError: There are no layers, or none from ``counted_from`` upwards; or the number of inputs of a layer
+                is not the number of outputs of the layer below.
         """
         counts(counted_from=counted_from)
         not_negative(softmax_decay=softmax_decay)
@@ -246,38 +274,41 @@ class SoftmaxClassifier(Classifier):
         for member in convert("layers", list(layers), list[FeedForwardLayer | Fixed | BlackBox]):
             member._join(stack)
         if not stack:
-            raise SettingError("layers: a net needs at least one layer, got none: give at least one width")
+            raise SettingError("layers is empty, expected at least one layer: give at least one width")
         handed_on = [output_size(number, layer) for number, layer in enumerate(stack, 1)]
         for number, (below, layer) in enumerate(zip(handed_on, stack[1:], strict=False), 2):
             if layer.inputs not in (None, below):
-                raise SettingError(f"layers: layer {number} has {layer.inputs} inputs for {below} units below it")
-        last = max(len(stack), defaults.READ_FROM)  # the default reads a single layer, too
+                raise SettingError(f"layers: layer {number} has {layer.inputs} inputs, but the layer below has {below}")
+        last = max(len(stack), defaults.READ_FROM)  # the default is valid for a net with one layer, too
         if counted_from > last:
-            raise SettingError(f"counted_from is {counted_from}, expected at most {last}: there are no layers above")
+            raise SettingError(f"counted_from is {counted_from}, expected at most {last}: choose a lower layer")
         self.layers = nn.ModuleList(stack)
         self.read = range(min(counted_from, len(stack)) - 1, len(stack))
         self.softmax = Softmax(sum(handed_on[index] for index in self.read), self.classes, softmax_decay)
 
     @check_arguments
     def images(self, images: Tensor | CachedInput) -> CachedInput:
-        """Check images ``(batch, ...)`` and prepare them as a batch on which all tests share work.
+        """Check images ``(batch, ...)`` and convert them to an input of the net that several tests can share.
 
-        A `CachedInput` is returned unchanged.
+        A `CachedInput`, the result of an earlier call, is returned unchanged.
         """
         return images if isinstance(images, CachedInput) else self._prepare(self._enter(images))
 
     @abstractmethod
     def _prepare(self, images: Tensor) -> CachedInput:
-        """Prepare images without checks."""
+        """Convert images ``(batch, ...)`` to an input of the net, without checks."""
 
     @abstractmethod
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Return the input of the softmax: normalized activities of a pass without label, ``(batch, features)``."""
+        """Return the input of the softmax classifier, ``(batch, features)``.
+
+        It consists of the normalized activities of the layers in ``read``, in a forward pass without a true label.
+        """
 
     @check_arguments
     @torch.no_grad()
     def fast(self, images: Tensor | CachedInput) -> Tensor:
-        """Return the logits ``(batch, classes)`` of the fast test: one forward pass without a label, then a softmax."""
+        """Return the logits ``(batch, classes)`` of the fast test: one forward pass, then the softmax classifier."""
         if isinstance(images, Tensor):
             return torch.cat([self.fast(self._prepare(batch)) for batch in self._parts(images)])
         logits: Tensor = self.softmax(self.features(images))
@@ -287,7 +318,11 @@ class SoftmaxClassifier(Classifier):
         return self.fast(images)
 
     def readings(self, images: Tensor | CachedInput) -> dict[str, Tensor]:
-        """Return test -> logits ``(batch, classes)`` of every test that uses a softmax, the fast test first."""
+        """Return the logits of the tests that use a softmax classifier.
+
+        Returns:
+            Name of a test -> logits, ``(batch, classes)``, the fast test first.
+        """
         return {"fast": self.fast(images)}
 
     @check_arguments
@@ -300,19 +335,39 @@ class SoftmaxClassifier(Classifier):
 
 
 class GoodnessClassifier(SoftmaxClassifier):
-    """A net whose layers have a goodness for each image and label."""
+    """Base class of nets whose layers have a goodness for each image and label.
+
+    The slow test predicts the label with the highest total goodness. The fast test predicts labels with the softmax
+    classifier. The shortlist test runs the slow test on the best labels of the fast test. The test ``both`` adds the
+    scores of the slow and the fast test.
+    """
 
     @abstractmethod
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
-        """Return the goodness of every layer for labels ``(batch, candidates)``, ``(batch, candidates, layers)``."""
+        """Return the goodness of every layer for several candidate labels of each image.
+
+        Args:
+            images: ``(batch, ...)``.
+            labels: Candidate labels of each image, ``(batch, candidates)``.
+
+        Returns:
+            Goodness, ``(batch, candidates, layers)``.
+        """
 
     def _candidates(self, labels: Tensor, count: int) -> Tensor:
-        """Check the candidate labels of ``count`` images."""
+        """Check candidate labels ``(count, candidates)`` and convert them to int64."""
         return checked_labels("labels", labels, self.classes, count, "candidates", on=self.device, wait=True)
 
     @check_arguments
     def slow(self, images: Tensor) -> Tensor:
-        """Return the total goodness of each label over the layers that are read, ``(batch, classes)``."""
+        """Return the scores of the slow test: the goodness of each label, summed over the layers in ``read``.
+
+        Args:
+            images: ``(batch, ...)``.
+
+        Returns:
+            Total goodness, ``(batch, classes)``.
+        """
         return self.total(self.goodness(images, self.every_label(images)))
 
     @check_arguments
@@ -323,9 +378,9 @@ class GoodnessClassifier(SoftmaxClassifier):
 
     @torch.no_grad()
     def evidence(self, images: Tensor) -> Tensor:
-        """Return the total goodness of each label in the slow test, in units of the temperature, ``(images, classes)``.
+        """Return the scores of the slow test divided by the total temperature of the layers in ``read``.
 
-        Its softmax gives probabilities.
+        The softmax of the result ``(images, classes)`` is an estimate of the probabilities of the labels.
         """
         return self.slow(images) / self._temperature(self.stack[self.read.start :])
 
@@ -344,7 +399,7 @@ class GoodnessClassifier(SoftmaxClassifier):
 
     @check_arguments
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
-        """Return the labels ``(batch,)`` that the slow test picks among the best ``size`` labels of the fast test."""
+        """Return the label with the highest slow-test score among the ``size`` best of the fast test, ``(batch,)``."""
         counts(size=size)
         named = []
         for batch in self._parts(images):
@@ -355,15 +410,15 @@ class GoodnessClassifier(SoftmaxClassifier):
         return torch.cat(named)
 
     def both(self, images: Tensor) -> Tensor:
-        """Return scores ``(batch, classes)`` in which the slow and the fast test have equal weight."""
+        """Return the sum of the standardized scores of the slow and fast test, ``(batch, classes)``; see `joint`."""
         return joint(self.slow(images), self.fast(images))
 
     def total(self, goodness: Tensor) -> Tensor:
-        """Sum goodness over the layers that are read: ``(batch, candidates, layers)`` -> ``(batch, candidates)``."""
+        """Sum goodness ``(batch, candidates, layers)`` over the layers in ``read``; return ``(batch, candidates)``."""
         return goodness[:, :, self.read.start :].sum(2)
 
     def every_label(self, images: Tensor) -> Tensor:
-        """Return all labels as candidates of each image, ``(batch, classes)``."""
+        """Return the labels 0 to ``classes - 1`` for each image, ``(batch, classes)``, as candidates for `goodness`."""
         images = self._enter(images)
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
@@ -382,12 +437,23 @@ class GoodnessClassifier(SoftmaxClassifier):
         return self._evaluation(scores, labels, shortlist, goodness)
 
     def _answers(self, read: dict[str, Tensor], goodness: list[Tensor]) -> dict[str, Tensor]:
-        """Return the result of `_traced` from logits and, layer by layer, the goodness of all images per label."""
+        """Return the result of `_traced`: the scores of all tests, and the goodness.
+
+        Args:
+            read: Name of a test with a softmax classifier -> logits, ``(batch, classes)``.
+            goodness: Goodness in each layer, ``(classes · batch,)``, with all images under the first label first.
+        """
         by_label = torch.stack(goodness, 1).view(self.classes, -1, len(goodness)).transpose(0, 1)
         return {**self._with_slow(read, self.total(by_label), defaults.SHORTLIST), "goodness": by_label}
 
     def _with_slow(self, read: dict[str, Tensor], slow: Tensor, shortlist: int) -> dict[str, Tensor]:
-        """Return the scores of all tests, from the logits and the scores of the slow test."""
+        """Return the scores of all tests, ``(batch, classes)``.
+
+        Args:
+            read: Name of a test with a softmax classifier -> logits, ``(batch, classes)``.
+            slow: Scores of the slow test, ``(batch, classes)``.
+            shortlist: Number of labels that the fast test passes on to the slow test.
+        """
         candidates = read["fast"].topk(min(shortlist, self.classes), dim=1).indices
         listed = torch.full_like(slow, -torch.inf).scatter(1, candidates, slow.gather(1, candidates))
         return {"slow": slow, **read, "shortlist": listed, "both": joint(slow, read["fast"])}

@@ -1,8 +1,8 @@
-"""Gradient estimators for black boxes, which use the measured output of a box and an assumed derivative.
+"""Gradient estimators for black boxes, for nets that are trained by backpropagation.
 
-The input of the box is the normalized activity x. The output of a crossing is n(answer + J (x - x')), where n
-normalizes, answer is the output of the box, and x' is x without a graph. The last term is 0 and has the derivative J,
-which each crossing assumes for the box.
+A gradient estimator (`Crossing`) passes activity through a box. The forward pass uses the measured output of the box,
+the backward pass an assumed derivative J. For the normalized activity x, the result is n(box(x) + J (x - x.detach())),
+where n normalizes. The term with J is 0 in the forward pass.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from twofold.nets.affine import Affine
 from twofold.normalize import normalize
 
 NUDGE = 0.1
-"""Size of simultaneous perturbations of each input of a box, whose root mean square is 1."""
+"""Size c of the perturbations of `Perturbed`, relative to the root mean square of the inputs of a box."""
 
 SURROGATE_RATE = 10.0
-"""Learning rate of a surrogate relative to that of the net. At 1, the surrogate lags behind."""
+"""Learning rate of a `Surrogate`, relative to that of the net. With 1, the surrogate learns too slowly."""
 
 Losses = Callable[[Sequence[Tensor]], Tensor]
-"""Returns the loss of each case, ``(batch,)``, for perturbations of the input of each box, ``(batch, units)``."""
+"""Function: perturbations of the input of each box, ``(batch, units)`` -> loss of each case, ``(batch,)``."""
 
 
 class Crossed(NamedTuple):
-    """Activity at a box, each ``(batch, units)``.
+    """The input and output of a box in a forward pass, each ``(batch, units)``.
 
     Attributes:
-        sent: input of the box, normalized activity.
-        answer: output of the box, without a graph.
-        output: input of the next layer.
+        sent: input of the box: normalized activity of the layer below.
+        answer: output of the box, without an autograd graph.
+        output: input of the next layer, with an autograd graph.
     """
 
     sent: Tensor
@@ -46,15 +46,15 @@ class Crossed(NamedTuple):
 
 
 class BoxedPass(NamedTuple):
-    """Forward pass of a batch through a net with boxes.
+    """A forward pass of a batch through a net with boxes.
 
     Attributes:
-        crossings: the places of the net at which activity passes through a box.
-        crossed: activity at each box.
+        crossings: gradient estimator (`Crossing`) of each box.
+        crossed: input and output of each box.
         logits: logits of the net, ``(batch, classes)``.
         labels: true labels, ``(batch,)``.
-        losses: function that computes the losses again, with perturbed activity.
-        generator: generator of the perturbations.
+        losses: function that repeats the forward pass with perturbed inputs of the boxes and returns the losses.
+        generator: random generator of the perturbations.
     """
 
     crossings: Sequence[Any]
@@ -65,17 +65,17 @@ class BoxedPass(NamedTuple):
     generator: torch.Generator | None
 
     def boxes(self) -> Iterator[tuple[Any, Crossed]]:
-        """Return pairs of each crossing and the activity at its box."""
+        """Return an iterator over the boxes: pairs of the gradient estimator and the input and output of the box."""
         return zip(self.crossings, self.crossed, strict=True)
 
 
 class Crossing(nn.Module, ABC):
-    """Base class of gradient estimators for a box between two blocks of layers.
+    """Base class of gradient estimators for a box between two layers.
 
     Args:
         box: the box.
-        classes: number of labels.
-        generator: generator of additional weights, fixed or learned.
+        classes: number of classes.
+        generator: random generator of the estimator's own weights.
     """
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
@@ -83,7 +83,12 @@ class Crossing(nn.Module, ABC):
         self.box = box
 
     def forward(self, activity: Tensor, nudge: Tensor | None = None) -> Crossed:
-        """Pass activity ``(batch, units)`` through the box in its data type, with an optional perturbation."""
+        """Pass activity through the box.
+
+        Args:
+            activity: activity of the layer below, ``(batch, units)``.
+            nudge: perturbation that is added to the input of the box, ``(batch, units)``; none by default.
+        """
         sent = normalize(activity).to(self.box.matrix.dtype)
         if nudge is not None:
             sent = sent + nudge
@@ -94,49 +99,49 @@ class Crossing(nn.Module, ABC):
         return Crossed(sent, answer, output.to(activity.dtype))
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor | None:
-        """Return J · change, the assumed change of the answer, or ``None`` to stop the gradient.
+        """Return J · change, the assumed change of the output of the box, or ``None`` to stop the gradient.
 
         Args:
-            change: change of the input: zeros with a graph, ``(batch, units)``.
-            sent: input at which the derivative is taken, ``(batch, units)``.
+            change: change of the input of the box, ``(batch, units)``: zeros with an autograd graph.
+            sent: input of the box, at which the derivative J is taken, ``(batch, units)``.
         """
         return None
 
     def learners(self) -> list[Affine]:
-        """Return additional layers to train."""
+        """Return the layers of the estimator itself that are trained with the net; none by default."""
         return []
 
     @classmethod
     def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
-        """Return the term added to the loss of each case, ``(batch,)``, for all boxes of a net."""
+        """Return a term that is added to the loss of each case, ``(batch,)``, for all boxes of a net; 0 by default."""
         return passed.logits.new_zeros(len(passed.labels))
 
 
 class Stop(Crossing):
-    """No gradient: the layers below the box keep their initial weights."""
+    """Gradient estimator that stops the gradient: the layers below the box are not trained by the loss above it."""
 
 
 class StraightThrough(Crossing):
-    """Straight-through estimator, which assumes that the box is the identity."""
+    """Straight-through estimator: assumes that the derivative of the box is that of the identity."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         return change
 
 
 class Known(Crossing):
-    """Exact derivative of the box, from its current matrix and the derivative of its response; see `Box.slope`."""
+    """Gradient estimator that uses the exact derivative of the box, which is unknown for real black boxes."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         matrix = self.matrix()
         return change @ matrix.T * self.box.slope(sent @ matrix.T)
 
     def matrix(self) -> Tensor:
-        """Return the assumed matrix."""
+        """Return the matrix M of the box that the derivative is computed with, ``(units, units)``."""
         return self.box.matrix
 
 
 class ChipInTheLoop(Known):
-    """Chip in the loop: a measured forward pass, and the derivative of a model, the box before its drift."""
+    """Chip-in-the-loop training: uses the derivative of a model of the box, which is the box before its drift."""
 
     model: Tensor
 
@@ -149,7 +154,7 @@ class ChipInTheLoop(Known):
 
 
 class FeedbackAlignment(Crossing):
-    """Feedback alignment, which assumes that the box is a fixed random matrix."""
+    """Feedback alignment: assumes that the derivative of the box is a fixed random matrix."""
 
     feedback: Tensor
 
@@ -163,7 +168,10 @@ class FeedbackAlignment(Crossing):
 
 
 class DirectFeedbackAlignment(Crossing):
-    """Direct feedback alignment, which projects the error of the softmax to the box input by a fixed random matrix."""
+    """Direct feedback alignment: the gradient at the input of a box is a random projection of the classifier's error.
+
+    The error is softmax(logits) - one-hot label, and the projection is a fixed random matrix.
+    """
 
     feedback: Tensor
 
@@ -180,13 +188,14 @@ class DirectFeedbackAlignment(Crossing):
 
 
 class Perturbed(Crossing):
-    """Simultaneous perturbation (SPSA) of the inputs of all boxes, with random signs s for each case:
+    """Simultaneous perturbation (SPSA): estimates the gradient at the inputs x of all boxes from two forward passes.
+
+    With random signs s for each case and box, and the constant c = `NUDGE`,
 
         gradient = s (loss(x + c s) - loss(x - c s)) / 2c
 
-    Its expected value is the gradient up to terms of c². Two evaluations suffice for all boxes, and backpropagation
-    passes the gradient on between boxes and below the lowest one. Weights are not perturbed, since that would give one
-    number for a million weights.
+    Its expected value is the true gradient up to terms of order c². Below each box, the gradient is backpropagated as
+    usual. The inputs of boxes are perturbed, and not the weights, because there are far more weights.
     """
 
     @classmethod
@@ -201,11 +210,11 @@ class Perturbed(Crossing):
 
 
 class Surrogate(Crossing):
-    """Surrogate model: a small net that learns to predict the answer of the box, and whose derivative is used.
+    """Gradient estimator that uses the derivative of a surrogate: a small net that learns to predict the box's output.
 
-    It is the sum of a linear map and a hidden layer of rectified units with the width of the box, whose output weights
-    start at 0, since the linear map alone follows a box far better than the hidden layer does. It is trained on each
-    batch, so that it follows a drifting box.
+    The surrogate is the sum of a linear layer and a two-layer net, with a hidden layer of ReLU units as wide as the
+    box. The output weights of the two-layer net start at 0, because the linear layer alone predicts a box far better.
+    The surrogate is trained on each batch, so that it follows a drifting box.
     """
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
@@ -247,4 +256,4 @@ GRADIENTS: dict[str, type[Crossing]] = {
 """Gradient estimators for boxes by name."""
 
 WHITE_BOX = ("known", "chip_in_the_loop")
-"""Gradient estimators that use the true derivative of the box or a model of it."""
+"""Names of the gradient estimators that use knowledge of the box: its true derivative or a model of it."""

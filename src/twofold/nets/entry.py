@@ -15,42 +15,47 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
     """Check images ``(batch, ...)`` and convert them to the dtype of the net.
 
     Args:
-        name: The argument, for the error message.
-        images: Floating-point numbers on the device of the net. They must be finite, which is checked on the CPU only:
-            reading them on a GPU would mean waiting for it, and tests check the scores that they lead to.
-        pixels: The number of pixels per image; ``None`` if only the net's first layer knows it.
-        like: A parameter of the net, which has its dtype and device.
+        name: Name of the argument, for error messages.
+        images: Finite floating-point numbers on the device of the net. On a GPU they are not checked for NaN and
+            infinite values, which would synchronize with it; tests check the resulting scores instead.
+        pixels: Expected number of pixels per image; ``None`` if unknown.
+        like: Any parameter of the net, from which the dtype and the device are taken.
 
     Raises:
-        DataError: The images do not meet these conditions.
+        DataError: The images have another shape, type or device, or are not finite.
     """
     if pixels is not None and (numbers := images.shape[1:].numel()) != pixels:
         raise DataError(
             f"{name}: the shape is {tuple(images.shape)}, "
             + (
-                f"one image of {pixels} numbers, expected a batch, (batch, ...): give image[None]"
+                "which is a single image, expected a batch (batch, ...): add a dimension, as in image[None]"
                 if images.numel() == pixels
-                else f"{numbers} numbers each, expected {pixels}: give images of the size that the net was built for"
+                else f"{numbers} numbers per image, expected {pixels}: give images of the size that the net expects"
             )
         )
     floating(name, images, "batch", "...", on=like.device)
-    # The sum is a fast check: if it is too large, finite numbers are looked at one by one.
+    # The sum is a fast check. It may overflow for finite numbers, so that the numbers are then checked one by one.
     if images.device.type == "cpu" and not math.isfinite(images.sum().item()):
         bad = ~images.flatten(1).isfinite().all(1)
         if bad.any():
             raise DataError(
-                f"{name}: NaN or infinite numbers in {int(bad.sum())} of {len(bad)} images, first in image "
-                f"{int(bad.nonzero()[0])}: remove or repair them"
+                f"{name}: NaN or infinite values in {int(bad.sum())} of {len(bad)} images, first in image "
+                f"{int(bad.nonzero()[0])}, expected finite numbers: remove or repair these images"
             )
     return images.to(like.dtype)
 
 
 def on_device(name: str, part: Tensor, device: torch.device) -> Tensor:
-    """Move a tensor of a user's data to the device of the net.
+    """Move a tensor ``part`` of the user's data to the device of the net.
+
+    Args:
+        name: Name of the argument, for error messages.
+        part: The tensor.
+        device: Device of the net.
 
     Raises:
-        DataError: The tensor is on the device meta, which stores no values.
+        DataError: The tensor is on the meta device, which stores no values.
     """
     if part.is_meta:
-        raise DataError(f"{name} is on the device meta, which stores no values: create it on cpu or cuda")
+        raise DataError(f"{name} is on the meta device, which stores no values: create it on cpu or cuda")
     return part.to(device)

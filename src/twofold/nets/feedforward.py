@@ -1,4 +1,4 @@
-"""The feedforward net: a stack of layers that learns from images with right and wrong labels."""
+"""The supervised feedforward net, whose layers learn from images with true and with wrong labels."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ from twofold.nets.stack import normalized_outputs, outputs, to_features
 
 
 class FeedForward(GoodnessClassifier):
-    """A feedforward net that learns from images with right and with wrong labels.
+    """A feedforward net that learns from images with true and with wrong labels.
 
-    The label is part of the input. An image with its true label is positive data, with another label negative data. The
-    slow test picks the label with the highest goodness. In the fast test a softmax reads the hidden activities under a
-    neutral label. The shortlist test runs the slow test on the best labels of the fast test.
+    The label is part of the input. An image with its true label is positive data, an image with a wrong label is
+    negative data. The slow test predicts the label with the highest total goodness. In the fast test, a softmax
+    classifier predicts the label from the hidden activities for an image with the neutral label. The shortlist test
+    runs the slow test on the best labels of the fast test.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]. They are flattened, except with ``label_in="planes"``, where they
     are ``(batch, channels, height, width)``.
 
     Args:
-        layers: The stack, from the input upwards. A `Fixed` part or a `BlackBox` follows the layer whose activity it
-            changes.
-        classes: The number of labels.
-        label_in: ``overlay`` (the label replaces the first pixels), ``prepend`` (it precedes the pixels) or, for a
-            first layer that takes maps, ``planes`` (a constant plane per class precedes the channels).
-        label_strength: The input value that encodes the label (5 in the talk, 1 in the author's code).
-        counted_from: The first layer, counted from 1, whose goodness and activities the tests use (2 in the author's
-            code). A net of one layer always uses it.
-        softmax_decay: The weight decay of the softmax.
+        layers: Layers, from the input upwards. A `Fixed` or `BlackBox` object transforms the activity of the layer
+            before it.
+        classes: Number of classes.
+        label_in: ``overlay`` (the label replaces the first pixels), ``prepend`` (the label precedes the pixels) or, for
+            convolutions, ``planes`` (one constant channel per class precedes the channels).
+        label_strength: Value of the nonzero entry of the one-hot label (5 in the talk, 1 in the author's code).
+        counted_from: First layer, counted from 1, whose goodness and activities the tests use (2 in the author's
+            code). A net with a single layer always uses it.
+        softmax_decay: Weight decay of the softmax classifier.
 
     Raises:
-        SettingError: There is no layer, no layer from ``counted_from`` upwards, or no such ``label_in``.
+        SettingError: There are no layers, or none from ``counted_from`` upwards; or ``label_in`` is unknown or does not
+            fit the first layer.
     """
 
     method = "forward-forward"
@@ -73,25 +75,29 @@ class FeedForward(GoodnessClassifier):
         self._read_stack(layers, counted_from, softmax_decay)
         if self.stack[0].inputs is not None and self.stack[0].inputs <= classes:
             raise SettingError(
-                f"layers: the first has {self.stack[0].inputs} inputs, expected more than the {classes} of the label, "
-                "which is part of the input"
+                f"layers: the first layer has {self.stack[0].inputs} inputs, expected more than {classes}: its input "
+                f"consists of an image and {classes} numbers for the label"
             )
         self._expect_form()
 
     def _expect_form(self) -> None:
-        """Check that the first layer takes a label in this form."""
+        """Check that ``label_in`` fits the input shape of the first layer.
+
+        Raises:
+            SettingError: It does not fit.
+        """
         taken = self._taken()
         if taken is None:
             return
         maps, wanted = len(taken) == 3, self.label_in not in FLAT
         if (maps and self.label_in == "prepend") or maps < wanted or (wanted and taken[0] <= self.classes):
             raise SettingError(
-                f"label_in is {self.label_in}, but the first layer takes {taken}: use planes, with {self.classes} "
-                "channels more than an image has, for a Convolution, and prepend for layers that take vectors"
+                f"label_in is {self.label_in}, which does not fit the input shape {taken} of the first layer: use "
+                f"prepend for vectors, or planes for a Convolution with {self.classes} additional input channels"
             )
 
     def _taken(self) -> tuple[int, ...] | None:
-        """Return the input shape of the first layer; ``None`` if it is a module, which alone knows it."""
+        """Return the input shape of the first layer; ``None`` if unknown, as for a `CustomLayer`."""
         first = self.stack[0]
         return first.connectivity.shape_below if isinstance(first, WeightedLayer) else None
 
@@ -114,15 +120,15 @@ class FeedForward(GoodnessClassifier):
         label_in: str = defaults.LABEL_IN,
         generator: torch.Generator | None = None,
     ) -> Self:
-        """Create a net of dense layers.
+        """Create a net of fully connected layers (`Dense`).
 
         Args:
-            shape: The shape of an image, such as (channels, height, width).
-            widths: The number of units of each layer; one number for a single layer.
-            classes: The number of labels.
-            rule: The learning rule of the layers.
-            label_in: See above.
-            generator: Draws the initial weights.
+            shape: Shape of an image, such as (channels, height, width).
+            widths: Number of units of each layer; an integer for a single layer.
+            classes: Number of classes.
+            rule: Learning rule of the layers.
+            label_in: Position of the label in the input: ``overlay`` or ``prepend``; see `FeedForward`.
+            generator: Random generator of the initial weights.
         """
         sizes(shape=shape)
         inputs = inputs_with_label(label_in, math.prod(shape), classes)
@@ -131,7 +137,11 @@ class FeedForward(GoodnessClassifier):
     # ---- input -------------------------------------------------------------------------------------------------
 
     def images(self, images: Tensor | CachedInput) -> Images:
-        """Prepare images ``(batch, ...)`` for any label. Return prepared images unchanged."""
+        """Check images ``(batch, ...)`` and convert them to an input of the net with an empty label.
+
+        The result can be combined with different labels. `Images`, the result of an earlier call, are returned
+        unchanged.
+        """
         return images if isinstance(images, Images) else self._prepare(self._enter(convert("images", images, Tensor)))
 
     def _prepare(self, images: Tensor) -> Images:
@@ -145,7 +155,7 @@ class FeedForward(GoodnessClassifier):
 
     @check_arguments
     def with_label(self, images: Tensor | Images, labels: Tensor) -> LabeledImages:
-        """Return the normalized input with the labels ``(batch,)``."""
+        """Return the normalized input of the net: images ``(batch, ...)`` with labels ``(batch,)``."""
         ready = self.images(images)
         labels = checked_labels("labels", labels, self.classes, len(ready.rows), on=self.device)
         return self._with_label(ready, labels)
@@ -154,7 +164,10 @@ class FeedForward(GoodnessClassifier):
         return LabeledImages(ready, one_hot(labels, self.classes, self.label_strength)[None])
 
     def with_neutral_label(self, images: Tensor | Images) -> LabeledImages:
-        """Return the normalized input with the neutral label: the same small value for every class."""
+        """Return the normalized input of the net: images ``(batch, ...)`` with the neutral label.
+
+        The neutral label has the same small value for every class.
+        """
         ready = self.images(images)
         count, device = ready.rows.shape[0], ready.rows.device
         return LabeledImages(ready, neutral(count, self.classes, self.label_strength, device)[None])
@@ -175,27 +188,30 @@ class FeedForward(GoodnessClassifier):
         learning: range | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
-        """Learn from one batch. This is the whole algorithm.
+        """Train the net on one batch. This is the complete learning algorithm.
 
-        A pass with the neutral label gives hidden activities, from which the softmax of the fast test learns. Wrong
-        labels are drawn from its logits. Each layer then raises its goodness for the images with their true labels,
-        lowers it for the same images with wrong labels, and passes on normalized activity. No derivative crosses a
-        layer.
+        First, the hidden activities for the images with the neutral label are computed, and the softmax classifier
+        learns from them. Wrong labels are drawn from its logits. Then each layer, from the input upwards, increases its
+        goodness for the images with true labels, decreases it for the images with wrong labels, and passes on its
+        normalized activity. No gradient is passed from layer to layer.
 
         Args:
             images: ``(batch, ...)``.
-            labels: The true labels, ``(batch,)``.
-            rate: The learning rate of the layers.
-            softmax_rate: The learning rate of the softmax; by default in the proportion of `defaults` to ``rate``.
-            negatives: A function that draws wrong labels from the softmax's logits, or the wrong labels themselves,
-                ``(batch,)``. With given labels no pass through the whole net comes first: each layer learns as soon as
-                it has its input.
-            case_weight: The weight of each case, ``(batch,)``; 1 by default.
-            learning: The numbers, from 0, of the layers that learn; by default all. Layers above them are not run.
-            generator: Draws the wrong labels, on the device of the images.
+            labels: True labels, ``(batch,)``.
+            rate: Learning rate of the layers.
+            softmax_rate: Learning rate of the softmax classifier; by default ``rate`` times the ratio of the two
+                default rates, `defaults.SOFTMAX_RATE` / `defaults.RATE`.
+            negatives: Function that draws wrong labels from the logits of the classifier, or wrong labels,
+            ``(batch,)``.
+                Wrong labels that are passed as a tensor do not depend on the logits: each layer then learns before the
+                layers above have processed the batch.
+            case_weight: Weight of each case, ``(batch,)``; 1 by default.
+            learning: Numbers, from 0, of the layers that learn; all by default. Other layers below them only pass on
+                their activity.
+            generator: Random generator of the wrong labels, on the device of the images.
 
         Raises:
-            DataError: Images or labels do not fit the net or, on the CPU, a wrong label is the true one.
+            DataError: Images or labels do not fit the net or, on the CPU, a wrong label is the true label.
             SettingError: A rate is negative, or a layer in ``learning`` does not exist.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
@@ -214,7 +230,7 @@ class FeedForward(GoodnessClassifier):
         goodness: list[tuple[Tensor, Tensor] | None] = [None] * len(self.layers)
         difficulty = torch.zeros(len(labels), device=labels.device)
         for index, layer in enumerate(self.stack[: learning.stop]):
-            if len(features) == index:  # the layer has not yet been seen under the neutral label
+            if len(features) == index:  # the pass with the neutral label has not yet reached this layer
                 features.append(next(neutral))
             if index in learning:
                 positive, negative, goodness[index], signal = layer.learn(positive, negative, rate, case_weight)
@@ -222,22 +238,22 @@ class FeedForward(GoodnessClassifier):
             else:
                 with testing(layer):
                     both = torch.cat([layer(positive), layer(negative)])
-                    positive, negative = layer.output(both).chunk(2)  # fixed parts see both passes in one call
+                    positive, negative = layer.output(both).chunk(2)  # one call of a `Fixed` module for both phases
         if isinstance(negatives, Tensor):
             logits = self.softmax.learn(to_features([*features, *neutral]), labels, reading_rate, case_weight)
         return NetResult(logits, goodness, difficulty)
 
     def _neutral(self, ready: Images) -> Iterator[Tensor | None]:
-        """Yield the softmax's input from each layer under the neutral label; see `normalized_outputs`."""
+        """Yield the normalized activity of each layer for images with the neutral label; see `normalized_outputs`."""
         return normalized_outputs(self.stack, self.with_neutral_label(ready), self.read)
 
     def _to_learn(self, learning: range | None) -> range:
-        """Return the numbers of the layers that learn, by default all."""
+        """Check ``learning``, the numbers of the layers that learn, and return it; for ``None`` return all layers."""
         layers = range(len(self.layers))
         if learning is None:
             return layers
         if not (learning and learning.step == 1 and learning[0] in layers and learning[-1] in layers):
-            raise SettingError(f"learning is {learning}, expected layers from 0 to {len(layers) - 1}")
+            raise SettingError(f"learning is {learning}, expected a range of layers from 0 to {len(layers) - 1}")
         return learning
 
     # ---- activity ----------------------------------------------------------------------------------------------
@@ -245,7 +261,10 @@ class FeedForward(GoodnessClassifier):
     @check_arguments
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Return the input of the softmax: activities under the neutral label, ``(batch, features)``, float32."""
+        """Return the input of the softmax classifier, ``(batch, features)``, at least float32.
+
+        It consists of the normalized activities of the layers in ``read`` for images with the neutral label.
+        """
         return to_features(self._neutral(self.images(images)))
 
     # ---- tests -------------------------------------------------------------------------------------------------
@@ -257,8 +276,8 @@ class FeedForward(GoodnessClassifier):
 
         Args:
             images: ``(batch, ...)``.
-            labels: The candidate labels of each image, ``(batch, candidates)``. Each costs one forward pass, except for
-                the first layer's product with the image, which is computed once.
+            labels: Candidate labels of each image, ``(batch, candidates)``. Each candidate needs one forward pass. The
+                product of the first layer's weights with the image is computed only once.
         """
         if isinstance(images, Images):
             labels = self._candidates(labels, len(images.rows))
@@ -272,7 +291,7 @@ class FeedForward(GoodnessClassifier):
         return torch.cat([self.goodness(self._prepare(batch), candidates) for batch, candidates in pairs])
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        """Run all labels of all images as the rows of one batch."""
+        """Run all tests, with every combination of an image and a label as a row of one batch; see `Net._traced`."""
         ready = self._prepare(images)
         label_vectors = self.label_strength * torch.eye(self.classes, device=images.device)
         labeled = LabeledImages(ready, label_vectors[:, None].expand(-1, ready.rows.shape[0], -1))

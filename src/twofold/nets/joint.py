@@ -1,4 +1,4 @@
-"""The joint test: scores in which the slow and the fast test have equal weight."""
+"""The test ``both``, whose scores combine those of the slow and the fast test."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from twofold.normalize import EPS
 
 
 def standardized(scores: Tensor) -> Tensor:
-    """Return scores ``(batch, classes)`` with mean 0 and standard deviation 1 over the classes."""
+    """Shift and scale scores ``(batch, classes)`` to mean 0 and standard deviation 1 over the classes of each case."""
     return (scores - scores.mean(1, keepdim=True)) / scores.std(1, keepdim=True).clamp(min=EPS)
 
 
 def joint(slow: Tensor, fast: Tensor) -> Tensor:
-    """Return the sum of the standardized scores of two tests, ``(batch, classes)``.
+    """Return the sum of the standardized scores of the slow and the fast test, ``(batch, classes)``.
 
-    With two classes, standardized scores are 1 and -1, so that tests that disagree would tie. The slow test then has
-    half the weight, and the fast test decides.
+    With two classes, standardized scores have only two values, so that the sum is a tie if the tests disagree. The slow
+    test therefore has half the weight, and the fast test decides.
+
+    Args:
+        slow: scores of the slow test, ``(batch, classes)``.
+        fast: logits of the fast test, ``(batch, classes)``.
     """
     weight = 0.5 if slow.shape[1] == 2 else 1.0
     return weight * standardized(slow) + standardized(fast)

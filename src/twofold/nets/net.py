@@ -20,14 +20,16 @@ from twofold.nets.entry import on_device
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of testing a net.
+    """The result of testing a net. A net has one or several tests, which predict labels in different ways.
 
     Attributes:
-        error: Test -> error in [0, 1], the main test first; for classifiers the share of misclassified cases.
-        metrics: Other measurements, as JSON can hold them. Classifiers have ``passes_per_image`` (test -> forward
-            passes per image) and ``layer_error`` (the error by the goodness of each single layer, first layer first).
-        named: Test -> predicted labels, ``(cases,)``; empty for nets that predict no labels.
-        goodness: The goodness of each label and layer, ``(cases, classes, layers)``; ``None`` for nets without it.
+        error: Name of a test -> error in [0, 1], the main test first. For classifiers, this is the fraction of
+            misclassified cases.
+        metrics: Other measurements, as JSON-compatible values. Classifiers have ``passes_per_image`` (name of a test ->
+            forward passes per image) and ``layer_error`` (the error when labels are predicted by the goodness of a
+            single layer, for each layer, first layer first).
+        named: Name of a test -> predicted labels, ``(cases,)``; empty for nets that predict no labels.
+        goodness: Goodness of each label and layer, ``(cases, classes, layers)``; ``None`` for nets without goodness.
     """
 
     error: dict[str, float]
@@ -38,7 +40,7 @@ class Evaluation:
 
 @contextmanager
 def testing(module: nn.Module) -> Iterator[None]:
-    """Switch a module and its submodules to evaluation mode, and restore their modes afterwards."""
+    """Put a module and its submodules in evaluation mode for a ``with`` block, and restore their modes afterwards."""
     in_training = [submodule for submodule in module.modules() if submodule.training]
     for submodule in in_training:
         submodule.training = False
@@ -50,11 +52,11 @@ def testing(module: nn.Module) -> Iterator[None]:
 
 
 class Net(nn.Module, ABC):
-    """A stack of layers with the tests that evaluate it.
+    """Base class of nets: a stack of layers, and the tests that evaluate it.
 
     Attributes:
-        method: The name of the method that trains the net.
-        layers: The layers, from the input upwards.
+        method: Name of the training method of the net.
+        layers: Layers, from the input upwards.
     """
 
     method: ClassVar[str]
@@ -62,36 +64,40 @@ class Net(nn.Module, ABC):
 
     @abstractmethod
     def evaluate(self, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
-        """Test the net.
+        """Measure the error of each test.
 
         Args:
-            data: The tensors of a test set, such as images and labels, on the net's device.
-            shortlist: The number of labels that the fast test passes on to the slow test, for nets with these tests.
+            data: Tensors of a test set, such as images and labels, on the device of the net.
+            shortlist: Number of labels that the fast test passes on to the slow test, for nets with a shortlist test.
         """
 
     @abstractmethod
     def explain(self, case: Tensor) -> dict[str, Any]:
-        """Return the result of each test for one case ``(1, ...)``, as JSON can hold it."""
+        """Return the results of all tests for one case ``(1, ...)``, as JSON-compatible values."""
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
-        """Run all tests on a batch ``(batch, ...)``, without checks, as a pure function that `torch.export` can trace.
+        """Run all tests on images ``(batch, ...)``, in a form that `torch.export` can trace.
 
-        Take sizes from ``shape``, since ``len`` would fix the size of the batch.
+        Implementations have no checks and no side effects. They take sizes from ``shape``, because ``len`` would make
+        the batch size constant.
+
+        Returns:
+            Name of a test -> scores, ``(batch, classes)``.
 
         Raises:
             SettingError: The tests of this net cannot be exported.
         """
-        raise SettingError(f"a net of the method {self.method} has no tests that can be exported: export another net")
+        raise SettingError(f"a net of the method {self.method} cannot be exported: export a net of another method")
 
     def require_finite(self) -> None:
         """Check that all parameters and buffers are finite.
 
         Raises:
-            Diverged: One has NaN or infinite values; the message names the first.
+            Diverged: A parameter or buffer has NaN or infinite values; the message names the first one.
         """
         if name := first_not_finite(self.state_dict()):
             raise Diverged(
-                f"{name} of this net has NaN or infinite values: its training diverged; train it again at a lower rate"
+                f"{name} of this net has NaN or infinite values: training diverged; train again at a lower rate"
             )
 
     @property
@@ -111,10 +117,13 @@ class Net(nn.Module, ABC):
 
     @check_arguments
     def set_precision(self, precision: str) -> None:
-        """Set the precision of the products of all layers, fp32 or bf16. Parameters stay float32.
+        """Set the precision of the matrix products of all layers. Parameters stay float32.
+
+        Args:
+            precision: ``fp32`` or ``bf16``.
 
         Raises:
-            SettingError: The precision is another one.
+            SettingError: The precision is unknown.
         """
         if precision not in machine.PRECISIONS[1:]:
             raise unknown("precision", precision, machine.PRECISIONS[1:])
@@ -123,24 +132,24 @@ class Net(nn.Module, ABC):
 
 
 class Nets(Net):
-    """Several nets that one method trains, such as a generator and a discriminator.
+    """Several nets that are trained together by one method, such as a generator and a discriminator.
 
-    They share one checkpoint, one file of weights and one result, which is that of the first net. A subclass sets
-    ``method``, and may override ``evaluate`` to test the nets together.
+    They are saved together, in one checkpoint and one file of weights. The result of testing is that of the first net.
+    A subclass sets ``method``, and may override ``evaluate`` to test the nets together.
 
     Args:
-        nets: The nets by name, the main one first.
+        nets: Nets by name, the main net first.
     """
 
     def __init__(self, **nets: Net) -> None:
         super().__init__()
         if not nets:
-            raise SettingError("nets is empty, expected a dictionary with at least one net")
+            raise SettingError("nets is empty, expected at least one net, as a keyword argument")
         self.nets = nn.ModuleDict(nets)
 
     @property
     def main(self) -> Any:
-        """The first net."""
+        """The main net, which is the first."""
         return next(iter(self.nets.values()))
 
     @property
@@ -174,13 +183,13 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 @check_arguments
 def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Evaluation:
-    """Test a net.
+    """Measure the error of each test of a net.
 
     Args:
         net: The net.
-        data: Images ``(cases, ...)`` and labels ``(cases,)``, or the kind of data that the net was trained on, on any
-            device.
-        shortlist: The number of labels that the fast test passes on to the slow test, for nets with these tests.
+        data: Images ``(cases, ...)`` and true labels ``(cases,)``, on any device. Nets of other methods may expect
+            other data.
+        shortlist: Number of labels that the fast test passes on to the slow test, for nets with a shortlist test.
 
     Raises:
         DataError: The data do not fit the net.

@@ -1,4 +1,4 @@
-"""The recurrent net: pixels at the bottom, a label at the top, layers that settle in between (talk 19:31, 24:03)."""
+"""The recurrent net, whose hidden layers receive the image from below and the label from above (talk 19:31, 24:03)."""
 
 from __future__ import annotations
 
@@ -27,32 +27,40 @@ from twofold.normalize import centered, normalize
 
 
 class Recurrent(GoodnessClassifier):
-    """A net whose layers see the layer below, the layer above and optionally themselves, one iteration earlier.
+    """A net with bottom-up, top-down and optional lateral connections, which is iterated over time.
 
-    A still image is treated as a video with the same frame at every iteration. The label, clamped at the top, is the
-    true label in positive data and a wrong one in negative data. A bottom-up pass initializes the hidden layers. Then
-    all layers are updated at the same time,
-    s ← damping · s + (1 - damping) · relu(W_below n(s_below) + W_above n(s_above) + W_beside n(s) + b).
+    At each iteration, a hidden layer receives the outputs of the layer below and the layer above, and optionally its
+    own output, from the previous iteration. The image is the input at the bottom; it is constant for a still image, and
+    a new frame at each iteration for a video. The label is a constant input at the top: the true label for positive
+    data and a wrong label for negative data. A bottom-up pass initializes the states s of the hidden layers. Then all
+    layers are updated in parallel:
+
+        s ← damping · s + (1 - damping) · relu(W_below n(s_below) + W_above n(s_above) + W_beside n(s) + b)
+
+    where n normalizes. To settle means to run all iterations. The fast test predicts labels with a softmax classifier
+    from the states after the bottom-up pass. The test ``settled`` does so after settling with the neutral label. The
+    slow test predicts the label with the highest goodness while settling with that label.
 
     Args:
-        inputs: The number of pixels of a frame.
-        widths: The number of units of each hidden layer; one number for a single layer.
-        classes: The number of labels.
-        rule: The learning rule of the layers.
-        damping: The share of its state that a layer keeps at each iteration, in [0, 1).
-        iterations: The number of iterations for a still image.
-        judged: The first and the last iteration, from 1, whose goodness the slow test averages.
-        label_strength: The value that encodes the label at the top.
-        label_to: ``top`` (only the last hidden layer sees the label) or ``all`` (all layers see it).
-        top_down: If True, layers see the layer above. The last hidden layer always sees the label.
-        top_down_start: The size of the initial weights to a layer above, relative to those of the other sources. Deep
-            nets learn better with 0, since untrained top-down input drowns the image.
-        lateral: If True, layers see themselves.
+        inputs: Number of pixels of a frame.
+        widths: Number of units of each hidden layer; an integer for a single layer.
+        classes: Number of classes.
+        rule: Learning rule of the layers.
+        damping: Fraction of its old state that a layer keeps at each iteration, in [0, 1).
+        iterations: Number of iterations for a still image.
+        judged: First and last iteration, counted from 1, over which the slow test averages the goodness.
+        label_strength: Value of the nonzero entry of the one-hot label at the top.
+        label_to: Layers that receive the label: ``top`` (only the last hidden layer) or ``all``.
+        top_down: If True, each layer receives input from the layer above. The last hidden layer always receives the
+            label.
+        top_down_start: Size of the initial top-down weights between hidden layers, relative to the other initial
+            weights. Deep nets learn better with 0, because untrained top-down input masks the image.
+        lateral: If True, each layer receives its own output as input.
         center: If True, subtract the mean of each frame's pixels.
-        connectivity: For each layer, source -> which inputs each unit sees; by default all.
-        softmax_decay: The weight decay of the two softmaxes. They read the normalized states of all layers, one after
-            the bottom-up pass (fast test), the other after settling under the neutral label.
-        generator: Draws the initial weights.
+        connectivity: For each layer, name of a source -> connections to it; fully connected by default. For the names
+            of sources see `RecurrentLayer`.
+        softmax_decay: Weight decay of the two softmax classifiers, which use the normalized states of all layers.
+        generator: Random generator of the initial weights.
 
     Raises:
         SettingError: An argument is outside its range.
@@ -91,10 +99,10 @@ class Recurrent(GoodnessClassifier):
         if label_to not in LABEL_TO:
             raise unknown("label_to", label_to, LABEL_TO)
         if not 1 <= judged[0] <= judged[1]:
-            raise SettingError(f"judged is {judged}, expected a first and a last iteration, from 1")
+            raise SettingError(f"judged is {judged}, expected (first, last) with 1 <= first <= last")
         if len(connectivity) > len(widths):
             raise SettingError(
-                f"connectivity has {len(connectivity)} entries, expected one for each of {len(widths)} layers"
+                f"connectivity has {len(connectivity)} entries, expected one for each layer, at most {len(widths)}"
             )
         chain = (inputs, *widths, classes)
         layers = []
@@ -122,17 +130,17 @@ class Recurrent(GoodnessClassifier):
         return self.inputs
 
     def _prepare(self, images: Tensor) -> CachedInput:
-        """Flatten images and normalize their length."""
+        """Flatten and normalize images ``(batch, ...)``."""
         return CachedInput(self.prepare(images.flatten(1)).to(self._kind))
 
     @check_arguments
     def top(self, labels: Tensor) -> CachedInput:
-        """Return labels ``(batch,)`` as input at the top: one-hot times the strength."""
+        """Return the top-down input for labels ``(batch,)``: one-hot vectors times the label strength."""
         labels = checked_labels("labels", labels, self.classes, "batch", on=self.device)
         return CachedInput(one_hot(labels, self.classes, self.label_strength).to(self._kind))
 
     def neutral_top(self, count: int) -> CachedInput:
-        """Return the neutral label as input at the top of ``count`` cases: the mean of all labels."""
+        """Return the top-down input for ``count`` cases with the neutral label, which is the mean of all labels."""
         return CachedInput(neutral(count, self.classes, self.label_strength, self.device).to(self._kind))
 
     @property
@@ -141,14 +149,27 @@ class Recurrent(GoodnessClassifier):
         return kind
 
     def start(self, frame: SourceInput) -> State:
-        """Run the bottom-up pass, in which every layer sees only the new activity of the layer below."""
+        """Run the bottom-up pass, in which the only input of a layer is the new output of the layer below.
+
+        Args:
+            frame: Normalized images, ``(batch, inputs)``.
+
+        Returns:
+            The initial state of each layer.
+        """
         state: list[LayerState] = []
         for layer in self.stack:
             state.append(layer.respond({"below": state[-1].output if state else frame}, None, self.damping))
         return tuple(state)
 
     def sources(self, frame: SourceInput, top: SourceInput, state: State) -> list[dict[str, SourceInput]]:
-        """Return the sources of each layer at an iteration: its neighbors and itself, one iteration earlier."""
+        """Return the inputs of each layer at an iteration: name of a source -> input from it.
+
+        Args:
+            frame: Normalized images, ``(batch, inputs)``.
+            top: Label vectors, ``(batch, classes)``.
+            state: States of all layers before the iteration.
+        """
         outputs: list[SourceInput] = [frame, *(layer.output for layer in state), top]
         sources = []
         for index, layer in enumerate(self.stack):
@@ -158,7 +179,7 @@ class Recurrent(GoodnessClassifier):
         return sources
 
     def step(self, frame: SourceInput, top: SourceInput, state: State) -> State:
-        """Run one iteration of all layers at the same time, as a pure function of frame, label and state."""
+        """Run one iteration of all layers in parallel and return the new states; for the arguments see `sources`."""
         return self._respond(self.sources(frame, top, state), state)
 
     def _respond(self, sources: list[dict[str, SourceInput]], state: State) -> State:
@@ -166,13 +187,26 @@ class Recurrent(GoodnessClassifier):
         return tuple(layer.respond(seen, before.state, self.damping) for layer, seen, before in layers)
 
     def watch(self, video: Iterable[SourceInput], top: SourceInput, state: State) -> Iterator[State]:
-        """Yield the state after each frame of a video."""
+        """Run one iteration for each frame of a video, and yield the states of all layers after each iteration.
+
+        Args:
+            video: Normalized frames, each ``(batch, inputs)``.
+            top: Label vectors, ``(batch, classes)``.
+            state: States of all layers before the first frame.
+        """
         for frame in video:
             state = self.step(frame, top, state)
             yield state
 
     def look(self, frame: SourceInput, top: CachedInput, iterations: int | None = None) -> Iterator[State]:
-        """Yield the state after each iteration for a still image, after a bottom-up pass."""
+        """Run a bottom-up pass and then iterations for still images; yield the states after each iteration.
+
+        Args:
+            frame: Normalized images, ``(batch, inputs)``.
+            top: Label vectors, ``(batch, classes)``, or several per image, ``(copies · batch, classes)``, with all
+                images for the first copy first.
+            iterations: Number of iterations; by default that of the net.
+        """
         copies = len(top.rows) // len(rows_of(frame))
         start = tuple(layer.repeat(copies) for layer in self.start(frame))
         return self.watch(repeat(frame, self.iterations if iterations is None else iterations), top, start)
@@ -195,20 +229,22 @@ class Recurrent(GoodnessClassifier):
         settle: bool = True,
         generator: torch.Generator | None = None,
     ) -> NetResult:
-        """Learn from one batch of still images, under their true labels and under wrong ones.
+        """Train the net on one batch of still images, with true labels and with wrong labels.
 
-        The bottom-up pass that initializes the layers also gives the logits from which wrong labels are drawn.
+        Wrong labels are drawn from the logits of the fast test, which come from the bottom-up pass.
 
         Args:
             images: ``(batch, ...)``.
-            labels: The true labels, ``(batch,)``.
-            rate: The learning rate of the layers.
-            softmax_rate: The learning rate of the softmaxes; by default in the proportion of `defaults` to ``rate``.
-            negatives: A function that draws wrong labels from logits, or the wrong labels themselves, ``(batch,)``.
-            case_weight: The weight of each case, ``(batch,)``; 1 by default.
+            labels: True labels, ``(batch,)``.
+            rate: Learning rate of the layers.
+            softmax_rate: Learning rate of the softmax classifiers; by default ``rate`` times the ratio of the two
+                default rates, `defaults.SOFTMAX_RATE` / `defaults.RATE`.
+            negatives: Function that draws wrong labels from logits, or wrong labels, ``(batch,)``.
+            case_weight: Weight of each case, ``(batch,)``; 1 by default.
             first, window: See `learn_video`.
-            settle: If True, also settle under the neutral label, to train the softmax that reads settled layers.
-            generator: Draws the wrong labels, on the device of the images.
+            settle: If True, also run all iterations with the neutral label, to train the classifier of the test
+                ``settled``.
+            generator: Random generator of the wrong labels, on the device of the images.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
         counts(first=first, window=window)
@@ -246,22 +282,23 @@ class Recurrent(GoodnessClassifier):
         first: int = 1,
         window: int = defaults.ITERATIONS,
     ) -> VideoResult:
-        """Learn from every frame of positive and negative videos, with one update at the end (talk 25:51).
+        """Train the layers on positive and negative videos, with one update after the last frame (talk 25:51).
 
-        Memory is that of a window of frames and does not grow with the length of the video.
+        The gradient is accumulated over the frames. Memory use depends on ``window`` and not on the number of frames.
 
         Args:
-            video: Frames ``(2 batch, inputs)`` of fixed length, positive cases first; or a `CachedInput` of ``batch``
-                rows that positive and negative cases share.
-            top: The labels of all cases, ``(2 batch, classes)``.
-            state: The state of the layers before the first frame.
-            rate: The learning rate.
-            case_weight: The weight of each pair of cases, ``(batch,)``; 1 by default.
-            first: The first frame, from 1, whose gradient is gathered.
-            window: The number of frames whose weight gradients are computed as one product.
+            video: Normalized frames, each ``(2 batch, inputs)``, positive cases first. If positive and negative cases
+                have the same frames, a frame may be a `CachedInput` with ``batch`` rows.
+            top: Label vectors of all cases, ``(2 batch, classes)``.
+            state: States of all layers before the first frame.
+            rate: Learning rate.
+            case_weight: Weight of each pair of cases, ``(batch,)``; 1 by default.
+            first: First frame, counted from 1, that contributes to the gradient.
+            window: Number of frames whose weight gradients are computed as one matrix product.
 
         Raises:
-            DataError: The video is empty, ends before ``first``, or its frames change their size. Nothing is learned.
+            DataError: The video is empty, ends before ``first``, or a frame has the wrong size. The parameters are then
+                unchanged.
         """
         not_negative(rate=rate)
         counts(first=first, window=window)
@@ -280,7 +317,7 @@ class Recurrent(GoodnessClassifier):
     def _gather(
         self, video: Iterable[SourceInput], top: CachedInput, state: State, watched: Watched, first: int
     ) -> State:
-        """Run the video, gather gradients window by window, and return the state after the last frame."""
+        """Run the video, accumulate gradients in ``watched``, and return the states after the last frame."""
         number, cases = 0, len(state[0].state)
         fits("top", top, cases, self.classes, self.device)
         for number, frame in enumerate(video, 1):
@@ -290,20 +327,20 @@ class Recurrent(GoodnessClassifier):
             if number >= first:
                 watched.add(sources, state)
         if number < first:
-            raise DataError(f"the video has {number} frames, expected at least {first}: give frames to learn from")
+            raise DataError(f"the video has {number} frames, expected at least {first}: give more frames")
         watched.gather()
         return state
 
     # ---- tests -------------------------------------------------------------------------------------------------
 
     def read_state(self, state: State) -> Tensor:
-        """Return the input of the softmaxes: normalized states of all layers, ``(rows, features)``, float32."""
+        """Return the input of the classifiers: the normalized states of all layers, ``(rows, features)``, float32."""
         return to_features([layer.output for layer in state])
 
     @check_arguments
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Return normalized states after the bottom-up pass, ``(batch, features)``, float32, for the fast test."""
+        """Return the normalized states of all layers after the bottom-up pass, ``(batch, features)``, float32."""
         return self.read_state(self.start(self.images(images)))
 
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
@@ -312,7 +349,7 @@ class Recurrent(GoodnessClassifier):
     @check_arguments
     @torch.no_grad()
     def settled(self, images: Tensor | CachedInput) -> Tensor:
-        """Return the logits ``(batch, classes)`` after all iterations under the neutral label."""
+        """Return the logits ``(batch, classes)`` after all iterations with the neutral label."""
         if isinstance(images, Tensor):
             return torch.cat([self.settled(self._prepare(part)) for part in self._parts(images)])
         *_, state = self.look(images, self.neutral_top(len(images.rows)))
@@ -325,11 +362,11 @@ class Recurrent(GoodnessClassifier):
     @check_arguments
     @torch.no_grad()
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
-        """Return the goodness of every layer, averaged over the judged iterations, ``(batch, candidates, layers)``.
+        """Return the goodness of every layer, averaged over the iterations ``judged``, ``(batch, candidates, layers)``.
 
         Args:
             images: ``(batch, ...)``.
-            labels: The candidate labels of each image, ``(batch, candidates)``. They share the bottom-up pass.
+            labels: Candidate labels of each image, ``(batch, candidates)``.
         """
         if isinstance(images, CachedInput):
             first, last = self.judged
@@ -341,12 +378,21 @@ class Recurrent(GoodnessClassifier):
 
     @torch.no_grad()
     def trace(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
-        """Return the goodness at every iteration, ``(batch, candidates, iterations, layers)``."""
+        """Return the goodness of every layer at every iteration, ``(batch, candidates, iterations, layers)``.
+
+        Args:
+            frame: Normalized images, ``(batch, inputs)``.
+            labels: Candidate labels of each image, ``(batch, candidates)``.
+            iterations: Number of iterations.
+        """
         return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
 
     @torch.no_grad()
     def mean_squares(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
-        """Return the mean squared activity at every iteration, ``(batch, candidates, iterations, layers)``."""
+        """Return the mean over units of the squared activity, ``(batch, candidates, iterations, layers)``.
+
+        For the arguments see `trace`.
+        """
         return self._trace(frame, labels, iterations, lambda settled: settled.active.float().square().mean(1))
 
     def _trace(
@@ -361,7 +407,10 @@ class Recurrent(GoodnessClassifier):
         return torch.stack(columns, 1)
 
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:
-        """Return test -> passes per image: the bottom-up pass, and one per iteration and label."""
+        """Return the number of passes per image that each test needs: name of the test -> number.
+
+        The bottom-up pass counts as one pass, and so does each iteration with each label.
+        """
         last = self.judged[1]
         return {
             "slow": 1 + self.classes * last,

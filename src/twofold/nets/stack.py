@@ -1,4 +1,4 @@
-"""Outputs of a stack of layers, and the features that a softmax reads."""
+"""Functions that run a stack of layers and collect the features for a softmax classifier."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from twofold.normalize import normalize
 
 
 def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[tuple[FeedForwardLayer, Tensor, Tensor]]:
-    """Yield each layer with its raw activity and its output, both ``(batch, ...)``, from the first layer upwards.
+    """Run a stack of layers; yield each layer with its activity and its normalized output, both ``(batch, ...)``.
 
     Args:
-        layers: The stack.
-        below: The normalized input of the first layer.
+        layers: Layers, from the input upwards.
+        below: Normalized input of the first layer.
     """
     for layer in layers:
         activity = layer(below)
@@ -29,9 +29,14 @@ def outputs(layers: Iterable[FeedForwardLayer], below: LayerInput) -> Iterator[t
 
 
 def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, read: range) -> Iterator[Tensor | None]:
-    """Yield the normalized activity of each layer in a test, ``(batch, features)``, from the first layer upwards.
+    """Run a stack of layers in evaluation mode; yield the normalized activity of each layer, ``(batch, features)``.
 
-    Each is computed when it is requested. It is ``None`` for layers whose number is not in ``read``.
+    The layers run one by one, when the next item is requested.
+
+    Args:
+        layers: Layers, from the input upwards.
+        below: Normalized input of the first layer.
+        read: Numbers, from 0, of the layers whose activity is needed. For other layers, ``None`` is yielded.
     """
     for number, layer in enumerate(layers):
         with testing(layer):
@@ -44,16 +49,20 @@ def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, re
 
 
 def to_features(outputs: Iterable[Tensor | None]) -> Tensor:
-    """Concatenate the outputs of layers, each ``(batch, units)``, in at least float32. Skip those that are ``None``."""
+    """Concatenate the outputs of layers, each ``(batch, units)``, in at least float32, skipping ``None``."""
     features = torch.cat([output for output in outputs if output is not None], 1)
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def output_size(number: int, layer: FeedForwardLayer) -> int:
-    """Return the number of outputs per case of a layer, the ``number``-th of a stack.
+    """Return the number of outputs per case of a layer with the `Fixed` modules and black boxes that follow it.
+
+    Args:
+        number: number of the layer, counted from 1, for error messages.
+        layer: the layer.
 
     Raises:
-        SettingError: a `Fixed` part behind the layer does not take its activity.
+        SettingError: a `Fixed` module does not accept the activity of the layer.
     """
     if not len(layer.fixed):
         return layer.units
@@ -64,6 +73,6 @@ def output_size(number: int, layer: FeedForwardLayer) -> int:
             return layer.output(torch.zeros(2, *layer.shape).to(layer.mean_activity))[0].numel()
     except (RuntimeError, ValueError, IndexError, DataError) as error:
         raise SettingError(
-            f"layers: what is Fixed behind layer {number} does not take its activity, {layer.shape} "
-            f"({str(error).strip().splitlines()[0]}): pass the output shape of a CustomLayer as its units"
+            f"layers: a Fixed module after layer {number} does not accept its activity of shape {layer.shape} "
+            f"({str(error).strip().splitlines()[0]}): if it is a CustomLayer, give its output shape as units"
         ) from error

@@ -1,4 +1,4 @@
-"""The tests of the recurrent net as a pure function of tensors, with all iterations unrolled, for export."""
+"""The tests of the recurrent net as a function that `torch.export` can trace, with all iterations unrolled."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ if TYPE_CHECKING:
 
 
 def unrolled(net: Recurrent, frame: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Return the logits of the softmaxes and the goodness of each layer, for `Recurrent._traced`.
+    """Return the logits and the goodness of a recurrent net, for `Recurrent._traced`.
 
     Args:
         net: The net.
-        frame: Images as rows of fixed length, ``(batch, inputs)``.
+        frame: Normalized images, ``(batch, inputs)``.
 
     Returns:
-        Test -> logits, ``(batch, classes)``; and the goodness of each layer under each label, averaged over the judged
-        iterations, ``(classes · batch,)``, with all images under the first label first.
+        Two results. Name of a test with a softmax classifier -> logits, ``(batch, classes)``. The goodness of each
+        layer, averaged over the iterations ``net.judged``, ``(classes · batch,)``, with all images under the first
+        label first.
     """
     start = net.start(frame)
 
     def settling(labels: Tensor, iterations: int) -> list[State]:
-        """Return the states of all images under each label vector of ``labels``, ``(labels, classes)``."""
+        """Return the states after each iteration, for all images under each label vector of ``labels``.
+
+        Args:
+            labels: ``(labels, classes)``.
+            iterations: Number of iterations.
+
+        Returns:
+            One state per iteration, with ``labels · batch`` rows.
+        """
         copies = len(labels)
         top = labels[:, None].expand(-1, frame.shape[0], -1).flatten(0, 1)
         shown = repeat(frame.repeat(copies, 1), iterations)

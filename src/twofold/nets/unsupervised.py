@@ -1,4 +1,4 @@
-"""The net that learns without labels, and a softmax that reads it (paper section 3.1)."""
+"""The net whose layers learn without labels, with a softmax classifier on its activities (paper section 3.1)."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from twofold.normalize import centered, normalize
 
 
 class Unsupervised(SoftmaxClassifier):
-    """A stack of layers that distinguish images from hybrids of two images.
+    """A feedforward net whose layers learn, without labels, to distinguish images from hybrids of two images.
 
-    A hybrid looks like an image only within a small patch. The layers never see a label. A linear softmax learns labels
-    from their normalized activities and does not train them. Images are ``(batch, ...)`` with pixels in [0, 1]; they
-    are flattened.
+    Images are positive data and hybrids (see `negatives.hybrids`) are negative data. A linear softmax classifier learns
+    the labels from the normalized activities of the layers; no gradient flows from it into the layers. Images are
+    ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
     Args:
-        layers: The stack, from the input upwards.
-        classes: The number of labels.
-        counted_from: The first layer, counted from 1, that the softmax reads. A net of one layer always reads it.
-        softmax_decay: The weight decay of the softmax.
+        layers: Layers, from the input upwards. A `Fixed` or `BlackBox` object transforms the activity of the layer
+            before it.
+        classes: Number of classes.
+        counted_from: First layer, counted from 1, whose activities the softmax classifier uses. A net with a single
+            layer always uses it.
+        softmax_decay: Weight decay of the softmax classifier.
         center: If True, subtract the mean of each image's pixels.
 
     Raises:
-        SettingError: There is no layer, or none that is read.
+        SettingError: There are no layers, or none from ``counted_from`` upwards.
     """
 
     method = "unsupervised"
@@ -56,7 +58,7 @@ class Unsupervised(SoftmaxClassifier):
         self._read_stack(layers, counted_from, softmax_decay)
 
     def _prepare(self, images: Tensor) -> CachedInput:
-        """Flatten images and normalize their length."""
+        """Flatten and normalize images ``(batch, ...)``."""
         return CachedInput(self.prepare(images.flatten(1)))
 
     @check_arguments
@@ -72,18 +74,19 @@ class Unsupervised(SoftmaxClassifier):
         case_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> NetResult:
-        """Learn from one batch: images are positive data, hybrids of two images are negative data.
+        """Train the net on one batch: images are positive data, hybrids of two images are negative data.
 
-        The softmax learns labels from the activities of the images before the layers' update.
+        The softmax classifier learns from the activities for the images before the layers are updated.
 
         Args:
             images: ``(batch, channels, height, width)``.
-            labels: The true labels, ``(batch,)``. Only the softmax uses them.
-            rate: The learning rate of the layers.
-            softmax_rate: The learning rate of the softmax; by default in the proportion of `defaults` to ``rate``.
-            blurs: The number of blurs of the masks of hybrids; see `negatives.masks`.
-            case_weight: The weight of each case, ``(batch,)``; 1 by default.
-            generator: Draws the masks, on the device of the images.
+            labels: True labels, ``(batch,)``, used only by the softmax classifier.
+            rate: Learning rate of the layers.
+            softmax_rate: Learning rate of the softmax classifier; by default ``rate`` times the ratio of the two
+                default rates, `defaults.SOFTMAX_RATE` / `defaults.RATE`.
+            blurs: Number of blurs of the masks of hybrids; see `negatives.masks`.
+            case_weight: Weight of each case, ``(batch,)``; 1 by default.
+            generator: Random generator of the masks, on the device of the images.
 
         Raises:
             DataError: Images or labels do not fit the net.
@@ -114,5 +117,8 @@ class Unsupervised(SoftmaxClassifier):
     @check_arguments
     @torch.no_grad()
     def features(self, images: Tensor | CachedInput) -> Tensor:
-        """Return the input of the softmax: normalized activities, ``(batch, features)``, float32."""
+        """Return the input of the softmax classifier, ``(batch, features)``, at least float32.
+
+        It consists of the normalized activities of the layers in ``read``.
+        """
         return to_features(normalized_outputs(self.stack, self.images(images).rows, self.read))

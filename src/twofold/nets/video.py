@@ -1,4 +1,4 @@
-"""Learning from a video: the window of iterations that a recurrent net keeps, and the result."""
+"""Helpers of `Recurrent.learn_video`: input checks, the window of stored iterations, and the result."""
 
 from __future__ import annotations
 
@@ -19,42 +19,40 @@ State = tuple[LayerState, ...]
 
 
 def rows_of(source: SourceInput) -> Tensor:
-    """Return the input as a tensor, ``(rows, inputs)``."""
+    """Return the input from a source as a tensor, ``(rows, inputs)``."""
     return source.rows if isinstance(source, CachedInput) else source
 
 
 def fits(name: str, source: SourceInput, cases: int, numbers: int, on: torch.device) -> None:
-    """Check the shape of an input.
+    """Check the shape of a frame or of label vectors.
 
-    A `CachedInput` may have fewer rows than there are cases, if copies of them make up all cases.
+    The number of rows of a `CachedInput` may also be a divisor of ``cases``: its rows are then repeated.
 
     Args:
-        name: The argument, for the error message.
-        source: The input, ``(cases, numbers)``.
-        cases: The expected number of cases.
-        numbers: The expected number of inputs per case.
-        on: The expected device.
+        name: Name of the argument, for error messages.
+        source: Frame or label vectors, ``(cases, numbers)``.
+        cases: Expected number of cases.
+        numbers: Expected number of inputs per case.
+        on: Expected device.
 
     Raises:
-        ArgumentError: ``source`` is of another type.
-        DataError: It has another shape or is on another device.
+        ArgumentError: ``source`` has the wrong type.
+        DataError: ``source`` has the wrong shape or is on the wrong device.
     """
     rows = rows_of(convert(name, source, SourceInput))
     floating(name, rows, "cases", numbers, on=on)
     count = rows.shape[0]
     if not count or (cases % count if isinstance(source, CachedInput) else cases != count):
-        raise DataError(f"{name}: the shape is {tuple(rows.shape)}, expected ({cases}, {numbers}): give as many cases")
+        raise DataError(f"{name}: the shape is {tuple(rows.shape)}, expected ({cases}, {numbers}): give {cases} cases")
 
 
 class VideoResult(NamedTuple):
-    """The result of learning from a video.
+    """The result of training on a video. Means are over the frames that contributed to the gradient.
 
     Attributes:
-        goodness: For each layer, the mean goodness of the positive and of the negative cases over all gathered frames,
-            each ``(batch,)``.
-        difficulty: The mean signal of each pair of cases over all gathered frames, in the layer where it is strongest,
-            ``(batch,)``.
-        state: The state of the layers after the last frame.
+        goodness: For each layer, the mean goodness of the positive and of the negative cases, each ``(batch,)``.
+        difficulty: Mean difficulty of each pair of cases, in the layer where it is largest, ``(batch,)``.
+        state: States of all layers after the last frame.
     """
 
     goodness: list[tuple[Tensor, Tensor]]
@@ -63,7 +61,13 @@ class VideoResult(NamedTuple):
 
 
 class Watched:
-    """A window of iterations whose gradients are not yet gathered, and means over all earlier iterations."""
+    """A buffer of iterations, whose gradients are accumulated together when it is full.
+
+    Args:
+        layers: Layers of the net.
+        window: Number of iterations in the full buffer.
+        case_weight: Weight of each pair of cases, ``(batch,)``; ``None`` means 1.
+    """
 
     def __init__(self, layers: Sequence[RecurrentLayer], window: int, case_weight: Tensor | None) -> None:
         self._layers = layers
@@ -75,14 +79,19 @@ class Watched:
         self._steps = 0
 
     def add(self, sources: list[dict[str, SourceInput]], state: State) -> None:
-        """Add an iteration. Gather the gradients if the window is full."""
+        """Add an iteration to the buffer. If the buffer is full, accumulate the gradients and empty it.
+
+        Args:
+            sources: For each layer, name of a source -> input from it.
+            state: States of all layers after the iteration.
+        """
         for steps, seen, after in zip(self._kept, sources, state, strict=True):
             steps.append(TimeStep(seen, after.active, after.goodness))
         if len(self._kept[0]) == self._window:
             self.gather()
 
     def gather(self) -> None:
-        """Gather the gradients of the iterations in the window and empty it."""
+        """Accumulate the gradients of the iterations in the buffer, if any, and empty it."""
         count = len(self._kept[0])
         if not count:
             return
@@ -96,6 +105,6 @@ class Watched:
             steps.clear()
 
     def means(self) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Return the mean goodness of each layer, for positive and negative cases, and the difficulty of each pair."""
+        """Return the means over all iterations so far: ``goodness`` and ``difficulty`` of `VideoResult`."""
         halves = [goodness.chunk(2) for goodness in self._goodness]
         return [(positive, negative) for positive, negative in halves], torch.stack(self._difficulty).amax(0)
