@@ -97,7 +97,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("eval RUN/twin --test slow", ["--test is slow", "expected a test of the net of", "twin: fast, all"]),
     ("predict RUN", ["PICTURE"]),
     ("predict RUN nowhere.png", ["nowhere.png does not exist"]),
-    ("predict RUN other", ["other is a folder without pictures"]),
+    ("predict RUN other", ["other is a folder without images"]),
     ("predict RUN large.png", ["large.png is empty"]),
     ("predict RUN own.png --csv --jsonl", ["give only one of --csv, --jsonl and --json"]),
     ("predict RUN other/thesis.tex", ["cannot be read as a picture"]),

@@ -155,5 +155,5 @@ def test_an_older_run_learns_from_its_data_how_pictures_look(folder: Path, pictu
     write_signed(older / "result.json", {**content, "fingerprint": "0" * 64})
     code, out, err = answer(["predict", str(older), str(pictures)])
     assert code == 0
-    assert "an older run whose data are missing: pictures are only scaled" in err[0]
+    assert "data of an older run are missing: images are only scaled" in err[0]
     assert "300 x 200 -> 8 x 8" in out[-1]

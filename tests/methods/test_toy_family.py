@@ -287,9 +287,7 @@ def test_its_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert "lower --rate (it is 1e+30)" in told(capsys, *WORDS, "--rate", "1e30", "--decay", "0")
     assert "--decay is 100, expected less than 20 with --rate 0.05" in told(capsys, *WORDS, "--decay", "100")
     assert "the toy learns from tables" in told(capsys, "train", "toy", "--data", "digits")
-    assert "the data have numbers, expected shape and classes" in told(
-        capsys, "train", "digits", "--data", "table"
-    )
+    assert "the data have numbers, expected shape and classes" in told(capsys, "train", "digits", "--data", "table")
     assert "--batch is 300, more than the 240 training cases" in told(capsys, "train", "toy", "--batch", "300")
 
 

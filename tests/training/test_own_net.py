@@ -104,4 +104,4 @@ def test_a_run_says_whether_it_needs_an_own_net(
     assert not (tmp_path / "new").exists()
     code, _, (words,) = answer(["eval", str(own)])
     assert code == 1
-    assert "was trained on a custom net" in words
+    assert "has a custom net" in words
