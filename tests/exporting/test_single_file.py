@@ -199,7 +199,7 @@ def test_what_lies_beside_one_file_is_only_replaced_where_it_is_named(kind: str,
     code, _, error = answer(words)
     assert (code, error) == (
         1,
-        [f"twofold: error: {made} already exists: name it with --out to replace it, or give another --out"],
+        [f"twofold: error: {made} already exists: give --out {made} to replace it, or another --out"],
     )
     assert made.read_text() == "mine"
     assert facts([*words, "--out", str(made)]) == {"file": str(made)}

@@ -94,7 +94,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("eval RUN --shortlist 11", ["--shortlist is 11", "expected 1 to 10, the number of labels"]),
     ("eval RUN --test fast --shortlist 2", ["--shortlist is 2", "none of the chosen tests uses a shortlist"]),
     ("eval RUN/twin --shortlist 2", ["--shortlist is 2", "none of the chosen tests uses a shortlist"]),
-    ("eval RUN/twin --test slow", ["--test is slow", "expected a test of the net of", "twin: fast, all"]),
+    ("eval RUN/twin --test slow", ["--test is slow", "expected one of the tests of", "twin: fast, all"]),
     ("predict RUN", ["PICTURE"]),
     ("predict RUN nowhere.png", ["nowhere.png does not exist"]),
     ("predict RUN other", ["other is a folder without images"]),

@@ -261,14 +261,14 @@ def test_a_trained_one_is_tested_drawn_and_refuses_pictures(capsys: pytest.Captu
     assert found["test_error"] == error
     assert found["mean_distance"] == twofold.load("run").result.metrics["mean_distance"]
     assert f"{100 * error['liked best']:.2f} %" in answer("eval", "run")
-    assert "expected a test of the net of run: liked best, all" in told(capsys, "eval", "run", "--test", "slow")
+    assert "expected one of the tests of run: liked best, all" in told(capsys, "eval", "run", "--test", "slow")
     drawn = facts("plot", "run")["pictures"]
     assert drawn == ["run/pictures/learning.png", "run/pictures/goodness of candidates.png"]
     for path in drawn:
         with Image.open(path) as picture:
             picture.verify()
     said = told(capsys, "predict", "run", drawn[0])
-    assert "run was trained on table, which has no labeled pictures: give another run" in said
+    assert "run was trained on table, which are not labeled images: give another run" in said
 
 
 def test_help_names_it_and_its_own_fields() -> None:
