@@ -202,7 +202,7 @@ class InstrumentServe:
         inputs: number of inputs.
         units: number of outputs.
         noise: standard deviation of the noise of each read; the signal has a standard deviation of about 1.
-        drift: largest deviation of the gain of an output from 1 over time.
+        drift: the gains of the outputs drift over time; this is their largest deviation from 1.
         seed: random seed of the matrix, the noise and the drift.
     """
 

@@ -41,7 +41,7 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     rate: float = defaults.TWIN_RATE
     decay: float = defaults.TWIN_DECAY
     readout: str = setting("top", names=dict.fromkeys(READOUTS), of_net=True, added="top")
-    """Softmax classifiers that train the net: top (on the last layer), layer (one per layer) or block (one per block).
+    """Softmax classifiers whose loss trains the net: top (one on the last layer), layer or block (one on each).
     A block is the layers between two black boxes. With layer or block, no gradient leaves a layer or block."""
     gradient: str = setting("straight_through", names=GRADIENTS, of_net=True, added="straight_through")
     """Gradient estimator for black boxes, used with --readout top:

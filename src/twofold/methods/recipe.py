@@ -103,9 +103,9 @@ class Recipe:
     The net is tested on them after each epoch, and the test set is not used.
     With 0, the net is trained on all cases and tested once on the test set, at the end."""
     tolerance: float = setting(0.0, least=0, below=1)
-    """Importance sampling, for speed: if the learning signal s of a case is below this value T, the case is used with
-    probability s/T, with its signal set to T. The expected gradient does not change. 0 uses all cases.
-    With --revisit below 1, easy cases are also left out of some epochs."""
+    """Importance sampling, for speed. Let s be the learning signal of a case, and T this value.
+    If s < T, the case is used with probability s/T, and its signal is set to T. 0 uses all cases.
+    The expected gradient does not change. With --revisit below 1, easy cases are also left out of some epochs."""
     revisit: float = setting(1.0, above=0, most=1, added=1.0)
     """Importance sampling: smallest probability that a case is used in an epoch; 1 uses every case in every epoch."""
     seed: int = setting(0)
@@ -257,8 +257,8 @@ class PictureRecipe(ImageRecipe):
     strides: tuple[int, ...] = setting((), least=1, of_net=True, added=())
     """Distance between neighboring receptive fields, for each layer; used with --field-sizes."""
     margins: tuple[int, ...] = setting((), least=0, of_net=True, added=())
-    """Padding, for each layer: distance by which the outermost receptive fields extend beyond the edge of their input.
-    Fields are cropped at the edge. Used with --field-sizes."""
+    """Distance by which the outermost receptive fields extend beyond the edge of the input, for each layer.
+    Receptive fields are cropped at the edge. Used with --field-sizes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
