@@ -324,7 +324,7 @@ def test_a_damaged_outcome_and_a_full_disk_are_one_line(tmp_path: Path, monkeypa
     content = path.read_bytes()
     path.write_bytes(content.replace(b'"seed": 0', b'"seed": 1'))
     said = refusal(lambda: study(tmp_path / "study", monkeypatch))
-    assert said == f"{path} was modified after it was written: delete {path.parent} to train it again"
+    assert said == f"{path} was edited after it was written: delete {path.parent} to repeat the trial"
     path.unlink()
     monkeypatch.setattr(Here, "begun", 0)
     assert outcomes(study(tmp_path / "study", monkeypatch)) == outcomes(before)
@@ -347,7 +347,7 @@ def test_a_damaged_outcome_and_a_full_disk_are_one_line(tmp_path: Path, monkeypa
     [
         ({"trials": 0}, "--trials is 0"),
         ({"workers": 0}, "--workers is 0"),
-        ({"trials": 5000}, "has 256 points"),
+        ({"trials": 5000}, "has only 256 combinations"),
         ({"stated": frozenset(space_of("digits"))}, "nothing to tune"),
     ],
 )

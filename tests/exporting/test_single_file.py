@@ -173,7 +173,7 @@ def test_a_run_that_was_trained_on_other_hardware_loads_here(
 
 def test_pictures_need_the_metrics_that_only_the_folder_has(file: Path, tiny: Dataset) -> None:
     said = refusal(lambda: runs.draw(runs.load(file, "cpu"), tiny))
-    assert said == f"{file} is an exported file without metrics of epochs: give the run folder"
+    assert said == f"{file} is an exported file, which has no metrics of epochs: give the run folder"
 
 
 def test_the_commands_take_the_file_for_the_run(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_what_lies_beside_one_file_is_only_replaced_where_it_is_named(kind: str,
     code, _, error = answer(words)
     assert (code, error) == (
         1,
-        [f"twofold: error: {made} already exists: name it with --out to replace it, or give another --out"],
+        [f"twofold: error: {made} already exists: give --out {made} to replace it, or another --out"],
     )
     assert made.read_text() == "mine"
     assert facts([*words, "--out", str(made)]) == {"file": str(made)}

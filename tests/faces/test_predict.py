@@ -99,7 +99,7 @@ def test_of_several_pictures_those_that_can_be_read_are_answered_and_the_others_
         assert code == 1
         assert [sum(name in line for line in err) for name in ("cut.png", "phone.heic", "blank.png")] == [1, 1, 1]
         assert all(line.startswith("twofold: error: ") for line in err)
-        assert err[-1].startswith("twofold: error: 3 of 6 pictures could not be classified")
+        assert err[-1].startswith("twofold: error: 3 of 6 images could not be classified")
         assert [sum(name in line for line in out) for name in ("0.png", "1.png", "drawn.PNG")] == [1, 1, 1]
     rows = [json.loads(line) for line in answer(["predict", str(folder), str(pictures), "--jsonl"])[1]]
     assert {Path(row["picture"]).name: row["label"] is None for row in rows if row["error"]} == {
@@ -120,7 +120,7 @@ def test_a_picture_that_looks_like_no_training_image_is_warned_of(
     known, strange = (json.loads(line) for line in out)
     assert known["warning"] is None
     assert strange["warning"] == "does not look like the training data: more ink than the training images"
-    assert "warning: the picture does not look" in "\n".join(
+    assert "warning: the image does not look" in "\n".join(
         answer(["predict", str(folder), str(pictures / "block.png")])[1]
     )
 
@@ -155,5 +155,5 @@ def test_an_older_run_learns_from_its_data_how_pictures_look(folder: Path, pictu
     write_signed(older / "result.json", {**content, "fingerprint": "0" * 64})
     code, out, err = answer(["predict", str(older), str(pictures)])
     assert code == 0
-    assert "an older run whose data are missing: pictures are only scaled" in err[0]
+    assert "data of an older run are missing: images are only scaled" in err[0]
     assert "300 x 200 -> 8 x 8" in out[-1]

@@ -90,7 +90,7 @@ def test_the_metrics_count_what_training_reads_from_boxes_and_no_test(
     [
         ({"box": "none", "box_drift": 0.1}, "--box-drift is 0.1, expected 0 if --box is none"),
         ({"box_drift": 1.5}, "--box-drift is 1.5, expected a share in [0, 1]"),
-        ({"widths": (10, 10)}, "--box is one_bit, expected none for a net with less than 3 layers"),
+        ({"widths": (10, 10)}, "--box is one_bit, expected none for a net with fewer than 3 layers"),
         ({"box": "one-bit"}, "unknown box 'one-bit': did you mean 'one_bit'?"),
     ],
 )

@@ -201,7 +201,7 @@ NOTHING: dict[str, tuple[str, dict[str, Any], str]] = {
     "half of the fields": (
         "backprop",
         {**LOCAL, "strides": (1,)},
-        "--strides is 1, expected none or one for each of",
+        "--strides is 1, expected none, or one number for each of",
     ),
     "a batch without a pair": ("unsupervised", {"batch": 1}, "--batch is 1, expected at least 2"),
     "blurs": ("unsupervised", {"blurs": 50}, "--blurs is 50, expected less than 50: patches would be larger"),

@@ -261,14 +261,14 @@ def test_a_trained_one_is_tested_drawn_and_refuses_pictures(capsys: pytest.Captu
     assert found["test_error"] == error
     assert found["mean_distance"] == twofold.load("run").result.metrics["mean_distance"]
     assert f"{100 * error['liked best']:.2f} %" in answer("eval", "run")
-    assert "expected a test of the net of run: liked best, all" in told(capsys, "eval", "run", "--test", "slow")
+    assert "expected one of the tests of run: liked best, all" in told(capsys, "eval", "run", "--test", "slow")
     drawn = facts("plot", "run")["pictures"]
     assert drawn == ["run/pictures/learning.png", "run/pictures/goodness of candidates.png"]
     for path in drawn:
         with Image.open(path) as picture:
             picture.verify()
     said = told(capsys, "predict", "run", drawn[0])
-    assert "run was trained on table, which has no labeled pictures: give another run" in said
+    assert "run was trained on table, which are not labeled images: give another run" in said
 
 
 def test_help_names_it_and_its_own_fields() -> None:
@@ -287,9 +287,7 @@ def test_its_mistakes_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -
     assert "lower --rate (it is 1e+30)" in told(capsys, *WORDS, "--rate", "1e30", "--decay", "0")
     assert "--decay is 100, expected less than 20 with --rate 0.05" in told(capsys, *WORDS, "--decay", "100")
     assert "the toy learns from tables" in told(capsys, "train", "toy", "--data", "digits")
-    assert "the data have the form numbers, expected labeled images" in told(
-        capsys, "train", "digits", "--data", "table"
-    )
+    assert "the data have numbers, expected shape and classes" in told(capsys, "train", "digits", "--data", "table")
     assert "--batch is 300, more than the 240 training cases" in told(capsys, "train", "toy", "--batch", "300")
 
 

@@ -260,7 +260,7 @@ def test_fields_need_less_memory(digits: Dataset) -> None:
         ),
         (lambda: Recurrent(60, (90,), CLASSES, RULE, label_to="bottom"), "unknown label_to 'bottom'"),
         (lambda: small(label_to="bottom"), "unknown label-to 'bottom'"),
-        (lambda: small(margins=(1,)), "--margins is 1, expected none or one for each of 2 layers"),
+        (lambda: small(margins=(1,)), "--margins is 1, expected none, or one number for each of 2 layers"),
         (lambda: build(small(margins=(2, 5)), DIGITS), "margin is 5, expected 0 to 4"),
         (lambda: build(small(widths=(100, 192)), DIGITS), "100 units do not divide evenly over 8 x 8 grid points"),
         (lambda: build(small(field_sizes=(13, 5)), DIGITS), "do not fit into a map of 8 x 8"),

@@ -76,7 +76,7 @@ def test_a_named_folder_in_use_is_one_line_and_stays_as_it_is(
             (tmp_path / "run" / ".config.json.0badcafe.part").write_text("{")
         before = hashes(tmp_path)
         said = refusal(lambda: train(recipe, tmp_path / "run", tiny, resume=resume))
-        assert said == f"{tmp_path}/run is in use by another training: wait until it ends, or choose another --run"
+        assert said == f"{tmp_path}/run is in use by another training run: wait until it ends, or choose another --run"
         assert hashes(tmp_path) == before
         other.kill()
         other.wait()
@@ -120,7 +120,7 @@ def test_to_resume_without_a_folder_takes_the_last_run_that_is_this_training(
     assert str(start(replace(recipe, rate=0.01), tiny, resume=True)) == "runs/tiny-seed0"
     assert str(start(replace(recipe, rate=0.02), tiny, resume=True)) == "runs/tiny-seed0-2"
     said = refusal(lambda: start(replace(recipe, rate=0.03), tiny, resume=True))
-    assert "runs/tiny-seed0-2 has a training with rate = 0.02, not 0.03" in said
+    assert "runs/tiny-seed0-2 contains a run with rate = 0.02, not 0.03" in said
 
 
 def test_a_name_whose_training_never_got_to_a_checkpoint_is_given_out_again(
@@ -189,6 +189,6 @@ def test_where_locks_do_not_exist_a_training_goes_on_as_before(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(FileLock, "_acquire", refuse)
-    with pytest.warns(Remark, match="without locks .No locks available.: do not start a second training in it"):
+    with pytest.warns(Remark, match="without locks .No locks available.: do not start a second training run in it"):
         train(recipe, tmp_path / "run", tiny)
     assert runs.load(tmp_path / "run", "cpu").recipe == recipe

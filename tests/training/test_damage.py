@@ -106,11 +106,11 @@ def test_a_text_that_was_edited_is_named_when_it_is_read_and_refused_when_it_is_
     path = folder / name
     edited = path.read_text().replace('"train_error": 0.', '"train_error": 0.9').replace('"commit"', '"kommit"')
     path.write_text(edited)
-    with pytest.warns(Remark, match=f"{name} was changed since it was written"):
+    with pytest.warns(Remark, match=f"{name} was edited after it was written"):
         runs.load(folder, "cpu")
     if name != "metrics.jsonl":  # the metrics of a complete run are not what its result is taken from
         said = refusal(lambda: train(recipe, folder, tiny, resume=True))
-        assert f"{name} was changed since it was written" in said
+        assert f"{name} was edited after it was written" in said
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "checkpoint.safetensors"])

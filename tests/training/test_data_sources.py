@@ -192,7 +192,7 @@ def test_data_that_a_net_cannot_learn_from_are_refused_in_one_line(mistake: str)
 def test_a_loader_has_its_own_batches_and_does_not_say_which_case_is_which(digits: Dataset) -> None:
     loader = DataLoader(TensorDataset(*some(digits)), batch_size=50)
     said = refusal(lambda: twofold.fit(NETS["feedforward"](), loader, epochs=1, batch=20), SettingError)
-    assert said == "batch is 20, but the DataLoader makes batches of 50: omit batch"
+    assert said == "batch is 20, but that of the DataLoader is 50: omit batch"
     said = refusal(lambda: twofold.fit(NETS["feedforward"](), loader, epochs=1, negatives="stored"), SettingError)
     assert said.startswith("--negatives is stored, but a DataLoader does not number its images")
 

@@ -90,7 +90,7 @@ def test_a_run_says_whether_it_needs_an_own_net(
     train(recipe, own, tiny, net=own_net(tiny))
     train(recipe, usual, tiny)
     assert "own_net" not in (usual / "config.json").read_text()
-    assert "give one of the same architecture, as twofold.load(..., net=net)" in refusal(
+    assert "give a net of the same architecture, as twofold.load(..., net=net)" in refusal(
         SettingError, lambda: runs.load(own)
     )
     assert "net of its recipe" in refusal(SettingError, lambda: runs.load(usual, net=own_net(tiny)))
@@ -104,4 +104,4 @@ def test_a_run_says_whether_it_needs_an_own_net(
     assert not (tmp_path / "new").exists()
     code, _, (words,) = answer(["eval", str(own)])
     assert code == 1
-    assert "was trained on a custom net" in words
+    assert "has a custom net" in words

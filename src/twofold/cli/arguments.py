@@ -1,4 +1,4 @@
-"""Arguments of each command as dataclasses, and the command-line parser."""
+"""Arguments of the commands as dataclasses, and the command-line parser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Maybe = Annotated[T | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_
 """An option without a default value."""
 
 FROM = "from"
-"""Name of the option for `Training.start`, since ``from`` is a keyword of Python."""
+"""Name of the option for the field `Training.start`, which cannot be called ``from``, a Python keyword."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class CommonOptions:
 
     Attributes:
         device: device to use; auto selects the GPU if there is one.
-        precision: precision of matrix products; auto selects bf16 if the processor has fast instructions for it.
-        data_dir: folder with data sets, searched first.
-        json: print one JSON object as the last line.
+        precision: precision of matrix products; auto selects bf16 if the device has fast instructions for it.
+        data_dir: folder that is searched first for data sets.
+        json: print the result as one JSON object in the last line of the output.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -50,15 +50,16 @@ class CommonOptions:
 
 @dataclass(frozen=True)
 class Training(CommonOptions):
-    """Options of the training.
+    """Options of the training run.
 
     Attributes:
-        run: run folder; by default runs/RECIPE-seedN, with a number appended if it exists.
-        resume: resume from the last checkpoint in the run folder; by default in the newest folder of this training.
-        start: complete run whose net to continue training, in a new run folder and with a new schedule.
-        with_twin: also train the backprop twin, in RUN/twin, with the same data, net, batch, jitter and seed.
-        offload: keep the layers that are not in use on disk, in the run folder, for nets that do not fit into memory.
-        pictures: draw the pictures after the training.
+        run: folder for the results; by default runs/RECIPE-seedN, with a number appended if that folder exists.
+        resume: resume from the last checkpoint. Without --run, the newest run folder with these settings is used.
+        start: folder of a complete run whose net is trained further, in a new run folder and with a new schedule.
+        with_twin: also train the backprop twin, in RUN/twin, with the same data, layers, batch size, distortions and
+            seed.
+        offload: keep layers on disk, so that only one layer at a time has to fit into memory.
+        pictures: after training, plot the results in RUN/pictures.
     """
 
     run: Maybe[Path] = None
@@ -71,16 +72,17 @@ class Training(CommonOptions):
 
 @dataclass(frozen=True)
 class OwnData:
-    """Options for your own data (`--data PATH`): a folder of class folders, an .npz file, a table, or an IDX file.
+    """Options for your own data, with --data PATH: a folder of class folders, an .npz file, a table, or an IDX file.
 
     Attributes:
-        recipe: recipe to use; by default the one that fits the data.
-        label: column with the label, for tables.
-        size: width and height to which pictures are scaled, such as 28 or 32x24; required if their sizes differ.
-        test: folder or file of the same type with the test set.
-        test_share: share of each class to split off as the test set if there is none; by default 0.2.
-        split_seed: random seed of that split and of the order of the training cases.
-        skip_unreadable: skip pictures that cannot be read.
+        recipe: recipe to use; by default selected for the type and size of the data.
+        label: name of the column with the label, for tables.
+        size: width and height in pixels to which images are scaled, such as 28 or 32x24; required if image sizes
+            differ.
+        test: test set, as a folder or file of the same type as --data.
+        test_share: fraction of each class to split off as the test set if there is no test set; by default 0.2.
+        split_seed: random seed of the split and of the order of the training cases.
+        skip_unreadable: skip image files that cannot be read; without this option, they are an error.
     """
 
     recipe: Maybe[str] = None
@@ -94,14 +96,14 @@ class OwnData:
 
 @dataclass(frozen=True)
 class Tuning(CommonOptions):
-    """Options of the study.
+    """Options of the study, which tries several settings of a recipe and its twin on held-out images.
 
     Attributes:
-        trials: number of trials for the recipe, and for its twin.
+        trials: number of settings to try for the recipe, and the same number for its twin.
         workers: number of training processes, with one thread each; by default one per processor.
-        study: study folder, from which an interrupted study is resumed; by default runs/tune/RECIPE.
+        study: folder for the trials; by default runs/tune/RECIPE. An interrupted study in it is resumed.
         twin: also tune the backprop twin.
-        record: write the record to results/tuning and the picture to docs/pictures.
+        record: write the result to results/tuning, and its plot to docs/pictures if that folder exists.
     """
 
     trials: int = 16
@@ -113,14 +115,16 @@ class Tuning(CommonOptions):
 
 @dataclass(frozen=True)
 class Eval(CommonOptions):
-    """Test a trained net again.
+    """Test a trained net again, on the test set or the held-out cases of its run.
 
     Attributes:
-        run: run folder.
-        test: slow (goodness of every label), fast (softmax after one pass), settled (softmax after the iterations),
-            shortlist (slow test of the fast test's best labels), both (slow and fast with equal weight), or all.
-        shortlist: number of labels that the fast test passes to the slow test; by default 3.
-        data: new location of your own data, if they were moved since the training.
+        run: run folder, or a file written by twofold export or pull.
+        test: test to run: slow (the label with the highest goodness, from a pass for each label); fast (softmax
+            classifier, from one pass with a neutral label); settled (softmax classifier after the iterations of a
+            recurrent net); shortlist (slow test of the best labels of the fast test); both (slow and fast with equal
+            weight); or all.
+        shortlist: number of labels on the shortlist; by default 3.
+        data: new location of your own data, if they were moved after training.
     """
 
     run: RunPath = dataclasses.field(kw_only=True)
@@ -131,19 +135,19 @@ class Eval(CommonOptions):
 
 @dataclass(frozen=True)
 class Predict:
-    """Classify pictures, or the rows of a table.
+    """Classify images, or the rows of a table.
 
-    Pictures may have any size, pixel format, transparency, orientation and polarity. They are preprocessed to match the
-    training data, and the preprocessing steps are printed. A table must have the columns of the training table; the
-    class predicted by each test is printed for each row, as CSV or, with --jsonl, as JSON.
+    Images may have any size, pixel format, transparency, orientation and polarity. They are preprocessed to match the
+    training data, and the preprocessing steps are printed. A table must have the columns of the training table. For
+    each row, the class predicted by each test is printed, as CSV or, with --jsonl, as JSON.
 
     Attributes:
-        run: run folder.
-        pictures: picture files or folders of pictures; or a .csv, .tsv or .parquet table.
-        csv: print one line of CSV for each picture.
-        jsonl: print one JSON object per line for each picture or row.
-        data_dir: folder with data sets, searched first; used only for runs of older versions.
-        json: print one JSON object as the last line; for a table, the same as --jsonl.
+        run: run folder, or a file written by twofold export or pull.
+        pictures: image files or folders of images; or a table as a .csv, .tsv or .parquet file.
+        csv: print one line of CSV for each image.
+        jsonl: print one JSON object, in a line of its own, for each image or row.
+        data_dir: folder that is searched first for data sets; used only for runs of older versions.
+        json: print the result as one JSON object in the last line of the output; for a table, like --jsonl.
     """
 
     run: RunPath
@@ -156,13 +160,13 @@ class Predict:
 
 @dataclass(frozen=True)
 class Plot:
-    """Redraw the pictures of a run in its folder.
+    """Plot the results of a run again, in RUN/pictures.
 
     Attributes:
         run: run folder.
-        data: new location of your own data, if they were moved since the training.
-        data_dir: folder with data sets, searched first.
-        json: print one JSON object as the last line.
+        data: new location of your own data, if they were moved after training.
+        data_dir: folder that is searched first for data sets.
+        json: print the result as one JSON object in the last line of the output.
     """
 
     run: RunPath
@@ -173,12 +177,12 @@ class Plot:
 
 @dataclass(frozen=True)
 class DataGet:
-    """Find or download a data set, verify it and describe it.
+    """Find or download a data set, verify its files and print its size.
 
     Attributes:
         name: name of the data set: digits, mnist, fashion-mnist or cifar10.
         data_dir: folder of the files; missing files are downloaded to it.
-        json: print one JSON object as the last line.
+        json: print the result as one JSON object in the last line of the output.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
@@ -188,16 +192,17 @@ class DataGet:
 
 @dataclass(frozen=True)
 class InstrumentServe:
-    """Serve a simulated instrument to training runs on this machine, until stopped with Ctrl-C.
+    """Run a simulated analog device that training runs on this machine can use as an instrument, until Ctrl-C.
 
     Attributes:
-        device: device to simulate; random-relu is a random matrix and a rectifier, one-bit a random matrix and a sign.
+        device: device to simulate: random-relu (a random matrix followed by a ReLU) or one-bit (a random matrix
+            followed by the sign).
         port: TCP port on the loopback interface; 0 selects a free port.
-        pipes: communicate over stdin and stdout instead of a port, as a child process of the training.
+        pipes: communicate over stdin and stdout instead of a port; for a child process of the training run.
         inputs: number of inputs.
         units: number of outputs.
-        noise: standard deviation of the noise of each read; total inputs have a standard deviation of about 1.
-        drift: largest deviation of the gain of a unit from 1.
+        noise: standard deviation of the noise of each read; the signal has a standard deviation of about 1.
+        drift: the gains of the outputs drift over time; this is their largest deviation from 1.
         seed: random seed of the matrix, the noise and the drift.
     """
 
@@ -212,18 +217,24 @@ class InstrumentServe:
 
 
 def group(title: str, kind: type) -> Any:
-    """Return a type for options that the help lists as ``TITLE options``."""
+    """Return a type annotation for the dataclass ``kind``, whose options the help lists as ``TITLE options``."""
     return Annotated[kind, tyro.conf.arg(name=title)]
 
 
 def stated(words: Sequence[str]) -> frozenset[str]:
-    """Return the names of the fields that the words of a command line set."""
+    """Return the names of the options in the words of a command line, with underscores.
+
+    Both ``no_x`` and ``x`` for --no-x.
+    """
     names = (word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--"))
     return frozenset(field for name in names for field in (name, name.removeprefix("no_")))
 
 
 def value_of(option: str, words: Sequence[str]) -> str | None:
-    """Return the value of an option on a command line: the last one if it is repeated, ``None`` if it is absent."""
+    """Return the value of an option, such as ``--data``, on a command line.
+
+    If the option is repeated, its last value is returned; if it is absent, ``None``.
+    """
     result = None
     for word, following in itertools.pairwise([*words, ""]):
         name, equals, value = word.partition("=")
@@ -241,11 +252,11 @@ def parse(
         kind: the dataclass.
         words: words of the command line.
         command: name of the command, for error messages.
-        default: object with the default values.
-        ignore_unknown: accept words that are not fields.
+        default: object of the dataclass, with the default values.
+        ignore_unknown: ignore words that are not options of the dataclass.
 
     Raises:
-        SettingError: a word is not a field (the nearest one is suggested), or a value has the wrong type.
+        SettingError: an option is unknown (the message suggests a similar one), or a value has the wrong type.
     """
     options: dict[str, Any] = {"default": default} if default is not None else {}
     output = io.StringIO()
@@ -277,7 +288,7 @@ def parse(
 
 
 def _first_paragraph(box: str) -> str:
-    """Return the first paragraph of an error message of tyro, without its box or rule, as one line."""
+    """Return the first paragraph of an error message of tyro as one line, without the frame around it."""
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first line is a title
 
     def is_rule(line: str) -> bool:
@@ -289,7 +300,7 @@ def _first_paragraph(box: str) -> str:
 
 
 def _missing(box: str) -> str:
-    """Return the missing arguments in an error message of tyro, whose explanations are indented, or an empty string."""
+    """Return the missing arguments that an error message of tyro lists, joined by "and"; empty if it lists none."""
     lines = iter(line.strip("│").rstrip() for line in box.splitlines())
     if not any(line.strip().startswith("Missing from ") for line in lines):
         return ""
@@ -299,7 +310,10 @@ def _missing(box: str) -> str:
 
 
 def option_names(options: Any) -> list[str]:
-    """Return the options of a command line for the fields of a dataclass and of the dataclasses in it."""
+    """Return the command-line options, such as ``--data-dir``, for the fields of a dataclass object.
+
+    Fields of nested dataclasses are included.
+    """
     names = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)

@@ -1,6 +1,6 @@
-"""Commands, which call the library and print the results.
+"""Commands of the command line. They call the library and print the results.
 
-Modules that only some commands need are imported inside those commands, so that all commands start quickly.
+Modules that only some commands need are imported inside these commands, so that all commands start quickly.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from twofold.training import train as training
 from twofold.training.result import Result
 
 GROUPS = {"train": "training", "tune": "study"}
-"""Title of the options of a command other than the fields of the recipe."""
+"""Command -> title, in the help, of those options that are not fields of the recipe."""
 
 
 def train(words: Sequence[str]) -> None:
-    """Train a recipe, or a net for the user's own data, test it and draw its pictures."""
+    """Train a recipe, or a net for the user's own data, test it and plot the results."""
     if task := own_data.task(words):
         _train(task)
     elif parsed := _with_recipe("train", Training(), words, own_data.USAGE):
@@ -54,19 +54,25 @@ def train(words: Sequence[str]) -> None:
 
 
 def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -> Any:
-    """Parse words that begin with the name of a recipe.
+    """Parse the words of a command whose first word is the name of a recipe.
+
+    Args:
+        command: name of the command.
+        options: default values of the options that are not fields of the recipe.
+        words: words of the command line after the command.
+        usage: usage text after ``twofold COMMAND RECIPE``.
 
     Returns:
-        An object with the fields ``recipe`` and ``command`` (the options); ``None`` if the words asked for help.
+        An object with the fields ``recipe`` and ``command`` (the other options), or ``None`` after printing the help.
 
     Raises:
-        SettingError: the name is missing, or a word is invalid.
+        SettingError: the name of the recipe is missing, or a word is invalid.
     """
     if not words or words[0].startswith("-"):
         print(f"usage: twofold {command} RECIPE {usage}\n\nRecipes\n{report.recipes()}")
         if words[:1] in (["--help"], ["-h"]):
             groups = report.options({GROUPS[command]: option_names(options), **report.recipe_fields()})
-            print(f"\nOptions, which include the fields of the recipe\n{groups}\n")
+            print(f"\nOptions, by group (the fields of a recipe are also options)\n{groups}\n")
             print(f"twofold {command} RECIPE --help explains the options of a recipe.")
             return None
         raise SettingError(f"twofold {command} needs the name of a recipe, for example `twofold {command} digits`")
@@ -86,7 +92,7 @@ def _train(task: own_data.Task) -> None:
     if options.with_twin and twin_name is None:
         raise SettingError(f"--with-twin: the recipe {task.based_on} has no twin; omit it")
     if options.with_twin and options.start:
-        raise SettingError("give either --with-twin or --from, not both (train the twin further as a recipe)")
+        raise SettingError("give either --with-twin or --from, not both (train the twin in a run of its own)")
 
     def go(name: str, recipe: Any, folder: Path | None) -> Result:
         with Bar(name, recipe.epochs) as bar:
@@ -124,7 +130,7 @@ def _train(task: own_data.Task) -> None:
 
 
 def tune(words: Sequence[str]) -> None:
-    """Tune a recipe and its twin, then print and draw the trials."""
+    """Tune a recipe and its twin, then print and plot the trials."""
     parsed = _with_recipe("tune", Tuning(), words, "[--trials N] [--workers K] [--field value ...]")
     if parsed is None:
         return
@@ -149,7 +155,7 @@ def tune(words: Sequence[str]) -> None:
         report=partial(print, file=sys.stderr, flush=True),
     )
     picture = records.draw(record, folder / "trials.png")
-    print(f"{report.study(record)}\n\nstudy: {folder}, picture: {picture.name}")
+    print(f"{report.study(record)}\n\nstudy: {folder}, plot: {picture.name}")
     if options.record:
         print(f"record: {records.write(record, Path('results'), Path('docs'))}")
     if options.json:
@@ -167,7 +173,7 @@ def evaluate(words: Sequence[str]) -> None:
     tested = test(loaded.net, *dataset.test, shortlist=length or defaults.SHORTLIST)
     if options.test not in (*tested.error, "all"):
         names = ", ".join((*tested.error, "all"))
-        raise SettingError(f"--test is {options.test}, expected a test of the net of {options.run}: {names}")
+        raise SettingError(f"--test is {options.test}, expected one of the tests of {options.run}: {names}")
     chosen = {name: error for name, error in tested.error.items() if options.test in (name, "all")}
     if length is not None and "shortlist" not in chosen:
         raise SettingError(f"--shortlist is {length}, but none of the chosen tests uses a shortlist: omit it")
@@ -179,7 +185,7 @@ def evaluate(words: Sequence[str]) -> None:
 
 
 def plot(words: Sequence[str]) -> None:
-    """Draw the pictures of a run."""
+    """Plot the results of a run."""
     options = parse(Plot, words, "plot")
     loaded = runs.load(options.run)
     twin = runs.load(options.run / "twin") if (options.run / "twin" / "result.json").exists() else None
@@ -193,7 +199,7 @@ def data_get(words: Sequence[str]) -> None:
     """Find or download a data set."""
     if words[:1] != ["get"]:
         if words[:1] in (["--help"], ["-h"]):
-            print(f"usage: twofold data get NAME [--data-dir DIR] [--json]\n\nnames: {', '.join(data.DATASETS)}")
+            print(f"usage: twofold data get NAME [--data-dir DIR] [--json]\n\ndata sets: {', '.join(data.DATASETS)}")
             return
         raise SettingError("twofold data needs a subcommand: use twofold data get NAME")
     options = parse(DataGet, words[1:], "data get")
@@ -212,7 +218,7 @@ def data_get(words: Sequence[str]) -> None:
 
 
 def instrument(words: Sequence[str]) -> None:
-    """Simulate an instrument."""
+    """Run a simulated instrument."""
     from twofold import instrument as lab
 
     if words[:1] != ["serve"]:

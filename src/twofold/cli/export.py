@@ -24,11 +24,12 @@ class Export:
     """Export the net of a run to a single file.
 
     Attributes:
-        run: run folder, or the exported file of a run.
-        to: onnx (all tests, for other programs), safetensors (one file for twofold.load) or card (a model card).
-        out: file to write; by default model.onnx, model.safetensors or README.md in the run folder, or the name of the
-            exported file with another suffix. An existing file is replaced only if --out names it.
-        json: print one JSON object as the last line.
+        run: run folder, or a file written by twofold export or pull.
+        to: file format: onnx (with all tests, for other programs), safetensors (for twofold.load and as RUN of other
+            commands) or card (a model card in Markdown).
+        out: file to write; by default model.onnx, model.safetensors or README.md in the run folder. If RUN is a file,
+            the default is its name with another suffix. An existing file is replaced only if --out names it.
+        json: print the result as one JSON object in the last line of the output.
     """
 
     run: RunPath
@@ -45,11 +46,11 @@ class Push:
 
     Attributes:
         run: run folder.
-        repo: NAME or OWNER/NAME; created if it does not exist.
-        onnx: upload the ONNX file too.
+        repo: repository on the Hub, NAME or OWNER/NAME; created if it does not exist.
+        onnx: also upload the net as an ONNX file.
         license: license of the net, as a license identifier of the Hub, such as apache-2.0.
-        private: make the repository private if it is created.
-        json: print one JSON object as the last line.
+        private: if the repository is created, make it private.
+        json: print the result as one JSON object in the last line of the output.
     """
 
     run: RunPath
@@ -62,14 +63,14 @@ class Push:
 
 @dataclass(frozen=True)
 class Pull:
-    """Download a net from the Hugging Face Hub to a file, which all commands accept as RUN.
+    """Download a net from the Hugging Face Hub to a file, which other commands accept as RUN.
 
     Attributes:
-        repo: OWNER/NAME.
+        repo: repository on the Hub, OWNER/NAME.
         out: file to write; by default NAME.safetensors.
         revision: commit SHA, branch or tag; by default the newest commit.
-        digest: expected SHA-256 of the file.
-        json: print one JSON object as the last line.
+        digest: expected SHA-256 of the file; a file with another digest is rejected.
+        json: print the result as one JSON object in the last line of the output.
     """
 
     repo: Repository
@@ -90,7 +91,7 @@ def export(words: Sequence[str]) -> None:
     if path.suffix != name.suffix:
         raise SettingError(f"--out is {path}, expected a file name ending in {name.suffix} for --to {options.to}")
     if options.out is None and path != options.run and path.exists():
-        raise SettingError(f"{path} already exists: name it with --out to replace it, or give another --out")
+        raise SettingError(f"{path} already exists: give --out {path} to replace it, or another --out")
     _answer({"file": str(exporting.export(options.run, path))}, options.json)
 
 

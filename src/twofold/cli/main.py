@@ -1,6 +1,6 @@
-"""Entry point of the command line: general help, error reporting and exit codes.
+"""Entry point of the command line: general help, error messages and exit codes.
 
-Slow modules are imported while a command runs, so that Ctrl-C is always reported in one line.
+Modules that are slow to import are imported only when a command runs. Thus Ctrl-C is always reported in one line.
 """
 
 from __future__ import annotations
@@ -28,47 +28,51 @@ Train and test
       --from RUN                             continue to train the net of a complete run, in a new run folder
   twofold eval RUN --test slow|fast|...      test a trained net again
   twofold predict RUN PICTURE...             classify pictures, or the rows of a table
-  twofold plot RUN                           redraw the plots of a run
-  twofold tune RECIPE --trials N             tune a recipe and its twin on held-out images, with N trials each
+  twofold plot RUN                           plot the results of a run again
+  twofold tune RECIPE --trials N             tune the hyperparameters of a recipe and its twin on held-out images, with
+                                             N trials each
 
 Recipes
 {recipes}
-  RECIPE-twin, if it exists, trains the same layers by backpropagation
+  RECIPE-twin (its backprop twin)            the same layers, trained by backpropagation; most recipes have one
 
 Claims of Hinton's talk
   twofold claims                             list the claims and the measured results
-  twofold claims show ID                     show a claim: its rules, verdicts and figures
-  twofold claims run ID --size smoke|full    test a claim: smoke takes seconds on the embedded digits, full is the
+  twofold claims show ID                     show a claim: its rules, verdicts and measured values
+  twofold claims run ID --size smoke|full    test a claim: smoke runs a small version in seconds, full runs the
                                              real experiment
   twofold claims draw ID --size smoke|full   plot the result of a claim
 
 Benchmarks
   twofold bench                              list the benchmarks
-  twofold bench NAME                         compare speed or memory with the twin on this machine
+  twofold bench NAME                         run a benchmark on this machine, such as speed compared with the twin
 
 Export
-  twofold export RUN --to onnx|safetensors   export a net to one file: ONNX with all tests, or a file for twofold.load
+  twofold export RUN --to onnx|safetensors   export a net to one file: ONNX, or safetensors for twofold.load
   twofold push RUN REPO                      upload a net and its model card to the Hugging Face Hub
-  twofold pull REPO                          download a net from the Hub to a file, which can be used as RUN
+  twofold pull REPO                          download a net from the Hub to a file, which other commands accept as RUN
 
 Hardware
-  twofold instrument serve --device NAME     run a simulated device, for a training run in another process
+  twofold instrument serve --device NAME     run a simulated analog device, for a training run in another process
 
 Data
   twofold data get NAME                      find or download a data set, and verify it
-      names: {datasets}
-      searched in --data-dir, $TWOFOLD_DATA and the cache folder of the platform, then downloaded
+      data sets: {datasets}
+      searched in --data-dir, $TWOFOLD_DATA and the user's cache folder, then downloaded
 
-Most commands accept --json, which prints one JSON object as the last line of the output.
-To try twofold without a download:  twofold train digits --with-twin
+Most commands accept --json, which prints the result as one JSON object in the last line of the output.
+Example that needs no download:  twofold train digits --with-twin
 """
 
 INTERRUPTED = "interrupted; repeat the command to continue"
-"""Message for a command that was interrupted and has no partial work to resume."""
+"""Message for an interrupted command that has no message of its own."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command.
+
+    Args:
+        words: Words of the command line after ``twofold``; by default those of the process.
 
     Returns:
         The exit code: 0 on success, 1 after an error (reported in one line), 128 + N after signal N (Ctrl-C: 130).
@@ -106,7 +110,7 @@ def _answer(words: Sequence[str], stop: Stop, out: Output) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """Return the message of an expected error in one line; re-raise all others, which are bugs."""
+    """Return the one-line message of an expected error. Re-raise unexpected errors, which are bugs."""
     match error:
         case TwofoldError():
             return str(error)
@@ -147,9 +151,7 @@ def _run(words: Sequence[str]) -> None:
 
 
 def _expect_values(words: Sequence[str]) -> None:
-    """Check that no word is empty or has characters that are not valid text.
-
-    An empty path would mean the current folder.
+    """Check that no value is empty or has invalid characters. An empty path would mean the current folder.
 
     Raises:
         SettingError: a word is empty or invalid.

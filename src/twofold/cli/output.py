@@ -1,4 +1,4 @@
-"""Output streams that never raise: unwritable text is dropped, unencodable text is escaped."""
+"""Output streams that never raise an error. They drop text that cannot be written."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from typing import Any, TextIO
 from twofold.errors import Remark, SettingError, TwofoldError
 
 READER_GONE = (errno.EPIPE, errno.EINVAL)
-"""Error numbers for a pipe whose reader has closed it, as `head` does; the second one is used by Windows."""
+"""Error numbers of a write to a pipe that the reading process, such as `head`, has closed. Windows uses EINVAL."""
 
 
 class Output:
-    """A text stream whose write errors are recorded, not raised.
+    """A text stream that records write errors instead of raising them.
 
-    A closed pipe or a full disk must not stop a training that writes its progress for hours.
+    A closed pipe or a full disk must not stop a training run that prints its progress for hours.
 
     Args:
         stream: the stream to write to.
 
     Attributes:
-        error: the first error of a write; ``None`` if there was none.
+        error: the first write error; ``None`` if there was none.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -37,13 +37,13 @@ class Output:
 
     @property
     def lost(self) -> str | None:
-        """The reason why output was lost; ``None`` if nothing was lost or the reader closed the pipe."""
+        """The reason why output was lost, or ``None`` if nothing was lost or the reading process closed the pipe."""
         if not isinstance(self.error, OSError) or self.error.errno in READER_GONE:
             return None
         return self.error.strerror or str(self.error)
 
     def write(self, text: str) -> int:
-        """Write text; escape the characters that the encoding of the stream does not have."""
+        """Write text, and escape characters that the encoding of the stream does not support."""
         try:
             self.stream.write(text)
         except UnicodeEncodeError:
@@ -66,7 +66,7 @@ class Output:
     def _give_up(self, error: OSError | ValueError) -> None:
         """Record the error and redirect the stream, including its buffered text, to the null device."""
         self.error = self.error or error
-        with suppress(OSError, ValueError):  # the stream has no descriptor
+        with suppress(OSError, ValueError):  # the stream has no file descriptor
             devnull = os.open(os.devnull, os.O_WRONLY)
             os.dup2(devnull, self.stream.fileno())
             os.close(devnull)
@@ -74,7 +74,7 @@ class Output:
 
 @contextmanager
 def lasting_output() -> Iterator[Output]:
-    """Make stdout (yielded) and stderr drop what cannot be written, instead of raising."""
+    """Make stdout and stderr drop text that cannot be written, instead of raising an error, and yield stdout."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # reserve 0 to 2: a closed stream's number must not be reused by a file, since C libraries write to it
     os.close(number)
@@ -89,14 +89,20 @@ def lasting_output() -> Iterator[Output]:
 
 
 def say(text: str) -> None:
-    """Print a message of the command on stderr, in one line; escape characters that are not printable."""
+    """Print a message to stderr, in one line that starts with ``twofold:``.
+
+    Characters that are not printable are escaped.
+    """
     line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     print(f"twofold: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def remarks_as_notes() -> Iterator[None]:
-    """Print each distinct `Remark` once, as a note; other warnings are shown as usual."""
+    """Print each distinct `Remark` once, as a line that starts with ``twofold: note:``.
+
+    Show other warnings as usual.
+    """
     shown: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
@@ -113,10 +119,14 @@ def remarks_as_notes() -> Iterator[None]:
 
 
 def expect_writable(option: str, folder: Path) -> None:
-    """Check that files can be written into ``folder``, the value of an option, which need not exist yet.
+    """Check that files can be written to a folder, which need not exist yet.
+
+    Args:
+        option: command-line option that sets the folder, for the error message.
+        folder: the folder.
 
     Raises:
-        SettingError: they cannot.
+        SettingError: files cannot be written to the folder.
     """
     parent = folder
     while not parent.exists():
@@ -129,7 +139,7 @@ def expect_writable(option: str, folder: Path) -> None:
 
 
 def print_json(facts: Any) -> None:
-    """Print the result as one line of JSON."""
+    """Print a result as one line of JSON."""
     try:
         print(json.dumps(facts, allow_nan=False))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Parse the command line of trainings on the user's own data."""
+"""Parse the command line of ``twofold train`` for the user's own data."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ USAGE = "[--field value ...]\n       twofold train --data PATH [--label COLUMN] 
 
 @dataclass(frozen=True)
 class Task:
-    """A requested training.
+    """A training run that a command line requests.
 
     Attributes:
-        name: name of the recipe in results and in the name of the run folder.
-        recipe: settings of the training.
-        options: command-line options of the training.
-        dataset: the data.
-        based_on: name of the recipe whose twin is used.
+        name: name of the recipe, for the result and the run folder.
+        recipe: settings of the net and its training.
+        options: other command-line options.
+        dataset: the data set.
+        based_on: name of the built-in recipe that ``recipe`` is based on. Its twin is used for --with-twin.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Task:
 
 
 def task(words: Sequence[str]) -> Task | None:
-    """Return the training that a command line requests, if it names the user's own data or only a run to resume.
+    """Return the training run that a command line of ``twofold train`` requests.
 
     Returns:
-        The task; ``None`` for all other command lines.
+        The training run, if the command line gives the user's own data, or only a run to resume. ``None`` otherwise.
 
     Raises:
         SettingError: a word is invalid.
@@ -63,6 +63,7 @@ def task(words: Sequence[str]) -> Task | None:
 
 
 def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> Task:
+    """Return a new training run on the data at ``location``, a path or the name of a data set."""
     without_help = [word for word in words if word not in ("--help", "-h")]
     own_data = parse(OwnData, without_help, "train", ignore_unknown=True)
     if recipe_name and own_data.recipe not in (None, recipe_name):
@@ -80,14 +81,21 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
 
 
 def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> Recipe:
-    """Return a parsed recipe whose temperature is scaled to its widths, unless the words state a temperature."""
+    """Return a parsed recipe with the temperature of ``defaults``, scaled to its own widths.
+
+    If the words set a temperature, the recipe is returned unchanged.
+    """
     return recipe if "temperature" in stated(words) else recipe.with_scale_of(defaults)
 
 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:
-    """Parse the words into ``recipe`` (by default ``defaults``), ``command`` and ``data``."""
+    """Parse the words of a command line into an object with the fields ``recipe``, ``command`` and ``data``.
+
+    They contain the recipe, which is ``defaults`` with the changes in the words, the other options of training, and the
+    options for the user's own data.
+    """
     fields = [("recipe", type(defaults)), ("command", group("training", Training)), ("data", OwnData)]
-    doc = {"__doc__": "Train on your own data. Without --recipe, some defaults of the recipe depend on the data."}
+    doc = {"__doc__": "Train on your own data. Without --recipe, some default values below depend on the data."}
     arguments = dataclasses.make_dataclass("Train", fields, frozen=True, namespace=doc)
     return parse(arguments, words, "train --data PATH", arguments(defaults, Training(), OwnData()))
 
@@ -114,7 +122,7 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
 
 
 def _size(text: str) -> tuple[int, int]:
-    """Parse the width and height of pictures, such as 28 or 32x24."""
+    """Parse the size of images, such as ``28`` or ``32x24``, and return the width and height."""
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 2**15 for side in sides):
         raise SettingError(f"--size is {text}, expected a width and height in pixels, such as 28 or 32x24")
@@ -122,14 +130,24 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _only_moves_data(words: Sequence[str], folder: Path) -> bool:
-    """Return True if the words resume a run on the user's own data and change nothing but options and --data."""
+    """Return True if the run in ``folder`` is on the user's own data and the words do not change its recipe.
+
+    In that case, ``--data`` gives the new location of the same data.
+    """
     options = {"data", FROM, *(field.name for field in dataclasses.fields(Training))}
     own_run = (folder / "config.json").exists() and RunFolder(folder).config().source is not None
     return own_run and all(name.removeprefix("no_") in options for name in stated(words))
 
 
 def _resumed(words: Sequence[str], location: str | None) -> Task:
-    """Return the training of a run folder, with its own settings and data, and its own options unless stated."""
+    """Return the run in a run folder as a task, with its recipe and data.
+
+    Options that the words do not set, such as the device, are those of the run.
+
+    Args:
+        words: words of the command line.
+        location: new location of the data, or ``None``.
+    """
     options = parse(Training, words, "train", ignore_unknown=location is not None)
     assert options.run is not None
     config = RunFolder(options.run).config(strict=True)
@@ -138,7 +156,7 @@ def _resumed(words: Sequence[str], location: str | None) -> Task:
         try:
             dataset = data.load(config.dataset, options.data_dir)
         except SettingError as error:
-            raise RunError(f"{options.run} was trained on the arrays {config.dataset!r}: resume in Python") from error
+            raise RunError(f"{options.run} was trained on arrays ({config.dataset!r}): resume it in Python") from error
     original: dict[str, Any] = {"device": config.device, "precision": config.precision}
     if config.started_from:
         original["start"] = Path(config.started_from["run"])

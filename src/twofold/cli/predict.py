@@ -1,4 +1,4 @@
-"""`twofold predict`: classify pictures or the rows of a table with the net of a run."""
+"""`twofold predict`: classify images, or the rows of a table, with a trained net."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Answers = Iterable[tuple[Path, Prediction | TwofoldError]]
 
 
 def predict(words: Sequence[str]) -> None:
-    """Classify pictures, or the rows of a table."""
+    """Classify images, or the rows of a table."""
     options = parse(Predict, words, "predict")
     if not options.pictures:
-        raise SettingError("twofold predict needs one or more PICTURES after RUN: give picture files or folders")
+        raise SettingError("twofold predict needs a PICTURE after RUN: give image files or folders of images")
     if options.csv + options.jsonl + options.json > 1:
         raise SettingError("give only one of --csv, --jsonl and --json")
     loaded = runs.load(options.run)
     if loaded.preparation is None:
         raise SettingError(
-            f"{options.run} was trained on {loaded.result.dataset}, which has no labeled pictures: give another run"
+            f"{options.run} was trained on {loaded.result.dataset}, which are not labeled images: give another run"
         )
     if not isinstance(loaded.net, Classifier):
         raise SettingError(f"{options.run} is a net of the method {loaded.net.method}, which is not a classifier")
@@ -57,11 +57,11 @@ def predict(words: Sequence[str]) -> None:
     for error in failed:
         say(f"error: {error}")
     if failed:
-        raise DataError(f"{len(failed)} of {len(pictures)} pictures could not be classified: see the errors above")
+        raise DataError(f"{len(failed)} of {len(pictures)} images could not be classified: see the errors above")
 
 
 def _one(loaded: runs.Run, answers: Answers, as_json: bool) -> None:
-    """Print the results of all tests for one picture."""
+    """Print the results of all tests for one image."""
     ((_, prediction),) = answers
     if isinstance(prediction, TwofoldError):
         raise prediction
@@ -70,7 +70,7 @@ def _one(loaded: runs.Run, answers: Answers, as_json: bool) -> None:
     print(report.answer(results, names))
     print(f"\npreprocessing: {'; '.join(prediction.done) or 'none'}")
     if prediction.warning:
-        print(f"warning: the picture {prediction.warning}")
+        print(f"warning: the image {prediction.warning}")
     if as_json:
         label_names = {test: names[label] for test, label in results["label"].items()}
         facts = {"familiarity": prediction.familiarity, "warning": prediction.warning, "done": list(prediction.done)}
@@ -78,7 +78,7 @@ def _one(loaded: runs.Run, answers: Answers, as_json: bool) -> None:
 
 
 def _lines(answers: Answers, as_csv: bool) -> list[TwofoldError]:
-    """Print a line of CSV or JSON for each picture; return the errors."""
+    """Print a line of CSV or JSON for each image, and return the errors of images that cannot be classified."""
     failed, writer = [], None
     for picture, prediction in answers:
         row = _row(picture, prediction)
@@ -95,7 +95,7 @@ def _lines(answers: Answers, as_csv: bool) -> list[TwofoldError]:
 
 
 def _table(answers: Answers, as_json: bool) -> list[TwofoldError]:
-    """Print a table of all pictures; return the errors."""
+    """Print a table of all images, and return the errors of images that cannot be classified."""
     rows, lines, failed = [], [["picture", "label", "probability", "preprocessing", ""]], []
     for picture, prediction in answers:
         rows.append(_row(picture, prediction))
@@ -113,7 +113,7 @@ def _table(answers: Answers, as_json: bool) -> list[TwofoldError]:
 
 
 def _row(picture: Path, prediction: Prediction | TwofoldError) -> dict[str, Any]:
-    """Return the result for one picture as a row."""
+    """Return the prediction or the error for one image as a row of a table: column -> value."""
     if isinstance(prediction, Prediction):
         return prediction.row(picture)
     empty = dict.fromkeys(("label", "class", "probability", "familiarity", "warning", "done"))

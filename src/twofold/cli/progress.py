@@ -1,4 +1,4 @@
-"""Show the progress of a training on stderr: a bar on a terminal, otherwise a line every few seconds."""
+"""Progress display on stderr: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from twofold.methods import reported
 from twofold.methods.metrics import number
 
 EVERY = 5.0
-"""Minimum number of seconds between two lines without a terminal; the last epoch is always printed."""
+"""Minimum number of seconds between two lines, without a terminal. The line of the last epoch is always printed."""
 
 
 def describe(metrics: dict[str, Any]) -> str:
-    """Describe an epoch in one line, by the declarations of the metrics."""
+    """Format the metrics of an epoch in one line, as declared in `Method.reported`."""
     known, texts = reported(), []
     for name, value in metrics.items():
         if name in known:
@@ -30,13 +30,16 @@ def describe(metrics: dict[str, Any]) -> str:
 
 
 class Bar:
-    """A progress bar with errors, goodness and time left; without a terminal, a line every few seconds.
+    """A progress bar with errors, goodness and remaining time. Without a terminal, a line is printed every few seconds.
 
-    The metrics are explained before the first line, once for all bars.
+    A metric is explained before the first line that shows it.
 
     Args:
-        title: name of the training.
+        title: name of the recipe.
         epochs: number of epochs.
+
+    Attributes:
+        explained: names of the metrics that were already explained by any bar.
     """
 
     explained: ClassVar[set[str]] = set()
@@ -70,7 +73,7 @@ class Bar:
         self.bar.stop()
 
     def batch(self, done: float) -> None:
-        """Move the bar to ``done`` epochs."""
+        """Move the bar to ``done`` completed epochs, including a fraction."""
         self.bar.update(self.task, completed=done, epoch=f"epoch {min(int(done) + 1, self.epochs)}/{self.epochs}")
 
     def epoch(self, metrics: dict[str, Any]) -> None:
@@ -91,7 +94,7 @@ class Bar:
         print(line, file=sys.stderr, flush=True)
 
     def _explain(self, metrics: dict[str, Any]) -> None:
-        """Explain the metrics that no bar has shown before."""
+        """Print explanations of the metrics that were not yet explained."""
         known = {name: metric.meaning for name, metric in reported().items() if name not in self.explained}
         new = {name: meaning for name, meaning in known.items() if meaning and name in metrics}
         if new:

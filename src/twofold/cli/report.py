@@ -1,4 +1,4 @@
-"""Format results as human-readable text."""
+"""Format results as text for the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from twofold.tuning import record as studies
 
 
 def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
-    """Format the errors of one net for each test, and the error of each layer alone if it was measured."""
+    """Format a table with the error of a net in each test and, if it was measured, the error of each layer alone.
+
+    Args:
+        errors: test -> error, as a fraction.
+        metrics: other metrics of the tests; see `Result`.
+    """
     rows = [["test", "error", "forward passes per image"]]
     rows += [[name, format_percent(error), _passes(metrics, name)] for name, error in errors.items()]
     rows += [[name, error, ""] for name, error in _layers(metrics)]
@@ -24,7 +29,7 @@ def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
 
 
 def of_tests(metrics: Mapping[str, Any], chosen: Mapping[str, float]) -> dict[str, Any]:
-    """Return the metrics; those with a value per test are restricted to the chosen tests."""
+    """Return the metrics. Metrics with a value for each test keep only the values of the chosen tests."""
     return {
         key: {name: value[name] for name in chosen if name in value} if isinstance(value, Mapping) else value
         for key, value in metrics.items()
@@ -36,13 +41,13 @@ def _passes(metrics: Mapping[str, Any], test: str) -> str:
 
 
 def _layers(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a title and the error of each layer alone, as text."""
+    """Return, for each layer, a title and the error of predictions by this layer alone, as text."""
     errors = enumerate(metrics.get("layer_error", ()), 1)
     return [(f"layer {number} alone", format_percent(error)) for number, error in errors]
 
 
 def comparison(results: Sequence[Result]) -> str:
-    """Format a comparison of trained nets, with one line for each test of each net."""
+    """Format a comparison of trained nets as a table, with one row for each test of each net."""
     held = "validation" if results[0].validation_error else "test"
     rows = [["", "test", f"{held} error", "passes per image", "epochs", "seconds", "s/epoch"]]
     for result in results:
@@ -62,14 +67,18 @@ def comparison(results: Sequence[Result]) -> str:
 
 
 def study(record: Mapping[str, Any]) -> str:
-    """Format the trials of a study (the best settings of each side first) and the chosen settings."""
+    """Format the trials of a recipe and its twin (the best settings first), and the chosen settings.
+
+    Args:
+        record: record of the study; see `twofold.tuning.record.described`.
+    """
     lines = [
         f"{record['recipe']}: errors on {record['held_out']} held-out of {record['trained_on'] + record['held_out']} "
         f"training images of {record['dataset']}, {record['precision']} on {record['device']}"
     ]
     for side in record["sides"]:
         chosen, fields = side["chosen"], list(side["values"])
-        rows = [["", *fields, f"{next(iter(chosen['errors']))} test", "seeds", "s/training"]]
+        rows = [["", *fields, f"{next(iter(chosen['errors']))} test", "seeds", "s/run"]]
         for trial in studies.by_settings(side):
             error = "diverged" if trial.error is None else format_percent(trial.error)
             values = [str(trial.settings[field]) for field in fields]
@@ -81,7 +90,12 @@ def study(record: Mapping[str, Any]) -> str:
 
 
 def answer(results: dict[str, Any], names: Sequence[str]) -> str:
-    """Format the results of all tests for one picture; ``names`` are the names of the classes."""
+    """Format the results of all tests for one image.
+
+    Args:
+        results: return value of `Classifier.explain`.
+        names: names of the classes.
+    """
     rows = [["label", "goodness", "softmax"]]
     goodness = results["goodness"] or [None] * len(results["softmax"])
     for label, (value, share) in enumerate(zip(goodness, results["softmax"], strict=True)):
@@ -91,7 +105,7 @@ def answer(results: dict[str, Any], names: Sequence[str]) -> str:
 
 
 def recipes() -> str:
-    """List the recipes that are not twins, one line each."""
+    """Format a list of all recipes that are not twins, with one line for each."""
     twins, lines = {twin_of(name) for name in RECIPES}, []
     for name, recipe in RECIPES.items():
         if name not in twins:
@@ -101,15 +115,16 @@ def recipes() -> str:
 
 
 def options(groups: Mapping[str, Sequence[str]]) -> str:
-    """List options in groups, each with its title."""
+    """Format a list of options by group: title -> options."""
     wrap = partial(textwrap.fill, width=119, break_on_hyphens=False, subsequent_indent=" " * 31)
     return "\n".join(wrap(f"  {title:28} {' '.join(names)}") for title, names in groups.items())
 
 
 def recipe_fields() -> dict[str, list[str]]:
-    """Return the command-line options for the fields of recipes: those of all methods, and the others of each method.
+    """Return the command-line options for recipe fields by group: title -> options.
 
-    Fields of the net and its data, and those of the training, are separate groups.
+    The first groups have the fields that all methods share, the others the remaining fields of each method. Fields of
+    the net and its data, and fields of training, are in separate groups.
     """
     kinds = {method: list(METHODS[method].recipe_type.properties().items()) for method in METHODS}
     of_training = {name for fields in kinds.values() for name, properties in fields if "of_net" not in properties}

@@ -9,16 +9,16 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Signals that ask a program to terminate. Windows does not have the last one."""
+"""Names of the signals that request a program to terminate. Windows does not have SIGHUP."""
 
 
 class Stop:
-    """A context that raises KeyboardInterrupt when the program receives a signal to terminate.
+    """Context manager that raises `KeyboardInterrupt` when the program receives a signal to terminate.
 
-    Signals that are ignored, such as SIGHUP under nohup, stay ignored.
+    Signals that the program ignores, such as SIGHUP under nohup, remain ignored.
 
     Args:
-        last: the program ends after the context; later signals then terminate it at once.
+        last: True if the program ends after the context. Signals after the context then terminate it at once.
 
     Attributes:
         number: number of the last signal received; ``None`` if there was none.
@@ -33,7 +33,7 @@ class Stop:
 
     @property
     def code(self) -> int:
-        """The exit code after the signal."""
+        """Exit code of a program that was stopped by the signal: 128 + its number."""
         return 128 + (self.number or signal.SIGINT)
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class Stop:
         raise KeyboardInterrupt
 
     def _swallowed(self, error: sys.UnraisableHookArgs) -> None:
-        """Raise the signal again if Python swallowed its KeyboardInterrupt, as it does in ``__del__``."""
+        """Send the signal again if Python discarded its KeyboardInterrupt, as happens in ``__del__``."""
         if self.number is not None and issubclass(error.exc_type, KeyboardInterrupt):
             self.again = threading.Timer(0.01, signal.raise_signal, (self.number,))
             self.again.start()

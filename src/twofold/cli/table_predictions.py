@@ -1,4 +1,4 @@
-"""Predict the rows of a table, as CSV or as lines of JSON."""
+"""Predictions for the rows of a table, printed as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def predict_table(run: Run, path: Path, as_json: bool) -> None:
 
     Args:
         run: a run that was trained on a table.
-        path: a table with the same columns; other columns, such as the label, are ignored.
+        path: a table with the same columns. Additional columns, such as the label, are ignored.
         as_json: print one JSON object per row instead of CSV.
 
     Raises:
@@ -40,12 +40,15 @@ def predict_table(run: Run, path: Path, as_json: bool) -> None:
 
 
 def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the predictions for each row: the row number (from 1), the class by each test (the main test first), and
-    the softmax probability of the class by the main test."""
+    """Yield a dict for each row of a table.
+
+    Its entries are ``row``, the row number (from 1); for each test, the name of the predicted class (the main test
+    first); and ``probability``, the softmax probability of the class that the main test predicts.
+    """
     assert run.preparation is not None
     if path.suffix.lower() not in ENDINGS:
         types = ", ".join(ENDINGS)
-        raise SettingError(f"{run.folder} was trained on a table: unsupported file type of {path} (supported: {types})")
+        raise SettingError(f"{run.folder} was trained on a table, but {path} is no table file: give {types}")
     names, cases = run.preparation.names, run.preparation.table(read_table(path), str(path))
     scores = run.net.scores(cases.to(run.net.device))
     labels = {test: score.argmax(1).tolist() for test, score in scores.items()}

@@ -1,4 +1,4 @@
-"""Format figures as text: tables, percentages, and medians with quartiles."""
+"""Format numbers as text: tables, percentages, and medians with quartiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def format_table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> s
     """Format a table with a header row.
 
     Args:
-        rows: rows of cells, all of the same length; the first row is the header.
+        rows: rows of cells, with the same number of cells in each row. The first row is the header.
         left: indices of the left-aligned columns; all others are right-aligned.
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -31,7 +31,7 @@ def format_percent(share: float) -> str:
 
 
 def format_3(value: float) -> str:
-    """Format a number with three significant digits, or without decimals from 100 upwards: 0.0123, 4.50, 1,235."""
+    """Format a number with three significant digits, or rounded to an integer from 100 upwards: 0.0123, 4.50, 1,235."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
@@ -40,12 +40,12 @@ def format_spread(figure: Mapping[str, float], write: Callable[[float], str] = f
 
     Args:
         figure: ``median``, ``low`` and ``high``, as returned by `twofold_lab.benchmarks.bench.spread`.
-        write: formats each of the three.
+        write: function that formats each of the three numbers.
     """
     return f"{write(figure['median'])} ({write(figure['low'])} to {write(figure['high'])})"
 
 
 def machine_line(record: Mapping[str, Any]) -> str:
-    """Describe the precision, device, processor and threads of a record."""
+    """Format the precision, device, processor and number of threads of a record of measurements."""
     environment = record["environment"]
     return f"{record['precision']} on {record['device']} ({environment['processor']}, {environment['threads']} threads)"

@@ -1,4 +1,4 @@
-"""Learning methods by name. Each method is one file with its recipe, its net, its step and its pictures."""
+"""Learning methods by name. Each method is one file that defines its recipe, net, training step and plots."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ METHODS: dict[str, type[Method[Any, Any]]] = {
 
 
 def build(recipe: Recipe, form: Form, store: StoreLayers = list) -> Any:
-    """Build the untrained net of a recipe for data of the given form; see `Method.build`."""
+    """Build the untrained net of a recipe for data with the given description; see `Method.build`."""
     return METHODS[recipe.method].build(recipe, form, store)
 
 
 def reported() -> dict[str, Metric]:
-    """Return the metrics that the methods declare. A name has the same meaning in all methods."""
+    """Return the metrics of all methods by name. A name has the same meaning in all methods."""
     classes = dict.fromkeys(base for method in METHODS.values() for base in reversed(method.__mro__))
     return {name: metric for cls in classes for name, metric in vars(cls).get("reported", {}).items()}

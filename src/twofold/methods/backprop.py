@@ -1,4 +1,4 @@
-"""The backprop twin: the same layers with a softmax on top, trained by backpropagation."""
+"""Backpropagation, for the backprop twin of a recipe: a net with the same layers and a softmax on top."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from twofold.substrate import PRESETS, Substrate
 
 @dataclass(frozen=True, kw_only=True)
 class BackpropRecipe(BoxedRecipe, PictureRecipe):
-    """The backprop twin: the same layers with a softmax on top, trained by backpropagation."""
+    """The backprop twin of a recipe: a net with the same layers and a softmax on top, trained by backpropagation."""
 
     method: ClassVar[str] = "backprop"
     former_methods: ClassVar[tuple[str, ...]] = ("boxed-backprop",)
@@ -41,19 +41,20 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     rate: float = defaults.TWIN_RATE
     decay: float = defaults.TWIN_DECAY
     readout: str = setting("top", names=dict.fromkeys(READOUTS), of_net=True, added="top")
-    """Softmaxes whose loss trains the net: top (one for the net), layer (one per layer) or block (one per block).
-    A block is the layers between two boxes. With layer or block, no gradient crosses the layer or block."""
+    """Softmax classifiers whose loss trains the net: top (one on the last layer), layer or block (one on each).
+    A block is the layers between two black boxes. With layer or block, no gradient leaves a layer or block."""
     gradient: str = setting("straight_through", names=GRADIENTS, of_net=True, added="straight_through")
-    """Gradient estimator for boxes, used with --readout top.
-    One of known, chip_in_the_loop, straight_through, stop, spsa, surrogate, feedback_alignment and
+    """Gradient estimator for black boxes, used with --readout top:
+    known, chip_in_the_loop, straight_through, stop, spsa, surrogate, feedback_alignment or
     direct_feedback_alignment."""
     substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
-    """Preset of the analog devices that store the weights of the hidden layers, or ideal for digital weights."""
+    """Simulated analog hardware for the weights of the hidden layers: bench, reram, pcm, ecram, capacitor or rpu.
+    With ideal, weights are digital."""
     device_seed: int = setting(0, of_net=True, added=0)
-    """Random seed of the devices and their noise. Each seed is one piece of hardware."""
+    """Random seed of the analog devices and their noise. Each seed is a different piece of hardware."""
     derivative: str = setting("ideal", names=dict.fromkeys(DERIVATIVES), of_net=True, added="ideal")
-    """Weights of the backward pass, for analog devices.
-    One of ideal (programmed weights), known (true device weights, an oracle) or feedback (fixed random weights)."""
+    """Weights that the backward pass uses, for analog hardware: ideal (the weights that were programmed),
+    known (the true weights of the devices, which real hardware does not reveal) or feedback (fixed random weights)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,7 +71,7 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
 
     @property
     def devices(self) -> Substrate | None:
-        """The substrate of the weights, or ``None`` for digital weights."""
+        """The simulated analog hardware that stores the weights, or ``None`` for digital weights."""
         plain = self.substrate == self.derivative == "ideal"
         return None if plain else PRESETS[self.substrate]
 
@@ -123,7 +124,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
     def draw(
         cls, net: Backprop, recipe: BackpropRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Draw the local fields of the first layer, if it has any."""
+        """Plot the receptive fields of the first layer, unless the layer is fully connected."""
         return draw_local_fields(net.stack[0].bottom_up, image_shape(data[0]), folder)
 
     def step(self, batch: Batch, progress: float) -> NetResult:

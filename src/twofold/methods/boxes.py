@@ -1,4 +1,4 @@
-"""Settings, memory and metrics of nets with black boxes between their layers."""
+"""Settings, memory and metrics of nets with black boxes: unknown transformations between layers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from twofold.methods.metrics import Metric, number
 from twofold.methods.recipe import ImageRecipe, setting
 
 BOX_METRICS = {"box_reads": Metric(int, number("box reads"))}
-"""Metrics of nets with boxes."""
+"""Metrics of nets with black boxes, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxedRecipe(ImageRecipe):
-    """Settings of nets that may have black boxes between their layers."""
+    """Base class of recipes for nets that may have black boxes between their layers."""
 
     box: str = setting("none", names={"none": None, **BOXES}, of_net=True, added="none")
-    """Black box after every second layer except the last: none, random_relu, one_bit, sampled or saturating.
-    A box has the width of the layer before it and is drawn from the seed."""
+    """Black box, an unknown transformation: none, random_relu, one_bit, sampled or saturating.
+    There is a box after every second layer except the last layer. It has as many outputs as inputs.
+    Its random parameters are drawn from --seed."""
     box_drift: float = setting(0.0, least=0, most=1, of_net=True, added=0.0)
-    """Change of the boxes after each batch, from 0 (constant) to 1 (redrawn)."""
+    """Change of the boxes after each batch, from 0 (no change) to 1 (a new random box)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,23 +33,23 @@ class BoxedRecipe(ImageRecipe):
                 len(self.widths) > 2,
                 "box",
                 self.box,
-                "none for a net with less than 3 layers",
+                "none for a net with fewer than 3 layers",
             )
 
 
 def bytes_of_boxes(recipe: BoxedRecipe) -> int:
-    """Return the bytes of the boxes of a net, each of which stores a square matrix."""
+    """Return the bytes of all boxes of a net. Each box stores a square matrix."""
     return sum(4 * recipe.widths[number - 1] ** 2 for number in boxes_behind(recipe.box, recipe.widths))
 
 
 class BoxReads:
-    """Context manager that counts the rows passed through boxes and lets the boxes drift when it exits.
+    """Context manager for a training batch, which counts the rows that pass through black boxes.
 
-    Enter it once per training batch.
+    When it exits, it changes all boxes by their drift.
 
     Args:
         boxes: boxes of the net.
-        drift: drift after each batch; see `Box.drift`.
+        drift: change of a box after each batch, from 0 to 1; see `Box.drift`.
     """
 
     def __init__(self, boxes: Iterable[Box], drift: float) -> None:
@@ -69,6 +70,9 @@ class BoxReads:
         return sum(box.rows_read for box in self._boxes)
 
     def metrics(self) -> dict[str, int]:
-        """Return ``box_reads``, the rows of all boxes since the last call, or an empty dict if the net has no boxes."""
+        """Return ``box_reads``, the number of rows that passed through boxes since the last call.
+
+        Return an empty dict if the net has no boxes.
+        """
         rows, self._rows = self._rows, 0
         return {"box_reads": rows} if self._boxes else {}

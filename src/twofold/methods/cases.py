@@ -18,17 +18,17 @@ from twofold.data.protocol import Data
 from twofold.errors import DataError
 
 Check = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""Checks and converts tensors given by the user; see `Method.as_cases`."""
+"""Function that checks and converts tensors given by the user; see `Method.as_cases`."""
 
 CaseSource = Data | TorchDataset[Any] | DataLoader[Any]
-"""Sources of training cases other than tensors."""
+"""Objects other than tensors from which training cases are read."""
 
 
 class Cases(ABC):
-    """The training cases of a method.
+    """Base class of training sets. A case is one sample, such as an image and its label.
 
     Attributes:
-        numbered: True if cases can be accessed by number. If False, the source decides the order, and importance
+        numbered: True if cases can be accessed by index. Otherwise the source determines their order, and importance
             sampling is not used.
     """
 
@@ -40,23 +40,23 @@ class Cases(ABC):
 
     @abstractmethod
     def take(self, cases: Tensor) -> tuple[Tensor, ...]:
-        """Return the tensors of the cases with the given numbers ``(batch,)``, on the device of the net."""
+        """Return the tensors of the cases with the indices ``cases``, ``(batch,)``, on the device of the net."""
 
     @property
     @abstractmethod
     def example(self) -> tuple[Tensor, ...]:
-        """The tensors of one case, ``(1, ...)``."""
+        """The tensors of one case, such as an image and its label, ``(1, ...)``."""
 
     def batches(self, batch: int) -> int:
-        """Return the number of batches in an epoch."""
+        """Return the number of batches in an epoch, for a batch size of ``batch``."""
         return math.ceil(len(self) / batch)
 
 
 class TensorCases(Cases):
-    """Training cases in tensors whose first dimension is the case.
+    """Training cases in tensors.
 
     Args:
-        tensors: tensors of the same length, such as images and labels.
+        tensors: tensors ``(cases, ...)``, such as images and labels.
     """
 
     def __init__(self, tensors: tuple[Tensor, ...]) -> None:
@@ -74,7 +74,7 @@ class TensorCases(Cases):
 
 
 class DatasetCases(Cases):
-    """Training cases of a map-style dataset, which is read at each visit so that its transforms apply.
+    """Training cases of a map-style dataset. Samples are read each time they are used, so random transforms apply.
 
     Args:
         dataset: dataset of tuples such as an image and its label.
@@ -112,7 +112,7 @@ class DatasetCases(Cases):
 
 
 class LoaderCases(Cases):
-    """Training cases of a `DataLoader`, in its order. Only the most recent batch can be taken.
+    """Training cases of a `DataLoader`, in the order of the loader. `take` only accepts the most recent batch.
 
     Args:
         loader: loader of tuples such as images and their labels.
@@ -120,7 +120,7 @@ class LoaderCases(Cases):
         check: function that checks and converts each batch.
 
     Raises:
-        DataError: the loader has no length, or has no batches.
+        DataError: the loader has no length, or yields no batches.
     """
 
     numbered = False
@@ -157,7 +157,7 @@ class LoaderCases(Cases):
         return self._batches
 
     def epoch(self) -> Iterator[Tensor]:
-        """Yield the numbers of the cases of each batch, in order; `take` then returns their tensors."""
+        """Yield the indices of the cases of each batch, ``(batch,)``. Then `take` returns the tensors of this batch."""
         first, count = 0, len(self)
         for batch in self._loader:
             self._newest = received(batch, self._device, self._check)
@@ -184,12 +184,12 @@ class LoaderCases(Cases):
 
 
 def cases_of(data: tuple[Tensor | CaseSource, ...], device: torch.device, batch: int, check: Check) -> Cases:
-    """Return the training cases for data given by a user.
+    """Wrap the data of a user as training cases.
 
     Args:
         data: tensors, or one `twofold.Dataset`, `torch.utils.data.Dataset` or `DataLoader`.
         device: device of the net.
-        batch: batch size for an `IterableDataset`.
+        batch: batch size for an `IterableDataset`; ignored for other data.
         check: function that checks and converts batches of a dataset or loader. Tensors are not checked.
 
     Raises:
@@ -210,7 +210,7 @@ def cases_of(data: tuple[Tensor | CaseSource, ...], device: torch.device, batch:
 
 
 def collated(collate: Callable[[list[Any]], Any], samples: list[Any]) -> Any:
-    """Collate samples into a batch.
+    """Collate samples into a batch with the function ``collate``.
 
     Raises:
         DataError: the samples cannot be collated into tensors.
@@ -225,10 +225,10 @@ def collated(collate: Callable[[list[Any]], Any], samples: list[Any]) -> Any:
 
 
 def received(batch: Any, device: torch.device, check: Check) -> tuple[Tensor, ...]:
-    """Check a batch of a dataset or loader and return its tensors on the device of the net.
+    """Check and convert a batch of a dataset or loader, and move its tensors to the device of the net.
 
     Raises:
-        DataError: the batch is not a tuple of tensors, or the net cannot learn from them.
+        DataError: the batch is not a tuple of tensors, or the net cannot be trained on the tensors.
     """
     if not isinstance(batch, tuple | list) or not all(isinstance(tensor, Tensor) for tensor in batch):
         raise DataError(

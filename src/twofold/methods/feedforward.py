@@ -38,17 +38,19 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     """Forward-Forward on a stack of dense layers."""
 
     label_in: str = setting(defaults.LABEL_IN, names=FLAT, of_net=True)
-    """Position of the label: overlay (replaces the first pixels) or prepend (before the pixels)."""
+    """Position of the label (one-hot) in the input: overlay (in place of the first pixels) or prepend (before them)."""
     counted_from: int = setting(defaults.READ_FROM, of_net=True)
-    """First layer, counted from 1, whose goodness and activities the tests use. A single layer is always used."""
+    """First layer whose goodness and activations the tests use, counted from 1. All layers above it are also used.
+    In a net with a single layer, that layer is always used."""
     layer_by_layer: bool = setting(False)
     """Train the layers one after another, each for an equal share of the epochs, instead of together."""
     normalize: str = setting("length", names=NORMALIZE, of_net=True)
-    """Normalization of the output of a layer: length (fixed length) or none (raw activity, an ablation)."""
+    """Normalization of the output of a layer: length (divide by its root mean square) or none (for an ablation)."""
     substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
-    """Preset of the analog devices that store the weights, or ideal for digital weights."""
+    """Simulated analog hardware that stores the weights: bench, reram, pcm, ecram, capacitor or rpu.
+    With ideal, weights are digital."""
     device_seed: int = setting(0, of_net=True, added=0)
-    """Random seed of the devices and their noise."""
+    """Random seed of the analog devices and their noise. Each seed is a different piece of hardware."""
     unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")
     """Activation function: relu, leaky_relu, gelu, tanh or threshold."""
 
@@ -59,13 +61,21 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
         self._expect_layer("counted_from", self.counted_from)
 
     def for_cases(self, images: Tensor, classes: int) -> Self:
-        """Return the recipe with the label before the pixels, unless it fits into the first pixels of all images."""
+        """Return a copy that inserts the label before the pixels if the first pixels of the images are not empty.
+
+        Otherwise the label can replace these pixels.
+        """
         recipe = super().for_cases(images, classes)
         return recipe if has_margin(images.flatten(1), classes) else replace(recipe, label_in="prepend")
 
 
 def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
-    """Yield the layers, each followed by its box if it has one."""
+    """Yield the layers, and after each layer its box if it has one.
+
+    Args:
+        layers: layers of the net, from the bottom up.
+        boxes: number of a layer, from 1 -> box after this layer.
+    """
     for number, layer in enumerate(layers, 1):
         yield layer
         if number in boxes:
@@ -73,7 +83,7 @@ def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any
 
 
 class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
-    """Forward-Forward training of a stack of layers, from the bottom up."""
+    """Forward-Forward training of a stack of dense layers."""
 
     recipe_type = FeedForwardRecipe
     offloads = True
@@ -113,7 +123,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     def draw(
         cls, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Also draw the receptive fields of the first layer."""
+        """Plot the results of `LabelMethod.draw`, and the receptive fields of the first layer."""
         from twofold.plots.panels import receptive_fields
 
         shape, path = image_shape(data[0]), folder / "fields.png"
@@ -124,8 +134,11 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         ]
 
     def make_sampler(self, cases: int) -> Sampler:
-        """Return the sampler of the recipe, or one that visits every image if layers are trained one after another:
-        an easy image for one layer may be difficult for the next."""
+        """Return a sampler with the settings of the recipe.
+
+        If layers are trained one after another, every image is used in every epoch, since an image that is easy for one
+        layer may be difficult for the next.
+        """
         return Sampler(cases, self.generator) if self.recipe.layer_by_layer else super().make_sampler(cases)
 
     def step(self, batch: Batch, progress: float) -> NetResult:
@@ -139,7 +152,11 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         return {**super().metrics(), **self._box_reads.metrics()}
 
     def _turn(self, progress: float) -> tuple[range, float]:
-        """Return the layers that are trained at this progress, and the progress of their own training."""
+        """Return the indices of the layers to train, and the completed fraction of the training of these layers.
+
+        Args:
+            progress: completed fraction of the whole training run, in [0, 1].
+        """
         count = len(self.net.layers)
         if not self.recipe.layer_by_layer:
             return range(count), progress

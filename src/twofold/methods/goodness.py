@@ -26,13 +26,14 @@ from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassi
 from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500
-"""Batches after which a layer with the same response to all data counts as collapsed."""
+"""Number of batches after which a layer that still responds equally to all data counts as collapsed."""
 CHANCE = 0.6
-"""Largest share of pairs whose positive case has the higher goodness that counts as chance level (0.5)."""
+"""Upper limit of the chance level of a layer. At most this fraction of the pairs of a positive and a negative case has
+the higher goodness for the positive case; 0.5 is pure chance."""
 USUAL_CLASSES = 10
-"""Number of classes that the default label strength is designed for."""
+"""Number of classes up to which the default label strength is used unchanged."""
 STORED = "stored"
-"""Name of the negatives that are drawn from the logits of an image's last visit."""
+"""Value of ``negatives`` that draws wrong labels from the logits stored when an image was last used."""
 STRONGEST = 1e15
 """Largest label strength. Sums of squares of larger values overflow in single precision."""
 
@@ -46,32 +47,36 @@ class GoodnessRecipe(ImageRecipe):
     smoothing: float = setting(defaults.SMOOTHING, of_net=True)
     decay: float = setting(defaults.DECAY, of_net=True)
     goodness: str = setting("sum_of_squares", names=GOODNESS, of_net=True)
-    """Goodness function."""
+    """Goodness of a layer: sum_of_squares, mean_of_squares, sum_of_activities or minus_sum_of_squares."""
     objective: str = setting("swish_symba", names=OBJECTIVES, of_net=True)
-    """Loss on the goodness of positive and negative data."""
+    """Loss on the goodness of positive and negative data: logistic, symba or swish_symba."""
     temperature: float = setting(above=0, of_net=True)
     """Temperature of the objective, in units of goodness.
-    Without this option, it is scaled with the square root of the widest of --widths."""
+    If --widths is given without --temperature, the default is scaled by the square root of the widest layer."""
     peer: float = setting(defaults.PEER, least=0, of_net=True, usual=1.0)
-    """Strength of peer normalization."""
+    """Strength of peer normalization, which moves the mean activity of each unit towards that of its layer."""
     floor: float = setting(0.0, least=0, of_net=True, usual=10.0)
-    """Mean activity of a layer below which peer normalization raises it, which keeps its units active."""
+    """Minimum of the mean activity of a layer. Peer normalization raises the activity of a layer that is below it."""
     softmax_rate: float = setting(defaults.SOFTMAX_RATE, above=0, usual=10.0)
-    """Learning rate of the softmax that the fast test reads."""
+    """Learning rate of the softmax classifier, which the fast test uses."""
     softmax_decay: float = setting(defaults.SOFTMAX_DECAY, least=0, of_net=True, usual=1.0)
-    """Weight decay of the softmax that the fast test reads."""
+    """Weight decay of the softmax classifier, which the fast test uses."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
     def with_scale_of(self, recipe: Self) -> Self:
-        """Return a copy with the temperature of ``recipe``, scaled to the widest layer; see `scaled_temperature`."""
+        """Return a copy with the temperature of ``recipe``, scaled to the widest layer of the copy; see
+        `scaled_temperature`."""
         temperature = scaled_temperature(recipe.temperature, max(self.widths), max(recipe.widths))
         return replace(self, temperature=temperature)
 
     def rule(self) -> Rule:
-        """Return the learning rule of the layers, with the values of all fields that it shares with the recipe."""
+        """Return the learning rule of the layers.
+
+        Fields that exist in both the rule and the recipe have equal values.
+        """
         names, shared = self.fields_with("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
         values = {name: getattr(self, name) for name in shared}
         return Rule(**{name: names[name][value] if name in names else value for name, value in values.items()})
@@ -82,15 +87,19 @@ class LabelRecipe(GoodnessRecipe):
     """Base class of recipes that learn from images with right and wrong labels."""
 
     negatives: str = setting("hard", names={**NEGATIVES, STORED: hard_wrong_labels})
-    """Source of wrong labels: hard, stored or random.
-    With hard, they are drawn from the softmax; with stored, from its output at the image's last visit.
+    """Source of the wrong labels of negative data: hard, stored or random.
+    With hard, they are drawn from the current output of the softmax classifier for the image.
+    With stored, they are drawn from its output when the image was last used.
     With random, all wrong labels are equally likely."""
     label_strength: float = setting(defaults.LABEL_STRENGTH, above=0, most=STRONGEST, of_net=True, usual=100.0)
-    """Value of the label's input."""
+    """Value of the input of the true class in the one-hot encoding of the label."""
 
     def for_cases(self, images: Tensor, classes: int) -> Self:
-        """Return the recipe with a label strength that grows with √classes above `USUAL_CLASSES` of them, since
-        each class is rarer."""
+        """Return a copy with a larger label strength if there are many classes.
+
+        With more than `USUAL_CLASSES` classes, it is multiplied by √(classes / `USUAL_CLASSES`), since each class is
+        rarer.
+        """
         recipe = super().for_cases(images, classes)
         if classes <= USUAL_CLASSES:
             return recipe
@@ -98,7 +107,7 @@ class LabelRecipe(GoodnessRecipe):
 
 
 def _goodness_of(layers: list[dict[str, float] | None]) -> str:
-    """Return the goodness of positive and negative data in each trained layer, for a progress line."""
+    """Format the goodness of positive and negative data in each trained layer, for a progress line."""
     return "goodness +/- " + " ".join(f"{layer['positive']:.2f}/{layer['negative']:.2f}" for layer in layers if layer)
 
 
@@ -109,7 +118,7 @@ G = TypeVar("G", bound=GoodnessClassifier)
 
 
 class GoodnessMethod(ImageMethod[R, N]):
-    """Training that raises the goodness of each layer for positive data and lowers it for negative data."""
+    """Base class of methods that raise the goodness of each layer for positive data and lower it for negative data."""
 
     reported: ClassVar[Mapping[str, Metric]] = {
         "layers": Metric(
@@ -130,11 +139,11 @@ class GoodnessMethod(ImageMethod[R, N]):
         return {**super().defaults(net), "temperature": defaults.TEMPERATURE}
 
     def _learn(self, batch: Batch, factor: float, **options: Any) -> NetResult:
-        """Learn from a batch with the rates at this factor of the schedule, and record the result.
+        """Train on a batch, store its result for the metrics, and return the result.
 
         Args:
             batch: the batch.
-            factor: factor that `set_rate` returned.
+            factor: factor of the learning-rate schedule, as returned by `set_rate`.
             options: other arguments of the net's ``learn``.
         """
         net: Any = self.net
@@ -150,7 +159,7 @@ class GoodnessMethod(ImageMethod[R, N]):
         return self._record(batch, result)
 
     def _record(self, batch: Batch, result: NetResult) -> NetResult:
-        """Store the result of a batch for the metrics and return it."""
+        """Store the result of a batch for the metrics, and return the result."""
         for kept, newest in zip(self._goodness, result.goodness, strict=True):
             if newest is not None:
                 kept.append(newest)
@@ -163,10 +172,11 @@ class GoodnessMethod(ImageMethod[R, N]):
                 raise self.diverged(f"layer {number}'s goodness")
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``layers``, with an entry for each layer and ``None`` for layers that were not trained.
+        """Add ``layers``, a list with a dict for each layer, or ``None`` for a layer that was not trained.
 
-        An entry has the mean goodness of ``positive`` and ``negative`` cases, divided by the threshold, and the mean
-        probability that they are positive, ``p_positive`` and ``p_negative``.
+        In the dict of a layer, ``positive`` and ``negative`` are the mean goodness of positive and of negative cases,
+        divided by the threshold. ``p_positive`` and ``p_negative`` are the mean probabilities, computed by the layer,
+        that positive and negative cases are positive.
         """
         pairs = [torch.cat([p > n for p, n in kept]).float() for kept in self._goodness if kept]
         ordered = [mean_over_cases(above).item() for above in pairs]
@@ -191,10 +201,11 @@ class GoodnessMethod(ImageMethod[R, N]):
         return summary
 
     def _remark_if_at_chance(self, ordered: list[float]) -> None:
-        """Print a remark once if no layer separates positive from negative data after `TIME_TO_LEARN` batches.
+        """Issue a `Remark` once if no layer separates positive from negative data after `TIME_TO_LEARN` batches.
 
         Args:
-            ordered: for each layer, the share of pairs whose positive case has the higher goodness.
+            ordered: for each layer, the fraction of the pairs of a positive and a negative case in which the positive
+                case has the higher goodness.
         """
         if self._remarked or not ordered or self.batches_seen < TIME_TO_LEARN or max(ordered) > CHANCE:
             return
@@ -206,7 +217,7 @@ class GoodnessMethod(ImageMethod[R, N]):
         )
 
     def _raise_if_dead(self, summaries: list[dict[str, float]]) -> None:
-        """Raise `Diverged` if no unit was active in an epoch and no floor raises the layers."""
+        """Raise `Diverged` if no unit was active in an epoch, unless a floor reactivates units."""
         if summaries and not self.recipe.floor and not any(s["positive"] or s["negative"] for s in summaries):
             raise Diverged(
                 f"the net is dead after {self.batches_seen} batches: no unit of any layer was active in a whole epoch; "
@@ -214,7 +225,7 @@ class GoodnessMethod(ImageMethod[R, N]):
             )
 
     def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
-        """Raise `Diverged` if, after `TIME_TO_LEARN` batches, the layer is inactive or responds to all data equally."""
+        """Raise `Diverged` if, after `TIME_TO_LEARN` batches, the layer is inactive or responds equally to all data."""
         if self.batches_seen < TIME_TO_LEARN:
             return
         collapsed = f"layer {number} has collapsed after {self.batches_seen} batches"
@@ -233,11 +244,13 @@ class GoodnessMethod(ImageMethod[R, N]):
 
 
 class LabelMethod(GoodnessMethod[L, G]):
-    """Positive data: images with their labels. Negative data: the same images with wrong labels.
+    """Base class of methods whose positive data are images with their labels.
+
+    The negative data are the same images with wrong labels.
 
     Attributes:
-        logits: most recent softmax logits of each image, ``(cases, classes)``. They are part of the checkpoint, since
-            stored negatives are drawn from them.
+        logits: logits of the softmax classifier for each training image when it was last used, ``(cases, classes)``.
+            They are part of the checkpoint, since stored negatives are drawn from them.
     """
 
     def __init__(self, net: G, recipe: L, data: Cases) -> None:
@@ -250,10 +263,10 @@ class LabelMethod(GoodnessMethod[L, G]):
         self.logits = torch.zeros(len(data), net.classes, device=net.device)
 
     def _negatives(self, batch: Batch) -> Negatives | Tensor:
-        """Return the function that draws the wrong labels of a batch, or the labels themselves.
+        """Return the wrong labels of a batch, ``(batch,)``, or for hard negatives a function that draws them.
 
-        Labels that do not depend on the current pass are drawn in advance, so that each layer can learn as soon as it
-        has its input.
+        Hard negatives depend on the logits of the current forward pass, so they cannot be drawn in advance. All others
+        are drawn in advance, so that each layer can learn as soon as it has its input.
         """
         draw = NEGATIVES["hard" if self.recipe.negatives == STORED else self.recipe.negatives]
         if self.recipe.negatives == "hard":
@@ -272,9 +285,9 @@ class LabelMethod(GoodnessMethod[L, G]):
 
     @classmethod
     def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
-        """Draw the goodness by layer and the worst mistakes.
+        """Plot the goodness in each layer for the true label and for the best wrong label, and the worst mistakes.
 
-        If the objective compares pairs, draw the difference of the goodness of the two labels.
+        If the objective compares pairs, plot the difference of these two goodness values instead.
         """
         from twofold.plots.panels import goodness_by_layer, worst_mistakes
 
@@ -287,7 +300,7 @@ class LabelMethod(GoodnessMethod[L, G]):
         thresholds, across = [float(layer.threshold) for layer in net.stack], "goodness"
         if all(layer.rule.objective.paired for layer in net.stack):
             positive, negative = positive - negative, negative - positive
-            thresholds, across = [0.0] * len(thresholds), "goodness minus that of the other label"
+            thresholds, across = [0.0] * len(thresholds), "difference of goodness to the other label"
         margin = total[rows, predicted] - total[rows, labels]
         path = folder / "goodness.png"
         return [
@@ -297,10 +310,10 @@ class LabelMethod(GoodnessMethod[L, G]):
 
 
 def hardest(total: Tensor, labels: Tensor) -> Tensor:
-    """Return the wrong label with the highest goodness, which is the hardest negative, ``(cases,)``.
+    """Return the wrong label with the highest goodness for each case, ``(cases,)``. It is the hardest negative.
 
     Args:
-        total: goodness of each label, ``(cases, classes)``.
+        total: goodness of each label, summed over layers, ``(cases, classes)``.
         labels: true labels, ``(cases,)``.
     """
     return total.scatter(1, labels[:, None], -torch.inf).argmax(1)

@@ -1,4 +1,4 @@
-"""The picture of local fields, shared by all methods that support them."""
+"""The plot of local receptive fields, for all methods that support them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from twofold.layers.weights import Weights
 
 
 def draw_local_fields(weights: Weights, shape: Map, folder: Path) -> list[Path]:
-    """Draw the local fields of some units of a first layer, and return the files drawn.
+    """Plot the receptive fields of some units of the first layer, and return the paths of the image files.
 
-    Draw nothing if the layer has no local fields, or if images do not have 1 or 3 channels.
+    Nothing is plotted if the layer is fully connected, or if images do not have 1 or 3 channels.
 
     Args:
         weights: weights of the first layer.
         shape: channels, height and width of an image.
-        folder: folder for ``fields.png``.
+        folder: folder for the file ``fields.png``.
     """
     from twofold.plots.local_fields import local_fields
 

@@ -1,4 +1,4 @@
-"""Estimates of the memory of a training."""
+"""Estimates of the memory of a training run."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from twofold.layers.tiles import MAX_STORED
 
 
 class Sizes:
-    """Bytes of the weights and activities of a net.
+    """Bytes of the weights and activations of a net.
 
     Args:
-        sizes: number of inputs, and of units of each layer.
-        fields: local fields of each layer, or empty if layers are fully connected.
-        batch: cases per update.
+        sizes: number of inputs of the net, followed by the number of units of each layer.
+        fields: receptive fields of each layer, or empty if layers are fully connected.
+        batch: batch size.
         precision: precision of matrix products.
         analog: True if analog devices store the weights.
 
     Attributes:
         weights: bytes of the weights of each layer, in float32.
-        copied: bytes of the copies and gradients of weights, relative to those of the weights.
-        rows: bytes of a batch of activities of each size, in float32.
+        copied: bytes of the copies and gradients of the weights, divided by the bytes of the weights.
+        rows: bytes of a batch of inputs, and of a batch of activations of each layer, in float32.
     """
 
     def __init__(
@@ -37,6 +37,10 @@ class Sizes:
         self.rows = [4 * batch * size for size in sizes]
 
     def of_a_stack(self, offload: bool) -> int:
-        """Return the bytes of layers trained one after another; with ``offload``, one is in memory at a time."""
+        """Return the bytes of a training run of layers that each learn from their own input.
+
+        Args:
+            offload: True if only one layer at a time is in memory and the others are on disk.
+        """
         working = max(self.weights) * (2 + self.copied) + 8 * max(self.rows)
         return int(working if offload else sum(self.weights) * (1 + self.copied) + working)

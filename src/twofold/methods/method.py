@@ -1,4 +1,4 @@
-"""Base classes of learning methods, which build a net, make batches, train on them and measure."""
+"""Base classes of learning methods, which build nets, make batches, train on them and report metrics."""
 
 from __future__ import annotations
 
@@ -29,21 +29,25 @@ R = TypeVar("R", bound=Recipe)
 N = TypeVar("N", bound=Net)
 
 Form = Mapping[str, Any]
-"""Form of the data that a net is built for: ``shape`` and ``classes`` for images."""
+"""Description of the data that a net is built for. For labeled images: ``shape``, the channels, height and width of an
+image, and ``classes``, the number of classes."""
 
 Names = Sequence[str]
-"""Names of the classes in order, or empty if classes are named by their numbers."""
+"""Names of the classes in the order of their indices. If empty, the indices are used as names."""
 
 StoreLayers = Callable[[Iterable[Any]], Iterable[Any]]
-"""Moves each new layer to memory or disk, and returns the stored layers."""
+"""Function that receives layers as they are built, stores them in memory or on disk, and returns the stored layers."""
 
 
 class StepResult(Protocol):
-    """Result of a step. Methods may add their own fields."""
+    """Result of a training step. Methods may add further fields."""
 
     @property
     def difficulty(self) -> Tensor:
-        """Difficulty of each case, from 0 to 1, ``(batch,)``."""
+        """Difficulty of each case, from 0 (easy) to 1 (hard), ``(batch,)``.
+
+        Importance sampling uses easy cases less often.
+        """
 
 
 class Method(ABC, Generic[R, N]):
@@ -51,17 +55,18 @@ class Method(ABC, Generic[R, N]):
 
     Args:
         net: net to train, on the device to train on. A method with several nets combines them in one `Nets`.
-        recipe: settings of the training.
+        recipe: training settings.
         data: training cases.
 
     Attributes:
         recipe_type: class of the recipes of the method.
-        offloads: True if layers that are not in use may be stored on disk.
-        reported: metrics of an epoch and of the result by name, in addition to those of the base class.
-        generator: generator of the order, distortions and negative data, on the device of the net.
+        offloads: True if the layers can be trained with only one of them in memory and the others on disk.
+        reported: metrics of each epoch and of the final result, by name. Those of the base classes are added.
+        generator: random generator for the order of the cases, the distortions and the negative data, on the device
+            of the net.
         schedule: learning-rate schedule of the recipe, which the trainer may replace.
-        sampler: sampler of the cases and their weights.
-        batches_seen: number of batches since the start of the training.
+        sampler: sampler that selects the cases of each epoch and their weights.
+        batches_seen: number of batches since the start of training.
         rate: learning rate of the most recent step.
     """
 
@@ -93,28 +98,28 @@ class Method(ABC, Generic[R, N]):
     @classmethod
     @abstractmethod
     def build(cls, recipe: R, form: Form, store: StoreLayers = list) -> N:
-        """Build the untrained net of a recipe, with initial weights drawn from the recipe's seed on the CPU.
+        """Build the untrained net of a recipe on the CPU, with random initial weights from the seed of the recipe.
 
         Args:
             recipe: settings of the net.
-            form: shape of a case and number of classes.
+            form: description of the data, such as the shape of an image and the number of classes.
             store: function that stores each layer as soon as it is built.
 
         Raises:
-            SettingError: the net cannot learn from data of this form.
+            SettingError: the net cannot be built for such data.
         """
 
     @classmethod
     @abstractmethod
     def needed_memory(cls, recipe: R, form: Form, precision: str, offload: bool) -> int:
-        """Estimate the bytes of a training without its data: weights, smoothed gradients, copies and activities."""
+        """Estimate the memory of training in bytes: weights, momentum, copies and activations, but not the data."""
 
     @classmethod
     def default_recipe(cls, net: N, settings: dict[str, Any]) -> R:
-        """Return the recipe of a training with the given settings, and with `defaults` for all others.
+        """Return the recipe for training a net with the given settings. All other fields have the values of `defaults`.
 
         Raises:
-            SettingError: a setting is not a field of the recipe, or describes the net, which is already built.
+            SettingError: a setting is not a field of the recipe, or is a setting of the net, which is already built.
         """
         known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.fields_with("of_net")
         for name in settings:
@@ -122,57 +127,63 @@ class Method(ABC, Generic[R, N]):
                 raise unknown("setting", name, known - of_net.keys())
             if name in of_net:
                 raise SettingError(
-                    f"{name} is a setting of the net or its data, not of the training: set it when you create them"
+                    f"{name} is a setting of the net or its data, not of the training: set it when you create the net"
                 )
         recipe: R = cls.recipe_type(**{**cls.defaults(net), **settings})  # type: ignore[assignment]
         return recipe
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
-        """Return the default value of each recipe field for a net."""
+        """Return the recipe fields by name, with the default values for training the given net."""
         values = {item.name: item.default for item in fields(cls.recipe_type) if item.default is not MISSING}
         return {**values, "data": "custom", "widths": net.widths}
 
     @classmethod
     def draw(cls, net: N, recipe: R, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
-        """Draw the pictures of a trained net and return their paths.
+        """Plot the results of a trained net, and return the paths of the image files.
 
         Args:
             net: trained net.
             recipe: recipe of the net.
-            data: test data.
-            folder: folder for the pictures.
+            data: test data, such as images and their labels.
+            folder: folder for the image files.
             names: names of the classes, if they have any.
         """
         return []
 
     def make_sampler(self, cases: int) -> Sampler:
-        """Return the sampler of the recipe."""
+        """Return a sampler of ``cases`` training cases with the settings of the recipe."""
         return Sampler(cases, self.generator, self.recipe.tolerance, self.recipe.revisit)
 
     @classmethod
     def as_cases(cls, net: N, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Check and convert tensors given by the user, all cases or some of them, without running the net.
+        """Check and convert tensors of the user, such as images and their labels, without running the net.
+
+        The tensors may be a data set or a batch.
 
         Raises:
-            DataError: the net cannot learn from them.
+            DataError: the net cannot be trained on the tensors.
         """
         return data
 
     @classmethod
     def check_fit(cls, net: N, example: tuple[Tensor, ...]) -> None:
-        """Run the net on one case, as `as_cases` returns it.
+        """Check that a net can process a case, by running the net on it.
+
+        Args:
+            net: the net.
+            example: tensors of one case, ``(1, ...)``, as returned by `as_cases`.
 
         Raises:
-            DataError: the net was not built for such cases.
+            DataError: the case does not match the input of the net.
         """
 
     @classmethod
     def check_data(cls, net: N, data: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Check and convert all cases, and run the net on the first.
+        """Check and convert a data set with `as_cases`, and run the net on the first case.
 
         Raises:
-            DataError: the net cannot learn from them.
+            DataError: the net cannot be trained on the data.
         """
         cases = cls.as_cases(net, data)
         cls.check_fit(net, tuple(tensor[:1] for tensor in cases))
@@ -180,51 +191,59 @@ class Method(ABC, Generic[R, N]):
 
     @abstractmethod
     def batch(self, cases: Tensor, case_weight: Tensor) -> Any:
-        """Return the batch for `step` with the given training cases and their weights, both ``(batch,)``.
+        """Return a batch for `step`.
 
-        The batch may end with further cases of weight 0.
+        The batch may have additional cases of weight 0 at its end.
+
+        Args:
+            cases: indices of the training cases, ``(batch,)``.
+            case_weight: weight of each case in the loss, ``(batch,)``.
         """
 
     @abstractmethod
     def step(self, batch: Any, progress: float) -> StepResult:
-        """Learn from one batch.
+        """Train on one batch.
 
         Args:
-            batch: batch that `batch` returned.
-            progress: share of the training that is done, in [0, 1], which is the argument of the schedule.
+            batch: return value of the method `batch`.
+            progress: completed fraction of the training run, in [0, 1]. It is the argument of the learning-rate
+                schedule.
         """
 
     def set_rate(self, progress: float) -> float:
-        """Set the learning rate of the layers, and return the factor of the schedule for all other rates."""
+        """Set the learning rate of the layers for a progress in [0, 1], and return the factor of the schedule.
+
+        The learning rates of softmaxes are multiplied by this factor, too.
+        """
         factor = self.schedule(progress)
         self.rate = self.recipe.rate * factor
         return factor
 
     def per_case(self) -> list[Tensor]:
-        """Return the tensors with the results of each case at its last visit, ``(cases, ...)``."""
+        """Return tensors with results of each training case, ``(cases, ...)``, from when the case was last used."""
         return [self.sampler.difficulty]
 
     def share(self) -> None:
-        """Share the results of each case among all processes, after an epoch."""
+        """Exchange the results of `per_case` among all processes of a distributed training run, after an epoch."""
         self.sampler.share(*self.per_case())
 
     def check(self) -> None:
-        """Raise `Diverged` if the most recent values are not finite. This is called often and must be cheap."""
+        """Raise `Diverged` if the loss or goodness of the last batch is not finite. This check must be cheap."""
 
     def require_finite(self) -> None:
-        """Raise `Diverged` if a value in the state for a checkpoint is not finite."""
+        """Raise `Diverged` if a value of the training state, see `tensors`, is not finite."""
         if name := first_not_finite(self.tensors()):
             raise self.diverged(f"a value of {name}")
 
     def diverged(self, what: str) -> Diverged:
-        """Return the error for a value that is not finite, with advice."""
+        """Return an exception which says that ``what`` is not finite, and which setting to lower."""
         return Diverged(f"{what} is no longer finite after {self.batches_seen} batches: {self.advice(what)}")
 
     def advice(self, what: str = "") -> str:
-        """Return which setting to lower if ``what`` grew too large.
+        """Return advice, for an error message, on which setting to lower if ``what`` grew too large.
 
-        This is the setting that exceeds its usual range most, or the learning rate if none does. Settings of a softmax
-        are considered for a softmax only.
+        This is the setting that exceeds its usual range most, or the learning rate if none does. If ``what`` names a
+        softmax, only the settings of the softmax are considered, and otherwise only the others.
         """
         usual = self.recipe.fields_with("usual")
         prefix = "softmax_" if "softmax" in what and "softmax_rate" in usual else ""
@@ -235,29 +254,37 @@ class Method(ABC, Generic[R, N]):
         return f"lower --{blamed.replace('_', '-')} (it is {getattr(self.recipe, blamed):g})"
 
     def metrics(self) -> dict[str, Any]:
-        """Return the metrics of the last epoch, with values that JSON supports.
+        """Return the metrics of the last epoch, with values that can be written as JSON.
 
-        These are ``rate``, the most recent learning rate; ``visits``, the share of the cases that were visited;
-        ``importance_sampling``, true if easy cases were visited less often; and further metrics of the method. Metrics
-        whose names start with ``train_`` are also part of the result of a run, with their last value.
+        * ``rate``: the most recent learning rate;
+        * ``visits``: the fraction of the training cases that were used;
+        * ``importance_sampling``: True if easy cases were used less often;
+        * further metrics of the method. Those whose names start with ``train_`` are also part of the result of a run,
+          with the value of the last epoch.
         """
         sampler = self.sampler
         return {"rate": self.rate, "visits": sampler.visits, "importance_sampling": sampler.by_importance}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state that is needed to resume, except the generator, by name."""
+        """Return the tensors that a checkpoint needs to resume training, by name.
+
+        The random generator is saved separately.
+        """
         return {**module_tensors(self.net), "need": self.sampler.difficulty}
 
 
 def image_form(form: Form) -> tuple[Map, int]:
-    """Return the shape of an image and the number of classes.
+    """Return the shape of an image (channels, height, width) and the number of classes.
+
+    Args:
+        form: description of the data.
 
     Raises:
         SettingError: the data are not labeled images.
     """
     if not {"shape", "classes"} <= form.keys():
         raise SettingError(
-            f"the data have the form {', '.join(form) or 'nothing'}, expected labeled images with shape and classes: "
+            f"the data have {', '.join(form) or 'no description'}, expected shape and classes, as labeled images have: "
             "choose another data set or recipe"
         )
     shape: Map = convert("shape", form["shape"], tuple[int, int, int])
@@ -268,7 +295,7 @@ def image_form(form: Form) -> tuple[Map, int]:
 
 
 def image_shape(images: Tensor) -> Map:
-    """Return the channels, height and width of images ``(cases, channels, height, width)``."""
+    """Return the shape of an image, ``(channels, height, width)``, for a tensor of shape ``(cases, *shape)``."""
     _, channels, height, width = images.shape
     return channels, height, width
 
@@ -279,8 +306,8 @@ class Batch(NamedTuple):
     Attributes:
         images: images, ``(batch, channels, height, width)``.
         labels: labels, ``(batch,)``.
-        cases: numbers of the images in the training set, ``(batch,)``.
-        case_weight: weight of each case, ``(batch,)``.
+        cases: indices of the images in the training set, ``(batch,)``.
+        case_weight: weight of each image in the loss, ``(batch,)``.
     """
 
     images: Tensor
@@ -297,7 +324,8 @@ class ImageMethod(Method[I, C]):
     """Base class of methods for images ``(cases, channels, height, width)`` with labels ``(cases,)``.
 
     Attributes:
-        mistaken: True for images that the softmax misclassified at their last visit, ``(cases,)``.
+        mistaken: True for each training image that the softmax misclassified when the image was last used,
+            ``(cases,)``.
     """
 
     reported: ClassVar[Mapping[str, Metric]] = {
@@ -351,12 +379,12 @@ class ImageMethod(Method[I, C]):
         return [*super().per_case(), self.mistaken]
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``train_error``, the share of the images that the softmax misclassified at their last visit."""
+        """Add ``train_error``, the fraction of the training images that are `mistaken`."""
         return {**super().metrics(), "train_error": self.mistaken.float().mean().item()}
 
     def tensors(self) -> dict[str, Tensor]:
         return {**super().tensors(), "mistaken": self.mistaken}
 
     def _note(self, batch: Batch, logits: Tensor) -> None:
-        """Store which images of a batch are misclassified by the logits ``(batch, classes)``."""
+        """Store in `mistaken` which images of a batch are misclassified by the logits ``(batch, classes)``."""
         self.mistaken[batch.cases] = logits.argmax(1) != batch.labels

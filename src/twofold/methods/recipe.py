@@ -1,4 +1,4 @@
-"""Settings of a training. The fields of a recipe are also the options of the command line."""
+"""Recipes: the settings of a net and its training. The fields of a recipe are also options of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from twofold.layers.fields import Fields, Map, fields_for
 from twofold.schedules import SCHEDULES
 
 SMALLEST, LARGEST = 1e-30, 1e30
-"""Range of all real settings other than 0. Outside it, products with activities may exceed single precision."""
+"""Range of the absolute value of all float settings other than 0. Outside this range, products with activations may
+overflow or underflow in single precision."""
 
 
 BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
@@ -26,21 +27,22 @@ BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "below": (operator.lt, "below {:g}"),
     "most": (operator.le, "at most {:g}"),
 }
-"""Bounds of a field: the comparison, and its text in error messages."""
+"""Bounds that a field may have: the comparison with the bound, and its text in error messages."""
 
 
 class Properties(TypedDict, total=False):
     """Properties of a recipe field in addition to its type and default.
 
     Attributes:
-        least: smallest value (inclusive); for a sequence, of each number.
+        least: lower bound (inclusive). For a tuple, each number must satisfy all bounds.
         above: lower bound (exclusive).
         below: upper bound (exclusive).
-        most: largest value (inclusive).
-        names: permitted names.
-        of_net: True if the field describes the net or its data, so that `fit` does not accept it.
-        usual: largest usual value, for a field whose large values let activations or weights diverge.
-        added: neutral value, for a field that is missing in recipes of older runs.
+        most: upper bound (inclusive).
+        names: permitted values of a field of strings.
+        of_net: True if the field describes the net or its data. `fit` does not accept such fields, since it receives
+            a net that is already built.
+        usual: largest usual value, for a field that may let activations or weights diverge if it is larger.
+        added: value that runs of older versions, which do not have the field, are read with.
     """
 
     least: float
@@ -54,12 +56,12 @@ class Properties(TypedDict, total=False):
 
 
 def setting(default: Any = MISSING, **properties: Unpack[Properties]) -> Any:
-    """Declare a field of a recipe. The string below the declaration is its help text.
+    """Declare a field of a recipe. The string below the declaration is the help text of the field.
 
-    A subclass may declare the field again with another default or other properties, and inherits the rest.
+    A subclass may redeclare the field with another default or other properties. It inherits all other properties.
 
     Args:
-        default: default value; a field without one is required.
+        default: default value. Without it, the field is required.
         properties: properties of the field; see `Properties`.
     """
     return field(default=default, metadata=properties)
@@ -67,7 +69,7 @@ def setting(default: Any = MISSING, **properties: Unpack[Properties]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Settings shared by all methods.
+    """Base class of recipes, with the settings that all methods share.
 
     Raises:
         ArgumentError: a field has the wrong type.
@@ -77,38 +79,40 @@ class Recipe:
     method: ClassVar[str]
     """Name of the method."""
     former_methods: ClassVar[tuple[str, ...]] = ()
-    """Names of the method in older runs."""
+    """Earlier names of the method, in runs of older versions."""
     removed: ClassVar[Mapping[str, object]] = {}
-    """Fields of older runs that no longer exist, with their neutral values."""
+    """Fields that no longer exist. A run of an older version can be read if the field has the value given here."""
 
     data: str = setting(of_net=True)
-    """Name of the data set. On the command line, it may be the path of your own data."""
+    """Name of the data set: digits, mnist, fashion-mnist or cifar10.
+    On the command line, also the path of your own data."""
     widths: tuple[int, ...] = setting(least=1, of_net=True)
     """Number of units of each hidden layer."""
     epochs: int = setting(1, least=1)
-    """Number of passes over the training cases."""
+    """Number of epochs."""
     batch: int = setting(defaults.BATCH, least=1)
     """Batch size."""
     rate: float = setting(defaults.RATE, above=0, usual=1.0)
     """Initial learning rate."""
     smoothing: float = setting(defaults.SMOOTHING, least=0, below=1)
-    """Momentum: share of the previous gradient that is kept at each batch."""
+    """Momentum coefficient, in [0, 1): share of the previous gradients that is kept at each batch."""
     decay: float = setting(defaults.DECAY, least=0, usual=1.0)
     """Weight decay."""
     validation: int = setting(0, least=0, of_net=True)
-    """Number of training cases at the end that are held out and tested after each epoch, in place of the test set.
+    """Number of training cases to hold out, taken from the end of the training set.
+    The net is tested on them after each epoch, and the test set is not used.
     With 0, the net is trained on all cases and tested once on the test set, at the end."""
     tolerance: float = setting(0.0, least=0, below=1)
-    """Learning signal below which cases are sampled at random, for speed; 0 uses all cases.
-    Sampled signals are raised to this value, so the expected gradient stays the same.
-    Cases with weak signals are also visited less often."""
+    """Importance sampling, for speed. Let s be the learning signal of a case, and T this value.
+    If s < T, the case is used with probability s/T, and its signal is set to T. 0 uses all cases.
+    The expected gradient does not change. With --revisit below 1, easy cases are also left out of some epochs."""
     revisit: float = setting(1.0, above=0, most=1, added=1.0)
-    """Smallest probability that a case is visited in an epoch."""
+    """Importance sampling: smallest probability that a case is used in an epoch; 1 uses every case in every epoch."""
     seed: int = setting(0)
-    """Random seed of the initial weights, the order of the cases, distortions and negative data."""
+    """Random seed of the initial weights, the order of the cases, the distortions and the negative data."""
     schedule: str = setting(defaults.SCHEDULE, names=SCHEDULES, added="constant_then_linear")
-    """Schedule of all learning rates: constant or constant_then_linear.
-    The latter is constant for the first half of the training, then decays linearly to zero."""
+    """Learning-rate schedule: constant or constant_then_linear.
+    With constant_then_linear, rates are constant for the first half of training, then decay linearly to zero."""
 
     def __post_init__(self) -> None:
         for name, known in self.fields_with("names").items():
@@ -119,14 +123,14 @@ class Recipe:
         for name, value in asdict(self).items():
             self._expect_size(name, value)
         if not self.widths:
-            raise SettingError("--widths is empty, expected the units of at least one layer, such as 1000 1000")
+            raise SettingError("--widths is empty, expected the number of units of each layer, such as 1000 1000")
         for name, properties in self.properties().items():
             self._expect_bounds(name, {bound: properties[bound] for bound in BOUNDS if bound in properties})
         self._expect_decay("rate", "decay", self._step())
 
     @classmethod
     def properties(cls) -> dict[str, dict[str, Any]]:
-        """Return the `Properties` of each field, from this class and its bases."""
+        """Return the `Properties` of each field by name, from this class and its base classes."""
         properties: dict[str, dict[str, Any]] = {item.name: {} for item in fields(cls)}
         for base in reversed(cls.__mro__):
             for name in inspect.get_annotations(base).keys() & properties.keys():
@@ -135,32 +139,47 @@ class Recipe:
 
     @classmethod
     def fields_with(cls, kind: str) -> dict[str, Any]:
-        """Return the fields that have the property ``kind``, with its value."""
+        """Return the value of one property for all fields that have it, by field name.
+
+        Args:
+            kind: name of the property; see `Properties`.
+        """
         return {name: properties[kind] for name, properties in cls.properties().items() if kind in properties}
 
     @classmethod
     def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the current settings for those of a run of one of the `former_methods`."""
+        """Convert the settings of an older run, whose method is one of `former_methods`, to current settings."""
         return settings
 
     def for_cases(self, images: Tensor, classes: int) -> Self:
-        """Return the recipe for a user's own training images ``(cases, ...)`` of so many classes."""
+        """Return a copy of the recipe that is adapted to the user's own training images.
+
+        Args:
+            images: training images, ``(cases, channels, height, width)``.
+            classes: number of classes.
+        """
         return self
 
     def with_scale_of(self, recipe: Self) -> Self:
-        """Return a copy with the settings of ``recipe`` that depend on the widths, scaled to the widths of this one."""
+        """Return a copy with the settings that depend on the layer widths, such as the temperature, replaced.
+
+        They are those of ``recipe``, scaled from its widths to the widths of the copy.
+        """
         return self
 
     def _step(self) -> float:
-        """Return the rate by which weights decay at a batch."""
+        """Return the factor of the weight decay in an update: w ← (1 - factor · decay) w."""
         return self.rate
 
     def _expect_decay(self, rate: str, decay: str, step: float) -> None:
-        """Require step · decay < 1, so that w ← (1 - step · decay) w shrinks weights without changing their signs."""
+        """Raise an error unless step · decay < 1, where an update is w ← (1 - step · decay) w.
+
+        Otherwise weight decay would change the signs of weights. The arguments ``rate`` and ``decay`` are field names.
+        """
         high, low = (rate, decay) if getattr(self, rate) > 1 else (decay, rate)
         if step * getattr(self, decay) >= 1:
             most = getattr(self, high) / (step * getattr(self, decay))
-            expected = f"less than {most:g} with --{_dashed(low)} {getattr(self, low):g}: weight decay would flip signs"
+            expected = f"less than {most:g} with --{_dashed(low)} {getattr(self, low):g}: weights would flip signs"
             self._expect(False, high, f"{getattr(self, high):g}", expected)
 
     def _expect_name(self, field: str, known: Mapping[str, object]) -> None:
@@ -173,7 +192,7 @@ class Recipe:
             raise unknown(_dashed(field), name, known)
 
     def _expect_size(self, name: str, value: Any) -> None:
-        """Check the range of numbers: floats of single precision, integers of 32 bits, seeds of 64 bits."""
+        """Check that floats suit single precision, integers fit into 32 bits, and the seed fits into 64 bits."""
         for number in value if isinstance(value, tuple) else [value]:
             if isinstance(number, float):
                 fits = number == 0 or SMALLEST <= abs(number) <= LARGEST
@@ -198,13 +217,16 @@ class Recipe:
                 self._expect(holds(number, limit), name, number, share or words.format(limit))
 
     def _expect_layer(self, field: str, number: int) -> None:
-        """Raise an error if a value is not the index of a layer, or the default in a net with a single layer."""
+        """Check that ``number`` is the number of a layer, from 1.
+
+        A net with a single layer also accepts the default.
+        """
         last = max(len(self.widths), defaults.READ_FROM)
         self._expect(number >= 1, field, number, "1 (the first layer) or more")
         self._expect(number <= last, field, number, f"at most {last}: there are no layers above")
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields with values that JSON supports."""
+        """Return the fields by name, with values that can be written as JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
@@ -215,38 +237,43 @@ def _dashed(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecipe(Recipe):
-    """Settings shared by all methods that learn from images."""
+    """Base class of recipes for images."""
 
     jitter: int = setting(0, least=0)
-    """Largest random shift of an image at each visit, in pixels."""
+    """Largest shift in pixels. Each image is shifted at random, in x and y, each time it is used; 0 turns this off."""
     mirror: bool = setting(False, added=False)
-    """Flip each image horizontally with probability 1/2 at each visit."""
+    """Flip each image horizontally with probability 1/2, each time it is used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureRecipe(ImageRecipe):
-    """Settings of nets whose input is the image without a label."""
+    """Base class of recipes for nets whose first layer receives the image without a label."""
 
     center: bool = setting(False, of_net=True, added=False)
-    """Subtract the mean of each image before it is normalized."""
+    """Subtract from each image its mean before the image is normalized."""
     field_sizes: tuple[int, ...] = setting((), least=1, of_net=True, added=())
-    """Side of the square receptive field of each layer; by default layers are fully connected.
-    The units of a layer form a grid, with the same number of units at each point and without weight sharing."""
+    """Width of the square receptive field of a unit, for each layer. By default, layers are fully connected.
+    The units of a layer form a grid, with the same number of units at each point. Units do not share weights."""
     strides: tuple[int, ...] = setting((), least=1, of_net=True, added=())
-    """Distance between neighboring receptive fields of each layer."""
+    """Distance between neighboring receptive fields, for each layer; used with --field-sizes."""
     margins: tuple[int, ...] = setting((), least=0, of_net=True, added=())
-    """Distance by which the outermost receptive fields of each layer extend beyond the edge, where they are cropped."""
+    """Distance by which the outermost receptive fields extend beyond the edge of the input, for each layer.
+    Receptive fields are cropped at the edge. Used with --field-sizes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("field_sizes", "strides", "margins"):
             numbers: tuple[int, ...] = getattr(self, name)
-            text, expected = " ".join(map(str, numbers)), f"none or one for each of {len(self.widths)} layers"
+            text, expected = " ".join(map(str, numbers)), f"none, or one number for each of {len(self.widths)} layers"
             fit = len(numbers) == (len(self.widths) if self.field_sizes else 0)
             self._expect(fit, name, text or "empty", expected)
 
     def maps(self, shape: Map) -> list[Fields]:
-        """Return the local fields of each layer for images of a shape; empty if layers are fully connected."""
+        """Return the receptive fields of each layer, or an empty list if layers are fully connected.
+
+        Args:
+            shape: channels, height and width of an image.
+        """
         maps: list[Fields] = []
         if self.field_sizes:
             for width, *field in zip(self.widths, self.field_sizes, self.strides, self.margins, strict=True):

@@ -1,4 +1,6 @@
-"""Forward-Forward on recurrent layers that settle. Every layer learns from every iteration, with one update per batch.
+"""Forward-Forward on recurrent layers that settle over several iterations.
+
+Every layer learns from every iteration, with one weight update per batch.
 
 The algorithm of one batch is `nets.recurrent.Recurrent.learn`.
 """
@@ -27,7 +29,7 @@ from twofold.nets.classifier import NetResult
 from twofold.nets.recurrent import Recurrent
 
 SETTLING = 500
-"""Number of images whose median the picture of settling shows."""
+"""Number of images for the plot of settling, which shows the median over the images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,27 +42,29 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
     method: ClassVar[str] = "recurrent"
 
     damping: float = setting(defaults.DAMPING, least=0, below=1, of_net=True)
-    """Share of its previous state that a layer keeps at each iteration."""
+    """Damping of the states: a layer keeps this share of its previous state at each iteration, in [0, 1)."""
     iterations: int = setting(defaults.ITERATIONS, least=1, of_net=True)
     """Number of iterations per image."""
     learn_from: int = setting(1)
-    """First iteration, counted from 1, that contributes to the gradients."""
+    """First iteration that contributes to the weight gradients, counted from 1."""
     judge_from: int = setting(defaults.JUDGED[0], least=1, of_net=True)
-    """First iteration whose goodness the slow test averages."""
+    """First of the iterations over which the slow test averages the goodness, counted from 1."""
     judge_to: int = setting(defaults.JUDGED[1], of_net=True)
-    """Last iteration whose goodness the slow test averages."""
+    """Last of the iterations over which the slow test averages the goodness."""
     neutral_every: int = setting(10, least=1)
-    """Interval between batches that also settle under a neutral label, to train the softmax on settled layers."""
+    """Interval, in batches, at which the layers also settle under a neutral label (all classes equal).
+    The softmax classifier is then trained on the settled layers, for the settled test."""
     window: int = setting(defaults.ITERATIONS, least=1)
-    """Number of iterations whose weight gradients are computed as one product. Smaller values save memory.
-    Only rounding depends on it."""
+    """Number of iterations whose weight gradients are computed in one matrix product. Smaller values save memory.
+    Results differ only by rounding."""
     top_down: bool = setting(True, of_net=True)
-    """Connect each layer to the layer above. Otherwise only the top layer receives the label.
-    With receptive fields, a unit is connected to the units whose fields contain it."""
+    """Top-down connections: each layer also receives the activity of the layer above.
+    With --no-top-down and --label-to top, only the last layer depends on the label.
+    With receptive fields, a unit receives input from those units above whose fields contain it."""
     top_down_start: float = setting(defaults.TOP_DOWN_START, least=0, of_net=True, usual=10.0, added=1.0)
-    """Scale of the initial top-down weights, relative to the other initial weights; 0 starts without top-down input."""
+    """Scale of the initial top-down weights relative to the other initial weights; with 0, they start at 0."""
     lateral: bool = setting(False, of_net=True)
-    """Connect each layer to itself."""
+    """Lateral connections: each layer also receives its own previous activity."""
     label_to: str = setting("top", names=LABEL_TO, of_net=True, added="top")
     """Layers that receive the label: top (the last hidden layer) or all."""
 
@@ -74,10 +78,10 @@ class RecurrentRecipe(LabelRecipe, PictureRecipe):
 
 
 class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
-    """Training of all layers at each iteration (talk 19:31, 24:03).
+    """Forward-Forward training of recurrent layers, at each iteration (talk 19:31, 24:03).
 
-    No gradient crosses a layer or an iteration. Every `RecurrentRecipe.neutral_every` batches, the layers also settle
-    under a neutral label, to train the softmax on settled layers.
+    Gradients are not propagated through layers or iterations. Every `RecurrentRecipe.neutral_every` batches, the layers
+    also settle under a neutral label, to train the softmax on settled layers.
     """
 
     recipe_type = RecurrentRecipe
@@ -115,7 +119,11 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     def draw(
         cls, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Also draw how layers settle under right and wrong labels, and the local fields of the first layer."""
+        """Plot the results of `LabelMethod.draw`, the activity of each layer by iteration, and the receptive fields.
+
+        The activity is plotted for the true label and for the best wrong label. Receptive fields are those of the first
+        layer.
+        """
         from twofold.plots.settling import settling
 
         images, labels = (tensor[:SETTLING] for tensor in data)
@@ -140,9 +148,12 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
 
 
 def _both_ways(maps: list[Fields]) -> list[dict[str, Connectivity]]:
-    """Return the connectivity of each layer to its neighbors.
+    """Return the connectivity of each layer, as a dict with ``below`` and, except for the last layer, ``above``.
 
-    A unit is connected to its field in the layer below, and to the units above whose fields contain it.
+    A unit is connected to its receptive field in the layer below, and to the units above whose fields contain it.
+
+    Args:
+        maps: receptive fields of each layer, from the bottom up.
     """
     above = [{"above": top_down(fields)} for fields in maps[1:]]
     return [{"below": Tiled(fields), **upper} for fields, upper in zip(maps, [*above, {}], strict=False)]

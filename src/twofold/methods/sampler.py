@@ -1,4 +1,4 @@
-"""Samplers of the cases of an epoch and their weights."""
+"""Samplers, which select the training cases of an epoch and their weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from twofold.methods.cases import LoaderCases
 
 
 class SampledBatch(NamedTuple):
-    """The case numbers and weights of a batch.
+    """The indices and weights of the cases of a batch.
 
     Attributes:
-        done: share of the epoch before the batch, in [0, 1).
-        cases: numbers of the training cases, ``(batch,)``.
-        case_weight: weight of each case, ``(batch,)``. In a full batch, its expected value is 1. In a smaller last
-            batch it is lower, so that each case has the same influence as in a full batch.
+        done: fraction of the epoch that was completed before the batch, in [0, 1).
+        cases: indices of the training cases, ``(batch,)``.
+        case_weight: weight of each case in the loss, ``(batch,)``. Its expected value is 1 in a full batch. It is
+            lower in a smaller last batch, so that each case has the same influence as in a full batch.
     """
 
     done: float
@@ -28,21 +28,22 @@ class SampledBatch(NamedTuple):
 
 
 class Sampler:
-    """Sampler that visits each case at most once per epoch in random order, and easy cases less often.
+    """Sampler for importance sampling, which uses easy cases less often.
 
-    This is importance sampling: a case is visited with the probability difficulty / tolerance, clamped to [revisit, 1],
-    and is weighted by the inverse of that probability, at most 1 / revisit. The expected gradient stays the same.
+    Each case is used at most once per epoch, in random order.
+    A case is used in an epoch with the probability p = difficulty / tolerance, clamped to [revisit, 1]. Its weight is
+    1 / p, so the expected gradient does not change.
 
     Args:
         cases: number of cases.
-        generator: generator of the order, on the device of the cases.
-        tolerance: difficulty from which a case is always visited; 0 visits all cases in every epoch.
-        revisit: smallest probability of a visit.
+        generator: random generator, on the device of the net.
+        tolerance: difficulty from which a case is used in every epoch; 0 uses all cases in every epoch.
+        revisit: smallest probability that a case is used in an epoch.
 
     Attributes:
-        difficulty: difficulty of each case at its last visit, ``(cases,)``.
-        visits: share of the cases that were visited in the most recent epoch.
-        by_importance: True if easy cases are visited less often.
+        difficulty: difficulty of each case, in [0, 1], when it was last used, ``(cases,)``.
+        visits: fraction of the cases that were used in the most recent epoch.
+        by_importance: True if easy cases are used less often.
     """
 
     def __init__(self, cases: int, generator: Generator, tolerance: float = 0.0, revisit: float = 1.0) -> None:
@@ -55,13 +56,13 @@ class Sampler:
         self._revisit = revisit
 
     def chances(self) -> Tensor:
-        """Return the probability that each case is visited in the next epoch, ``(cases,)``."""
+        """Return the probability that each case is used in the next epoch, ``(cases,)``."""
         if not self._tolerance:
             return torch.ones_like(self.difficulty)
         return (self.difficulty / self._tolerance).clamp(self._revisit, 1.0)
 
     def epoch(self, batch: int) -> Iterator[SampledBatch]:
-        """Yield the batches of an epoch, of ``batch`` cases except for the last; none if no case is sampled."""
+        """Yield the batches of an epoch. All except the last have ``batch`` cases."""
         chances = self.chances()
         order = torch.randperm(len(chances), generator=self._generator, device=chances.device)
         drawn = torch.rand(len(order), generator=self._generator, device=order.device)
@@ -73,15 +74,23 @@ class Sampler:
             yield SampledBatch(number * batch / len(order), cases, len(cases) / batch / chances[cases])
 
     def learned(self, cases: Tensor, difficulty: Tensor) -> None:
-        """Store the difficulty of the cases, both ``(batch,)``."""
+        """Store the difficulty of the cases of a batch.
+
+        Args:
+            cases: indices of the cases, ``(batch,)``.
+            difficulty: their difficulty, from 0 to 1, ``(batch,)``.
+        """
         self.difficulty[cases] = difficulty.to(self.difficulty.dtype)
         self._learned[cases] = 1
 
     def share(self, *values: Tensor) -> None:
-        """Share the values that each process stored since the last call among all processes, in place.
+        """Exchange values among the processes of a distributed training run, in place.
+
+        A case that some processes used since the last call gets the mean of their values in all processes. The values
+        of the other cases do not change.
 
         Args:
-            values: values of each case, ``(cases, ...)``, of which those of visited cases are shared.
+            values: tensors with a value of each case, ``(cases, ...)``.
         """
         learned = self._learned
         (counts,) = reduce(learned)
@@ -94,11 +103,11 @@ class Sampler:
 
 
 class LoaderOrder(Sampler):
-    """Sampler that visits the cases in the order of a `DataLoader`, with equal weights.
+    """Sampler that uses the cases in the order of a `DataLoader`, with equal weights.
 
     Args:
         cases: cases of the loader.
-        generator: generator on the device of the cases.
+        generator: random generator, on the device of the net.
     """
 
     def __init__(self, cases: LoaderCases, generator: Generator) -> None:

@@ -1,4 +1,4 @@
-"""Forward-Forward without labels: images against hybrids of two images (paper section 3.1).
+"""Forward-Forward without labels: images are positive data, hybrids of two images negative data (paper section 3.1).
 
 The algorithm of one batch is `nets.unsupervised.Unsupervised.learn`.
 """
@@ -29,7 +29,7 @@ from twofold.nets.classifier import NetResult
 from twofold.nets.unsupervised import Unsupervised
 
 HYBRIDS = 8
-"""Number of hybrids in the picture."""
+"""Number of hybrids in the plot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,10 @@ class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
     method: ClassVar[str] = "unsupervised"
 
     blurs: int = setting(defaults.BLURS, least=0)
-    """Number of times that the masks of hybrids are blurred."""
+    """Number of times that the random mask of a hybrid image is blurred. More blurs make larger patches."""
     counted_from: int = setting(defaults.READ_FROM, of_net=True)
-    """First layer, counted from 1, that the softmax uses. A single layer is always used."""
+    """First layer whose activations the softmax classifier uses, counted from 1. All layers above it are also used.
+    In a net with a single layer, that layer is always used."""
     unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")
     """Activation function: relu, leaky_relu, gelu, tanh or threshold."""
 
@@ -91,7 +92,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     def draw(
         cls, net: Unsupervised, recipe: UnsupervisedRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Draw some images with their hybrids, and the local fields of the first layer."""
+        """Plot some images with their hybrids, and the receptive fields of the first layer."""
         from twofold.plots.hybrids import hybrids_shown
 
         images = data[0][:HYBRIDS]
@@ -105,7 +106,10 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
         ]
 
     def batch(self, cases: Tensor, case_weight: Tensor) -> Batch:
-        """Return the batch. A single image, such as the last of an epoch, gets a partner of weight 0 for its hybrid."""
+        """Return a batch for `step`; see `Method.batch`.
+
+        If the batch has only one image, a second one with weight 0 is added, since a hybrid is made of two images.
+        """
         if len(cases) == 1:
             count = len(self.data)
             offset = torch.randint(1, count, (1,), generator=self.generator, device=cases.device)

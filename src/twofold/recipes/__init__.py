@@ -1,4 +1,4 @@
-"""Recipes by name. The file of each recipe states its claim, and ``NAME-twin`` is its backprop twin."""
+"""Recipes by name. The file of a recipe states the claim that it tests. ``NAME-twin`` is its backprop twin."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def find(name: str) -> Recipe:
     """Return the recipe called ``name``.
 
     Raises:
-        SettingError: there is no recipe of this name; the most similar name is suggested.
+        SettingError: there is no recipe of this name. The message suggests the most similar name.
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
@@ -64,13 +64,13 @@ def find(name: str) -> Recipe:
 
 
 def twin_of(name: str) -> str | None:
-    """Return the name of a recipe's backprop twin, or ``None`` for recipes without one, such as a twin."""
+    """Return the name of the backprop twin of the recipe called ``name``, or ``None`` if it has no twin."""
     twin = f"{name}-twin"
     return twin if twin in RECIPES else None
 
 
 def space_of(name: str) -> Values:
-    """Return the search space of `twofold tune` for a recipe or a twin, with the values of each field.
+    """Return the search space of `twofold tune` for the recipe or twin called ``name``: field -> values to try.
 
     Raises:
         SettingError: the recipe has no search space.

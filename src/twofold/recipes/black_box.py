@@ -1,11 +1,12 @@
 """MNIST, 6 x 500, with a black box after the second and the fourth layer.
 
 Claim: an unknown transformation between layers does not slow Forward-Forward down (talk 36:43). docs/hardware.md
-compares it with methods that backpropagate through a box.
+compares Forward-Forward with methods that backpropagate through a box.
 
-Deep nets need four times the temperature of the recipe mnist, for the same number of units, and five times its rate.
-With lower values, layers from the third on hardly learn in this number of steps, with or without boxes. The floor keeps
-a layer active whose input comes from a box and is mostly noise; without it, all units of such a layer become inactive.
+For layers with the same number of units, deep nets need four times the temperature of the recipe mnist, and five times
+its rate. With lower values, layers from the third on hardly learn in this number of steps, with or without boxes.
+
+The input of a layer after a box is mostly noise. Without the floor, all units of such a layer become inactive.
 
     twofold train black-box --box one_bit --box-drift 0.01
     twofold train black-box-twin --box one_bit --box-drift 0.01 --readout block

@@ -1,11 +1,11 @@
-"""MNIST, 3 x 1000: the supervised recipe and the network of the author's published code, with a different objective.
+"""MNIST, 3 x 1000: the supervised net and settings of Hinton's published code, with a different objective.
 
 Claim: an error of 1.3-1.4 % with backprop, and about the same with Forward-Forward (talk 13:48; 1.36 % with 4 x 2000 in
 the paper).
 
 The objective and the temperature were chosen on the last 10,000 training images; docs/feedforward.md lists the
-alternatives that were tried. The settings of the twin were chosen by `twofold tune mnist`, with the same grid for both
-(docs/tuning.md).
+alternatives that were tried. The settings of the twin were chosen by `twofold tune mnist`, which tunes
+recipe and twin with the same number of trials (docs/tuning.md).
 """
 
 from __future__ import annotations

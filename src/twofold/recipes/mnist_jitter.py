@@ -1,9 +1,9 @@
-"""MNIST, 3 x 1000, with each image shifted at random by up to two pixels in x and y at each visit: 25 positions.
+"""MNIST, 3 x 1000, with random shifts of the images by up to two pixels in x and y, which gives 25 positions.
 
 Claim: an error of about 0.64 % after 500 epochs (talk 15:26; paper section 3.3).
 
-Importance sampling is off: the difficulty of an image predicts little about its next shift, and sampling increased the
-error of this net (docs/speed.md).
+Importance sampling is off: the difficulty of an image predicts little about its difficulty at the next shift, and
+sampling increased the error of this net (docs/speed.md).
 """
 
 from __future__ import annotations

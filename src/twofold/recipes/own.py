@@ -1,4 +1,4 @@
-"""Recipes for user data: selection of a recipe, and its adaptation to the data."""
+"""Recipes for the user's own data: selection of a recipe, and its adaptation to the data."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from twofold.learning import scaled_temperature
 from twofold.methods import Recipe
 
 SMALL_CASE = 256
-"""Largest number of values per case for the smaller recipe."""
+"""Largest number of values per case, such as pixels, for which the recipe digits is used."""
 FEW_CASES = 10_000
-"""Number of cases below which batches are small, so that an epoch has enough steps."""
+"""Number of cases below which the batch size is at most the default, so that an epoch has enough steps."""
 
 
 def recipe_name_for(data: Dataset) -> str:
-    """Return the name of the recipe for data: digits for small pictures and tables, mnist otherwise."""
+    """Return the name of the recipe for the user's own data: digits for small images and tables, mnist otherwise."""
     table = data.preparation is not None and data.preparation.kind == "table"
     return "digits" if table or data.pixels <= SMALL_CASE else "mnist"
 
@@ -28,12 +28,12 @@ def recipe_name_for(data: Dataset) -> str:
 def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
     """Return the recipe that `twofold train --data` uses for your own data.
 
-    It is based on the recipe digits for small pictures and on mnist for larger ones. For a table, it has one layer and
-    the default learning rate and label strength of tables.
+    It is based on the recipe digits for small images, and on the recipe mnist for larger images. For a table, it has
+    one layer, and the default learning rate and label strength of tables.
 
     Args:
         dataset: your data.
-        like: name of the recipe to use instead.
+        like: name of the recipe to adapt; by default the one that fits the data.
 
     Raises:
         SettingError: there is no recipe of this name.
@@ -48,7 +48,14 @@ def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
 def for_tables(
     features: int, cases: int, batch: int, widths: tuple[int, ...] = defaults.TABLE_WIDTHS
 ) -> dict[str, Any]:
-    """Return the settings for a table: a higher learning rate for few columns, more epochs for few cases."""
+    """Return the recipe fields for a table: a higher learning rate for few columns, and more epochs for few cases.
+
+    Args:
+        features: number of input columns, after encoding.
+        cases: number of training cases.
+        batch: batch size.
+        widths: number of units of each hidden layer.
+    """
     return {
         "widths": widths,
         "rate": defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / features),
@@ -62,15 +69,15 @@ def for_tables(
 
 
 def epochs_for(cases: int, batch: int) -> int:
-    """Return the number of epochs for a table, which is higher for few cases so that there are enough steps."""
+    """Return the number of epochs for a table: more for few cases, so that there are enough update steps."""
     return max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / batch)))
 
 
 def adapt_recipe(recipe: Recipe, data: Dataset) -> Recipe:
-    """Adapt a recipe to data: the name of the data, the batch size, and what depends on the images and their classes.
+    """Return a copy of a recipe that is adapted to the user's own data.
 
-    The batch is at most the number of cases, and with less than `FEW_CASES` cases at most the default batch. See
-    `Recipe.for_cases` for the rest.
+    The batch size is at most the number of training cases. With fewer than `FEW_CASES` cases, it is also at most the
+    default batch size. `Recipe.for_cases` adapts the settings that depend on the images and the number of classes.
     """
     cases = len(data.train_labels)
     batch = min(recipe.batch, cases, defaults.BATCH if cases < FEW_CASES else cases)

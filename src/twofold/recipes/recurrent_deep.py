@@ -1,14 +1,15 @@
-"""MNIST, six hidden layers of 300 that settle: a deep recurrent net that keeps following the image.
+"""MNIST with a deep recurrent net: six hidden layers of 300 units.
 
 The settings also work at other depths: ``twofold train recurrent-deep --widths 300 300 300 300 300 300 300 300``.
 
-With the settings of the recipe `recurrent`, nets of 6 to 10 layers follow the label and ignore the image. The
-differences are:
+With the settings of the recipe `recurrent`, the states of nets with 6 to 10 layers depend on the label alone and not on
+the image. This recipe differs as follows:
 
-* top-down weights start at 0. Random weights add as much noise from above as there is signal from below;
-* every layer receives the label. From the top alone it spreads slowly, and layers that it has not reached do not learn;
-* there are four iterations, and the slow test averages all of them. Layers that settle for longer lose the image;
-* the rate is twice as high, since the layers are narrow.
+* Top-down weights start at 0. Random weights would add as much noise from above as there is signal from below.
+* Every layer receives the label. A label at the top alone spreads slowly, and layers do not learn before it arrives.
+* There are four iterations, and the slow test averages over all of them. With more iterations, the states lose the
+  information about the image.
+* The rate is twice as high, since the layers are narrow.
 
 docs/recurrent.md lists the settings that were tried on the last 10,000 training images.
 """

@@ -1,13 +1,14 @@
-"""Search spaces of `twofold tune` for each recipe and its backprop twin: the values of each field, in order.
+"""Search spaces of `twofold tune`: the values to try for each field of a recipe and of its backprop twin.
 
 Recipe and twin are tuned with the same number of trials. Fields with the same meaning for both, such as ``epochs``,
-have the same values. Rate and decay have different values for each, since the momentum of the twin makes its steps
-1 / (1 - smoothing) times as large, whereas Forward-Forward averages gradients. Fields such as ``temperature`` exist for
-Forward-Forward alone, which has to tune more fields in the same number of trials.
+have the same values. Rate and decay have different values, since momentum makes the steps of the twin
+1 / (1 - smoothing) times as large, whereas Forward-Forward averages gradients. Fields such as ``temperature`` exist
+only for Forward-Forward, so it has to tune more fields in the same number of trials.
 
-The values surround the ones that earlier comparisons chose, with at least one on either side, and differ by factors of
-two to four: closer values differ by less than the binomial error of the held-out images. The epochs of ``mnist`` end at
-its own 40, for both recipe and twin, since longer trainings belong to other recipes.
+The values surround those that earlier comparisons chose, with at least one lower and one higher value. Neighboring
+values differ by factors of two to four, since the effect of smaller differences is less than the binomial error on the
+held-out images. The largest number of epochs for ``mnist`` is the 40 of the recipe, since other recipes have longer
+training runs.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Values = Mapping[str, tuple[Any, ...]]
-"""Values to try for each recipe field, in order."""
+"""Recipe field -> values to try, in increasing order."""
 
 
 class Space(NamedTuple):
     """The search space of a recipe and its twin.
 
     Attributes:
-        shared: values for recipe and twin.
-        forward_forward: further values for the recipe.
-        twin: further values for the twin.
+        shared: fields that are tuned for both recipe and twin, with the same values.
+        forward_forward: further fields of the recipe.
+        twin: further fields of the twin.
     """
 
     shared: Values
@@ -34,23 +35,23 @@ class Space(NamedTuple):
 
 
 TWIN: Values = {"rate": (0.025, 0.05, 0.1, 0.2), "decay": (0.0, 0.0002, 0.0005, 0.001)}
-"""Values around those of the twin of each recipe."""
+"""Values for the twins of most recipes."""
 
 FORWARD_FORWARD: Values = {"rate": (0.01, 0.02, 0.04, 0.08), "decay": (0.0005, 0.001, 0.002, 0.004)}
 """Values for Forward-Forward with labels."""
 
 PAPER: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.0005, 0.001, 0.002)}
-"""Values for the author's method, whose other settings are fixed."""
+"""Values for the method of Hinton's published code, whose other settings are fixed."""
 
 HYBRID: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.001, 0.003, 0.01)}
 """Values for nets without labels."""
 
 
 def _temperatures(middle: float) -> Values:
-    """Return `FORWARD_FORWARD` with half, once, twice and four times a temperature.
+    """Return `FORWARD_FORWARD` with temperatures of half, one, two and four times ``middle``.
 
-    A first study of the digits selected twice the temperature of the recipe and 40 epochs, the highest values at the
-    time; both ranges were extended by a step before all other studies.
+    The first study of the recipe digits chose twice the temperature of the recipe and 40 epochs, which were the highest
+    values at the time. Both ranges were extended by one value before all other studies.
     """
     return {**FORWARD_FORWARD, "temperature": (middle / 2, middle, 2 * middle, 4 * middle)}
 

@@ -1,4 +1,4 @@
-"""The backprop twin of a recipe."""
+"""Backprop twins of recipes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from twofold.methods import Recipe
 T = TypeVar("T", bound=Recipe)
 
 TWINS_OWN = {"epochs", "rate", "smoothing", "decay", "tolerance", "revisit", "substrate", "device_seed"}
-"""Fields that a twin does not take from the recipe: its tuned rate and schedule, and the devices of its weights."""
+"""Fields that a twin does not copy from the recipe: the fields tuned for the twin, and its analog devices."""
 
 
 def as_twin(twin: T, recipe: Recipe) -> T:
-    """Return the twin with the data, net, batch, distortions, held-out images and seed of ``recipe``."""
+    """Return a copy of ``twin`` with the data, net, batch size, distortions, held-out images and seed of ``recipe``."""
     shared = twin.properties().keys() & recipe.properties().keys() - TWINS_OWN
     return replace(twin, **{name: getattr(recipe, name) for name in shared})

@@ -1,4 +1,4 @@
-"""The training in a run folder, as described by its config.json, including those of older versions."""
+"""The file config.json of a run folder, which describes a training run. Files of older versions are supported."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from twofold.errors import RunError, SettingError
 from twofold.methods import METHODS, Recipe
 
 FORMAT = 2
-"""Format of run folders, increased when older versions can no longer read them. Runs without a format have format 1,
-which had no digests."""
+"""Version of the file format of run folders. It is increased when older versions of twofold can no longer read them.
+A run folder without this entry has format 1, in which files have no digests."""
 
 REMOVED = {name: neutral for method in METHODS.values() for name, neutral in method.recipe_type.removed.items()}
-"""Removed fields of recipes of older runs, with their neutral values."""
+"""Fields that recipes no longer have; see `Recipe.removed`."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Description of the training in a run folder.
+    """Description of a training run, as stored in ``config.json``.
 
     Attributes:
         name: name of the recipe.
         method: name of the method.
         settings: all fields of the recipe.
-        fingerprint: fingerprint of the data.
+        fingerprint: SHA-256 of the data.
         device: cpu, cuda or mps.
         precision: precision of matrix products.
-        dataset: name of the data.
-        environment: versions, commit and machine at the start.
-        form: form of the data that the net was built for, such as ``shape`` and ``classes``.
-        started_from: run whose net was trained further; see `Result`.
-        preparation: preprocessing of the data and the names of their classes, if they have any.
-        source: files that user data were read from.
-        own_net: True if the net was given by the user and is not the one that the settings describe.
-        format: format of the run folder; see `FORMAT`.
+        dataset: name of the data set.
+        environment: software versions, commit and machine at the start of training.
+        form: description of the data that the net was built for, such as ``shape`` and ``classes``.
+        started_from: path and weights digest of the run whose net was trained further; ``None`` if training started
+            from random weights.
+        preparation: preprocessing of the data and the names of the classes, if they have any.
+        source: files that the user's own data were read from; ``None`` for built-in data sets and arrays.
+        own_net: True if the user gave the net. It may differ from the net that the settings describe.
+        format: version of the file format; see `FORMAT`.
 
     Raises:
         ArgumentError: an entry has the wrong type.
-        RunError: preparation and form describe different data.
+        RunError: ``preparation`` and ``form`` describe different data.
     """
 
     name: str
@@ -67,23 +68,23 @@ class Config:
         form, prepared = (self.form.get("shape"), self.form.get("classes")), self.preparation
         if prepared and ([*prepared.shape], len(prepared.names)) != form:
             raise RunError(
-                f"the data have the shape {form[0]} and {form[1]} classes, but their preparation has the shape "
-                f"{[*prepared.shape]} and {len(prepared.names)} class names: one of them is damaged"
+                f"the data have the shape {form[0]} and {form[1]} classes, but their preprocessing has the shape "
+                f"{[*prepared.shape]} and {len(prepared.names)} class names: the file is damaged"
             )
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The entries that identify the training. They must be equal to resume it."""
+        """The entries that must be equal to resume the training run, by name."""
         names = ("name", "method", "fingerprint", "device", "precision", "own_net")
         start = (self.started_from or {}).get("weights")
         return {**{name: getattr(self, name) for name in names}, **self.recipe.fields(), "weights to start from": start}
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The settings as a recipe.
+        """The settings, converted to a recipe.
 
         Raises:
-            RunError: the settings are not valid, or set a field that no longer exists to a value that had an effect.
+            RunError: the settings are invalid, or use a feature that this version no longer has.
         """
         if self.method not in METHODS:
             raise RunError(f"the method {self.method} is not supported by this version of twofold: update twofold")
@@ -122,11 +123,11 @@ class Config:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Return the config for the content of a ``config.json``, whose unknown entries are the form of the data.
+        """Return the config for the content of a ``config.json``. Entries that are not attributes become the ``form``.
 
         Raises:
             TypeError: an entry is missing or has the wrong type.
-            RunError: a newer version wrote it, or the preparation or the source of the data is not valid.
+            RunError: the file was written by a newer version, or the preprocessing or source of the data is invalid.
         """
         if isinstance(version := content.get("format"), int) and version > FORMAT:
             raise RunError(
@@ -151,9 +152,9 @@ class Config:
 
 
 def preparation_of(config: Config) -> Preparation | None:
-    """Return the preparation of the data of a run, or ``None`` if they are not labeled images.
+    """Return the preprocessing of the data of a run, or ``None`` if the data are not labeled images.
 
-    For built-in data sets and arrays that need no preparation, it is derived from their form.
+    If the config has none, as for built-in data sets and arrays, it is derived from the shape and the classes.
     """
     if config.preparation or not {"shape", "classes"} <= config.form.keys():
         return config.preparation
@@ -162,11 +163,11 @@ def preparation_of(config: Config) -> Preparation | None:
 
 
 def reason(error: BaseException) -> str:
-    """Return the message of an error about a call, without the name of the function."""
+    """Return the message of an exception, without the name of the called function that Python adds."""
     return str(error).split("__init__() ")[-1]
 
 
 def current_name(name: str) -> str:
-    """Return the current name of a checkpoint tensor, which may have another name in older versions."""
+    """Convert the name of a checkpoint tensor, which may be from an older version, to its current name."""
     name = re.sub(r"^velocity\.(layers\.\d+\.(?:weight|bias))$", r"\1_velocity", name)
     return re.sub(r"^(layers\.\d+)\.((?:below|above|beside|label)_velocity)$", r"\1.weights.\2", name)

@@ -1,8 +1,8 @@
 """Layers on disk, for training with only one layer in memory at a time.
 
-A layer learns from its input alone, so its weights and smoothed gradients can stay in a file until the next batch. The
-file is mapped into memory: the layer uses it like any tensor, and the operating system reads and writes its pages and
-frees them when memory is short. The pages of the next layer are prefetched while a layer works.
+A layer learns from its own input, so its weights and momentum can stay in a file until the next batch. The file is
+mapped into memory, so the layer uses it like any tensor. The operating system reads and writes the pages of the file,
+and frees them when memory is short. While one layer computes, the pages of the next layer are prefetched.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ ADVICE = hasattr(mmap.mmap, "madvise")
 
 
 class OnDisk:
-    """The parameters and the learning state of one layer in a memory-mapped file.
+    """The parameters and momentum of one layer in a memory-mapped file.
 
     Args:
-        layer: moved in place; its tensors keep their names, types and values.
+        layer: the layer, which is moved in place. Its tensors keep their names, types and values.
         path: file to write; an existing file is replaced.
 
     Raises:
@@ -59,19 +59,22 @@ class OnDisk:
         self.release()
 
     def prefetch(self) -> None:
-        """Let the system read the pages of the layer ahead."""
+        """Ask the operating system to read the pages of the layer into memory, without waiting for it."""
         if ADVICE:
             self.map.madvise(mmap.MADV_WILLNEED)
 
     def release(self) -> None:
-        """Let the system write the pages of the layer to the file and free their memory."""
+        """Ask the operating system to write the pages of the layer to the file and free their memory."""
         self.layer.forget()
         if ADVICE:
             self.map.madvise(mmap.MADV_DONTNEED)  # the mapping is shared, so no data are lost
 
 
 def _reserve(file: BufferedRandom, size: int) -> None:
-    """Allocate the disk space now, since a full disk would crash the program on a later write to the mapping."""
+    """Allocate disk space for ``size`` bytes.
+
+    Otherwise, a full disk would crash the program when it writes to the mapping.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
     else:
@@ -79,16 +82,23 @@ def _reserve(file: BufferedRandom, size: int) -> None:
 
 
 def _free_at_once() -> None:
-    """Make the C library return the memory of larger tensors to the system when they are freed.
+    """Make the C library return the memory of tensors above 64 KiB to the operating system when they are freed.
 
-    It allocates them in separate pages (glibc's M_MMAP_THRESHOLD), which avoids fragmentation of the heap.
+    The library (glibc, option M_MMAP_THRESHOLD) then allocates them in separate pages, which avoids heap fragmentation.
     """
     if sys.platform.startswith("linux"):
         getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(-3, 1 << 16)
 
 
 def keep_on_disk(layers: Iterable[FeedForwardLayer], folder: Path) -> list[FeedForwardLayer]:
-    """Move layers to disk as soon as each one is made; they must be used in their order."""
+    """Move each layer to a file as soon as it is built, and return the layers.
+
+    The forward pass must use the layers in their order.
+
+    Args:
+        layers: iterator that builds the layers.
+        folder: folder for the files.
+    """
     _free_at_once()
     stored = [OnDisk(layer, folder / f"layer-{number}.bin") for number, layer in enumerate(layers, 1)]
     for index, current in enumerate(stored):

@@ -1,4 +1,4 @@
-"""Predictions of a run for pictures of any format."""
+"""Predictions of a trained net for image files of any format."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from twofold.training.runs import Run
 
 FAMILIAR = 0.99
-"""Share of the test cases that count as familiar to a net."""
+"""Fraction of the test cases whose familiarity is above the familiarity threshold of a net."""
 
 CALIBRATION_CASES = 1000
-"""Maximum number of test cases used for that threshold, evenly spaced."""
+"""Maximum number of test cases from which the familiarity threshold is computed. They are evenly spaced."""
 
 AT_ONCE = 100
-"""Number of pictures that are decoded and classified in one batch."""
+"""Number of images that are decoded and classified in one batch."""
 
 OUT_OF_DISTRIBUTION = "does not look like the training data"
-"""Warning for a picture that is less familiar than nearly all test cases."""
+"""Warning for an image whose familiarity is below the threshold."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one picture.
+    """The prediction for one image.
 
     Attributes:
-        label: index of the class predicted by the main test.
+        label: index of the class predicted by the main test, the first test of the net.
         name: name of this class.
         probability: softmax probability of this class.
-        familiarity: familiarity of the picture to the net; see `Classifier.familiarity`.
-        warning: `OUT_OF_DISTRIBUTION`, with a reason if known, if the familiarity is lower than for 99 % of the test
-            cases or the picture has more or less ink, or thinner or wider strokes, than all training images; otherwise
-            ``None``.
-        done: descriptions of the preprocessing steps.
-        case: the preprocessed picture, ``(1, channels, height, width)``.
+        familiarity: similarity of the image to the training data; see `Classifier.familiarity`.
+        warning: `OUT_OF_DISTRIBUTION`, with a reason if known, or ``None``. It is given if the familiarity is lower
+            than that of 99 % of the test cases, or if the image has more or less ink, or thinner or wider strokes, than
+            all training images.
+        done: descriptions of the preprocessing steps that were applied.
+        case: the preprocessed image, ``(1, channels, height, width)``.
     """
 
     label: int
@@ -55,17 +55,21 @@ class Prediction:
     case: Tensor
 
     def row(self, picture: Path) -> dict[str, Any]:
-        """Return the prediction as a row of a table."""
+        """Return the prediction as a row of a table: column -> value.
+
+        Args:
+            picture: path of the image file.
+        """
         facts = {"picture": str(picture), "label": self.name, "class": self.label}
         figures = {"probability": round(self.probability, 4), "familiarity": round(self.familiarity, 4)}
         return {**facts, **figures, "warning": self.warning, "done": "; ".join(self.done), "error": None}
 
 
 def combine_scores(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
-    """Return the class predicted by the main test and its softmax probability, for each case.
+    """Return, for each case, the class predicted by the main test and the softmax probability of this class.
 
     Args:
-        scores: scores ``(cases, classes)`` by each test, the main test first; see `Classifier.scores`.
+        scores: test -> scores ``(cases, classes)``, with the main test first; see `Classifier.scores`.
     """
     labels = next(iter(scores.values())).argmax(1)
     shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0]
@@ -73,22 +77,34 @@ def combine_scores(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
 
 
 def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | None:
-    """Return the preparation of labeled images, with statistics of the training images for `predict` to compare."""
+    """Add the statistics of the training images ``(cases, channels, height, width)`` to their preprocessing.
+
+    `predict` compares new images with these statistics. Tables, and data without preprocessing, are returned unchanged.
+    """
     if preparation is None or preparation.kind != "pictures" or preparation.look:
         return preparation
     return replace(preparation, look=look_of(images))
 
 
 def familiar_from(net: Any, cases: Tensor) -> float:
-    """Return the familiarity that a share `FAMILIAR` of the test cases exceeds; they may be sorted by class."""
+    """Return the familiarity threshold of a net, which a fraction `FAMILIAR` of the test cases exceeds.
+
+    Args:
+        net: the net, a `Classifier`.
+        cases: test cases, ``(cases, channels, height, width)``, which may be sorted by class.
+    """
     return float(net.familiarity(cases[:: -(-len(cases) // CALIBRATION_CASES)]).float().quantile(1 - FAMILIAR))
 
 
 def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
-    """Return the run, with the look of its training images and the familiarity threshold if an older version saved it.
+    """Add the statistics of the training images and the familiarity threshold to a run that was saved without them.
 
-    They are computed from the data of the run. If these are not available, the run is returned unchanged, with a
-    `Remark`.
+    Older versions did not save them. They are computed from the data of the run. If the data are not available, a
+    `Remark` is issued and the run is returned unchanged.
+
+    Args:
+        run: the run.
+        data_dir: folder that is searched first for data sets.
     """
     from twofold.training.sources import held_out
 
@@ -98,7 +114,7 @@ def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
         data = held_out(run, data_dir)
     except TwofoldError as error:
         remark(
-            f"an older run whose data are missing: pictures are only scaled, without a check for unusual ones ({error})"
+            f"data of an older run are missing: images are only scaled, not compared with the training data ({error})"
         )
         return run
     familiar = familiar_from(run.net, data.test[0].to(run.net.device))
@@ -110,10 +126,10 @@ def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
 
 
 def pictures_at(paths: Sequence[Path]) -> list[Path]:
-    """Return the paths of pictures: files unchanged, folders replaced by the pictures below them.
+    """Return the paths of image files. Folders are replaced by the image files in them and in their subfolders.
 
     Raises:
-        DataError: a folder has no picture.
+        DataError: a folder contains no image file.
     """
     from twofold.data.pictures import pictures_below
 
@@ -124,13 +140,13 @@ def pictures_at(paths: Sequence[Path]) -> list[Path]:
             continue
         inside = pictures_below(path)
         if not inside:
-            raise DataError(f"{path} is a folder without pictures: give picture files or a folder of pictures")
+            raise DataError(f"{path} is a folder without images: give image files or a folder of images")
         pictures += inside
     return pictures
 
 
 def predictions(run: Run, pictures: Iterable[Path]) -> Iterator[tuple[Path, Prediction | TwofoldError]]:
-    """Yield each picture with its prediction, or with the error that prevented it."""
+    """Yield the path of each image file with its prediction, or with the error if the image cannot be classified."""
     paths = list(pictures)
     for start in range(0, len(paths), AT_ONCE):
         yield from _predict_batch(run, paths[start : start + AT_ONCE])

@@ -1,4 +1,4 @@
-"""Results of trainings."""
+"""Results of training runs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a training. Errors are shares of the cases, times are in seconds.
+    """The result of a training run. Errors are fractions of the cases. Times are in seconds.
 
     Attributes:
         recipe: name of the recipe.
         method: name of the learning method.
         settings: all fields of the recipe.
-        test_error: test -> error on the test set; empty if a validation set was held out.
+        test_error: test -> error on the test set; empty if training cases were held out.
         validation_error: test -> error on the held-out training cases; empty if none were held out.
         epochs: number of epochs.
-        seconds: time of the training, without tests.
+        seconds: training time, without tests.
         seconds_per_epoch: mean time of an epoch.
         parameters: number of weights and biases.
         dataset: name of the data set.
@@ -42,15 +42,15 @@ class Result:
         seed: random seed.
         device: cpu, cuda or mps.
         precision: precision of the matrix products.
-        environment: versions, commit and machine.
+        environment: software versions, commit and machine.
         run: path of the run folder.
-        started_from: the run whose net was trained further and the digest of its weights; ``None`` if the training
-            started from random weights.
-        familiar: the `Classifier.familiarity` that nearly all test cases exceed; ``None`` for data without labels and
-            in runs of older versions.
-        metrics: other metrics of the method and the tests. For classifiers: ``layer_error`` (error by the goodness of
-            each layer alone), ``passes_per_image`` (test -> forward passes per image) and ``train_error`` (error of the
-            softmax on the training images of the last epoch, as it saw them).
+        started_from: path and weights digest of the run whose net was trained further; ``None`` if training started
+            from random weights.
+        familiar: familiarity threshold, which 99 % of the test cases exceed; see `Classifier.familiarity`. ``None`` for
+            data without labels and in runs of older versions.
+        metrics: other metrics of the method and the tests. For classifiers: ``layer_error`` (error of predictions by
+            the goodness of each layer alone), ``passes_per_image`` (test -> forward passes per image) and
+            ``train_error`` (error of the softmax classifier on the training images during the last epoch).
     """
 
     recipe: str
@@ -80,11 +80,11 @@ class Result:
 
     @property
     def error(self) -> dict[str, float]:
-        """Error by test, on the test set or on the held-out cases."""
+        """Test -> error, on the test set or, if training cases were held out, on these."""
         return self.test_error or self.validation_error
 
     def to_json(self) -> dict[str, Any]:
-        """Return all figures in one flat dictionary, as stored in ``result.json``."""
+        """Return the result as one flat dict, as stored in ``result.json``."""
         content = asdict(self)
         for name in ("started_from", "familiar"):
             if content[name] is None:
@@ -93,10 +93,10 @@ class Result:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Return the result stored in a ``result.json``.
+        """Return the result for the content of a ``result.json``.
 
         Raises:
-            TypeError: a figure is missing or has the wrong type.
+            TypeError: an entry is missing or has the wrong type.
         """
         names = {entry.name for entry in fields(cls)} - {"metrics"}
         known = {name: value for name, value in content.items() if name in names}

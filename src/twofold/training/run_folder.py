@@ -2,14 +2,14 @@
 
 config.json              recipe, settings, data, device, precision, machine
 metrics.jsonl            one line per epoch
-checkpoint.safetensors   state to resume from, written after each epoch; removed when the run is complete
+checkpoint.safetensors   training state, written after each epoch and removed when the run is complete
 weights.safetensors      the trained net (its ``state_dict``)
 result.json              measured results
-.lock                    lock of the process that trains in the folder
-at-rest/                 layers on disk, during a training with --offload
+.lock                    lock of the process that is training in the folder
+at-rest/                 layers on disk, during training with --offload
 
-Each file has a digest of its content. A file of tensors whose digest does not match is refused as damaged. A text file
-that was edited is read with a warning, but a training does not resume from it.
+Each file contains a digest of its content. A safetensors file whose digest does not match is rejected as damaged. A
+text file that was edited is read with a warning, but training does not resume from it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run.
+    """The folder of a training run.
 
     Attributes:
         path: path of the folder.
@@ -68,12 +68,12 @@ class RunFolder:
 
     @property
     def complete(self) -> bool:
-        """True if the training has finished."""
+        """True if training has finished."""
         return (self.path / "result.json").exists()
 
     @property
     def free(self) -> bool:
-        """True if a new training may use the folder: it is absent, empty, or has a training without a checkpoint."""
+        """True if a new run may use the folder: it does not exist, is empty, or has a run without any checkpoint."""
         if not self.path.is_dir():
             return not self.path.exists()
         killed = {".lock", self.at_rest.name, *(path.name for path in self.path.glob(f".*{UNFINISHED}"))}
@@ -85,26 +85,26 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock the folder for a training. Stale locks of dead processes are ignored.
+        """Create the folder if necessary, and lock it during training. Locks of dead processes are ignored.
 
         Raises:
-            InUse: the folder is locked by another process, or by another training of this one.
-            RunError: the folder cannot be created, or has other files than those of a run.
+            InUse: the folder is locked by another training run, in another process or in this one.
+            RunError: the folder cannot be created, or is neither empty nor a run folder.
         """
         if not self.free and not (self.path / "config.json").exists():
             raise RunError(f"{self.path} is not empty and not a run folder: choose another --run")
-        with locked(self.path, "training", "--run"):
+        with locked(self.path, "training run", "--run"):
             yield
 
     def open(self, config: Config, resume: bool) -> None:
-        """Prepare the locked folder for a training, and remove the unfinished files of killed processes.
+        """Prepare the locked folder for training, and remove unfinished files of killed processes.
 
         Args:
-            config: the training.
-            resume: the folder may have this training already.
+            config: description of the training run.
+            resume: if True, the folder may already contain this training run.
 
         Raises:
-            RunError: the folder is not free, has another training, or was edited.
+            RunError: the folder contains a run and ``resume`` is False, it contains another run, or it was edited.
         """
         if self.free:
             pass
@@ -119,11 +119,11 @@ class RunFolder:
             self.checkpoint.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove the layers on disk."""
+        """Remove the files of layers that were moved to disk."""
         shutil.rmtree(self.at_rest, ignore_errors=True)
 
     def how_to_resume(self) -> str:
-        """Return a message on how to resume an interrupted training."""
+        """Return a message that explains how to resume the interrupted run."""
         if not self.checkpoint.exists():
             return f"interrupted in the first epoch; nothing is saved in {self.path}: start again"
         return (
@@ -132,7 +132,7 @@ class RunFolder:
         )
 
     def matches(self, config: Config) -> bool:
-        """Return True if the folder has this training."""
+        """Return True if the folder contains the training run that ``config`` describes."""
         try:
             self._expect(self.config(strict=True), config)
         except RunError:
@@ -140,27 +140,30 @@ class RunFolder:
         return True
 
     def _expect(self, config: Config, wanted: Config) -> None:
-        """Raise a `RunError` unless the training in the folder is the requested one."""
+        """Raise a `RunError` unless the config of the folder has the same identity as the ``wanted`` one."""
         identity = config.identity
         for key, value in wanted.identity.items():
             if identity.get(key) != value:
                 raise RunError(
-                    f"{self.path} has a training with {key} = {identity.get(key)}, not {value}: "
+                    f"{self.path} contains a run with {key} = {identity.get(key)}, not {value}: "
                     "resume with the original settings, or choose another --run"
                 )
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def begin(self, config: Config) -> None:
-        """Write the settings of a new training."""
+        """Write ``config.json`` for a new training run."""
         write_signed(self.path / "config.json", config.to_json())
 
     def save(self, trainer: Trainer, environments: list[dict[str, Any]]) -> None:
-        """Write a checkpoint, which includes the metrics, so that the two are always consistent.
+        """Write a checkpoint, and the metrics of all epochs.
+
+        The checkpoint also includes the metrics, so `restore` finds both in a consistent state.
 
         Args:
-            trainer: the training, at the end of an epoch.
-            environments: versions and machine of each part of the training, the newest last.
+            trainer: trainer at the end of an epoch.
+            environments: software versions and machine of each session of the run, oldest first. A session ends when
+                the run is interrupted.
         """
         method = trainer.method
         tensors = {**method.tensors(), "generator": method.generator.get_state()}
@@ -169,13 +172,14 @@ class RunFolder:
         self._write_metrics(trainer.history)
 
     def restore(self, trainer: Trainer) -> list[dict[str, Any]] | None:
-        """Restore a training from the last checkpoint.
+        """Restore the state of a trainer from the last checkpoint.
 
         Returns:
-            Versions and machine of each part of the training so far; ``None`` if there is no checkpoint.
+            Software versions and machine of each session of the run so far, as passed to `save`; ``None`` if there is
+            no checkpoint.
 
         Raises:
-            RunError: the checkpoint is damaged or belongs to another architecture.
+            RunError: the checkpoint is damaged or belongs to a net with another architecture.
         """
         if not self.checkpoint.exists():
             return None
@@ -195,13 +199,16 @@ class RunFolder:
         return environments or [self.config().environment]
 
     def finish(self, result: Result, weights: dict[str, Tensor]) -> None:
-        """Write the net and the result, which completes the run."""
+        """Complete the run: write the weights and the result, and remove the checkpoint."""
         checkpoint.write(self.weights, weights, {"name": result.recipe})
         write_signed(self.path / "result.json", result.to_json())
         self.checkpoint.unlink(missing_ok=True)
 
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
-        """Write one line per epoch, whose digest also covers all earlier lines."""
+        """Write ``metrics.jsonl`` with one line per epoch.
+
+        The digest of a line covers this line and all earlier ones.
+        """
         text = ""
         for metrics in history:
             text += sign(metrics, before=text) + "\n"
@@ -210,13 +217,13 @@ class RunFolder:
     # ---- reading -----------------------------------------------------------------------------------------------
 
     def config(self, strict: bool = False) -> Config:
-        """Read the configuration of the training.
+        """Read ``config.json``.
 
         Args:
-            strict: refuse a file that was edited, instead of issuing a `Remark`.
+            strict: if True, raise a `RunError` for a file that was edited; otherwise issue a `Remark`.
 
         Raises:
-            RunError: config.json is missing, damaged, or written by a newer version.
+            RunError: the file is missing, damaged, or written by a newer version.
         """
         path = self.path / "config.json"
         if not path.exists():
@@ -233,7 +240,10 @@ class RunFolder:
         return config
 
     def result(self, strict: bool = False) -> Result:
-        """Read the result; ``strict`` as for `config`.
+        """Read ``result.json``.
+
+        Args:
+            strict: see `config`.
 
         Raises:
             RunError: the run is not complete, or the result is damaged.
@@ -252,7 +262,10 @@ class RunFolder:
         return result
 
     def history(self, strict: bool = False) -> list[dict[str, Any]]:
-        """Read the metrics of each epoch; ``strict`` as for `config`. The list is empty before the first epoch.
+        """Read the metrics of each epoch from ``metrics.jsonl``. The list is empty before the end of the first epoch.
+
+        Args:
+            strict: see `config`.
 
         Raises:
             RunError: the metrics are damaged or, in a complete run, missing.
@@ -281,17 +294,17 @@ class RunFolder:
 
 
 class InUse(RunError):
-    """The folder is locked by another process, or by another thread of this one."""
+    """Error: the folder is locked by another process, or by another thread of this process."""
 
 
 @contextmanager
 def locked(folder: Path, work: str, option: str) -> Iterator[None]:
-    """Create a folder and lock it. Stale locks of dead processes are ignored.
+    """Create a folder if necessary, and lock it within the context. Locks of dead processes are ignored.
 
     Args:
-        folder: the folder; removed at the end if it is empty.
-        work: name of the work in the folder, for messages.
-        option: command-line option for the folder, for messages.
+        folder: the folder. It is removed when the context exits if it is then empty.
+        work: description of the work in the folder, such as ``"study"``, for error messages.
+        option: command-line option that sets the folder, such as ``"--run"``, for error messages.
 
     Raises:
         InUse: the folder is locked.
@@ -313,23 +326,23 @@ def locked(folder: Path, work: str, option: str) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            (folder / ".lock").unlink()  # a process that has it open notices this and tries again
+            (folder / ".lock").unlink()  # a process that has the lock file open notices this and tries again
             folder.rmdir()
         lock.release()
 
 
 @contextmanager
 def claimed(folder: Path | None, config: Config, resume: bool) -> Iterator[RunFolder]:
-    """Lock a run folder and prepare it for a training.
+    """Lock a run folder within the context, and prepare it for training.
 
     Args:
-        folder: the folder; ``None`` selects the first of ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ... that is free
-            or, to resume, the last one that has this training.
-        config: the training.
-        resume: resume the training in the folder.
+        folder: the folder. With ``None``, it is selected from ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ...: the
+            first free one or, to resume, the last one that contains this run.
+        config: description of the training run.
+        resume: resume the run in the folder.
 
     Raises:
-        RunError: the folder is in use or has another training.
+        RunError: the folder is in use or contains another run.
     """
     if folder is not None:
         candidates: Iterator[RunFolder] = iter([RunFolder(folder)])
@@ -349,22 +362,30 @@ def claimed(folder: Path | None, config: Config, resume: bool) -> Iterator[RunFo
 
 
 def _numbered(config: Config) -> Iterator[RunFolder]:
-    """Yield ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ..."""
+    """Yield the run folders ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ..., which may not exist."""
     name = f"{config.name}-seed{config.recipe.seed}"
     return (RunFolder(RUNS / (name if number == 1 else f"{name}-{number}")) for number in count(1))
 
 
 def _to_resume(config: Config) -> Iterator[RunFolder]:
-    """Yield the last folder with this training; otherwise the last folder (for the error message) or a new one."""
+    """Yield one folder: the last one that contains this run. If there is none, yield the last existing folder, which
+    leads to an error message about the difference, or else a new one."""
     runs = [*takewhile(lambda entry: entry.path.exists(), _numbered(config))][::-1]
     yield next((entry for entry in runs if entry.matches(config)), runs[0] if runs else next(_numbered(config)))
 
 
 def _check_intact(path: Path, intact: bool | None, version: int, strict: bool) -> None:
-    """Issue a `Remark` if a file was edited, or raise a `RunError` if ``strict``."""
+    """Issue a `Remark` if a file was edited, or raise a `RunError` if ``strict`` is True.
+
+    Args:
+        path: the file.
+        intact: True if the digest matches; ``None`` if the file has no digest, as in format 1.
+        version: format of the run folder; see `FORMAT`.
+        strict: raise an error.
+    """
     if intact or (intact is None and version == 1):
         return
-    message = f"{path} was changed since it was written (its digest does not match)"
+    message = f"{path} was edited after it was written (its digest does not match)"
     if strict:
         raise RunError(f"{message}; restore the original, or train again with another --run")
     remark(message)

@@ -1,4 +1,4 @@
-"""Load complete runs and draw their pictures."""
+"""Load complete runs, and plot their results."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from twofold.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Run:
-    """A complete run.
+    """A complete training run.
 
     Attributes:
         folder: path of the run folder, or of the exported file.
-        recipe: settings of the training.
+        recipe: settings of the net and its training.
         net: the trained net.
         result: measured results.
         history: metrics of each epoch; empty for an exported file.
-        form: form of the data, such as ``shape`` and ``classes``.
-        preparation: preprocessing of the data and names of the classes; ``None`` for data without labels.
-        source: origin of the data; ``None`` for arrays and built-in data sets.
+        form: description of the data, such as ``shape`` and ``classes``.
+        preparation: preprocessing of the data and names of the classes; ``None`` if the data are not labeled images.
+        source: files that the user's own data were read from; ``None`` for arrays and built-in data sets.
     """
 
     folder: Path
@@ -54,14 +54,14 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
     Args:
         path: a run folder, or a file written by `twofold export`.
         device: auto, cpu, cuda or mps.
-        precision: auto, fp32 or bf16; by default that of the training, if the device supports it.
-        net: a net with the same architecture, which receives the weights; required only for runs that were trained
-            with the ``net`` argument.
+        precision: auto, fp32 or bf16; by default the precision of the training run, if the device supports it.
+        net: a net with the same architecture, into which the weights are loaded. Required only for runs that were
+            trained with the ``net`` argument.
 
     Raises:
-        SettingError: a net is missing, or given for a run that needs none.
+        SettingError: ``net`` is missing, or was given for a run that does not need it.
         RunError: the run does not exist or is not complete, or a file is damaged or belongs to another net.
-        Diverged: the net has numbers that are not finite.
+        Diverged: the net has values that are not finite.
     """
     target, history = machine.choose_device(device), []
     if path.is_file():
@@ -76,9 +76,9 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
     precision = machine.choose_precision(precision or saved, target)
     if config.own_net != (net is not None):
         raise SettingError(
-            f"{path} was trained on a custom net: give one of the same architecture, as twofold.load(..., net=net)"
+            f"{path} has a custom net: give a net of the same architecture, as twofold.load(..., net=net)"
             if config.own_net
-            else f"{path} was trained on the net of its recipe: omit net"
+            else f"{path} has the net of its recipe, not a custom net: omit net"
         )
     try:
         if net is None:
@@ -96,22 +96,22 @@ def load(path: Path, device: str | torch.device = "auto", precision: str | None 
 
 @check_arguments
 def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Path]:
-    """Draw the pictures of a run: learning curves and the pictures of its method.
+    """Plot the results of a run: the learning curves, and the plots of its method.
 
     Args:
         run: the run.
-        data: the data of the run, whose test part is the one that the run was tested on; by default they are loaded
-            again. Required for a run that was trained on arrays.
-        twin: the run of the backprop twin, added to the learning curves.
+        data: the data of the run. The test set must be the cases that the run was tested on. By default, the data are
+            loaded again. Required for a run that was trained on arrays.
+        twin: the run of the backprop twin, which is added to the learning curves.
 
     Returns:
-        The paths of the files, in ``pictures/`` of the run folder.
+        The paths of the image files, in the folder ``pictures`` of the run folder.
 
     Raises:
-        RunError: the run is an exported file, which has no metrics of its epochs.
+        RunError: the run is an exported file, which does not contain the metrics of the epochs.
     """
     if not run.history:
-        raise RunError(f"{run.folder} is an exported file without metrics of epochs: give the run folder")
+        raise RunError(f"{run.folder} is an exported file, which has no metrics of epochs: give the run folder")
     from twofold.plots.panels import learning_curves
     from twofold.training.sources import held_out
 

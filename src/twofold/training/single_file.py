@@ -1,6 +1,6 @@
-"""Export of a run to a single safetensors file, which has all that is needed to use the net.
+"""Export of a run to a single safetensors file, which is sufficient to load and use the net.
 
-The header of the file has the settings, the preprocessing of the data, the names of the classes and the results.
+The header of the file contains the settings, the preprocessing of the data, the names of the classes and the results.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from twofold.training.run_folder import RunFolder
 
 
 def write(run_folder: RunFolder, path: Path) -> None:
-    """Write a complete run to one file, atomically.
+    """Write a complete run to a single file, atomically.
 
-    Paths of folders and data on this machine are left out, since the file may be shared.
+    The file does not contain paths of folders and data on this machine, since it may be shared.
+
+    Args:
+        run_folder: the run.
+        path: file to write.
 
     Raises:
         RunError: the run is not complete, one of its files is damaged, or the new file cannot be written.
@@ -35,7 +39,7 @@ def write(run_folder: RunFolder, path: Path) -> None:
 
 
 def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
-    """Read a file written by `write`.
+    """Read a file written by `write`, and return its config, its result and the weights by name.
 
     Raises:
         RunError: the file is damaged, written by a newer version, or not an exported run.
@@ -43,7 +47,7 @@ def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
     weights, facts = checkpoint.read(path, signed=True, remedy="export or download it again")
     if not {"config", "result"} <= facts.keys():
         raise RunError(
-            f"{path} has weights, but no settings of a net: give a run folder, or a file written by `twofold export`"
+            f"{path} has weights but no settings of a net: give a run folder, or a file written by `twofold export`"
         )
     try:
         content: dict[str, Any] = facts["config"]
@@ -58,5 +62,5 @@ def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
 
 
 def _without_folder(origin: dict[str, str] | None) -> dict[str, str] | None:
-    """Reduce the path of the run that a training started from to its name."""
+    """Replace the path of a run folder by its name, in a value of ``Config.started_from``."""
     return origin and {**origin, "run": PurePath(origin["run"]).name}

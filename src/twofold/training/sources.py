@@ -1,4 +1,4 @@
-"""Read the data of a run again from their source."""
+"""Load the data of a run again from their original location."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from twofold.training.runs import Run
 
 @check_arguments
 def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) -> Data:
-    """Return the data of a run; the test part is the one that the run was tested on.
+    """Load the data of a run. The test set consists of the cases that the run was tested on.
 
     Args:
         run: the run.
-        data_dir: folder with data sets, searched first.
-        place: new location of the user's own data, if they were moved since the training.
+        data_dir: folder that is searched first for data sets.
+        place: new location of the user's own data, if they were moved after training.
 
     Raises:
-        RunError: the data are missing, differ from those of the run, or were arrays.
+        RunError: the data are missing, differ from those of the run, or were arrays, which are not stored.
         DataError: the data cannot be read.
     """
     data = read_again(run.source, run.folder, run.result.fingerprint, place) or _named(run, data_dir)
@@ -31,11 +31,17 @@ def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) 
 
 
 _ADVICE = "use the run folder it was exported from, or twofold.evaluate(run.net, ...) in Python"
-"""Advice for an exported file, which has no location of the data."""
+"""Advice for an exported file, which does not contain the location of the data."""
 
 
 def read_again(source: Source | None, folder: Path, fingerprint: str, place: Path | None = None) -> Data | None:
-    """Read the user's own data of a run from their source; return ``None`` if the run has no source.
+    """Load the user's own data of a run, or return ``None`` for a run on a built-in data set or arrays.
+
+    Args:
+        source: files that the data were read from, or ``None``.
+        folder: run folder or exported file, for error messages.
+        fingerprint: expected fingerprint of the data.
+        place: new location of the data, if they were moved after training.
 
     Raises:
         RunError: the data are missing or have changed.
@@ -44,7 +50,7 @@ def read_again(source: Source | None, folder: Path, fingerprint: str, place: Pat
     """
     if source is None:
         if place is not None:
-            reason = "has no information on its data" if folder.is_file() else "was not trained on your own data"
+            reason = "does not say where its data are" if folder.is_file() else "was not trained on your own data"
             raise SettingError(
                 f"--data is {place}, but {folder} {reason}: {_ADVICE if folder.is_file() else 'omit it'}"
             )
@@ -67,11 +73,11 @@ def _named(run: Run, data_dir: Path | None) -> Data:
         data = load_data(run.result.dataset, data_dir)
     except SettingError as error:
         if run.folder.is_file():
-            raise RunError(f"{run.folder} has no location of its data {run.result.dataset!r}: {_ADVICE}") from error
+            raise RunError(f"{run.folder} does not say where {run.result.dataset!r} is: {_ADVICE}") from error
         raise RunError(
             f"{run.folder} was trained on the arrays {run.result.dataset!r}, which are not stored: in Python, pass "
             "them to twofold.evaluate(run.net, ...) and twofold.draw(run, data)"
         ) from error
     if data.fingerprint != run.result.fingerprint:
-        raise RunError(f"{run.folder} was trained on other data than the {data.name} found here: check --data-dir")
+        raise RunError(f"{run.folder} was trained on other data than this copy of {data.name}: check --data-dir")
     return data

@@ -1,4 +1,4 @@
-"""Train in a run folder, with checkpoints and a final test."""
+"""Train a net in a run folder, with checkpoints and a final test."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from twofold.training.trainer import CHECK_EVERY, Trainer
 
 @runtime_checkable
 class Progress(Protocol):
-    """Callbacks during a training."""
+    """Callbacks during training."""
 
     def batch(self, done: float) -> None:
-        """Called during an epoch; ``done`` is the number of epochs so far, with a fraction."""
+        """Called repeatedly during an epoch. ``done`` is the number of completed epochs, including a fraction."""
 
     def epoch(self, metrics: dict[str, Any]) -> None:
-        """Called after an epoch is finished and saved."""
+        """Called with the metrics of an epoch after its checkpoint was saved."""
 
 
 @check_arguments
@@ -55,33 +55,33 @@ def train(
 ) -> Result:
     """Train a net, with a checkpoint after each epoch, and test it once at the end.
 
-    A training that was interrupted and resumed ends with bitwise the same weights as an uninterrupted one, on the same
-    machine with the same software; a `Remark` lists the differences if there are any. Resuming a complete training
-    returns its result.
+    On the same machine with the same software, a run that was interrupted and resumed ends with bitwise the same
+    weights as an uninterrupted run. Otherwise, a `Remark` lists the differences of machine and software. Resuming a
+    complete run returns its result.
 
     Args:
-        recipe: the settings.
-        folder: the run folder, new or, to resume, existing; by default the first free one of ``runs/NAME-seedN``,
-            ``runs/NAME-seedN-2``, ... or, to resume, the last one with this training.
+        recipe: settings of the net and its training.
+        folder: the run folder, which must be new unless the run is resumed. By default, it is selected from
+            ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ...: the first free one or, to resume, the last one that
+            contains this run.
         data: the data set; by default the one named by the recipe.
-        name: name of the recipe.
+        name: name of the recipe, for the run folder and the result.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16.
         resume: resume from the checkpoint in the folder, if there is one.
-        offload: keep the layers that are not in use on disk, in the run folder; only one layer at a time has to fit
-            into memory.
-        start: a complete run whose net is trained further, with a new schedule; its folder does not change.
-        net: a custom net to train, for example one with an instrument; recipe fields that describe the net are then
-            ignored. To resume or to `load` the run, pass a net of the same architecture.
+        offload: keep layers on disk, in the run folder, so that only one layer at a time has to fit into memory.
+        start: folder of a complete run whose net is trained further, with a new schedule. That folder does not change.
+        net: a custom net to train, for example one that uses an instrument. Recipe fields that describe the net are
+            then ignored. To resume or to `load` the run, pass a net of the same architecture.
         progress: callbacks during the training, or a function that receives the metrics of each epoch.
 
     Raises:
-        RunError: the folder is in use or has another training, or the disk is full.
-        Diverged: the numbers of a layer are not finite, or it has collapsed.
-        DeviceError: a black box or an instrument failed; the message explains how to resume.
-        SettingError: the device or the precision is not available, the batch is too large, the memory does not suffice,
-            or the net has another method than the recipe.
-        Interrupted: Ctrl-C or a signal to terminate; the message explains how to resume.
+        RunError: the folder is in use or contains another run, or the disk is full.
+        Diverged: values of the net are not finite, or a layer has collapsed.
+        DeviceError: a black box or an instrument failed. The message explains how to resume.
+        SettingError: the device or the precision is not available, the batch is larger than the training set, the net
+            does not fit into memory, or the net has another method than the recipe.
+        Interrupted: training was stopped by Ctrl-C or another signal. The message explains how to resume.
     """
     target = machine.choose_device(device)
     precision = machine.choose_precision(precision, target)
@@ -156,7 +156,7 @@ def _train(
     elif changed := machine.differences(environments[-1], config.environment):
         remark(
             f"{run_folder.path} is resumed under other conditions ({'; '.join(changed)}): its weights may differ "
-            "in their last bits from those of an uninterrupted training"
+            "in their last bits from those of an uninterrupted run"
         )
         environments.append(config.environment)
 
@@ -198,7 +198,7 @@ def _train(
 
 
 def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
-    """Return the recipe with defaults in the fields that describe the net, for a custom net.
+    """Return a copy of a recipe for a custom net. The fields that describe the net are set to their defaults.
 
     Raises:
         SettingError: the net has another method than the recipe.
@@ -214,10 +214,10 @@ def _without_a_net(recipe: Recipe, net: Net) -> Recipe:
 
 
 def _origin(start: Path) -> dict[str, str]:
-    """Return the path of the run to start from and the digest of its weights.
+    """Return ``Config.started_from`` for a run: the path of its folder and the digest of its weights.
 
     Raises:
-        RunError: it is not a complete run.
+        RunError: the folder does not contain a complete run.
     """
     run_folder = RunFolder(start)
     run_folder.result()
@@ -225,7 +225,7 @@ def _origin(start: Path) -> dict[str, str]:
 
 
 def _start_from(net: Net, recipe: Recipe, folder: Path) -> None:
-    """Load the weights of a complete run into a net."""
+    """Load the weights of the complete run in ``folder`` into a net, which is then trained with ``recipe``."""
     run_folder = RunFolder(folder)
     weights, _ = checkpoint.read(run_folder.weights)
     checkpoint.fill(net.state_dict(), weights, run_folder.weights)

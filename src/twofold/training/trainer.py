@@ -1,4 +1,4 @@
-"""Train a net in memory, with metrics after each epoch."""
+"""Train a net in memory, without a run folder, and collect metrics after each epoch."""
 
 from __future__ import annotations
 
@@ -25,41 +25,42 @@ from twofold.schedules import Schedule
 from twofold.substrate import arrays
 
 CHECK_EVERY = 50
-"""Number of batches between checks for numbers that are not finite."""
+"""Number of batches between checks for values that are not finite."""
 
 
 class History(list[dict[str, Any]]):
-    """Metrics of each epoch of a training, the oldest first."""
+    """List of the metrics of each epoch, oldest first."""
 
     @property
     def last(self) -> dict[str, Any]:
-        """Metrics of the newest epoch."""
+        """Metrics of the last epoch."""
         return self[-1]
 
 
 class Trainer:
-    """Trains a net epoch by epoch, without writing files.
+    """Trainer of a net, which trains one epoch at a time and does not write files.
 
     Args:
-        net: the net, trained on its current device.
-        recipe: settings of the training.
-        data: the training cases: tensors with the cases in the first dimension, as returned by `Method.as_cases`, on
-            any device; or a `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader`. A loader determines the
-            size and order of the batches, so importance sampling is off.
-        method: makes a method from net, recipe and cases; by default the method of the recipe.
-        schedule: schedule of the learning rate; by default that of the recipe.
-        on_batch: called after each batch with the trainer, the batch and the result of the method's step, such as a
+        net: the net, which is trained on its current device.
+        recipe: training settings.
+        data: the training cases: tensors ``(cases, ...)``, as returned by `Method.as_cases`, on any device; or a
+            `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader`. A loader determines the size and order of
+            the batches, so importance sampling is off.
+        method: function that creates a `Method` from the net, the recipe and the cases; by default the method class of
+            the recipe.
+        schedule: learning-rate schedule; by default the schedule of the recipe.
+        on_batch: called after each batch with the trainer, the batch and the result of `Method.step`, such as a
             `NetResult`.
 
     Raises:
         SettingError: the net has another method than the recipe.
-        DataError: the net cannot learn from the dataset or loader.
+        DataError: the net cannot be trained on the dataset or loader.
 
     Attributes:
         net: the net.
         method: the learning method, with its state.
         history: metrics of each epoch so far.
-        progress: number of epochs done before the newest batch, with a fraction.
+        progress: number of completed epochs, including a fraction, before the most recent batch.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Trainer:
         """Train the remaining epochs of the recipe and yield the metrics of each epoch.
 
         Raises:
-            Diverged: the numbers of a layer are not finite, or it has collapsed.
+            Diverged: values of the net are not finite, or a layer has collapsed.
         """
         while len(self.history) < self.method.recipe.epochs:
             seconds = self.epoch(len(self.history))
@@ -112,10 +113,10 @@ class Trainer:
         """Train for one epoch and return the time in seconds.
 
         Args:
-            number: number of the epoch in the schedule, counted from 0.
+            number: number of the epoch, counted from 0. It determines the learning rate.
 
         Raises:
-            Diverged: numbers of the net or of its training are not finite.
+            Diverged: values of the net or of the training state are not finite.
         """
         method, recipe = self.method, self.method.recipe
         method.net.train()
@@ -153,34 +154,35 @@ def fit(
     """Train a net on your own data.
 
     Args:
-        net: the net, trained on its current device.
-        data: images ``(cases, ...)`` with pixels in [0, 1] and labels ``(cases,)``, or other tensors for the net; or a
-            `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader` of such pairs. A loader determines the
-            order of the cases, so importance sampling is off, and the history has ``importance_sampling`` False.
+        net: the net, which is trained on its current device.
+        data: two tensors, images ``(cases, ...)`` with pixels in [0, 1] and labels ``(cases,)``; or other tensors that
+            the net expects; or a `twofold.Dataset`, a `torch.utils.data.Dataset` or a `DataLoader` of images and
+            labels. A loader determines the order of the cases, so importance sampling is off, and
+            ``importance_sampling`` is False in the history.
         epochs: number of epochs.
-        batch: number of cases per update; by default 50, or the batch size of a `DataLoader`.
-        seed: random seed of the order of the cases and of negative data.
-        schedule: schedule of the learning rate: a name in `SCHEDULES`, or a function that maps the completed share of
-            the training, from 0 to 1, to a factor of the learning rate.
+        batch: batch size; by default 50, or the batch size of a `DataLoader`.
+        seed: random seed of the order of the cases and of the negative data.
+        schedule: learning-rate schedule: a name in `SCHEDULES`, or a function that maps the completed fraction of
+            training, from 0 to 1, to a factor of the learning rate.
         on_epoch: called after each epoch with its metrics.
         on_batch: called after each batch; see `Trainer`.
-        settings: other fields of the method's recipe, such as ``rate``; they override `defaults`. Fields that
-            describe the net are not allowed.
+        settings: other fields of the recipe of the method, such as ``rate``, in place of their default values. Fields
+            that describe the net are not allowed.
 
     Returns:
-        The metrics of each epoch: ``epoch``, ``seconds`` and the metrics of the method.
+        The metrics of each epoch: ``epoch`` (from 1), ``seconds`` and the metrics of the method.
 
     Raises:
         SettingError: a setting is unknown, describes the net, or is out of range.
-        DataError: the net cannot learn from the data.
-        Diverged: the numbers of a layer are not finite, or it has collapsed.
+        DataError: the net cannot be trained on the data.
+        Diverged: values of the net are not finite, or a layer has collapsed.
     """
     if net.method not in METHODS:
         raise unknown("method", net.method, METHODS)
     family, first = METHODS[net.method], data[0] if data else None
     if isinstance(first, DataLoader):
         if batch not in (None, first.batch_size):
-            raise SettingError(f"batch is {batch}, but the DataLoader makes batches of {first.batch_size}: omit batch")
+            raise SettingError(f"batch is {batch}, but that of the DataLoader is {first.batch_size}: omit batch")
         batch = first.batch_size
     stated: dict[str, Any] = {"epochs": epochs, "batch": defaults.BATCH if batch is None else batch, "seed": seed}
     if isinstance(schedule, str):
@@ -204,7 +206,7 @@ def fit(
 
 
 def all_finite(measured: Any) -> bool:
-    """Return True if all numbers in metrics (values of JSON) are finite."""
+    """Return True if all numbers in a metric, which may be a number, list or dict, are finite."""
     if isinstance(measured, dict):
         return all(map(all_finite, measured.values()))
     if isinstance(measured, list | tuple):

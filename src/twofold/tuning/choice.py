@@ -1,4 +1,4 @@
-"""The rule by which settings are chosen, and the detection of choices at the edge of the search space."""
+"""The rule by which settings are chosen, and the detection of chosen values at the edge of the search space."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Tried:
     """A finished trial.
 
     Attributes:
-        number: Number of the trial among those of the same recipe.
-        settings: Values of the tuned fields.
-        seed: Seed of the training.
-        error: Error of the main test on the held-out cases, as a fraction; ``None`` if the training diverged.
-        facts: ``errors`` of all tests and ``seconds``, or ``diverged`` with the reason.
+        number: Number of the trial among the trials of the same recipe, from 0.
+        settings: Tuned fields, with the values of this trial.
+        seed: Random seed of the training run.
+        error: Error of the main test on the held-out cases, as a fraction; ``None`` if training diverged.
+        facts: ``errors`` (test -> error) and ``seconds``, or ``diverged`` with the reason.
     """
 
     number: int
@@ -42,14 +42,18 @@ class Tried:
 
 
 def binomial_error(error: float, cases: int) -> float:
-    """Return the binomial standard error of an error rate measured on a number of cases."""
+    """Return the binomial standard error √(p (1 - p) / n) of an error rate p = ``error`` measured on n = ``cases``."""
     return math.sqrt(error * (1 - error) / cases)
 
 
 def close(tried: Sequence[Tried], cases: int) -> list[Settings]:
-    """Return the settings of all trials within one standard error of the lowest error, in planned order.
+    """Return the settings of all trials whose error is within one standard error of the lowest error.
 
-    A lowest error of zero counts as one wrong case.
+    If the lowest error is 0, it is replaced by the error of one wrong case.
+
+    Args:
+        tried: Finished trials, in planned order.
+        cases: Number of held-out cases.
     """
     errors = [trial.error for trial in tried if trial.error is not None]
     if not errors:
@@ -60,12 +64,12 @@ def close(tried: Sequence[Tried], cases: int) -> list[Settings]:
 
 
 def choose(name: str, planned: Sequence[Tried], tried: Sequence[Tried], cases: int) -> list[Tried]:
-    """Choose settings by `RULE`, and return their trials, one per seed.
+    """Choose the best settings by `RULE`, and return the trials with these settings, one per seed.
 
     Args:
         name: Name of the recipe.
-        planned: Trials of the first round.
-        tried: Trials of both rounds.
+        planned: Finished trials of the first round, with one seed.
+        tried: Finished trials of both rounds. The second round repeats the best settings with more seeds.
         cases: Number of held-out cases.
 
     Raises:
@@ -77,21 +81,28 @@ def choose(name: str, planned: Sequence[Tried], tried: Sequence[Tried], cases: i
         if (error := mean(repeats)) is not None and (not best or error < (mean(best) or 0.0)):
             best = repeats
     if not best:
-        raise SettingError(f"all tried settings of {name} diverged with at least one seed: state a lower --rate")
+        raise SettingError(f"all settings tried for {name} diverged with at least one seed: set a lower --rate")
     return best
 
 
 def mean(tried: Iterable[Tried]) -> float | None:
-    """Return the mean error of trials, or ``None`` if one of them diverged."""
+    """Return the mean error of trials, or ``None`` if at least one diverged."""
     errors = [trial.error for trial in tried]
     finite = [error for error in errors if error is not None]
     return statistics.fmean(finite) if len(finite) == len(errors) else None
 
 
 def edges(chosen: Settings, planned: Iterable[Tried], values: Values) -> dict[str, str]:
-    """Return the fields whose chosen value is the ``lowest`` or the ``highest`` value that was tried.
+    """Return the fields whose chosen value is at the edge of the values that were tried: field -> ``lowest`` or
+    ``highest``.
 
-    Zero is not an edge, since no smaller value is possible. Strings have no order and therefore no edges.
+    A lowest value of 0 is not an edge, since no smaller value is possible. Strings have no order, so they have no
+    edges.
+
+    Args:
+        chosen: Chosen settings.
+        planned: Trials of the first round.
+        values: Tuned fields.
     """
     result = {}
     for name in values:

@@ -1,4 +1,4 @@
-"""The plan of a study: the settings to try for a recipe and for its twin, fixed before training begins."""
+"""The plan of a study: the settings to try for a recipe and for its twin. It is fixed before training begins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twofold.methods import Recipe
 from twofold.recipes.spaces import Values
 
 Settings = dict[str, Any]
-"""Values of the tuned fields."""
+"""Tuned field -> value."""
 
 MOST_HELD_OUT = 10_000
 
@@ -27,9 +27,9 @@ class Side:
 
     Attributes:
         name: Name of the recipe.
-        recipe: The recipe, with the stated fields, and with held-out images.
-        values: Values to try of each tuned field, in order.
-        plan: Settings of the first round, in order; those of the recipe itself come first.
+        recipe: The recipe, with the fields set by the user and with held-out images.
+        values: Tuned field -> values to try, in order.
+        plan: Settings to try in the first round, in order. The first are those of the recipe itself.
     """
 
     name: str
@@ -38,12 +38,15 @@ class Side:
     plan: list[Settings]
 
     def with_settings(self, settings: Settings, seed: int) -> Recipe:
-        """Return the recipe of one trial."""
+        """Return the recipe of a trial, with the given settings and random seed."""
         return replace(self.recipe, **settings, seed=seed)
 
 
 def held_out(recipe: Recipe, cases: int) -> int:
-    """Return the number of held-out training cases: that of the recipe, or else a fifth, at most 10,000."""
+    """Return the number of training cases to hold out, of a total of ``cases``.
+
+    It is ``validation`` of the recipe or, if that is 0, a fifth of the cases, at most 10,000.
+    """
     return recipe.validation or max(min(cases // 5, MOST_HELD_OUT), 1)
 
 
@@ -52,9 +55,9 @@ def sides(name: str, recipe: Recipe, stated: frozenset[str], twin: bool, cases: 
 
     Args:
         name: Name of the recipe.
-        recipe: The recipe, with the stated fields.
-        stated: Fields that are not tuned; their values apply to the twin, too, if it has these fields.
-        twin: If True, tune the twin, too.
+        recipe: The recipe, with the fields set by the user.
+        stated: Names of the fields set by the user. They are not tuned. The twin gets the same values.
+        twin: If True, also tune the twin.
         cases: Number of training cases.
         trials: Number of trials of each recipe in the first round.
 
@@ -76,22 +79,22 @@ def sides(name: str, recipe: Recipe, stated: frozenset[str], twin: bool, cases: 
 def _side(name: str, recipe: Recipe, stated: frozenset[str], trials: int) -> Side:
     values = {field: choices for field, choices in recipes.space_of(name).items() if field not in stated}
     if not values:
-        raise SettingError(f"all fields of the search space of {name} are stated, nothing to tune: omit one of them")
+        raise SettingError(f"all tunable fields of {name} are set as options, so there is nothing to tune: omit one")
     grid = list(points({field: getattr(recipe, field) for field in values}, values))
     if len(grid) < trials:
-        raise SettingError(f"--trials is {trials}, but the search space of {name} has {len(grid)} points: lower it")
+        raise SettingError(f"--trials is {trials}, but {name} has only {len(grid)} combinations to try: lower it")
     return Side(name, recipe, values, grid[:trials])
 
 
 def points(stands: Settings, values: Values) -> Iterator[Settings]:
-    """Yield each point of a grid once: first the recipe's own settings, then the others in evenly distributed order.
+    """Yield the points of a grid, each once: first the settings of the recipe, then the other points.
 
-    The order is that of an unscrambled Sobol sequence, so the first points, however many, contain the values of each
-    field about equally often.
+    The order is that of an unscrambled Sobol sequence. Therefore, the values of a field occur about equally often among
+    the first n points, for any n.
 
     Args:
-        stands: The recipe's own value of each field, which need not be in the grid.
-        values: Values of each field.
+        stands: Settings of the recipe, which may lie outside the grid.
+        values: Field -> values of the grid.
     """
     lists = list(values.values())
     size = prod(map(len, lists))

@@ -20,21 +20,25 @@ Record = dict[str, Any]
 def described(
     name: str, trials: int, cases: int, results: Sequence[tuple[Side, Sequence[Tried]]], facts: Mapping[str, Any]
 ) -> Record:
-    """Return the record of a complete study, with values that can be written as JSON.
+    """Return the record of a completed study, with values that can be written as JSON.
 
     Args:
         name: Name of the recipe.
-        trials: Number of trials of each side in the first round.
-        cases: Number of training cases, including the held-out ones.
-        results: Each side with all of its trials.
-        facts: Description of data and machine, added to the record.
+        trials: Number of trials of each recipe in the first round.
+        cases: Number of training cases, including the held-out cases.
+        results: The recipe and its twin, each with all of its trials.
+        facts: Description of the data and the machine, which is added to the record.
 
     Returns:
-        ``recipe``, ``rule``, ``trials``, ``trained_on`` and ``held_out`` cases, ``sides``, ``date`` and the facts. Each
-        side has its ``recipe``, its own ``settings``, the ``values`` that were tried, the tuned fields of its own
-        settings (``stands``), all ``trials``, and the ``chosen`` settings with their ``error`` (a mean if there are
-        several ``seeds``), ``standard_error``, ``errors`` of all tests, ``edges`` and ``command``. Errors are fractions
-        of the held-out cases.
+        A dict with ``recipe``, ``rule``, ``trials``, ``trained_on`` and ``held_out`` (numbers of cases), ``sides``,
+        ``date`` and the facts. ``sides`` has an entry for the recipe and one for its twin:
+
+        * ``recipe``: its name; ``settings``: all of its fields; ``stands``: those of them that were tuned;
+        * ``values``: tuned field -> values tried; ``trials``: all trials;
+        * ``chosen``: the chosen ``settings`` with their ``error`` (mean over ``seeds``), ``standard_error``, ``errors``
+          (test -> error), ``edges`` (see `choice.edges`) and ``command``.
+
+        Errors are fractions of the held-out cases.
 
     Raises:
         SettingError: All settings diverged with at least one seed.
@@ -80,7 +84,12 @@ def _side(side: Side, tried: Sequence[Tried]) -> dict[str, Any]:
 
 
 def command(name: str, recipe: Recipe) -> str:
-    """Return the command that trains on all training cases, with an option for each field changed from the recipe."""
+    """Return the command line that trains a recipe on all training cases.
+
+    Args:
+        name: Name of the recipe.
+        recipe: The recipe. Each field that differs from the recipe called ``name`` becomes an option.
+    """
     defaults, words = find(name).fields(), [f"twofold train {name}"]
     for field, value in recipe.fields().items():
         if value != defaults[field] and field != "validation":
@@ -99,9 +108,9 @@ class Settled(NamedTuple):
     """Summary of the trials with the same settings.
 
     Attributes:
-        mark: ``chosen``, ``as it stands`` (the recipe's own settings), both, or empty.
-        settings: Values of the tuned fields.
-        error: Mean error; ``None`` if a training diverged.
+        mark: ``chosen``, ``recipe`` (the settings of the recipe itself), both, or empty.
+        settings: Tuned fields, with their values.
+        error: Mean error over the seeds; ``None`` if training diverged with at least one seed.
         seeds: Number of seeds.
         seconds: Mean training time, in seconds.
     """
@@ -114,13 +123,17 @@ class Settled(NamedTuple):
 
 
 def by_settings(side: Mapping[str, Any]) -> list[Settled]:
-    """Group the trials of a side by settings, and sort the groups by error, the lowest first."""
+    """Group trials by settings, and sort the groups by error, lowest first.
+
+    Args:
+        side: An entry of ``sides`` in a record.
+    """
     groups: list[Settled] = []
     for first in side["trials"]:
         if all(first["settings"] != group.settings for group in groups):
             settings = first["settings"]
             repeats = [trial for trial in side["trials"] if trial["settings"] == settings]
-            marks = {"chosen": side["chosen"]["settings"], "as it stands": side["stands"]}
+            marks = {"chosen": side["chosen"]["settings"], "recipe": side["stands"]}
             mark = ", ".join(name for name, marked in marks.items() if settings == marked)
             errors = [trial["error"] for trial in repeats]
             error = None if None in errors else fmean(errors)
@@ -130,24 +143,33 @@ def by_settings(side: Mapping[str, Any]) -> list[Settled]:
 
 
 def warnings(side: Mapping[str, Any]) -> list[str]:
-    """Return a warning for each chosen value at the edge of the values that were tried."""
+    """Return a warning for each chosen value that is the lowest or highest value tried.
+
+    Args:
+        side: An entry of ``sides`` in a record.
+    """
     chosen = side["chosen"]
     return [
-        f"the chosen {field} of {side['recipe']}, {chosen['settings'][field]}, is the {edge} that was tried: "
-        f"a {edge.replace('est', 'er')} one may be better"
+        f"the chosen {field} of {side['recipe']}, {chosen['settings'][field]}, is the {edge} value tried: "
+        f"a {edge.replace('est', 'er')} value may be better"
         for field, edge in chosen["edges"].items()
     ]
 
 
 def draw(record: Mapping[str, Any], path: Path) -> Path:
-    """Draw the trials of a record, and write the picture to ``path`` as PNG."""
+    """Plot the trials of a record to the PNG file ``path``, and return the path."""
     from twofold.plots.trials import trials
 
     return trials(record, path)
 
 
 def write(record: Mapping[str, Any], results: Path, docs: Path) -> Path:
-    """Write a record to ``results/tuning/RECIPE.json``, and its picture to ``docs/pictures`` if this folder exists."""
+    """Write a record to ``tuning/RECIPE.json`` in ``results``, and its plot to ``pictures`` in ``docs`` if that folder
+    exists.
+
+    Returns:
+        The path of the record.
+    """
     path = results / "tuning" / f"{record['recipe']}.json"
     write_signed(path, record)
     if (docs / "pictures").is_dir():

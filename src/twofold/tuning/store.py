@@ -1,7 +1,7 @@
 """Storage of finished trials in their run folders, and the lock and identity of the study folder.
 
-The outcome of a trial is written to its run folder when it is finished. A trial without an outcome is trained, or
-resumed from its last epoch, under the same number. Only the process that holds the study folder's lock writes outcomes.
+When a trial is finished, its outcome is written to its run folder. A trial without an outcome is trained, or resumed
+from its last epoch. Only the process that holds the lock of the study folder writes outcomes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twofold.tuning.choice import MORE_SEEDS, Tried
 from twofold.tuning.plan import Side
 
 Identity = Mapping[str, Any]
-"""Values that identify a study, in a form that can be written as JSON."""
+"""Entries that must be equal to resume a study, with values that can be written as JSON."""
 
 
 class Store:
@@ -30,7 +30,7 @@ class Store:
         sides: The recipes that are tuned.
 
     Raises:
-        RunError: An outcome was modified after it was written.
+        RunError: The file of an outcome was edited after it was written.
     """
 
     def __init__(self, folder: Path, sides: list[Side]) -> None:
@@ -42,7 +42,7 @@ class Store:
                     content, intact = read_signed(path)
                     if not intact:
                         raise RunError(
-                            f"{path} was modified after it was written: delete {path.parent} to train it again"
+                            f"{path} was edited after it was written: delete {path.parent} to repeat the trial"
                         )
                     self._tried[side.name][number] = Tried(**content)
 
@@ -51,14 +51,14 @@ class Store:
         return self.folder / "trials" / f"{side.name}-{number:03}"
 
     def tried(self, side: Side) -> list[Tried]:
-        """Return the finished trials of a side, ordered by number."""
+        """Return the finished trials of a recipe, ordered by number."""
         return [trial for _, trial in sorted(self._tried[side.name].items())]
 
     def add(self, side: Side, trial: Tried) -> None:
-        """Store a finished trial.
+        """Store a finished trial of a recipe, and write its outcome to its run folder.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: The outcome cannot be written.
         """
         path = self._outcome(side, trial.number)
         try:
@@ -76,10 +76,10 @@ class Store:
 
 @contextmanager
 def claimed(folder: Path, identity: Identity) -> Iterator[None]:
-    """Lock a study folder, and verify that it is new or contains the study with this identity.
+    """Lock a study folder within the context, and check that it is new or contains the study with this identity.
 
     Raises:
-        RunError: The folder is in use, or contains something else.
+        RunError: The folder is in use, or contains another study or other files.
     """
     path = folder / "study.json"
     if folder.is_dir() and not path.exists():
@@ -102,7 +102,7 @@ def _expect(path: Path, identity: Identity) -> None:
     """Raise an error unless ``study.json`` contains the expected identity."""
     stored, intact = read_signed(path)
     if not intact:
-        raise RunError(f"{path} was modified after it was written: restore the original, or choose another --study")
+        raise RunError(f"{path} was edited after it was written: restore the original, or choose another --study")
     for key in dict.fromkeys([*identity, *stored]):
         actual, wanted = stored.get(key), identity.get(key)
         if actual != wanted:

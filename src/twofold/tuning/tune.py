@@ -1,4 +1,7 @@
-"""Tuning of a recipe and its twin in two rounds of trials, with worker processes, resumable after interruptions."""
+"""Tuning of a recipe and its twin in two rounds of trials, with worker processes.
+
+Interrupted studies can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ STUDIES = Path("runs/tune")
 """Default parent folder of studies."""
 
 TRIALS = 16
-"""Default number of settings tried for each side in the first round."""
+"""Default number of settings to try for each recipe in the first round."""
 
 
 def tune(
@@ -43,16 +46,16 @@ def tune(
 ) -> Record:
     """Tune a recipe and its twin by `RULE` on held-out training images. Test images are not used.
 
-    A study that was interrupted, even by a kill, continues when `tune` is called again with the same arguments. The
-    errors of the trials do not depend on interruptions or on the number of workers.
+    To resume a study that was interrupted or killed, call `tune` again with the same arguments. The errors of the
+    trials do not depend on interruptions or on the number of workers.
 
     Args:
         name: Name of the recipe.
-        recipe: The recipe with its stated fields; by default the recipe itself.
-        stated: Stated fields, which are not tuned.
-        twin: If True, tune the twin, too.
-        trials: Number of settings of each recipe tried in the first round.
-        workers: Number of training processes with one thread each; by default the number of available processors.
+        recipe: The recipe, in which some fields may have other values; by default the recipe called ``name``.
+        stated: Names of the fields that are not tuned, but keep their value in ``recipe``.
+        twin: If True, also tune the twin.
+        trials: Number of settings to try for each recipe in the first round.
+        workers: Number of training processes, with one thread each; by default the number of available processors.
         folder: Study folder; by default ``runs/tune/NAME``.
         data_dir: Folder that is searched first for data sets.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
@@ -63,9 +66,9 @@ def tune(
         The record, with values that can be written as JSON; see `twofold.tuning.record.described`.
 
     Raises:
-        SettingError: The settings are invalid, or do not fit the search space.
+        SettingError: A setting is invalid, or ``trials`` exceeds the number of settings in the search space.
         RunError: The folder is in use or contains another study, or the disk is full.
-        Interrupted: Ctrl-C or an equivalent signal; the message says how to continue.
+        Interrupted: The study was stopped by Ctrl-C or another signal. The message explains how to resume.
     """
     for option, number in (("trials", trials), ("workers", workers)):
         if number is not None and number < 1:
@@ -112,7 +115,7 @@ def tune(
 
 
 def _expect_trainable(side: Side, dataset: data.Data) -> None:
-    """Raise an error, before anything is written, if the settings of a side are invalid for training."""
+    """Raise an error if some planned settings of a recipe cannot be trained. Called before anything is written."""
     cases = len(dataset.hold_out(side.recipe.validation).train[0])
     if side.recipe.batch > cases:
         raise SettingError(f"--batch is {side.recipe.batch}, more than the {cases} training cases: lower it")
@@ -122,19 +125,19 @@ def _expect_trainable(side: Side, dataset: data.Data) -> None:
 
 
 def _identity(side: Side) -> Mapping[str, Any]:
-    """Return all fields of a side, and the values to try of the tuned ones, in a form that can be written as JSON."""
+    """Return all fields of a recipe, and the values to try of its tuned fields, as values for JSON."""
     return {**side.recipe.fields(), **{f"values of {field}": list(values) for field, values in side.values.items()}}
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study in progress: the finished and planned trials of both sides.
+    """A study in progress: the finished and planned trials of the recipe and its twin.
 
     Attributes:
         store: Storage of the trials.
         sides: The recipe and its twin.
-        seed: Seed of the first round.
-        place: Data and device of all trainings.
+        seed: Random seed of the first round.
+        place: Data, device and precision of all trials.
         report: Called with a line of text for each finished trial.
     """
 
@@ -145,7 +148,7 @@ class Study:
     report: Callable[[str], None]
 
     def run(self, count: int) -> None:
-        """Train all unfinished trials in at most ``count`` processes."""
+        """Train all unfinished trials, in at most ``count`` processes at a time."""
         idle: list[Worker] = []
         busy: dict[Worker, tuple[Side, int]] = {}
         try:
@@ -167,7 +170,11 @@ class Study:
                 worker.end()
 
     def _next(self, busy: set[tuple[str, int]]) -> tuple[Side, int] | None:
-        """Return the first unfinished trial that no worker trains."""
+        """Return the recipe and number of the first trial that is neither finished nor in progress.
+
+        Args:
+            busy: Names of recipes and numbers of the trials in progress.
+        """
         for side in self.sides:
             started = {trial.number for trial in self.store.tried(side)}
             started |= {number for name, number in busy if name == side.name}
@@ -177,7 +184,10 @@ class Study:
         return None
 
     def _planned(self, side: Side) -> list[tuple[Settings, int]]:
-        """Return the settings and seeds of the first round and, once it is finished, those of the second round."""
+        """Return the settings and seed of each trial of a recipe.
+
+        Trials of the second round are included once the first round is finished.
+        """
         planned = [(settings, self.seed) for settings in side.plan]
         first = [trial for trial in self.store.tried(side) if trial.number < len(side.plan)]
         if len(first) == len(side.plan):

@@ -1,7 +1,7 @@
 """Worker processes with one thread each, which train one trial at a time.
 
-Workers are spawned, since a fork after PyTorch has started its threads may hang. They end with their parent process,
-even if it is killed, and ignore Ctrl-C, which the parent handles.
+Workers are spawned and not forked, since a fork may hang after PyTorch has started threads. They end when their parent
+process ends, even if it is killed. They ignore Ctrl-C, which the parent process handles.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Trial:
-    """A training: the name of the recipe, the recipe with its settings, and the run folder."""
+    """A trial to train: the name of the recipe, the recipe with the settings of the trial, and the run folder."""
 
     name: str
     recipe: Recipe
@@ -51,9 +51,9 @@ class Outcome:
     """Result of a trial.
 
     Attributes:
-        error: Error of the main test on the held-out cases, as a fraction; ``None`` if the training diverged.
-        facts: ``errors`` of all tests and ``seconds``, or ``diverged`` with the reason.
-        remarks: Warnings of the training.
+        error: Error of the main test on the held-out cases, as a fraction; ``None`` if training diverged.
+        facts: ``errors`` (test -> error) and ``seconds``, or ``diverged`` with the reason.
+        remarks: Messages of the remarks (warnings) issued during training.
     """
 
     error: float | None
@@ -62,7 +62,11 @@ class Outcome:
 
 
 class Worker:
-    """A process that trains trials."""
+    """A process that trains trials.
+
+    Args:
+        place: Data, device and precision of the trials.
+    """
 
     def __init__(self, place: Place) -> None:
         context = multiprocessing.get_context("spawn")
@@ -73,12 +77,12 @@ class Worker:
         theirs.close()
 
     def begin(self, trial: Trial) -> None:
-        """Start a trial. If the process has ended, `outcome` raises an error."""
+        """Start to train a trial. If the process has ended, `outcome` raises an error later."""
         with suppress(OSError):
             self.pipe.send(trial)
 
     def outcome(self) -> Outcome:
-        """Wait for the result of the trial.
+        """Wait until the trial is finished, and return its result.
 
         Raises:
             TwofoldError: The trial could not be trained.
@@ -89,7 +93,7 @@ class Worker:
         except (EOFError, OSError) as error:
             self.process.join()
             raise RunError(
-                f"a worker ended unexpectedly (exit code {self.process.exitcode}), possibly for lack of memory: repeat "
+                f"a worker ended unexpectedly (exit code {self.process.exitcode}), possibly out of memory: repeat "
                 "the command to continue, with fewer --workers"
             ) from error
         if isinstance(result, TwofoldError):
@@ -98,21 +102,21 @@ class Worker:
         return outcome
 
     def end(self) -> None:
-        """Terminate the process. Its current training is saved up to the last epoch."""
+        """Terminate the process. The checkpoint of the last epoch of its trial is kept."""
         self.process.terminate()
         self.process.join()
         self.pipe.close()
 
 
 def ready(workers: list[Worker]) -> list[Worker]:
-    """Wait until at least one worker has a result, and return all that have one."""
+    """Wait until at least one worker has a result, and return all workers that have one."""
     pipes = wait([worker.pipe for worker in workers])
     return [worker for worker in workers if worker.pipe in pipes]
 
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Let processes that are started within this context ignore Ctrl-C from the beginning."""
+    """Make processes that are started within this context ignore Ctrl-C from their start."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread can set signal handlers
         yield
         return
@@ -124,7 +128,7 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def work(pipe: Connection, place: Place) -> None:
-    """Train trials received through the pipe until it is closed."""
+    """Receive trials through the pipe, train them and send their outcomes, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
@@ -147,7 +151,7 @@ def _end_with_parent() -> None:
 
 
 def _train(trial: Trial, dataset: data.Data, place: Place) -> Outcome | TwofoldError:
-    """Train a trial, or resume it from its checkpoint, and remove the weights from its run folder."""
+    """Train a trial, or resume it from its checkpoint, and return its outcome. Its weights are deleted."""
     home = RunFolder(trial.folder)
     try:
         with warnings.catch_warnings(record=True) as caught:
