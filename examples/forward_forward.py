@@ -2,7 +2,7 @@
 
     python examples/forward_forward.py [EPOCHS]
 
-The script trains three layers on the 8x8 digits in half a minute on any machine. It uses twofold only to load the data.
+Trains three layers on the 8x8 digits in half a minute on any machine. Only the data are loaded with twofold.
 """
 
 import math
