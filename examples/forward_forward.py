@@ -2,7 +2,7 @@
 
     python examples/forward_forward.py [EPOCHS]
 
-Trains three layers on the 8x8 digits in half a minute on any machine. Nothing is taken from twofold but the data.
+Trains three layers on the 8x8 digits in half a minute on any machine. Only the data are loaded with twofold.
 """
 
 import math
@@ -15,21 +15,21 @@ from torch.nn.functional import one_hot
 import twofold
 
 UNITS, LAYERS, BATCH, RATE, SMOOTHING, DECAY, PEER = 500, 3, 50, 0.02, 0.9, 0.002, 0.03
-TEMPERATURE = 1.5 * math.sqrt(UNITS)  # goodness is a sum over units, which varies with the root of their number
+TEMPERATURE = 1.5 * math.sqrt(UNITS)  # goodness is a sum over units; its variation grows with the root of their number
 
 
 def normalize(activity):
-    """Keep only the direction: the length has decided the goodness, and the next layer must not see it."""
+    """Scale activity to a mean square of 1. Its L2 norm determines the goodness, so the next layer must not see it."""
     return activity / (1e-5 + activity.square().mean(1, keepdim=True).sqrt())
 
 
 def with_label(images, label):
-    """The input: ten numbers that state the label, in front of the pixels."""
+    """Return the input of the net: ten numbers for the label, followed by the pixels."""
     return normalize(torch.cat([label, images], 1))
 
 
 class Layer:
-    """Learns from its own input, in closed form: high goodness (sum of squares) for positive data, low for negative."""
+    """A layer that learns high goodness (sum of squares) for positive data and low goodness for negative data."""
 
     def __init__(self, inputs, units):
         self.weight, self.bias = torch.randn(units, inputs) / math.sqrt(inputs), torch.zeros(units)
@@ -41,10 +41,10 @@ class Layer:
 
     def learn(self, positive, negative, rate):
         y_positive, y_negative = self(positive), self(negative)
-        # The loss of a pair is swish(x), x being by how much the negative's goodness is the higher one.
+        # The loss of a pair is swish(x), where x is the goodness of the negative minus that of the positive case.
         x = (y_negative.square().sum(1) - y_positive.square().sum(1)) / TEMPERATURE
-        signal = x.sigmoid() * (1 + x * (1 - x.sigmoid()))  # its slope
-        # Peer normalization: units that are seldom active are pulled up, others down, on positive data.
+        signal = x.sigmoid() * (1 + x * (1 - x.sigmoid()))  # derivative of the loss
+        # Peer normalization: on positive data, move the mean activity of every unit towards that of the layer.
         self.mean_activity = 0.9 * self.mean_activity + 0.1 * y_positive.mean(0)
         peers = PEER * (self.mean_activity.mean() - self.mean_activity)
         wanted_positive, wanted_negative = signal[:, None] * y_positive + peers, -signal[:, None] * y_negative
@@ -59,7 +59,7 @@ class Layer:
 
 
 def goodness(layers, below):
-    """Total goodness of all layers but the first, for each case."""
+    """Return the goodness of each case, summed over all layers except the first."""
     total = 0
     for number, layer in enumerate(layers):
         activity = layer(below)
@@ -69,7 +69,7 @@ def goodness(layers, below):
 
 
 def classify(layers, images):
-    """Try every label, and name the one that the layers like best."""
+    """Return the label with the highest goodness for each image."""
     labels = torch.eye(10).repeat_interleave(len(images), 0)
     return goodness(layers, with_label(images.repeat(10, 1), labels)).view(10, -1).argmax(0)
 
@@ -85,9 +85,9 @@ if __name__ == "__main__":
         rate = RATE * min(1, 2 * (1 - epoch / epochs))
         for batch in torch.randperm(len(images)).split(BATCH):
             true = digits.train_labels[batch]
-            wrong = (true + torch.randint(1, 10, true.shape)) % 10  # never the true one
-            positive, negative = (with_label(images[batch], one_hot(each, 10).float()) for each in (true, wrong))
+            wrong = (true + torch.randint(1, 10, true.shape)) % 10  # never the true label
+            positive, negative = (with_label(images[batch], one_hot(labels, 10).float()) for labels in (true, wrong))
             for layer in layers:
                 positive, negative = layer.learn(positive, negative, rate)
         error = (classify(layers, test_images) != digits.test_labels).float().mean().item()
-        print(f"epoch {epoch + 1:2}: {100 * error:.2f} % of the test images named wrongly")
+        print(f"epoch {epoch + 1:2}: {100 * error:.2f} % of the test images misclassified")

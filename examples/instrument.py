@@ -1,8 +1,8 @@
-"""A net with hardware in its middle, in another process; here the hardware is a function in this file.
+"""Train a net with hardware between its layers, in another process. In this example the hardware is a function.
 
     python examples/instrument.py [EPOCHS]
 
-Started as `python examples/instrument.py device`, this file is the hardware. docs/instruments.md explains both ends.
+As `python examples/instrument.py device`, this file runs the hardware. docs/instruments.md explains both sides.
 """
 
 import sys
@@ -16,12 +16,12 @@ LIGHT, DETECTORS = 200, 300
 
 
 def scatter(light: torch.Tensor, number: int) -> torch.Tensor:
-    """A diffuser and a camera: light in, intensities out. No formula of it is known to the training."""
+    """Simulate a diffuser and a camera: light in, intensities out. The training code does not know this function."""
     generator = torch.Generator().manual_seed(1)
     through = torch.randn(2, LIGHT, DETECTORS, generator=generator) / LIGHT**0.5
     intensity = (light @ through[0]) ** 2 + (light @ through[1]) ** 2
-    noise = torch.randn(intensity.shape, generator=generator.manual_seed(number))  # drawn by the request's number
-    return (intensity + 0.05 * noise).clamp(0, 4)  # and the camera saturates
+    noise = torch.randn(intensity.shape, generator=generator.manual_seed(number))  # seeded with the request number
+    return (intensity + 0.05 * noise).clamp(0, 4)  # the camera saturates
 
 
 def show(metrics: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Data of your own: arrays of pictures, a folder of class folders, and a table.
+"""Train on your own data: arrays of images, a folder of class folders, and a table.
 
     python examples/own_data.py [EPOCHS]
 
-Here the pictures are drawn: bright bars, upright, flat, or slanted either way, in noise.
+The images of this example are generated: a bright bar in noise, upright, flat, or slanted in one of two directions.
 """
 
 import sys
@@ -19,7 +19,7 @@ NAMES = ("upright", "flat", "falling", "rising")
 
 
 def bars(count: int, side: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures ``(count, side, side)`` and labels ``(count,)``: 0 upright, 1 flat, 2 and 3 slanted."""
+    """Return images ``(count, side, side)`` and labels ``(count,)``: 0 upright, 1 flat, 2 and 3 slanted."""
     draw = np.random.default_rng(seed)
     pictures, labels = 0.5 * draw.random((count, side, side)), draw.integers(4, size=count)
     down, across = np.indices((side, side))
@@ -30,7 +30,7 @@ def bars(count: int, side: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndar
 
 
 def write_folders(root: Path) -> None:
-    """Write some bars as PNGs, those of each class into a folder of its own."""
+    """Write images as PNG files, with one folder for each class."""
     for number, (picture, label) in enumerate(zip(*bars(1000), strict=True)):
         folder = root / NAMES[label]
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def write_folders(root: Path) -> None:
 
 
 def write_table(path: Path) -> None:
-    """Write a table: the brightness of each row and each column of some bars, a remark, and the class."""
+    """Write a CSV table: the brightness of each row and column of the images, a text column, and the class."""
     rows = [",".join([*(f"row{n}" for n in range(12)), *(f"column{n}" for n in range(12)), "light", "kind"])]
     for picture, label in zip(*bars(1000), strict=True):
         light = "bright" if picture.mean() > 0.3 else "dark"
@@ -63,11 +63,11 @@ if __name__ == "__main__":
         write_folders(root / "pictures")
         data = twofold.read_data(root / "pictures")
         recipe = replace(twofold.recipe_for(data), widths=(300, 300), epochs=epochs)
-        print("a folder of pictures", twofold.train(recipe, root / "run", data).test_error)
+        print("folder, test error", twofold.train(recipe, root / "run", data).test_error)
         run = twofold.load(root / "run")
-        print("five pictures are", [run.preparation.names[label] for label in run.net.predict(data.test_images[:5])])
+        print("five predictions", [run.preparation.names[label] for label in run.net.predict(data.test_images[:5])])
 
         # A table: the command is `twofold train --data bars.csv --label kind`.
         write_table(root / "bars.csv")
         data = twofold.read_data(root / "bars.csv", label="kind")
-        print("a table", twofold.train(twofold.recipe_for(data), root / "table", data).test_error)
+        print("table, test error", twofold.train(twofold.recipe_for(data), root / "table", data).test_error)

@@ -1,4 +1,4 @@
-"""A goodness of your own, an objective of your own, and negatives of your own: plain functions, passed in.
+"""Train with a custom goodness, a custom objective and custom negative data, each a plain function.
 
 python examples/own_goodness.py [EPOCHS]
 """
@@ -10,22 +10,22 @@ from torch.nn.functional import relu
 
 import twofold
 
-# Goodness: its value for each case, the threshold for a number of units, and half its derivative, which autograd finds
-# where it is not given.
+# Goodness: its value for each case, the threshold for a number of units, and half the derivative of the value. If
+# ``slope`` is omitted, autograd computes it.
 cubes = twofold.Goodness(
     value=lambda activity: activity.pow(3).sum(1),
     threshold=float,
     slope=lambda activity: 1.5 * activity.square(),
 )
 
-# Objective: the loss of a pair of cases, as a function of goodness - threshold of each. Autograd finds its derivative.
+# Objective: the loss of a pair of cases, as a function of goodness minus threshold of both. Autograd differentiates it.
 hinge = twofold.Objective(
     loss=lambda positive, negative, T: relu(T - positive) + relu(T + negative),
     paired=False,
 )
 
 
-# Negatives: true labels and the logits of the fast test -> wrong labels. Here the likeliest wrong one, always.
+# Negatives: true labels and logits of the fast test -> wrong labels. This one returns the most likely wrong label.
 def likeliest_wrong_labels(labels, logits, generator):
     return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
 

@@ -1,4 +1,4 @@
-"""Your own analog device: describe it, train on it, drift, train on, and copy its weights onto another piece of it.
+"""Train on your own analog device: describe it, train, let it drift, train again, copy its weights to another device.
 
 python examples/substrate.py [EPOCHS]
 """
@@ -11,16 +11,16 @@ import torch
 import twofold
 from twofold import substrate
 
-# What a data sheet says, in ten lines; docs/substrates.md has all parameters with their units.
+# The properties of the device; docs/substrates.md explains all parameters and their units.
 mine = twofold.Substrate(
-    full_scale=4.0,  # the largest weight, in units of the spread of the first ones
+    full_scale=4.0,  # the largest weight, relative to the spread of the initial weights
     mismatch=0.3,  # gains of devices differ by 30 %
     read_noise=0.02,  # of each device at each read, relative to the full scale
-    bits=6,  # pulses of which 63 cross the range
-    pulse_spread=0.2,  # they differ between devices
-    threshold=0.1,  # neurons have thresholds of their own
-    drift=0.1,  # weights wander off by 10 % in the course of a run
-    stuck=0.01,  # one device in a hundred does not change
+    bits=6,  # 63 pulses cover the range of a weight
+    pulse_spread=0.2,  # sizes of pulses differ by 20 % between devices
+    threshold=0.1,  # thresholds of neurons differ by 10 % of the signal
+    drift=0.1,  # weights drift by 10 % during a run
+    stuck=0.01,  # 1 % of the devices do not change
 )
 
 BATCH = 50
@@ -44,13 +44,11 @@ if __name__ == "__main__":
     device = mine.install(fresh(), seed=1)  # one piece of hardware
     print(f"trained on the device     {train(device, epochs):.3f}")
 
-    other = mine.install(fresh(), seed=2)  # the same design, another piece
+    other = mine.install(fresh(), seed=2)  # another device of the same design
     substrate.program(other, device)
     print(f"copied to another device  {twofold.evaluate(other, *held_out).error['slow']:.3f}")
 
-    updates = epochs * math.ceil(
-        len(digits.train_images) / BATCH
-    )  # of the run, in the course of which it drifts by 10 %
-    substrate.drift(device, 10 * updates)  # a rest in which it drifts by √10 times as much
+    updates = epochs * math.ceil(len(digits.train_images) / BATCH)  # of the training run
+    substrate.drift(device, 10 * updates)  # √10 times the drift of the training run
     print(f"after a long rest         {twofold.evaluate(device, *held_out).error['slow']:.3f}")
     print(f"one epoch later           {train(device, 1):.3f}")

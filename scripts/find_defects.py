@@ -1,4 +1,4 @@
-"""The defects to plant: read from tests/defects.py, and found in the source by the symbols that they name."""
+"""Read the defects of tests/defects.py, and locate each in the source by the symbol that it names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SOURCE = ROOT / "src"
 
 
 class Defect(NamedTuple):
-    """``good``, which stands once in the definition of ``symbol``, becomes ``bad``, and then ``test`` must fail.
+    """A planted mistake: ``bad`` replaces ``good`` in the definition of ``symbol``, and then ``test`` must fail.
 
-    A symbol is ``name`` or ``Class.name``, with its module before it where several define it:
-    ``claims.regime:settings``. A test is its name, with its file before it where several have one of that name:
-    ``test_run::test_name``.
+    ``good`` occurs once in this definition. A symbol is ``name`` or ``Class.name``. If several modules define it, their
+    name comes first: ``claims.regime:settings``. A test is its name. If several files have a test of this name, the
+    file comes first: ``test_run::test_name``.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Defect(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """The code of a definition, and what stands before and after it in the file, whose ``path`` is within src."""
+    """The code of a definition, and the text before and after it in its file. ``path`` is relative to src."""
 
     path: Path
     before: str
@@ -39,7 +39,7 @@ class Definition(NamedTuple):
 
 
 def definitions() -> dict[str, list[Definition]]:
-    """All definitions of each symbol of the package."""
+    """Return all definitions of each symbol of the packages."""
     places = defaultdict(list)
     for file in sorted(SOURCE.rglob("*.py")):
         text, path = file.read_text(encoding="utf-8"), file.relative_to(SOURCE)
@@ -53,7 +53,7 @@ def definitions() -> dict[str, list[Definition]]:
 
 
 def names(body: Iterable[ast.stmt], prefix: str = "") -> Iterator[tuple[str, int, int]]:
-    """The names that statements define, with where the lines of each begin and end, decorators included."""
+    """Yield the names that statements define, with the first and last line of each, including decorators."""
     for node in body:
         named, first = [], min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -67,7 +67,7 @@ def names(body: Iterable[ast.stmt], prefix: str = "") -> Iterator[tuple[str, int
 
 
 def nodes_of_tests() -> dict[str, list[str]]:
-    """The pytest nodes of each name of a test, alone and with its file before it."""
+    """Return the pytest nodes of each test by its name, and by file and name."""
     nodes = defaultdict(list)
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE):
@@ -77,21 +77,23 @@ def nodes_of_tests() -> dict[str, list[str]]:
 
 
 def broken(defect: Defect, places: list[Definition], nodes: list[str]) -> Iterator[str]:
-    """Why a defect cannot be planted, a line for each reason."""
+    """Yield one line for each reason why a defect cannot be planted."""
     if len(places) != 1:
         where = "".join(f", {place.path}" for place in places)
         yield f"{defect.name}: {defect.symbol} is defined {len(places)} times, expected once{where}"
     elif (count := places[0].code.count(defect.good)) != 1:
-        yield f"{defect.name}: {defect.good!r} stands {count} times in {defect.symbol}, expected once"
+        yield f"{defect.name}: {defect.good!r} occurs {count} times in {defect.symbol}, expected once"
     if len(nodes) != 1:
         yield f"{defect.name}: there are {len(nodes)} tests named {defect.test}, expected one"
 
 
 def find(words: list[str]) -> list[tuple[Defect, Definition, str]]:
-    """The defects whose name has one of the words, or all without words, each with its definition and its test's node.
+    """Return the defects whose names contain one of the words, or all if there are no words.
+
+    Each defect is returned with its definition and with the pytest node of its test.
 
     Raises:
-        SystemExit: some cannot be planted; every reason is told in a line of its own.
+        SystemExit: Some defects cannot be planted. The message has one line for each reason.
     """
     defects = [Defect(*entry) for entry in runpy.run_path(str(ROOT / "tests" / "defects.py"))["DEFECTS"]]
     chosen = [defect for defect in defects if not words or any(word in defect.name for word in words)]
@@ -99,5 +101,5 @@ def find(words: list[str]) -> list[tuple[Defect, Definition, str]]:
     if why := [line for defect in chosen for line in broken(defect, places[defect.symbol], nodes[defect.test])]:
         raise SystemExit("\n".join(why))
     if not chosen:
-        raise SystemExit(f"no defect is called {' or '.join(words)}")
+        raise SystemExit(f"no name of a defect contains {' or '.join(words)}")
     return [(defect, places[defect.symbol][0], nodes[defect.test][0]) for defect in chosen]

@@ -17,7 +17,10 @@ OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
 
 
 class Mutant(NamedTuple):
-    """A change of ``before`` to ``after`` in a line of ``path``, in the function whose first line is ``function``."""
+    """A change of ``before`` to ``after`` in line ``line`` of ``path``.
+
+    ``text`` is the changed source. ``function`` is the first line of the changed function, or ``None``.
+    """
 
     path: Path
     line: int
@@ -28,7 +31,7 @@ class Mutant(NamedTuple):
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """The mutants of a module. Docstrings, annotations, decorators, error texts and ``__all__`` stay as they are."""
+    """Yield the mutants of a module. Docstrings, annotations, decorators, error texts and ``__all__`` are unchanged."""
     text = path.read_text(encoding="utf-8")
     starts = [0]
     for line in text.encode().splitlines(keepends=True):
@@ -90,7 +93,7 @@ def replacements(node: ast.AST) -> Iterator[str]:
 
 
 def can_be_dropped(node: ast.AST) -> bool:
-    """Whether code runs on without a statement: one that calls, raises, changes a part of an object or ends a loop."""
+    """Return True for a statement without which code may still run, such as a call or an assignment to an attribute."""
     match node:
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.Continue() | ast.Break() | ast.Delete() | ast.AugAssign():
             return True
@@ -100,5 +103,5 @@ def can_be_dropped(node: ast.AST) -> bool:
 
 
 def is_text(node: ast.AST) -> bool:
-    """Whether an expression is a string, with which arithmetic would fail at once."""
+    """Return True if an expression is a string. Changed arithmetic with a string fails at once."""
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))

@@ -1,10 +1,10 @@
-"""Plants mistakes in a copy of the source, one at a time, and demands that the test of each notices it.
+"""Plant mistakes in a copy of the source, one at a time, and require that the test of each mistake fails.
 
-    python scripts/plant_defects.py [WORD ...]    only the defects whose name has one of the words
+    python scripts/plant_defects.py [WORD ...]    only the defects whose names contain one of the words
 
-The mistakes are those of tests/defects.py: of numbers and of the algorithm, as no tool invents them. Random ones are
-planted by scripts/plant_mutants.py. That all tests pass without a defect is tried first. Prints a table; the exit code
-is 1 where a defect survives.
+The mistakes are listed in tests/defects.py. They are numerical and algorithmic mistakes that no tool generates.
+scripts/plant_mutants.py plants random ones. The tests first run without any defect and have to pass. The script prints
+a table, and its exit code is 1 if a test passes in spite of its defect.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def run(
     """Run pytest on the package in ``source``, and return its exit code and its output.
 
     pytest runs in a fork, so that torch is imported only once. The exit code is negative if a signal ended the fork,
-    and 99 if the fork failed. The fork ends after ``seconds`` of processor time, or ten times as long in all.
+    and 99 if the fork failed. The fork is killed after ``seconds`` of processor time, or after ten times as many
+    seconds of real time.
     """
     with tempfile.TemporaryFile() as file:
         if (child := os.fork()) == 0:
@@ -43,7 +44,7 @@ def run(
                 resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), resource.RLIM_INFINITY))
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
-                os.environ["PYTHONPATH"] = str(source)  # for what the tests start
+                os.environ["PYTHONPATH"] = str(source)  # for processes that the tests start
                 sys.path.insert(0, str(source))
                 code = int(pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", *arguments], list(plugins)))
                 if code == pytest.ExitCode.OK and sys.modules["twofold"].__path__[0] != str(source / "twofold"):
@@ -62,12 +63,12 @@ def run(
 
 
 def main(words: list[str]) -> int:
-    """Try each defect; the exit code is 1 where one survives, or where the tests fail without any."""
+    """Plant each defect and run its test; return 1 if a test passes in spite of its defect, otherwise 0."""
     entries = find(words)
     os.chdir(ROOT)
     code, said = run(SOURCE, sorted({node for _, _, node in entries}))
     if code != pytest.ExitCode.OK:
-        sys.exit(f"{said}\nthe tests fail without any defect: nothing can be said of what they catch")
+        sys.exit(f"{said}\nthe tests fail without any defect: correct them first")
     caught = 0
     for defect, place, node in entries:
         with tempfile.TemporaryDirectory() as folder:

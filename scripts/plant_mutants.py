@@ -1,8 +1,8 @@
-"""Measure the share of small random mistakes that the tests notice: mutants of modules, one at a time, in a copy.
+"""Measure the share of small random mistakes (mutants) that the tests detect, one at a time, in a copy of the source.
 
     python scripts/plant_mutants.py src/twofold/learning.py src/twofold/layers [--count 60] [--seed 0]
 
-First the tests that are not slow run on unchanged code, and the functions that each test calls are recorded. Then a
+First the tests that are not slow run with unchanged code, and the functions that each test calls are recorded. Then a
 random sample of all mutants is drawn. For each mutant, the tests that call the changed function run until one fails.
 Tests that call the fewest other functions run first, up to a limit of seconds. A mutant that makes them much slower
 also counts as caught. The script prints a line for each mutant, the share that is caught, and the survivors.
@@ -36,11 +36,11 @@ from mutants import Mutant, mutants
 from plant_defects import run
 
 Function = tuple[str, int]
-"""A file within src, and the first line of a function."""
+"""A file, relative to src, and the first line of a function in it."""
 
 
 class Recorder:
-    """A pytest plugin that notes the functions that each test calls, also by its fixtures, and how long it takes."""
+    """A pytest plugin that records the functions that each test and its fixtures call, and the duration of the test."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -94,7 +94,7 @@ class Recorder:
 
 
 class Selection:
-    """A pytest plugin that runs some tests, in their order."""
+    """A pytest plugin that runs only the given tests, in the given order."""
 
     def __init__(self, tests: list[str]) -> None:
         self.tests = {test: place for place, test in enumerate(tests)}
@@ -106,7 +106,11 @@ class Selection:
 
 
 def tests_of(mutant: Mutant, record: dict[str, tuple[set[Function], float]], seconds: float) -> list[str]:
-    """The tests that call what is changed, or anything in its module if it is no function, the most specific first."""
+    """Return the tests that call the changed function, those that call the fewest other functions first.
+
+    If the change is not in a function, these are all tests that call a function of the module. The list ends when the
+    tests together take ``seconds``.
+    """
     path, tests = str(mutant.path.relative_to(SOURCE)), []
     for test in sorted(record, key=lambda test: (len(record[test][0]), test)):
         calls, duration = record[test]
@@ -118,12 +122,12 @@ def tests_of(mutant: Mutant, record: dict[str, tuple[set[Function], float]], sec
 
 
 def main() -> None:
-    """Draw the mutants and try each."""
+    """Draw a sample of mutants, run the tests of each, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="+", type=Path, help="files and folders of the package")
-    parser.add_argument("--tests", nargs="+", default=["tests"], help="files and folders of tests")
-    parser.add_argument("--count", type=int, default=60, help="the size of the sample")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("modules", nargs="+", type=Path, help="files and folders of the package to change")
+    parser.add_argument("--tests", nargs="+", default=["tests"], help="files and folders of tests to run")
+    parser.add_argument("--count", type=int, default=60, help="number of mutants in the sample")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the sample")
     parser.add_argument("--seconds", type=float, default=15, help="seconds of tests to run for each mutant")
     parser.add_argument("--record", type=Path, help="file to save the recorded calls to, or to load them from")
     given = parser.parse_args()
@@ -152,11 +156,11 @@ def main() -> None:
             files_of_tests = dict.fromkeys(test.split("::")[0] for test in tests)
             plugins = [Selection(tests)]
             code = run(copy, ["-x", *files_of_tests], plugins, 30 + 3 * given.seconds)[0] if tests else 0
-        what = f"{mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.before!r} -> {mutant.after!r}"
+        change = f"{mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.before!r} -> {mutant.after!r}"
         outcome = "SURVIVED" if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else "caught"
         if outcome == "SURVIVED":
-            survivors.append(what)
-        print(f"{outcome:8}  {what}  ({len(tests)} tests, {time.monotonic() - started:.0f} s)", flush=True)
+            survivors.append(change)
+        print(f"{outcome:8}  {change}  ({len(tests)} tests, {time.monotonic() - started:.0f} s)", flush=True)
     print("\nSurvivors:", *survivors, sep="\n    ")
     caught = len(sample) - len(survivors)
     print(f"{caught} of {len(sample)} mutants caught ({caught / len(sample):.0%}), seed {given.seed}")

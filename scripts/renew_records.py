@@ -1,12 +1,12 @@
-"""Renew the records of claims that were made by code which computes the same as today's.
+"""Renew the records of claims whose code has changed, but not its results.
 
     python scripts/renew_records.py OTHER_CHECKOUT
 
-A record states the fingerprint of the code that made it. If that code has changed but its results have not, the record
-may be renewed: its figures stay, its fingerprint becomes that of this checkout, and ``renewed`` states the date, the
-commit and the reason. This script checks that both checkouts train bitwise the same weights of every family (see
-`same_weights`), and that every claim to renew has the same figures at smoke size, except for seconds. Only records that
-are current in the other checkout are renewed. Takes about 15 minutes.
+A record contains the fingerprint of the code that produced it. If this code has changed but its results have not, the
+record may be renewed: it keeps its figures and gets the fingerprint of this checkout, and ``renewed`` states the date,
+the commit and the reason. This script checks that both checkouts train bitwise the same weights of every family (see
+`same_weights`), and that every claim to renew has the same figures at smoke size, except for times and energies. Only
+records that are current in the other checkout are renewed. It takes about 15 minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from twofold_lab.fingerprint import origin_of
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = ("second", "joules for an image of a step")
-"""Parts of the names of figures that are measured by a clock or a counter of the machine."""
+"""Words in the names of figures that a clock or an energy counter measures."""
 STATUS = """
 import json
 from twofold_lab import ledger
@@ -56,7 +56,7 @@ def output(checkout: Path, code: str, *words: str) -> dict[str, Any]:
 
 
 def without_times(figures: Any) -> Any:
-    """Return figures without those that differ from run to run."""
+    """Return figures without times and energies, which differ from run to run."""
     if isinstance(figures, dict):
         kept = {key: value for key, value in figures.items() if not any(word in key for word in TIMES)}
         return {key: without_times(value) for key, value in kept.items()}
@@ -64,7 +64,7 @@ def without_times(figures: Any) -> Any:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, which must be clean."""
+    """Return the commit of this checkout; exit if src has uncommitted changes."""
     if subprocess.check_output(["git", "status", "--porcelain", "src"], cwd=ROOT, text=True):
         sys.exit(f"{ROOT}/src has uncommitted changes: commit them first")
     return subprocess.check_output(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, text=True).strip()
@@ -81,9 +81,9 @@ def main(other: Path) -> int:
         figures = [output(checkout, SMOKE, f"{folder}/{checkout.name}", *names) for checkout in (other, ROOT)]
     for name in names:
         if without_times(figures[0][name]) != without_times(figures[1][name]):
-            sys.exit(f"{name}: other figures at smoke size; nothing was renewed")
+            sys.exit(f"{name}: the figures at smoke size differ; no record was renewed")
     if same_weights.main(other):
-        sys.exit("other weights; nothing was renewed")
+        sys.exit("the trained weights differ; no record was renewed")
     for name in names:
         path = ROOT / "results" / "claims" / f"{name}.json"
         record, _ = read_signed(path)

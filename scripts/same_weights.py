@@ -1,10 +1,11 @@
-"""Do two checkouts train the same weights, bit by bit, on this machine?
+"""Check that two checkouts train bitwise the same weights on this machine.
 
     python scripts/same_weights.py OTHER_CHECKOUT
 
-Each trains every family of nets for two short epochs on the embedded digits, by the command line, in float32 and, where
-the processor has it, bfloat16; once more with a training that is killed after its first epoch and resumed. Nets that no
-recipe describes are trained from Python. Prints a line for each; the exit code is 1 where a weight differs.
+Each checkout trains every family of nets for two short epochs on the embedded digits, with the command line, in float32
+and, if the processor supports it, bfloat16. This checkout repeats each training run with a kill after the first epoch
+and a resume. Nets without a recipe are trained from Python. The script prints a line for each training run, and its
+exit code is 1 if a weight differs.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ TRAININGS = {
         for way in ("readout block", *(f"gradient {name}" for name in GRADIENTS))
     },
 }
-"""Trainings by the command line."""
+"""Training runs with the command line: name -> words after `twofold train`."""
 
 CHIPS = {
     "chip, the model's derivative": {},
@@ -91,13 +92,13 @@ net.set_precision(precision)
 Trainer(net, recipe, digits.train).run()
 save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, path)
 """
-"""Trains a net of `CHIPS`, also in older checkouts, which have classes of their own for it."""
+"""Code that trains a net of `CHIPS`. It also works in older checkouts, which have separate classes for such nets."""
 
 
 def train(checkout: Path, words: str, precision: str, folder: Path, killed: bool) -> dict[str, torch.Tensor]:
-    """The weights that a checkout trains; ``killed`` after the first epoch and resumed, if asked for."""
+    """Return the weights that a checkout trains. If ``killed``, the process is killed after an epoch and resumed."""
     if (checkout / "src" / "twofold" / "nets" / "boxed_backprop.py").exists():
-        words = words.replace("--readout block", "--gradient local")  # as older checkouts call it
+        words = words.replace("--readout block", "--gradient local")  # the name in older checkouts
     command = [*COMMAND, *words.split(), *SETTINGS.split(), "--precision", precision, "--run", str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
     if killed:
@@ -111,13 +112,13 @@ def train(checkout: Path, words: str, precision: str, folder: Path, killed: bool
 
 
 def train_chip(checkout: Path, options: dict[str, str], precision: str, path: Path) -> dict[str, torch.Tensor]:
-    """The weights that a checkout trains of a net of `CHIPS`."""
+    """Return the weights of a net of `CHIPS` that a checkout trains."""
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
     return weights_of([sys.executable, "-c", CHIP, json.dumps(options), precision, str(path)], environment, path)
 
 
 def weights_of(command: list[str], environment: dict[str, str], path: Path) -> dict[str, torch.Tensor]:
-    """The weights that a command leaves in a file."""
+    """Run a command and return the weights that it writes to a file."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr}")
@@ -125,7 +126,7 @@ def weights_of(command: list[str], environment: dict[str, str], path: Path) -> d
 
 
 def compare(other: Path, case: tuple[str, str]) -> dict[str, bool]:
-    """Whether the weights of a training are the same, when it goes through and when it is resumed."""
+    """Return True for equal weights: of an uninterrupted training run (``through``) and of a resumed one."""
     name, precision = case
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -148,7 +149,7 @@ def compare(other: Path, case: tuple[str, str]) -> dict[str, bool]:
 
 
 def main(other: Path) -> int:
-    """Compare all trainings; the exit code."""
+    """Compare all training runs; return the exit code."""
     precisions = ["fp32", *(["bf16"] if has_fast_bf16(torch.device("cpu")) else [])]
     cases, compared, different = list(product({**TRAININGS, **CHIPS}, precisions)), 0, 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -156,7 +157,7 @@ def main(other: Path) -> int:
             for way, same in found.items():
                 compared, different = compared + 1, different + (not same)
                 print(f"{'same' if same else 'DIFFERENT':9}  {precision}  {way:8} {name}", flush=True)
-    print(f"{different} of {compared} trainings differ")
+    print(f"{different} of {compared} training runs differ")
     return 1 if different else 0
 
 

@@ -1,16 +1,16 @@
-"""Test the safety of runs: kill, disturb and damage trainings in every way that docs/reliability.md covers.
+"""Test the safety of runs: kill, disturb and damage training runs in every way that docs/reliability.md covers.
 
     python scripts/torture.py [--minutes 25] [--json FILE] [--only WORD] [--seed N]
 
-- kills: trainings of all families are killed at random moments and resumed until they are complete;
+- kills: training runs of all families are killed at random moments and resumed until they are complete;
 - folders: two processes use one run folder at once;
-- disks: a small disk is full, from the beginning or from a random moment;
+- disks: a small disk is full, from the beginning or from a random moment on;
 - bits: one bit in one file is flipped;
-- words: run files and command lines at random.
+- words: the program reads randomly generated run files and command lines.
 
-Prints a table and writes results/reliability.json, or FILE, if all checks were run. The exit code is 1 if anything is
-lost, mixed, undetected or reported in more than one line, or if the time limit is exceeded. Takes about a quarter of an
-hour on two cores.
+The script prints a table. If all checks were run, it writes results/reliability.json, or FILE. The exit code is 1 if
+anything is lost, mixed up, undetected or reported in more than one line, or if the time limit is exceeded. The script
+takes about a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ WANTED = {
 
 
 class Job(NamedTuple):
-    """A part of a check."""
+    """A section of a check, which runs in one worker process."""
 
     check: str
     work: Callable[[], Tally]
@@ -81,19 +81,19 @@ def jobs(expected: Mapping[str, Reference], seed: int) -> Iterator[Job]:
 
 
 def in_time(job: Job) -> tuple[str, Tally, float]:
-    """Do a job; return its check, its tally and the seconds that it took."""
+    """Run a job; return the name of its check, its tally and its duration in seconds."""
     begun = time.monotonic()
     return job.check, job.work(), time.monotonic() - begun
 
 
 def expectation(name: str) -> Reference:
-    """Return the outcome of an undisturbed training."""
+    """Return the outcome of an undisturbed training run."""
     with tempfile.TemporaryDirectory() as folder:
         return reference({**TRAININGS, **RIVALS}[name], Path(folder))
 
 
 def torture(only: str, seed: int) -> dict[str, tuple[Tally, float]]:
-    """Do all jobs of the checks whose name contains ``only``; return the tally and the seconds of each check."""
+    """Run the checks whose names contain ``only``; return the tally and the seconds of each check."""
     found = {check: (Tally(), 0.0) for check in WANTED if only in check}
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=fork) as pool:
@@ -114,7 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=25, help="time limit")
     parser.add_argument("--json", type=Path, default=ROOT / "results" / "reliability.json", help="path of the record")
-    parser.add_argument("--only", default="", help="run only the checks with this word in their name")
+    parser.add_argument("--only", default="", help="run only the checks whose names contain this word")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     options = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork

@@ -20,14 +20,14 @@ from twofold.training.config import Config
 from twofold.training.run_folder import RunFolder
 
 NAME = "forward-forward"
-"""Name of the training."""
+"""Name of the training run, a key of `TRAININGS`."""
 
 DATA = load_data("digits")
-"""Data of the training."""
+"""Data of the training run."""
 
 
 class Kind(NamedTuple):
-    """A file of a complete or stopped run, which is resumed or read."""
+    """A file of a complete or stopped run. The run is resumed if ``resumed``, otherwise read."""
 
     file: str
     run: str
@@ -39,11 +39,11 @@ KINDS = [
     *(Kind(file, "stopped", True) for file in ("config.json", "metrics.jsonl", "checkpoint.safetensors")),
     *(Kind(file, "complete", True) for file in ("config.json", "result.json")),
 ]
-"""Every file, with every way of reading it."""
+"""Every file of a run, with every way in which the program reads it."""
 
 
 def flips(kind: Kind, number: int, commands: int, seed: int) -> Tally:
-    """Flip ``number`` bits, one at a time; the last ``commands`` are read by a command, the others in Python."""
+    """Flip ``number`` bits, one at a time. Commands read the last ``commands`` files, Python reads the others."""
     tally, draw = Tally(), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, run = Path(folder) / "whole", Path(folder) / "run"
@@ -68,7 +68,7 @@ def flips(kind: Kind, number: int, commands: int, seed: int) -> Tally:
 
 
 def _place(file: str, content: bytes, draw: random.Random) -> int:
-    """Return a random position; for tensors, header and data are equally likely."""
+    """Return the index of a random byte; for tensor files, header and data are equally likely."""
     if file.endswith(".safetensors") and draw.random() < 0.5:
         return draw.randrange(8 + int.from_bytes(content[:8], "little"))
     return draw.randrange(len(content))
@@ -98,7 +98,7 @@ def _by_the_library(kind: Kind, run: Path, settings: Config, tally: Tally, story
 
 
 def _by_a_command(kind: Kind, folder: Path, draw: random.Random, tally: Tally, story: str) -> None:
-    """Read or resume the run with the command line."""
+    """Read or resume the run with a command in a separate process."""
     words = draw.choice((["eval", "run"], ["plot", "run"], ["predict", "run", "own.png"]))
     if kind.resumed:
         words = ["train", *TRAININGS[NAME].words.split(), *SMALL, "--run", "run", "--resume"]

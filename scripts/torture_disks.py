@@ -27,11 +27,11 @@ from twofold.errors import TwofoldError
 from twofold.training.run_folder import RunFolder
 
 SPARE = 64 * 1024
-"""Size of a small disk beyond twice the needs of a training, in bytes."""
+"""Size of a small disk, in bytes, in addition to twice the space that a training run needs."""
 
 
 def can_mount() -> bool:
-    """Return True if small disks can be mounted; otherwise the size of files is limited instead."""
+    """Return True if this process may mount disks. If not, the checks limit the size of files instead."""
     with (
         tempfile.TemporaryDirectory() as folder,
         suppress(OSError, subprocess.CalledProcessError),
@@ -43,7 +43,7 @@ def can_mount() -> bool:
 
 @contextmanager
 def _disk(folder: str, size: int) -> Iterator[Path]:
-    """Mount a disk of ``size`` bytes at ``folder``."""
+    """Mount a disk of ``size`` bytes at ``folder``, and unmount it at the end."""
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
     subprocess.run(mount, check=True, capture_output=True)
     try:
@@ -69,7 +69,7 @@ def full_disks(name: str, expected: Reference, words: Sequence[str], number: int
 
 
 def _train_until_full(name: str, expected: Reference, words: Sequence[str], draw: random.Random, disk: Path) -> Ended:
-    """Train with a random number of free bytes, or fill the disk during the training."""
+    """Train with a random number of free bytes, or fill the disk during the training run."""
     size = 2 * expected.most + SPARE
     if draw.random() < 0.4:
         command = train(TRAININGS[name], disk, *words)
@@ -90,7 +90,7 @@ def _fill(path: Path, size: int) -> None:
 
 
 def _resume(name: str, expected: Reference, words: Sequence[str], ended: Ended, folder: Path, tally: Tally) -> None:
-    """Check that all files can be read, and that the training is completed once there is space."""
+    """Check that all files can be read and that, with free space, a resume completes the training run."""
     story, run, known = " ".join([name, *words]), folder / "run", finished_epochs(folder / "run")
     ended.judge({0, 1}, tally, story)
     if ended.code == 1:
@@ -111,7 +111,7 @@ def _resume(name: str, expected: Reference, words: Sequence[str], ended: Ended, 
 
 
 def _check_readable(home: Path, tally: Tally, story: str) -> None:
-    """Check that every file left by a training on a full disk is complete."""
+    """Check that every file that a training run left on a full disk is complete."""
     left = RunFolder(home)
     try:
         left.config(strict=True)

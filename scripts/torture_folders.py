@@ -1,4 +1,4 @@
-"""Train in one run folder with two processes at once: one gets it, or each gets its own, and nothing is mixed."""
+"""Train in one run folder with two processes at once. One of them gets it, or each gets a new one; files never mix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = list(RIVALS)
 
 
 def rounds(kind: str, expected: Mapping[str, Reference], number: int, seed: int) -> Tally:
-    """Start two processes ``number`` times, the second a random time after the first."""
+    """Start two processes ``number`` times, the second one after a random delay."""
     tally, draw = Tally(), random.Random(seed)
     for _ in range(number):
         with tempfile.TemporaryDirectory() as folder:
@@ -25,12 +25,12 @@ def rounds(kind: str, expected: Mapping[str, Reference], number: int, seed: int)
 
 
 def _offset(draw: random.Random, seconds: float) -> None:
-    """Wait for no time, for a moment, or for up to 1.3 times a training."""
+    """Wait for 0 s, for up to 0.02 s, or for up to 1.3 times the duration of a training run."""
     time.sleep(draw.choice((0, draw.uniform(0, 0.02), draw.uniform(0, 1.3 * seconds))))
 
 
 def _one_wins(ended: Mapping[str, Ended], tally: Tally, story: str) -> list[str]:
-    """Return the names of the commands that succeeded; the others must print one line."""
+    """Return the names of the commands that succeeded; record a fault if another one did not print one line."""
     for name, command in ended.items():
         command.judge({0, 1}, tally, f"{story}, {name}")
     return [name for name, command in ended.items() if command.code == 0]
@@ -50,7 +50,7 @@ def same_run(expected: Mapping[str, Reference], draw: random.Random, folder: Pat
 
 
 def no_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """Train twice without naming a folder: each training gets one."""
+    """Train twice without naming a folder: each training run gets its own."""
     first, second = draw.sample(NAMES, 2)
     commands = {first: train(RIVALS[first], folder, run=None)}
     _offset(draw, expected[first].seconds)
@@ -69,7 +69,7 @@ def no_run(expected: Mapping[str, Reference], draw: random.Random, folder: Path,
 
 
 def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """Resume one killed training twice."""
+    """Resume one killed training run in two processes."""
     name = draw.choice(NAMES)
     train_and_kill(RIVALS[name], folder, 1)
     commands = [train(RIVALS[name], folder, "--resume")]
@@ -83,7 +83,7 @@ def two_resume(expected: Mapping[str, Reference], draw: random.Random, folder: P
 
 
 def one_killed(expected: Mapping[str, Reference], draw: random.Random, folder: Path, tally: Tally) -> None:
-    """Kill a training while another process wants to resume it; the lock of the killed process is released."""
+    """Kill a training run while another process tries to resume it. The lock of the killed process is released."""
     name = draw.choice(NAMES)
     train_and_kill(RIVALS[name], folder, 1)
     first = train(RIVALS[name], folder, "--resume")

@@ -1,4 +1,4 @@
-"""Kill trainings at random moments, repeatedly, and resume them until they are complete."""
+"""Kill training runs at random moments, repeatedly, and resume them until they are complete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOSTLY = [signal.SIGKILL] * 7 + [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 def kills(name: str, expected: Reference, words: list[str], quota: int, real: bool, seed: int) -> Tally:
-    """Kill trainings of one family until ``quota`` of them were interrupted, and resume each until it is complete."""
+    """Kill and resume training runs of one family until they were interrupted ``quota`` times."""
     tally, draw = Tally(), random.Random(seed)
     while tally.tried["kills"] < quota:
         with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +38,7 @@ def kills(name: str, expected: Reference, words: list[str], quota: int, real: bo
 def _killed_and_resumed(
     name: str, expected: Reference, words: list[str], real: bool, draw: random.Random, folder: Path, tally: Tally
 ) -> None:
-    """Run one training to its end through one or more kills."""
+    """Complete one training run that is killed and resumed one or more times."""
     run, known = folder / "run", finished_epochs(folder / "run")
     for left in range(draw.choice((1, 1, 2, 3)), -1, -1):
         number = draw.choice(MOSTLY)
@@ -72,7 +72,7 @@ def _killed_and_resumed(
 
 def _wait_for_a_moment(command: Command, run: Path, seconds: float, real: bool, draw: random.Random) -> None:
     """Wait for a random time or, in half of the cases, until a random number of files were created or removed."""
-    if real:  # the start of Python is not part of a training
+    if real:  # the start of Python is not tested
         while not command.ended and not (run / "config.json").exists():
             time.sleep(0.001)
     if draw.random() < 0.5:
@@ -89,7 +89,7 @@ def _wait_for_a_moment(command: Command, run: Path, seconds: float, real: bool, 
 
 
 def _changed(folder: Path) -> int:
-    """Return the time of the last change of a folder's contents."""
+    """Return the modification time of a folder in nanoseconds, or 0 if it does not exist."""
     try:
         return folder.stat().st_mtime_ns
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def _changed(folder: Path) -> int:
 
 
 def _check_end(ended: Ended, number: int, run: Path, before: set[str], tally: Tally, story: str) -> None:
-    """Check the end by a signal: one line that says how to continue, and only documented files."""
+    """Check how a command ended by a signal: one line that says how to continue, and only documented files."""
     if number == signal.SIGKILL:
         ended.judge({-number}, tally, story)
         return

@@ -1,4 +1,4 @@
-"""Shared parts of the torture scripts: commands in separate processes, trainings, and tallies of faults."""
+"""Functions shared by the torture scripts: commands in separate processes, training runs, and tallies of faults."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ HANG = 120.0
 """Seconds after which a command that normally takes less than a second counts as hanging."""
 
 REAL = [sys.executable, "-c", "import sys; from twofold.cli import main; sys.exit(main())"]
-"""Command that starts the program like its script in bin/."""
+"""Command that starts the program in a new interpreter."""
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-"""Signal that ends a training in an orderly way -> exit code."""
+"""Signals that end a training run in an orderly way -> exit code."""
 
 NOT_BEGUN = 98
-"""Exit code of a fork that received a signal outside of the program."""
+"""Exit code of a fork that received a signal before or after it ran the program."""
 
 SMALL = ["--data", "digits", "--batch", "50", "--device", "cpu", "--precision", "fp32", "--no-pictures"]
 
 
 class Training(NamedTuple):
-    """Words after `twofold train`, and True if layers can be offloaded to disk."""
+    """Words after `twofold train`, and True if the layers of the net can be offloaded to disk."""
 
     words: str
     offloads: bool
@@ -52,19 +52,19 @@ TRAININGS = {
     "unsupervised": Training("mnist-hybrid --widths 60 50 --blurs 2 --epochs 5", True),
     "backprop twin": Training("digits-twin --widths 60 50 40 --epochs 6", False),
 }
-"""One or more trainings of each family, of about a second each."""
+"""One or more training runs of each family of nets, of about a second each."""
 
 RIVALS = {f"rate {rate}": Training(f"digits --widths 30 20 --epochs 4 --rate {rate}", True) for rate in (0.01, 0.02)}
-"""Two trainings that compete for one folder."""
+"""Two training runs that compete for one folder."""
 
 DOCUMENTED = {
     *("config.json", "metrics.jsonl", "checkpoint.safetensors", "weights.safetensors", "result.json"),
     *("pictures", "twin", ".lock"),
 }
-"""Names that are allowed in a run folder when no training is active."""
+"""Names that are allowed in a run folder when no process trains in it."""
 
 CLOCK = {"seconds", "seconds_per_epoch", "run", "environment", "digest"}
-"""Keys that differ between two results of the same training."""
+"""Keys whose values differ between two results of the same training run."""
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Tally:
 
 
 class Ended(NamedTuple):
-    """A command that has ended. ``code`` is ``-n`` if signal n ended it at once, and ``None`` if it hung."""
+    """A command that has ended. ``code`` is the exit code: ``-n`` if signal n killed it, ``None`` if it hung."""
 
     code: int | None
     out: str
@@ -95,12 +95,12 @@ class Ended(NamedTuple):
 
     @property
     def said(self) -> list[str]:
-        """The lines of the program on stderr, without notes."""
+        """The lines that the program printed to stderr, without notes."""
         lines = [line for line in self.err.splitlines() if line.startswith("twofold: ")]
         return [line for line in lines if not line.startswith("twofold: note: ")]
 
     def judge(self, codes: Iterable[int], tally: Tally, story: str) -> None:
-        """Record faults: a traceback, a hang, another exit code, or an error that is not exactly one line."""
+        """Record a fault: a traceback, a hang, an exit code that is not in ``codes``, or an error of several lines."""
         tail = " ".join(self.err.split())[-300:]
         if "Traceback (most recent call last)" in self.out + self.err:
             tally.blame("tracebacks", f"{story}: {tail}")
@@ -126,7 +126,7 @@ class Command:
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child handles them
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child process handles them
         self.pid = os.fork()
         if self.pid == 0:
             code = 99
@@ -153,12 +153,12 @@ class Command:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def send(self, number: int) -> None:
-        """Send a signal; it has no effect on a command that has ended."""
+        """Send a signal to the command. It has no effect if the command has ended."""
         os.kill(self.pid, number)
 
     @property
     def ended(self) -> bool:
-        """True if the command has ended; it is not yet reaped."""
+        """True if the command has ended; `end` has to be called, too."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def end(self, limit: float = HANG) -> Ended:
@@ -173,7 +173,7 @@ class Command:
 
 
 def _not_begun(*rest: object) -> None:
-    """Handle a signal while a fork is not yet, or no longer, in the program."""
+    """Handle a signal in a fork that does not yet, or no longer, run the program."""
     os._exit(NOT_BEGUN)
 
 
@@ -184,13 +184,13 @@ def _all_of(file: BinaryIO) -> str:
 
 
 def train(training: Training, folder: Path, *words: str, run: str | None = "run", **options: Any) -> Command:
-    """Start a training in ``folder/run``, or in the folder that the program chooses."""
+    """Start a training run in ``folder/run``, or in a folder that the program chooses if ``run`` is ``None``."""
     named = ["--run", run] if run else []
     return Command(["train", *training.words.split(), *SMALL, *named, *words], folder, **options)
 
 
 def train_and_kill(training: Training, folder: Path, epochs: int, run: str = "run") -> None:
-    """Kill a training in ``folder/run`` after a number of epochs; start it again if it was complete before."""
+    """Train in ``folder/run`` and kill the process after a number of epochs. Repeat this if it was complete before."""
     metrics, code = folder / run / "metrics.jsonl", 0
     while code == 0:
         shutil.rmtree(folder / run, ignore_errors=True)
@@ -201,17 +201,17 @@ def train_and_kill(training: Training, folder: Path, epochs: int, run: str = "ru
         code = command.end().code or 0
 
 
-# Outcomes of undisturbed trainings ------------------------------------------------------------------------------------
+# Outcomes of undisturbed training runs --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Outcome of an undisturbed training.
+    """Outcome of an undisturbed training run.
 
     Attributes:
-        seconds: time of the training.
-        homes: folder within the run (``.``, ``twin``) -> weights, figures and metrics in it.
-        most: maximum size on disk, in bytes.
+        seconds: Duration of the run.
+        homes: Folder within the run (``.``, ``twin``) -> weights, figures and metrics in it; see `outcome`.
+        most: Maximum size of the run on disk, in bytes.
     """
 
     seconds: float
@@ -220,7 +220,7 @@ class Reference:
 
 
 def reference(training: Training, folder: Path) -> Reference:
-    """Train without disturbance in ``folder/run``."""
+    """Train without disturbance in ``folder/run``, and return the outcome."""
     begun, command, most = time.monotonic(), train(training, folder), 0
     while not command.ended:
         most = max(most, sum(size_of(path) for path in folder.rglob("*")))
@@ -252,13 +252,13 @@ def outcome(home: Path) -> tuple[bytes, Any, Any]:
 
 
 def finished_epochs(run: Path) -> dict[str, list[str]]:
-    """Return the lines of metrics.jsonl of a run and of its twin."""
+    """Return the lines of metrics.jsonl of a run (``.``) and of its twin (``twin``)."""
     found = {home: run / home / "metrics.jsonl" for home in (".", "twin")}
     return {home: path.read_text().splitlines() for home, path in found.items() if path.exists()}
 
 
 def lost(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
-    """Return the epochs whose lines of metrics.jsonl are missing or changed afterwards."""
+    """Return the epochs whose lines of metrics.jsonl are missing or different in ``after``."""
     return [
         f"{home} epoch {number}"
         for home, lines in before.items()
@@ -268,7 +268,7 @@ def lost(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]
 
 
 def left_over(run: Path, complete: bool) -> list[str]:
-    """Return undocumented names in a run folder and in its twin's, and a checkpoint in those of a complete run."""
+    """Return undocumented names in a run folder and in its twin's, with the checkpoint if the run is complete."""
     known = DOCUMENTED - ({"checkpoint.safetensors"} if complete else set())
     homes = [home for home in (run, run / "twin") if home.is_dir()]
     return [str(path.relative_to(run)) for home in homes for path in home.iterdir() if path.name not in known]

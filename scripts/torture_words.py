@@ -1,4 +1,4 @@
-"""Read random run files and command lines, made by tests/support/fuzz.py: every answer is a result or one line."""
+"""Run the program with random run files and command lines of tests/support/fuzz.py: it works or prints one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support import fuzz  # noqa: E402 (of the tests)
 
 
 def fuzz_all(cases: int, forked: int, executed: int, number: int) -> Tally:
-    """Try ``cases`` in this process, ``forked`` in forks of it and ``executed`` in new interpreters."""
+    """Try ``cases`` cases in this process, ``forked`` in forks of it and ``executed`` in new interpreters."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder, _in(Path(folder)) as runs:
         of_files, words = fuzz.files(runs), fuzz.commands()
@@ -43,7 +43,7 @@ def fuzz_all(cases: int, forked: int, executed: int, number: int) -> Tally:
 
 @contextmanager
 def _in(folder: Path) -> Iterator[Path]:
-    """Change to an empty folder with a picture; yield the folder of the runs whose files are changed."""
+    """Change to a new folder with a picture, and yield the folder of the runs whose files will be changed."""
     before, runs = Path.cwd(), folder / "runs-to-change"
     runs.mkdir()
     make_runs(runs)
@@ -70,7 +70,7 @@ def make_runs(runs: Path) -> None:
 
 
 def _each(strategy: st.SearchStrategy[fuzz.Case], number: int, start: int, work: Callable[[fuzz.Case], None]) -> None:
-    """Draw ``number`` cases and call ``work`` with each."""
+    """Draw ``number`` random cases and call ``work`` with each."""
 
     @seed(start)
     @settings(

@@ -256,7 +256,7 @@ def test_commands_that_are_no_instruments_are_told_at_once(monkeypatch: pytest.M
     monkeypatch.setattr("twofold.instrument.client.STARTING", 0.2)
     for command, said in (
         (["no-such-device"], "cannot start 'no-such-device': No such file"),
-        (["false"], "the instrument false ended or timed out before it described itself"),
+        (["false"], "the instrument false ended or timed out before it sent its description"),
         (["sh", "-c", "cat > /dev/null; echo garbage"], "ended or timed out"),
         (["sh", "-c", "echo too much of something else; exec cat > /dev/null"], "garbage: b'too much'"),
     ):

@@ -14,11 +14,11 @@ LICENSE = "unknown"
 """Default licence in a model card. The licence of the training data is unknown to the package."""
 
 TASKS = {"pictures": "image-classification", "table": "tabular-classification"}
-"""The hub's task identifier for each kind of data; the hub has none for data without labels."""
+"""Task identifier of the hub, by kind of data. Data without labels have none."""
 
 
 def card(run: Run, license: str = LICENSE) -> str:
-    """Return the model card of a run, as Markdown that begins with the hub's metadata.
+    """Return the model card of a run: Markdown that begins with metadata for the hub.
 
     Args:
         run: A complete run.
@@ -33,7 +33,7 @@ def card(run: Run, license: str = LICENSE) -> str:
 
 
 def _front(run: Run, license: str) -> Iterator[str]:
-    """Yield the lines of the metadata: YAML, with values in JSON, a subset of it."""
+    """Yield the lines of the metadata, in YAML. The values are JSON, which is valid YAML."""
     result, prepared = run.result, run.preparation
     task = TASKS[prepared.kind] if prepared else None
     figures = [
@@ -63,7 +63,7 @@ def _front(run: Run, license: str) -> Iterator[str]:
 
 
 def _split(run: Run) -> str:
-    """Return the name of the split on which the run was tested."""
+    """Return the name of the data split on which the run was tested."""
     return "validation" if run.result.validation_error else "test"
 
 
@@ -90,7 +90,7 @@ def _text(run: Run) -> Iterator[str]:
         yield f"| {_plain(test)} | {100 * error:.2f} % | {_plain(passes.get(test, ''))} |"
     if result.validation_error:
         yield "\nThese cases were held out of training; the test set was not used."
-    yield "\nThe errors are those of one training with one seed. The net was not tested on any other data."
+    yield "\nThe errors are those of one training run with one seed. The net was not tested on any other data."
     yield "\n## Training\n"
     made_with = result.environment
     yield (
@@ -108,7 +108,7 @@ def _text(run: Run) -> Iterator[str]:
 
 
 def _inputs(kind: str, shape: tuple[int, int, int], names: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[str]:
-    """Yield the description of inputs and classes."""
+    """Yield the lines that describe the inputs and the classes."""
     if kind == "table":
         yield f"\nThe inputs are rows of {len(columns)} columns, converted by `run.preparation.table(frame)`:"
         yield f"{', '.join(map(_code, columns))}."

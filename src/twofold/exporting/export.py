@@ -16,20 +16,21 @@ from twofold.training.runs import Run, load
 
 @check_arguments
 def export(run: Run | Path, path: Path) -> Path:
-    """Write the net of a run to a single file, completely or not at all, in the format given by the file's suffix.
+    """Write the net of a run atomically to a single file. The suffix of the file selects the format.
 
-    ``.onnx``: all tests of the net, for other programs; see `onnx.write`. ``.safetensors``: one file that
-    `twofold.load` reads. ``.md``: a model card; see `card.card`.
+    ``.onnx``: all tests of the net, for programs without twofold; see `onnx.write`. ``.safetensors``: a file that
+    `twofold.load` reads. ``.md``: a model card, which describes the net; see `card.card`.
 
     Args:
-        run: A run, or the path of its folder.
+        run: A run, or the path of its run folder or safetensors file.
         path: Path of the file to write.
 
     Returns:
         The path.
 
     Raises:
-        SettingError: The suffix is unknown, a package is not installed, or the net cannot be written in this format.
+        SettingError: The suffix is unknown, a required package is not installed, or the format does not support the
+            net.
         RunError: The run is damaged or not complete, or the file cannot be written.
     """
     if path.suffix not in FORMATS:
@@ -65,7 +66,7 @@ FORMATS: dict[str, Callable[[Run | Path, Path], None]] = {
     ".safetensors": _to_safetensors,
     ".md": _to_card,
 }
-"""Function that writes the file, by suffix."""
+"""Function that writes a file, by suffix."""
 
 KINDS = {"onnx": "model.onnx", "safetensors": "model.safetensors", "card": "README.md"}
-"""Default file name of each kind of export."""
+"""Default file name of each export format (``--to`` on the command line)."""

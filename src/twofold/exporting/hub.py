@@ -1,4 +1,4 @@
-"""Upload of trained nets to the Hugging Face hub, and download by revision and digest."""
+"""Upload of trained nets to the Hugging Face hub, and verified downloads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from twofold.machine.extras import needed
 from twofold.training import runs, single_file
 
 FILE = KINDS["safetensors"]
-"""Name of the safetensors file on the hub."""
+"""Name of the safetensors file in a repository on the hub."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pushed:
     Attributes:
         url: URL of the commit.
         revision: SHA of the commit.
-        digest: SHA-256 of the safetensors file.
+        digest: SHA-256 of the uploaded safetensors file.
     """
 
     url: str
@@ -46,7 +46,7 @@ class Pulled:
 
     Attributes:
         path: Path of the downloaded file.
-        revision: SHA of its commit.
+        revision: SHA of the commit that the file belongs to.
         digest: SHA-256 of the file.
     """
 
@@ -59,15 +59,15 @@ class Pulled:
 def push(folder: Path, repo: str, *, onnx: bool = False, license: str = LICENSE, private: bool = False) -> Pushed:
     """Upload a complete run to the hub in one commit: the net as safetensors, a model card and, optionally, ONNX.
 
-    The hub's address and the user's token are those of huggingface_hub: ``HF_ENDPOINT``, ``HF_TOKEN``,
+    The address of the hub and the token of the user are those of huggingface_hub: ``HF_ENDPOINT``, ``HF_TOKEN``,
     ``hf auth login``.
 
     Args:
         folder: Run folder.
         repo: NAME or OWNER/NAME; created if it does not exist.
-        onnx: If True, upload an ONNX file, too.
+        onnx: If True, also upload an ONNX file.
         license: Licence of the net; see `card.card`.
-        private: If True, a new repository is private.
+        private: If True and the repository does not exist, create a private one.
 
     Raises:
         RunError: The run is damaged or not complete, or the hub cannot be reached or refuses the upload.
@@ -91,16 +91,17 @@ def push(folder: Path, repo: str, *, onnx: bool = False, license: str = LICENSE,
 
 @check_arguments
 def pull(repo: str, path: Path | None = None, *, revision: str | None = None, digest: str | None = None) -> Pulled:
-    """Download the safetensors file of a net from the hub. The file is written only after it was verified.
+    """Download the safetensors file of a net from the hub. The file is saved only after it was verified.
 
     Args:
         repo: OWNER/NAME.
-        path: Path of the new file; by default NAME.safetensors in the current folder.
+        path: Path of the file to write; by default NAME.safetensors in the current folder.
         revision: SHA of a commit, a branch or a tag; by default the newest commit.
         digest: Expected SHA-256 of the file.
 
     Raises:
-        RunError: The hub cannot be reached, does not have the file, or has another one; or the path exists.
+        RunError: The hub cannot be reached or does not have the file, the file is not the expected one, or the path
+            exists already.
         SettingError: huggingface_hub is not installed, or the name of the repository or the digest is invalid.
     """
     hub = needed("huggingface_hub", "hub", "twofold pull")
@@ -119,7 +120,7 @@ def pull(repo: str, path: Path | None = None, *, revision: str | None = None, di
         title = f"{FILE} of {repo} at revision {sha}"
         actual = _digest(fetched)
         if digest is not None and actual != digest:
-            raise RunError(f"{title} has the SHA-256 {actual}, expected {digest}: not the expected file, and not saved")
+            raise RunError(f"{title} has the SHA-256 {actual}, expected {digest}: it was not saved, check --digest")
         try:
             single_file.read(fetched)
         except TwofoldError as error:
@@ -136,10 +137,10 @@ def _digest(path: Path) -> str:
 
 
 def _sha(revision: Any) -> str:
-    """Return a revision from the hub's answer.
+    """Check a revision that the hub returned, and return it.
 
     Raises:
-        ValueError: It is not the SHA of a commit.
+        ValueError: The revision is not the SHA of a commit.
     """
     if not isinstance(revision, str) or not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise ValueError("no revision")
@@ -148,22 +149,22 @@ def _sha(revision: Any) -> str:
 
 @contextmanager
 def _one_line_errors(hub: Any, repo: str, revision: str | None = None) -> Iterator[None]:
-    """Convert errors of the hub to errors of one line, without tokens and passwords.
+    """Convert errors of huggingface_hub to one-line errors without tokens and passwords.
 
     Raises:
-        RunError: The hub cannot be reached, answers with an error, or does not answer like a hub.
+        RunError: The hub cannot be reached, reports an error, or sends an unexpected response.
         SettingError: The name of the repository is invalid.
     """
     try:
         yield
     except TwofoldError:
         raise
-    except Exception as error:  # an unexpected answer may cause errors of any type
+    except Exception as error:  # an unexpected response may cause errors of any type
         raise _converted(hub, error, repo, revision) from error
 
 
 def _converted(hub: Any, error: BaseException, repo: str, revision: str | None) -> TwofoldError:
-    """Convert an error of the hub's client to one line that says what to do."""
+    """Return a one-line error that says what to do, for an error of huggingface_hub."""
     endpoint, errors = urlsplit(hub.constants.ENDPOINT), hub.errors
     server = f"{endpoint.scheme}://{endpoint.hostname}{f':{endpoint.port}' if endpoint.port else ''}"
     while isinstance(error, RuntimeError | errors.LocalEntryNotFoundError) and error.__cause__:
@@ -181,7 +182,7 @@ def _converted(hub: Any, error: BaseException, repo: str, revision: str | None) 
             message = f"{server} requires authentication: run `hf auth login`, or set HF_TOKEN"
         case errors.HfHubHTTPError():
             status = error.response.status_code
-            message = f"{server} answers {repo} with status {_STATUSES.get(status, f'{status}: try again later')}"
+            message = f"{server} refuses {repo} with status {_STATUSES.get(status, f'{status}: try again later')}"
         case OSError(errno=int(), strerror=str()) if not isinstance(error, ConnectionError):
             message = f"the files for {repo} cannot be written or read ({error.strerror}): free some disk space"
         case (
@@ -192,7 +193,7 @@ def _converted(hub: Any, error: BaseException, repo: str, revision: str | None) 
             | AttributeError()
             | errors.FileMetadataError()
         ):
-            message = f"{server} does not answer like a hub: check HF_ENDPOINT and the proxy settings"
+            message = f"{server} sent an unexpected response: check HF_ENDPOINT and the proxy settings"
         case _:
             message = f"{server} cannot be reached, or the connection broke ({type(error).__name__}): try again"
     return RunError(message)
@@ -205,4 +206,4 @@ _STATUSES = {
     413: "413, the file is too large",
     429: "429, too many requests: try again later",
 }
-"""Explanation of HTTP statuses of the hub."""
+"""Explanation of each HTTP status of the hub, with what to do."""

@@ -25,19 +25,19 @@ from twofold.nets.net import Net
 from twofold.substrate.weights import AnalogWeights
 
 BATCHES = (1, 3, 257)
-"""Sizes of the batches with which a file is verified."""
+"""Batch sizes with which a file is verified."""
 
 TOLERANCE = 1e-4
-"""Absolute and relative tolerance of the differences between outputs of ONNX and of PyTorch."""
+"""Tolerance, absolute and relative, for differences between the outputs of onnxruntime and of PyTorch."""
 
 LARGEST = 2**31 - 2**20
-"""Maximum size of the weights in bytes: the limit of the format, less a margin for the other contents."""
+"""Maximum size of the weights in bytes: the limit of ONNX files minus a margin for their other contents."""
 
 BESIDE = ("label", "probability", "goodness")
-"""Outputs that are not the scores of a test."""
+"""Names of the outputs that are not scores of a test."""
 
 CHATTY = ("torch.onnx", "onnxscript")
-"""Loggers of messages about optional packages and skipped optimizations."""
+"""Loggers that are silenced during an export. They report missing optional packages and skipped optimizations."""
 
 
 def write(net: Net, path: Path, preparation: Preparation, settings: Mapping[str, Any] | None = None) -> None:
@@ -45,23 +45,23 @@ def write(net: Net, path: Path, preparation: Preparation, settings: Mapping[str,
 
     The input is ``images``, ``(batch, channels, height, width)`` with pixels from 0 to 1, or ``table``, ``(batch,
     columns)``, raw columns in double precision. A text in a table is encoded as the zero-based index of its value in
-    the ``categories`` of the preparation; any other number is treated as an unknown value. The outputs:
+    the ``categories`` of the preparation. Any other number means that the value is unknown. The outputs:
 
     - ``label``: label predicted by the main test, ``(batch,)``;
     - ``probability``: softmax of the fast test, ``(batch, classes)``;
-    - for each test, under its name, the output of ``net.scores``, ``(batch, classes)``: logits for tests with a
+    - the scores of each test, under its name, as from ``net.scores``, ``(batch, classes)``: logits for tests with a
       softmax, summed goodness for the slow test, -∞ for labels that are not on the shortlist;
-    - ``goodness``, for nets that compute it for each label: goodness of each label and layer, ``(batch, classes,
-      layers)``.
+    - ``goodness``: goodness of each label and layer, ``(batch, classes, layers)``, if the net computes goodness per
+      label.
 
-    ``metadata_props`` contains, as JSON, the names of the classes, the tests with the main one first, the preparation
-    and the settings. The outputs are verified with onnxruntime before the file is saved under its name.
+    The ``metadata_props`` of the file contain, as JSON, the names of the classes, the tests (the main test first), the
+    preparation and the settings. The outputs are verified with onnxruntime before the file is saved.
 
     Args:
         net: The net; it is not modified.
         path: Path of the file to write.
-        preparation: Preprocessing of raw data; for pictures there is none.
-        settings: Settings of the training, for the metadata.
+        preparation: Preprocessing of raw data. It is part of the file for tables; images are not preprocessed.
+        settings: Training settings for the metadata.
 
     Raises:
         SettingError: A package is not installed, or the net cannot be exported.
@@ -94,7 +94,7 @@ def write(net: Net, path: Path, preparation: Preparation, settings: Mapping[str,
 
 
 def _refuse_hardware(net: Net) -> None:
-    """Raise an error for nets with real or simulated hardware."""
+    """Raise an error if the net contains real or simulated hardware."""
     analog = any(isinstance(weights, AnalogWeights) for layer in net.stack for weights in layer.learnables())
     boxes = [module for module in net.modules() if isinstance(module, BlackBox | Box)]
     if analog or boxes:
@@ -106,13 +106,13 @@ def _refuse_hardware(net: Net) -> None:
 
 
 class _Program(nn.Module):
-    """Module that maps raw data to all outputs of the file.
+    """Module that maps raw data to all outputs of the ONNX file.
 
     Attributes:
-        input: Name of the input.
+        input: Name of the input, ``images`` or ``table``.
         raw: Example batch of raw data.
         outputs: Names of the outputs.
-        tests: Names of the tests, the main one first.
+        tests: Names of the tests, the main test first.
     """
 
     mean: Tensor
@@ -141,7 +141,7 @@ class _Program(nn.Module):
         return {"label": label, "probability": answers["fast"].softmax(1), **answers}
 
     def _cases(self, data: Tensor) -> Tensor:
-        """Convert raw data to cases for the net."""
+        """Convert raw data to inputs of the net."""
         if self.preparation.kind != "table":
             return data
         preparation, features = self.preparation, []
@@ -155,7 +155,7 @@ class _Program(nn.Module):
 
 
 def raw(preparation: Preparation, count: int, seed: int = 0) -> Tensor:
-    """Draw raw data of ``count`` random cases, in the form of the file's input."""
+    """Return random raw data for ``count`` cases, in the format of the input of the ONNX file."""
     generator = torch.Generator().manual_seed(seed)
     if preparation.kind != "table":
         return torch.rand(count, *preparation.shape, generator=generator)
@@ -169,7 +169,7 @@ def raw(preparation: Preparation, count: int, seed: int = 0) -> Tensor:
 
 
 def cases(preparation: Preparation, data: Tensor) -> Tensor:
-    """Convert raw data to cases with the preparation itself, as a reference."""
+    """Convert raw data to inputs of the net with `Preparation.table`, as a reference for the ONNX file."""
     if preparation.kind != "table":
         return data
     columns: dict[str, Any] = {}
@@ -180,7 +180,7 @@ def cases(preparation: Preparation, data: Tensor) -> Tensor:
 
 
 def _exported(program: _Program) -> Any:
-    """Return the ONNX program of a module."""
+    """Return a module as an ONNX program."""
     with torch.no_grad(), _quiet():
         try:
             return torch.onnx.export(
@@ -202,7 +202,7 @@ def _exported(program: _Program) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress messages of the exporter about itself."""
+    """Suppress messages of the exporter that do not concern the net."""
     levels = {logging.getLogger(name): logging.getLogger(name).level for name in CHATTY}
     try:
         for logger in levels:
@@ -216,10 +216,10 @@ def _quiet() -> Iterator[None]:
 
 
 def check(path: Path, net: Net, preparation: Preparation) -> None:
-    """Verify that a file computes the same outputs as its net, for batches of several sizes.
+    """Verify that an ONNX file computes the same outputs as its net, for batches of several sizes.
 
     Raises:
-        RunError: An output differs.
+        RunError: An output differs by more than `TOLERANCE`.
     """
     runtime = needed("onnxruntime", "export", "an export to ONNX")
     options = runtime.SessionOptions()
@@ -244,7 +244,7 @@ def check(path: Path, net: Net, preparation: Preparation) -> None:
 
 
 def answers(net: Any, images: Tensor) -> dict[str, Tensor]:
-    """Return the outputs of the net itself, by name."""
+    """Return the expected outputs for a batch, computed by PyTorch, by name."""
     scores = net.scores(images)
     goodness = net.evaluate(images, torch.zeros(len(images), dtype=torch.int64)).goodness
     label = next(iter(scores.values())).argmax(1)
@@ -255,7 +255,8 @@ def answers(net: Any, images: Tensor) -> dict[str, Tensor]:
 def conditioned(*scores: Tensor) -> Tensor:
     """Return the factor by which standardizing scores ``(batch, classes)`` amplifies rounding errors, ``(batch, 1)``.
 
-    The factor is the largest absolute score relative to the range of the scores, for the test in which it is largest.
+    The factor is the largest absolute score divided by the range of the scores. If several tests are given, the largest
+    of their factors is returned.
     """
     factors = [(1 + test.abs().amax(1)) / (test.amax(1) - test.amin(1)).clamp(min=1e-12) for test in scores]
     return torch.stack(factors, 1).amax(1, keepdim=True).clamp(min=1)
@@ -264,13 +265,13 @@ def conditioned(*scores: Tensor) -> Tensor:
 def same(actual: Tensor, wanted: Tensor, fast: Tensor, looser: Tensor | None = None) -> bool:
     """Return True if outputs ``(batch, ...)`` are equal up to rounding.
 
-    The shortlists of labels may differ in labels whose fast scores are equal up to rounding.
+    Shortlists (labels with finite scores) may differ in labels whose fast scores are equal up to rounding.
 
     Args:
         actual: Outputs to verify.
         wanted: Expected outputs.
         fast: Scores of the fast test, ``(batch, classes)``.
-        looser: Factors of the tolerance, ``(batch, 1)``; by default 1.
+        looser: Factors by which the tolerance is multiplied, ``(batch, 1)``; by default 1.
     """
     listed, expected = (scores.flatten(1) > -torch.inf for scores in (actual, wanted))  # NaN is on no list
     far = (actual - wanted).abs() > TOLERANCE * (1 + wanted.abs()) * (1.0 if looser is None else looser)

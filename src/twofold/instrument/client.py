@@ -1,4 +1,4 @@
-"""The client: an instrument as a callable from batch to batch."""
+"""Client of an instrument: a callable that sends a batch to the hardware and returns its output."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from twofold.instrument.wire import Wire, connect, host_and_port
 from twofold.layers.black_box import as_batch, one_line
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
-"""Seconds before the first retry, and the maximum before later ones; the pause doubles with each retry."""
+"""Pause before the first retry, and the longest pause, in seconds. The pause doubles with each retry."""
 
 STARTING = 60.0
-"""Minimum number of seconds that a command has to start and to describe itself."""
+"""Minimum timeout, in seconds, for a command to start and to send its description."""
 
 
 class Description(NamedTuple):
-    """Description that an instrument sends of itself.
+    """Description of an instrument, which the instrument sends first.
 
     Attributes:
         name: Name of the hardware.
-        inputs: Size of an input row.
-        units: Size of an output row.
-        repeatable: If True, a repeated request gets the same answer.
+        inputs: Number of inputs, the columns of a batch.
+        units: Number of outputs, the columns of an answer.
+        repeatable: True if a repeated request gets the same answer.
     """
 
     name: str
@@ -41,30 +41,30 @@ class Description(NamedTuple):
 
 
 class Refused(Exception):
-    """The instrument has another client."""
+    """Raised if the instrument has another client."""
 
 
 class Instrument(nn.Module):
-    """Hardware in another process, as a callable from batch to batch: ``BlackBox(Instrument("tcp://127.0.0.1:5555"))``.
+    """Hardware in another process, as a callable: ``BlackBox(Instrument("tcp://127.0.0.1:5555"))``.
 
-    The first call opens the connection. Each call sends a request with the next number, waits for the answer with that
-    number, and ignores all other answers. If no answer arrives in time or the connection breaks, the client reconnects
-    (a command is restarted) and repeats the request, with growing pauses and a single warning. Training pauses in the
-    meantime and continues with the same step. Request numbers only increase on one connection, so a late answer is
-    never mistaken for the answer to another request.
+    The first call opens the connection. Each call sends a batch as a request with the next number, waits for the answer
+    with that number, and ignores all other answers. If no answer arrives in time or the connection breaks, the client
+    reconnects (a command is restarted) and repeats the request. Pauses between attempts grow, and there is a single
+    warning. Training waits in the meantime and continues with the same step. Request numbers only increase on one
+    connection, so a late answer is never mistaken for the answer to another request.
 
-    The number of requests is a buffer that is stored in checkpoints but not in ``state_dict``. A resumed training
-    continues with the same request numbers; if the instrument draws its noise from them, the final weights are the
-    same as without the interruption.
+    The number of requests is a buffer that is stored in checkpoints but not in ``state_dict``. A resumed training run
+    continues with the same request numbers. If the instrument draws its noise from them, the final weights are the same
+    as without the interruption.
 
-    Only one instrument per process is connected to an address: the one that was called last. If two boxes of a net are
-    the same device, pass the same object to both, so that they share one sequence of request numbers.
+    In a process, only the `Instrument` that was called last is connected to an address. If two boxes of a net are the
+    same device, pass the same `Instrument` to both, so that they share one sequence of request numbers.
 
     Args:
-        address: ``tcp://HOST:PORT`` of a server, or a command, such as ``["python", "my_device.py"]``, which is
-            connected through its stdin and stdout.
-        timeout: Seconds to wait for one answer; 10 by default.
-        patience: Seconds without an answer after which training stops; 600 by default.
+        address: ``tcp://HOST:PORT`` of a server, or a command, such as ``["python", "my_device.py"]``, which is started
+            and connected through its stdin and stdout.
+        timeout: Seconds to wait for an answer before the request is repeated.
+        patience: Seconds without an answer after which a call raises an error.
 
     Raises:
         SettingError: In the constructor, if the address is invalid.
@@ -100,7 +100,7 @@ class Instrument(nn.Module):
 
     @property
     def title(self) -> str:
-        """Name used in error messages."""
+        """Name of the instrument in error messages."""
         return f"the instrument {self.address if isinstance(self.address, str) else ' '.join(self.address)}"
 
     @check_arguments
@@ -115,7 +115,7 @@ class Instrument(nn.Module):
         return answer
 
     def _answer(self, request: bytes, number: int, batch: Tensor) -> Tensor:
-        """Send a request, and repeat it until it is answered or ``patience`` is exceeded."""
+        """Send a request, and repeat it until it is answered or ``patience`` is exceeded; return the answer."""
         start, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
@@ -144,7 +144,7 @@ class Instrument(nn.Module):
 
     def _given_up(self, reason: str, number: int, waited: float) -> str:
         if self.description is None and not isinstance(self.address, str):
-            return f"{self.title} ended or timed out before it described itself ({reason}): run the command by hand"
+            return f"{self.title} ended or timed out before it sent its description ({reason}): run the command by hand"
         return (
             f"{self.title} does not answer request {number} ({reason}) within {waited:.0f} s: check that it runs, that "
             f"it has no other client, and that a timeout of {self.timeout:g} s is enough for an answer"
@@ -177,7 +177,7 @@ class Instrument(nn.Module):
         return as_batch(self.title, answer.batch, len(batch), known.units)
 
     def _close_older(self) -> None:
-        """Close the connection of an older instrument of this process to the same address, such as an earlier net's."""
+        """Close the connection of another `Instrument` of this process, such as an earlier net's, to the address."""
         if isinstance(self.address, str):
             older = _CLIENTS.get(self.address)
             if older is not None and older is not self:
@@ -198,7 +198,7 @@ class Instrument(nn.Module):
         return description
 
     def _receive(self, number: int, kind: str, most: int, seconds: float) -> Message:
-        """Return the answer to a request, ignoring answers to others."""
+        """Return the answer to a request, and ignore answers to other requests."""
         deadline = time.monotonic() + seconds
         while True:
             if (left := deadline - time.monotonic()) <= 0:
@@ -223,7 +223,7 @@ class Instrument(nn.Module):
 
 
 _CLIENTS: weakref.WeakValueDictionary[str, Instrument] = weakref.WeakValueDictionary()
-"""The instrument of this process that is connected to each address."""
+"""The `Instrument` of this process that is connected to an address, by address."""
 
 
 def _close(wires: list[Wire]) -> None:
@@ -232,7 +232,7 @@ def _close(wires: list[Wire]) -> None:
 
 
 def _unconnected(address: str | Sequence[str], timeout: float, patience: float, requests: int) -> Instrument:
-    """Return a copy, for pickling, that opens a connection of its own at its first call."""
+    """Return a copy, for pickling, which opens its own connection at its first call."""
     instrument = Instrument(address, timeout, patience)
     instrument.requests.fill_(requests)
     return instrument

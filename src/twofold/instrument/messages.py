@@ -1,4 +1,4 @@
-"""Messages between a training and an instrument, in the safetensors format.
+"""Messages between a client (the training process) and an instrument, in the safetensors format.
 
 A message has the format of a safetensors file: 8 bytes with the length of the header (little-endian), a JSON header,
 and the tensor data. The header states where the data end, so messages follow one another in a stream without further
@@ -36,12 +36,12 @@ BUSY = "busy"
 
 
 class Message(NamedTuple):
-    """A message.
+    """A message of the protocol.
 
     Attributes:
         kind: ``describe``, ``description``, ``batch`` or ``error``.
         number: Number of the request.
-        facts: The other metadata.
+        facts: The other fields of the metadata, such as ``reason``.
         batch: Tensor ``(rows, columns)``, or ``None``.
     """
 
@@ -52,17 +52,17 @@ class Message(NamedTuple):
 
 
 def pack(kind: str, number: int, batch: Tensor | None = None, facts: Mapping[str, str] | None = None) -> bytes:
-    """Serialize a message."""
+    """Return a message as bytes."""
     tensors = {} if batch is None else {"batch": batch.detach().cpu().contiguous()}
     return save(tensors, {"protocol": PROTOCOL, "kind": kind, "number": str(number), **(facts or {})})
 
 
 def unpack(read: Callable[[int], bytes], most: int = NUMBERS) -> Message:
-    """Read a message.
+    """Read a message from a stream.
 
     Args:
-        read: Function that returns exactly the given number of bytes from the stream.
-        most: Maximum size of the tensor data, in bytes. No more memory is allocated, whatever the header states.
+        read: Function that reads and returns exactly the given number of bytes.
+        most: Maximum size of the tensor data, in bytes. A message whose header announces more is refused unread.
 
     Raises:
         ValueError: The bytes are not a message, or the message is too large or has another protocol version.

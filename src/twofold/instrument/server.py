@@ -1,4 +1,4 @@
-"""The server: makes a function from batch to batch available to one client at a time."""
+"""Server of an instrument: calls a function with each batch that a client sends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PIPES = "pipes"
 """Address for a connection through this process's stdin and stdout."""
 
 MESSAGE_SECONDS, GREETING_SECONDS = 60.0, 1.0
-"""Seconds to receive or send a whole message, and to wait for the first message of a client that is to be refused."""
+"""Timeouts in seconds: for a whole message, and for the first message of a client that will be refused."""
 
 
 @check_arguments
@@ -39,21 +39,22 @@ def serve(
     repeatable: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Answer batches until the process is interrupted (Ctrl-C) or, with pipes, until the client disconnects.
+    """Make a function available to a client, such as an `Instrument`, which sends batches and receives the outputs.
 
-    Only one client is connected at a time; others are refused until it disconnects. A client that lost its connection
-    can reconnect. If the function raises an exception, the client receives its message and the server keeps running.
+    The call returns when the process is interrupted (Ctrl-C) or, with pipes, when the client disconnects. Only one
+    client is connected at a time; others are refused until it disconnects. A client that lost its connection can
+    reconnect. If the function raises an exception, the client receives its message and the server keeps running.
 
     Args:
         function: Maps a float32 tensor ``(rows, inputs)`` to ``(rows, units)``, like the function of a `BlackBox`.
-        inputs: Size of an input row.
-        units: Size of an output row.
+        inputs: Number of inputs of the function.
+        units: Number of outputs of the function.
         address: ``"pipes"`` (default), or ``tcp://127.0.0.1:PORT``; port 0 selects a free port. With pipes, everything
             that the function prints goes to stderr.
         name: Name of the hardware; by default the name of the function.
-        repeatable: If True, a repeated request gets the same answer. The function is then called with the request
-            number as a second argument, from which it must derive its noise and state.
-        announce: Called with the address once clients can connect.
+        repeatable: If True, the function is called with the request number as a second argument. It must derive its
+            noise and state from this number, so that a repeated request gets the same answer.
+        announce: Function that is called with the address once clients can connect. Not used with pipes.
 
     Raises:
         SettingError: The address is invalid, in use, or reachable from other machines.
@@ -74,7 +75,7 @@ def serve(
 
 
 class _Device:
-    """A function that answers messages."""
+    """The served function, which answers messages."""
 
     def __init__(self, function: Callable[..., Any], inputs: int, units: int, name: str, repeatable: bool) -> None:
         self.function, self.inputs, self.units, self.repeatable = function, inputs, units, repeatable
@@ -128,7 +129,7 @@ def _over_tcp(device: _Device, listener: socket.socket) -> None:
 
 
 def _accept(listener: socket.socket, client: Wire | None) -> Wire:
-    """Accept a client, or refuse it with an error message if another one is connected; return the connected one."""
+    """Accept a client, or refuse it if another one is connected; return the client that is connected."""
     end, _ = listener.accept()
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     newcomer = Wire(end)
@@ -140,7 +141,7 @@ def _accept(listener: socket.socket, client: Wire | None) -> Wire:
 
 
 def _answered(client: Wire, answer: Callable[[Message], bytes], seconds: float) -> bool:
-    """Read and answer one message, and return True on success. An invalid message is answered with the reason."""
+    """Read and answer one message; return True on success. The answer to an invalid message is an error."""
     try:
         try:
             reply = answer(client.receive(seconds))
@@ -177,7 +178,7 @@ def _over_pipes(device: _Device, source: BinaryIO, sink: BinaryIO) -> None:
 
 @contextlib.contextmanager
 def _stdin_and_stdout() -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Yield both as binary streams, and redirect everything that is printed to stderr."""
+    """Yield stdin and stdout as binary streams, and redirect everything that is printed to stderr."""
     sys.stdout.flush()
     with open(os.dup(0), "rb") as source, open(os.dup(1), "wb", buffering=0) as sink:  # noqa: PTH123
         os.dup2(2, 1)

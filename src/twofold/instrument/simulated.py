@@ -16,7 +16,7 @@ from twofold.checks.bounds import counts, not_negative
 from twofold.errors import unknown
 
 DEVICES: dict[str, Callable[[Tensor], Tensor]] = {"random-relu": torch.relu, "one-bit": torch.sign}
-"""Output functions of the simulated devices, applied to the total inputs."""
+"""Output functions of the simulated devices, applied to their pre-activations."""
 
 PERIOD = 10_000
 """Period of the drifting gains, in requests."""
@@ -31,11 +31,11 @@ class Simulated:
 
     Args:
         device: Name of the device in `DEVICES`.
-        inputs: Size of an input row.
-        units: Size of an output row.
-        noise: Standard deviation of the noise added to each total input at each read, relative to a standard deviation
-            of about 1 of the total inputs.
-        drift: Amplitude with which the gains oscillate around 1, with period `PERIOD` and a random phase for each unit.
+        inputs: Number of inputs.
+        units: Number of outputs.
+        noise: Standard deviation of the noise that is added to each pre-activation at each read. Pre-activations have a
+            standard deviation of about 1.
+        drift: Amplitude of the oscillation of each gain around 1. The period is `PERIOD`, the phases are random.
         seed: Seed of the matrix, the phases and the noise.
 
     Raises:

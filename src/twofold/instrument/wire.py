@@ -1,4 +1,4 @@
-"""Connections for messages: a socket to a server, or to the stdin and stdout of a subprocess."""
+"""Connections that carry messages: a socket to a server, or to the stdin and stdout of a subprocess."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twofold.instrument.messages import NUMBERS, Message, unpack
 SCHEME = "tcp://"
 
 ENDING = 5.0
-"""Seconds a process has to end after its connection is closed, before it is killed."""
+"""Seconds between the close of a connection and the kill of a process that has not ended."""
 
 
 def host_and_port(address: str) -> tuple[str, int]:
@@ -37,11 +37,11 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 class Wire:
-    """A connection. If a message is not sent or received completely before its deadline, the connection is lost.
+    """A connection. After a timeout it is unusable, since a message may be incomplete.
 
     Args:
-        end: Socket of this end.
-        process: Process of the other end, if it was started for this connection.
+        end: Socket of this end of the connection.
+        process: Process at the other end, if it was started for this connection.
     """
 
     def __init__(self, end: socket.socket, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -49,7 +49,7 @@ class Wire:
         self.process = process
 
     def send(self, message: bytes, seconds: float) -> None:
-        """Send a message.
+        """Send a message within a number of seconds.
 
         Raises:
             OSError: The other end disconnected, or is too slow.
@@ -58,7 +58,7 @@ class Wire:
         self.end.sendall(message)
 
     def receive(self, seconds: float, most: int = NUMBERS) -> Message:
-        """Return the next message.
+        """Return the next message, received within a number of seconds.
 
         Raises:
             OSError: The other end disconnected, or is too slow.
@@ -113,7 +113,7 @@ def connect(address: str | Sequence[str], seconds: float) -> Wire:
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            # In its own session, so that Ctrl-C reaches only the training, which then ends the process
+            # In its own session, so that Ctrl-C reaches only the training process, which then ends this one
             process = subprocess.Popen(
                 list(address), stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
             )

@@ -1,13 +1,13 @@
-"""Functions that draw measured values to PNG files.
+"""Functions that plot measured values and write the plots to PNG files.
 
-They are independent of nets and training: the caller passes the measured values.
+They do not depend on nets or training: the caller passes the measured values.
 """
 
 import logging
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    """Return False for messages about matplotlib's cache folder, which falls back to a temporary one."""
+    """Return False for matplotlib's messages about its cache folder, which it replaces by a temporary one."""
     message = record.getMessage()
     return not any(words in message for words in ("temporary cache dir", "not a writable dir", "mkdir -p failed"))
 

@@ -1,4 +1,4 @@
-"""Functions shared by all pictures: subplots, titles, axes, and writing a PNG file atomically.
+"""Functions shared by all plots: subplots, titles, axes, and atomic writing of PNG files.
 
 Figures are rendered by matplotlib's Agg canvas, without pyplot and its global state.
 """
@@ -31,7 +31,7 @@ DPI = 120
 
 
 def to_array(values: Values) -> Floats:
-    """Convert numbers of any type, on any device, to a NumPy array of float64."""
+    """Convert a tensor on any device, an array or a sequence of numbers to a NumPy array of float64."""
     tensor = values.detach().cpu() if isinstance(values, torch.Tensor) else torch.as_tensor(np.asarray(values))
     return np.asarray(tensor.double().numpy(), dtype=np.float64)
 
@@ -41,7 +41,7 @@ def subplots(
 ) -> tuple[Figure, list[list[Axes]]]:
     """Make a figure with a grid of subplots and space for a title.
 
-    All subplots are hidden until they are drawn into, so cells of the grid may remain empty.
+    All subplots are hidden until `label_axes` or `frame` shows them, so unused cells of the grid stay empty.
 
     Args:
         rows: Number of rows.
@@ -62,7 +62,7 @@ def subplots(
 
 
 def suptitle(figure: Figure, title: str, explanation: str = "") -> None:
-    """Set a title above all subplots and an explanation below them, broken into lines as wide as the figure."""
+    """Set a title above all subplots and an explanation below them. Both wrap at the width of the figure."""
     inches = figure.get_figwidth()
     figure.suptitle(fill(title, int(8 * inches)), fontsize=14, color=INK, weight="bold")
     if explanation:
@@ -70,7 +70,7 @@ def suptitle(figure: Figure, title: str, explanation: str = "") -> None:
 
 
 def label_axes(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    """Show a subplot with its title and its axis labels, which include units."""
+    """Show a subplot, and set its title and its axis labels (including units)."""
     ax.set_visible(True)
     ax.set_title(title, fontsize=13, color=INK)
     ax.set_xlabel(xlabel, fontsize=12, color=INK)
@@ -82,7 +82,7 @@ def label_axes(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
 
 
 def frame(ax: Axes, color: str = "#BBBBBB", width: float = 0.6) -> None:
-    """Show a subplot for an image, with a border and no ticks."""
+    """Show a subplot with a border and without ticks, as for an image."""
     ax.set_visible(True)
     ax.set_xticks([])
     ax.set_yticks([])
@@ -92,13 +92,13 @@ def frame(ax: Axes, color: str = "#BBBBBB", width: float = 0.6) -> None:
 
 
 def legend(ax: Axes, columns: int) -> None:
-    """Put a legend below a subplot, outside of its axes, if anything in the subplot is labeled."""
+    """Add a legend below a subplot, outside of its axes, unless nothing in the subplot has a label."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, fontsize=10.5, frameon=False)
 
 
 def scale_axis(ax: Axes, values: Floats) -> None:
-    """Start the y axis at zero, or make it logarithmic, with plain numbers, if ``values`` span more than a decade."""
+    """Make the y axis logarithmic if ``values`` span more than a decade; otherwise let it start at zero."""
     positive = values[values > 0]
     if not positive.size or positive.max() <= 10 * positive.min():
         ax.set_ylim(0, 1.05 * max(positive.max(initial=0), 0.1))
@@ -111,7 +111,7 @@ def scale_axis(ax: Axes, values: Floats) -> None:
 
 
 def write(figure: Figure, path: Path) -> Path:
-    """Render a figure to a PNG file, written completely or not at all. Characters missing in the font become boxes."""
+    """Render a figure and write it atomically to a PNG file. Characters missing in the font become boxes."""
     buffer = BytesIO()
     FigureCanvasAgg(figure)
     with warnings.catch_warnings():

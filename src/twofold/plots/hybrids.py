@@ -1,4 +1,4 @@
-"""Pictures of hybrid images, the negative data of nets without labels."""
+"""Plot of hybrid images, the negative data of nets that are trained without labels."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 def hybrids_shown(
     images: torch.Tensor, others: torch.Tensor, masks: torch.Tensor, hybrids: torch.Tensor, path: Path
 ) -> Path:
-    """Draw pairs of images, their masks and the resulting hybrids, one column per case (paper section 3.1).
+    """Plot pairs of images, their masks and the resulting hybrids, one pair per column (paper section 3.1).
 
     Args:
-        images: Images shown where the mask is 1, ``(cases, channels, height, width)``, from 0 to 1, with 1 or 3
-            channels.
-        others: Images shown where the mask is 0, of the same shape.
+        images: Images that the hybrids show where their masks are 1, ``(cases, channels, height, width)``, with pixels
+            from 0 to 1 and with 1 or 3 channels.
+        others: Images that the hybrids show where their masks are 0, of the same shape.
         masks: Masks, ``(cases, 1, height, width)``.
-        hybrids: Resulting hybrids, of the same shape as the images.
+        hybrids: Hybrids, of the same shape as the images.
         path: Path of the PNG to write.
 
     Returns:
-        The path.
+        The path of the PNG.
 
     Raises:
         DataError: There are no images, or the shapes differ.

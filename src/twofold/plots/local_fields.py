@@ -1,4 +1,4 @@
-"""Pictures of local layers: the receptive fields of first-layer units, and their weights."""
+"""Plot of the weights of first-layer units with local receptive fields."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from twofold.plots.canvas import subplots, suptitle, write
 from twofold.plots.weights import weight_image
 
 POINTS, UNITS = 8, 4
-"""Maximum number of grid points, and of units at each of them, that are drawn."""
+"""Maximum number of grid points in the plot, and of units shown for each grid point."""
 
 
 def local_fields(weight: torch.Tensor, mask: torch.Tensor, shape: tuple[int, int, int], units: int, path: Path) -> Path:
-    """Draw the weights of units at grid points between two opposite corners of the map, blank outside their fields.
+    """Plot the weights of first-layer units at evenly spaced grid points, blank outside their receptive fields.
+
+    The units of a local layer are arranged on a grid. All units of a grid point see the same pixels.
 
     Args:
         weight: Weight matrix of the first layer, ``(units, pixels)``; units are ordered by channel, then grid point.
-        mask: True where a pixel is in the field of a unit, ``(units, pixels)``.
+        mask: True where a pixel is in the receptive field of a unit, ``(units, pixels)``.
         shape: ``(channels, height, width)`` of an image, with 1 or 3 channels.
         units: Number of units at each grid point.
         path: Path of the PNG to write.
 
     Returns:
-        The path.
+        The path of the PNG.
 
     Raises:
         DataError: The shapes are inconsistent.
@@ -34,7 +36,7 @@ def local_fields(weight: torch.Tensor, mask: torch.Tensor, shape: tuple[int, int
     pixels = int(np.prod(shape))
     if weight.shape != mask.shape or weight.shape[1:] != (pixels,) or len(weight) % units or shape[0] not in (1, 3):
         raise DataError(
-            f"weights of shape {tuple(weight.shape)} with fields of shape {tuple(mask.shape)}, {units} units a point, "
+            f"weight of shape {tuple(weight.shape)}, mask of shape {tuple(mask.shape)}, {units} units per grid point, "
             f"images of shape {shape}: expected (units, {pixels}) twice, a multiple of {units} units, 1 or 3 channels"
         )
     points = len(weight) // units

@@ -1,4 +1,4 @@
-"""Pictures of a run: receptive fields, goodness by layer, learning curves and the worst mistakes."""
+"""Plots of a run: receptive fields, goodness by layer, learning curves and the worst mistakes."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def receptive_fields(
     units: int = 40,
     names: Sequence[str] = (),
 ) -> Path:
-    """Draw the weights of first-layer units from the picture and, below them, from the label (talk 16:07).
+    """Plot the weights of first-layer units: from the pixels as an image, from the label as a strip (talk 16:07).
 
-    Each unit is shown as an image of its picture weights, above a strip of blocks for its ``classes`` label weights,
-    with the class number in each block. Blue is excitation, orange inhibition; image and strip each have their own
-    scale, symmetric about zero. Pictures of three channels are drawn as RGB, where mid-grey is zero. Label pixels
-    inside the picture are left blank in the image (light grey; white among RGB).
+    The strip is below the image and has one block per class, with the number of the class. Blue weights excite, orange
+    ones inhibit. Image and strip each have their own color scale, symmetric about zero. For images of three channels,
+    weights are shown as RGB colors, with mid-grey for zero. If the label is in some of the pixels, these pixels are
+    blank (light grey; white in RGB).
 
-    For each class the units that prefer it most clearly are shown: those whose largest label weight is the one for this
-    class, ranked by how far it exceeds the mean of their label weights. So every class appears, and a subplot stays
-    empty where too few units prefer a class. Many of the units with the largest weights prefer no label at all.
+    The plot shows the units that prefer each class most clearly. A unit prefers the class of its largest label weight.
+    Units are ranked by the difference between this weight and the mean of their label weights. Subplots stay empty if
+    too few units prefer a class.
 
     Args:
         weight: Incoming weights, ``(units, inputs)``.
-        shape: ``(channels, height, width)`` of the picture, with 1 or 3 channels.
-        label_columns: Indices of the label inputs, ``(classes,)``, in the order of the classes: either pixels of the
-            picture (inputs = pixels) or extra inputs (inputs = classes + pixels).
+        shape: ``(channels, height, width)`` of an image, with 1 or 3 channels.
+        label_columns: Columns of ``weight`` that belong to the label, ``(classes,)``, in the order of the classes. They
+            are either pixels of the image (inputs = pixels) or additional inputs (inputs = classes + pixels).
         path: Path of the PNG to write.
         classes: Number of classes.
-        units: Number of units to draw, the same for each class (one for each, if there are more classes than that).
+        units: Number of units to show, divided evenly among the classes; at least one per class is selected.
         names: Names of the classes, in their order; by default their numbers.
 
     Returns:
-        The path.
+        The path of the PNG.
 
     Raises:
         DataError: The shapes are inconsistent.
@@ -77,8 +77,8 @@ def receptive_fields(
     fit = weights.ndim == 2 and weights.size and weights.shape[1] in (pixels, pixels + classes)
     if not fit or shape[0] not in (1, 3):
         raise DataError(
-            f"weight of shape {weights.shape} does not fit pictures of shape {shape}: expected (units, {pixels}) "
-            f"with the label inside the picture or (units, {pixels + classes}) with extra label inputs, "
+            f"weight of shape {weights.shape} does not fit images of shape {shape}: expected (units, {pixels}) "
+            f"with the label inside the image or (units, {pixels + classes}) with extra label inputs, "
             "and 1 or 3 channels"
         )
     if len(np.unique(columns)) < classes or columns.min() < 0 or columns.max() >= weights.shape[1]:
@@ -121,20 +121,21 @@ def goodness_by_layer(
     *,
     across: str = "goodness",
 ) -> Path:
-    """Draw histograms of the goodness of positive and of negative cases, layer by layer (talk 07:12, 08:11).
+    """Plot histograms of the goodness of positive and negative cases, one panel per layer (talk 07:12, 08:11).
 
-    A panel per layer has the two histograms, overlapping and in percent of the cases, the threshold as a line, and the
-    share of the cases on the correct side of it: positive above, negative at or below.
+    A panel shows two overlapping histograms, in percent of the cases, and the threshold of the layer as a line. The
+    legend has the share of the cases on the correct side of the threshold: positive above, negative at or below.
 
     Args:
-        positive: Goodness of the positive cases, one ``(cases,)`` per layer.
-        negative: Goodness of the negative cases, one ``(cases,)`` per layer; their number may differ.
+        positive: Goodness of the positive cases, one array ``(cases,)`` per layer.
+        negative: Goodness of the negative cases, one array ``(cases,)`` per layer. Their number may differ from that of
+            the positive cases.
         threshold: Goodness at which p(positive) = 1/2, one per layer.
         path: Path of the PNG to write.
         across: Label of the horizontal axis.
 
     Returns:
-        The path.
+        The path of the PNG.
 
     Raises:
         DataError: There are no layers, the numbers of layers differ, there are no cases, or the goodness is not finite.
@@ -155,7 +156,7 @@ def goodness_by_layer(
         if not high.size or not low.size or not np.isfinite(both).all():
             raise DataError(f"layer {layer + 1}: the goodness of positive and negative cases must be finite numbers")
         first, last = float(both.min()), float(both.max())
-        if last - first <= 1e-9 * max(abs(first), abs(last), 1.0):  # all equal: one bar in the middle
+        if last - first <= 1e-9 * max(abs(first), abs(last), 1.0):  # all values are equal: one bar in the middle
             first, last = first - 0.5, last + 0.5
         step = (last - first) / 60  # a bin ends at the threshold, so no bar mixes the two sides of it
         edges = np.nextafter(limit, np.inf) + step * np.arange(
@@ -177,22 +178,23 @@ def goodness_by_layer(
 
 
 def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -> Path:
-    """Draw the course of a run: error, goodness by layer and learning rate, epoch by epoch.
+    """Plot the error, the mean goodness of each layer and the learning rate of a run over its epochs.
 
-    The error is in percent, on a logarithmic axis if it spans more than a decade (errors of zero are then below the
-    panel). Goodness is in units of each layer's threshold, solid for positive and dashed for negative data, darker for
-    higher layers; for a run without layers the loss is drawn instead. The learning rate is in percent of its peak.
+    The error is in percent. Its axis is logarithmic if it spans more than a decade; errors of zero are then not
+    visible. Goodness is divided by the threshold of the layer. Its curves are solid for positive and dashed for
+    negative data, and darker for higher layers. If the metrics have no layers, the loss is plotted instead of goodness.
+    The learning rate is in percent of its maximum.
 
     Args:
         metrics: One dict per epoch with ``epoch``, ``train_error`` (a fraction) and, optionally, ``validation_error``
-            (name of the test -> fraction), ``rate``, ``loss``, and ``layers``: per layer a dict with ``positive`` and
-            ``negative``, mean goodness divided by the threshold.
+            (name of the test -> fraction), ``rate``, ``loss`` and ``layers``. ``layers`` has one dict per layer with
+            ``positive`` and ``negative``, the mean goodness divided by the threshold.
         path: Path of the PNG to write.
-        twin: Metrics of the backprop twin. Its error and rate are drawn in grey; its loss is not comparable, and not
-            drawn.
+        twin: Metrics of the backprop twin, the same net trained by backpropagation. Its error and learning rate are
+            plotted in grey. Its loss is not plotted, since it is not comparable.
 
     Returns:
-        The path.
+        The path of the PNG.
 
     Raises:
         DataError: There are no epochs.
@@ -252,20 +254,22 @@ def worst_mistakes(
     most: int = 40,
     names: Sequence[str] = (),
 ) -> Path:
-    """Draw the images that the slow test got wrong by the largest margin (talk 13:14), each titled 'true → predicted'.
+    """Plot the images that the slow test misclassified by the largest margin (talk 13:14).
+
+    Each image has the title 'true → predicted'.
 
     Args:
         images: All tested cases, ``(cases, channels, height, width)`` or ``(cases, height, width)``, with 1 or 3
-            channels. The minimum and maximum of all images are drawn as black and white.
+            channels. The minimum of all images is shown as black and the maximum as white.
         labels: True classes, ``(cases,)``.
         predicted: Predicted classes, ``(cases,)``.
         margin: Goodness of the predicted label minus goodness of the true one, ``(cases,)``.
-        path: Path of the PNG to write. If there are no mistakes, the picture contains a text that says so.
-        most: Maximum number of images to draw.
+        path: Path of the PNG to write. Without mistakes, it contains only a text that says so.
+        most: Maximum number of images to show.
         names: Names of the classes, in their order; by default their numbers.
 
     Returns:
-        The path.
+        The path of the PNG.
 
     Raises:
         DataError: The shapes are inconsistent.
@@ -311,7 +315,7 @@ def worst_mistakes(
 
 
 def _called(label: int, names: Sequence[str]) -> str:
-    """Return the name of a class, shortened for a title."""
+    """Return the name of a class, shortened for a title; its number if ``names`` is empty."""
     name = names[label] if names else str(label)
     return name if len(name) <= 12 else f"{name[:11]}…"
 
@@ -323,13 +327,13 @@ def _tint(color: str, strength: float) -> tuple[float, float, float]:
 
 
 def _series(metrics: Metrics, key: str) -> tuple[Floats, Floats]:
-    """Return the epochs that have ``key``, and its values there."""
+    """Return the numbers of the epochs whose metrics contain ``key``, and the values of ``key``."""
     points = [(epoch["epoch"], epoch[key]) for epoch in metrics if epoch.get(key) is not None]
     return to_array([epoch for epoch, _ in points]), to_array([value for _, value in points])
 
 
 def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any, Any], *, last: str = "") -> Floats:
-    """Draw ``values`` in the color and line style of ``look``; ``last`` formats the last value for the legend."""
+    """Plot a curve in the color and line style ``look``. ``last`` formats its last value in the legend."""
     if values.size:
         marker = "o" if len(values) <= 15 else None
         color, style = look
@@ -339,7 +343,7 @@ def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any,
 
 
 def _clearest(labels: Floats, count: int) -> list[list[int]]:
-    """Return for each class up to ``count`` units that prefer it most; ``labels`` is ``(units, classes)``."""
+    """Return up to ``count`` units per class that prefer it most clearly, by label weights ``(units, classes)``."""
     favorite = labels.argmax(axis=1)
     order = np.argsort(-(labels.max(axis=1) - labels.mean(axis=1)), kind="stable")
     return [[int(unit) for unit in order if favorite[unit] == label][:count] for label in range(labels.shape[1])]

@@ -1,4 +1,4 @@
-"""Pictures of recurrent nets that settle."""
+"""Plot of the activity of a recurrent net while it settles."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 
 
 def settling(right: torch.Tensor, wrong: torch.Tensor, judged: tuple[int, int], path: Path) -> Path:
-    """Draw the activity of each layer over the iterations, with right and with wrong labels (talk 24:03, 25:09).
+    """Plot the activity of each layer over the iterations, with right and with wrong labels (talk 24:03, 25:09).
 
-    Each layer has a panel with the median over images of the mean squared activity of its units, and a band from the
-    first to the third quartile. The iterations over which the slow test averages are marked.
+    The panel of a layer shows the mean squared activity of its units: the median over images, and a band from the first
+    to the third quartile. A grey bar marks the iterations over which the slow test averages the goodness.
 
     Args:
         right: Mean squared activity with the right label, ``(images, iterations, layers)``.
         wrong: Mean squared activity with a wrong label, of the same shape.
-        judged: First and last iteration of the slow test, counted from 1.
+        judged: First and last iteration that the slow test uses, counted from 1.
         path: Path of the PNG to write.
 
     Returns:
-        The path.
+        The path of the PNG.
 
     Raises:
         DataError: The shapes differ, or the activities are empty.

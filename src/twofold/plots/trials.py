@@ -1,4 +1,4 @@
-"""The picture of a study: the error of all trials of a recipe and its twin against each tuned field."""
+"""Plot of a tuning study: the error of all trials of a recipe and of its twin against each tuned field."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SEEN = 2.5
 
 
 def trials(record: Mapping[str, Any], path: Path) -> Path:
-    """Draw the trials of a study, with a row for each side and a panel for each field.
+    """Plot the trials of a tuning study: a row for the recipe, a row for its twin, a panel for each tuned field.
 
-    Values are in order, at equal distances; all panels have the same error axis. Each trial is a dot, and a line
-    connects the lowest errors at each value. A ring marks the mean error of the chosen settings, a square that of the
-    recipe's own settings. Trials above the axis are triangles at its top, diverged ones crosses.
+    The values of a field are sorted and equally spaced. All panels have the same error axis. Each trial is a dot. A
+    line connects the lowest errors of the values. A ring marks the mean error of the chosen settings, a square that of
+    the recipe's own settings. Trials with an error beyond the axis are triangles at its top, diverged trials crosses.
 
     Args:
         record: Record of a study, as returned by `twofold.tuning.record.described`.
         path: Path of the PNG to write.
 
     Returns:
-        The path.
+        The path of the PNG.
     """
     sides = record["sides"]
     columns = max(len(side["values"]) for side in sides)
@@ -53,7 +53,7 @@ def trials(record: Mapping[str, Any], path: Path) -> Path:
 
 
 def _panel(ax: Axes, side: Mapping[str, Any], field: str, color: str) -> None:
-    """Draw the trials of a side against one field."""
+    """Plot the trials of one recipe (an entry of ``sides`` in the record) against one field."""
     tried = dict.fromkeys(trial["settings"][field] for trial in side["trials"])
     values = list(tried) if any(isinstance(value, str) for value in tried) else sorted(tried)
     ax.set_xticks(range(len(values)), [f"{value:g}" if isinstance(value, float) else str(value) for value in values])

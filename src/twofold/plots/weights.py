@@ -1,4 +1,4 @@
-"""Drawing of the weights of one unit: from pixels as an image, from labels as a strip of blocks."""
+"""Plots of the weights of one unit: from pixels as an image, from labels as a strip of blocks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from twofold.plots.colors import BLANK, INK, NEGATIVE, POSITIVE
 WEIGHTS = LinearSegmentedColormap.from_list(
     "weights", ["#A34700", NEGATIVE, "#FFFFFF", POSITIVE, "#005080"]
 ).with_extremes(bad=BLANK)
-"""Color map of weights: orange inhibits, white is zero, blue excites; grey marks positions without a weight."""
+"""Color map of weights: orange inhibits, white is zero, blue excites; grey marks pixels without a weight."""
 
 
 def weight_image(ax: Axes, weights: Floats, shape: tuple[int, int, int], blank: NDArray[np.bool_]) -> None:
-    """Draw a unit's weights from the pixels, on a scale of their own that is symmetric about zero.
+    """Plot the weights of a unit from the pixels, on a color scale that is symmetric about zero.
 
     Args:
-        ax: The subplot.
+        ax: Subplot for the image.
         weights: Weights of the unit, ``(pixels,)``.
-        shape: ``(channels, height, width)`` of the image. Three channels are drawn as RGB, with zero as mid-grey.
+        shape: ``(channels, height, width)`` of the image. Three channels are shown as RGB, with mid-grey for zero.
         blank: True for pixels that are left blank, ``(height, width)``.
     """
     frame(ax)
@@ -37,7 +37,7 @@ def weight_image(ax: Axes, weights: Floats, shape: tuple[int, int, int], blank: 
 
 
 def label_strip(ax: Axes, weights: Floats) -> None:
-    """Draw a unit's weights from the labels, ``(classes,)``, as numbered blocks below ``ax``."""
+    """Plot the weights of a unit from the labels, ``(classes,)``, as a strip of numbered blocks below ``ax``."""
     strip = ax.inset_axes((0.0, -0.23, 1.0, 0.19))
     frame(strip)
     scale = float(np.abs(weights).max()) or 1.0

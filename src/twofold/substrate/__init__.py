@@ -1,6 +1,6 @@
 """Analog substrates: physical models of devices that store weights, and of the neurons at their outputs.
 
-net = PRESETS["bench"].install(FeedForward.dense((1, 28, 28), (500, 500), 10), seed=1)   # the seed draws the device
+net = PRESETS["bench"].install(FeedForward.dense((1, 28, 28), (500, 500), 10), seed=1)   # the seed selects the device
 """
 
 from twofold.substrate.device import arrays, drift, installed, program, set_run_length

@@ -1,4 +1,4 @@
-"""Functions that put nets on a substrate, let them drift, and program them with the parameters of other nets."""
+"""Functions that put nets on simulated analog devices, let the devices drift, and write parameters into them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ L = TypeVar("L", bound=WeightedLayer | RecurrentLayer)
 
 
 def install(substrate: Substrate, module: nn.Module, seed: int) -> None:
-    """Implement `Substrate.install`."""
+    """Make all weighted layers of a module analog; see `Substrate.install`."""
     layers = [layer for layer in module.modules() if isinstance(layer, WeightedLayer | RecurrentLayer)]
     if not layers:
         raise SettingError(
@@ -39,14 +39,14 @@ def install(substrate: Substrate, module: nn.Module, seed: int) -> None:
 
 
 def installed(substrate: Substrate, layers: Iterable[L], seed: int) -> Iterator[L]:
-    """Put layers on the substrate one by one, as they are built, with the same seeds as `Substrate.install`."""
+    """Make layers analog and yield them one by one, with the same seeds as `Substrate.install`."""
     for number, layer in enumerate(layers):
         _install(substrate, layer, mixed(seed, number))
         yield layer
 
 
 def _install(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, seed: int) -> None:
-    """Make the weights and neurons of a layer analog."""
+    """Replace the weights of a layer and, if the substrate has neurons, its activation function."""
     if isinstance(layer, WeightedLayer):
         holder: nn.Module = layer
         learned = {"weight": layer.weights}
@@ -67,7 +67,7 @@ def _install(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, seed: 
 
 
 def _neurons(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, signal: float, seed: int) -> Neurons:
-    """Replace the activation function of a layer's rule with analog neurons."""
+    """Replace the activation function of a layer's rule by analog neurons, and return these."""
     unit, generator = layer.rule.unit, torch.Generator().manual_seed(mixed(seed, len("neurons")))
     neurons = Neurons(layer.units, unit, substrate, signal, generator).to(layer.mean_activity)
     layer.add_module("neurons", neurons)
@@ -91,11 +91,11 @@ def _arrays(name: str, module: nn.Module) -> list[AnalogWeights]:
 
 @check_arguments
 def drift(module: nn.Module, updates: int) -> None:
-    """Let all weights and neurons of a device drift, without learning, as far as during a number of updates.
+    """Let all weights and neurons on a substrate drift as much as during ``updates`` updates, without learning.
 
     Args:
         module: Net or layer on a substrate.
-        updates: Number of updates. With the number of updates of a whole run, weights drift by `Substrate.drift`.
+        updates: Number of updates. For the number of updates in a run, weights drift by `Substrate.drift`.
 
     Raises:
         SettingError: The module has no analog weights.
@@ -107,13 +107,14 @@ def drift(module: nn.Module, updates: int) -> None:
 
 @check_arguments
 def set_run_length(module: nn.Module, updates: int) -> None:
-    """Set the number of updates of a run, over which drift accumulates to the values of the substrate.
+    """Set the number of updates in a run.
 
-    A `Trainer` calls this for devices whose substrate does not state ``updates``.
+    Over one run, weights and neurons drift by the amounts given in the substrate. A `Trainer` calls this function if
+    the substrate does not state ``updates``.
 
     Args:
         module: Net or layer on a substrate.
-        updates: Number of updates of a run.
+        updates: Number of updates in a run.
 
     Raises:
         SettingError: The module has no analog weights.
@@ -125,13 +126,13 @@ def set_run_length(module: nn.Module, updates: int) -> None:
 @check_arguments
 @torch.no_grad()
 def program(module: nn.Module, net: nn.Module) -> None:
-    """Copy all parameters of a net into a device of the same form.
+    """Copy all parameters of a net into a net on a substrate.
 
-    Analog weights are written with programming errors; biases and the softmax are copied exactly. If the net is a
-    device itself, the values that were written into it are copied, not the values that its devices return.
+    Analog weights are written with programming errors; biases and the softmax are copied exactly. If ``net`` is on a
+    substrate, too, its written values are copied, not its effective weights.
 
     Args:
-        module: Net or layer on a substrate.
+        module: Net or layer on a substrate, which receives the parameters.
         net: Net or layer with the same parameter names and shapes.
 
     Raises:

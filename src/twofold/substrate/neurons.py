@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Neurons(nn.Module):
-    """Activation function y = unit(z') of analog neurons, whose effective input z' differs from the total input z.
+    """Activation function y = unit(z') of analog neurons, which distort their pre-activation z to z'.
 
     In units of the signal, z' = sign(u) |u|^p with u = gain · (z - threshold), clamped to [-limit, limit]. Threshold,
-    gain, limit and exponent p differ between neurons. They are buffers in ``state_dict``; those that the substrate
-    does not vary are ``None``.
+    gain, limit and exponent p differ between neurons. They are buffers in ``state_dict``. A property that the substrate
+    leaves ideal is ``None``.
 
     Args:
         units: Number of neurons.
         unit: Activation function of the layer's rule.
         substrate: Physical parameters.
-        signal: Root mean square of the layer's total inputs.
-        generator: Generator from which the neurons are drawn.
+        signal: Root mean square of the layer's pre-activations.
+        generator: Generator from which the properties of the neurons are drawn.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Neurons(nn.Module):
             self.exponent = log_normal(substrate.exponent, shape, generator)
 
     def forward(self, total: Tensor) -> Tensor:
-        """Return activities for total inputs ``(rows, ...)``, in place if the activation function allows it."""
+        """Return activities for pre-activations ``(rows, ...)``, in place if the activation function allows it."""
         if not self._unit.of_activity:
-            total = total.clone()  # the rule needs the total inputs, too
+            total = total.clone()  # the learning rule needs the pre-activations, too
         flat = total.flatten(1)
         if self.threshold is not None:
             flat.sub_(self.threshold)
@@ -74,7 +74,7 @@ class Neurons(nn.Module):
 
     @torch.no_grad()
     def wander(self, updates: int, generator: torch.Generator) -> None:
-        """Let thresholds and gains drift, by one random-walk step for a number of updates, in place."""
+        """Let thresholds and gains drift in place, by one step of a random walk for a number of updates."""
         if not self.substrate.neuron_drift:
             return
         assert self.threshold is not None

@@ -1,4 +1,4 @@
-"""Random numbers of a simulated device, each from a seed and a counter, so that a resumed training repeats them."""
+"""Random numbers of a simulated device, from a seed and a counter, so that a resumed training run repeats them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS: tuple[Event, ...] = ("read", "update")
 
 
 def mixed(*numbers: int) -> int:
-    """Hash several numbers to a seed of 63 bits with splitmix64."""
+    """Return a seed of 63 bits, a hash of several integers (splitmix64)."""
     state = 0
     for number in numbers:
         state = ((state ^ (number & MASK)) + 0x9E3779B97F4A7C15) & MASK
@@ -29,12 +29,13 @@ def mixed(*numbers: int) -> int:
 class Noise:
     """Random number generators of one array of devices.
 
-    The numbers drawn for an event depend only on the seed and on the number of earlier events of this type. The numbers
-    of reads and updates are stored in the buffer NAME_counts of a module, and so in saved nets and checkpoints.
+    The random numbers for an event, such as a read, depend only on the seed and on the number of earlier events of the
+    same type. The counts of reads and updates are the buffer NAME_counts of a module. They are therefore saved with the
+    net and in checkpoints.
 
     Args:
         module: Module in which the buffer is registered.
-        name: Name of the array.
+        name: Name of the array, NAME in the name of the buffer.
         seed: Seed of the array.
     """
 
@@ -50,7 +51,7 @@ class Noise:
         return self._counts()[EVENTS.index(event)]
 
     def next(self, event: Event) -> torch.Generator:
-        """Count an event, and return its generator."""
+        """Return the random number generator for the next event of a type, and count this event."""
         buffer: Tensor = getattr(self._module, self._name)
         counts, number = self._counts(), EVENTS.index(event)
         generator = torch.Generator(buffer.device).manual_seed(mixed(self._seed, number, counts[number]))
@@ -60,7 +61,7 @@ class Noise:
         return generator
 
     def _counts(self) -> list[int]:
-        """Return the counts; read the buffer only if it was changed elsewhere, since reading it synchronizes a GPU."""
+        """Return the counts. The buffer is read only if it was changed elsewhere, since reading synchronizes a GPU."""
         buffer: Tensor = getattr(self._module, self._name)
         if self._known is None or self._known[0] != self._state(buffer):
             self._known = self._state(buffer), buffer.tolist()

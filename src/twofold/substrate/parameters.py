@@ -16,22 +16,22 @@ from twofold.substrate.weights import AnalogWeights
 M = TypeVar("M", bound=nn.Module)
 
 OF_FULL_SCALE = ("programming_noise", "read_noise", "offset", "stuck", "bits")
-"""Parameters that are relative to the full scale, and therefore require one."""
+"""Parameters that require ``full_scale``, since they are relative to it."""
 UPDATES = 10_000
-"""Updates of a run whose length is unknown."""
+"""Number of updates in a run if it is not known."""
 MOST_BITS = 24
-"""Maximum resolution of converters and pulses: the bits of the significand in single precision."""
+"""Maximum number of bits of converters and pulses: those of the significand in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Substrate:
     """An analog substrate: arrays of devices that store weights, and the neurons at their outputs.
 
-    A weight is the difference of two conductances, w = scale · (g⁺ - g⁻). Parameters are relative to two quantities
-    that are measured when the substrate is installed: the *spread* of an array is the root mean square of its weights,
-    and the *signal* of a layer is the root mean square of its total inputs for inputs with a mean square of 1 (1 for a
-    dense layer with its initial weights). A parameter that is ``None`` or 0 has no effect. By default the substrate is
-    ideal.
+    A weight is the difference of two conductances, w = scale · (g⁺ - g⁻). Many parameters are relative to one of two
+    quantities, which are measured when the substrate is installed. The *spread* of an array is the root mean square of
+    its weights. The *signal* of a layer is the root mean square of its pre-activations for inputs with a mean square of
+    1; it is 1 for a dense layer with its initial weights. A parameter that is ``None`` or 0 has no effect. By default
+    the substrate is ideal.
 
     Attributes:
         g_min: Smallest conductance of a device, in microsiemens.
@@ -42,40 +42,40 @@ class Substrate:
             device.
         offset: Standard deviation of the output of a device at a nominal weight of 0, relative to the full scale. Fixed
             for each device.
-        stuck: Share of the devices that are stuck at a random weight, uniform over the range, whatever is written.
+        stuck: Share of the devices whose weight is fixed at a random value, uniform over the range.
         programming_noise: Standard deviation of the error of a programmed weight, relative to the full scale. It
             applies when an array is programmed, not to the pulses of learning.
-        read_noise: Standard deviation of the noise of each device at each read, relative to the full scale, independent
-            for all devices and reads. For inputs x, the noise of a unit is drawn as its sum: Gaussian with a standard
-            deviation of read_noise · √Σx².
+        read_noise: Standard deviation of the noise of each device at each read, relative to the full scale. It is
+            independent for all devices and reads. The noise of the devices of a unit with inputs x adds up to Gaussian
+            noise with a standard deviation of read_noise · √Σx².
         bits: Resolution of pulses: a pulse changes a weight by 1 / (2^bits - 1) of the range from -full scale to + full
             scale. An update is a whole number of pulses, rounded up or down at random so that its mean is exact.
             ``None``: updates are exact.
         asymmetry: Relative amount by which upward pulses are larger, and downward pulses smaller, than nominal, in
             (-1, 1).
-        softness: Decrease of the pulse size towards the bound in whose direction the pulse goes, from 0 (constant size)
-            to 1 (soft bounds: proportional to the distance from this bound, and twice the nominal size at the opposite
-            bound).
-        pulse_spread: Standard deviation of the mean pulse size of a device, relative to nominal. Log-normal, fixed for
+        softness: Dependence of the pulse size on the weight, from 0 (constant size) to 1 (soft bounds). With soft
+            bounds, a pulse towards a bound is proportional to the distance from this bound: 0 at the bound, and twice
+            the nominal size at the opposite bound.
+        pulse_spread: Standard deviation of the mean pulse sizes of devices, relative to nominal. Log-normal, fixed for
             each device.
         pulse_noise: Standard deviation of the size of single pulses, relative to nominal, independent for all pulses.
-        drift: Root mean square of the random walk of each weight during a run, relative to the root mean square of the
-            weights at the time.
+        drift: Root mean square of the change of a weight by a random walk during a run, relative to the current root
+            mean square of the weights.
         updates: Number of updates in a run, over which drift and neuron_drift accumulate. ``None``: the number of
             updates of the first training, or 10,000 if layers learn without a trainer.
         dac_bits: Resolution of the inputs of an array. ``None``: analog inputs.
-        dac_range: Full scale of the inputs, in their own units (activities have a mean square of 1). Inputs are
+        dac_range: Full scale of the inputs, in the units of the activities, whose mean square is 1. Inputs are
             clipped to ± this value.
         adc_bits: Resolution of the products of an array. ``None``: analog products.
         adc_range: Full scale of the products, in units of the signal. Products are clipped to ± this value.
         threshold: Standard deviation of the thresholds of neurons, in units of the signal.
         neuron_gain: Standard deviation of the gains of neurons, relative to nominal. Log-normal.
-        saturation: Total input at which neurons saturate, in units of the signal. ``None``: no saturation.
+        saturation: Pre-activation at which neurons saturate, in units of the signal. ``None``: no saturation.
         saturation_spread: Standard deviation of the saturation of neurons, relative to its mean. Log-normal.
-        exponent: Standard deviation of the exponents p of neurons, whose effective input is sign(z) |z|^p for a total
-            input z in units of the signal. Log-normal with mean 1, the ideal exponent.
-        neuron_drift: Root mean square of the random walk of each neuron during a run: of its threshold, in units of
-            the signal, and of its gain, relative to the gain.
+        exponent: Standard deviation of the exponents p of neurons. A neuron replaces its pre-activation z, in units of
+            the signal, by sign(z) |z|^p. Log-normal with mean 1, the ideal exponent.
+        neuron_drift: Root mean square of the change of a neuron by a random walk during a run: of its threshold, in
+            units of the signal, and of its gain, relative to the gain.
 
     Raises:
         ArgumentError: A parameter has the wrong type.
@@ -134,7 +134,7 @@ class Substrate:
         self._expect("saturation", ("saturation_spread",), "a number")
 
     def _expect(self, needed: str, by: tuple[str, ...], expected: str) -> None:
-        """Raise an error if a parameter is set without another one that it requires."""
+        """Raise an error if a parameter in ``by`` is set although the parameter ``needed`` is ``None``."""
         used = next((name for name in by if getattr(self, name)), None)
         if used is not None and getattr(self, needed) is None:
             raise SettingError(
@@ -148,16 +148,17 @@ class Substrate:
 
     @property
     def has_neurons(self) -> bool:
-        """True if the substrate has neurons that are not ideal."""
+        """True if the neurons of the substrate are not ideal."""
         numbers = (self.threshold, self.neuron_gain, self.exponent, self.neuron_drift)
         return any(numbers) or self.saturation is not None
 
     @check_arguments
     def install(self, module: M, seed: int) -> M:
-        """Make all weighted layers of a net, or a single layer, analog, in place.
+        """Replace the weights of a net, or of a single layer, by analog devices, in place.
 
-        The weights are programmed into devices that are drawn from the seed; the same substrate and seed always give
-        the same device. The softmax that reads the net, biases and smoothed gradients stay digital.
+        The properties of the devices are drawn from the seed, and the weights are programmed into the devices. The same
+        substrate and seed always give the same devices. The softmax classifier, biases and smoothed gradients stay
+        digital.
 
         Args:
             module: Net or weighted layer, such as `Dense`, `LocallyConnected`, `Convolution` or `RecurrentLayer`.
@@ -176,9 +177,10 @@ class Substrate:
 
     @check_arguments
     def array(self, weight: Tensor, seed: int) -> AnalogWeights:
-        """Return an array of devices that stores a weight matrix ``(units, inputs)``.
+        """Return an array of devices that stores a weight matrix W ``(units, inputs)``.
 
-        ``array.product(rows, total)`` is total + rows · Wᵀ as computed by the device, for rows ``(rows, inputs)``.
+        ``array.product(rows, total)`` returns total + rows · Wᵀ as computed by the devices, for inputs ``(rows,
+        inputs)`` and a ``total`` that is added, such as biases ``(units,)``.
         """
         floating("weight", weight, "units", "inputs")
         units, inputs = weight.shape

@@ -22,13 +22,13 @@ reram = Substrate(
     softness=1.0,  # soft bounds
     asymmetry=0.01,  # after calibration to the point at which upward and downward pulses are equal
     pulse_spread=0.3,
-    pulse_noise=3.75,  # single pulses are noisier than they are large
+    pulse_noise=3.75,  # the noise of a pulse is larger than the pulse
     read_noise=0.01,  # estimate
     stuck=0.01,  # estimate
     programming_noise=0.02,  # estimate
 )
 """Filamentary ReRAM, HfO2: Gong et al., Signal and noise extraction from analog memory elements for neuromorphic
-computing, Nat. Commun. 9:2102 (2018), and the fit of a soft-bounds device to it that comes with the IBM Analog Hardware
+computing, Nat. Commun. 9:2102 (2018), and the fit of a device with soft bounds to it in the IBM Analog Hardware
 Acceleration Kit (Rasch et al., AICAS 2021)."""
 
 pcm = Substrate(
@@ -44,12 +44,12 @@ pcm = Substrate(
 )
 """Phase-change memory: Nandakumar et al., Mixed-precision deep learning based on computational memory, Front. Neurosci.
 14:406 (2020), for pulses; Joshi et al., Accurate deep neural network inference using computational phase-change memory,
-Nat. Commun. 11:2473 (2020), for programming and drift; Ambrogio et al., Nature 558:60 (2018), train nets with it."""
+Nat. Commun. 11:2473 (2020), for programming and drift. Ambrogio et al., Nature 558:60 (2018), train nets on it."""
 
 ecram = Substrate(
     full_scale=4.0,  # estimate
     bits=10,  # about 1000 steps over the range
-    softness=0.3,  # between the upward (0.12) and the downward one (0.51)
+    softness=0.3,  # between the softness upward (0.12) and downward (0.51)
     asymmetry=0.01,
     pulse_spread=0.1,
     pulse_noise=0.3,
@@ -57,21 +57,21 @@ ecram = Substrate(
     read_noise=0.01,  # estimate
 )
 """Electrochemical RAM with lithium: Tang et al., ECRAM as scalable synaptic cell for high-speed, low-power neuromorphic
-computing, IEDM 2018, and the fit of a linear step to it in the same kit."""
+computing, IEDM 2018, and the fit of a device with linear steps to it in the IBM Analog Hardware Acceleration Kit."""
 
 capacitor = Substrate(
     full_scale=4.0,  # estimate
     bits=9,  # about 400 steps over the range
     softness=0.05,
-    asymmetry=0.06,  # the standard deviation between cells; the same value is used for all
+    asymmetry=0.06,  # the standard deviation over cells, used for all of them
     pulse_spread=0.1,
     pulse_noise=0.3,
     mismatch=0.07,  # the spread of the cells' ranges
     read_noise=0.01,  # estimate
 )
 """A capacitor and three transistors, charged and discharged: Li et al., Capacitor-based cross-point array for analog
-neural network with record symmetry and linearity, VLSI Technology 2018, and the fit to it in the same kit. Leakage (a
-lifetime of about 10^6 updates in that fit) is not modeled."""
+neural network with record symmetry and linearity, VLSI Technology 2018, and the fit to it in the IBM Analog Hardware
+Acceleration Kit. Leakage (a lifetime of about 10^6 updates in that fit) is not modeled."""
 
 rpu = Substrate(
     full_scale=4.0,  # estimate

@@ -1,4 +1,4 @@
-"""Weights stored in analog devices, which are read by products and written by pulses."""
+"""Weights stored in analog devices. Matrix products read the devices, and pulses write them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from twofold.substrate.parameters import Substrate
 
 SLICES = 16
-"""Number of slices of an array: each update applies drift and decay to one slice, for this number of updates."""
+"""Number of slices of an array. An update applies drift and decay to one slice, as much as for 16 updates."""
 
 
 class AnalogWeights(Weights):
     """Weights stored in the devices of a `Substrate`.
 
-    The parameter holds the written values, as weights of a nominal device. The effective weight of a device is gain ·
-    written + offset: `effective` and `to_matrix` return it, and `product` uses it with read noise and converters. A
-    stuck device has a gain of 0 and its weight as offset.
+    The parameter stores the written values: the weights that nominal devices would have. The effective weight of a
+    device is gain · written + offset. `effective` and `to_matrix` return effective weights; `product` uses them with
+    read noise and converters. A stuck device has a gain of 0 and its fixed weight as offset.
 
-    An update requests a change of rate · velocity, where the smoothed gradient (velocity) is stored digitally. With
-    pulses (``bits``), the change is rounded to whole pulses, and decay requests a change of -rate · decay · w, where w
+    An update requests a change of rate · velocity. The velocity is the smoothed gradient, which is stored digitally.
+    With pulses (``bits``), the change is rounded to whole pulses. Decay requests a change of -rate · decay · w, where w
     is read from the devices, with read noise. Without pulses, updates and decay are exact.
 
     Gains, offsets, pulse sizes and the counts of reads and updates are buffers of the module in ``state_dict``:
@@ -43,13 +43,13 @@ class AnalogWeights(Weights):
         module, name, value, connectivity: See `Weights`. The value is programmed into the devices.
         substrate: Physical parameters.
         seed: Seed of this array.
-        signal: Root mean square of the layer's total inputs, the unit of ``adc_range``. By default, that of the total
-            inputs from these weights alone.
+        signal: Root mean square of the layer's pre-activations, the unit of ``adc_range``. By default, it is computed
+            from these weights alone.
         neurons: Neurons of the layer, which drift together with these weights.
 
     Attributes:
         spread: Root mean square of the weights when they were first programmed.
-        scale: Largest weight; infinite without a limit.
+        scale: Largest possible weight; infinite if the substrate has no full scale.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class AnalogWeights(Weights):
         self.program(value)
 
     def _make_devices(self, generator: torch.Generator) -> None:
-        """Draw the devices, on the CPU, so that a seed always gives the same devices."""
+        """Draw the properties of the devices on the CPU, so that a seed gives the same devices on any machine."""
         substrate, shape = self.substrate, self.value.shape
         exists = self.connectivity.mask(torch.ones_like(self.value)).cpu()
         gain, offset = exists, torch.zeros(shape)
@@ -122,7 +122,7 @@ class AnalogWeights(Weights):
 
     @torch.no_grad()
     def effective(self) -> Tensor:
-        """Return the effective weights, without noise, in the type of the products."""
+        """Return the effective weights, without read noise, in the data type of the matrix products."""
         gain, offset, dtype = self.gain, self.offset, self.compute or self.value.dtype
         if gain is None and offset is None:
             return super().effective()
@@ -141,7 +141,7 @@ class AnalogWeights(Weights):
         return effective
 
     def _effective(self, block: slice) -> Tensor:
-        """Return the effective weights of a block of devices, in the order of storage, without noise."""
+        """Return the effective weights of a block of devices, in memory order, without read noise."""
         written, gain, offset = self.value.detach().view(-1)[block], self.gain, self.offset
         scaled = written if gain is None else written * gain.view(-1)[block]
         return scaled if offset is None else scaled + offset.view(-1)[block]
@@ -149,7 +149,7 @@ class AnalogWeights(Weights):
     def product(self, rows: Tensor, total: Tensor) -> Tensor:
         """Return ``total`` + rows · Wᵀ as computed by the devices in one read, ``(rows, units)``.
 
-        Each read has independent noise. The total, such as biases, is added after the converters.
+        Each read has independent noise. ``total``, such as biases, is digital and is added after the converters.
         """
         substrate, weight = self.substrate, self.effective()
         if substrate.dac_bits is not None:
@@ -165,8 +165,8 @@ class AnalogWeights(Weights):
     def _noisy(self, product: Tensor, rows: Tensor) -> Tensor:
         """Add the noise of one read to a product, in place.
 
-        The sum over devices of independent noise · x is Gaussian with a variance proportional to Σx², and is drawn as
-        one number.
+        The independent noise of the devices of a unit adds up to Gaussian noise with a variance proportional to Σx². It
+        is drawn as one number.
         """
         if not self.substrate.read_noise:
             return product
@@ -176,13 +176,13 @@ class AnalogWeights(Weights):
         return product.addcmul_(noise, size, value=self.substrate.read_noise * self.scale)
 
     def to_matrix(self) -> Tensor:
-        """Return the effective weights, without noise, as a matrix ``(units, inputs)``, zero where there is none."""
+        """Return the effective weights, without read noise, as a matrix ``(units, inputs)``, 0 where none exists."""
         return self.connectivity.to_matrix(self._effective(slice(None)).view(self.value.shape))
 
     def conductances(self) -> tuple[Tensor, Tensor]:
         """Return the conductances g⁺ and g⁻ of the written weights, in microsiemens, each in the shape of the weights.
 
-        One of the two carries the weight, the other one has the smallest conductance.
+        One of the two conductances represents the weight; the other one is at its minimum.
 
         Raises:
             SettingError: The substrate has no full scale, so the weights do not correspond to conductances.
@@ -205,7 +205,7 @@ class AnalogWeights(Weights):
 
     @torch.no_grad()
     def program(self, weights: Tensor) -> None:
-        """Write weights, in the shape of the parameter, into the devices, with programming errors and clipped."""
+        """Write weights, of the shape of the parameter, into the devices, with programming errors and clipping."""
         written = weights.to(self.value)
         if self.substrate.programming_noise:
             error = torch.empty_like(written).normal_(generator=self._noise.next("update"))
@@ -230,12 +230,12 @@ class AnalogWeights(Weights):
             self.neurons.wander(1, generator)
 
     def _turn(self, number: int) -> slice:
-        """Return the slice of the devices to which an update applies drift and decay."""
+        """Return the slice of the devices to which update ``number`` applies drift and decay."""
         size = -(-self.value.numel() // SLICES)
         return slice(number % SLICES * size, (number % SLICES + 1) * size)
 
     def _send_pulses(self, rate: float, rule: Rule, counted: Tensor | float, generator: torch.Generator) -> None:
-        """Update v ← smoothing · v + (1 - smoothing) · gradient; send pulses for rate · (v - counted · decay · w)."""
+        """Set v ← smoothing · v + (1 - smoothing) · gradient; send pulses for rate · (v - counted · decay · w)."""
         assert self.gradient is not None
         gradients = self.connectivity.mask(self.gradient).reshape(-1)
         velocities = self.velocity.view(-1)
@@ -249,7 +249,7 @@ class AnalogWeights(Weights):
         self.gradient = None
 
     def _read(self, block: slice, generator: torch.Generator) -> Tensor:
-        """Read a block of devices one by one, with read noise."""
+        """Return the effective weights of a block of devices, with read noise."""
         weights = self._effective(block)
         if not self.substrate.read_noise:
             return weights
@@ -268,7 +268,7 @@ class AnalogWeights(Weights):
         Args:
             block: Slice of the devices.
             wanted: Requested change of each device's weight.
-            generator: Generator of the rounding and of the pulse noise.
+            generator: Random number generator for the rounding and the pulse noise.
         """
         substrate, written = self.substrate, self.value.detach().view(-1)[block]
         random = torch.empty_like(wanted).uniform_(generator=generator)
@@ -293,14 +293,14 @@ class AnalogWeights(Weights):
     # ---- aging -------------------------------------------------------------------------------------------------
 
     def set_run_length(self, updates: int) -> None:
-        """Set the number of updates of a run, for these devices and for the neurons that drift with them."""
+        """Set the number of updates in a run, for these devices and for the neurons that drift with them."""
         self.substrate = replace(self.substrate, updates=updates)
         if self.neurons is not None:
             self.neurons.substrate = self.substrate
 
     @torch.no_grad()
     def drift(self, updates: int) -> None:
-        """Let all devices, and the neurons that drift with them, drift as far as during a number of updates."""
+        """Let all devices, and their neurons, drift as much as during a number of updates, without learning."""
         generator = self._noise.next("update")
         if self.substrate.drift:
             self._wander(slice(None), updates, generator)
@@ -308,7 +308,7 @@ class AnalogWeights(Weights):
             self.neurons.wander(updates, generator)
 
     def _wander(self, block: slice, updates: int, generator: torch.Generator) -> None:
-        """Let a block of devices drift, by one random-walk step for a number of updates. Stuck devices do not move."""
+        """Let a block of devices drift by one step of a random walk for a number of updates. Stuck ones stay fixed."""
         written, gain = self.value.detach().view(-1)[block], self.gain
         moves = torch.ones_like(written) if gain is None else (gain.view(-1)[block] != 0).to(written.dtype)
         mean_square = (written.square() * moves).sum() / moves.sum().clamp(min=1)
@@ -318,14 +318,14 @@ class AnalogWeights(Weights):
 
 
 def spread_of(weights: Tensor, connectivity: Connectivity) -> float:
-    """Return the root mean square of the existing weights, or 1 / √(mean fan-in) if all weights are 0."""
+    """Return the root mean square of the weights that exist, or 1 / √(mean fan-in) if all of them are 0."""
     exist = connectivity.mask(torch.ones_like(weights)).sum()
     spread = (weights.detach().square().sum() / exist).sqrt().item()
     return spread or connectivity.fan_in().float().mean().clamp(min=1).rsqrt().item()
 
 
 def signal_of(sources: Iterable[tuple[Tensor, Connectivity]]) -> float:
-    """Return the root mean square of a layer's total inputs, for independent inputs with a mean square of 1."""
+    """Return the root mean square of pre-activations ΣWx, for independent inputs x with a mean square of 1."""
     squares = (spread_of(weights, links) ** 2 * links.fan_in().float().mean().item() for weights, links in sources)
     return math.sqrt(sum(squares))
 
