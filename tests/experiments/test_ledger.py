@@ -10,8 +10,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,6 @@ TALK = [
     *("black-box", "cancel", "mortal", "power", "digital", "cheap"),
 ]
 PAPER = ["aesop", "hybrid", "local", "sleep"]
-Measure = Callable[[str], dict[str, Any]]
 NOT_BUILT = ["gan", "no-collapse", "own-negatives", "digital", "aesop", "sleep"]
 BUILT = [name for name in TALK + PAPER if name not in NOT_BUILT]
 DRAWN = ["regime", "top-down", "moving", "relax", "analog", "black-box", "cancel", "mortal", "power"]
@@ -53,10 +50,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("claims")
 
 
+class Records(dict[str, dict[str, Any]]):
+    """Records of claims at smoke size, each measured when a test first asks for it."""
+
+    def __init__(self, runs: Path) -> None:
+        super().__init__()
+        self.runs = runs
+
+    def __missing__(self, name: str) -> dict[str, Any]:
+        self[name] = ledger.run(name, "smoke", runs=self.runs)
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def measure(runs: Path) -> Measure:
-    """Measures a claim at smoke size, once for all tests of this module, and returns its record."""
-    return cache(lambda name: ledger.run(name, "smoke", runs=runs))
+def records(runs: Path) -> Records:
+    return Records(runs)
 
 
 @pytest.fixture(autouse=True)
@@ -101,9 +109,9 @@ def test_every_built_claim_has_rules_and_a_headline() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT)
-def test_a_built_claim_runs_at_smoke_size_and_its_record_is_complete(name: str, measure: Measure) -> None:
+def test_a_built_claim_runs_at_smoke_size_and_its_record_is_complete(name: str, records: Records) -> None:
     start = time.process_time()  # of this process, whatever else the machine does
-    record = measure(name)
+    record = records[name]
     assert time.process_time() - start < 60
     assert set(record) == FACTS
     assert json.loads(json.dumps(record, allow_nan=False))["measured"] == record["measured"]
@@ -117,15 +125,15 @@ def test_a_built_claim_runs_at_smoke_size_and_its_record_is_complete(name: str, 
 
 
 @pytest.mark.slow
-def test_no_layer_depends_on_the_layers_above_it_but_the_twin_does(measure: Measure) -> None:
-    record = measure("layer")
+def test_no_layer_depends_on_the_layers_above_it_but_the_twin_does(records: Records) -> None:
+    record = records["layer"]
     assert record["measured"]["change without the layers above"] == [0.0, 0.0]
     assert all(change > 0 for change in record["twin"]["change without the layers above"])
 
 
 @pytest.mark.slow
-def test_a_second_call_trains_nothing(runs: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = measure("mnist")
+def test_a_second_call_trains_nothing(runs: Path, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = records["mnist"]
     monkeypatch.setattr(lab, "train", lambda *_, **__: pytest.fail("trained again"))
     assert ledger.run("mnist", "smoke", runs=runs) == first
     ledger.run("fast-test", "smoke", runs=runs)
@@ -221,8 +229,8 @@ def test_a_new_claim_is_one_file(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
-def test_the_picture_of_a_claim_is_drawn_at_smoke_size(name: str, runs: Path, measure: Measure, tmp_path: Path) -> None:
-    write(measure(name), tmp_path / "claims")
+def test_the_picture_of_a_claim_is_drawn_at_smoke_size(name: str, runs: Path, records: Records, tmp_path: Path) -> None:
+    write(records[name], tmp_path / "claims")
     path = tmp_path / "new" / f"{name}.png"
     assert ledger.draw(name, "smoke", path, runs=runs, results=tmp_path) == path
     with Image.open(path) as picture:
