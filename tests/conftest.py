@@ -31,11 +31,20 @@ if given := os.environ.get("TWOFOLD_DATA"):
     os.environ["TWOFOLD_DATA"] = str(Path(given).absolute())  # tests run in other directories
 
 
+LONGEST = ("test_ledger", "test_tuning_killed", "test_benchmark_records", "test_docs", "test_accidents", "test_fuzz")
+"""Files that take longest. Workers begin with them, so that none is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Watches where tests write, and gives libraries a temporary directory for their caches.
 
     The processes that pytest-xdist and the tests start inherit it.
     """
+    config.option.loadscopereorder = False  # else pytest-xdist would begin with the files that have most tests
     config.pluginmanager.register(WriteGuard(config, Path(__file__).resolve().parents[1]))
     if not hasattr(config, "workerinput"):
         caches = tempfile.mkdtemp(prefix="tests-caches-")

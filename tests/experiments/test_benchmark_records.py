@@ -5,9 +5,12 @@ Oracle: the documented contract. No test depends on how fast the machine is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,35 +45,46 @@ BENCH = Workbench(CPU, "fp32")
 # Records through the command line ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def small_sizes() -> Iterator[None]:
     """Every benchmark at a size of seconds."""
-    for name in ("recurrent_deep", "twin"):
-        recipe = replace(getattr(depth.recipes, name), data="digits", widths=(12, 12), epochs=1)
-        monkeypatch.setattr(depth.recipes, name, recipe)
-    for module, changes in (
-        (epoch, {"SLICE": 100, "ROUNDS": 2, "SWEEP": ({"widths": (8, 8), "batch": 50}, {"widths": (8,), "batch": 20})}),
-        (roofline, {"SQUARES": {"cpu": (16, 32)}, "BATCHES": 2, "ROUNDS": 1}),
-        (inference, {"IMAGES": 60, "ROUNDS": 2, "ALONE": 2}),
-        (
-            tte,
-            {
-                "RECIPE": "digits",
-                "SCHEDULES": {each: tte.Schedule({"epochs": 2}, {"epochs": 2}) for each in (60.0, 0.01)},
-            },
-        ),
-        (gpu, {"ROUNDS": 2}),
-        (wire, {"ROUNDS": 2, "STEPS": 1}),
-        (substrate, {"NETS": {"dense": ("digits", {"widths": (20, 20)})}, "BATCHES": 2, "ROUNDS": 2}),
-        (memory, {"CONTENDERS": {name: memory.CONTENDERS[name] for name in ("ff", "twin")}}),
-    ):
-        for name, value in changes.items():
-            monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(
-        memory.Memory,
-        "in_a_process",
-        lambda self, place, name, depth: one_step.measure(Case(name, depth, 8, 8, "cpu", "fp32")),
-    )
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in ("recurrent_deep", "twin"):
+            recipe = replace(getattr(depth.recipes, name), data="digits", widths=(12, 12), epochs=1)
+            monkeypatch.setattr(depth.recipes, name, recipe)
+        for module, changes in (
+            (
+                epoch,
+                {"SLICE": 100, "ROUNDS": 2, "SWEEP": ({"widths": (8, 8), "batch": 50}, {"widths": (8,), "batch": 20})},
+            ),
+            (roofline, {"SQUARES": {"cpu": (16, 32)}, "BATCHES": 2, "ROUNDS": 1}),
+            (inference, {"IMAGES": 60, "ROUNDS": 2, "ALONE": 2}),
+            (
+                tte,
+                {
+                    "RECIPE": "digits",
+                    "SCHEDULES": {each: tte.Schedule({"epochs": 2}, {"epochs": 2}) for each in (60.0, 0.01)},
+                },
+            ),
+            (gpu, {"ROUNDS": 2}),
+            (wire, {"ROUNDS": 2, "STEPS": 1}),
+            (substrate, {"NETS": {"dense": ("digits", {"widths": (20, 20)})}, "BATCHES": 2, "ROUNDS": 2}),
+            (memory, {"CONTENDERS": {name: memory.CONTENDERS[name] for name in ("ff", "twin")}}),
+        ):
+            for name, value in changes.items():
+                monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(
+            memory.Memory,
+            "in_a_process",
+            lambda self, place, name, depth: one_step.measure(Case(name, depth, 8, 8, "cpu", "fp32")),
+        )
+        yield
+
+
+@pytest.fixture
+def small() -> Iterator[None]:
+    with small_sizes():
+        yield
 
 
 PROMISED = {
@@ -98,23 +112,34 @@ PICTURES = set(PROMISED) - {"sampling", "depth"}
 """Benchmarks with a picture."""
 
 
+Measured = Callable[[str], tuple[Path, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Runs a benchmark on the command line, once for all tests; returns its folder and what it printed."""
+
+    @cache
+    def run(name: str) -> tuple[Path, list[str]]:
+        place = tmp_path_factory.mktemp(name)
+        folder = place / "bench"
+        options = ["--device", "cpu", "--precision", "fp32", "--folder", str(folder), "--json"]
+        with small_sizes(), contextlib.chdir(place):
+            code, out, err = answer(["bench", name, *PROMISED[name][0], *options])
+        assert code == 0, err
+        return folder, out
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISED)
-@pytest.mark.usefixtures("small")
-def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(name: str, measured: Measured) -> None:
     """Otherwise a figure in a table could not be traced to a machine, code, data and settings."""
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "bench"
-    words, promised = PROMISED[name]
-    code, out, err = answer(
-        ["bench", name, *words, "--device", "cpu", "--precision", "fp32", "--folder", str(folder), "--json"]
-    )
-    assert code == 0, err
+    folder, out = measured(name)
     record = json.loads(out[-1])
     always = {"benchmark", "settings", "device", "precision", "environment", "date", "data", "origin"}
-    assert promised | always <= record.keys()
+    assert PROMISED[name][1] | always <= record.keys()
     kept, intact = read_signed(folder / f"{name}.json")
     assert intact
     assert record.items() <= kept.items()
@@ -130,11 +155,9 @@ def test_a_benchmark_ends_with_its_record_and_keeps_it_with_a_picture(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
-def test_the_fractions_and_ratios_of_a_record_follow_from_its_figures(tmp_path: Path) -> None:
+def test_the_fractions_and_ratios_of_a_record_follow_from_its_figures(measured: Measured) -> None:
     def record(name: str) -> Any:
-        words = ["bench", name, *PROMISED[name][0], "--device", "cpu", "--folder", str(tmp_path), "--json"]
-        return json.loads(answer(words)[1][-1])
+        return json.loads(measured(name)[1][-1])
 
     found = record("roofline")
     assert found["best"] == max(rate["median"] for rate in found["products"].values())
@@ -153,12 +176,8 @@ def test_the_fractions_and_ratios_of_a_record_follow_from_its_figures(tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
-def test_a_record_names_its_data_and_the_code_of_its_nets_and_of_all_that_was_tested(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_names_its_data_and_the_code_of_its_nets_and_of_all_that_was_tested(measured: Measured) -> None:
     """Otherwise a change of the data or of a learning method would leave the record current."""
-    monkeypatch.chdir(tmp_path)
     data = load_data("digits")
     for name, held_out, methods in (
         ("sampling", 30, {"feedforward"}),
@@ -166,8 +185,7 @@ def test_a_record_names_its_data_and_the_code_of_its_nets_and_of_all_that_was_te
         ("epoch", None, {"feedforward", "backprop"}),
         ("inference", None, {"feedforward", "backprop"}),
     ):
-        words = ["bench", name, *PROMISED[name][0], "--device", "cpu", "--folder", str(tmp_path), "--json"]
-        record = json.loads(answer(words)[1][-1])
+        record = json.loads(measured(name)[1][-1])
         assert record["data"] == ({} if name == "inference" else {"digits": data.fingerprint})
         assert {f"twofold.methods.{method}" for method in methods} <= record["origin"]["code"].keys()
         if held_out:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from twofold.activations import ACTIVATIONS
@@ -30,13 +29,6 @@ def verdicts(claim: Claim, measured: dict[str, Any], twin: dict[str, Any] | None
     """Return the verdicts of a claim on figures at full size."""
     judged = claim.judge(Figures(measured, twin or {}, "full", list(range(seeds)), 10_000))
     return [clause["verdict"] for clause in judged]
-
-
-@pytest.mark.slow
-def test_no_layer_depends_on_the_layers_above_it_but_the_twin_does(tmp_path: Path) -> None:
-    finding = layer.layer(Lab(runs=tmp_path))
-    assert finding.measured["change without the layers above"] == [0.0, 0.0]
-    assert all(change > 0 for change in finding.twin["change without the layers above"])
 
 
 def test_units_that_do_not_learn_leave_the_other_verdicts_on_layers_alone() -> None:

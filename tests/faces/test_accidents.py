@@ -72,7 +72,7 @@ def test_a_training_whose_words_do_not_arrive_comes_to_its_end(
 
 
 def small_process(words: str, shell: str) -> subprocess.CompletedProcess[str]:
-    """A training of 20 epochs in a shell, which sends its streams elsewhere."""
+    """A training in a shell, which sends its streams elsewhere."""
     program = " ".join(f"'{word}'" for word in PROGRAM)
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", shell.replace("TRAIN", f"{program} {words}")],
@@ -92,11 +92,11 @@ def small_process(words: str, shell: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_training_in_a_shell_that_takes_its_words_away_comes_to_its_end(shell: str, code: int) -> None:
-    words = " ".join(["train", "digits", *SMALL, "--epochs", "20", "--run", "run"])
+    words = " ".join(["train", "digits", *SMALL, "--epochs", "8", "--run", "run"])
     ended = small_process(words, shell)
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
-    assert runs.load("run").result.epochs == 20
+    assert runs.load("run").result.epochs == 8
     assert len(list(Path("run/pictures").iterdir())) == 4
 
 

@@ -6,16 +6,17 @@ Oracle: the documented contract.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from support.programs import run_program
 from twofold.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
+Printed = Callable[[str, int], str]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = sorted(
     {
@@ -43,48 +44,52 @@ SNIPPETS = [
 """Every block of Python: its page, its number on the page from 1, and itself."""
 
 
-@cache
-def what_it_prints(code: str) -> str:
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
+    """What a block of Python prints, by the name of its page and its number. Each runs once, in a new process."""
 
+    @cache
+    def run(name: str, number: int) -> str:
+        (code,) = (code for page, place, code in SNIPPETS if (page.name, place) == (name, number))
+        program = tmp_path_factory.mktemp("snippet") / "program.py"
+        program.write_text(code, encoding="utf-8")
+        ended = run_program(program, program.parent)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
-def what_the_python_prints(name: str, number: int = 1) -> str:
-    """What a block of Python on a page prints."""
-    (code,) = (code for page, place, code in SNIPPETS if (page.name, place) == (name, number))
-    return what_it_prints(code)
+    return run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", [pytest.param(code, id=f"{page.name}-{number}") for page, number, code in SNIPPETS])
-def test_every_python_that_a_page_shows_runs_by_itself(code: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "number"), [pytest.param(page.name, number, id=f"{page.name}-{number}") for page, number, _ in SNIPPETS]
+)
+def test_every_python_that_a_page_shows_runs_by_itself(name: str, number: int, printed: Printed) -> None:
     """A reader copies one block, not those before it."""
-    what_it_prints(code)
+    printed(name, number)
 
 
 @pytest.mark.slow
-def test_the_python_of_the_readme_trains_a_net_that_knows_the_digits() -> None:
-    said = what_the_python_prints("README.md")
+def test_the_python_of_the_readme_trains_a_net_that_knows_the_digits(printed: Printed) -> None:
+    said = printed("README.md", 1)
     errors = dict(re.findall(r"'(\w+)': ([\d.e-]+)", said))
     assert float(errors["slow"]) < 0.1
     assert float(errors["fast"]) < 0.1
 
 
 @pytest.mark.slow
-def test_the_python_of_the_recurrent_page_learns_from_a_stream_what_is_positive() -> None:
-    said = what_the_python_prints("recurrent.md")
+def test_the_python_of_the_recurrent_page_learns_from_a_stream_what_is_positive(printed: Printed) -> None:
+    said = printed("recurrent.md", 1)
     goodness = [float(value) for value in re.findall(r"tensor\((-?[\d.]+)\)", said)]
     assert goodness[0] > goodness[1]
     assert goodness[2] > goodness[3]
 
 
 @pytest.mark.slow
-def test_the_python_of_the_page_on_local_layers_makes_one() -> None:
-    assert what_the_python_prints("unsupervised.md") == "(3, 32, 32) 3072 933156\n"
+def test_the_python_of_the_page_on_local_layers_makes_one(printed: Printed) -> None:
+    assert printed("unsupervised.md", 1) == "(3, 32, 32) 3072 933156\n"
 
 
 @pytest.mark.slow
-def test_the_python_of_the_page_on_cifar_makes_a_net_with_fields() -> None:
-    assert what_the_python_prints("cifar.md") == "torch.Size([2, 10])\n"
+def test_the_python_of_the_page_on_cifar_makes_a_net_with_fields(printed: Printed) -> None:
+    assert printed("cifar.md", 1) == "torch.Size([2, 10])\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import re
 import runpy
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 import torch
 
 import twofold
+from support.programs import run_program
 from twofold import defaults
 from twofold.learning import Rule
 
@@ -90,13 +90,10 @@ def test_the_command_line_is_there_before_pytorch() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_runs(path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(twofold.__file__).parents[1])}
-    done = subprocess.run(
-        [sys.executable, str(path), "2"], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "test" in done.stdout
+def test_every_example_runs(path: Path, tmp_path: Path) -> None:
+    ended = run_program(path, tmp_path, "2")
+    assert ended.returncode == 0, ended.stderr
+    assert "test" in ended.stdout
 
 
 def test_the_algorithm_on_one_page_is_the_librarys() -> None:

@@ -84,7 +84,7 @@ def test_words_at_random_are_a_command_or_one_line(runs: Path, case: fuzz.Case) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_one_batch")
-@some(300)
+@some(200)
 @given(data=st.data())
 def test_many_words_and_files_at_random_are_answered_or_refused_in_one_line(runs: Path, data: st.DataObject) -> None:
     cases = st.one_of(fuzz.files(runs), fuzz.commands(), fuzz.records(runs / "results"))

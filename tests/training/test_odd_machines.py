@@ -211,9 +211,9 @@ assert not loaded, loaded
 """
 
 
-def run_alone(code: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Train in a process of its own, in ``folder``, with pictures."""
-    words = ["train", "digits", *SMALL, "--run", "run"]
+def run_alone(code: str, folder: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    """Train in a process of its own, in ``folder``."""
+    words = ["train", "digits", *SMALL, "--run", "run", *options]
     return subprocess.run(
         [sys.executable, "-c", f"{code}\nsys.exit(code)", *words],
         capture_output=True,
@@ -246,7 +246,8 @@ def test_a_training_needs_no_compiler_and_asks_for_none(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.write_text("no folder")
     broken = {"CC": "/bin/false", "CXX": "/bin/false", "PATH": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(cache)}
-    done = run_alone(f"{NAMELESS}{UNCOMPILED}", tmp_path, {**os.environ, **broken, "TRITON_CACHE_DIR": str(cache)})
+    environment = {**os.environ, **broken, "TRITON_CACHE_DIR": str(cache)}
+    done = run_alone(f"{NAMELESS}{UNCOMPILED}", tmp_path, environment, "--no-pictures")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "result.json").exists()
 

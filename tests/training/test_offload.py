@@ -71,8 +71,9 @@ from twofold.recipes import RECIPES
 
 torch.set_num_threads(1)
 machine.free_memory = lambda device: 10**12  # it looks at the limit, and would refuse
-data = load("digits")
-recipe = replace(RECIPES["digits"], widths=(600,) * 40, epochs=1, batch=700, counted_from=40)
+data = load("digits").take(700)
+data = replace(data, test_images=data.test_images[:50], test_labels=data.test_labels[:50])
+recipe = replace(RECIPES["digits"], widths=(600,) * 40, epochs=1, batch=350, counted_from=40)
 small = replace(recipe, widths=(20, 20), counted_from=1)
 training.train(small, Path(sys.argv[1]) / "small", data, device="cpu", precision="fp32")  # what is loaded once
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
