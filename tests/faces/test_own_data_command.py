@@ -181,7 +181,7 @@ def test_the_one_file_of_a_run_says_that_it_does_not_know_where_its_data_lie(
     answer(["export", str(folder), "--to", "safetensors", "--out", str(tmp_path / "net.safetensors")])
     for more in ([], ["--data", str(path)]):
         line = said(["eval", str(tmp_path / "net.safetensors"), *more])
-        assert "net.safetensors has no" in line
+        assert "net.safetensors does not say where" in line
         assert "use the run folder" in line
 
 

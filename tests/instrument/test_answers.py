@@ -76,9 +76,9 @@ BAD: dict[str, tuple[Script, str]] = {
     "an error of the connection": (answering(pack("error", 0, facts={"reason": "hot"})), "an error: hot"),
     "too few rows": (
         answering(lambda m: pack("batch", m.number, numbers(1.0, 3))),
-        "(3, 2) for 4 rows, expected (4, 2)",
+        "(3, 2) for 4 input rows, expected (4, 2)",
     ),
-    "other units": (answering(lambda m: pack("batch", m.number, numbers(1.0, 4, 3))), "(4, 3) for 4 rows"),
+    "other units": (answering(lambda m: pack("batch", m.number, numbers(1.0, 4, 3))), "(4, 3) for 4 input rows"),
     "NaN": (answering(lambda m: pack("batch", m.number, numbers(torch.nan))), "NaN, infinite or too large"),
     "no inputs": (told(inputs=""), "a description that has no 'inputs'"),
     "words for units": (told(units="many"), "a description that has no"),

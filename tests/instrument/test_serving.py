@@ -99,7 +99,7 @@ def test_a_seat_that_is_taken_for_a_moment_is_waited_for_by_a_client_that_was_lo
 
 FAULTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "an exception": (lambda rows: 1 / 0, "an error: ZeroDivisionError: division by zero"),
-    "another shape": (lambda rows: rows[:2], "an error: <lambda> returned the shape (2, 3) for 4 rows"),
+    "another shape": (lambda rows: rows[:2], "an error: <lambda> returned the shape (2, 3) for 4 input rows"),
     "NaN": (lambda rows: half(rows) * torch.nan, "NaN, infinite or too large"),
     "words": (lambda rows: "on", "expected a tensor or an array"),
 }

@@ -11,15 +11,15 @@ from typing import Any, ClassVar, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from twofold.methods import reported
-from twofold.methods.metrics import number
-
 EVERY = 5.0
 """Minimum number of seconds between two lines, without a terminal. The line of the last epoch is always printed."""
 
 
 def describe(metrics: dict[str, Any]) -> str:
     """Format the metrics of an epoch in one line, as declared in `Method.reported`."""
+    from twofold.methods import reported  # here, since it imports PyTorch
+    from twofold.methods.metrics import number
+
     known, texts = reported(), []
     for name, value in metrics.items():
         if name in known:
@@ -95,6 +95,8 @@ class Bar:
 
     def _explain(self, metrics: dict[str, Any]) -> None:
         """Print explanations of the metrics that were not yet explained."""
+        from twofold.methods import reported
+
         known = {name: metric.meaning for name, metric in reported().items() if name not in self.explained}
         new = {name: meaning for name, meaning in known.items() if meaning and name in metrics}
         if new:
