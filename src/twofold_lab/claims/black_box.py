@@ -208,7 +208,8 @@ def recipe(lab: Lab, contender: str, box: str, drift: float) -> Recipe:
         settings |= {"epochs": EPOCHS, "rate": TUNED[contender][box != "none"]}
     if contender == OURS:
         return replace(ours, **settings)
-    return replace(twin, **settings, **({"readout": "block"} if contender == LOCAL else {"gradient": contender}))
+    settings |= {"readout": "block"} if contender == LOCAL else {"gradient": contender}
+    return replace(twin, **settings)
 
 
 def cells(lab: Lab, box: str, drift: float, names: tuple[str, ...]) -> dict[str, Cell]:

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twofold.substrate import Substrate, drift
 from twofold.training.trainer import Trainer
@@ -116,7 +116,7 @@ def _can_be_taught(figures: Figures) -> Verdict:
 @CLAIM.measure
 def mortal(lab: Lab) -> Finding:
     designs = lab.pick(smoke={name: DESIGNS[name] for name in ("0.2", "own")}, full=DESIGNS)
-    sides = {}
+    sides: dict[str, dict[str, Any]] = {}
     for learner in (OURS, CHIP):
         alone = mean_error(lab, [trained(lab, learner, Device(), seed) for seed in lab.seeds])
         matrices = {name: transfer(lab, learner, design) for name, design in designs.items()}

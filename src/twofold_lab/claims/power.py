@@ -205,9 +205,10 @@ def texts(ends: Ranges) -> list[str]:
 
 def of_images(record: Record) -> dict[str, Ranges]:
     """Return the joules for an image of each learning rule and type of work."""
-    sides = zip(LEARNERS, (record["measured"], record["twin"]), strict=True)
-    costs = {f"{learner}, {work}": side[learner].get(f"joules for an image, {work}") for learner, side in sides for work in WORK}
-    return {name: ends for name, ends in costs.items() if ends}
+    sides = dict(zip(LEARNERS, (record["measured"], record["twin"]), strict=True))
+    names = [(learner, work) for learner in LEARNERS for work in WORK]
+    joules = {f"{name}, {work}": sides[name][name].get(f"joules for an image, {work}") for name, work in names}
+    return {name: ends for name, ends in joules.items() if ends}
 
 
 @CLAIM.draw

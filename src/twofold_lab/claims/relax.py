@@ -127,17 +127,13 @@ def relax(lab: Lab) -> Finding:
     measured = {
         "falls everywhere": all(bool((net.influence[:, -1].diff() > 0).all()) for net in study.depths.values()),
         "by depth": {str(depth): _describe(net) for depth, net in study.depths.items()},
-        f"influence % by iteration and layer, {deepest} layers": list(
-            map(_percents, study.depths[deepest].influence.T)
-        ),
+        f"influence % by iteration and layer, {deepest} layers": [_percents(column) for column in by_time],
         f"after presentations, {deepest} layers": {
             count: {"layers reached": measures.reached(settled), SETTLED: _percents(settled)}
             for count, settled in learned.items()
         },
         "presentations to reach, by layer": measures.first_reached(study.presented, study.influence),
-        f"trace % after presentations of {BRIEF} iterations": dict(
-            zip(counts, map(_percents, study.trace), strict=True)
-        ),
+        f"trace % after presentations of {BRIEF} iterations": {count: _percents(trace) for count, trace in traces},
         "brief presentations to reach, by layer": measures.first_reached(study.presented, study.trace),
     }
     twins = {
