@@ -165,7 +165,7 @@ def videos_of_test_set(
         generator: random generator on the device of the images.
         free: frame at which no wall is near.
     """
-    for images, labels in zip(*(tensor.split(ROWS) for tensor in dataset.test), strict=True):
+    for images, labels in zip(*(torch.split(tensor, ROWS) for tensor in dataset.test), strict=True):
         yield launch(images, speeds, film.canvas, generator, free=free), labels
 
 

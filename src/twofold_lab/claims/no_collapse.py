@@ -9,7 +9,5 @@ from __future__ import annotations
 from twofold_lab.claim import Claim
 
 CLAIM = Claim(
-    "no-collapse",
-    time="34:18",
-    says="Sharing the hidden layers removes the contest of two nets, and mode collapse.",
+    "no-collapse", time="34:18", says="Sharing the hidden layers removes the contest of two nets, and mode collapse."
 )

@@ -220,7 +220,7 @@ class ThroughTime(Recurrent):
         return VideoResult(pairs, torch.ones(batch), unrolled.state)
 
 
-# ---- memory and gradients ------------------------------------------------------------------------------------------
+# ---- memory and gradients --------------------------------------------------------------------------------------------
 
 
 def memory(net: Recurrent, dataset: Dataset, recipe: RecurrentRecipe, iterations: int, *, through_time: bool) -> int:
