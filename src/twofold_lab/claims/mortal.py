@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twofold.substrate import Substrate, drift
 from twofold.training.trainer import Trainer
@@ -39,9 +39,6 @@ from twofold_lab.distill import FEW, LABELS, STUDENTS, TEACHER, distillation
 from twofold_lab.lab import Lab
 from twofold_lab.tables import markdown, spread, table
 from twofold_lab.verdict import Estimate, Figures, Verdict, at_least, at_most, mean_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 DEVICES = 4
 DESIGNS = {
@@ -228,15 +225,19 @@ def students(record: Record) -> str:
 @CLAIM.draw
 def draw_mortal(record: Record, path: Path, lab: Lab) -> Path:
     """Plot the matrices of the last design, the errors of originals and copies by design, of students, and by drift."""
+    import numpy as np
+
     from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
     from twofold.plots.colors import INK, NEGATIVE, POSITIVE, TESTS, TWIN
-    from twofold_lab.drawing import lines
+    from twofold_lab.drawing import BLUES, heat_map, lines
 
     sides, ours = {OURS: record["measured"], CHIP: record["twin"]}, record["measured"]
     figure, axes = subplots(2, 3, 4.6, 4.2)
     for ax, (learner, side) in zip(axes[0], sides.items(), strict=False):
         design, matrix = list(side["transfer"].items())[-1]
-        _draw_matrix(ax, matrix, f"{learner}, design {design}")
+        label_axes(ax, f"{learner}, design {design}", "written into device", "learned on device")
+        heat_map(ax, np.array(matrix), BLUES, (1, 100), [[f"{error:.1f}" for error in row] for row in matrix])
+        ax.set(xticks=range(len(matrix)), yticks=range(len(matrix)))
 
     ax, designs = axes[0][2], list(ours["by design"])
     label_axes(ax, "Originals and copies", "mismatch of gains", "% of test images")
@@ -271,21 +272,3 @@ def draw_mortal(record: Record, path: Path, lab: Lab) -> Path:
         "matrices: error in % of the weights of each device (row) in each device (column)",
     )
     return write(figure, path)
-
-
-def _draw_matrix(ax: Axes, matrix: Matrix, title: str) -> None:
-    import numpy as np
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
-
-    from twofold.plots.canvas import label_axes
-    from twofold.plots.colors import INK, POSITIVE
-
-    heat = LinearSegmentedColormap.from_list("errors", ["#FFFFFF", "#8DC3E8", POSITIVE, "#002B45"])
-    label_axes(ax, title, "written into device", "learned on device")
-    ax.grid(visible=False)
-    ax.imshow(np.array(matrix).clip(min=0.5), cmap=heat, norm=LogNorm(1, 100, clip=True))
-    for (row, column), error in np.ndenumerate(np.array(matrix)):
-        color = "white" if error > 12 else INK
-        ax.text(column, row, f"{error:.1f}", ha="center", va="center", color=color, fontsize=11)
-    ax.set_xticks(range(len(matrix)))
-    ax.set_yticks(range(len(matrix)))

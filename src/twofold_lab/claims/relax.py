@@ -35,7 +35,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,10 +53,6 @@ from twofold_lab.lab import Lab
 from twofold_lab.tables import figures as text
 from twofold_lab.tables import markdown, table
 from twofold_lab.verdict import Figures, Verdict, exactly
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
 
 RATIO, SETTLED, HUNDREDTH = "ratio of a layer to the one above", "settled influence %", "hundredth layer"
 FEW = 4
@@ -255,6 +251,7 @@ def after_presentations(record: Mapping[str, Any]) -> str:
 
 TESTED = ("slow error %", "fast error %")
 """The tests of the nets and of their twins whose errors are plotted."""
+AGAIN = "presentations of the same image"
 LEAST = 0.1
 """Influence in percent at which the color scale begins; less is drawn in the color of none."""
 
@@ -274,19 +271,25 @@ def draw(study: Study, path: Path) -> Path:
 
     from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
     from twofold.plots.colors import INK, POSITIVE, TESTS, TWIN
-    from twofold_lab.drawing import lines
+    from twofold_lab.drawing import BLUES, heat_map, lines
 
     nets = dict(sorted(study.depths.items()))
     deepest = max(nets)
     figure, ((first, second, right), (long, short, below)) = subplots(2, 3, 4.6, 4.2)
-    for ax, depth in ((first, list(nets)[1]), (second, deepest)):
-        _map(ax, nets[depth].influence, f"{depth} layers", "iterations after the label changed", 1)
+    maps = {
+        (first, "iterations after the label changed", f"{list(nets)[1]} layers"): nets[list(nets)[1]].influence,
+        (second, "iterations after the label changed", f"{deepest} layers"): nets[deepest].influence,
+        (long, AGAIN, f"Long presentations, {deepest} layers"): study.influence.T,
+        (short, AGAIN, f"Presentations of {BRIEF} iterations, {deepest} layers"): study.trace.T,
+    }
+    for (ax, across, title), shares in maps.items():  # the lowest layer at the bottom
+        label_axes(ax, title, across, "layer")
+        start, (layers, columns) = int(across != AGAIN) - 0.5, shares.shape
+        box = {"aspect": "auto", "origin": "lower", "extent": (start, start + columns, 0.5, layers + 0.5)}
+        image = heat_map(ax, (100 * shares).numpy(), ("#EEF4FA", *BLUES[1:]), (LEAST, 200), **box)
+        ax.set_yticks(range(1, layers + 1))
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    for ax, tensor, title in (
-        (long, study.influence, f"Long presentations, {deepest} layers"),
-        (short, study.trace, f"Presentations of {BRIEF} iterations, {deepest} layers"),
-    ):
-        image = _map(ax, tensor.T, title, "presentations of the same image", 0)
+    for ax in (long, short):
         ax.set_xticks(range(len(study.presented)), [str(count) for count in study.presented])
     bar = figure.colorbar(image, ax=[first, second, long, short], pad=0.01, extend="min", aspect=36)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
@@ -320,27 +323,3 @@ def draw(study: Study, path: Path) -> Path:
         "with each of its layers",
     )
     return write(figure, path)
-
-
-def _map(ax: Axes, shares: Tensor, title: str, across: str, first: int) -> AxesImage:
-    """Draw influence ``(layers, columns)``, the first layer at the bottom; columns are counted from ``first``."""
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
-
-    from twofold.plots.canvas import label_axes
-    from twofold.plots.colors import BLANK, POSITIVE
-
-    heat = LinearSegmentedColormap.from_list("heat", ["#EEF4FA", "#8DC3E8", POSITIVE, "#002B45"])
-    label_axes(ax, title, across, "layer")
-    ax.grid(visible=False)
-    layers, columns = shares.shape
-    image = ax.imshow(
-        (100 * shares).clip(min=LEAST / 10).numpy(),
-        cmap=heat.with_extremes(under=BLANK),
-        norm=LogNorm(LEAST, 200),
-        aspect="auto",
-        origin="lower",
-        extent=(first - 0.5, first + columns - 0.5, 0.5, layers + 0.5),
-        interpolation="nearest",
-    )
-    ax.set_yticks(range(1, layers + 1))
-    return image
