@@ -35,13 +35,12 @@ from twofold_lab.claims.moving import TRAINED
 from twofold_lab.data.moving import Broken, Moving
 from twofold_lab.lab import Lab
 from twofold_lab.moving_training import SEED, Film, settings, trained_net, twins, view
-from twofold_lab.tables import sides, table
 from twofold_lab.verdict import Figures, Verdict, at_least, at_most, every, less, one_seed
 
 PREDICTED = "predicted"
 INTACT, SWITCHED, NEITHER = "as it is", "of another video", "neither"
 """Top-down and lateral input of the first layer at the frame of the break."""
-CANCELLATION = "cancellation"
+CANCELLATION, FIGURE = "cancellation", ("separation", INTACT)
 
 Values = dict[tuple[str, str], Tensor]
 """Type of frame and measured quantity -> its value for each video, ``(videos,)``."""
@@ -50,14 +49,8 @@ CLAIM = Claim(
     "agree",
     time="21:51",
     says="Goodness is high where top-down prediction and bottom-up input agree.",
-    headline=Headline(
-        "separation",
-        "goodness is high where top-down and bottom-up agree",
-        ours=("separation", INTACT),
-        twin=("separation", INTACT),
-    ),
+    headline=Headline("separation", "goodness is high where top-down and bottom-up agree", FIGURE, FIGURE),
 )
-agree_table = table("agree", "claims/agree.json")(sides)
 
 
 @CLAIM.clause(

@@ -148,6 +148,7 @@ Rows = Mapping[str, Mapping[str, Cell]]
 @CLAIM.measure
 def black_box(lab: Lab) -> Finding:
     boxes, drifts = lab.pick(smoke=("one_bit",), full=tuple(BOXES)), lab.pick(smoke=(0.0, 0.03), full=DRIFTS)
+    seeds: list[int] = lab.pick(smoke=[0], full=lab.seeds)
     none = cells(lab, "none", 0.0, (OURS, ORACLE))
     rows = {
         f"{box}, {f'drift {drift:g}' if drift else 'still'}": cells(lab, box, drift, (OURS, *CONTENDERS))
@@ -186,12 +187,7 @@ def black_box(lab: Lab) -> Finding:
         READS: {name: first[name].reads for name in CONTENDERS},
         "seconds": {name: round(fmean(first[name].seconds), 1) for name in CONTENDERS},
     }
-    return Finding(measured, twin, seeds(lab))
-
-
-def seeds(lab: Lab) -> list[int]:
-    """Return the seeds of all runs."""
-    return lab.pick(smoke=[0], full=lab.seeds)
+    return Finding(measured, twin, seeds)
 
 
 def images(lab: Lab) -> Dataset:
@@ -216,7 +212,12 @@ def cells(lab: Lab, box: str, drift: float, names: tuple[str, ...]) -> dict[str,
     """Train contenders with one type of box from each seed, and test them."""
     data, recipes = images(lab), {name: recipe(lab, name, box, drift) for name in names}
     contenders = {f"black-box-{name}": Contender(recipe=recipes[name]) for name in names}
-    contest = lab.contest(contenders, lab.pick(smoke=(small, small_twin), full=(boxed, boxed_twin)), data, seeds(lab))
+    contest = lab.contest(
+        contenders,
+        lab.pick(smoke=(small, small_twin), full=(boxed, boxed_twin)),
+        data,
+        lab.pick(smoke=[0], full=lab.seeds),
+    )
     return {name: cell(contest.attempts(f"black-box-{name}"), recipes[name], data) for name in names}
 
 

@@ -12,7 +12,6 @@ from twofold_lab import recurrent
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.contest import TWIN
 from twofold_lab.lab import Lab
-from twofold_lab.tables import sides, table
 from twofold_lab.verdict import FAILS, Figures, Verdict, at_most
 
 OURS, VISITS = "recurrent", "visits / twin's"
@@ -45,6 +44,3 @@ def cost(lab: Lab) -> Finding:
     ratios = {f"{name} / twin's": round(value / other, 2) for name, (value, other) in pairs.items() if value and other}
     measured = {**ours, **ratios, **contest.errors(OURS), "iterations": recipes[0].iterations}
     return contest.finding(measured, **twins)
-
-
-table("cost", "claims/cost.json")(sides)

@@ -33,7 +33,7 @@ from twofold_lab.figures import mean_errors
 from twofold_lab.lab import Lab
 from twofold_lab.record import command
 from twofold_lab.tables import figures as text
-from twofold_lab.tables import markdown, sides, table
+from twofold_lab.tables import markdown, table
 from twofold_lab.verdict import limited
 
 NAMES = {"below": "bottom-up", "above": "top-down", "beside": "lateral"}
@@ -111,9 +111,6 @@ def _input(layer: RecurrentLayer, name: str, source: SourceInput) -> Tensor:
     rows = source.rows if isinstance(source, CachedInput) else source
     values: Tensor = rows.cpu().double() @ layer.weights[name].cpu().double().T
     return values - values.mean(0)
-
-
-table("glom", "claims/glom.json")(sides)
 
 
 @table("recurrent-compared", *(f"claims/{name}.json" for name in ("low-activity", "from-start", "glom")))

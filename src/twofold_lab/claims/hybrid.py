@@ -28,7 +28,6 @@ from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.contest import TWIN
 from twofold_lab.figures import mean_errors, percent
 from twofold_lab.lab import Lab
-from twofold_lab.tables import sides, table
 from twofold_lab.verdict import Figures, Verdict, less, limited
 
 CLAIM = Claim(
@@ -99,6 +98,3 @@ def untrained(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
     drawn, identity = Hybrids.build(recipe, dataset.form), {**recipe.fields(), "softmax alone": epochs}
     net = lab.train_net(drawn, "hybrid-untaught", dataset, identity, learn)
     return {f"{name} error %": percent(share) for name, share in evaluate(net, *dataset.test).error.items()}
-
-
-table("hybrid", "claims/hybrid.json")(sides)

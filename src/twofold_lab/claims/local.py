@@ -22,7 +22,6 @@ from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.claims.hybrid import settings as hybrid_settings
 from twofold_lab.figures import errors, percent
 from twofold_lab.lab import Lab
-from twofold_lab.tables import sides, table
 from twofold_lab.verdict import limited
 
 PEER = 0.03
@@ -67,6 +66,3 @@ def silent(lab: Lab, run: Run) -> list[float]:
     images, _ = lab.test_set(run)
     layers = outputs(run.net.stack, run.net.images(images).rows)
     return [percent(float((activity <= 0).all(0).float().mean())) for _, activity, _ in layers]
-
-
-table("local", "claims/local.json")(sides)

@@ -41,14 +41,12 @@ from twofold_lab.moving_training import SEED, Film, settings, trained_net, twins
 from twofold_lab.verdict import Estimate, Figures, Verdict, at_least, less, one_seed
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from twofold.plots.canvas import Floats
 
 TRAINED = ("reversed", "swapped", "jumped")
 """Types of breaks that were among the negative data."""
 UNTRAINED = ("turned", "stopped")
-KINDS = (*TRAINED, *UNTRAINED)
+KINDS, FIGURE = (*TRAINED, *UNTRAINED), ("separation", "all")
 ROWS = 1000
 """Number of videos that a test processes at once."""
 DRAWN = 20
@@ -61,12 +59,7 @@ CLAIM = Claim(
     "moving",
     time="23:29",
     says="Forward-Forward also learns from moving video, if the motion is simple.",
-    headline=Headline(
-        "separation",
-        "works for moving video, too, if the motion is simple",
-        ours=("separation", "all"),
-        twin=("separation", "all"),
-    ),
+    headline=Headline("separation", "works for moving video, too, if the motion is simple", FIGURE, FIGURE),
 )
 
 
@@ -308,8 +301,8 @@ def draw_surprise(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    from twofold.plots.canvas import label_axes, suptitle, write
-    from twofold.plots.colors import NEGATIVE, POSITIVE
+    from twofold.plots.canvas import frame, label_axes, suptitle, write
+    from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 
     count, height, width = next(iter(broken.values()))[0].shape
     numbers = first + np.arange(count)
@@ -320,7 +313,12 @@ def draw_surprise(
     top = 1.25 * max(calm.max(), *(activity.max() for _, activity in broken.values()))
     shared = max(since - 1 - first, 0)  # the last frame that a broken and an unbroken video share
     for upper, ax, (kind, (frames, activity)) in zip(axes[::2], axes[1::2], broken.items(), strict=True):
-        draw_strip(upper, frames, since - first, f"{kind} at frame {since}")
+        upper.set_axis_off()
+        upper.set_title(f"{kind} at frame {since}", fontsize=13, color=INK, weight="bold")
+        for number, image in enumerate(frames):
+            inset = upper.inset_axes(((number + 0.02) / count, 0.0, 0.96 / count, 1.0))
+            inset.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto")
+            frame(inset, *((NEGATIVE, 2.2) if number >= since - first else ()))
         ax.axvline(since - 0.5, color=NEGATIVE, linewidth=1.2, linestyle="--")
         ax.plot(numbers[shared:], activity[shared:], color=NEGATIVE, marker="o", ms=5, lw=1.9, label=kind)
         ax.plot(numbers, calm, color=POSITIVE, marker="o", ms=4, lw=1.9, label="without the break")
@@ -333,16 +331,3 @@ def draw_surprise(
         "mean square of the first layer's activities at each frame; training lowers it for true motion",
     )
     return write(figure, path)
-
-
-def draw_strip(ax: Axes, frames: Floats, broken: int, title: str) -> None:
-    """Draw frames side by side; those from number ``broken`` on get an orange border."""
-    from twofold.plots.canvas import frame
-    from twofold.plots.colors import INK, NEGATIVE
-
-    for number, image in enumerate(frames):
-        inset = ax.inset_axes((number / len(frames) + 0.02 / len(frames), 0.0, 0.96 / len(frames), 1.0))
-        inset.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto")
-        frame(inset, *((NEGATIVE, 2.2) if number >= broken else ()))
-    ax.set_axis_off()
-    ax.set_title(title, fontsize=13, color=INK, weight="bold")

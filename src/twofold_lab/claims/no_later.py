@@ -30,7 +30,6 @@ from twofold_lab import feedforward, recurrent
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.contest import TWIN, Contender
 from twofold_lab.lab import Lab
-from twofold_lab.tables import sides, table
 from twofold_lab.verdict import Figures, Verdict, exactly
 
 CHANGE = "change of the first layer"
@@ -113,6 +112,3 @@ def bottom_up(net: Net) -> Tensor:
     """Return the first layer's weights from the pixels, ``(units, inputs)``, in double precision."""
     weights: Tensor = net.stack[0].bottom_up.value.detach().cpu().double()
     return weights
-
-
-table("no-later", "claims/no-later.json")(sides)

@@ -20,7 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -35,9 +35,6 @@ from twofold_lab.figures import errors
 from twofold_lab.lab import Lab
 from twofold_lab.tables import markdown, table
 from twofold_lab.verdict import ESTIMATE, Figures, Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 FAN_IN = 10_000
 """Inputs of each unit of the brain-sized net."""
@@ -214,16 +211,25 @@ def of_images(record: Record) -> dict[str, Ranges]:
 @CLAIM.draw
 def picture(record: Record, path: Path, _: Lab) -> Path:
     """Plot the ranges of energy as bars, with the brain's watts."""
-    from twofold.plots.canvas import subplots, suptitle, write
-    from twofold.plots.colors import INK
+    from twofold.plots.canvas import label_axes, subplots, suptitle, write
+    from twofold.plots.colors import INK, POSITIVE, TWIN
 
     figures, joules = record["measured"][BRAIN], of_images(record)
     watts = {"a pass": figures[PASS], **{f"learning, {name}": ends for name, ends in figures[LEARNING].items()}}
     figure, [[left, right]] = subplots(1, 2, 6.0, 1.2 + 0.6 * max(len(watts), len(joules)))
-    draw_bars(left, watts, "10^14 connections, once a second", "watts")
+    for ax, ranges, title, unit in (
+        (left, watts, "10^14 connections, once a second", "watts"),
+        (right, joules, "The trained nets, for each image", "joules"),
+    ):
+        label_axes(ax, title, unit, "")
+        ax.grid(visible=False)
+        for row, ends in enumerate(reversed(list(ranges.values()))):
+            for hardware, offset, color in zip(HARDWARE, (0.18, -0.18), (TWIN, POSITIVE), strict=True):
+                ax.plot(ends[hardware], [row + offset] * 2, lw=8, color=color, solid_capstyle="butt", label=hardware)
+        ax.set(xscale="log", ylim=(-0.6, len(ranges) - 0.2))
+        ax.set_yticks(range(len(ranges)), list(ranges)[::-1], fontsize=11)
     left.axvline(BRAIN_WATTS, color=INK, lw=1.2, ls="--")
     left.text(BRAIN_WATTS, len(watts) - 0.45, f" {BRAIN_WATTS:g} W", fontsize=11, color=INK)
-    draw_bars(right, joules, "The trained nets, for each image", "joules")
     handles, labels = left.get_legend_handles_labels()
     right.legend(handles[: len(HARDWARE)], labels[: len(HARDWARE)], fontsize=10.5, frameon=False)
     suptitle(
@@ -232,17 +238,3 @@ def picture(record: Record, path: Path, _: Lab) -> Path:
         "an estimate from counts and published constants, not a measurement; each bar is a range",
     )
     return write(figure, path)
-
-
-def draw_bars(ax: Axes, ranges: Mapping[str, Ranges], title: str, unit: str) -> None:
-    from twofold.plots.canvas import label_axes
-    from twofold.plots.colors import POSITIVE, TWIN
-
-    label_axes(ax, title, unit, "")
-    ax.grid(visible=False)
-    for row, ends in enumerate(reversed(list(ranges.values()))):
-        for hardware, offset, color in zip(HARDWARE, (0.18, -0.18), (TWIN, POSITIVE), strict=True):
-            ax.plot(ends[hardware], [row + offset] * 2, lw=8, color=color, solid_capstyle="butt", label=hardware)
-    ax.set_xscale("log")
-    ax.set_ylim(-0.6, len(ranges) - 0.2)
-    ax.set_yticks(range(len(ranges)), list(ranges)[::-1], fontsize=11)

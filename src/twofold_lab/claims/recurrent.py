@@ -13,7 +13,6 @@ from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.figures import errors, percent
 from twofold_lab.lab import Lab
 from twofold_lab.recurrent import pair
-from twofold_lab.tables import sides, table
 from twofold_lab.verdict import limited
 
 CLAIM = Claim(
@@ -38,6 +37,3 @@ def recurrent(lab: Lab) -> Finding:
     }
     times = {"epochs": twin.result.epochs, "seconds": round(twin.result.seconds, 1)}
     return Finding(measured, {**errors(twin), **times}, [recipe.seed])
-
-
-table("recurrent", "claims/recurrent.json")(sides)

@@ -57,7 +57,6 @@ from twofold_lab.lab import Lab
 from twofold_lab.verdict import Estimate, Figures, Verdict, at_least, every, positive
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from sklearn.linear_model import LogisticRegression
 
 READOUT_WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
@@ -333,8 +332,10 @@ def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]],
             below 0 for A.
         path: the PNG to write.
     """
+    from matplotlib.ticker import MaxNLocator
+
     from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
-    from twofold.plots.colors import INK, NEGATIVE, POSITIVE
+    from twofold.plots.colors import INK, NEGATIVE, POSITIVE, TWIN
 
     figure, [[left, center, right]] = subplots(1, 3, 4.9, 4.1, 0.12)
     first, second = (np.concatenate([image[0].numpy() for image in images[:6]], 0) for images in shown)
@@ -342,7 +343,18 @@ def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]],
     left.imshow(np.concatenate([first, np.ones((len(first), 3)), second], 1), cmap="gray_r", vmin=0, vmax=1)
     left.set_title(f"Shown: {' and '.join(CONTEXTS)}, the same shapes", fontsize=13, color=INK)
     left.set_axis_off()
-    draw_iterations(center, readings)
+    style: dict[str, Any] = {"lw": 2.0, "ls": "-"}
+    for net, reading in readings.items():
+        as_suggested = 100 * np.stack([(reading[0] > 0).mean(-1), (reading[1] <= 0).mean(-1)])
+        for shares, color, name in zip(as_suggested, (POSITIVE, NEGATIVE), SHARES, strict=True):
+            label = name.removesuffix(" %") + (f", {net}" if net else "")
+            center.plot(shares, color=color, marker="o", ms=4, label=label, **style)
+        style = {"lw": 1.2, "ls": "--", "alpha": 0.4}
+    center.axhspan(*UNSURE, color="#EEEEEE", zorder=0, label="undecided")
+    center.axhline(LEAST, color=TWIN, lw=1, ls=":", label=f"{LEAST:g} %")
+    label_axes(center, "Read from the middle letter's units", "iteration", "% of renderings")
+    center.set_ylim(0, 103)
+    center.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(center, 2)
     reading = next(iter(readings.values()))
     bins = np.linspace(reading.min(), reading.max(), 41).tolist()
@@ -359,23 +371,3 @@ def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]],
         "other words, before settling",
     )
     return write(figure, path)
-
-
-def draw_iterations(ax: Axes, readings: Mapping[str, NDArray[Any]]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    from twofold.plots.canvas import label_axes
-    from twofold.plots.colors import NEGATIVE, POSITIVE, TWIN
-
-    style: dict[str, Any] = {"lw": 2.0, "ls": "-"}
-    for net, reading in readings.items():
-        as_suggested = 100 * np.stack([(reading[0] > 0).mean(-1), (reading[1] <= 0).mean(-1)])
-        for shares, color, name in zip(as_suggested, (POSITIVE, NEGATIVE), SHARES, strict=True):
-            label = name.removesuffix(" %") + (f", {net}" if net else "")
-            ax.plot(shares, color=color, marker="o", ms=4, label=label, **style)
-        style = {"lw": 1.2, "ls": "--", "alpha": 0.4}
-    ax.axhspan(*UNSURE, color="#EEEEEE", zorder=0, label="undecided")
-    ax.axhline(LEAST, color=TWIN, lw=1, ls=":", label=f"{LEAST:g} %")
-    label_axes(ax, "Read from the middle letter's units", "iteration", "% of renderings")
-    ax.set_ylim(0, 103)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -45,7 +45,6 @@ from twofold_lab import recurrent
 from twofold_lab.claim import Claim, Finding, Headline
 from twofold_lab.figures import errors, mean_and_std, percent
 from twofold_lab.lab import Lab
-from twofold_lab.tables import sides, table
 from twofold_lab.verdict import limited
 
 SEEDS = [0, 1]
@@ -281,6 +280,3 @@ def _describe(trained: Sequence[tuple[Recurrent, float]], dataset: Dataset) -> d
         **{f"{name} error %": mean_and_std(percent(test[name]) for test in tests) for name in ("slow", "fast")},
         "seconds": round(fmean(seconds for _, seconds in trained), 2),
     }
-
-
-table("video", "claims/video.json")(sides)
