@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twofold_lab.verdict import Clause, Figures
+from twofold_lab.verdict import Clause, Figures, Verdict
 
 if TYPE_CHECKING:
     from twofold_lab.lab import Lab
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 Measure = Callable[["Lab"], "Finding"]
 Draw = Callable[[Record, Path, "Lab"], Path]
+Judge = Callable[[Figures], Verdict]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ class Claim:
     clauses: tuple[Clause, ...] = ()
     measurement: Measure | None = field(default=None, init=False)
     picture: Draw | None = field(default=None, init=False)
+
+    def clause(self, says: str, rule: str) -> Callable[[Judge], Judge]:
+        """Decorate the function that judges a statement of the claim, see `Clause`; it is added to the clauses."""
+
+        def add(judge: Judge) -> Judge:
+            self.clauses += (Clause(says, rule, judge),)
+            return judge
+
+        return add
 
     def measure(self, function: Measure) -> Measure:
         """Decorate the function that measures the claim."""

@@ -117,6 +117,10 @@ class Contest:
         pairs = zip(self.runs[worse], self.runs[better], strict=True)
         return mean_and_std(error(other) - error(run) for other, run in pairs)
 
+    def goodness(self, name: str) -> list[Any]:
+        """Return the goodness of the test cases under every label, ``(cases, labels, layers)``, of every run."""
+        return [self.lab.test(run).goodness for run in self.runs[name]]
+
     def reached(self, name: str, target: float) -> dict[str, float | int | None]:
         """Return the epochs, visits and seconds of the first seed to an error; see `twofold_lab.figures.reached`."""
         return reached(self.runs[name][0], target)

@@ -21,7 +21,7 @@ from twofold_lab import benchmarks, claims
 from twofold_lab.claim import Claim
 from twofold_lab.ledger import ledger, listing, module_of
 from twofold_lab.record import command, overturned, read, status
-from twofold_lab.tables import NONE, TABLES, markdown, sides
+from twofold_lab.tables import NONE, TABLES, markdown, sides, table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -29,10 +29,12 @@ MARKER = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def load_tables() -> None:
-    """Import the modules that define tables."""
+    """Import the modules that define tables. The table of a claim without one of its name shows all its figures."""
     for package in (claims, benchmarks):
         for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(info.name)
+    for name in ledger().keys() - TABLES.keys():
+        table(name, f"claims/{name}.json")(sides)
 
 
 def overview() -> str:

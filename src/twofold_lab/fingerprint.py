@@ -28,7 +28,7 @@ COMPUTES = (
 )
 """Modules and packages of the library that decide figures. Data are covered by their own fingerprints."""
 
-FRAME = ("lab", "ledger", "record", "fingerprint", "claim", "verdict", "tables", "cli", "benchmarks.drawing")
+FRAME = ("lab", "ledger", "record", "fingerprint", "claim", "verdict", "tables", "cli", "drawing", "benchmarks.drawing")
 """Modules of the laboratory that decide no figures."""
 
 ALWAYS = ("twofold.training.trainer", "twofold_lab.contest", "twofold_lab.figures")

@@ -73,10 +73,15 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def spread(value: Mapping[str, float]) -> str:
+    """Format a mean with its standard deviation, with two decimals each."""
+    return f"{value['mean']:.2f} ± {value['std']:.2f}"
+
+
 def figures(values: Any) -> str:
     """Format figures of a record in one line: numbers with four digits, means with standard deviations."""
     if isinstance(values, dict) and values.keys() == {"mean", "std"}:
-        return f"{values['mean']:.2f} ± {values['std']:.2f}" if values["std"] else f"{values['mean']:.2f}"
+        return spread(values) if values["std"] else f"{values['mean']:.2f}"
     if isinstance(values, dict):
         texts = {name: f"({figures(value)})" if _nested(value) else figures(value) for name, value in values.items()}
         return ", ".join(f"{name} {text}" for name, text in texts.items())

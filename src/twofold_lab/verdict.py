@@ -46,6 +46,14 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         return f"{self.value:.3g} ± {self.error:.2g}" if self.error else f"{self.value:.3g}"
 
+    def plus(self, number: float) -> Estimate:
+        """Return the figure plus an exact number."""
+        return Estimate(self.value + number, self.error)
+
+    def times(self, factor: float) -> Estimate:
+        """Return the figure times an exact, positive factor."""
+        return Estimate(factor * self.value, factor * self.error)
+
 
 @dataclass(frozen=True)
 class Figures:

@@ -1,22 +1,23 @@
 """An unknown transformation between layers does not slow Forward-Forward down (talk 36:43).
 
-Six layers have a black box behind the second and the fourth: a random matrix with ReLU, with one bit, with a sample, or
-saturating; without drift, or drifting by batch at one of three rates. Forward-Forward is compared with backpropagation
-on the same layers with the same boxes: with the derivative that is known (an oracle), the derivative of the box as it
-was at first (chip in the loop), straight through, stopped at the box, with a softmax for each block between boxes
-(local), by simultaneous perturbation (spsa), with a surrogate that learns to imitate the box, and with feedback
-alignment, from layer to layer or direct.
+A net of six layers has a black box behind the second and the fourth: a random matrix with ReLU, with one bit, with a
+sample, or saturating. The box is constant, or it drifts from batch to batch at one of three rates. Forward-Forward is
+compared with backpropagation through the same layers and boxes. The gradient at a box is one of these: its known
+derivative (an oracle), the derivative that the box had at first (chip in the loop), straight through, or none. Other
+contenders are backpropagation with a softmax for each block between boxes (local), simultaneous perturbation (spsa), a
+surrogate that learns to imitate the box, and feedback alignment, from layer to layer or direct.
 
-All learn from the same number of images (full: 10,000 of MNIST) for the same number of epochs. Rates are tuned on
-held-out images, without a box and with a random matrix with ReLU that does not drift (``benchmarks/boxes.py``). Of a
-contender with several tests, the one that errs least on the held-out images is used, chosen in each row. Figures are
-those of the test set, mean over the seeds. A training that diverges counts as one that learned nothing; its error at a
-third of its rate, or at the first further third at which it does not diverge, is reported but not judged.
+All contenders learn from the same number of images (full: 10,000 of MNIST) for the same number of epochs. Rates are
+tuned on held-out images, without a box and with a random matrix with ReLU that does not drift
+(``benchmarks/boxes.py``). If a contender has several tests, the one with the smallest error on the held-out images is
+used, chosen in each row. Figures are those of the test set, mean over the seeds. A run that diverges counts as one that
+learned nothing. Its error at a third of its rate, or at the first further third at which it does not diverge, is
+reported but not judged.
 
-smoke: digits, one kind of box, one rate of drift, one seed.
+smoke: digits, one type of box, one rate of drift, one seed.
 
-The record also has the rows in which Forward-Forward errs at most half as often as the best contender without knowledge
-of the box, and those in which it errs less often.
+The record also has the rows in which the error of Forward-Forward is at most half of the error of the best contender
+without knowledge of the box, and those in which it is smaller than that error.
 """
 
 from __future__ import annotations
@@ -41,56 +42,32 @@ from twofold_lab.claim import Claim, Finding, Headline, Record
 from twofold_lab.contest import Contender
 from twofold_lab.figures import mean_and_std, percent
 from twofold_lab.lab import Lab
-from twofold_lab.tables import markdown, table
-from twofold_lab.verdict import FAILS, UNDECIDED, Clause, Figures, Verdict, at_most, difference, mean_of
+from twofold_lab.tables import markdown, spread, table
+from twofold_lab.verdict import FAILS, UNDECIDED, Figures, Verdict, at_most, difference, mean_of
 
 OURS, ORACLE, LOCAL, TWIN = "forward-forward", "known", "local", "twin"
 CONTENDERS = (
     *(ORACLE, "chip_in_the_loop", "straight_through", "stop", LOCAL, "spsa", "surrogate"),
     *("feedback_alignment", "direct_feedback_alignment"),
 )
-"""Local backpropagation by block, and the gradients that come back through a box."""
+"""Local backpropagation by block, and the gradient estimators at a box."""
 IMAGES, HELD, EPOCHS = 10_000, 1_000, 10
 DRIFTS = (0.0, 0.003, 0.03, 0.1)
 ALLOWED, SLOWER = 0.5, 1.2
 """Points of error that boxes may cost more than they cost the oracle, and the limit of the ratio of epochs."""
 
 TUNED: dict[str, tuple[float, float]] = {
-    OURS: (0.2, 0.4),
-    **dict.fromkeys(CONTENDERS, (0.05, 0.025)),
-    LOCAL: (0.05, 0.1),
-    "direct_feedback_alignment": (0.05, 0.1),
-    "spsa": (0.05, 0.0005),
-    "surrogate": (0.05, 0.05),
+    **{OURS: (0.2, 0.4), **dict.fromkeys(CONTENDERS, (0.05, 0.025)), LOCAL: (0.05, 0.1)},
+    **{"direct_feedback_alignment": (0.05, 0.1), "spsa": (0.05, 0.0005), "surrogate": (0.05, 0.05)},
 }
 """The rate of each contender without a box and with boxes, as measured by ``twofold bench boxes``."""
 
 RATIO, BEST = "error / best that is told nothing of the box", "best that is told nothing of the box"
 LOWER, READS = "diverged, and at a lower rate (error %)", "reads of a box for an image"
+LOST, LOST_ORACLE = "lost by a still box (points)", "lost by the oracle (points)"
 
 small = replace(boxed, data="digits", label_in="prepend", widths=(60,) * 6, epochs=5, batch=50, temperature=12.0)
 small_twin = replace(boxed_twin, data="digits", widths=small.widths, epochs=small.epochs, batch=small.batch)
-
-
-def _loses_little(box: str, figures: Figures) -> Verdict:
-    row = f"{box}, still"
-    if row not in figures.measured["error %"]:
-        return Verdict(UNDECIDED, "not measured at this size")
-    ours = difference(figures.of("error %", "none"), figures.of("error %", row))
-    oracle = difference(figures.of_twin("error %", "none", TWIN), figures.of_twin("error %", row, ORACLE))
-    return at_most(ours, oracle._replace(value=oracle.value + ALLOWED))
-
-
-def _is_as_fast(box: str, figures: Figures) -> Verdict:
-    epochs = figures.measured["epochs to"]
-    if box not in epochs:
-        return Verdict(UNDECIDED, "not measured at this size")
-    missed = sum(number is None for number in epochs[box])
-    if missed:
-        return Verdict(FAILS, f"the error is not reached by {missed} of {len(epochs[box])} trainings")
-    without = mean_of(epochs["none"])
-    return at_most(mean_of(epochs[box]), without._replace(value=SLOWER * without.value, error=SLOWER * without.error))
-
 
 CLAIM = Claim(
     "black-box",
@@ -102,39 +79,53 @@ CLAIM = Claim(
         ours=("error %", "one_bit, still"),
         twin=("error %", "one_bit, still", ORACLE),
     ),
-    clauses=tuple(
-        clause
-        for box, name in ((box, box.replace("_", " ")) for box in BOXES)
-        for clause in (
-            Clause(
-                f"{name}: costs little",
-                "without drift, it costs at most 0.5 points more than it costs an oracle that knows its derivative",
-                partial(_loses_little, box),
-            ),
-            Clause(
-                f"{name}: learns as fast",
-                "without drift, the epochs until the held-out error is at most the final one without boxes + 0.5 "
-                "points are at most 1.2 times those without boxes",
-                partial(_is_as_fast, box),
-            ),
-        )
-    ),
 )
+
+
+def _loses_little(box: str, figures: Figures) -> Verdict:
+    row = f"{box}, still"
+    if row not in figures.measured["error %"]:
+        return Verdict(UNDECIDED, "not measured at this size")
+    ours = difference(figures.of("error %", "none"), figures.of("error %", row))
+    oracle = difference(figures.of_twin("error %", "none", TWIN), figures.of_twin("error %", row, ORACLE))
+    return at_most(ours, oracle.plus(ALLOWED))
+
+
+def _is_as_fast(box: str, figures: Figures) -> Verdict:
+    epochs = figures.measured["epochs to"]
+    if box not in epochs:
+        return Verdict(UNDECIDED, "not measured at this size")
+    missed = sum(number is None for number in epochs[box])
+    if missed:
+        return Verdict(FAILS, f"the error is not reached by {missed} of {len(epochs[box])} trainings")
+    return at_most(mean_of(epochs[box]), mean_of(epochs["none"]).times(SLOWER))
+
+
+for _box in BOXES:
+    CLAIM.clause(
+        f"{_box.replace('_', ' ')}: costs little",
+        "without drift, it costs at most 0.5 points more than it costs an oracle that knows its derivative",
+    )(partial(_loses_little, _box))
+    CLAIM.clause(
+        f"{_box.replace('_', ' ')}: learns as fast",
+        "without drift, the epochs until the held-out error is at most the final one without boxes + 0.5 points are at "
+        "most 1.2 times those without boxes",
+    )(partial(_is_as_fast, _box))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Figures of a contender with one kind of box, one for each seed.
+    """Figures of a contender with one type of box. Lists have a figure for each seed, unless stated otherwise.
 
     Attributes:
-        test: the test that errs least on held-out images.
+        test: the test with the smallest error on held-out images.
         error: error on the test set, in percent.
         held: error on held-out images after each epoch, in percent.
-        seconds: time of each training that did not diverge.
-        reads: rows that went through boxes for each training image and box.
+        seconds: time of each run that did not diverge.
+        reads: number of rows that went through a box for each training image and box.
         layers: error by the goodness of each layer alone, in percent, mean over the seeds that learned; empty if layers
             have no goodness.
-        lower: error of each training that diverged, in percent, at a rate at which it does not.
+        lower: error in percent of each run that diverged, at a lower rate at which it does not diverge.
     """
 
     test: str
@@ -150,9 +141,14 @@ class Cell:
         return [next((n for n, error in enumerate(errors, 1) if error <= limit), None) for errors in self.held]
 
 
+Rows = Mapping[str, Mapping[str, Cell]]
+"""Box and drift -> contender -> figures."""
+
+
 @CLAIM.measure
 def black_box(lab: Lab) -> Finding:
     boxes, drifts = lab.pick(smoke=("one_bit",), full=tuple(BOXES)), lab.pick(smoke=(0.0, 0.03), full=DRIFTS)
+    seeds: list[int] = lab.pick(smoke=[0], full=lab.seeds)
     none = cells(lab, "none", 0.0, (OURS, ORACLE))
     rows = {
         f"{box}, {f'drift {drift:g}' if drift else 'still'}": cells(lab, box, drift, (OURS, *CONTENDERS))
@@ -164,8 +160,7 @@ def black_box(lab: Lab) -> Finding:
         for name in (OURS, ORACLE)
     )
     target = fmean(errors[-1] for errors in none[OURS].held) + ALLOWED
-    without = none[OURS].epochs_to(target)
-    epochs = {box: row[OURS].epochs_to(target) for box, row in still.items()}
+    epochs = {box: row[OURS].epochs_to(target) for box, row in {"none": none, **still}.items()}
     ratios = {row: fmean(by_name[OURS].error) / best(by_name)[1] for row, by_name in rows.items()}
     first = still[boxes[0]]
     ours = {"none": none[OURS], **{row: by_name[OURS] for row, by_name in rows.items()}}
@@ -173,11 +168,11 @@ def black_box(lab: Lab) -> Finding:
         "error %": {row: mean_and_std(cell.error) for row, cell in ours.items()},
         "test": {row: cell.test for row, cell in ours.items() if row != "none"},
         "layer error %": {row: cell.layers for row, cell in ours.items()},
-        "lost by a still box (points)": loss,
-        "lost by the oracle (points)": oracle,
+        LOST: loss,
+        LOST_ORACLE: oracle,
         LOWER: lower(rows, [OURS]),
-        "epochs to": {"held-out error %": round(target, 3), "none": without, **epochs},
-        "times the epochs": {box: times(numbers, without) for box, numbers in epochs.items()},
+        "epochs to": {"held-out error %": round(target, 3), **epochs},
+        "times the epochs": {box: times(epochs[box], epochs["none"]) for box in boxes},
         RATIO: {row: round(ratio, 3) for row, ratio in ratios.items()},
         "at most half of it in": [row for row, ratio in ratios.items() if ratio <= 0.5],
         "less in": [row for row, ratio in ratios.items() if 0.5 < ratio < 1],
@@ -192,22 +187,17 @@ def black_box(lab: Lab) -> Finding:
         READS: {name: first[name].reads for name in CONTENDERS},
         "seconds": {name: round(fmean(first[name].seconds), 1) for name in CONTENDERS},
     }
-    return Finding(measured, twin, seeds(lab))
-
-
-def seeds(lab: Lab) -> list[int]:
-    """Return the seeds of all trainings."""
-    return lab.pick(smoke=[0], full=lab.seeds)
+    return Finding(measured, twin, seeds)
 
 
 def images(lab: Lab) -> Dataset:
-    """Return the training images, of which the last are held out, and the test set."""
+    """Return the training images, of which the last ones are held out, and the test set."""
     dataset = lab.sized(f"mnist[:{IMAGES + HELD}]")
     return replace(dataset, name=f"{dataset.name}, {len(dataset.train_labels)} images")
 
 
 def recipe(lab: Lab, contender: str, box: str, drift: float) -> Recipe:
-    """Return the settings of a contender with one kind of box."""
+    """Return the settings of a contender with one type of box."""
     ours, twin = lab.pick(smoke=(small, small_twin), full=(boxed, boxed_twin))
     settings: dict[str, Any] = {"box": box, "box_drift": drift, "validation": lab.pick(smoke=200, full=HELD)}
     if lab.size == "full":
@@ -219,13 +209,16 @@ def recipe(lab: Lab, contender: str, box: str, drift: float) -> Recipe:
 
 
 def cells(lab: Lab, box: str, drift: float, names: tuple[str, ...]) -> dict[str, Cell]:
-    """Train contenders with one kind of box from each seed, and test them."""
+    """Train contenders with one type of box from each seed, and test them."""
     data, recipes = images(lab), {name: recipe(lab, name, box, drift) for name in names}
     contenders = {f"black-box-{name}": Contender(recipe=recipes[name]) for name in names}
-    contest = lab.contest(contenders, lab.pick(smoke=(small, small_twin), full=(boxed, boxed_twin)), data, seeds(lab))
-    return {
-        name: cell(contest.attempts(title), recipes[name], data) for name, title in zip(names, contenders, strict=True)
-    }
+    contest = lab.contest(
+        contenders,
+        lab.pick(smoke=(small, small_twin), full=(boxed, boxed_twin)),
+        data,
+        lab.pick(smoke=[0], full=lab.seeds),
+    )
+    return {name: cell(contest.attempts(f"black-box-{name}"), recipes[name], data) for name in names}
 
 
 def cell(runs: list[Run | None], recipe: Recipe, data: Dataset) -> Cell:
@@ -254,18 +247,18 @@ def cell(runs: list[Run | None], recipe: Recipe, data: Dataset) -> Cell:
 
 
 def best_test(runs: list[Run]) -> str:
-    """Return the test that errs least on held-out images, in the mean over runs; ``none`` without runs."""
+    """Return the test with the smallest error on held-out images, mean over runs; ``none`` without runs."""
     tests = runs[0].result.error if runs else ()
     return min(tests, key=lambda test: fmean(run.result.error[test] for run in runs), default="none")
 
 
 def tested(run: Run, data: Dataset) -> Evaluation:
-    """Return the evaluation of a run on the test set."""
+    """Evaluate a run on the test set."""
     return evaluate(run.net, *(tensor.to(run.net.device) for tensor in data.test))
 
 
 def reads(run: Run, data: Dataset) -> float:
-    """Return the rows that went through each box in an epoch, for each image; 0 without boxes."""
+    """Return the number of rows that went through each box in an epoch, for each image; 0 without boxes."""
     boxes = sum(1 for _ in boxes_in(run.net))
     cases: int = len(data.train_labels) - run.recipe.validation
     rows: int = run.history[-1].get("box_reads", 0)
@@ -279,8 +272,8 @@ def best(row: Mapping[str, Cell]) -> tuple[str, float]:
     return name, max(errors[name], 1e-9)
 
 
-def lower(rows: Mapping[str, Mapping[str, Cell]], names: Iterable[str]) -> dict[str, dict[str, list[float]]]:
-    """Return row -> contender -> the error of each training that diverged, at a rate at which it does not."""
+def lower(rows: Rows, names: Iterable[str]) -> dict[str, dict[str, list[float]]]:
+    """Return row -> contender -> the errors of its runs that diverged, at lower rates at which they do not."""
     errors = {row: {name: cells[name].lower for name in names if cells[name].lower} for row, cells in rows.items()}
     return {row: by_name for row, by_name in errors.items() if by_name}
 
@@ -292,42 +285,40 @@ def times(epochs: list[int | None], without: list[int | None]) -> float | None:
     return round(fmean(reached) / fmean(base), 3) if complete else None
 
 
-# ---- tables and picture --------------------------------------------------------------------------------------------
+# ---- tables and plot -----------------------------------------------------------------------------------------------
 
 
 def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _spread(value: Mapping[str, float]) -> str:
-    return f"{value['mean']:.2f} ± {value['std']:.2f}"
-
-
 @table("black-box", "claims/black-box.json")
 def by_box(record: Record) -> str:
-    """Tabulate the error of every contender with every box; in bold the smallest without knowledge of the box."""
+    """Tabulate the error of every contender with every box, the smallest without knowledge of the box in bold."""
     ours, theirs = record["measured"]["error %"], record["twin"]["error %"]
-    rows = [["none", _spread(ours["none"]), _spread(theirs["none"][TWIN]), *["-"] * (len(CONTENDERS) - 1)]]
+    rows = [["none", spread(ours["none"]), spread(theirs["none"][TWIN]), *["-"] * (len(CONTENDERS) - 1)]]
     for row in [row for row in ours if row != "none"]:
         errors = {OURS: ours[row], **{name: theirs[row][name] for name in CONTENDERS}}
         least = min(error["mean"] for name, error in errors.items() if name not in WHITE_BOX)
         bold = {name for name, error in errors.items() if name not in WHITE_BOX and error["mean"] == least}
-        texts = {name: _spread(error) for name, error in errors.items()}
+        texts = {name: spread(error) for name, error in errors.items()}
         rows.append([_plain(row), *(f"**{text}**" if name in bold else text for name, text in texts.items())])
     return markdown(["box", "Forward-Forward", *map(_plain, CONTENDERS)], rows)
 
 
 @table("black-box-goal", "claims/black-box.json")
 def goal(record: Record) -> str:
-    """State in which rows Forward-Forward errs at most half as often as the best without knowledge of the box."""
+    """State in which rows the error is at most half of that of the best contender without knowledge of the box."""
     half, less, ratios = (record["measured"][name] for name in ("at most half of it in", "less in", RATIO))
-    rows, fewer = f"{len(ratios)} rows", len(half) + len(less)
+    rows, fewer, rest = (
+        f"{len(ratios)} rows",
+        len(half) + len(less),
+        "the best contender that is told nothing of the box",
+    )
     text = (
-        f"In {len(half)} of {rows} Forward-Forward errs at most half as often as the best contender that is told "
-        f"nothing of the box: {', '.join(half)}."
+        f"In {len(half)} of {rows} Forward-Forward errs at most half as often as {rest}: {', '.join(half)}."
         if half
-        else f"In none of {rows} does Forward-Forward err at most half as often as the best contender that is told "
-        "nothing of the box."
+        else f"In none of {rows} does Forward-Forward err at most half as often as {rest}."
     )
     return (
         f"{text} It errs less often in {fewer} of them and as often or more in {len(ratios) - fewer}; its error is "
@@ -339,18 +330,13 @@ def goal(record: Record) -> str:
 def cost(record: Record) -> str:
     """Tabulate what a box without drift costs Forward-Forward and the oracle, in error and in epochs."""
     measured = record["measured"]
-    epochs, ratios, oracle = (
-        measured[name] for name in ("epochs to", "times the epochs", "lost by the oracle (points)")
-    )
-
-    def numbers(row: str) -> str:
-        return ", ".join(str(number or "never") for number in epochs[row])
-
-    rows = []
-    for box, lost in measured["lost by a still box (points)"].items():
-        ratio = "-" if ratios[box] is None else f"{ratios[box]:.2f}"
-        rows.append([_plain(box), f"{lost:.2f}", f"{oracle[box]:.2f}", numbers(box), ratio])
-    head = f"epochs to {epochs['held-out error %']:.2f} % held-out error (without a box: {numbers('none')})"
+    epochs, ratios, oracle = (measured[name] for name in ("epochs to", "times the epochs", LOST_ORACLE))
+    numbers = {row: ", ".join(str(count or "never") for count in epochs[row]) for row in ("none", *ratios)}
+    rows = [
+        [_plain(box), f"{lost:.2f}", f"{oracle[box]:.2f}", numbers[box], f"{ratios[box]:.2f}" if ratios[box] else "-"]
+        for box, lost in measured[LOST].items()
+    ]
+    head = f"epochs to {epochs['held-out error %']:.2f} % held-out error (without a box: {numbers['none']})"
     return markdown(["still box", "lost, points", "lost by the oracle, points", head, "times the epochs"], rows)
 
 
@@ -364,30 +350,27 @@ def by_layer(record: Record) -> str:
 
 @CLAIM.draw
 def draw_black_box(record: Record, path: Path, lab: Lab) -> Path:
-    """Draw the error of every contender against the drift, with a panel for each kind of box."""
-    import numpy as np
-
-    from twofold.plots.canvas import label_axes, legend, scale_axis, subplots, suptitle, write
+    """Plot the error of every contender by drift, with a panel for each type of box."""
+    from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
     from twofold.plots.colors import NEGATIVE, POSITIVE, TESTS
     from twofold.plots.colors import TWIN as GREY
+    from twofold_lab.drawing import lines
 
     ours, theirs = record["measured"]["error %"], record["twin"]["error %"]
-    looks = [(color, style, 1.2) for style in ("s-", "^--") for color in (*TESTS, NEGATIVE)]
-    lines = dict(zip([name for name in CONTENDERS if name not in WHITE_BOX], looks, strict=False))
-    lines |= dict(zip(WHITE_BOX, [(GREY, "o-", 1.2), (GREY, "o:", 1.2)], strict=True))
-    lines["Forward-Forward"] = POSITIVE, "o-", 2.6
+    looks = [(form, color) for form in ("s-", "^--") for color in (*TESTS, NEGATIVE)]
+    styles = dict(zip([name for name in CONTENDERS if name not in WHITE_BOX], looks, strict=False))
+    styles |= dict(zip(WHITE_BOX, [("o-", GREY), ("o:", GREY)], strict=True))
     rows = [row.split(", ") for row in ours if row != "none"]
     boxes, drifts = (list(dict.fromkeys(names)) for names in zip(*rows, strict=True))
     figure, [axes] = subplots(1, len(boxes), 4.4, 4.8)
     for ax, box in zip(axes, boxes, strict=True):
         label_axes(ax, _plain(box), "by batch", "error, % of test images" if ax is axes[0] else "")
-        ax.set_xticks(range(len(drifts)), drifts)
-        errors = [{"Forward-Forward": ours[f"{box}, {drift}"], **theirs[f"{box}, {drift}"]} for drift in drifts]
-        for name, (color, style, width) in lines.items():
-            means, stds = ([row[name][key] for row in errors] for key in ("mean", "std"))
-            ax.errorbar(range(len(drifts)), means, stds, fmt=style, color=color, label=_plain(name), lw=width, ms=4)
-        scale_axis(ax, np.array([error["mean"] for row in errors for error in row.values()]))
+        own, twins = ([side[f"{box}, {drift}"] for drift in drifts] for side in (ours, theirs))
+        series = {_plain(name): ([row[name] for row in twins], *style) for name, style in styles.items()}
+        lines(ax, None, {**series, "Forward-Forward": (own, "o-", POSITIVE)}, lw=1.2, ms=4)
+        ax.plot(range(len(drifts)), [error["mean"] for error in own], color=POSITIVE, lw=2.6)
         ax.axhline(ours["none"]["mean"], color=POSITIVE, linestyle=":", linewidth=1.2)
+        ax.set_xticks(range(len(drifts)), drifts)
     legend(axes[0], 2)
     suptitle(
         figure,

@@ -1,23 +1,24 @@
 """Contrasting positive with negative data cancels the noise that both passes share (talk 37:52).
 
-Contrasting two internal representations does not cancel it. Learners with the same hidden layers get noise on their
-total inputs (``noise.py``), shared by all passes over a batch or independent for each pass, of strengths from 0.1 to 1
-relative to the total inputs (smoke: digits; full: MNIST, 3 x 500, 10,000 images):
+Contrasting two internal representations does not cancel it. Nets with the same hidden layers learn by different rules,
+with noise on their pre-activations (``noise.py``). The noise is shared by all passes over a batch, or independent for
+each pass. Its strength is from 0.1 to 1, relative to the pre-activations (smoke: digits; full: MNIST, 3 x 500, 10,000
+images). The learning rules are:
 
 * Forward-Forward with the paired objective symba; with the logistic and its fixed threshold, which is the objective of
   the talk; and with the logistic and a threshold that follows the running mean of goodness;
 * greedy InfoNCE of two views, which contrasts two internal representations;
-* the twin, trained by backpropagation, which has one pass, so that it shares nothing.
+* backpropagation, the twin, which has a single pass and so no noise that passes share.
 
 Two figures are measured. *Cosine*: of the weight gradient to the noise-free gradient of the same batch, negatives and
-views, mean over layers, batches and seeds, after training without noise; peers and tolerance are off. *Error*: on the
-test images, of nets that are trained and tested with the noise, by the fast test, which all learners have, and by the
-slow test of Forward-Forward. The rate of each learner is that of its recipe times the best of 1/3, 1 and 3,
+views, mean over layers, batches and seeds, after training without noise; peer normalization and tolerance are off.
+*Error*: on the test images, of nets that are trained and tested with the noise, by the fast test, which all nets have,
+and by the slow test of Forward-Forward. The rate of each rule is that of its recipe times the best of 1/3, 1 and 3,
 chosen without noise, with one seed, on a fifth of the images that is held out (smoke: the rate of the recipe). The
-temperature of InfoNCE was chosen likewise; cosines are reported for all temperatures.
+temperature of InfoNCE was chosen in the same way; cosines are reported for all temperatures.
 
 The *share that cancels* is 1 - (1 - cosine with shared noise) / (1 - cosine with independent noise). The limits apply
-at noise 0.3. The claim was called refuted if less than a quarter cancels for the paired objective, or if the cosine of
+at noise 0.3. The claim counted as refuted if less than a quarter cancels for the paired objective, or if the cosine of
 InfoNCE with shared noise is at least as large. The record keeps this verdict for each objective.
 """
 
@@ -29,12 +30,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from twofold.data import Dataset
-from twofold.errors import DataError
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
 from twofold.nets.net import evaluate
 from twofold_lab import feedforward
@@ -43,26 +43,25 @@ from twofold_lab.contest import CustomTraining, tune
 from twofold_lab.figures import mean_and_std, percent
 from twofold_lab.lab import Lab
 from twofold_lab.noise import GreedyInfoNCE, Net, Noise, NoisyBackprop, NoisyFeedForward, cosines_of_updates
-from twofold_lab.tables import markdown, table
-from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_least, at_most, less
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from twofold_lab.tables import markdown, spread, table
+from twofold_lab.verdict import Estimate, Figures, Verdict, at_least, at_most, less
 
 SIDES = ("shared", "anew")
+"""Noise that all passes over a batch share, and noise that is independent for each pass."""
 LIMITS_AT = "0.3"
 """The noise at which the limits apply."""
 PAIRED, INFONCE, TWIN = "paired", "InfoNCE", "backprop"
 FACTORS = (1 / 3, 1.0, 3.0)
-"""Factors of the recipe's rate, among which that of each learner is chosen."""
+"""Factors of the recipe's rate, among which that of each learning rule is chosen."""
+SHARE = "share that cancels"
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A way to learn.
+    """A learning rule.
 
     Attributes:
-        objective: objective of Forward-Forward; empty for the others.
+        objective: objective of Forward-Forward; empty for the other rules.
         follows: let the threshold follow the mean goodness.
         temperatures: temperatures of InfoNCE, among which one is chosen.
     """
@@ -80,42 +79,6 @@ LEARNERS = {
     TWIN: Learner(),
 }
 
-
-def _single(verdict: Verdict) -> Verdict:
-    return verdict._replace(statistic=f"{verdict.statistic}, mean over seeds without a standard error")
-
-
-def _cosine(figures: Figures, name: str) -> Estimate:
-    return figures.of("cosine", name, "shared", LIMITS_AT)
-
-
-def _cost(name: str, figures: Figures) -> Verdict:
-    clean = figures.of("error %", name, "no noise", "fast")
-    limit = clean._replace(value=clean.value + figures.pick(smoke=3.0, full=0.5))
-    return at_most(figures.of("error %", name, "shared", LIMITS_AT, "fast"), limit)
-
-
-def _clauses(name: str) -> tuple[Clause, ...]:
-    """Return the clauses about an objective of Forward-Forward."""
-    return (
-        Clause(
-            f"{name} objective: the update hardly changes",
-            "at noise 0.3, the cosine with shared noise is at least 0.95",
-            lambda figures: _single(at_least(_cosine(figures, name), 0.95)),
-        ),
-        Clause(
-            f"{name} objective: half of the noise cancels",
-            "at noise 0.3, at least half of the shared noise cancels",
-            lambda figures: _single(at_least(figures.of("share that cancels", name), 0.5)),
-        ),
-        Clause(
-            f"{name} objective: shared noise costs little",
-            "shared noise of 0.3 costs at most 0.5 points of error in the fast test (smoke: 3)",
-            partial(_cost, name),
-        ),
-    )
-
-
 CLAIM = Claim(
     "cancel",
     time="37:52",
@@ -126,21 +89,55 @@ CLAIM = Claim(
         ours=("cosine", PAIRED, "shared", LIMITS_AT),
         twin=("cosine", "one pass", LIMITS_AT),
     ),
-    clauses=(
-        *_clauses(PAIRED),
-        *_clauses("logistic"),
-        Clause(
-            "noise of InfoNCE does not cancel",
-            "at noise 0.3, less than a quarter of the shared noise of InfoNCE cancels",
-            lambda figures: _single(at_most(figures.of("share that cancels", INFONCE), 0.25)),
-        ),
-        Clause(
-            "the paired objective is less disturbed than InfoNCE",
-            "at noise 0.3, the cosine of InfoNCE with shared noise is smaller than that of the paired objective",
-            lambda figures: _single(less(_cosine(figures, INFONCE), _cosine(figures, PAIRED))),
-        ),
-    ),
 )
+
+
+def _single(verdict: Verdict) -> Verdict:
+    return verdict._replace(statistic=f"{verdict.statistic}, mean over seeds without a standard error")
+
+
+def _cosine(figures: Figures, name: str) -> Estimate:
+    return figures.of("cosine", name, "shared", LIMITS_AT)
+
+
+def _hardly_changes(name: str, figures: Figures) -> Verdict:
+    return _single(at_least(_cosine(figures, name), 0.95))
+
+
+def _half_cancels(name: str, figures: Figures) -> Verdict:
+    return _single(at_least(figures.of(SHARE, name), 0.5))
+
+
+def _costs_little(name: str, figures: Figures) -> Verdict:
+    clean, noisy = (figures.of("error %", name, *keys, "fast") for keys in (["no noise"], ["shared", LIMITS_AT]))
+    return at_most(noisy, clean.plus(figures.pick(smoke=3.0, full=0.5)))
+
+
+_RULES = {
+    "the update hardly changes": ("at noise 0.3, the cosine with shared noise is at least 0.95", _hardly_changes),
+    "half of the noise cancels": ("at noise 0.3, at least half of the shared noise cancels", _half_cancels),
+    "shared noise costs little": (
+        "shared noise of 0.3 costs at most 0.5 points of error in the fast test (smoke: 3)",
+        _costs_little,
+    ),
+}
+for _name, _says in itertools.product((PAIRED, "logistic"), _RULES):
+    CLAIM.clause(f"{_name} objective: {_says}", _RULES[_says][0])(partial(_RULES[_says][1], _name))
+
+
+@CLAIM.clause(
+    "noise of InfoNCE does not cancel", "at noise 0.3, less than a quarter of the shared noise of InfoNCE cancels"
+)
+def _not_by_infonce(figures: Figures) -> Verdict:
+    return _single(at_most(figures.of(SHARE, INFONCE), 0.25))
+
+
+@CLAIM.clause(
+    "the paired objective is less disturbed than InfoNCE",
+    "at noise 0.3, the cosine of InfoNCE with shared noise is smaller than that of the paired objective",
+)
+def _less_disturbed(figures: Figures) -> Verdict:
+    return _single(less(_cosine(figures, INFONCE), _cosine(figures, PAIRED)))
 
 
 @CLAIM.measure
@@ -166,20 +163,15 @@ def cancel(lab: Lab) -> Finding:
         for name, sides in layers.items()
     }
     twin = {"cosine": means.pop(TWIN), "cosine by layer": layers.pop(TWIN), "error %": errors.pop(TWIN)}
-    costs = {
-        name: sides["shared"][LIMITS_AT]["fast"]["mean"] - sides["no noise"]["fast"]["mean"]
-        for name, sides in errors.items()
-    }
-    allowed = lab.pick(smoke=3.0, full=0.5)
+    allowed, verdicts = lab.pick(smoke=3.0, full=0.5), {}
+    for name in [name for name in means if name != INFONCE]:
+        cost = errors[name]["shared"][LIMITS_AT]["fast"]["mean"] - errors[name]["no noise"]["fast"]["mean"]
+        verdicts[name] = verdict(means[name], means[INFONCE], cost, allowed)
     measured = {
-        "verdict": {
-            name: verdict(cosines, means[INFONCE], costs[name], allowed)
-            for name, cosines in means.items()
-            if name != INFONCE
-        },
+        "verdict": verdicts,
         "cosine": means,
         "cosine by layer": layers,
-        "share that cancels": {name: round(cancels(cosines), 3) for name, cosines in means.items()},
+        SHARE: {name: round(cancels(cosines), 3) for name, cosines in means.items()},
         "cosine of InfoNCE by temperature": _by_temperature(lab),
         "error %": errors,
     }
@@ -198,9 +190,9 @@ def verdict(
     """Return the verdict ``holds``, ``refuted`` or ``undecided`` on the whole claim for an objective.
 
     Args:
-        ours: cosines of an objective of Forward-Forward: side -> noise -> cosine.
+        ours: cosines of an objective of Forward-Forward: one of `SIDES` -> noise -> cosine.
         infonce: cosines of InfoNCE.
-        cost: points of error that shared noise costs ours.
+        cost: points of error that shared noise costs with the objective.
         allowed: limit of the cost.
     """
     shared, contrasted = (cosines["shared"][LIMITS_AT] for cosines in (ours, infonce))
@@ -216,7 +208,7 @@ def verdict(
 def trained(lab: Lab, name: str, noise: Noise, seed: int, temperature: float | None = None) -> Net:
     """Return a net that was trained with noise and still has it, by default at the chosen temperature.
 
-    Its rate is the chosen one, or a lower one if the training diverges; if all diverge, the net is untrained.
+    Its rate is the chosen one, or a lower one if the run diverges; if all diverge, the net is untrained.
     """
     factor, chosen = _chosen(lab, name)
     recipe = _recipe(lab, name, seed)
@@ -244,7 +236,7 @@ def _chosen(lab: Lab, name: str) -> tuple[float, float]:
 
 
 def _recipe(lab: Lab, name: str, seed: int) -> FeedForwardRecipe | BackpropRecipe:
-    """Return the recipe of a learner; InfoNCE has that of the twin."""
+    """Return the recipe of a learning rule; InfoNCE has that of the twin."""
     recipe, twin = feedforward.short(lab)
     settings: dict[str, Any] = {"epochs": lab.pick(smoke=3, full=10), "seed": seed, "validation": 0}
     if objective := LEARNERS[name].objective:
@@ -304,79 +296,57 @@ def _cosines(lab: Lab, nets: list[Net], noise: float, shared: bool) -> list[floa
     return [round(cosine, 4) for cosine in torch.tensor(by_net).mean(0).tolist()]
 
 
-# ---- table and picture ---------------------------------------------------------------------------------------------
+# ---- table and plot ------------------------------------------------------------------------------------------------
 
 
 def _sides(record: Record, figure: str) -> dict[str, Any]:
-    """Return a figure by learner, the twin at the end."""
+    """Return a figure by learning rule, the twin at the end."""
     return {**record["measured"][figure], TWIN: record["twin"][figure]}
 
 
 @table("cancel", "claims/cancel.json")
 def by_noise(record: Record) -> str:
-    """Tabulate cosines and errors by learner, side and noise."""
+    """Tabulate cosines and errors by learning rule and noise."""
     cosines, errors = _sides(record, "cosine"), _sides(record, "error %")
     noises, rows = list(cosines[PAIRED]["shared"]), []
     for learner, sides in cosines.items():
-        none = _spread(errors[learner]["no noise"]["fast"])
+        none = spread(errors[learner]["no noise"]["fast"])
         for side, by_noise in sides.items():
-            noisy = (_spread(errors[learner][side][noise]["fast"]) for noise in noises)
+            noisy = (spread(errors[learner][side][noise]["fast"]) for noise in noises)
             rows.append([learner, side, *(f"{by_noise[noise]:.3f}" for noise in noises), none, *noisy])
     heads = [*(f"cosine, noise {noise}" for noise in noises), "error, %, no noise"]
     return markdown(["learner", "noise is", *heads, *(f"noise {noise}" for noise in noises)], rows)
 
 
-def _spread(value: Mapping[str, float]) -> str:
-    return f"{value['mean']:.2f} ± {value['std']:.2f}"
-
-
 @CLAIM.draw
 def draw_cancel(record: Record, path: Path, lab: Lab) -> Path:
-    """Draw cosines (left) and errors (right) of every learner against the noise."""
-    return draw_noises(_sides(record, "cosine"), _sides(record, "error %"), path)
+    """Plot cosines (left) and errors (right) by noise, for every learning rule with shared and independent noise."""
+    from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
+    from twofold.plots.colors import NEGATIVE, POSITIVE, TESTS
+    from twofold.plots.colors import TWIN as GREY
+    from twofold_lab.drawing import lines
 
-
-def draw_noises(cosines: Mapping[str, Any], errors: Mapping[str, Any], path: Path) -> Path:
-    """Draw cosines (left) and errors (right) of every learner, with shared and with independent noise.
-
-    Args:
-        cosines: learner -> side -> noise -> cosine; the twin at the end.
-        errors: learner -> side -> noise -> the errors of its tests, and without noise.
-        path: the PNG to write.
-
-    Raises:
-        DataError: the learners differ.
-    """
-    import numpy as np
-
-    from twofold.plots import colors
-    from twofold.plots.canvas import label_axes, legend, scale_axis, subplots, suptitle, write
-
-    if list(cosines) != list(errors):
-        raise DataError(f"cosines are of {', '.join(cosines)} and errors of {', '.join(errors)}, expected the same")
-    styles = {"shared": "o-", "anew": "s:", "one pass": "^--"}
-    figure, [axes] = subplots(1, 2, 5.2, 4.4)
-    label_axes(axes[0], "Update", "noise relative to total inputs", "cosine to the noise-free update")
-    label_axes(axes[1], "Error", "noise relative to total inputs", "% of test images, fast test")
-    palette = (colors.POSITIVE, colors.TESTS[0], colors.NEGATIVE, colors.TESTS[1])
-    drawn: list[float] = []
-    for (learner, sides), color in zip(cosines.items(), (*palette[: len(cosines) - 1], colors.TWIN), strict=True):
-        none = errors[learner]["no noise"]["fast"]["mean"]
-        for side, values in sides.items():
-            fast = {noise: tests["fast"]["mean"] for noise, tests in errors[learner][side].items()}
-            _line(axes[0], {"0": 1.0, **values}, styles[side], color, f"{learner}, {side}")
-            _line(axes[1], {"0": none, **fast}, styles[side], color, None)
-            drawn += [none, *fast.values()]
-    axes[0].axhline(0, color="#BBBBBB", lw=0.8)
-    scale_axis(axes[1], np.array(drawn))
-    legend(axes[0], 2)
+    errors, forms = _sides(record, "error %"), {"shared": "o-", "anew": "s:", "one pass": "^--"}
+    colors = dict(zip(errors, (POSITIVE, TESTS[0], NEGATIVE, TESTS[1], GREY), strict=True))
+    figure, [[left, right]] = subplots(1, 2, 5.2, 4.4)
+    label_axes(left, "Update", "noise relative to pre-activations", "cosine to the noise-free update")
+    label_axes(right, "Error", "noise relative to pre-activations", "% of test images, fast test")
+    cosines, fast, noises = {}, {}, [0.0]
+    for learner, sides in _sides(record, "cosine").items():
+        for side, by_noise in sides.items():
+            noises, look = [0.0, *map(float, by_noise)], (forms[side], colors[learner])
+            tests = errors[learner]["no noise"], *errors[learner][side].values()
+            cosines[f"{learner}, {side}"] = [1.0, *by_noise.values()], *look
+            fast[f"{learner}, {side}"] = [test["fast"]["mean"] for test in tests], *look
+    lines(left, noises, cosines)
+    left.set_yscale("linear")
+    left.autoscale(axis="y")
+    left.axhline(0, color="#BBBBBB", lw=0.8)
+    lines(right, noises, fast)
+    legend(left, 2)
     suptitle(
         figure,
-        "Noise on total inputs: shared by the passes over a case, or independent for each",
+        "Noise on pre-activations: shared by the passes over a case, or independent for each",
         "left: after training without noise; right: trained and tested with it. Backprop has one pass",
     )
     return write(figure, path)
-
-
-def _line(ax: Axes, values: Mapping[str, float], style: str, color: str, label: str | None) -> None:
-    ax.plot([float(noise) for noise in values], list(values.values()), style, ms=4.5, lw=1.8, color=color, label=label)

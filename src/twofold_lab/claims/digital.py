@@ -1,4 +1,4 @@
-"""Digital computers can share a model: each learns from a part of the data, and weights are averaged (talk 41:55).
+"""Digital computers can share a model: each learns from a subset of the data, and weights are averaged (talk 41:55).
 
 The experiment is not built yet.
 """

@@ -9,7 +9,5 @@ from __future__ import annotations
 from twofold_lab.claim import Claim
 
 CLAIM = Claim(
-    "gan",
-    time="32:32",
-    says="A generative model can predict from the hidden layers of its own greedy discriminator.",
+    "gan", time="32:32", says="A generative model can predict from the hidden layers of its own greedy discriminator."
 )

@@ -1,14 +1,14 @@
 """Goodness can be the sum of squared activities, or one of many other functions (talk 08:11).
 
 Four functions are compared on the same net, trained for fewer epochs than in the recipe (smoke: digits; full: MNIST,
-3 x 500, 8 epochs, the last 10,000 training images held out). Every image is seen in every epoch: with importance
-sampling, images that are seldom seen count up to five times, and at twice the rate a sum of activities then diverges.
-Settings are scaled with the function:
+3 x 500, 8 epochs, the last 10,000 training images held out). Every image is seen in every epoch. With importance
+sampling, rarely seen images have a weight of up to five; a sum of activities at twice the rate then diverges. Settings
+are scaled with the function:
 
 * The mean of squares is the sum divided by the number of units u. With rate · u, and temperature, decay and peer
   normalization / u, the weights change exactly as with the sum.
-* The slope of a sum of activities is ½ for every active unit, that of a sum of squares about 1 for very active ones,
-  and a sum of activities varies about half as much between cases. So it gets twice the rate and half the temperature.
+* The derivative of a sum of activities is ½ for every active unit; that of a sum of squares is about 1 for very active
+  ones. A sum of activities varies about half as much between cases. So it gets twice the rate and half the temperature.
 * Minus the sum of squares differs in its sign only and needs no other settings.
 """
 

@@ -1,8 +1,8 @@
 """Low activity for positive data works better than high activity (talk 25:09).
 
-As in predictive coding, top-down input then cancels bottom-up input. The same recurrent net is trained with both kinds
-of goodness, -Σ y² and Σ y², with three seeds (smoke: a small net on digits; full: MNIST, half of the recipe's units,
-ten epochs, eight for the twin, the last 10,000 training images held out).
+With low activity, top-down input cancels bottom-up input, as in predictive coding. The same recurrent net is trained
+with goodness -Σ y² (low) and Σ y² (high), with three seeds (smoke: a small net on digits; full: MNIST, half of the
+recipe's units, ten epochs, eight for the twin, the last 10,000 training images held out).
 """
 
 from __future__ import annotations

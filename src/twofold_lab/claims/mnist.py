@@ -40,7 +40,7 @@ def measure(lab: Lab) -> Finding:
 
 
 def trained(lab: Lab) -> Contest:
-    """Return the recipe ``mnist`` and its twin."""
+    """Return the contest of the recipe ``mnist`` and its twin; at smoke size, of small nets on digits."""
     return lab.contest({"mnist": {}}, feedforward.pair(lab, mnist.mnist, mnist.twin))
 
 
@@ -61,7 +61,7 @@ ROWS = (
 
 @table("errors", "claims/*.json")
 def errors(records: Mapping[str, Any]) -> str:
-    """Return the test errors of the recipes next to those of the twins and of the talk or the paper."""
+    """Tabulate the test errors of the recipes next to those of the twins and of the talk or the paper."""
     rows = []
     for title, claim, group, talk in ROWS:
         record = records.get(f"{claim}.json", {"measured": {}})

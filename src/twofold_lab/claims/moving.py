@@ -1,18 +1,20 @@
 """Forward-Forward also learns from moving video, if the motion is simple (talk 23:29).
 
-A net that watches digits move should be surprised when the motion breaks, and should name the digit. Videos, net and
-twins are those of ``moving_training.py`` (smoke: 8x8 digits; full: MNIST); the test uses test digits.
+The motion is simple: a digit moves at constant velocity over a black canvas. A net that watches such videos should be
+surprised when the motion breaks, and should name the digit. The videos, the net and its twins are those of
+``moving_training.py`` (smoke: 8x8 digits; full: MNIST). The test uses test digits.
 
-Surprise is the activity (minus the goodness) of the layer that sees the frames, at the frame right after the break,
-under the right label. ``separation`` is the probability that it is larger there than at the same frame of an unbroken
-video: the area under the ROC curve. No wall is near at that frame. Motion is *reversed*, or another digit is *swapped*
-in, or the digit has *jumped* elsewhere: these three kinds were among the negatives in training, with training digits
-at the trained speeds. Generalization is reported, and is not part of a rule: to motion *turned* by a right angle or
-*stopped*, neither of which was ever shown as a negative, and to speeds that were never shown at all.
+The surprise is the activity (minus the goodness) of the layer that sees the frames, at the frame right after the break,
+under the right label. The ``separation`` is the probability that it is larger there than at the same frame of an
+unbroken video, which is the area under the ROC curve. No wall is near at that frame. There are five types of breaks. In
+three of them the motion is *reversed*, another digit is *swapped* in, or the digit has *jumped* elsewhere. These were
+among the negative data in training, with training digits at the trained speeds. Motion *turned* by a right angle or
+*stopped* was not in training, and some tested speeds were not either. These measure generalization; they are reported,
+and no rule depends on them.
 
 The net names the digit by the label with the highest goodness, summed over layers and frames, in videos that do not
-break. One twin judges from three frames in a row whether the last is broken, and its surprise is the log odds of that;
-the other names the digit.
+break. One twin judges from three frames in a row whether the last is broken, and its surprise is the log odds of that.
+The other twin names the digit.
 """
 
 from __future__ import annotations
@@ -36,61 +38,42 @@ from twofold_lab.data.moving import Broken, Moving, jump, launch, reverse, stop,
 from twofold_lab.figures import percent
 from twofold_lab.lab import Lab
 from twofold_lab.moving_training import SEED, Film, settings, trained_net, twins, view
-from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_least, less
+from twofold_lab.verdict import Estimate, Figures, Verdict, at_least, less, one_seed
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from twofold.plots.canvas import Floats
 
 TRAINED = ("reversed", "swapped", "jumped")
-"""Kinds of breaks that were among the negatives."""
+"""Types of breaks that were among the negative data."""
 UNTRAINED = ("turned", "stopped")
-KINDS = (*TRAINED, *UNTRAINED)
+KINDS, FIGURE = (*TRAINED, *UNTRAINED), ("separation", "all")
 ROWS = 1000
 """Number of videos that a test processes at once."""
 DRAWN = 20
-"""Number of test digits that move for the picture. The first is drawn; another one replaces it where it is swapped."""
+"""Number of test digits that move for the plot. The first is shown; another one replaces it where it is swapped."""
 
 Surprise = Callable[[Moving | Broken, Tensor], Tensor]
-"""Videos and their labels ``(batch,)`` -> the surprise at the frame of the break, ``(batch,)``."""
-
-
-def separates(figures: Figures) -> Verdict:
-    return of_one_seed(at_least(figures.of("separation", "all"), figures.pick(smoke=0.65, full=0.95)))
-
-
-def of_one_seed(verdict: Verdict) -> Verdict:
-    """Add to a verdict that its figures have no standard error."""
-    return verdict._replace(statistic=f"{verdict.statistic} (one seed)")
-
-
-def names(figures: Figures) -> Verdict:
-    return less(figures.of("naming error %"), Estimate(figures.pick(smoke=50.0, full=5.0)))
-
+"""Maps videos and their labels ``(batch,)`` to the surprise at the frame of the break, ``(batch,)``."""
 
 CLAIM = Claim(
     "moving",
     time="23:29",
     says="Forward-Forward also learns from moving video, if the motion is simple.",
-    headline=Headline(
-        "separation",
-        "works for moving video, too, if the motion is simple",
-        ours=("separation", "all"),
-        twin=("separation", "all"),
-    ),
-    clauses=(
-        Clause(
-            "frames that break the motion surprise the net",
-            "over all three trained kinds and all trained speeds the separation is at least 0.95 (smoke: 0.65)",
-            separates,
-        ),
-        Clause("the net names the digit", "less than 5 % of the digits are named wrongly (smoke: 50 %)", names),
-    ),
+    headline=Headline("separation", "works for moving video, too, if the motion is simple", FIGURE, FIGURE),
 )
 
 
-# ---- the measurement -----------------------------------------------------------------------------------------------
+@CLAIM.clause(
+    "frames that break the motion surprise the net",
+    "over all three trained kinds and all trained speeds the separation is at least 0.95 (smoke: 0.65)",
+)
+def _separates(figures: Figures) -> Verdict:
+    return one_seed(at_least(figures.of("separation", "all"), figures.pick(smoke=0.65, full=0.95)))
+
+
+@CLAIM.clause("the net names the digit", "less than 5 % of the digits are named wrongly (smoke: 50 %)")
+def _names(figures: Figures) -> Verdict:
+    return less(figures.of("naming error %"), Estimate(figures.pick(smoke=50.0, full=5.0)))
 
 
 @CLAIM.measure
@@ -116,34 +99,39 @@ def separations(film: Film, dataset: Dataset, measure: Surprise) -> dict[str, An
 
     Args:
         film: the settings.
-        dataset: the data set whose test pictures move.
-        measure: the measure of surprise at the frame ``film.since``.
+        dataset: the data set whose test images move.
+        measure: measures the surprise at the frame ``film.since``.
 
     Returns:
-        The separation of ``all`` trained kinds together at the trained speeds; and that of each kind at the trained
-        speeds together, at each of them, and at each unseen speed.
+        The separation of ``all`` trained types of breaks together at the trained speeds. For each type, the separation
+        at the trained speeds together, at each of them, and at each unseen speed.
     """
     surprises: dict[tuple[str, float], Tensor] = {}
     for speed in (*film.speeds, *film.unseen):
         generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 2)
-        parts: dict[str, list[Tensor]] = {}
-        for images, labels in parts_of_test_set(dataset):
-            video = launch(images, (speed,), film.canvas, generator, free=film.since)
+        chunks: dict[str, list[Tensor]] = {}
+        for video, labels in videos_of_test_set(dataset, film, (speed,), generator, free=film.since):
             videos: dict[str, Moving | Broken] = {"unbroken": video, **breaks(film, video, generator)}
             for kind, shown in videos.items():
-                parts.setdefault(kind, []).append(measure(shown, labels).float().cpu())
-        surprises |= {(kind, speed): torch.cat(values) for kind, values in parts.items()}
+                chunks.setdefault(kind, []).append(measure(shown, labels).float().cpu())
+        surprises |= {(kind, speed): torch.cat(values) for kind, values in chunks.items()}
 
     def over(kinds: Sequence[str], speeds: Sequence[float]) -> float:
         calm = torch.cat([surprises["unbroken", speed] for speed in speeds])
         return separation(calm, torch.cat([surprises[kind, speed] for kind in kinds for speed in speeds]))
 
-    def by_speed(kind: str) -> dict[str, float]:
-        seen = {f"speed {speed:g}": over((kind,), (speed,)) for speed in film.speeds}
-        unseen = {f"unseen speed {speed:g}": over((kind,), (speed,)) for speed in film.unseen}
-        return {"all": over((kind,), film.speeds), **seen, **unseen}
-
-    return {"all": over(TRAINED, film.speeds), **{kind: by_speed(kind) for kind in KINDS}}
+    names = {speed: f"speed {speed:g}" for speed in film.speeds}
+    names |= {speed: f"unseen speed {speed:g}" for speed in film.unseen}
+    return {
+        "all": over(TRAINED, film.speeds),
+        **{
+            kind: {
+                "all": over((kind,), film.speeds),
+                **{name: over((kind,), (speed,)) for speed, name in names.items()},
+            }
+            for kind in KINDS
+        },
+    }
 
 
 def separation(calm: Tensor, startled: Tensor) -> float:
@@ -158,13 +146,24 @@ def separation(calm: Tensor, startled: Tensor) -> float:
     return round(float((below + not_above).double().mean() / (2 * len(ordered))), 4)
 
 
-def parts_of_test_set(dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return the test pictures and their labels in parts, to limit memory."""
-    return zip(torch.split(dataset.test_images, ROWS), torch.split(dataset.test_labels, ROWS), strict=True)
+def videos_of_test_set(
+    dataset: Dataset, film: Film, speeds: Sequence[float], generator: Generator, free: int | None = None
+) -> Iterator[tuple[Moving, Tensor]]:
+    """Yield videos of the test images and their labels in chunks of `ROWS`, to limit memory.
+
+    Args:
+        dataset: the data set whose test images move.
+        film: the settings.
+        speeds: in pixels per frame, all equally likely.
+        generator: random generator on the device of the images.
+        free: frame at which no wall is near.
+    """
+    for images, labels in zip(*(torch.split(tensor, ROWS) for tensor in dataset.test), strict=True):
+        yield launch(images, speeds, film.canvas, generator, free=free), labels
 
 
 def breaks(film: Film, video: Moving, generator: Generator) -> dict[str, Broken]:
-    """Return the videos broken at the frame ``film.since``, by kind."""
+    """Return the videos broken at the frame ``film.since``, by type of break."""
     since = film.since
     return {
         "reversed": reverse(video, since),
@@ -199,7 +198,7 @@ def log_odds(twin: Backprop, film: Film, video: Moving | Broken, past: Moving | 
         twin: the twin that sees three frames.
         film: the settings.
         video: the video of the last of these frames.
-        past: the video of the first two; by default the same video.
+        past: the video of the first two frames; by default the same video.
     """
     frames = [(past or video).frame(film.since - 2), (past or video).frame(film.since - 1), video.frame(film.since)]
     logits = twin.fast(torch.cat(frames, 1))
@@ -214,8 +213,7 @@ def naming_error(net: Recurrent, film: Film, dataset: Dataset) -> float:
     """
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 3)
     wrong = 0
-    for images, labels in parts_of_test_set(dataset):
-        video = launch(images, film.speeds, film.canvas, generator)
+    for video, labels in videos_of_test_set(dataset, film, film.speeds, generator):
         first, *frames = (view(net, frame) for frame in video.frames(0, film.frames))
         totals = []
         for label in range(dataset.classes):
@@ -227,52 +225,38 @@ def naming_error(net: Recurrent, film: Film, dataset: Dataset) -> float:
 
 
 def twin_naming_errors(twin: Backprop, film: Film, dataset: Dataset) -> dict[str, float]:
-    """Return how often the twin names a test digit wrongly: from one frame, and from all frames that the net uses."""
+    """Return the twin's errors in naming test digits: from one frame, and from all frames that the net uses."""
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 3)
     by_frame = by_video = 0.0
-    for images, labels in parts_of_test_set(dataset):
-        video = launch(images, film.speeds, film.canvas, generator)
+    for video, labels in videos_of_test_set(dataset, film, film.speeds, generator):
         logits = [twin.fast(frame).log_softmax(1) for frame in video.frames(film.watched + 1, film.frames)]
         votes = torch.stack(logits)
         by_frame += float((votes.argmax(2) != labels).float().mean(0).sum())
         by_video += float((votes.sum(0).argmax(1) != labels).sum())
-    count = len(dataset.test_labels)
-    return {
-        "naming error % (one frame)": percent(by_frame / count),
-        "naming error % (video)": percent(by_video / count),
-    }
+    wrong = {"one frame": by_frame, "video": by_video}
+    return {f"naming error % ({name})": percent(count / len(dataset.test_labels)) for name, count in wrong.items()}
 
 
-# ---- the table -----------------------------------------------------------------------------------------------------
+# ---- table and plot ------------------------------------------------------------------------------------------------
 
 
 @tables.table("moving", "claims/moving.json")
 def separation_table(record: Record) -> str:
-    """Return the separation of each kind of break by speed, with the twin's figure."""
+    """Tabulate the separation of each type of break by speed, with the twin's figure."""
     ours, twin = record["measured"], record["twin"]
-    speeds = list(ours["separation"][TRAINED[0]])
-    dashes = ["-"] * (len(speeds) - 1)
-    rows = [["all", tables.figures(ours["separation"]["all"]), *dashes, tables.figures(twin["separation"]["all"])]]
-    for kind in KINDS:
-        by_speed = ours["separation"][kind]
-        rows.append(
-            [
-                kind,
-                *(tables.figures(by_speed[speed]) for speed in speeds),
-                tables.figures(twin["separation"][kind]["all"]),
-            ]
-        )
+    separation, twins = ours["separation"], twin["separation"]
+    speeds = list(separation[TRAINED[0]])
+    values = [["all", separation["all"], *["-"] * (len(speeds) - 1), twins["all"]]]
+    values += [[kind, *separation[kind].values(), twins[kind]["all"]] for kind in KINDS]
     errors = ", ".join(f"{name} {tables.figures(error)}" for name, error in twin.items() if name.startswith("naming"))
+    rows = [[tables.figures(value) for value in row] for row in values]
     named = f"naming error % {tables.figures(ours['naming error %'])}; twin: {errors}"
     return f"{tables.markdown(['separation', *speeds, 'twin, all'], rows)}\n\n{named}"
 
 
-# ---- the picture ---------------------------------------------------------------------------------------------------
-
-
 @CLAIM.draw
 def picture(_: Record, path: Path, lab: Lab) -> Path:
-    """Draw how a break in the motion of the first test digit, at the fastest trained speed, surprises the net."""
+    """Plot how a break in the motion of the first test digit, at the fastest trained speed, surprises the net."""
     (film, dataset), net = settings(lab), trained_net(lab)
     images, labels = dataset.test_images[:DRAWN], dataset.test_labels[:DRAWN]
     generator = torch.Generator(images.device).manual_seed(SEED + 6)
@@ -285,7 +269,7 @@ def picture(_: Record, path: Path, lab: Lab) -> Path:
 
 @torch.no_grad()
 def activity_by_frame(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor) -> tuple[Floats, Floats]:
-    """Return the first video's frames, from the first that a net learns from, and the first layer's activity at each.
+    """Return the first video's frames that the net would learn from, and the first layer's activity at each.
 
     Returns:
         The frames ``(frames, height, width)``, and the mean square of the layer's activities, ``(frames,)``.
@@ -302,13 +286,13 @@ def activity_by_frame(net: Recurrent, film: Film, video: Moving | Broken, labels
 def draw_surprise(
     broken: Mapping[str, tuple[Floats, Floats]], calm: Floats, since: int, first: int, path: Path
 ) -> Path:
-    """Draw frames of broken videos and, below them, how much each surprises the net.
+    """Plot frames of broken videos and, below them, how much each surprises the net.
 
-    The activity at each frame is orange for the broken video, and blue for the same video without the break. A line
-    stands before the frame at which the video breaks; the frames from there on have an orange border.
+    The activity at each frame is orange for the broken video, and blue for the same video without the break. A vertical
+    line marks the break; the frames after it have an orange border.
 
     Args:
-        broken: kind of break -> the frames ``(frames, height, width)``, and the activity at each, ``(frames,)``.
+        broken: type of break -> the frames ``(frames, height, width)``, and the activity at each, ``(frames,)``.
         calm: the activity at each frame of the unbroken video, ``(frames,)``.
         since: number of the first frame after the break.
         first: number of the first frame.
@@ -317,8 +301,8 @@ def draw_surprise(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    from twofold.plots.canvas import label_axes, suptitle, write
-    from twofold.plots.colors import NEGATIVE, POSITIVE
+    from twofold.plots.canvas import frame, label_axes, suptitle, write
+    from twofold.plots.colors import INK, NEGATIVE, POSITIVE
 
     count, height, width = next(iter(broken.values()))[0].shape
     numbers = first + np.arange(count)
@@ -327,17 +311,19 @@ def draw_surprise(
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.05))
     axes = figure.subplots(2 * len(broken), 1, squeeze=False, height_ratios=[strip, 1.45] * len(broken))[:, 0]
     top = 1.25 * max(calm.max(), *(activity.max() for _, activity in broken.values()))
-    for row, (kind, (frames, activity)) in enumerate(broken.items()):
-        draw_strip(axes[2 * row], frames, since - first, f"{kind} at frame {since}")
-        ax = axes[2 * row + 1]
-        shared = max(since - 1 - first, 0)  # the last frame that both videos share
+    shared = max(since - 1 - first, 0)  # the last frame that a broken and an unbroken video share
+    for upper, ax, (kind, (frames, activity)) in zip(axes[::2], axes[1::2], broken.items(), strict=True):
+        upper.set_axis_off()
+        upper.set_title(f"{kind} at frame {since}", fontsize=13, color=INK, weight="bold")
+        for number, image in enumerate(frames):
+            inset = upper.inset_axes(((number + 0.02) / count, 0.0, 0.96 / count, 1.0))
+            inset.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto")
+            frame(inset, *((NEGATIVE, 2.2) if number >= since - first else ()))
         ax.axvline(since - 0.5, color=NEGATIVE, linewidth=1.2, linestyle="--")
         ax.plot(numbers[shared:], activity[shared:], color=NEGATIVE, marker="o", ms=5, lw=1.9, label=kind)
         ax.plot(numbers, calm, color=POSITIVE, marker="o", ms=4, lw=1.9, label="without the break")
-        label_axes(ax, "", "frame" if row == len(broken) - 1 else "", "activity")
-        ax.set_xlim(first - 0.5, first + count - 0.5)
-        ax.set_ylim(0, top)
-        ax.set_xticks(numbers)
+        label_axes(ax, "", "frame" if ax is axes[-1] else "", "activity")
+        ax.set(xlim=(first - 0.5, first + count - 0.5), ylim=(0, top), xticks=numbers)
         ax.legend(loc="upper left", ncols=2, fontsize=10.5, frameon=False)
     suptitle(
         figure,
@@ -345,16 +331,3 @@ def draw_surprise(
         "mean square of the first layer's activities at each frame; training lowers it for true motion",
     )
     return write(figure, path)
-
-
-def draw_strip(ax: Axes, frames: Floats, broken: int, title: str) -> None:
-    """Draw frames side by side; those from number ``broken`` on get an orange border."""
-    from twofold.plots.canvas import frame
-    from twofold.plots.colors import INK, NEGATIVE
-
-    for number, image in enumerate(frames):
-        inset = ax.inset_axes((number / len(frames) + 0.02 / len(frames), 0.0, 0.96 / len(frames), 1.0))
-        inset.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto")
-        frame(inset, *((NEGATIVE, 2.2) if number >= broken else ()))
-    ax.set_axis_off()
-    ax.set_title(title, fontsize=13, color=INK, weight="bold")

@@ -1,7 +1,7 @@
 """Sharing the hidden layers removes the contest of two nets, and mode collapse (talk 34:18).
 
-The price is a weaker generative model. The experiment is not built yet; it would compare the mode coverage with that of
-a generative adversarial net.
+The disadvantage is a weaker generative model. The experiment is not built yet; it would compare the mode coverage with
+that of a generative adversarial net.
 """
 
 from __future__ import annotations
@@ -9,7 +9,5 @@ from __future__ import annotations
 from twofold_lab.claim import Claim
 
 CLAIM = Claim(
-    "no-collapse",
-    time="34:18",
-    says="Sharing the hidden layers removes the contest of two nets, and mode collapse.",
+    "no-collapse", time="34:18", says="Sharing the hidden layers removes the contest of two nets, and mode collapse."
 )

@@ -1,8 +1,8 @@
 """The author's own method has about the error of backprop on MNIST (talk 13:48).
 
-smoke: a small net on digits with his settings at a higher rate, two seeds. full: the recipe mnist-paper, three seeds,
-and one of the 4 x 2000 net of the paper's table (1.36 %), with their twins. Ports of the author's code end at about
-1.45 % with 3 x 1000, which is the limit.
+smoke: a small net on digits with the author's settings at a higher rate, two seeds. full: the recipe mnist-paper, three
+seeds, and the 4 x 2000 net of the paper's table (1.36 %), one seed, with their twins. Ports of the author's code have
+an error of about 1.45 % with 3 x 1000, which is the limit of the rule.
 """
 
 from __future__ import annotations

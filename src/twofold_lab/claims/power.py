@@ -1,17 +1,17 @@
 """A hundred trillion connections can run on thirty watts (talk 41:38).
 
-This is an ESTIMATE: counts of multiply-adds, bytes, conversions, and reads and updates of devices, times published
-energies, each a range from low to high (``twofold_lab/energy.py``, with sources and what is omitted). Nothing in it is
-random, and the constants decide the outcome: the record states what published hardware could do, not what a machine
-did.
+This is an ESTIMATE. Multiply-adds, bytes, conversions, and reads and updates of devices are counted and multiplied by
+published energies, each a range from low to high (``twofold_lab/energy.py`` has the sources and states what is
+omitted). Nothing in it is random, and the constants decide the outcome: the record states what published hardware could
+do, not what a machine did.
 
 * A net as large as the talk's brain, 10^14 connections with 10^4 inputs for each unit, on digital and on analog
   hardware, at one pass a second (about as often as a cortical neuron is active), and learning from one case a second.
   Also reported is the number of passes a second that take thirty watts.
 * The recipe's net and its twin (smoke: small nets on digits; full: the recipe ``mnist``): joules of a training step and
-  of a test for each image, and of the whole training. Softmaxes are omitted on both sides. All cases are fully counted,
-  although Forward-Forward saves work on a digital machine: it leaves cases out of its gradients, and shares the first
-  product between passes. The multiply-adds that the program computes are reported next to the counted ones.
+  of a test for each image, and of the complete training. The softmax is omitted for both nets. All cases are fully
+  counted, although Forward-Forward saves work on a digital machine: it leaves cases out of its gradients, and shares
+  the first product between passes. The multiply-adds that the program computes are reported next to the counted ones.
 * The readings of the machine's energy counters over up to a hundred steps; the record states if it has none.
 """
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -28,30 +28,13 @@ from twofold.recipes.mnist import mnist
 from twofold.recipes.mnist import twin as mnist_twin
 from twofold.training.runs import Run
 from twofold.training.trainer import Trainer
-from twofold_lab import feedforward
+from twofold_lab import energy, feedforward
 from twofold_lab.claim import Claim, Finding, Headline, Record
-from twofold_lab.energy import (
-    BRAIN_CONNECTIONS,
-    BRAIN_WATTS,
-    HARDWARE,
-    LEARNERS,
-    Passes,
-    Range,
-    analog,
-    brain_joules,
-    digital,
-    inference,
-    joules,
-    measure,
-    step,
-)
+from twofold_lab.energy import BRAIN_CONNECTIONS, BRAIN_WATTS, HARDWARE, LEARNERS, Passes, Range
 from twofold_lab.figures import errors
 from twofold_lab.lab import Lab
 from twofold_lab.tables import markdown, table
-from twofold_lab.verdict import ESTIMATE, Clause, Figures, Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from twofold_lab.verdict import ESTIMATE, Figures, Verdict
 
 FAN_IN = 10_000
 """Inputs of each unit of the brain-sized net."""
@@ -66,6 +49,14 @@ Ranges = Mapping[str, Sequence[float]]
 """Hardware -> low and high."""
 
 
+CLAIM = Claim(
+    "power",
+    time="41:38",
+    says="A hundred trillion connections can run on thirty watts.",
+    headline=Headline("watts, analog", "a hundred trillion connections at 30 W", (BRAIN, PASS, "analog"), ()),
+)
+
+
 def estimate(watts: Ranges, hardware: str) -> Verdict:
     """State the range of the watts, and how much of it is within the brain's."""
     low, high = watts[hardware]
@@ -73,64 +64,42 @@ def estimate(watts: Ranges, hardware: str) -> Verdict:
     return Verdict(ESTIMATE, f"{low:.3g} to {high:.3g} W: {where} is within {BRAIN_WATTS:g} W")
 
 
-def of_pass(figures: Figures, hardware: str) -> Verdict:
-    return estimate(figures.measured[BRAIN][PASS], hardware)
-
-
-def of_learning(figures: Figures) -> Verdict:
-    return estimate(figures.measured[BRAIN][LEARNING][LEARNERS[0]], "analog")
-
-
-CLAIM = Claim(
-    "power",
-    time="41:38",
-    says="A hundred trillion connections can run on thirty watts.",
-    headline=Headline(
-        "watts, analog",
-        "a hundred trillion connections at 30 W",
-        ours=(BRAIN, PASS, "analog"),
-        twin=(),
-    ),
-    clauses=(
-        Clause(
-            "analog hardware can",
-            "1e14 connections at one pass a second take at most 30 W on analog hardware, at the low end",
-            lambda figures: of_pass(figures, "analog"),
-        ),
-        Clause(
-            "digital hardware cannot",
-            "they take more than 30 W on digital hardware, even at the low end",
-            lambda figures: of_pass(figures, "digital"),
-        ),
-        Clause(
-            "analog hardware can learn, too",
-            "Forward-Forward from one case a second takes at most 30 W on analog hardware, at the low end",
-            of_learning,
-        ),
-    ),
+@CLAIM.clause(
+    "analog hardware can",
+    "1e14 connections at one pass a second take at most 30 W on analog hardware, at the low end",
 )
+def _on_analog(figures: Figures) -> Verdict:
+    return estimate(figures.measured[BRAIN][PASS], "analog")
 
 
-# ---- the measurement -----------------------------------------------------------------------------------------------
+@CLAIM.clause("digital hardware cannot", "they take more than 30 W on digital hardware, even at the low end")
+def _on_digital(figures: Figures) -> Verdict:
+    return estimate(figures.measured[BRAIN][PASS], "digital")
+
+
+@CLAIM.clause(
+    "analog hardware can learn, too",
+    "Forward-Forward from one case a second takes at most 30 W on analog hardware, at the low end",
+)
+def _learning(figures: Figures) -> Verdict:
+    return estimate(figures.measured[BRAIN][LEARNING][LEARNERS[0]], "analog")
 
 
 @CLAIM.measure
 def power(lab: Lab) -> Finding:
-    recipe, twin = feedforward.pair(lab, mnist, mnist_twin)
-    ours, theirs = LEARNERS
-    return Finding(
-        measured={"estimate": True, BRAIN: brain(), ours: costs(lab, ours, lab.train(recipe, "mnist"))},
-        twin={theirs: costs(lab, theirs, lab.train(twin, "mnist-twin"))},
-        seeds=[recipe.seed],
-    )
+    recipes = zip(LEARNERS, feedforward.pair(lab, mnist, mnist_twin), strict=True)
+    ours, twin = ({learner: costs(lab, learner, lab.train(recipe, "power"))} for learner, recipe in recipes)
+    return Finding({"estimate": True, BRAIN: brain(), **ours}, twin, [0])
 
 
 def brain() -> dict[str, Any]:
     """Return the ESTIMATED watts of a brain-sized net, and the verdicts on them."""
-    one_pass = {hardware: watts(hardware, inference(1)) for hardware in HARDWARE}
-    learning = {learner: {hardware: watts(hardware, step(learner)) for hardware in HARDWARE} for learner in LEARNERS}
+    one_pass = {hardware: watts(hardware, energy.inference(1)) for hardware in HARDWARE}
+    learning = {
+        learner: {hardware: watts(hardware, energy.step(learner)) for hardware in HARDWARE} for learner in LEARNERS
+    }
     return {
-        "joules for each connection and second": brain_joules(),
+        "joules for each connection and second": energy.brain_joules(),
         PASS: one_pass,
         LEARNING: learning,
         "passes a second for 30 W": {
@@ -142,13 +111,13 @@ def brain() -> dict[str, Any]:
 
 
 def watts(hardware: str, passes: Passes) -> list[float]:
-    """Return the ESTIMATED watts, low and high, of a brain-sized net that does this once a second."""
+    """Return the ESTIMATED watts, low and high, of a brain-sized net that does these passes once a second."""
     blocks = BRAIN_CONNECTIONS / FAN_IN**2
-    return ends_of(joules(counts(hardware, BLOCK, passes, batch=1)).times(blocks))
+    return ends_of(energy.joules(counts(hardware, BLOCK, passes, batch=1)).times(blocks))
 
 
 def counts(hardware: str, widths: tuple[int, ...], passes: Passes, batch: int) -> dict[str, Range]:
-    return digital(widths, passes, batch) if hardware == "digital" else analog(widths, passes)
+    return energy.digital(widths, passes, batch) if hardware == "digital" else energy.analog(widths, passes)
 
 
 def verdict(watts: Ranges) -> str:
@@ -161,23 +130,22 @@ def verdict(watts: Ranges) -> str:
 def costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
     """Return the ESTIMATED costs of a trained net for each image, and the readings of the machine's counters."""
     recipe, dataset = run.recipe, lab.data(run.recipe.data)
-    widths = (run.net.stack[0].inputs, *recipe.widths)
-    passes = run.net.passes()
-    tests = {f"{test} test": inference(passes[test]) for test in passes if test in ("slow", "fast")}
-    energy = {
-        work: {hardware: joules(counts(hardware, widths, done, recipe.batch)) for hardware in HARDWARE}
-        for work, done in {"training step": step(learner), **tests}.items()
+    widths, passes, step = (run.net.stack[0].inputs, *recipe.widths), run.net.passes(), energy.step(learner)
+    tests = {f"{test} test": energy.inference(passes[test]) for test in passes if test in ("slow", "fast")}
+    joules = {
+        work: {hardware: energy.joules(counts(hardware, widths, done, recipe.batch)) for hardware in HARDWARE}
+        for work, done in {"training step": step, **tests}.items()
     }
     images = sum(metrics["visits"] for metrics in run.history) * len(dataset.train_labels)
-    counted = counts("digital", widths, step(learner), recipe.batch)["multiply-adds"].low
+    counted = counts("digital", widths, step, recipe.batch)["multiply-adds"].low
     computed, readings = run_steps(run, lab)
     return {
         **{
             f"joules for an image, {work}": {hardware: ends_of(ends) for hardware, ends in by_hardware.items()}
-            for work, by_hardware in energy.items()
+            for work, by_hardware in joules.items()
         },
         "joules of the whole training": {
-            hardware: ends_of(ends.times(images)) for hardware, ends in energy["training step"].items()
+            hardware: ends_of(ends.times(images)) for hardware, ends in joules["training step"].items()
         },
         "images seen": round(images),
         "multiply-adds for an image of a step, counted": round(counted),
@@ -198,7 +166,7 @@ def run_steps(run: Run, lab: Lab) -> tuple[float, dict[str, float]]:
     recipe, dataset = run.recipe, lab.data(run.recipe.data)
     images, labels = (tensor[: STEPS * recipe.batch] for tensor in dataset.train)
     trainer = Trainer(copy.deepcopy(run.net), recipe, (images, labels))
-    readings = measure(lambda: trainer.epoch(0))
+    readings = energy.measure(lambda: trainer.epoch(0))
     seen = trainer.method.sampler.visits * len(labels)
     device = run.net.device
     batch = trainer.method.batch(torch.arange(recipe.batch, device=device), torch.ones(recipe.batch, device=device))
@@ -214,17 +182,17 @@ def short(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-# ---- the table -----------------------------------------------------------------------------------------------------
+# ---- table and plot ------------------------------------------------------------------------------------------------
 
 
 @table("power", "claims/power.json")
 def ranges_table(record: Record) -> str:
-    """Return the estimated ranges, low to high."""
+    """Tabulate the estimated ranges, low to high."""
     figures = record["measured"][BRAIN]
     rows = [["10^14 connections, one pass a second", "W", *texts(figures[PASS])]]
     for learner, ends in figures[LEARNING].items():
         rows.append([f"the same, learning by {learner} from one case a second", "W", *texts(ends)])
-    rows += [[f"{learner}, {work}, an image", "J", *texts(ends)] for learner, work, ends in of_images(record)]
+    rows += [[f"{work}, an image", "J", *texts(ends)] for work, ends in of_images(record).items()]
     return markdown(["ESTIMATE", "", "digital, low to high", "analog, low to high"], rows)
 
 
@@ -232,34 +200,36 @@ def texts(ends: Ranges) -> list[str]:
     return [f"{low:.2g} to {high:.2g}" for low, high in (ends[hardware] for hardware in HARDWARE)]
 
 
-def of_images(record: Record) -> list[tuple[str, str, Ranges]]:
-    """Return each learner, its work and the joules of that for an image."""
-    sides = zip(LEARNERS, (record["measured"], record["twin"]), strict=True)
-    return [
-        (learner, work, side[learner][f"joules for an image, {work}"])
-        for learner, side in sides
-        for work in WORK
-        if f"joules for an image, {work}" in side[learner]
-    ]
-
-
-# ---- the picture ---------------------------------------------------------------------------------------------------
+def of_images(record: Record) -> dict[str, Ranges]:
+    """Return the joules for an image of each learning rule and type of work."""
+    sides = dict(zip(LEARNERS, (record["measured"], record["twin"]), strict=True))
+    names = [(learner, work) for learner in LEARNERS for work in WORK]
+    joules = {f"{name}, {work}": sides[name][name].get(f"joules for an image, {work}") for name, work in names}
+    return {name: ends for name, ends in joules.items() if ends}
 
 
 @CLAIM.draw
 def picture(record: Record, path: Path, _: Lab) -> Path:
-    """Draw the ranges of energy as bars, with the brain's watts."""
-    from twofold.plots.canvas import subplots, suptitle, write
-    from twofold.plots.colors import INK
+    """Plot the ranges of energy as bars, with the brain's watts."""
+    from twofold.plots.canvas import label_axes, subplots, suptitle, write
+    from twofold.plots.colors import INK, POSITIVE, TWIN
 
-    figures = record["measured"][BRAIN]
+    figures, joules = record["measured"][BRAIN], of_images(record)
     watts = {"a pass": figures[PASS], **{f"learning, {name}": ends for name, ends in figures[LEARNING].items()}}
-    energy = {f"{learner}, {work}": ends for learner, work, ends in of_images(record)}
-    figure, [[left, right]] = subplots(1, 2, 6.0, 1.2 + 0.6 * max(len(watts), len(energy)))
-    draw_bars(left, watts, "10^14 connections, once a second", "watts")
+    figure, [[left, right]] = subplots(1, 2, 6.0, 1.2 + 0.6 * max(len(watts), len(joules)))
+    for ax, ranges, title, unit in (
+        (left, watts, "10^14 connections, once a second", "watts"),
+        (right, joules, "The trained nets, for each image", "joules"),
+    ):
+        label_axes(ax, title, unit, "")
+        ax.grid(visible=False)
+        for row, ends in enumerate(reversed(list(ranges.values()))):
+            for hardware, offset, color in zip(HARDWARE, (0.18, -0.18), (TWIN, POSITIVE), strict=True):
+                ax.plot(ends[hardware], [row + offset] * 2, lw=8, color=color, solid_capstyle="butt", label=hardware)
+        ax.set(xscale="log", ylim=(-0.6, len(ranges) - 0.2))
+        ax.set_yticks(range(len(ranges)), list(ranges)[::-1], fontsize=11)
     left.axvline(BRAIN_WATTS, color=INK, lw=1.2, ls="--")
     left.text(BRAIN_WATTS, len(watts) - 0.45, f" {BRAIN_WATTS:g} W", fontsize=11, color=INK)
-    draw_bars(right, energy, "The trained nets, for each image", "joules")
     handles, labels = left.get_legend_handles_labels()
     right.legend(handles[: len(HARDWARE)], labels[: len(HARDWARE)], fontsize=10.5, frameon=False)
     suptitle(
@@ -268,17 +238,3 @@ def picture(record: Record, path: Path, _: Lab) -> Path:
         "an estimate from counts and published constants, not a measurement; each bar is a range",
     )
     return write(figure, path)
-
-
-def draw_bars(ax: Axes, ranges: Mapping[str, Ranges], title: str, unit: str) -> None:
-    from twofold.plots.canvas import label_axes
-    from twofold.plots.colors import POSITIVE, TWIN
-
-    label_axes(ax, title, unit, "")
-    ax.grid(visible=False)
-    for row, ends in enumerate(reversed(list(ranges.values()))):
-        for hardware, offset, color in zip(HARDWARE, (0.18, -0.18), (TWIN, POSITIVE), strict=True):
-            ax.plot(ends[hardware], [row + offset] * 2, lw=8, color=color, solid_capstyle="butt", label=hardware)
-    ax.set_xscale("log")
-    ax.set_ylim(-0.6, len(ranges) - 0.2)
-    ax.set_yticks(range(len(ranges)), list(ranges)[::-1], fontsize=11)

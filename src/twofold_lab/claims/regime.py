@@ -5,10 +5,10 @@ layers are wide. The map varies both: from 10 labeled images of each class to al
 from narrow to wide (smoke: digits). Few images are drawn with each seed, and repeated so that an epoch has 10,000
 visits.
 
-Both sides have the settings of the recipe mnist and its twin, except that the temperature is proportional to the number
-of units and the rate of twins wider than 1000 units falls in proportion, since they diverge at the rate of the twin of
-1000 units. For few images, weight decay was chosen for each side and number of images, with 1000 units and among three
-or four values, on the last 10,000 training images.
+The settings are those of the recipe mnist and its twin, with two exceptions. The temperature is proportional to the
+number of units. The rate of twins wider than 1000 units falls in proportion to the width, since they diverge at the
+rate of the twin of 1000 units. For few images, the weight decay of Forward-Forward and of backprop was chosen for each
+number of images, with 1000 units and among three or four values, on the last 10,000 training images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from twofold_lab.figures import error, mean_and_std
 from twofold_lab.lab import Lab
 from twofold_lab.tables import figures as cell
 from twofold_lab.tables import markdown, table
-from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_most, less
+from twofold_lab.verdict import Estimate, Figures, Verdict, at_most, less
 
 VISITS = 10_000
 """Number of images in an epoch; a smaller set is repeated."""
@@ -42,11 +42,11 @@ class Amount:
     """An amount of training data, with the settings for it.
 
     Attributes:
-        per_class: number of images of each class; ``None`` stands for all.
+        per_class: number of images of each class; ``None`` for all images.
         epochs: number of epochs, each of at least `VISITS` images.
         decay: weight decay of Forward-Forward.
         twin_decay: weight decay of the twin.
-        seeds: number of nets that learn, each from its own draw.
+        seeds: number of nets, each of which learns from its own random images.
     """
 
     per_class: int | None
@@ -66,18 +66,19 @@ SMALL = (Amount(5, 8, 0.002, 0.0002, 2), Amount(None, 12, 0.002, 0.0002, 1))
 WIDTHS, SMALL_WIDTHS = (250, 1000, 4000), (60, 200)
 
 
-def _few_and_wide(figures: Figures) -> tuple[Estimate, Estimate]:
-    """Return the errors of both sides with the fewest images, which every seed draws, and the widest nets."""
-    images, rows = next(iter(figures.measured[OURS].items()))
-    units = list(rows)[-1]
-    return figures.of(OURS, images, units), figures.of_twin(TWINS, images, units)
+CLAIM = Claim(
+    "regime",
+    time="06:03",
+    says="The cortex has many weights and little data, the opposite of what backprop is used for.",
+    headline=Headline(RATIO, "many weights, little data", ours=(RATIO, "10 images a class", "4000 units"), twin=()),
+)
 
 
-def _all_and_narrow(figures: Figures) -> tuple[Estimate, Estimate]:
-    """Return the errors of both sides with all images, of a single seed, and the narrowest nets."""
-    images, rows = list(figures.measured[OURS].items())[-1]
-    units = next(iter(rows))
-    return figures.of(OURS, images, units, seeds=1), figures.of_twin(TWINS, images, units, seeds=1)
+def _errors(figures: Figures, row: int, column: int, seeds: int | None = None) -> tuple[Estimate, Estimate]:
+    """Return the error of Forward-Forward and of backprop in a cell of the map: number of images, width."""
+    images, by_width = list(figures.measured[OURS].items())[row]
+    units = list(by_width)[column]
+    return figures.of(OURS, images, units, seeds=seeds), figures.of_twin(TWINS, images, units, seeds=seeds)
 
 
 def _ratio(error: Estimate, twin: Estimate) -> Estimate:
@@ -85,40 +86,28 @@ def _ratio(error: Estimate, twin: Estimate) -> Estimate:
     return Estimate(ratio, ratio * math.hypot(error.error / error.value, twin.error / twin.value))
 
 
-def _as_good(figures: Figures) -> Verdict:
-    return at_most(*_few_and_wide(figures))
-
-
-def _better_than_elsewhere(figures: Figures) -> Verdict:
-    return less(_ratio(*_few_and_wide(figures)), _ratio(*_all_and_narrow(figures)))
-
-
-CLAIM = Claim(
-    "regime",
-    time="06:03",
-    says="The cortex has many weights and little data, the opposite of what backprop is used for.",
-    headline=Headline(RATIO, "many weights, little data", ours=(RATIO, "10 images a class", "4000 units"), twin=()),
-    clauses=(
-        Clause(
-            "as good as backprop with few images and many weights",
-            "with the fewest images and the widest layers, the mean slow error is at most the twin's",
-            _as_good,
-        ),
-        Clause(
-            "compares better than with many images and few weights",
-            "there, the error divided by the twin's is smaller than with all images and the narrowest layers",
-            _better_than_elsewhere,
-        ),
-    ),
+@CLAIM.clause(
+    "as good as backprop with few images and many weights",
+    "with the fewest images and the widest layers, the mean slow error is at most the twin's",
 )
+def _as_good(figures: Figures) -> Verdict:
+    return at_most(*_errors(figures, 0, -1))
+
+
+@CLAIM.clause(
+    "compares better than with many images and few weights",
+    "there, the error divided by the twin's is smaller than with all images and the narrowest layers",
+)
+def _better_than_elsewhere(figures: Figures) -> Verdict:
+    return less(_ratio(*_errors(figures, 0, -1)), _ratio(*_errors(figures, -1, 0, seeds=1)))
 
 
 @CLAIM.measure
 def regime(lab: Lab) -> Finding:
     widths, amounts = lab.pick(smoke=(SMALL_WIDTHS, SMALL), full=(WIDTHS, AMOUNTS))
     complete = lab.sized("mnist")
-    ours: dict[str, dict[str, dict[str, float]]] = {}
-    twins: dict[str, dict[str, dict[str, float]]] = {}
+    ours: dict[str, dict[str, Any]] = {}
+    twins: dict[str, dict[str, Any]] = {}
     for amount in amounts:
         images = f"{amount.per_class or 'all'} images a class"
         datasets = [sample(complete, amount, seed) for seed in range(amount.seeds)]
@@ -137,7 +126,7 @@ def regime(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwardRecipe, BackpropRecipe]:
-    """Return the recipes of both sides for layers of that width."""
+    """Return the recipe and its twin for an amount of data and a width of both layers."""
     recipe, twin = feedforward.pair(lab, mnist.mnist, mnist.twin)
     shared: dict[str, Any] = {"widths": (width, width), "epochs": amount.epochs, "seed": seed}
     per_unit = recipe.temperature / recipe.widths[0]
@@ -148,7 +137,7 @@ def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwa
 
 
 def sample(dataset: Dataset, amount: Amount, seed: int) -> Dataset:
-    """Draw training images of each class with the seed, and repeat them until there are enough for an epoch.
+    """Return a data set with random training images of each class, repeated until there are enough for an epoch.
 
     If the amount is all images, the data set is returned unchanged.
     """
@@ -167,7 +156,7 @@ def sample(dataset: Dataset, amount: Amount, seed: int) -> Dataset:
 
 @table("regime", "claims/regime.json")
 def errors(record: Mapping[str, Any]) -> str:
-    """Return the errors of both sides by number of images and width."""
+    """Tabulate the errors of Forward-Forward and backprop by number of images and width."""
     ours, twins = record["measured"][OURS], record["twin"][TWINS]
     widths = list(next(iter(ours.values())))
     rows = [[images, *(cell(side[images][width]) for width in widths for side in (ours, twins))] for images in ours]
@@ -176,25 +165,22 @@ def errors(record: Mapping[str, Any]) -> str:
 
 @CLAIM.draw
 def picture(record: Record, path: Path, lab: Lab) -> Path:
-    """Draw a map with the errors of both sides in each cell, blue where Forward-Forward's is the smaller one."""
+    """Plot the errors of Forward-Forward and backprop as a map, blue where that of Forward-Forward is smaller."""
     import numpy as np
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     from twofold.plots.canvas import subplots, suptitle, write
     from twofold.plots.colors import INK, POSITIVE, TWIN
+    from twofold_lab.drawing import heat_map
 
-    ours, twins = record["measured"][OURS], record["twin"][TWINS]
-    images, widths = list(ours), list(next(iter(ours.values())))
-    ratio = np.array([[ours[row][column]["mean"] / twins[row][column]["mean"] for column in widths] for row in images])
+    sides = record["measured"][OURS], record["twin"][TWINS]
+    images, widths = list(sides[0]), list(next(iter(sides[0].values())))
+    ours, twins = np.array([[[side[row][column]["mean"] for column in widths] for row in images] for side in sides])
     limit = 3.0  # the ratio of errors at which the color scale ends
-    colors = LinearSegmentedColormap.from_list("sides", [POSITIVE, "#FFFFFF", TWIN])
     figure, [[ax]] = subplots(1, 1, 7.4, 0.9 * len(images) + 1)
     ax.set_visible(True)
-    cells = ax.imshow(ratio, cmap=colors, norm=LogNorm(1 / limit, limit), aspect="auto")
-    for (row, column), value in np.ndenumerate(ratio):
-        label = " : ".join(f"{side[images[row]][widths[column]]['mean']:.2f}" for side in (ours, twins))
-        color = "white" if abs(np.log(value)) > 0.7 * np.log(limit) else INK
-        ax.text(column, row, label, ha="center", va="center", fontsize=12, color=color)
+    pairs = zip(ours, twins, strict=True)
+    texts = [[f"{error:.2f} : {twin:.2f}" for error, twin in zip(*rows, strict=True)] for rows in pairs]
+    cells = heat_map(ax, ours / twins, (POSITIVE, "#FFFFFF", TWIN), (1 / limit, limit), texts, aspect="auto")
     ax.set_xticks(range(len(widths)), widths, fontsize=11)
     ax.set_yticks(range(len(images)), images, fontsize=11)
     ax.tick_params(length=0, colors=INK)

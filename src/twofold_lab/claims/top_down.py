@@ -1,24 +1,25 @@
 """What an ambiguous shape is taken for depends on its context, by way of top-down input (talk 17:56).
 
-A recurrent net learns three-letter words with Forward-Forward: pixels at the bottom, the word at the top, right in
-positive data, wrong in negative. Each third of its first-layer units sees one letter, and receives information about
-the others only as top-down input from the second layer, which sees all; no layer has lateral input. The middle letter
-of a training word is often faint, so that context is useful. The goodness is high activity: top-down input then adds to
-the activity that it predicts. With low activity (also reported) it subtracts from it, and the remaining activity says
-less about the letter.
+A recurrent net learns three-letter words with Forward-Forward. Its input is the pixels at the bottom and the word at
+the top, which is right in positive data and wrong in negative data. Each third of its first-layer units sees one
+letter. It receives information about the others only as top-down input from the second layer, which sees all letters;
+no layer has lateral input. The middle letter of a training word is often faint, so that context is useful. The goodness
+is high activity: top-down input then adds to the activity that it predicts. A net with low activity is also reported.
+There, top-down input subtracts from the activity that it predicts, so the remaining activity says less about the
+letter.
 
-Then T?E and C?T are shown, both with the same shape between H and A, pixel for pixel. A logistic regression reads H or
-A from the first-layer units that see the middle letter, normalized among themselves. It is fitted once, to their states
-after the bottom-up pass alone, on renderings of the 18 words with an H or an A in the middle other than THE and CAT;
-the same regression reads the settled states. For each font, the shape's stems lean such that the median bottom-up
-reading is neither; this is determined on renderings with a seed of their own. The test renderings are new, and not
-faint.
+In the test, the net sees T?E and C?T. The middle letter is the same shape in both, between H and A, pixel for pixel. A
+logistic regression classifies it as H or A from the normalized first-layer units that see it. The regression is fitted
+once, to the states after the bottom-up pass alone, on renderings of the 18 words with an H or an A in the middle other
+than THE and CAT; the same regression classifies the settled states. For each font, the lean of the shape's stems is
+calibrated such that the median decision after the bottom-up pass is neither letter, on renderings with a seed of their
+own. The test renderings are new, and not faint.
 
 No word is given in the test: the net's own belief, softmax · strength, is fed to the top after the bottom-up pass and
-after every iteration. Also reported are the readings with a neutral top, with a read-out fitted to settled states, and
-of a clear A in T.E and a clear H in C.T. There are two twins: the same net without top-down input, which trains and
-settles in the same way; and a feedforward net with the same layers and fields, trained by backprop, which does not
-settle.
+after every iteration. Also reported are the results with a neutral top, with a regression fitted to settled states, and
+for a clear A in T.E and a clear H in C.T. There are two twins. One is the same net without top-down input, which trains
+and settles in the same way. The other is a feedforward net with the same layers and receptive fields, trained by
+backprop, which does not settle.
 
 smoke: 30 words, 60 renderings of each, 3 x 60 + 180 units, 8 epochs. full: 600 renderings, 3 x 100 + 300 units, 20
 epochs; 300 test renderings.
@@ -53,46 +54,50 @@ from twofold_lab.claim import Claim, Finding, Headline, Record
 from twofold_lab.data import letters
 from twofold_lab.figures import percent
 from twofold_lab.lab import Lab
-from twofold_lab.verdict import Clause, Estimate, Figures, Verdict, at_least, every, positive
+from twofold_lab.verdict import Estimate, Figures, Verdict, at_least, every, positive
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from sklearn.linear_model import LogisticRegression
 
 READOUT_WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if word not in ("THE", "CAT"))
-"""The words that the read-out is fitted to."""
+"""The words that the logistic regression is fitted to."""
 
-CONTEXTS = ("T?E", "C?T")
-ANSWERS = ("H", "A")
-"""The letter that each context suggests."""
+CONTEXTS, ANSWERS = ("T?E", "C?T"), ("H", "A")
+"""The contexts, and the letter that each suggests."""
 SHARES = tuple(f"{answer} in {context} %" for answer, context in zip(ANSWERS, CONTEXTS, strict=True))
 
 RENDERINGS = {"smoke": 100, "full": 300}
 """Number of test renderings of each context, by size."""
 READ_SEED, TEST_SEED = 1000, 2000
+"""Seeds of the renderings for the logistic regression, and of those for the test."""
 
 LEAST, UNSURE = 90.0, (35.0, 65.0)
-"""Limits of the percentage of renderings read as their context suggests: if it decides, and if it has no influence."""
+"""Limits of the percentage of renderings classified as their context suggests, with and without influence of it."""
 
-FULL = replace(
-    recurrent,
-    data="letters",
-    widths=(300, 300),
-    epochs=20,
-    batch=50,
-    tolerance=0.0,
-    goodness="sum_of_squares",
-    temperature=15.0,
-    neutral_every=1,
-    floor=0.0,
-    softmax_rate=0.3,
-    softmax_decay=0.0003,
-)
-SMOKE = replace(FULL, widths=(180, 180), epochs=8, temperature=9.0)
+LETTERS = replace(recurrent, data="letters", batch=50, softmax_rate=0.3, softmax_decay=0.0003, neutral_every=1)
+ACTIVE = replace(LETTERS, goodness="sum_of_squares", tolerance=0.0, floor=0.0)
+FULL = replace(ACTIVE, widths=(300, 300), epochs=20, temperature=15.0)
+SMOKE = replace(ACTIVE, widths=(180, 180), epochs=8, temperature=9.0)
 TWIN = replace(mnist_twin, data="letters", batch=50, tolerance=0.0)
 
+CLAIM = Claim(
+    "top-down",
+    time="17:56",
+    says="Context decides what an ambiguous shape is taken for.",
+    headline=Headline(
+        SHARES[0],
+        "context decides whether the shape in the middle is an H or an A",
+        ours=("settled", SHARES[0]),
+        twin=("without top-down", "settled", SHARES[0]),
+    ),
+)
 
-def decided(figures: Figures) -> Verdict:
+
+@CLAIM.clause(
+    "context decides once the net has settled",
+    "after 8 iterations, H is read in T?E and A in C?T, each in at least 90 % of the renderings",
+)
+def _decided(figures: Figures) -> Verdict:
     counted = replace(figures, cases=RENDERINGS[figures.size])
     return every([at_least(counted.of("settled", share), LEAST) for share in SHARES])
 
@@ -107,50 +112,32 @@ def undecided(figures: Figures, shares: Mapping[str, float]) -> Verdict:
     return every(verdicts)
 
 
-CLAIM = Claim(
-    "top-down",
-    time="17:56",
-    says="Context decides what an ambiguous shape is taken for.",
-    headline=Headline(
-        SHARES[0],
-        "context decides whether the shape in the middle is an H or an A",
-        ours=("settled", SHARES[0]),
-        twin=("without top-down", "settled", SHARES[0]),
-    ),
-    clauses=(
-        Clause(
-            "context decides once the net has settled",
-            "after 8 iterations, H is read in T?E and A in C?T, each in at least 90 % of the renderings",
-            decided,
-        ),
-        Clause(
-            "the shape is ambiguous before",
-            "after the bottom-up pass alone, H is read in T?E and A in C?T, each in 35 to 65 % of the renderings",
-            lambda figures: undecided(figures, figures.measured["before"]),
-        ),
-        Clause(
-            "top-down input is what decides",
-            "without top-down input, each is read in 35 to 65 % of the renderings after 8 iterations, too",
-            lambda figures: undecided(figures, figures.twin["without top-down"]["settled"]),
-        ),
-    ),
+@CLAIM.clause(
+    "the shape is ambiguous before",
+    "after the bottom-up pass alone, H is read in T?E and A in C?T, each in 35 to 65 % of the renderings",
 )
+def _ambiguous_before(figures: Figures) -> Verdict:
+    return undecided(figures, figures.measured["before"])
 
 
-# ---- the measurement -----------------------------------------------------------------------------------------------
+@CLAIM.clause(
+    "top-down input is what decides",
+    "without top-down input, each is read in 35 to 65 % of the renderings after 8 iterations, too",
+)
+def _undecided_without(figures: Figures) -> Verdict:
+    return undecided(figures, figures.twin["without top-down"]["settled"])
 
 
 @CLAIM.measure
 def top_down(lab: Lab) -> Finding:
     recipe, dataset = settings(lab)
-    renderings = RENDERINGS[lab.size]
 
-    def readings(**changes: Any) -> dict[str, dict[str, float]]:
-        return read(trained(lab, replace(recipe, **changes), dataset), renderings)
+    def shares(**changes: Any) -> dict[str, dict[str, float]]:
+        return read(trained(lab, replace(recipe, **changes), dataset), RENDERINGS[lab.size])
 
     return Finding(
-        measured={**readings(), "low activity": readings(goodness="minus_sum_of_squares")},
-        twin={"without top-down": readings(top_down=False), "backprop": read_twin(lab, recipe, dataset, renderings)},
+        measured={**shares(), "low activity": shares(goodness="minus_sum_of_squares")},
+        twin={"without top-down": shares(top_down=False), "backprop": read_twin(lab, recipe, dataset)},
         seeds=[recipe.seed],
     )
 
@@ -163,18 +150,15 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
 
 def trained(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
     """Return the trained net of a recipe, with products in float32."""
+    names = ("damping", "iterations", "label_strength", "top_down", "softmax_decay")
     net = Recurrent(
         dataset.pixels,
         recipe.widths,
         dataset.classes,
         recipe.rule(),
-        damping=recipe.damping,
-        iterations=recipe.iterations,
-        label_strength=recipe.label_strength,
-        top_down=recipe.top_down,
         connectivity=[{"below": Masked(fields(recipe.widths[0]))}],
-        softmax_decay=recipe.softmax_decay,
         generator=torch.Generator().manual_seed(recipe.seed),
+        **{name: getattr(recipe, name) for name in names},
     )
     identity = {"method": recipe.method, **recipe.fields()}
     lab.train_net(net, "letters", dataset, identity, lambda net: Trainer(net, recipe, dataset.train).run())
@@ -183,18 +167,18 @@ def trained(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
 
 
 def fields(units: int) -> Tensor:
-    """Return the pixels that each first-layer unit sees, ``(units, pixels)``: each third of the units sees one cell."""
+    """Return the receptive fields of the first layer, ``(units, pixels)``: each third of the units sees one letter."""
     cell = (torch.arange(3 * letters.CELL) // letters.CELL).repeat(letters.CELL)
     return (3 * torch.arange(units) // units)[:, None] == cell
 
 
 def middle(activity: Tensor) -> Tensor:
-    """Return those first-layer units, of ``(rows, units)``, that see the middle letter, normalized."""
+    """Return the first-layer units that see the middle letter, normalized, given all units ``(rows, units)``."""
     return normalize(activity.float().chunk(3, 1)[1])
 
 
 def read(net: Recurrent, renderings: int) -> dict[str, dict[str, float]]:
-    """Read the letter from the units that see the middle, in percent of the test renderings."""
+    """Classify the middle letter of the test renderings; return the percentages that are as their context suggests."""
     images, truth = clear_words()
     bottom_up, *_, settled = settle(net, images)
     readout = fit_readout(bottom_up, truth)
@@ -232,13 +216,13 @@ def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tens
 
 
 def clear_words() -> tuple[Tensor, NDArray[np.int64]]:
-    """Return renderings for the read-out, and 1 if their middle letter is an H, else 0."""
+    """Return renderings for the logistic regression, and 1 if their middle letter is an H, else 0."""
     texts = READOUT_WORDS * 30
     return letters.render(texts, READ_SEED)[0], np.array([text in letters.H_WORDS for text in texts], dtype=np.int64)
 
 
 def fit_readout(activity: Tensor, truth: NDArray[np.int64]) -> LogisticRegression:
-    """Fit the read-out, whose decision function is above 0 for H and below 0 for A."""
+    """Fit the logistic regression, whose decision function is above 0 for H and below 0 for A."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=0.1, max_iter=2000).fit(activity.numpy(), truth)
@@ -251,10 +235,10 @@ def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> l
 
 
 def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -> list[float]:
-    """Find for each font the opening at which the median bottom-up reading is neither H nor A.
+    """Find for each font the opening at which the median decision after the bottom-up pass is neither H nor A.
 
     Args:
-        states: images -> the units that see the middle letter after the bottom-up pass.
+        states: maps images to the units that see the middle letter after the bottom-up pass.
         readout: decides between H (above 0) and A.
     """
     grid = np.linspace(0, 1, 21)
@@ -271,13 +255,13 @@ def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -
 
 
 def shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], iteration: int) -> dict[str, float]:
-    """Return the percentage of renderings of T?E that are read as H, and of C?T as A, at an iteration."""
+    """Return the percentages of renderings of T?E classified as H, and of C?T as A, at an iteration."""
     first, second = (readout.decision_function(context[iteration].numpy()) > 0 for context in states)
     return dict(zip(SHARES, (percent(float(first.mean())), percent(1 - float(second.mean()))), strict=True))
 
 
-def read_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, renderings: int) -> dict[str, float]:
-    """Read the letter from the units of the backprop twin that see the middle. It does not settle."""
+def read_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> dict[str, float]:
+    """Classify the middle letter as in `read`, from units of the backprop twin, which does not settle."""
     twin = replace(TWIN, widths=recipe.widths, epochs=min(10, recipe.epochs))
     above = [Full(upper, lower) for lower, upper in itertools.pairwise(twin.widths)]
     connectivity = [Masked(fields(twin.widths[0])), *above]
@@ -290,43 +274,39 @@ def read_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset, renderings: i
 
     @torch.no_grad()
     def states(images: Tensor) -> Tensor:
-        total: Tensor = first(normalize(images.flatten(1).to(first.weight)))
-        return middle(total.relu()).cpu()
+        return middle(first(normalize(images.flatten(1).to(first.weight))).relu()).cpu()
 
     images, truth = clear_words()
     readout = fit_readout(states(images), truth)
     openings = calibrate(states, readout)
-    shown = [[states(letters.render([text] * renderings, TEST_SEED, openings)[0])] for text in CONTEXTS]
+    shown = [[states(letters.render([text] * RENDERINGS[lab.size], TEST_SEED, openings)[0])] for text in CONTEXTS]
     return shares(readout, shown, 0)
 
 
-# ---- the table -----------------------------------------------------------------------------------------------------
+# ---- table and plot ------------------------------------------------------------------------------------------------
 
 
 @tables.table("top-down", "claims/top-down.json")
 def shares_table(record: Record) -> str:
-    """Return the percentages of renderings that each net reads as their context suggests."""
+    """Tabulate the percentages of renderings that each net classifies as their context suggests."""
     measured, twin = record["measured"], record["twin"]
     nets = {
-        "high activity": {name: readings for name, readings in measured.items() if name != "low activity"},
+        "high activity": {name: shares for name, shares in measured.items() if name != "low activity"},
         "low activity": measured["low activity"],
         "without top-down": twin["without top-down"],
         "backprop": {"before": twin["backprop"]},
     }
     rows = [
-        [net, reading, *(tables.figures(read[share]) for share in SHARES)]
-        for net, readings in nets.items()
-        for reading, read in readings.items()
+        [net, name, *(tables.figures(shares[share]) for share in SHARES)]
+        for net, by_name in nets.items()
+        for name, shares in by_name.items()
     ]
     return tables.markdown(["net", "read", *SHARES], rows)
 
 
-# ---- the picture ---------------------------------------------------------------------------------------------------
-
-
 @CLAIM.draw
 def picture(_: Record, path: Path, lab: Lab) -> Path:
-    """Draw what the shape is read as at each iteration, by the nets with and without top-down input."""
+    """Plot how the shape is classified at each iteration, by the nets with and without top-down input."""
     recipe, dataset = settings(lab)
     shown, readings = {}, {}
     for name, above in (("", True), ("without top-down", False)):
@@ -340,19 +320,22 @@ def picture(_: Record, path: Path, lab: Lab) -> Path:
 
 
 def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]], path: Path) -> Path:
-    """Draw how context decides what a shape is read as.
+    """Plot how context decides what a shape is classified as.
 
-    Left: the renderings in the two contexts, with the same shapes. Middle: the share of renderings that are read as
-    each context suggests, at each iteration; pale for all nets but the first. Right: the first net's read-out of each
-    rendering, before settling and after.
+    Left: renderings in the two contexts, with the same shapes. Middle: the share of renderings classified as each
+    context suggests, at each iteration; pale for all nets but the first. Right: the first net's decision function for
+    each rendering, before settling and after.
 
     Args:
         shown: for each of `CONTEXTS`, images ``(renderings, 1, height, width)``.
-        readings: net -> its read-out, ``(contexts, iterations from 0, renderings)``: above 0 for H, below 0 for A.
+        readings: name of a net -> its decision function, ``(contexts, iterations from 0, renderings)``: above 0 for H,
+            below 0 for A.
         path: the PNG to write.
     """
+    from matplotlib.ticker import MaxNLocator
+
     from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
-    from twofold.plots.colors import INK, NEGATIVE, POSITIVE
+    from twofold.plots.colors import INK, NEGATIVE, POSITIVE, TWIN
 
     figure, [[left, center, right]] = subplots(1, 3, 4.9, 4.1, 0.12)
     first, second = (np.concatenate([image[0].numpy() for image in images[:6]], 0) for images in shown)
@@ -360,7 +343,18 @@ def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]],
     left.imshow(np.concatenate([first, np.ones((len(first), 3)), second], 1), cmap="gray_r", vmin=0, vmax=1)
     left.set_title(f"Shown: {' and '.join(CONTEXTS)}, the same shapes", fontsize=13, color=INK)
     left.set_axis_off()
-    draw_iterations(center, readings)
+    style: dict[str, Any] = {"lw": 2.0, "ls": "-"}
+    for net, reading in readings.items():
+        as_suggested = 100 * np.stack([(reading[0] > 0).mean(-1), (reading[1] <= 0).mean(-1)])
+        for shares, color, name in zip(as_suggested, (POSITIVE, NEGATIVE), SHARES, strict=True):
+            label = name.removesuffix(" %") + (f", {net}" if net else "")
+            center.plot(shares, color=color, marker="o", ms=4, label=label, **style)
+        style = {"lw": 1.2, "ls": "--", "alpha": 0.4}
+    center.axhspan(*UNSURE, color="#EEEEEE", zorder=0, label="undecided")
+    center.axhline(LEAST, color=TWIN, lw=1, ls=":", label=f"{LEAST:g} %")
+    label_axes(center, "Read from the middle letter's units", "iteration", "% of renderings")
+    center.set_ylim(0, 103)
+    center.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(center, 2)
     reading = next(iter(readings.values()))
     bins = np.linspace(reading.min(), reading.max(), 41).tolist()
@@ -377,23 +371,3 @@ def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]],
         "other words, before settling",
     )
     return write(figure, path)
-
-
-def draw_iterations(ax: Axes, readings: Mapping[str, NDArray[Any]]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    from twofold.plots.canvas import label_axes
-    from twofold.plots.colors import NEGATIVE, POSITIVE, TWIN
-
-    style: dict[str, Any] = {"lw": 2.0, "ls": "-"}
-    for net, reading in readings.items():
-        as_suggested = 100 * np.stack([(reading[0] > 0).mean(-1), (reading[1] <= 0).mean(-1)])
-        for shares, color, answer, context in zip(as_suggested, (POSITIVE, NEGATIVE), ANSWERS, CONTEXTS, strict=True):
-            label = f"{answer} in {context}" + (f", {net}" if net else "")
-            ax.plot(range(len(shares)), shares, color=color, marker="o", ms=4, label=label, **style)
-        style = {"lw": 1.2, "ls": "--", "alpha": 0.4}
-    ax.axhspan(*UNSURE, color="#EEEEEE", zorder=0, label="undecided")
-    ax.axhline(LEAST, color=TWIN, lw=1, ls=":", label=f"{LEAST:g} %")
-    label_axes(ax, "Read from the middle letter's units", "iteration", "% of renderings")
-    ax.set_ylim(0, 103)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
