@@ -31,7 +31,8 @@ from twofold.estimators.scaling import FARTHEST
 from twofold.methods import Backpropagation
 from twofold.nets.backprop import Backprop
 from twofold.training.trainer import History, Trainer
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, one_thread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench
+from twofold_lab.benchmarks.timing import one_thread
 from twofold_lab.data.letters import FONTS, distort, glyph
 from twofold_lab.tables import markdown, table
 

@@ -18,7 +18,8 @@ from twofold.machine.extras import needed
 from twofold.training import sources
 from twofold.training.runs import Run, load
 from twofold.training.train import train
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, one_thread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench
+from twofold_lab.benchmarks.timing import one_thread
 from twofold_lab.tables import markdown, table
 
 CASES = 1000

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from twofold.machine import compute_type
-from twofold_lab.benchmarks.bench import seconds_of
+from twofold_lab.benchmarks.timing import seconds_of
 
 PRODUCTS = {f"aten::{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "_addmm_activation", "linear")}
 """Operators that compute matrix products."""

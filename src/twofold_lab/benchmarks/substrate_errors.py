@@ -16,7 +16,8 @@ from twofold.nets.net import evaluate
 from twofold.recipes.mnist import mnist
 from twofold.substrate import PRESETS, Substrate, arrays, set_run_length
 from twofold.training.trainer import Trainer
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, one_thread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
+from twofold_lab.benchmarks.timing import one_thread
 from twofold_lab.benchmarks.trainer import layers_of
 from twofold_lab.tables import NONE, markdown, table
 
