@@ -137,7 +137,7 @@ def ratio(runs: Mapping[str, Sequence[Mapping[str, Any]]], target: float, test: 
 
 
 def _training(bench: Workbench, recipe: Recipe, data: Dataset, runs: list[dict[str, Any]]) -> Callable[[int], float]:
-    """Return a contender for `interleave` that trains with a seed, appends the result to ``runs`` and returns the time."""
+    """Return a contender for `interleave` that trains with a seed, adds the result to ``runs`` and returns seconds."""
 
     def train(seed: int) -> float:
         training = trainer(bench, replace(recipe, seed=seed), data)
