@@ -186,7 +186,7 @@ def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, floa
 
 
 def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
-    """Return ‖∂loss/∂a‖ ‖a‖ for the activity a of each hidden layer, mean over images, divided by that of the top layer.
+    """Return ‖∂loss/∂a‖ ‖a‖ for the activity a of each hidden layer, mean over images, relative to the top layer.
 
     Args:
         twin: the net.

@@ -24,7 +24,7 @@ def pair(lab: Lab) -> Pair:
 
 
 def short(lab: Lab) -> Pair:
-    """Return a recipe and its twin for comparisons: half the units, fewer epochs, tested on held-out training images."""
+    """Return a recipe and its twin for comparisons: half the units, fewer epochs, tested on held-out images."""
     if lab.size == "smoke":
         return replace(SMALL, validation=300), replace(SMALL_TWIN, validation=300)
     widths = tuple(units // 2 for units in recurrent.widths)

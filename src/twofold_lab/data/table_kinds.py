@@ -1,7 +1,7 @@
-"""Kinds of tables that people have, generated: text columns, counts, few rows, missing values, rare classes, texts.
+"""Generators of tables of common types: text columns, counts, few rows, missing values, rare classes, texts.
 
-Each kind is a function of a seed that returns a DataFrame of columns and the labels. The labels depend on the columns
-through random effects, with noise, so that the best possible error is above zero.
+A generator takes a seed and returns the columns as a DataFrame, and the labels. The labels depend on the columns
+through random effects and noise, so that the smallest possible error is above zero.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Labels = NDArray[np.int64]
 Kind = Callable[[int], "tuple[DataFrame, Labels]"]
 
 NOISE = 0.3
-"""Standard deviation of the noise relative to that of the effects."""
+"""Standard deviation of the noise, relative to that of the sum of all effects."""
 
 
 def text_columns(seed: int, columns: int, values: int, rows: int = 2000, numbers: int = 0) -> tuple[DataFrame, Labels]:
-    """Return text columns whose values have random effects on one of two labels, and normal columns."""
+    """Return text columns with ``values`` different texts each, ``numbers`` normal columns, and two classes."""
     from pandas import DataFrame
 
     random = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def text_columns(seed: int, columns: int, values: int, rows: int = 2000, numbers
 
 
 def counts(seed: int, columns: int = 2000, rows: int = 2000, density: float = 0.01) -> tuple[DataFrame, Labels]:
-    """Return columns of counts, most of which are 0; a tenth of them has effects."""
+    """Return columns of counts, most of which are 0, and two classes; a tenth of the columns have an effect."""
     from pandas import DataFrame
 
     random = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def counts(seed: int, columns: int = 2000, rows: int = 2000, density: float = 0.
 
 
 def wide(seed: int, columns: int = 2000, rows: int = 1000) -> tuple[DataFrame, Labels]:
-    """Return more normal columns than rows; twenty hidden factors determine the columns and the label."""
+    """Return more columns than rows, and two classes; twenty hidden factors determine the columns and the label."""
     from pandas import DataFrame
 
     random = np.random.default_rng(seed)
@@ -61,7 +61,10 @@ def wide(seed: int, columns: int = 2000, rows: int = 1000) -> tuple[DataFrame, L
 
 
 def missing(seed: int, rows: int = 2000) -> tuple[DataFrame, Labels]:
-    """Return eight normal columns; in three of them a fifth of the values is missing, in one because it is large."""
+    """Return eight normally distributed columns, and two classes.
+
+    A fifth of the values is missing in three columns: the largest values of the first, and random values of two others.
+    """
     from pandas import DataFrame
 
     random = np.random.default_rng(seed)
@@ -74,7 +77,7 @@ def missing(seed: int, rows: int = 2000) -> tuple[DataFrame, Labels]:
 
 
 def rare_class(seed: int, share: float, rows: int = 3000) -> tuple[DataFrame, Labels]:
-    """Return ten normal columns and a class with a small share of the rows."""
+    """Return ten normally distributed columns, and two classes, of which one has the ``share`` of the rows."""
     from pandas import DataFrame
 
     random = np.random.default_rng(seed)
@@ -85,7 +88,10 @@ def rare_class(seed: int, share: float, rows: int = 3000) -> tuple[DataFrame, La
 
 
 def two_authors(seed: int, rows: int = 1000, words: int = 4000) -> tuple[DataFrame, Labels]:
-    """Return the TF-IDF of texts of forty words by two authors who use the same words, with other frequencies."""
+    """Return TF-IDF columns of texts of forty words, and the author of each text as label.
+
+    Both authors use the same words, but with different frequencies.
+    """
     from pandas import DataFrame
     from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -99,7 +105,7 @@ def two_authors(seed: int, rows: int = 1000, words: int = 4000) -> tuple[DataFra
 
 
 def ten_classes(seed: int, rows: int = 3000) -> tuple[DataFrame, Labels]:
-    """Return clusters of ten classes whose shares fall from 30 % to 2 %; the cost of an error is that of its class."""
+    """Return twelve columns in which ten classes form clusters; the shares of the classes fall from 27 % to 2 %."""
     from pandas import DataFrame
 
     random = np.random.default_rng(seed)
@@ -133,7 +139,7 @@ KINDS: dict[str, Kind] = {
     "TF-IDF of two authors": two_authors,
     "ten classes of unequal cost": ten_classes,
 }
-"""The kinds of tables by name."""
+"""Name of a type of tables -> generator."""
 
 TUNING_SEEDS, REPORTED_SEEDS = range(5), range(10, 15)
 """Seeds for choosing defaults, and seeds for reported figures."""
