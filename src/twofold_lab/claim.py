@@ -27,7 +27,7 @@ class Finding:
     Attributes:
         measured: figures of Forward-Forward.
         twin: figures of the backprop twin, a net with the same hidden layers.
-        seeds: seeds of the trainings.
+        seeds: seeds of the training runs.
     """
 
     measured: dict[str, Any]

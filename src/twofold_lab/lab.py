@@ -118,7 +118,7 @@ class Lab:
         """Return the data set for the size of the laboratory; see `data` for the names."""
         return self.data(self.pick(smoke=smoke, full=full))
 
-    # ---- trainings -------------------------------------------------------------------------------------------------
+    # ---- training runs ---------------------------------------------------------------------------------------------
 
     def contest(
         self,

@@ -56,7 +56,7 @@ class Figures:
         measured: figures of Forward-Forward.
         twin: figures of the backprop twin.
         size: smoke or full.
-        seeds: seeds of the trainings.
+        seeds: seeds of the training runs.
         cases: number of test cases.
     """
 

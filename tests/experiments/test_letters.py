@@ -130,7 +130,7 @@ def test_the_data_set_has_every_word_and_faint_middle_letters_for_training_alone
         (lambda: letters.render(["FOUR"], 0), DataError, "'FOUR' has 4 letters, expected 3"),
         (lambda: letters.render(["T?E"], 0), DataError, "no openings are given"),
         (lambda: letters.render(["T?E"], 0, [0.5]), SettingError, "1 openings for 12 fonts"),
-        (lambda: letters.load(0, 1), SettingError, "at least 1 of both"),
+        (lambda: letters.load(0, 1), SettingError, "at least 1 image of each word for both"),
     ],
 )
 def test_texts_that_cannot_be_drawn_are_refused_in_one_line(action: Any, error: Any, message: str) -> None:

@@ -96,10 +96,8 @@ def compare(
         number of ``images`` in each round.
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
-    rivals = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
-    contenders = {
-        name: burst(trainer(bench, rival, data, cases, precision=precision)) for name, rival in rivals.items()
-    }
+    nets = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
+    contenders = {name: burst(trainer(bench, net, data, cases, precision=precision)) for name, net in nets.items()}
     seconds = interleave(contenders, rounds, warm_up=True)
     ratio = spread(ratios(seconds["ff"], seconds["twin"]))
     return {**spreads(seconds, IMAGES / cases), "ratio": ratio, "images": cases}
