@@ -1,6 +1,6 @@
-"""A claim: its statement, the rules that judge it, and the functions that measure, tabulate and draw it.
+"""A claim: its statement, the rules that judge it, and the functions that measure and plot it.
 
-Each file in ``claims/`` defines a ``CLAIM``, and nothing else has to be edited to add one.
+Each file in ``claims/`` defines a ``CLAIM``. To add a claim, add a file; no list has to be edited.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Finding:
     Attributes:
         measured: figures of Forward-Forward.
         twin: figures of the backprop twin, a net with the same hidden layers.
-        seeds: seeds of the trainings.
+        seeds: seeds of the training runs.
     """
 
     measured: dict[str, Any]
@@ -38,14 +38,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Headline:
-    """The figure of a claim that lists show.
+    """The figure of a claim that the list of claims shows.
 
     Attributes:
-        figure: its name, such as ``slow error %``.
-        talk: the figure or statement of the talk or the paper, as text.
-        ours: path to our figure in ``measured``; by default its name.
-        twin: path to the twin's figure in ``twin``; empty if there is none.
-        seeds: number of trainings behind our figure; by default the number of seeds of the record.
+        figure: name of the figure, such as ``slow error %``.
+        talk: the value or statement in the talk or the paper, as text.
+        ours: path to the value of Forward-Forward in `Finding.measured`; by default the name.
+        twin: path to the value of the twin in `Finding.twin`; empty if the twin has none.
+        seeds: number of training runs behind the value of Forward-Forward; by default that of the record.
     """
 
     figure: str
@@ -60,16 +60,16 @@ class Headline:
 
 @dataclass
 class Claim:
-    """A statement of the talk or the paper that can hold or fail.
+    """A statement of the talk or the paper that an experiment can confirm or refute.
 
     Attributes:
         id: name on the command line.
         time: time in the talk (mm:ss), or the section of the paper if only the paper makes the claim.
-        says: the claim.
-        headline: the figure that lists show.
-        clauses: the statements of which the claim consists, each with its rule.
-        measurement: function that measures it; ``None`` if it is not built yet.
-        picture: function that draws its picture; ``None`` if it has none.
+        says: the statement.
+        headline: the figure that the list of claims shows.
+        clauses: the parts of the statement, each with the rule that judges it.
+        measurement: function that measures the claim; ``None`` if the experiment is not built yet.
+        picture: function that plots the claim; ``None`` if it has no plot.
     """
 
     id: str
@@ -95,10 +95,10 @@ class Claim:
         return function
 
     def draw(self, function: Draw) -> Draw:
-        """Decorate the function that draws the claim's picture.
+        """Decorate the function that plots the claim.
 
-        It takes the record, the PNG file to write and the laboratory, and returns the path. The laboratory is for
-        pictures of nets; it trains those that are missing.
+        The function takes the record, the path of the PNG file to write and the laboratory, and returns the path. The
+        laboratory loads nets for the plot, and trains those that do not exist.
         """
         self.picture = function
         return function
@@ -107,7 +107,7 @@ class Claim:
         """Apply the rules to the figures of a record.
 
         Returns:
-            ``says, rule, verdict, statistic`` of each clause.
+            A dictionary with ``says, rule, verdict, statistic`` for each clause.
         """
         return [
             {"says": clause.says, "rule": clause.rule, **clause.judge(figures)._asdict()} for clause in self.clauses

@@ -1,4 +1,4 @@
-"""Commands of the laboratory, `twofold claims` and `twofold bench`, which the command line finds as entry points."""
+"""Commands of the laboratory: `twofold claims` and `twofold bench`. They are registered as entry points."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from twofold_lab.lab import RUNS
 from twofold_lab.tables import rows
 
 RESULTS = Path("results")
-"""Folder that full-size records are written to."""
+"""Default folder for full-size records."""
 
 ClaimId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
 
@@ -35,7 +35,7 @@ class Claims:
     """List the claims of the talk and the measured results.
 
     `twofold claims show ID` shows one claim in full, `twofold claims run ID` measures it, and `twofold claims draw ID`
-    draws its picture if it has one.
+    plots its results if it has a plot.
 
     Attributes:
         results: results folder; by default ./results if it has records, else the records that come with the package.
@@ -48,7 +48,7 @@ class Claims:
 
 @dataclass(frozen=True)
 class ClaimsShow:
-    """Show a claim: its statements, rules, verdicts and figures.
+    """Show one claim: its statements, the rules that judge them, verdicts and figures.
 
     Attributes:
         id: id of the claim; see `twofold claims` for a list.
@@ -67,8 +67,8 @@ class ClaimsRun(CommonOptions):
 
     Attributes:
         id: id of the claim; see `twofold claims` for a list.
-        size: smoke takes seconds on the embedded digits; full runs the experiment at its real size.
-        runs: folder of the run folders, which claims share and from which an interrupted experiment is resumed.
+        size: smoke takes seconds, on the embedded digits; full runs the complete experiment.
+        runs: folder of the training runs. All claims share it, and an interrupted experiment is resumed from it.
         results: folder for the record, which is written only with --size full.
     """
 
@@ -80,13 +80,14 @@ class ClaimsRun(CommonOptions):
 
 @dataclass(frozen=True)
 class ClaimsDraw(CommonOptions):
-    """Draw the picture of a claim.
+    """Plot the results of a claim.
 
     Attributes:
-        id: id of the claim; those without a picture are refused with a list of those that have one.
-        size: smoke uses small nets and the embedded digits; full uses nets of the real size.
-        runs: folder of the run folders; missing nets are trained.
-        results: results folder, whose record of this size is drawn; by default as for `twofold claims`.
+        id: id of a claim that has a plot; for other claims, the error message lists those that have one.
+        size: smoke uses small nets and the embedded digits; full uses the nets of the complete experiment.
+        runs: folder of the training runs; missing nets are trained.
+        results: results folder. A record of this size is plotted, else the claim is measured; default as for
+            `twofold claims`.
         out: PNG file to write; by default docs/pictures/ID.png with --size full if that folder exists, else ID.png in
             the folder --runs.
     """
@@ -103,14 +104,14 @@ class Bench(CommonOptions):
     """Options of the benchmark.
 
     Attributes:
-        folder: folder for the record NAME.json and the picture NAME.png; existing files are replaced.
+        folder: folder for the record NAME.json and the plot NAME.png; existing files are replaced.
     """
 
     folder: Path = Path("runs/bench")
 
 
 def claims(words: Sequence[str]) -> None:
-    """List the claims; or show, measure or draw one."""
+    """List all claims, or show, measure or plot one of them."""
     commands = {"show": _show, "run": _run, "draw": _draw}
     if words[:1] and words[0] in commands:
         commands[words[0]](words[1:])
@@ -121,16 +122,14 @@ def claims(words: Sequence[str]) -> None:
 
 
 def _results(chosen: Path | None) -> Path:
-    """Return the results folder to read.
+    """Return the results folder to read: the ``chosen`` one or the default.
 
     Raises:
         SettingError: the chosen folder does not exist.
     """
-    if chosen is None:
-        return RESULTS if (RESULTS / "claims").is_dir() else ledger.SHIPPED
-    if not chosen.is_dir():
-        raise SettingError(f"--results is {chosen}, which is not a folder: give a folder or omit it")
-    return chosen
+    if chosen and not chosen.is_dir():
+        raise SettingError(f"--results is {chosen}, which is not a folder: give an existing folder or omit --results")
+    return chosen or (RESULTS if (RESULTS / "claims").is_dir() else ledger.SHIPPED)
 
 
 def _show(words: Sequence[str]) -> None:
@@ -138,10 +137,8 @@ def _show(words: Sequence[str]) -> None:
     claim, results = ledger.find(options.id), _results(options.results)
     kept, intact = record.read(claim.id, results / "claims")
     if kept is None:
-        todo = (
-            f"not measured at full size yet: run `{record.command(claim.id)}`" if claim.measurement else "not built yet"
-        )
-        print(f"{claim.id} ({claim.time}): {claim.says}\n\n{todo}")
+        todo = f"measured at full size yet: run `{record.command(claim.id)}`" if claim.measurement else "built yet"
+        print(f"{claim.id} ({claim.time}): {claim.says}\n\nnot {todo}")
     else:
         print(f"{_described(kept)}\nrecord: {record.status(kept, intact)}, {kept.get('date') or 'no date'}")
         for entry in record.overturned(kept):
@@ -155,7 +152,7 @@ def _run(words: Sequence[str]) -> None:
 
     options = parse(ClaimsRun, words, "claims run")
     if options.size != "full" and options.results != RESULTS:
-        raise SettingError("--results needs --size full, because a smoke run writes no record: omit it")
+        raise SettingError("--results needs --size full, since a smoke run writes no record: omit --results")
     with _interruptible(options.runs):
         measured = ledger.run(options.id, options.size, progress=Bar, **_common(options))
     if options.size == "full":
@@ -185,22 +182,17 @@ def _common(options: ClaimsRun | ClaimsDraw) -> dict[str, Any]:
 
 @contextmanager
 def _interruptible(runs: Path) -> Iterator[None]:
-    """Explain how to continue after an interrupt in the trainings of a claim."""
+    """Turn a keyboard interrupt within the context into an error that explains how to continue."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise Interrupted(f"interrupted; repeat the command to continue with the trainings saved in {runs}") from stop
+        raise Interrupted(f"interrupted; repeat the command to continue with the training runs in {runs}") from stop
 
 
 def _described(kept: Mapping[str, Any]) -> str:
-    """Format a record: the claim, its figures next to the twin's, and the verdict on each statement."""
-    lines = [
-        f"{kept['id']} ({kept['time']}): {kept['says']}",
-        f"claimed: {kept['talk']}",
-        "",
-        format_table(rows(kept)),
-        "",
-    ]
+    """Format a record: the claim, its figures next to those of the twin, and the verdict on each statement."""
+    lines = [f"{kept['id']} ({kept['time']}): {kept['says']}", f"claimed: {kept['talk']}"]
+    lines += ["", format_table(rows(kept)), ""]
     for clause in kept["clauses"]:
         lines += [f"{clause['verdict']:<13} {clause['says']}: {clause['statistic']}", f"{'':13} rule: {clause['rule']}"]
     seeds = ", ".join(map(str, kept["seeds"]))
@@ -208,7 +200,7 @@ def _described(kept: Mapping[str, Any]) -> str:
 
 
 def _listed(listing: Sequence[Mapping[str, Any]]) -> str:
-    """Format all claims as a table, one line each unless the terminal is too narrow."""
+    """Format all claims as a table, with one line for each claim unless the terminal is too narrow."""
     from rich.console import Console
     from rich.table import Table
 
@@ -216,9 +208,8 @@ def _listed(listing: Sequence[Mapping[str, Any]]) -> str:
     table.columns[0].no_wrap = table.columns[-1].no_wrap = True
     for entry in listing:
         verdicts = Counter(clause["verdict"] for clause in entry["clauses"])
-        counted = ", ".join(
-            f"{count} {verdict}" if len(entry["clauses"]) > 1 else verdict for verdict, count in verdicts.items()
-        )
+        several = len(entry["clauses"]) > 1
+        counted = ", ".join(f"{count} {verdict}" if several else verdict for verdict, count in verdicts.items())
         state = (entry["status"] or "").partition(":")[0] or ("-" if entry["command"] else "not built")
         shown = [str(entry[key] or "-") for key in ("says", "figure", "talk", "ours", "twin")]
         table.add_row(entry["id"], *shown, counted or "-", state)
@@ -231,22 +222,19 @@ def _listed(listing: Sequence[Mapping[str, Any]]) -> str:
 
 
 def bench(words: Sequence[str]) -> None:
-    """Run a benchmark, write its record and draw its picture."""
+    """Run a benchmark, write its record, and plot it if it has a plot."""
     if not words or words[0].startswith("-"):
-        summaries = {name: (kind.__doc__ or "").split("\n", 1)[0] for name, kind in benchmarks.benchmarks().items()}
+        summaries = {name: (cls.__doc__ or "").split("\n", 1)[0] for name, cls in benchmarks.benchmarks().items()}
         lines = "\n".join(f"  {name:16} {line}" for name, line in summaries.items())
         print(f"usage: twofold bench NAME [--field value ...]\n\nBenchmarks\n{lines}")
         if words[:1] in (["--help"], ["-h"]):
             return
-        raise SettingError("twofold bench needs the name of a benchmark, for example `twofold bench epoch`")
+        raise SettingError("twofold bench needs the name of a benchmark, for example: twofold bench epoch")
     name, words = words[0], words[1:]
     chosen = benchmarks.find(name)
-    command = dataclasses.make_dataclass(
-        "Bench",
-        [("benchmark", chosen), ("command", Bench)],
-        frozen=True,
-        namespace={"__doc__": f"Run the {name} benchmark."},
-    )
+    namespace = {"__doc__": f"Run the {name} benchmark."}
+    fields = [("benchmark", chosen), ("command", Bench)]
+    command = dataclasses.make_dataclass("Bench", fields, frozen=True, namespace=namespace)
     parsed: Any = parse(command, words, f"bench {name}", command(chosen(), Bench()))
     options = parsed.command
     device = machine.choose_device(options.device)
@@ -254,7 +242,7 @@ def bench(words: Sequence[str]) -> None:
     expect_writable("--folder", options.folder)  # fail before the measurement, not after it
     workbench = benchmarks.Workbench(device, precision, options.data_dir, partial(print, file=sys.stderr, flush=True))
     measured = benchmarks.run(name, parsed.benchmark, workbench, options.folder)
-    picture = f", picture: {name}.png" if (options.folder / f"{name}.png").exists() else ""
-    print(f"{parsed.benchmark.table(measured)}\n\nrecord: {options.folder / name}.json{picture}")
+    plot = f", plot: {name}.png" if (options.folder / f"{name}.png").exists() else ""
+    print(f"{parsed.benchmark.table(measured)}\n\nrecord: {options.folder / name}.json{plot}")
     if options.json:
         print_json(measured)

@@ -1,7 +1,7 @@
-"""Contests: several ways to learn and the backprop twin, on the same data, from the same seeds, tuned by the same rule.
+"""Contests: comparisons of several learning methods and the backprop twin, with the same data, seeds and tuning.
 
-A rate is the value of a grid with the smallest error on held-out cases. A training that diverges is repeated at a third
-of its rate. The record states every grid, choice and retry.
+A learning rate is chosen from a grid by the smallest error on held-out cases. A training run that diverges is repeated
+at a third of its rate. The record states every grid, choice and repetition.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TWIN = "twin"
 RETRIES = 5
-"""Number of learning rates tried for a training that diverges, each a third of the one before."""
+"""Maximum number of learning rates of a training run that diverges, each a third of the previous one."""
 
 N = TypeVar("N", bound=Net)
 T = TypeVar("T")
@@ -35,12 +35,12 @@ Value = TypeVar("Value", bound=Hashable)
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to learn in a contest.
+    """A learning method in a contest.
 
     Attributes:
-        changes: fields of the recipe that differ.
-        recipe: the recipe; by default the one of the contest.
-        rates: grid of learning rates, in ascending order; empty for the rate of the recipe.
+        changes: recipe fields that differ from the recipe.
+        recipe: the recipe; by default that of the contest.
+        rates: grid of learning rates, in ascending order; if empty, the rate of the recipe is used.
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -50,15 +50,15 @@ class Contender:
 
 @dataclass(frozen=True)
 class Contest:
-    """Trainings of several contenders and of the twin. Each is done when its figures are first asked for.
+    """Training runs of several contenders and of the twin. All nets are trained when `runs` is first used.
 
     Attributes:
         lab: the laboratory.
-        contenders: name -> way to learn, without the twin.
-        of: the recipe and its twin.
-        dataset: data that all learn from; ``None`` for that of the recipes.
-        seeds: seeds of the trainings.
-        held: number of training cases that are held out to choose rates.
+        contenders: name -> contender. The twin is added if it is missing.
+        of: the recipe of the contenders, and that of the twin.
+        dataset: training and test data of all contenders; ``None`` for those of the recipes.
+        seeds: seeds of the training runs.
+        held: number of training cases that are held out to choose learning rates.
     """
 
     lab: Lab
@@ -75,9 +75,9 @@ class Contest:
         return {name: self._train(name, way) for name, way in {**self.contenders, **ways}.items()}
 
     def attempts(self, name: str) -> list[Run | None]:
-        """Return the run of each seed at the rate of its recipe or, if it diverges, at a lower rate.
+        """Return the run of a contender for each seed, at a lower rate if the rate of its recipe diverges.
 
-        See `at_lower_rates`; ``None`` if all rates diverge.
+        An entry is ``None`` if all rates diverge; see `at_lower_rates`.
         """
         way = self.contenders[name]
         recipes = [replace(way.recipe or self.of[0], **way.changes, seed=seed) for seed in self.seeds]
@@ -108,12 +108,15 @@ class Contest:
         return runs
 
     def errors(self, name: str = TWIN) -> dict[str, Any]:
-        """Return the error of every test in percent: mean and standard deviation, or single figures for one seed."""
+        """Return the errors of a contender by test, in percent: mean and deviation over seeds, or those of one seed."""
         runs = self.runs[name]
         return errors(runs[0]) if len(runs) == 1 else mean_errors(runs)
 
     def difference(self, worse: str, better: str) -> dict[str, float]:
-        """Return by how much one contender errs more than another in the main test, paired by seed, in points."""
+        """Return the error of ``worse`` minus that of ``better`` in the main test, paired by seed, in points.
+
+        The result has the ``mean`` and ``std`` over seeds.
+        """
         pairs = zip(self.runs[worse], self.runs[better], strict=True)
         return mean_and_std(error(other) - error(run) for other, run in pairs)
 
@@ -122,26 +125,26 @@ class Contest:
         return [self.lab.test(run).goodness for run in self.runs[name]]
 
     def reached(self, name: str, target: float) -> dict[str, float | int | None]:
-        """Return the epochs, visits and seconds of the first seed to an error; see `twofold_lab.figures.reached`."""
+        """Return the epochs, visits and seconds until the first seed reaches an error; see `figures.reached`."""
         return reached(self.runs[name][0], target)
 
     def finding(self, measured: dict[str, Any], **twin: Any) -> Finding:
-        """Return a finding with the twin's errors, further figures of the ``twin``, and the seeds."""
+        """Return a finding with the ``measured`` figures, the errors of the twin, and its further figures ``twin``."""
         return Finding(measured, {**twin, **self.errors(TWIN)}, self.seeds)
 
 
 @dataclass(frozen=True)
 class CustomTraining(Generic[N]):
-    """A training of a net that its recipe does not describe completely, such as a net on devices or with noise.
+    """The training of a net that its recipe does not describe completely, such as a net on devices or with noise.
 
     Attributes:
         lab: the laboratory.
-        title: beginning of the file's name.
-        build: makes the untrained net for a recipe.
+        title: beginning of the name of the weights file.
+        build: function that makes the untrained net for a recipe.
         recipe: settings of the training.
-        dataset: data that the net learns from.
-        settings: everything else that determines what the net learns, as values that JSON can hold.
-        method: makes the method; by default that of the recipe.
+        dataset: training data.
+        settings: everything else that determines the trained weights, as JSON values.
+        method: factory of the training method, see `Trainer`; by default the method of the recipe.
     """
 
     lab: Lab
@@ -153,7 +156,7 @@ class CustomTraining(Generic[N]):
     method: Callable[..., Any] | None = None
 
     def train(self, rate: float | None = None) -> N:
-        """Return the net, trained at a rate, by default that of the recipe."""
+        """Return the net trained at a learning rate, by default that of the recipe."""
         recipe = self.recipe if rate is None else replace(self.recipe, rate=rate)
 
         def learn(net: N) -> None:
@@ -163,26 +166,28 @@ class CustomTraining(Generic[N]):
         return self.lab.train_net(self.build(recipe), self.title, self.dataset, settings, learn)
 
     def train_or_lower(self, name: str) -> N:
-        """Return the net, trained at the rate of the recipe or at a lower one, see `at_lower_rates`; untrained if all
-        diverge."""
+        """Return the net trained at the rate of the recipe, or at a lower one if that diverges; see `at_lower_rates`.
+
+        If all rates diverge, the result is the untrained net.
+        """
         net = at_lower_rates(self.lab, name, self.recipe.rate, self.train)
         return self.build(self.recipe) if net is None else net
 
 
 def tune(lab: Lab, name: str, values: Iterable[Value], held_out_error: Callable[[Value], float]) -> Value:
-    """Return the value with the smallest error on held-out cases; a value whose training diverges is not chosen.
+    """Return the value with the smallest error on held-out cases, without those whose training diverges.
 
-    The record gets the errors of all values, the choice, and whether it is the first or the last value of the grid, so
-    that a better one may lie beyond.
+    The record states the errors of all values, the choice, and if it is at an end of the grid. In this case a larger
+    grid might contain a better value.
 
     Args:
         lab: the laboratory.
         name: name of the choice in the record.
         values: the grid, in ascending order.
-        held_out_error: trains with a value and returns its error.
+        held_out_error: function that trains with a value and returns the error on held-out cases.
 
     Raises:
-        Diverged: all trainings diverge.
+        Diverged: the training diverges with all values.
     """
     grid, measured = list(values), dict[Value, float]()
     divergence = Diverged(f"{name}: the grid is empty")
@@ -203,16 +208,18 @@ def tune(lab: Lab, name: str, values: Iterable[Value], held_out_error: Callable[
 
 
 def at_lower_rates(lab: Lab, name: str, rate: float, learn: Callable[[float], T]) -> T | None:
-    """Train at a rate or, if that diverges, at a third of it, and so on; the record states which.
+    """Train at a learning rate; if the training diverges, repeat it at a third of the rate, up to `RETRIES` rates.
+
+    The record states a rate that was lowered.
 
     Args:
         lab: the laboratory.
-        name: name of the training in the record.
+        name: name of the training run in the record.
         rate: the first rate.
-        learn: trains at a rate.
+        learn: function that trains at a rate and returns the result.
 
     Returns:
-        The result at the first rate that does not diverge; ``None`` if `RETRIES` rates diverge.
+        The result at the first rate that does not diverge; ``None`` if all diverge.
     """
     for number in range(RETRIES):
         with suppress(Diverged):

@@ -1,10 +1,10 @@
-"""Learners on simulated devices, which the claims ``analog`` and ``mortal`` compare.
+"""Learning methods ("learners") on simulated devices, which the claims ``analog`` and ``mortal`` compare.
 
-A device is a substrate and a seed. All learners have the same hidden layers and the same digital softmax, see the same
-images equally often, and are tuned on the same grid: the recipe's rate times 0.1, 1/3, 1 and 3, of which the best is
-chosen on a fifth of the images that is held out, with one seed, on a device that is not among those compared (smoke:
-fixed factors, chosen on held-out digits). The error is that of the fast test, which all learners have and which reads
-the device once per image.
+A device is a substrate with a seed. All learners have the same hidden layers and the same digital softmax, and train
+for the same number of epochs on the same images. Their learning rates are chosen from the same grid: the rate of the
+recipe times 0.1, 1/3, 1 and 3. The choice is made on a held-out fifth of the images, with one seed, on a device that is
+not compared later. At smoke size the factors are fixed; they were chosen on held-out digits. The reported error is that
+of the fast test, which all learners have and which reads the device once per image.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ OURS = "forward-forward"
 CHIP = "chip in the loop"
 LOCAL = "local backprop"
 LEARNERS = (OURS, CHIP, LOCAL, "known derivative", "feedback alignment")
-"""Forward-Forward; backpropagation with the forward pass of the device and the derivative of the ideal model; layers
-with a softmax each; backpropagation with the derivative of the device, an oracle; and with fixed random feedback."""
+"""In this order: Forward-Forward; backprop with the forward pass of the device and the derivative of the ideal model;
+local backprop, with a softmax on each layer; backprop with the true derivative of the device, which is an oracle; and
+backprop with fixed random feedback."""
 DERIVATIVES = {CHIP: "ideal", "known derivative": "known", "feedback alignment": "feedback"}
 FACTORS = (0.1, 1 / 3, 1.0, 3.0)
-"""Factors of the recipe's rate, among which that of each learner is chosen."""
+"""Grid of factors of the recipe's learning rate."""
 SMALL_FACTORS = {OURS: 3.0, "feedback alignment": 1 / 3}
-"""The factors at smoke size, if they are not 1."""
+"""Learner -> factor at smoke size; 1 for the others."""
 IDEAL = PRESETS["ideal"]
 
 Net = FeedForward | Backprop
@@ -46,11 +47,11 @@ DeviceRecipe = FeedForwardRecipe | BackpropRecipe
 
 @dataclass(frozen=True)
 class Device:
-    """A device of a design.
+    """A simulated device.
 
     Attributes:
-        substrate: the design.
-        seed: seed of the device.
+        substrate: the design, which many devices share.
+        seed: seed of the random deviations of this device.
     """
 
     substrate: Substrate = IDEAL
@@ -58,19 +59,19 @@ class Device:
 
 
 def images(lab: Lab) -> Dataset:
-    """Return the data that devices learn from."""
+    """Return the data set that nets on devices are trained and tested on."""
     return lab.sized("mnist[:10000]")
 
 
 def recipe_of(lab: Lab, learner: str, seed: int = 0) -> DeviceRecipe:
-    """Return the settings of a learner at the rate of the recipe, without importance sampling."""
+    """Return the recipe of a learner before its learning rate is tuned, without importance sampling."""
     recipe = feedforward.short(lab)[learner != OURS]
     epochs = lab.pick(smoke=4, full=10)
     return replace(recipe, epochs=epochs, tolerance=0.0, revisit=1.0, validation=0, seed=seed)
 
 
 def tuned(lab: Lab, learner: str, substrate: Substrate, seed: int = 0) -> DeviceRecipe:
-    """Return the settings of a learner at the rate with the smallest error on held-out images, on a substrate."""
+    """Return the recipe of a learner with the learning rate that is best on held-out images, on a substrate."""
     recipe = recipe_of(lab, learner, seed)
     if lab.size == "smoke":
         return replace(recipe, rate=recipe.rate * SMALL_FACTORS.get(learner, 1.0))
@@ -85,12 +86,12 @@ def tuned(lab: Lab, learner: str, substrate: Substrate, seed: int = 0) -> Device
 
 
 def updates(recipe: DeviceRecipe, dataset: Dataset) -> int:
-    """Return the number of updates of a run of the recipe."""
+    """Return the number of weight updates in a training run of the recipe."""
     return recipe.epochs * math.ceil(len(dataset.train_labels) / recipe.batch)
 
 
 def untrained(learner: str, device: Device, recipe: DeviceRecipe, dataset: Dataset) -> Net:
-    """Return a net on a device, before it learns. Its drift accumulates over the run of the recipe."""
+    """Return an untrained net on a device. The drift of the device is spread over one training run of the recipe."""
     net: Net
     if learner == OURS:
         net = cast(FeedForward, build(recipe, dataset.form))
@@ -122,7 +123,18 @@ def training(
     method: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> CustomTraining[Net]:
-    """Return the training of a net on a device; see `CustomTraining`."""
+    """Return the training of a net on a device.
+
+    Args:
+        lab: the laboratory.
+        learner: one of `LEARNERS`.
+        device: the device.
+        recipe: settings of the training.
+        dataset: training data.
+        title: name of the weights file; by default that of the learner.
+        method: see `CustomTraining`.
+        settings: further settings that determine the trained weights.
+    """
     physics = {"substrate": asdict(device.substrate) | {"updates": device.substrate.run_length}}
     return CustomTraining(
         lab,
@@ -136,9 +148,9 @@ def training(
 
 
 def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substrate = IDEAL) -> Net:
-    """Return a net that learned on its device, at the rate chosen on the substrate ``tuned_on``.
+    """Return a net that is trained on a device, with the learning rate that was chosen on the substrate ``tuned_on``.
 
-    If it diverges, it learns at a lower rate; if all diverge, it is untrained.
+    If the training diverges, it is repeated at lower rates. If all of them diverge, the net is untrained.
     """
     name = f"{learner}, mismatch {device.substrate.mismatch:g}, device {device.seed}, seed {seed}"
     recipe = tuned(lab, learner, tuned_on, seed)
@@ -146,7 +158,7 @@ def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substra
 
 
 def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
-    """Return a device programmed with the weights of a net, which does not change."""
+    """Return a net on ``device`` that is programmed with the weights of ``net``. The net itself does not change."""
     deployed = untrained(learner, device, recipe_of(lab, learner), images(lab))
     deployed.to(net.device)
     program(deployed, net)
@@ -154,11 +166,11 @@ def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
 
 
 def error_of(net: Net, dataset: Dataset, test: str = "fast") -> float:
-    """Return the error of a net on the test images, in percent. The net's count of reads does not change."""
-    tested, (test_images, labels) = copy.deepcopy(net), (part.to(net.device) for part in dataset.test)
+    """Return the error of a net on the test images, in percent, without changing the net's count of reads."""
+    tested, (test_images, labels) = copy.deepcopy(net), (tensor.to(net.device) for tensor in dataset.test)
     return percent(float((tested.predict(test_images, test) != labels).float().mean()))
 
 
 def mean_error(lab: Lab, nets: Iterable[Net], test: str = "fast") -> dict[str, float]:
-    """Return the mean and standard deviation of the errors of nets, in percent."""
+    """Return the mean and standard deviation over nets of their test errors, in percent."""
     return mean_and_std(error_of(net, images(lab), test) for net in nets)

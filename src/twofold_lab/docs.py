@@ -2,8 +2,9 @@
 
     python -m twofold_lab.docs [--check]
 
-These are the tables of README.md and docs/, between ``<!-- table: NAME -->`` and ``<!-- end -->``, and one page for
-each claim in docs/claims/. With --check nothing is written, and the exit code is 1 if a file is not up to date.
+The generated parts are the tables of README.md and docs/*.md, between ``<!-- table: NAME -->`` and ``<!-- end -->``,
+and one page for each claim in docs/claims/. With --check no file is written, and the exit code is 1 if a file is not up
+to date.
 """
 
 from __future__ import annotations
@@ -44,10 +45,8 @@ def overview() -> str:
         link = f"[`{entry['id']}`](claims/{entry['id']}.md)"
         verdicts = "; ".join(f"{clause['says']}: {_bold(clause['verdict'])}" for clause in entry["clauses"]) or "-"
         age = f"{entry['date'] or 'before 2026-11-25'}, {entry['status'].partition(':')[0]}" if entry["status"] else "-"
-        figure = entry["figure"] or "-"
-        rows.append(
-            [link, entry["says"], figure, *(str(entry[key] or "-") for key in ("talk", "ours", "twin")), verdicts, age]
-        )
+        figures = (str(entry[key] or "-") for key in ("figure", "talk", "ours", "twin"))
+        rows.append([link, entry["says"], *figures, verdicts, age])
     return markdown(["id", "claim", "figure", "talk", "ours", "twin", "verdicts", "record"], rows)
 
 
@@ -56,26 +55,23 @@ def _bold(verdict: str) -> str:
 
 
 def page(claim: Claim) -> str:
-    """Return the page of a claim."""
+    """Return the content of the page of a claim, as Markdown."""
     source = f"talk, {claim.time}" if claim.time[0].isdigit() else claim.time
     lines = [f"# {claim.id}", "", f"*{claim.says}* ({source})", ""]
     if claim.measurement is None:
         return "\n".join([*lines, "The experiment is not built yet.", ""])
-    lines += [_text(inspect.getdoc(importlib.import_module(module_of(claim))) or ""), ""]
-    lines += [
-        "```bash",
-        f"twofold claims run {claim.id}    # seconds, on the embedded digits",
-        command(claim.id),
-        "```",
-        "",
-    ]
+    docstring = inspect.getdoc(importlib.import_module(module_of(claim))) or ""
+    lines += [docstring.partition("\n\n")[2].strip(), ""]  # the first sentence repeats the claim
+    smoke = f"twofold claims run {claim.id}    # seconds, on the embedded digits"
+    lines += ["```bash", smoke, command(claim.id), "```", ""]
     record, intact = read(claim.id, RESULTS / "claims")
     if record is None:
         return "\n".join([*lines, NONE, ""])
     clauses = record["clauses"]
     rows = [[clause["says"], clause["rule"], clause["statistic"], _bold(clause["verdict"])] for clause in clauses]
     lines += ["## Verdicts", "", markdown(["statement", "rule", "measured", "verdict"], rows), ""]
-    lines += [f"Earlier: {_earlier(entry)}.\n" for entry in overturned(record)]
+    for entry in overturned(record):
+        lines += [f"Earlier: {', '.join(entry['verdicts'])} at commit {entry['commit'] or '(unknown)'}.\n"]
     lines += ["## Figures", "", sides(record), ""]
     picture = ROOT / "docs" / "pictures" / f"{claim.id}.png"
     if picture.exists():
@@ -84,27 +80,15 @@ def page(claim: Claim) -> str:
     return "\n".join(lines)
 
 
-def _text(docstring: str) -> str:
-    """Return a module's docstring without its first sentence, which repeats the claim."""
-    return docstring.partition("\n\n")[2].strip()
-
-
-def _earlier(entry: Mapping[str, Any]) -> str:
-    return f"{', '.join(entry['verdicts'])} at commit {entry['commit'] or '(unknown)'}"
-
-
 def _facts(record: Mapping[str, Any], state: str) -> list[str]:
+    """Return the lines about the origin of a record: state, date, data, test cases, precision and time."""
     tested = record["tested"]
     cases = tested if isinstance(tested, str) else ", ".join(f"{count:,} cases ({kind})" for kind, count in tested)
-    renewed = record.get("renewed") or []
+    renewed = [f"renewed {r['date']} at commit {r['commit']}: {r['why']}" for r in record.get("renewed") or []]
     return [
         f"state: {state}",
         f"date: {record.get('date') or 'not recorded'}, commit {record['environment'].get('commit') or 'not recorded'}",
-        *(
-            [f"renewed {renewed[-1]['date']} at commit {renewed[-1]['commit']}: {renewed[-1]['why']}"]
-            if renewed
-            else []
-        ),
+        *renewed[-1:],
         f"data: {record['dataset']}{'' if record['official_data'] else ' (not the official files)'}",
         f"tested on: {cases}",
         f"precision: {record['precision']}; seeds: {', '.join(map(str, record['seeds']))}; seconds of training: "
@@ -113,7 +97,7 @@ def _facts(record: Mapping[str, Any], state: str) -> list[str]:
 
 
 def pages() -> dict[Path, str]:
-    """Return the contents of all generated files."""
+    """Return the content of each generated file, by path."""
     load_tables()
     TABLES["ledger"] = lambda _: overview()
     contents = {}
@@ -124,7 +108,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write or check the files; return the exit code."""
+    """Write the generated files, or check them with --check; return the exit code."""
     check, changed = "--check" in sys.argv, []
     for path, text in pages().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -1,10 +1,10 @@
-"""An ESTIMATE of the energy of a net, from counts and published constants, as a range from low to high.
+"""An ESTIMATE of the energy that a net needs, from counted operations and published constants, as a range.
 
-`measure` reads a machine's own energy counters, if it has any.
+`measure` reads the energy counters of the machine, if it has any.
 
-Each constant has a low and a high value from published hardware. Ranges are added low with low and high with high.
-Omitted are control, clocks, leakage, cooling, wires between chips, and the units' own functions beyond ten operations
-each.
+Each constant has a low and a high value from published hardware. In sums, low values are added to low ones and high
+values to high ones. Control, clocks, leakage, cooling and wires between chips are omitted. Apart from products, each
+unit counts as ten operations.
 
 Sources:
 
@@ -27,6 +27,7 @@ import importlib
 import importlib.util
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +36,7 @@ from twofold.checks.bounds import counts, sizes
 
 PICO = 1e-12
 BRAIN_WATTS, BRAIN_CONNECTIONS = 30.0, 1e14
-"""Figures of the talk, 41:38."""
+"""Figures from the talk, 41:38."""
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -67,25 +68,25 @@ JOULES = {
     "device reads": Range(1e-4 * PICO, 0.1 * PICO),
     "device updates": Range(1e-3 * PICO, 10 * 10 * PICO),
 }
-"""Counted quantity -> joules for each, from 8-bit integers in SRAM (low) to 32-bit floats in DRAM (high)."""
+"""Counted operation -> joules for one, from 8-bit integers in SRAM (low) to 32-bit floats in DRAM (high)."""
 NUMBER = Range(1, 4)
-"""Number of bytes of a number."""
+"""Number of bytes of a stored value."""
 HARDWARE = ("digital", "analog")
 LEARNERS = ("forward-forward", "backprop")
 OWN = 10
-"""Operations of a unit in each pass, without its products: its function, its share of the length, and the signal."""
+"""Operations of a unit in each pass in addition to products: activation function, normalization, learning signal."""
 
 
 @dataclass(frozen=True)
 class Passes:
-    """The work of a learner for one case.
+    """The work of a training step or a test for one case.
 
     Attributes:
-        forward: passes forward through all layers.
-        backward: passes backward through all layers but the first.
-        outer: outer products of the whole weight gradient, one for each phase that it learns from.
+        forward: number of forward passes through all layers.
+        backward: number of backward passes through all layers but the first.
+        outer: number of outer products for the gradients of all weights.
         transfers: number of times that the activity of each unit is written to or read from memory.
-        weight_reads: number of times that a batch reads all weights for its products.
+        weight_reads: number of times that all weights are read for the products of a batch.
     """
 
     forward: int
@@ -95,17 +96,18 @@ class Passes:
     weight_reads: int
 
 
-STEPS = (
-    Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
-    Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
-)
-"""A training step of each of the `LEARNERS`.
+STEPS = {
+    "forward-forward": Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
+    "backprop": Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
+}
+"""Learner -> work of a training step.
 
-Forward-Forward: the activities of a neutral, a positive and a negative pass are written and read, and those of the two
-phases are read again for the gradient. The weights are read for the neutral pass, and once for both phases together.
+Forward-Forward: activities are written and read in the neutral, the positive and the negative pass. Those of the
+positive and the negative pass are read again for the gradient. The weights are read twice: for the neutral pass, and
+for the other two passes together.
 
-Backprop: activities are written, read, and read again; errors are written and read; the weights are read forwards and
-backwards.
+Backprop: activities are written, read by the next layer, and read for the gradient; errors are written and read. The
+weights are read in the forward and in the backward pass.
 """
 UPDATE_TRANSFERS = 6
 """Reads and writes of each weight at an update: gradient, smoothed gradient and weight, each read and written."""
@@ -118,16 +120,16 @@ def inference(passes: int) -> Passes:
 
 def step(learner: str) -> Passes:
     """Return the work of a training step of one of the `LEARNERS`."""
-    return STEPS[LEARNERS.index(learner)]
+    return STEPS[learner]
 
 
 def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Range]:
-    """Count the ``multiply-adds`` and ``bytes`` of a digital machine for one case.
+    """Return the numbers of ``multiply-adds`` and transferred ``bytes`` of a digital machine for one case.
 
     Args:
-        widths: number of inputs, and of the units of each layer.
-        passes: the work for a case.
-        batch: number of cases of a batch, which share reads and updates of the weights.
+        widths: number of inputs, and number of units in each layer.
+        passes: the work.
+        batch: number of cases in a batch. They share the reads and updates of the weights.
     """
     connections, above, units = _sizes(widths, batch)
     products = (passes.forward + passes.outer) * connections + passes.backward * above
@@ -138,13 +140,14 @@ def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Rang
 
 
 def analog(widths: Sequence[int], passes: Passes) -> dict[str, Range]:
-    """Count the operations of an analog machine for one case, with stationary weights and converters at every layer.
+    """Return the number of each operation of an analog machine for one case.
 
-    Backpropagation reads the same devices backwards. Each outer product is an update of all devices for every case.
+    The machine stores each weight in a device and has converters at every layer. Backprop reads the same devices
+    backwards. Each outer product updates all devices for every case.
 
     Args:
-        widths: number of inputs, and of the units of each layer.
-        passes: the work for a case.
+        widths: number of inputs, and number of units in each layer.
+        passes: the work.
     """
     connections, above, units = _sizes(widths, 1)
     entering, hidden = sum(widths[:-1]), sum(widths[1:-1])
@@ -163,7 +166,7 @@ def analog(widths: Sequence[int], passes: Passes) -> dict[str, Range]:
 
 
 def joules(counted: dict[str, Range]) -> Range:
-    """Return the ESTIMATED energy of counted operations."""
+    """Return the ESTIMATED energy of counted operations, in joules."""
     total = Range(0.0, 0.0)
     for name, count in counted.items():
         total = total.plus(Range(count.low * JOULES[name].low, count.high * JOULES[name].high))
@@ -171,12 +174,12 @@ def joules(counted: dict[str, Range]) -> Range:
 
 
 def brain_joules() -> float:
-    """Return the joules for each connection and second of the talk's brain: 30 W over 10^14 connections."""
+    """Return the power of the brain per connection in watts, with the talk's figures: 30 W, 10^14 connections."""
     return BRAIN_WATTS / BRAIN_CONNECTIONS
 
 
 def _sizes(widths: Sequence[int], batch: int) -> tuple[int, int, int]:
-    """Return the numbers of connections, of those above the first layer, and of units."""
+    """Return the number of connections, of connections above the first layer, and of units."""
     sizes(widths=tuple(widths))
     counts(batch=batch)
     connections = [below * units for below, units in itertools.pairwise(widths)]
@@ -187,26 +190,20 @@ def _sizes(widths: Sequence[int], batch: int) -> tuple[int, int, int]:
 
 
 def counters(powercap: Path = POWERCAP) -> dict[str, Callable[[], float]]:
-    """Return the readable energy counters of the machine: functions that return the joules since some moment.
+    """Return the readable energy counters of the machine by name: functions that return joules since a fixed time.
 
-    These are the packages of RAPL and, if pynvml is installed, the GPUs of NVML.
+    The counters are those of the CPU packages (RAPL) and, if pynvml is installed, of the GPUs (NVML).
     """
     readings: dict[str, Callable[[], float]] = {}
     for path in sorted(powercap.glob("*/energy_uj")):
         if path.parent.name.count(":") == 1:  # a package; its domains have another colon
-            reading = _rapl(path)
-            try:
-                reading()
-            except OSError:  # only root may read it
-                continue
-            readings[f"RAPL {(path.parent / 'name').read_text().strip()}"] = reading
+            with suppress(OSError):  # usually only root may read it
+                path.read_text()
+                name = f"RAPL {(path.parent / 'name').read_text().strip()}"
+                readings[name] = lambda path=path: int(path.read_text()) * 1e-6  # type: ignore[misc]
     if importlib.util.find_spec("pynvml"):
         readings |= _gpus()
     return readings
-
-
-def _rapl(path: Path) -> Callable[[], float]:
-    return lambda: int(path.read_text()) * 1e-6
 
 
 def _gpus() -> dict[str, Callable[[], float]]:
@@ -224,9 +221,9 @@ def _gpus() -> dict[str, Callable[[], float]]:
 
 
 def measure(work: Callable[[], object], powercap: Path = POWERCAP) -> dict[str, float]:
-    """Run some work and return the joules of each counter meanwhile; empty if the machine has no counter.
+    """Call ``work`` and return the joules that each counter of the machine measured during the call.
 
-    The counters include the energy of other processes.
+    The result is empty if the machine has no readable counter. Counters include the energy of other processes.
     """
     readings = counters(powercap)
     before = {name: reading() for name, reading in readings.items()}

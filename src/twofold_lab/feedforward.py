@@ -1,4 +1,4 @@
-"""Feedforward nets of the experiments: small ones at smoke size, and the recipe ``mnist`` shortened for comparisons."""
+"""Recipes of feedforward nets for experiments: small ones at smoke size, and a shorter version of ``mnist``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SMALL_TWIN = replace(digits_twin, widths=SMALL.widths, epochs=10)
 
 
 def pair(lab: Lab, recipe: FeedForwardRecipe, twin: BackpropRecipe) -> Pair:
-    """Return a recipe and its twin for figures on the test set; at smoke size, small nets on the embedded digits."""
+    """Return ``recipe`` and ``twin`` at full size, or recipes of small nets on the embedded digits at smoke size."""
     return lab.pick(smoke=(SMALL, SMALL_TWIN), full=(recipe, twin))
 
 
 def short(lab: Lab) -> Pair:
-    """Return settings for comparisons: a smaller net, fewer epochs, tested on training images that are held out.
+    """Return a recipe and its twin for comparisons: smaller nets, fewer epochs, tested on held-out training images.
 
-    Goodness grows with the number of units of a layer, so the temperature is scaled with it.
+    The goodness of a layer is proportional to its number of units, so the temperature is scaled in proportion.
     """
     if lab.size == "smoke":
         return replace(SMALL, validation=300), replace(SMALL_TWIN, validation=300)

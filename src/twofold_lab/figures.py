@@ -1,4 +1,4 @@
-"""Figures of runs, as records hold them: errors in percent, means and standard deviations, and epochs to an error."""
+"""Figures of training runs for records: errors in percent, means, standard deviations, and epochs to an error."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ def percent(share: float) -> float:
 
 
 def errors(run: Run) -> dict[str, float]:
-    """Return the error of every test of a run in percent, on the test set or on the held-out images."""
+    """Return the errors of a run in percent, ``"TEST error %" -> error``, on its test or held-out images."""
     return {f"{test} error %": percent(share) for test, share in run.result.error.items()}
 
 
 def error(run: Run) -> float:
-    """Return the error of a run's main test in percent: the slow test, or the only test of a twin."""
+    """Return the error of a run in its main test, in percent. This is the slow test, or the only test of a twin."""
     return next(iter(errors(run).values()))
 
 
 def mean_and_std(values: Iterable[float]) -> dict[str, float]:
-    """Return mean and sample standard deviation (0 for a single value), rounded to a thousandth."""
+    """Return ``mean`` and ``std``, the sample standard deviation (0 for a single value), rounded to a thousandth."""
     kept = list(values)
     spread = statistics.stdev(kept) if len(kept) > 1 else 0.0
     return {"mean": round(statistics.fmean(kept), 3), "std": round(spread, 3)}
 
 
 def mean_errors(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
-    """Return the mean and standard deviation over runs of the error of every test."""
+    """Return the mean and standard deviation over runs of the error in each test, in percent."""
     by_run = [errors(run) for run in runs]
     return {test: mean_and_std(run[test] for run in by_run) for test in by_run[0]}
 
@@ -39,9 +39,9 @@ def mean_errors(runs: Iterable[Run]) -> dict[str, dict[str, float]]:
 def reached(run: Run, target: float) -> dict[str, float | int | None]:
     """Return the epochs, visits and seconds after which the error on held-out images was first at most ``target``.
 
-    The error, a fraction, is that of the slow test, or of the only test of a twin. Visits are the number of images seen
-    divided by the number of training images, since an epoch leaves out images that teach nothing. All three are
-    ``None`` if the error was not reached.
+    The target is a fraction. The error is that of the slow test, or of the only test of a twin. Visits are the number
+    of images used divided by the number of training images; importance sampling omits images from an epoch. All three
+    values are ``None`` if the run does not reach the target.
     """
     seconds = visits = 0.0
     for metrics in run.history:

@@ -1,8 +1,9 @@
-"""Fingerprint of the code behind a record, used to flag records that today's code may not reproduce.
+"""Fingerprint of the code behind a record. A record is stale if the fingerprint of today's code differs.
 
-It covers the file of the claim or benchmark and every module that it imports, directly or through others, and that
-computes: recipes, nets, layers, learning rules, substrates, boxes, presets, the trainer. Comments, docstrings and blank
-lines do not count. Modules of a family of nets are covered if a training of the record used that family.
+The fingerprint covers the file of the claim or benchmark and the modules that it imports, directly or through others,
+if they affect figures: recipes, nets, layers, learning rules, substrates, black boxes, presets, the trainer. Comments,
+docstrings and blank lines are not covered. Modules of a family of nets are covered if a net of the record belongs to
+that family.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ COMPUTES = (
     *("data.transforms", "layers", "substrate", "instrument", "nets", "methods", "recipes", "training.trainer"),
     *("training.prediction", "data.pictures", "data.ink", "data.look", "estimators", "exporting"),
 )
-"""Modules and packages of the library that decide figures. Data are covered by their own fingerprints."""
+"""Modules and packages of the library that affect figures. Data sets have fingerprints of their own."""
 
 FRAME = ("lab", "ledger", "record", "fingerprint", "claim", "verdict", "tables", "cli", "drawing", "benchmarks.drawing")
-"""Modules of the laboratory that decide no figures."""
+"""Modules of the laboratory that do not affect figures."""
 
 ALWAYS = ("twofold.training.trainer", "twofold_lab.contest", "twofold_lab.figures")
 """Modules behind all figures."""
@@ -39,9 +40,11 @@ OPTIONAL = {
     "twofold.nets.crossings": "box",
     "twofold.substrate": "substrate",
 }
-"""Modules that count only if a training of the record sets a field of its recipe, or the claim imports them itself."""
+"""Module -> field of recipes. The module is covered only if a net of the record sets this field, or if a module of the
+laboratory imports it."""
 
 NEUTRAL = ("none", "ideal", None)
+"""Values with which such a field counts as not set."""
 
 Origin = dict[str, Any]
 """``learning_version``, and ``code``: module -> beginning of the SHA-256 of its code."""
@@ -51,8 +54,8 @@ def origin_of(module: str, settings: Iterable[Mapping[str, Any]] = ()) -> Origin
     """Return the fingerprint of the code behind the figures of a claim or benchmark.
 
     Args:
-        module: name of its module.
-        settings: settings of its trainings, as in a record.
+        module: name of the module of the claim or benchmark.
+        settings: ``settings`` of a record, see `Lab.facts`.
     """
     trainings = [{**group["shared"], **own} for group in settings for own in group["own"].values()]
     families = {METHODS[training["method"]].__module__ for training in trainings if training.get("method") in METHODS}
@@ -63,7 +66,7 @@ def origin_of(module: str, settings: Iterable[Mapping[str, Any]] = ()) -> Origin
 
 
 def changes(origin: Origin) -> Iterator[str]:
-    """Yield the differences between the code of a record and today's code, in words."""
+    """Yield a line of text for each difference between the code of a record and today's code."""
     if origin["learning_version"] != LEARNING_VERSION:
         yield f"learning version {origin['learning_version']}, now {LEARNING_VERSION}"
     for name, digest in origin["code"].items():
@@ -88,7 +91,12 @@ def code_of(source: str) -> str:
 
 
 def _closure(module: str, options: set[str]) -> set[str]:
-    """Return the modules that decide figures and that ``module`` imports, directly or through others, and itself."""
+    """Return ``module`` and all modules that it imports, directly or through others, and that affect figures.
+
+    Args:
+        module: name of the module.
+        options: modules in `OPTIONAL` that are covered.
+    """
     covered, waiting = set[str](), [module]
     while waiting:
         name = waiting.pop()
@@ -104,7 +112,7 @@ def _closure(module: str, options: set[str]) -> set[str]:
 
 
 def _decides(name: str) -> bool:
-    """Return True if a module decides figures. Packages themselves only list what their modules define."""
+    """Return True if a module affects figures. An ``__init__.py`` does not, since it only imports from its modules."""
     package, _, rest = name.partition(".")
     listed = COMPUTES if package == "twofold" else FRAME
     inside = any(rest == prefix or rest.startswith(f"{prefix}.") for prefix in listed)
@@ -113,9 +121,9 @@ def _decides(name: str) -> bool:
 
 @cache
 def _imports(name: str) -> tuple[str, ...]:
-    """Return the modules of the library and the laboratory that a module imports from.
+    """Return the modules of the library and the laboratory from which a module imports.
 
-    A name imported from a package counts for the module that defines it.
+    For a name that is imported from a package, this is the module that defines the name.
     """
     targets: list[str] = []
     for node in ast.walk(_tree(name)):

@@ -1,6 +1,7 @@
-"""Measures of how far down a net a change of the label at its top gets, also after repeated learning from one image.
+"""Measures of how far the label, which is clamped at the top of a recurrent net, influences the layers below.
 
-The claim ``relax`` explains the purpose of each.
+The influence is also measured after repeated training on one image. The page of the claim ``relax`` explains the
+measures.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from twofold.normalize import normalize
 from twofold.training.trainer import Trainer
 
 THRESHOLD = 0.01
-"""Influence, relative to the length of a layer's state, from which on the layer counts as reached."""
+"""Smallest influence with which a layer counts as reached, relative to the L2 norm of its state."""
 
 BRIEF = 3
-"""Number of iterations of a brief presentation."""
+"""Number of iterations for which `brief` presents an image."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Depth:
     """Measurements on the nets of one depth, with layers from the lowest upwards.
 
     Attributes:
-        influence: influence of the label on each layer at each iteration, ``(layers, iterations)``.
-        untrained: the same influence before learning.
-        gradient: sensitivity of the twin's loss by hidden layer, relative to the top one.
-        errors: errors of the trained net and of its twin, in percent.
+        influence: influence of the label on each layer of the trained net at each iteration, ``(layers, iterations)``.
+        untrained: the influence in the untrained net, ``(layers, iterations)``.
+        gradient: `sensitivity` of the twin by hidden layer.
+        errors: errors of the trained net and of its twin by test, in percent.
     """
 
     influence: Tensor
@@ -53,13 +54,13 @@ class Depth:
 
 @dataclass(frozen=True)
 class Study:
-    """All measurements that the claim and its picture need.
+    """All measurements for the claim and its plot.
 
     Attributes:
         depths: measurements by number of hidden layers.
-        presented: numbers of presentations.
-        influence: settled influence in the deepest net after each of these numbers, ``(numbers, layers)``.
-        trace: trace of the label in the deepest net after as many brief presentations, ``(numbers, layers)``.
+        presented: numbers of presentations of an image to the deepest net.
+        influence: influence at the last iteration after each number of presentations, ``(numbers, layers)``.
+        trace: result of `brief` for the same numbers of presentations, ``(numbers, layers)``.
     """
 
     depths: dict[int, Depth]
@@ -69,12 +70,12 @@ class Study:
 
 
 class Decay(NamedTuple):
-    """A line through the logarithms of the layers' settled influence.
+    """A line fitted to the logarithm of the influence on each layer at the last iteration.
 
     Attributes:
-        ratio: influence on a layer divided by that on the layer above it.
-        fit: R² of the line; it is always 1 for two layers.
-        hundredth: influence that the line gives for the hundredth layer below the label.
+        ratio: influence on a layer divided by the influence on the layer above it.
+        fit: R² of the line; always 1 for two layers.
+        hundredth: extrapolated influence on the hundredth layer below the label.
     """
 
     ratio: float
@@ -83,25 +84,27 @@ class Decay(NamedTuple):
 
 
 def watched(depth: int) -> int:
-    """Return the number of iterations for which a net of that depth settles, and is then watched."""
+    """Return the number of iterations before and after the change of the label, for a net of ``depth`` layers."""
     return 3 * depth + 10
 
 
 @torch.no_grad()
 def influence(net: Recurrent, images: Tensor, labels: Tensor, wrong: Tensor, iterations: int) -> Tensor:
-    """Measure how a change of the label at the top from ``labels`` to ``wrong`` moves each layer's state.
+    """Measure how much each layer's state changes if the label at the top changes from ``labels`` to ``wrong``.
 
-    The influence is ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, mean over images, at each iteration after the change.
-    Before the change the net settles for the same number of iterations.
+    The net first settles with ``labels``. It then continues twice: with the same labels (state s) and with the wrong
+    ones (state s'). The influence at an iteration is ‖n(s') - n(s)‖ / ‖n(s)‖, mean over images, where n normalizes the
+    state of a layer.
 
     Args:
         net: the net.
         images: ``(batch, ...)``.
-        labels, wrong: ``(batch,)``.
-        iterations: number of iterations to settle, and then to watch.
+        labels: true labels, ``(batch,)``.
+        wrong: other labels, ``(batch,)``.
+        iterations: number of iterations to settle; the number of iterations after the change is the same.
 
     Returns:
-        ``(layers, iterations)``.
+        The influence on each layer at each iteration after the change, ``(layers, iterations)``.
     """
     frame = net.images(images)
     *_, state = net.look(frame, net.top(labels), iterations)
@@ -111,35 +114,42 @@ def influence(net: Recurrent, images: Tensor, labels: Tensor, wrong: Tensor, ite
 
 
 def _distance(first: State, second: State) -> Tensor:
-    """Return the distance of two states of a net by layer, relative to their length, mean over cases, ``(layers,)``.
+    """Return the relative L2 distance between the outputs of each layer in two states, mean over cases, ``(layers,)``.
 
-    The output of a layer has the length √units, or 0 if the layer is silent.
+    Distances are divided by √units, which is the L2 norm of a layer's output unless all its units are inactive.
     """
     both = zip(first, second, strict=True)
     return torch.stack([(b.output - a.output).norm(dim=1).mean() / math.sqrt(a.output.shape[1]) for a, b in both])
 
 
 def reached(settled: Tensor) -> int:
-    """Count the layers that the label reaches, from the top down without a gap, given the influence ``(layers,)``."""
+    """Count the layers that the label reaches, from the top down to the first layer that it does not reach.
+
+    Args:
+        settled: influence by layer, ``(layers,)``.
+    """
     return int((settled.flip(0) >= THRESHOLD).long().cumprod(0).sum())
 
 
 def first_reached(presented: Sequence[int], settled: Tensor) -> list[int | None]:
-    """Return the number of presentations after which each layer was first reached, ``None`` if it never was.
+    """Return, for each layer, the number of presentations after which the label first reaches it, or ``None``.
 
     Args:
         presented: numbers of presentations, ascending.
-        settled: settled influence after each of these numbers, ``(numbers, layers)``.
+        settled: influence after each of these numbers, ``(numbers, layers)``.
     """
     columns = (settled >= THRESHOLD).T.tolist()
     return [next((count for count, hit in zip(presented, column, strict=True) if hit), None) for column in columns]
 
 
 def decay(settled: Tensor) -> Decay:
-    """Fit log(influence of a layer) = a + b · (layers between it and the label) by least squares; the ratio is e^b.
+    """Fit log(influence on a layer) = a + b · (number of layers between it and the label) by least squares.
 
     Args:
-        settled: influence by layer, from the lowest upwards, ``(layers,)``; layers without influence are left out.
+        settled: influence by layer, from the lowest upwards, ``(layers,)``. Layers without influence are omitted.
+
+    Returns:
+        The fit; its ratio is e^b.
     """
     below = np.arange(len(settled))[::-1]
     influenced = settled.numpy() > 0
@@ -150,14 +160,14 @@ def decay(settled: Tensor) -> Decay:
 
 
 def front(influence: Tensor) -> tuple[list[int], float, float]:
-    """Find when half of each layer's final influence has arrived, and how fast that front moves.
+    """Find the iteration at which each layer has half of its final influence, and the speed from layer to layer.
 
     Args:
-        influence: ``(layers, iterations)``.
+        influence: influence on each layer at each iteration, ``(layers, iterations)``.
 
     Returns:
-        The iteration of arrival by layer, counted from 1; the speed in layers per iteration, from a line through
-        arrival against layers from the top, infinite if it arrives at all layers at once; and R² of that line.
+        Three values: the iteration of each layer, counted from 1; the speed in layers per iteration, which is 1 / slope
+        of the line fitted to iteration against number of layers from the top (infinite for slope 0); R² of the line.
     """
     arrived = (influence >= 0.5 * influence[:, -1:]).long().argmax(1) + 1
     below = np.arange(len(arrived))[::-1]
@@ -176,15 +186,15 @@ def _line(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[float, floa
 
 
 def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
-    """Return ‖∂loss/∂a‖ ‖a‖ for each hidden layer's activity a, mean over images, relative to the top layer.
+    """Return ‖∂loss/∂a‖ ‖a‖ for the activity a of each hidden layer, mean over images, relative to the top layer.
 
     Args:
         twin: the net.
         images: ``(batch, ...)``.
-        labels: ``(batch,)``.
+        labels: true labels, ``(batch,)``.
 
     Returns:
-        One number for each layer, from the lowest upwards.
+        A number for each hidden layer, from the lowest upwards.
     """
     weights = [(layer.weight.detach().cpu().double(), layer.bias.detach().cpu().double()) for layer in twin.stack]
     activities = [normalize(images.double().flatten(1))]
@@ -204,14 +214,17 @@ def sensitivity(twin: Backprop, images: Tensor, labels: Tensor) -> list[float]:
 def presentations(
     net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]
 ) -> Tensor:
-    """Return the settled influence of the label on each layer for one image, after repeated learning from that image.
+    """Return the influence of the label on each layer for one image, after repeated training on that image.
+
+    The influence is that at the last iteration; see `influence`. The wrong label is the next class. It is used for the
+    negative case in training, and for the influence.
 
     Args:
-        net: the net; a copy of it learns.
-        recipe: its rate and iterations are used.
+        net: the net; a copy of it is trained.
+        recipe: provides the learning rate and the number of iterations.
         image: ``(1, ...)``.
-        label: the right label, ``(1,)``; the next class is the wrong label, in the negative case and for the influence.
-        presented: numbers of presentations, ascending.
+        label: true label, ``(1,)``.
+        presented: numbers of presentations (training steps) after which to measure, ascending.
 
     Returns:
         ``(numbers, layers)``.
@@ -227,22 +240,23 @@ def presentations(
 
 @torch.no_grad()
 def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor, presented: Sequence[int]) -> Tensor:
-    """Measure how two copies of a net that learned an image under different labels differ after a brief settling on it.
+    """Train two copies of a net on one image with opposite labels, and compare their states on the image.
 
-    One copy learns that ``label`` is right and the next class wrong, the other the reverse; each then settles on the
-    image for ``BRIEF`` iterations under the label that is right for it. A difference in a layer that activity cannot
-    reach in this time has come down through learning. If learning signals depend only on the difference within a pair,
-    as in the recipe, it gets down at most 2 · ``BRIEF`` layers.
+    For the first copy, ``label`` is the positive and the next class the negative label; for the second copy, they are
+    exchanged. Each presentation has only ``BRIEF`` iterations. To compare them, each copy settles on the image for
+    ``BRIEF`` iterations with its positive label. Activity cannot reach the lower layers in this time, so a difference
+    in these layers must come from learning. If learning signals depend only on the difference within a pair, as in the
+    recipe, differences can reach at most 2 · ``BRIEF`` layers down.
 
     Args:
-        net: the net; copies of it learn.
-        recipe: its rate is used.
+        net: the net; copies of it are trained.
+        recipe: provides the learning rate.
         image: ``(1, ...)``.
-        label: ``(1,)``.
-        presented: numbers of presentations, ascending.
+        label: true label, ``(1,)``.
+        presented: numbers of presentations (training steps) after which to measure, ascending.
 
     Returns:
-        ‖n(s first) - n(s second)‖ / ‖n(s first)‖ of each layer after each number, ``(numbers, layers)``.
+        ‖n(s₂) - n(s₁)‖ / ‖n(s₁)‖ for the states s₁ and s₂ of each layer in both copies, ``(numbers, layers)``.
     """
     wrong = (label + 1) % net.classes
     learners = [(_learner(net), label, wrong), (_learner(net), wrong, label)]
@@ -260,7 +274,10 @@ def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor,
 
 
 def _learner(net: Recurrent) -> Recurrent:
-    """Copy a net so that it learns by plain gradient steps: no smoothing, decay, peer normalization or sampling."""
+    """Return a copy of a net that learns by plain gradient steps.
+
+    It has no momentum (smoothing), weight decay, peer normalization or importance sampling.
+    """
     net = copy.deepcopy(net)
     for layer in net.stack:
         layer.rule = replace(layer.rule, smoothing=0.0, decay=0.0, peer=0.0, tolerance=0.0)
@@ -268,7 +285,7 @@ def _learner(net: Recurrent) -> Recurrent:
 
 
 class Presentation(RecurrentTraining):
-    """Training on one image, once per epoch: as a positive case with its label and as a negative with ``wrong``."""
+    """Training on a single image, which is the positive case with its label and the negative case with ``wrong``."""
 
     def __init__(self, net: Recurrent, recipe: RecurrentRecipe, data: Cases, *, wrong: Tensor) -> None:
         super().__init__(net, recipe, data)
@@ -283,7 +300,16 @@ class Presentation(RecurrentTraining):
 
 
 def _present(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, right: Tensor, wrong: Tensor, times: int) -> None:
-    """Present an image ``times`` times, for the iterations and at the rate of the recipe."""
+    """Train a net on one image for ``times`` steps, with the number of iterations and the rate of the recipe.
+
+    Args:
+        net: the net, which is trained in place.
+        recipe: the recipe.
+        image: ``(1, ...)``.
+        right: label of the positive case, ``(1,)``.
+        wrong: label of the negative case, ``(1,)``.
+        times: number of steps.
+    """
     if times:
         plain: dict[str, Any] = {"tolerance": 0.0, "revisit": 1.0, "jitter": 0, "mirror": False}
         once = replace(recipe, epochs=times, batch=1, schedule="constant", **plain)

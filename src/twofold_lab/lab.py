@@ -1,4 +1,4 @@
-"""The laboratory, in which experiments train nets: each net only once, with everything that a record must state."""
+"""The laboratory: it trains the nets of experiments, each net only once, and collects the facts for their records."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from twofold_lab.contest import Contender, Contest
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")
 LATER = {"readout", "box", "box_drift", "gradient", "substrate", "device_seed", "derivative"}
-"""Fields of a twin's recipe that are missing in the identity of plain twins, whose trainings are older."""
+"""Fields that were added to the recipe of twins later; see `_identity`."""
 
 T = TypeVar("T")
 N = TypeVar("N", bound=Net)
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
-"""Makes the progress display of one training from its title and number of epochs, like `twofold.cli.progress.Bar`."""
+"""Function of the title and the number of epochs of a run. It returns a progress display, a context manager like
+`twofold.cli.progress.Bar`."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a record states about one training.
+    """Facts about one trained net, for records.
 
     Attributes:
-        dataset: data it learned from and was tested on.
-        seconds: time of the training.
-        settings: everything that determines what it learned.
-        commit: commits of the code that trained it; ``None`` if unknown.
+        dataset: data that the net was trained and tested on.
+        seconds: training time.
+        settings: fields of the recipe, and everything else that determines the weights.
+        commit: commits of the code that trained the net; ``None`` if unknown.
     """
 
     dataset: Dataset
@@ -51,28 +52,28 @@ class Training:
 
     @property
     def tested_on(self) -> str:
-        """The test cases: ``test set``, or ``held-out training cases``."""
+        """Description of the test cases: ``test set`` or ``held-out training cases``."""
         return "held-out training cases" if self.settings.get("validation") else "test set"
 
     @property
     def cases(self) -> int:
-        """The number of test cases."""
+        """Number of test cases."""
         return int(self.settings.get("validation") or len(self.dataset.test[0]))
 
 
 @dataclass
 class Lab:
-    """Trains the nets of experiments. Trainings are kept, shared between experiments, and resumed after interruptions.
+    """Trains the nets of experiments. Trained nets are saved and shared, and interrupted training runs are resumed.
 
     Attributes:
         size: smoke (seconds, on the embedded digits) or full (minutes to hours, on MNIST).
-        runs: folder of the run folders.
+        runs: folder of the saved training runs.
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
-        data_dir: folder with data sets, searched first.
-        progress: makes the progress display of each training; ``None`` shows nothing.
-        trainings: the trainings that experiments have asked for, by name.
-        tunings: the choices of settings on held-out cases, see `twofold_lab.contest.tune`.
+        data_dir: folder that is searched first for data sets.
+        progress: makes the progress display of a training run; ``None`` disables it.
+        trainings: facts about the nets that experiments have requested, by name of the run.
+        tunings: settings that were chosen on held-out cases, see `twofold_lab.contest.tune`.
     """
 
     size: str = "smoke"
@@ -90,21 +91,23 @@ class Lab:
             raise unknown("size", self.size, SIZES)
 
     def pick(self, *, smoke: T, full: T) -> T:
-        """Return the value for this size."""
+        """Return the argument that belongs to the size of the laboratory."""
         return smoke if self.size == "smoke" else full
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of experiments that report a mean and a standard deviation."""
+        """Seeds of experiments that report a mean and a standard deviation."""
         return self.pick(smoke=[0, 1], full=[0, 1, 2])
 
     # ---- data ------------------------------------------------------------------------------------------------------
 
     def data(self, name: str) -> Dataset:
-        """Return a data set, or its first training cases: ``mnist`` or ``mnist[:10000]``. Each is loaded only once.
+        """Return a data set by name, such as ``mnist``, or with its first training cases only: ``mnist[:10000]``.
+
+        Each data set is loaded only once.
 
         Raises:
-            SettingError: there is no such data set, or it has fewer training cases.
+            SettingError: the name is unknown, or the data set has fewer training cases.
         """
         if name not in self._data:
             source, _, count = name.removesuffix("]").partition("[:")
@@ -112,10 +115,10 @@ class Lab:
         return self._data[name]
 
     def sized(self, full: str, smoke: str = "digits") -> Dataset:
-        """Return the data set for this size; see `data` for the names."""
+        """Return the data set for the size of the laboratory; see `data` for the names."""
         return self.data(self.pick(smoke=smoke, full=full))
 
-    # ---- trainings -------------------------------------------------------------------------------------------------
+    # ---- training runs ---------------------------------------------------------------------------------------------
 
     def contest(
         self,
@@ -125,28 +128,28 @@ class Lab:
         seeds: Sequence[int] | None = None,
         held: int = 10_000,
     ) -> Contest:
-        """Compare ways to learn, and the backprop twin.
+        """Return a comparison of several contenders and the backprop twin.
 
         Args:
-            contenders: name -> how it differs from the recipe.
-            of: the recipe and its twin.
-            dataset: data that all learn from; by default that of the recipe.
-            seeds: seeds of the trainings; by default `seeds`.
-            held: number of training cases that are held out to choose rates.
+            contenders: name -> contender, or only its `Contender.changes`.
+            of: the recipe of the contenders, and that of the twin.
+            dataset: training and test data of all contenders; by default those of the recipe.
+            seeds: seeds of the training runs; by default `seeds`.
+            held: number of training cases that are held out to choose learning rates.
         """
         named = {name: way if isinstance(way, Contender) else Contender(way) for name, way in contenders.items()}
         return Contest(self, named, of, dataset, self.seeds if seeds is None else list(seeds), held)
 
     def train(self, recipe: Recipe, title: str, dataset: Dataset | None = None) -> Run:
-        """Return the complete run of a recipe: read it if it exists, else train it, from where it was interrupted.
+        """Return the complete run of a recipe: load it if it exists, else train it, or resume it if it was interrupted.
 
-        A run is found by the digest of its method, settings, data, device, precision and learning version, whatever its
-        title, so that experiments that ask for the same training share it.
+        A run is identified by the digest of its method, settings, data, device, precision and learning version. The
+        title does not count, so that experiments with the same settings share a run.
 
         Args:
             recipe: the settings.
-            title: beginning of the folder's name.
-            dataset: used in place of the data set that the recipe names.
+            title: beginning of the name of a new run folder.
+            dataset: replaces the data set that the recipe names.
         """
         recipe = recipe if dataset is None else replace(recipe, data=dataset.name)
         dataset = dataset or self.data(recipe.data)
@@ -154,20 +157,10 @@ class Lab:
         kept = (path.parent for path in self.runs.glob(f"*-{suffix}/result.json"))
         folder = next(kept, self.runs / f"{title}-{suffix}")
         if not (folder / "result.json").exists():
-            display = (
-                self.progress(f"{title} seed {recipe.seed}", recipe.epochs) if self.progress else nullcontext(None)
-            )
-            with display as progress:
-                train(
-                    recipe,
-                    folder,
-                    dataset,
-                    name=title,
-                    device=self.device,
-                    precision=self._precision(),
-                    resume=True,
-                    progress=progress,
-                )
+            name = f"{title} seed {recipe.seed}"
+            options: dict[str, Any] = {"name": title, "device": self.device, "precision": self._precision()}
+            with self.progress(name, recipe.epochs) if self.progress else nullcontext(None) as progress:
+                train(recipe, folder, dataset, resume=True, progress=progress, **options)
         run = load(folder, self.device)
         settings = {"method": recipe.method, **run.recipe.fields()}
         environment = run.result.environment
@@ -179,15 +172,18 @@ class Lab:
     def train_net(
         self, net: N, title: str, dataset: Dataset, settings: Mapping[str, Any], learn: Callable[[N], None]
     ) -> N:
-        """Train a net with an experiment's own code, or load its weights if they are kept from an earlier call.
+        """Train a net with the function ``learn``, or load its weights if an earlier call has saved them.
 
         Args:
-            net: the untrained net; it is moved to the device, with products in the laboratory's precision.
-            title: beginning of the file's name, which ends in a digest of settings, data, device, precision and
-                learning version.
-            dataset: the data that it learns from.
-            settings: everything that determines what it learns, as values that JSON can hold.
-            learn: trains the net.
+            net: the untrained net. It is moved to the device of the laboratory and set to its precision.
+            title: beginning of the name of the weights file. The name ends with a digest of settings, data, device,
+                precision and learning version.
+            dataset: training data.
+            settings: everything that determines the trained weights, as JSON values.
+            learn: trains the net in place.
+
+        Returns:
+            The trained net.
         """
         device = machine.choose_device(self.device)
         path = self.runs / f"{title}-{self._digest([_identity(settings), dataset.fingerprint])}.safetensors"
@@ -208,24 +204,24 @@ class Lab:
     # ---- tests -----------------------------------------------------------------------------------------------------
 
     def test_set(self, run: Run, dataset: Dataset | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the images and labels that a run was tested on, on the device of its net."""
+        """Return the test images and labels of a run, on the device of its net; see `Training.tested_on`."""
         dataset = dataset or self.data(run.recipe.data)
         dataset = dataset.hold_out(run.recipe.validation) if run.recipe.validation else dataset
         return dataset.test_images.to(run.net.device), dataset.test_labels.to(run.net.device)
 
     def test(self, run: Run, dataset: Dataset | None = None, shortlist: int = 3) -> Evaluation:
-        """Evaluate a run with all its tests on the images that it was not trained on."""
+        """Evaluate the net of a run with all its tests on the test cases of the run; see `test_set`."""
         return evaluate(run.net, *self.test_set(run, dataset), shortlist=shortlist)
 
     # ---- the record ------------------------------------------------------------------------------------------------
 
     def facts(self) -> dict[str, Any]:
-        """Return what a record states about the trainings of an experiment, as JSON values.
+        """Return the facts about all training runs of an experiment for its record, as JSON values.
 
-        ``seconds`` of all trainings; ``dataset`` (names) and ``official_data``; ``data``, the fingerprints by name;
-        ``precision`` and ``device``; ``tested``, the kinds and numbers of test cases; ``trainings``, the commit of the
-        code of each (``null`` if unknown); ``settings``, in groups with the same fields: those in common (``shared``)
-        and the others of each training (``own``); and ``tunings``.
+        They are the total ``seconds``; ``dataset`` (names) and ``official_data``; ``data``, the fingerprints by name;
+        ``precision`` and ``device``; ``tested``, descriptions and numbers of test cases; ``trainings``, the commit of
+        the code of each run (``null`` if unknown); ``settings``, a list of groups of runs whose settings have the same
+        fields, each with the ``shared`` settings and the ``own`` settings of each run; and ``tunings``.
         """
         trainings = self.trainings.values()
         fingerprints: dict[str, set[str]] = {}
@@ -242,7 +238,7 @@ class Lab:
             "device": machine.choose_device(self.device).type,
             "tested": sorted({(training.tested_on, training.cases) for training in trainings}),
             "trainings": {name: training.commit for name, training in self.trainings.items()},
-            "settings": [_in_common(group) for group in groups.values()],
+            "settings": [_split_shared(group) for group in groups.values()],
             "tunings": self.tunings,
         }
 
@@ -255,18 +251,18 @@ class Lab:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _in_common(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Split the settings of trainings into those in common and the others of each."""
+def _split_shared(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Split the settings of several runs, by name, into those that are equal in all runs and the others of each run."""
     first = next(iter(group.values()))
-    shared = {key: value for key, value in first.items() if all(each[key] == value for each in group.values())}
-    own = {name: {key: value for key, value in each.items() if key not in shared} for name, each in group.items()}
+    shared = {key: value for key, value in first.items() if all(run[key] == value for run in group.values())}
+    own = {name: {key: value for key, value in run.items() if key not in shared} for name, run in group.items()}
     return {"shared": shared, "own": own}
 
 
 def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without fields that were added later, if they have their neutral values.
+    """Return settings without those fields that were added later and have their neutral value.
 
-    These are the schedule and, for twins, boxes and devices. The digests of older trainings thus stay the same.
+    The digests of older runs thus stay the same. These fields are the schedule and, for twins, those in `LATER`.
     """
     added = BackpropRecipe.fields_with("added")
     neutral = {name: added[name] for name in ("schedule", *(LATER if settings.keys() >= LATER else ()))}

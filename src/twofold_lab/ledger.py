@@ -1,4 +1,4 @@
-"""The ledger: every claim of the talk, in its order, then those made only in the paper."""
+"""The ledger: the list of all claims, in the order of the talk, followed by those that are only in the paper."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twofold.errors import RunError, SettingError, remark, unknown
 from twofold_lab import claims
 from twofold_lab.claim import Claim, Finding
 from twofold_lab.fingerprint import origin_of
-from twofold_lab.lab import RUNS, Lab, Watch
+from twofold_lab.lab import Lab
 from twofold_lab.record import command, overturned, read, status
 from twofold_lab.verdict import Figures
 
@@ -34,62 +34,47 @@ def ledger() -> Mapping[str, Claim]:
     modules = [
         importlib.import_module(info.name) for info in pkgutil.iter_modules(claims.__path__, f"{claims.__name__}.")
     ]
-    found = sorted(
-        (module.CLAIM for module in modules), key=lambda claim: (claim.time[0].isalpha(), claim.time, claim.id)
-    )
-    return {claim.id: claim for claim in found}
+    in_order = sorted(modules, key=lambda m: (m.CLAIM.time[0].isalpha(), m.CLAIM.time, m.CLAIM.id))
+    return {module.CLAIM.id: module.CLAIM for module in in_order}
 
 
 def find(name: str) -> Claim:
-    """Return the claim called ``name``.
+    """Return the claim with the id ``name``.
 
     Raises:
-        SettingError: there is none; the most similar id is suggested.
+        SettingError: no claim has this id; the message suggests the most similar one.
     """
     if name not in ledger():
         raise unknown("claim", name, ledger())
     return ledger()[name]
 
 
-def run(
-    name: str,
-    size: str,
-    *,
-    runs: Path = RUNS,
-    device: str = "auto",
-    precision: str = "auto",
-    data_dir: Path | None = None,
-    progress: Watch | None = None,
-) -> dict[str, Any]:
+def run(name: str, size: str, **options: Any) -> dict[str, Any]:
     """Measure a claim.
 
     Args:
         name: id of the claim.
         size: smoke (seconds, on the embedded digits) or full (minutes to hours, on MNIST).
-        runs: folder of the trainings; those that exist are not repeated.
-        device: auto, cpu or cuda.
-        precision: auto, fp32 or bf16.
-        data_dir: folder with data sets, searched first.
-        progress: makes the progress display of each training, like `twofold.cli.progress.Bar`.
+        options: ``runs``, ``device``, ``precision``, ``data_dir`` and ``progress`` of the `Lab`.
 
     Returns:
         The record, in JSON values: ``id, time, says, size, talk``, the fields of `Finding`, the verdict on each of its
-        ``clauses`` (see `Claim.judge`), the ``test`` whose figure lists show, the facts about its trainings (see
-        `Lab.facts`), the ``environment``, the ``date`` and the ``origin``, the fingerprint of its code.
+        ``clauses`` (see `Claim.judge`), the name of the headline figure (``test``), the facts about the training runs
+        (see `Lab.facts`), the ``environment``, the ``date`` and the ``origin``, which is the fingerprint of the code.
 
     Raises:
-        SettingError: there is no such claim or size, or its experiment is not built.
+        SettingError: the claim or the size is unknown, or the experiment of the claim is not built yet.
     """
     claim = find(name)
     if claim.measurement is None:
         built = ", ".join(claim.id for claim in ledger().values() if claim.measurement)
-        raise SettingError(f"the experiment for claim {name!r} is not built yet: choose one of {built}")
-    lab = Lab(size, runs, device, precision, data_dir, progress)
+        raise SettingError(f"the experiment of claim {name!r} is not built yet: choose one of {built}")
+    lab = Lab(size, **options)
     return record_of(claim, claim.measurement(lab), lab)
 
 
 def record_of(claim: Claim, finding: Finding, lab: Lab) -> dict[str, Any]:
-    """Return the record of what was measured; see `run`."""
+    """Return the record of a claim with the measured figures ``finding``; see `run`."""
     facts = lab.facts()
     cases = min((count for _, count in facts["tested"]), default=0)
     return {
@@ -114,36 +99,21 @@ def module_of(claim: Claim) -> str:
     return claim.measurement.__module__
 
 
-def draw(
-    name: str,
-    size: str,
-    path: Path,
-    *,
-    results: Path = SHIPPED,
-    runs: Path = RUNS,
-    device: str = "auto",
-    precision: str = "auto",
-    data_dir: Path | None = None,
-    progress: Watch | None = None,
-) -> Path:
-    """Draw the picture of a claim.
+def draw(name: str, size: str, path: Path, *, results: Path = SHIPPED, **options: Any) -> Path:
+    """Plot a claim into a PNG file.
 
     Args:
         name: id of the claim.
         size: smoke or full, as for `run`.
-        path: the PNG file to write.
-        results: results folder; its record of this size is drawn if there is one, else the claim is measured.
-        runs: folder of the trainings; nets that the picture needs and that do not exist are trained.
-        device: auto, cpu or cuda.
-        precision: auto, fp32 or bf16.
-        data_dir: folder with data sets, searched first.
-        progress: makes the progress display of each training.
+        path: the file to write.
+        results: results folder. Its record of the claim is plotted if it has this size, else the claim is measured.
+        options: options of the `Lab`, as for `run`. Nets that the plot shows are trained if their runs do not exist.
 
     Returns:
         The path.
 
     Raises:
-        SettingError: there is no such claim or size, or the claim has no picture.
+        SettingError: the claim or the size is unknown, or the claim has no plot.
         RunError: the record is damaged or edited.
     """
     import twofold.plots  # noqa: F401  # before matplotlib, some of whose messages it filters
@@ -151,29 +121,27 @@ def draw(
     claim = find(name)
     if claim.picture is None or claim.measurement is None:
         drawn = ", ".join(claim.id for claim in ledger().values() if claim.picture)
-        raise SettingError(f"claim {name!r} has no picture: choose one of {drawn}")
-    lab = Lab(size, runs, device, precision, data_dir, progress)
+        raise SettingError(f"claim {name!r} has no plot: choose one of {drawn}")
+    lab = Lab(size, **options)
     record, intact = read(name, results / "claims")
     if record is None or record["size"] != size:
         return claim.picture(record_of(claim, claim.measurement(lab), lab), path, lab)
     state = status(record, intact)
     if state == "edited":
-        raise RunError(
-            f"{results / 'claims' / name}.json was edited after it was written: restore it, or run `{command(name)}`"
-        )
+        raise RunError(f"{results / 'claims' / name}.json was edited by hand: restore it, or run `{command(name)}`")
     if state != "current":
         remark(f"the record of {name} is {state}; `{command(name)}` measures it again")
     return claim.picture(record, path, lab)
 
 
 def listing(results: Path = SHIPPED) -> list[dict[str, Any]]:
-    """List every claim with its record in the results folder.
+    """List every claim with the contents of its record in the results folder.
 
     Returns:
-        For each claim ``id, time, says``, the ``figure`` that lists show with those of the ``talk``, ``ours`` and the
-        ``twin``, as text; the ``clauses`` with their verdicts, the ``status`` and ``date`` of the record (``None``
-        without one), earlier verdicts that were ``overturned``, and the ``command`` that measures the claim (``None``
-        if it is not built).
+        A dictionary for each claim: ``id, time, says``; the name of the headline ``figure``, and its values in the
+        ``talk``, for Forward-Forward (``ours``) and for the ``twin``, as text; the ``clauses`` with their verdicts; the
+        ``status`` and ``date`` of the record (``None`` without a record); earlier records whose verdicts were
+        ``overturned``; and the ``command`` that measures the claim (``None`` if it is not built yet).
     """
     entries = []
     for claim in ledger().values():
@@ -181,9 +149,7 @@ def listing(results: Path = SHIPPED) -> list[dict[str, Any]]:
         headline = claim.headline
         entries.append(
             {
-                "id": claim.id,
-                "time": claim.time,
-                "says": claim.says,
+                **{"id": claim.id, "time": claim.time, "says": claim.says},
                 "figure": headline.figure if headline else None,
                 "talk": headline.talk if headline else None,
                 "ours": shown(record, "measured", headline.ours, headline.seeds) if record and headline else None,
@@ -198,9 +164,16 @@ def listing(results: Path = SHIPPED) -> list[dict[str, Any]]:
     return entries
 
 
-def shown(record: Mapping[str, Any], side: str, keys: Any, seeds: int | None = None) -> str:
-    """Return a figure of a record as text: ``1.23 ± 0.05 (3 seeds)``, ``0.04 to 36.6``, or ``-`` if there is none."""
-    figure: Any = record[side]
+def shown(record: Mapping[str, Any], figures: str, keys: Any, seeds: int | None = None) -> str:
+    """Format a figure of a record: ``1.23 ± 0.05 (3 seeds)``, ``0.04 to 36.6``, or ``-`` if it does not exist.
+
+    Args:
+        record: the record.
+        figures: ``measured`` (figures of Forward-Forward, with the number of seeds) or ``twin`` (without it).
+        keys: path to the figure.
+        seeds: number of training runs behind the figure; by default the number of seeds of the record.
+    """
+    figure: Any = record[figures]
     for key in keys:
         figure = figure.get(key) if isinstance(figure, Mapping) else None
     if figure is None or not keys:
@@ -208,7 +181,7 @@ def shown(record: Mapping[str, Any], side: str, keys: Any, seeds: int | None = N
     if isinstance(figure, list):  # a range
         return " to ".join(f"{end:.4g}" for end in figure)
     count = seeds or len(record["seeds"])
-    of = f" ({count} seed{'s' if count > 1 else ''})" if side == "measured" else ""
+    of = f" ({count} seed{'s' if count > 1 else ''})" if figures == "measured" else ""
     if isinstance(figure, Mapping):
         spread = f" ± {figure['std']:.2f}" if figure["std"] else ""
         return f"{figure['mean']:.2f}{spread}{of}"
@@ -216,7 +189,7 @@ def shown(record: Mapping[str, Any], side: str, keys: Any, seeds: int | None = N
 
 
 def records(results: Path = SHIPPED) -> dict[str, dict[str, Any]]:
-    """Read the records in the results folder by id, in the order of the ledger.
+    """Read the records in the results folder. Return them by id, in the order of the ledger.
 
     Raises:
         RunError: a file is damaged.

@@ -1,25 +1,25 @@
-"""Videos of moving digits, and the nets that learn from them, for the claims ``agree`` and ``moving``.
+"""Training on videos of moving digits, for the claims ``agree`` and ``moving``.
 
-Digits move at constant velocity in any direction over a black canvas and bounce off its walls. A recurrent net with
-top-down and lateral input sees one frame per iteration, with the label clamped at the top. Its goodness is low
-activity. Positive data are true motion under the right label. The negative of a pair is one of
+Digits move at constant velocity in any direction over a black canvas and bounce off its edges. A recurrent net with
+top-down and lateral input gets one frame per iteration, with the label clamped at the top. Its goodness is low
+activity. Positive data are unbroken videos with their true label. There are two types of negative data:
 
-* the same video under a wrong label, drawn from the softmax of the first frame's bottom-up pass. It has a state of its
-  own from the first frame on;
-* another video under its right label, which at the current frame is reversed, shows another digit, or has jumped. Its
-  state is that of the true motion before the frame, and again after it: the net learns from broken frames, but they
-  leave no trace in its state.
+* the same video with a wrong label, drawn from the softmax of a bottom-up pass on the first frame. It has its own state
+  from the first frame on;
+* another video with its true label that breaks at the current frame: its motion is reversed, it shows another digit, or
+  the digit has jumped. Before and after the frame, its state is that of the unbroken video. The net thus learns from
+  broken frames, but they leave no trace in its state.
 
-The net learns from every frame after the second, with one update per frame; before that, the velocity cannot be known.
-In the second kind of pair, positive and negative are different videos, so that the net learns a level of activity that
-holds for all videos.
+The net learns from every frame from the third one on, with one update per frame; two frames are needed to know the
+velocity. With the second type of negatives, the two videos of a pair are different, so that the net learns a level of
+activity that is valid for all videos.
 
-The two twins have the same hidden layers and learn from the same kind of videos by backprop, but from fewer, since they
-learn faster (full: a third, 8,000 updates). One names the digit from a single frame; the other judges from three frames
-in a row whether the last one is broken.
+The two backprop twins have the same hidden layers and learn from the same type of videos, but from fewer, since they
+learn faster (full: a third, 8,000 updates). One twin classifies the digit of a single frame. The other decides from
+three consecutive frames if the last one is broken.
 
-Sizes, rate, temperature and label strength were chosen on held-out training images. A larger temperature and a smaller
-rate than for still images keep units from becoming inactive.
+Sizes, rate, temperature and label strength were chosen on held-out training images. The larger temperature and smaller
+rate than for still images prevent units from becoming inactive.
 """
 
 from __future__ import annotations
@@ -52,30 +52,31 @@ from twofold_lab.lab import Lab
 SEED = 0
 
 Examples = Callable[["Film", Moving, Tensor, Generator], Iterator[tuple[Tensor, Tensor]]]
-"""Film, videos, their labels and a generator -> inputs of a twin and the correct answers, frame after frame."""
+"""Function of the settings, videos, their labels and a random generator. It yields the inputs of a twin and the targets
+for each frame."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """Settings of the videos and of the training on them. The defaults are those of the full size.
+    """Settings of the videos and of the training on them. The defaults are those of full size.
 
     Attributes:
-        data: name of the data set whose pictures move.
+        data: name of the data set whose images move.
         canvas: height and width of a frame, in pixels.
         speeds: in pixels per frame, all equally likely.
-        unseen: speeds that are only tested.
-        frames: number of the last frame; frame 0 starts the net.
-        watched: number of frames after frame 0 that are seen before learning begins.
-        since: the frame at which a tested video breaks.
-        widths: units of each hidden layer.
-        videos: number of batches of videos that the net learns from.
-        twin_videos: number of batches that the twins learn from.
-        batch: pairs in a batch.
-        shares: shares of the pairs whose negative has a wrong label, is reversed, is swapped, has jumped.
-        rate: learning rate, constant for the first half, then linear to zero.
+        unseen: speeds that occur only in tests.
+        frames: number of the last frame, counted from 0; frame 0 initializes the state of the net.
+        watched: number of frames after frame 0 without learning.
+        since: number of the frame at which test videos break.
+        widths: number of units in each hidden layer.
+        videos: number of batches of videos for the training of the net.
+        twin_videos: number of batches of videos for the training of each twin.
+        batch: number of pairs in a batch.
+        shares: shares of the pairs by type of negative: wrong label, reversed motion, another digit, jump.
+        rate: learning rate, constant for the first half of training, then linear to zero.
         decay: weight decay, relative to the rate.
         temperature: temperature of the objective, per unit of a layer.
-        label_strength: value at the label in the label vector at the top.
+        label_strength: value of the label's entry in the label vector at the top.
         twin_rate: learning rate of the twins, with the same schedule.
     """
 
@@ -114,13 +115,13 @@ SMOKE = Film(
 
 
 def settings(lab: Lab) -> tuple[Film, Dataset]:
-    """Return the settings for this size, and the data set of the pictures that move, on the laboratory's device."""
+    """Return the settings for the size of the laboratory, and the data set of the images, on its device."""
     film = lab.pick(smoke=SMOKE, full=FULL)
     return film, lab.data(film.data).to(machine.choose_device(lab.device))
 
 
 def batches(film: Film, dataset: Dataset, count: int, generator: Generator) -> Iterator[tuple[float, Moving, Tensor]]:
-    """Yield batches of random training pictures that move: the factor of the rates, the videos, and their labels."""
+    """Yield ``count`` batches of videos of random training images: factor of the learning rate, videos, labels."""
     images, labels = dataset.train
     for number in range(count):
         cases = torch.randint(len(labels), (film.batch,), generator=generator, device=labels.device)
@@ -137,7 +138,7 @@ def view(net: Recurrent, frame: Tensor) -> Tensor:
 
 
 def trained_net(lab: Lab) -> Recurrent:
-    """Return the net trained on the videos."""
+    """Return the recurrent net, trained on the videos."""
     film, dataset = settings(lab)
 
     def learn(net: Recurrent) -> None:
@@ -150,7 +151,7 @@ def trained_net(lab: Lab) -> Recurrent:
 
 
 def build(film: Film, dataset: Dataset) -> Recurrent:
-    """Build the untrained net."""
+    """Return the untrained recurrent net."""
     rule = Rule(
         goodness=minus_sum_of_squares,
         objective=swish_symba,
@@ -172,14 +173,14 @@ def build(film: Film, dataset: Dataset) -> Recurrent:
 def learn_videos(
     net: Recurrent, film: Film, video: Moving, labels: Tensor, factor: float, generator: Generator
 ) -> None:
-    """Learn from a batch of videos, with an update after each frame.
+    """Train a net on a batch of videos, with an update after each frame.
 
     Args:
         net: the net.
         film: the settings.
         video: the positive videos.
-        labels: their labels, ``(batch,)``.
-        factor: factor of the learning rates.
+        labels: true labels of the videos, ``(batch,)``.
+        factor: factor of the learning rates of the schedule.
         generator: random generator on the device of the net.
     """
     count, pairs = len(labels), torch.arange(len(labels), device=labels.device)
@@ -207,13 +208,13 @@ def learn_videos(
 
 
 def break_at(number: int, video: Moving, source: Tensor, broken: Sequence[Tensor], generator: Generator) -> Tensor:
-    """Return a frame of videos that break at this very frame: some are reversed, some swapped, some have jumped.
+    """Return frame ``number`` of videos that break at this frame.
 
     Args:
         number: number of the frame.
         video: the unbroken videos.
-        source: index of the video that breaks in each pair, ``(batch,)``.
-        broken: the pairs that are reversed, swapped and jumped, in this order.
+        source: index of the video that breaks, for each pair, ``(batch,)``.
+        broken: three index tensors of pairs: those with reversed motion, with another digit, and with a jump.
         generator: random generator on the device of the videos.
 
     Returns:
@@ -229,27 +230,27 @@ def break_at(number: int, video: Moving, source: Tensor, broken: Sequence[Tensor
 
 
 def divide(pairs: Tensor, shares: Sequence[float]) -> list[Tensor]:
-    """Divide the pairs of a batch, ``(batch,)``, by the given shares."""
+    """Split the indices of the pairs of a batch, ``(batch,)``, into consecutive groups in proportion to ``shares``."""
     ends = [round(len(pairs) * end / sum(shares)) for end in accumulate(shares)]
     return list(pairs.tensor_split(ends[:-1]))
 
 
 def cases_of(state: State, cases: Tensor) -> State:
-    """Return the states of the cases with the given indices."""
+    """Select the cases with the indices ``cases`` from a state."""
     return tuple(LayerState(*(tensor[cases] for tensor in layer)) for layer in state)
 
 
 def require_finite(net: Net) -> None:
     """Raise `Diverged` if a weight is not finite."""
     if name := first_not_finite(net.state_dict()):
-        raise Diverged(f"{name} is no longer finite: lower the rate of the film")
+        raise Diverged(f"{name} has values that are not finite: lower the learning rate of the film")
 
 
 # ---- the twins -----------------------------------------------------------------------------------------------------
 
 
 def twins(lab: Lab) -> tuple[Backprop, Backprop]:
-    """Return the twin that names the digit, and the one that judges whether the last of three frames is broken."""
+    """Return both trained twins: the classifier of digits, and the detector of a broken last frame."""
     film, dataset = settings(lab)
     pixels = film.canvas[0] * film.canvas[1]
     recipe = replace(mnist_twin, data=film.data, widths=film.widths, epochs=1, batch=film.batch, rate=film.twin_rate)
@@ -273,13 +274,16 @@ def twins(lab: Lab) -> tuple[Backprop, Backprop]:
 
 
 def to_name(film: Film, video: Moving, labels: Tensor, _: Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield single frames and the labels of their digits."""
+    """Yield batches of single frames and the labels of their digits; see `Examples`."""
     for frame in video.frames(film.watched + 1, film.frames):
         yield frame, labels
 
 
 def to_judge(film: Film, video: Moving, labels: Tensor, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield three frames in a row and whether the last is broken (1) or not (0), as many of both."""
+    """Yield batches of three consecutive frames and targets: 1 if the last frame is broken, 0 if not; half of each.
+
+    See `Examples`.
+    """
     pairs = torch.arange(len(labels), device=labels.device)
     answers, source, broken = pairs.new_zeros(2 * len(pairs)), pairs.roll(1), divide(pairs, film.shares[1:])
     answers[len(pairs) :] = 1

@@ -1,9 +1,9 @@
-"""Learners with noise on the total inputs of their units, which the claim ``cancel`` compares.
+"""Learning methods with noise on the pre-activations of their units, which the claim ``cancel`` compares.
 
-The noise is Gaussian, and its standard deviation is relative to the root mean square of the layer's total inputs. It is
-drawn for each unit and each case of a batch. *Shared* noise is frozen for all passes over a batch; otherwise, each pass
-has independent noise. Forward-Forward passes over a batch with the true, the wrong and no label, and InfoNCE with two
-views. Backpropagation has a single pass.
+The noise is Gaussian and drawn for each unit and each case of a batch. Its standard deviation is relative to the root
+mean square of the pre-activations of the layer. *Shared* noise is frozen for all passes over a batch; otherwise, each
+pass has independent noise. Forward-Forward has three passes over a batch: with the true, the wrong and the neutral
+label. InfoNCE has two passes, one for each view. Backprop has a single pass.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from twofold.nets.crossings import Crossed
 from twofold.nets.feedforward import FeedForward
 
 FOLLOWS = 0.1
-"""Share of each batch in the running mean of goodness that a threshold follows."""
+"""Weight of each batch in the running mean of the goodness that an adaptive threshold tracks."""
 
 
 class Noise:
-    """Gaussian noise on total inputs.
+    """Gaussian noise on pre-activations.
 
     Args:
-        strength: standard deviation relative to the root mean square of a layer's total inputs.
-        shared: freeze the noise for all passes over a batch.
-        seed: seed of its generator.
+        strength: standard deviation relative to the root mean square of the pre-activations of a layer.
+        shared: use the same noise in all passes over a batch.
+        seed: seed of the random generator.
     """
 
     def __init__(self, strength: float = 0.0, shared: bool = True, seed: int = 0) -> None:
@@ -58,11 +58,11 @@ class Noise:
         self._cases = 0
 
     def new_batch(self, cases: int) -> None:
-        """Draw new noise from now on, for the passes over another batch of ``cases`` cases."""
+        """Discard the shared noise. The next passes belong to a new batch of ``cases`` cases."""
         self._frozen, self._cases = {}, cases
 
     def on(self, layer: nn.Module, total: Tensor) -> Tensor:
-        """Return the total inputs ``(passes · cases, units)`` of a layer, pass after pass, with noise."""
+        """Add noise to the pre-activations ``total`` of a layer, ``(passes · cases, units)``, pass after pass."""
         if not self.strength:
             return total
         if not self.shared:
@@ -80,11 +80,11 @@ class Noise:
 
 
 class NoisyNet(Classifier):
-    """A net with noise on the total inputs of its hidden layers.
+    """A net with noise on the pre-activations of its hidden layers.
 
     Attributes:
         noise: noise of all layers.
-        settles: True if thresholds adapt to the noise.
+        settles: True if the thresholds of the layers are adaptive.
     """
 
     noise: Noise
@@ -98,7 +98,7 @@ class NoisyNet(Classifier):
 
     @contextmanager
     def measured(self, noise: Noise) -> Iterator[None]:
-        """Replace the noise during a ``with`` block."""
+        """Replace the noise within the context."""
         before = self.noise
         self.set_noise(noise)
         yield
@@ -109,11 +109,11 @@ class NoisyNet(Classifier):
 
 
 class NoisyDense(Dense):
-    """A dense layer of a noisy net.
+    """A dense layer of a `NoisyFeedForward` net.
 
     Args:
         inputs, units, rule, generator: as for `Dense`.
-        follows: let the threshold follow the mean goodness of positive and negative cases together.
+        follows: adapt the threshold to the running mean of the goodness of all cases, positive and negative.
     """
 
     noise: Noise
@@ -134,11 +134,17 @@ class NoisyDense(Dense):
 
 
 class NoisyFeedForward(NoisyNet, FeedForward):
-    """A feedforward net of `NoisyDense` layers. A batch begins when its images are prepared."""
+    """A feedforward net of `NoisyDense` layers. Each call of `images` starts a new batch for the noise."""
 
     @classmethod
     def of(cls, recipe: FeedForwardRecipe, form: Form, follows: bool) -> NoisyFeedForward:
-        """Return the untrained net of a recipe, without noise."""
+        """Return the untrained net of a recipe, without noise.
+
+        Args:
+            recipe: the recipe.
+            form: shape of the images and number of classes.
+            follows: see `NoisyDense`.
+        """
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         pairs = itertools.pairwise((inputs_with_label(recipe.label_in, math.prod(shape), classes), *recipe.widths))
@@ -150,9 +156,9 @@ class NoisyFeedForward(NoisyNet, FeedForward):
 
     @contextmanager
     def measured(self, noise: Noise) -> Iterator[None]:
-        """Replace the noise during a ``with`` block, without peers and tolerance, which would hide its effect.
+        """Replace the noise within the context, and disable peer normalization and tolerance, which hide its effect.
 
-        Thresholds that follow are restored.
+        Rules and thresholds are restored afterwards.
         """
         kept = [(layer.rule, layer.threshold) for layer in self.stack]
         for layer in self.stack:
@@ -169,7 +175,13 @@ class NoisyFeedForward(NoisyNet, FeedForward):
 
     @torch.no_grad()
     def gradients(self, images: Tensor, labels: Tensor, wrong: Tensor) -> list[Tensor]:
-        """Return the weight gradient of each layer for one batch. Only thresholds that follow change."""
+        """Return the weight gradient of each layer for one batch. No weights change, but adaptive thresholds do.
+
+        Args:
+            images: ``(batch, ...)``.
+            labels: true labels, ``(batch,)``.
+            wrong: labels of the negative cases, ``(batch,)``.
+        """
         ready = self.images(images)
         below, gradients = join(self.with_label(ready, labels), self.with_label(ready, wrong)), []
         for layer in self.stack:
@@ -186,7 +198,7 @@ class NoisyFeedForward(NoisyNet, FeedForward):
 
 
 class NoisyBackprop(NoisyNet, Backprop):
-    """The twin, with noise on the total inputs of its hidden layers."""
+    """The backprop twin, with noise on the pre-activations of its hidden layers."""
 
     def __init__(self, *shape: Any, **options: Any) -> None:
         super().__init__(*shape, **options)
@@ -199,7 +211,7 @@ class NoisyBackprop(NoisyNet, Backprop):
         return super()._pass(images, nudges)
 
     def learn(self, images: Tensor, labels: Tensor, **options: Any) -> NetResult:
-        """Learn from one batch, with equal weights of all cases; see `Backprop.learn`."""
+        """Learn from one batch in which all cases have the same weight; see `Backprop.learn`."""
         return super().learn(images, labels, **options | {"case_weight": None})
 
     def gradients(self, images: Tensor, labels: Tensor, wrong: Tensor) -> list[Tensor]:
@@ -210,20 +222,20 @@ class NoisyBackprop(NoisyNet, Backprop):
 
 
 class GreedyInfoNCE(NoisyBackprop):
-    """Layers that each learn to tell an image's other view from the views of other images.
+    """A net whose layers each learn, without labels, to match the two views of an image with the InfoNCE loss.
 
-    A view is the image shifted by up to ``reach`` pixels, drawn at every visit. With normalized activities u, v of the
-    two views of n images, each layer has the loss
+    A view is the image with a random shift of up to ``reach`` pixels. Let uᵢ and vᵢ be a layer's activities for the two
+    views of image i, divided by their L2 norm. For a batch of n images, the loss of the layer is
 
-        -1/2n · Σᵢ (log softmaxⱼ(uᵢ · vⱼ / τ)ᵢ + log softmaxⱼ(vᵢ · uⱼ / τ)ᵢ),
+        -1/2n · Σᵢ (log softmaxⱼ(uᵢ · vⱼ / τ)ᵢ + log softmaxⱼ(vᵢ · uⱼ / τ)ᵢ).
 
-    where lengths are 1, and passes on its normalized activity without a derivative (Löwe et al., arXiv 1905.11786; the
-    loss of van den Oord et al., arXiv 1807.03748). A softmax on the layers from the second upwards learns the labels;
-    the layers learn nothing from it.
+    Layers pass on their normalized activity without a gradient (Löwe et al., arXiv 1905.11786; the loss is that of van
+    den Oord et al., arXiv 1807.03748). A softmax on the layers from the second upwards learns the labels; it has no
+    effect on the layers.
 
     Args:
         pixels, widths, classes, generator: as for `Backprop`.
-        reach: largest shift of a view.
+        reach: largest shift of a view, in pixels.
         temperature: τ.
     """
 
@@ -245,7 +257,7 @@ class GreedyInfoNCE(NoisyBackprop):
 
     @contextmanager
     def measured(self, noise: Noise) -> Iterator[None]:
-        """Replace the noise during a ``with`` block, with the same views in every block."""
+        """Replace the noise within the context; all contexts draw the same views."""
         self.views.manual_seed(1)
         with super().measured(noise):
             yield
@@ -266,8 +278,13 @@ class GreedyInfoNCE(NoisyBackprop):
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Return the loss of `GreedyInfoNCE` of each image, ``(images,)``, from the activities of both views, each
-    ``(images, units)``."""
+    """Return the loss of a layer of `GreedyInfoNCE` for each image, ``(images,)``.
+
+    Args:
+        first: activities for the first view of each image, ``(images, units)``.
+        second: activities for the second view, ``(images, units)``.
+        temperature: τ.
+    """
     similarity = nn.functional.normalize(first) @ nn.functional.normalize(second).T / temperature
     same = torch.arange(len(first), device=first.device)
     forwards, backwards = (cross_entropy(logits, same, reduction="none") for logits in (similarity, similarity.T))
@@ -282,19 +299,19 @@ Net = NoisyFeedForward | NoisyBackprop
 def cosines_of_updates(
     net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int = 30
 ) -> list[float]:
-    """Return the cosine of each layer's weight gradient with noise to that without noise, mean over batches.
+    """Return the cosine similarity of the weight gradients of each layer with and without noise, mean over batches.
 
     Args:
-        net: a trained net; afterwards its noise, rules and thresholds are as before.
-        dataset: its training images are used.
+        net: a trained net. Its noise, rules and thresholds are restored afterwards.
+        dataset: data set, whose training images are used.
         noise: the noise.
         batches: number of batches.
-        size: images of a batch.
-        settle: number of batches before these, from which only thresholds that follow learn.
+        size: number of images in a batch.
+        settle: number of batches before the measurement, to which adaptive thresholds adapt.
     """
     kept = net.stack[0].compute
     net.set_precision("fp32")  # rounding would be noise as well
-    quiet, noisy = (_gradients(net, dataset, side, batches, size, settle) for side in (Noise(), noise))
+    quiet, noisy = (_gradients(net, dataset, level, batches, size, settle) for level in (Noise(), noise))
     for layer in net.stack:
         layer.compute = kept
     pairs = [zip(*pair, strict=True) for pair in zip(quiet, noisy, strict=True)]
@@ -303,7 +320,7 @@ def cosines_of_updates(
 
 
 def _gradients(net: Net, dataset: Dataset, noise: Noise, batches: int, size: int, settle: int) -> list[list[Tensor]]:
-    """Return the gradients of each batch and layer, with the same negatives and views in every call."""
+    """Return the weight gradients of each batch and layer. All calls use the same cases, negative labels and views."""
     images, labels = dataset.train_images.to(net.device), dataset.train_labels.to(net.device)
     generator = torch.Generator(net.device).manual_seed(1)
     by_batch = []

@@ -1,7 +1,7 @@
-"""Records of claims: what was measured, how, and by which code; written with a digest and the history of verdicts.
+"""Records of claims: JSON files with the figures, how and by which code they were measured, and earlier verdicts.
 
-A record is *current* if today's code is the code that made it, *stale* if it is not, and *edited* if its content was
-changed by hand.
+A record is *current* if today's code is the code that made it, and *stale* if not. It is *edited* if its content does
+not match its digest, that is if it was changed by hand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twofold.files import read_signed, write_signed
 from twofold_lab.fingerprint import changes
 
 NOT_RECORDED = "not recorded"
-"""Value of a fact that a record of an older version does not state."""
+"""Text for a fact that is missing in a record of an older format."""
 
 RECORD: dict[str, Any] = {
     **{"id": str, "time": str, "says": str, "size": str, "clauses": list[dict[str, str]]},
@@ -30,16 +30,19 @@ LATER: dict[str, Any] = {
     **{"data": dict[str, list[str]], "trainings": dict[str, str | None], "settings": list[dict[str, Any]], "date": str},
     **{"origin": dict[str, Any], "history": list[dict[str, Any]], "superseded": str, "renewed": list[dict[str, Any]]},
 }
-"""Facts that records of older versions do not have. ``superseded`` states what has changed since such a record."""
+"""Facts that may be missing in records of an older format, with their types.
+
+``superseded`` is a reason why such a record is stale.
+"""
 
 VERDICT: dict[str, Any] = {"verdicts": list[str], "rules": list[str], "commit": str | None}
-"""Facts of each entry in a history."""
+"""Facts of each entry in the history of a record, with their types."""
 
 
 def write(record: Mapping[str, Any], folder: Path) -> Path:
-    """Write a record to ``folder/ID.json``; the verdicts of an older one go into its history.
+    """Write a record to ``folder/ID.json``, and add the verdicts of the record that it replaces to its history.
 
-    An older one that cannot be read is kept next to it.
+    A damaged record is renamed and not deleted.
 
     Returns:
         The path of the record.
@@ -67,7 +70,7 @@ def write(record: Mapping[str, Any], folder: Path) -> Path:
 
 
 def free(path: Path) -> Path:
-    """Return the path, or the first with a number appended that does not exist yet."""
+    """Return a path that does not exist yet: ``path``, or ``path`` with the smallest number appended, from -2."""
     number, candidate = 1, path
     while candidate.exists():
         number += 1
@@ -76,16 +79,16 @@ def free(path: Path) -> Path:
 
 
 def overturned(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of a record's history with other verdicts than today's, the newest last."""
+    """Return the entries of the history of a record whose verdicts differ from its own, the newest last."""
     verdicts = [clause["verdict"] for clause in record.get("clauses", ())]
     return [entry for entry in record.get("history", ()) if entry["verdicts"] != verdicts]
 
 
 def read(name: str, folder: Path) -> tuple[dict[str, Any] | None, bool | None]:
-    """Read the record of a claim; ``None`` if there is none.
+    """Read the record of a claim.
 
     Returns:
-        The record, and True if its content is as it was written (``None``: it has no digest).
+        The record (``None`` if it does not exist), and True if its content matches its digest (``None``: no digest).
 
     Raises:
         RunError: the file is damaged.
@@ -119,7 +122,7 @@ def status(record: Mapping[str, Any], intact: bool | None) -> str:
 
     Args:
         record: the record.
-        intact: True if its content is as it was written; ``None`` if it has no digest.
+        intact: True if the content of the record matches its digest, see `read`.
     """
     if not intact:
         return "edited"

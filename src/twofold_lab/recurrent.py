@@ -1,4 +1,4 @@
-"""Recurrent nets of the experiments: small ones at smoke size, and the recipe ``recurrent``, also halved."""
+"""Recipes of recurrent nets for experiments: small ones at smoke size, and a smaller version of ``recurrent``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SMALL_TWIN = replace(digits_twin, widths=SMALL.widths, epochs=10)
 
 
 def pair(lab: Lab) -> Pair:
-    """Return the recurrent recipe and its twin for figures on the test set; at smoke size, small nets on digits."""
+    """Return the recipe ``recurrent`` and its twin at full size, or recipes of small nets on digits at smoke size."""
     return lab.pick(smoke=(SMALL, SMALL_TWIN), full=(recurrent, recurrent_twin))
 
 
 def short(lab: Lab) -> Pair:
-    """Return settings for comparisons: half the units, fewer epochs, tested on training images that are held out."""
+    """Return a recipe and its twin for comparisons: half the units, fewer epochs, tested on held-out images."""
     if lab.size == "smoke":
         return replace(SMALL, validation=300), replace(SMALL_TWIN, validation=300)
     widths = tuple(units // 2 for units in recurrent.widths)

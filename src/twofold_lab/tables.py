@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twofold.errors import TwofoldError
 from twofold.files import read_json, read_signed
@@ -13,31 +13,40 @@ from twofold_lab.record import read, status
 NONE = "No full-size result yet."
 
 TABLES: dict[str, Callable[[Path], str]] = {}
-"""Tables by the name of their marker, filled by `table`. Each takes the results folder."""
+"""Functions that format the tables, by the name of the marker. `table` fills it. Each takes the results folder."""
+
+F = TypeVar("F", bound=Callable[..., str | list[list[str]]])
 
 
-def table(name: str, *files: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
+def table(name: str, *files: str) -> Callable[[F], F]:
     """Register a function as the table ``<!-- table: NAME -->`` of the documentation.
+
+    The function takes the records ``files`` and returns the rows of a table, the first of them the header, or Markdown.
 
     Args:
         name: name of the marker.
-        files: the records that the function takes, as paths in results/. A path with an asterisk stands for a mapping
-            from file names to records, which may be empty. If one of the others does not exist, the table is replaced
-            by a note.
+        files: paths of the records in results/. For a path with an asterisk, the function gets a mapping from file
+            names to records, which may be empty. If a file without an asterisk does not exist, the table is replaced by
+            a note.
     """
 
-    def register(function: Callable[..., str]) -> Callable[..., str]:
+    def register(function: F) -> F:
         def make(results: Path) -> str:
-            claims = [Path(file).stem for file in files if file.startswith("claims/") and "*" not in file]
             if not all((results / file).is_file() for file in files if "*" not in file):
                 return NONE
-            arguments = [_records(results, file) if "*" in file else read_json(results / file) for file in files]
+            arguments = [
+                {path.name: read_json(path) for path in sorted(results.glob(file))}
+                if "*" in file
+                else read_json(results / file)
+                for file in files
+            ]
             try:
-                return "\n".join([function(*arguments), *_stale(results, claims), *_edited(results, files)])
+                content = function(*arguments)
+                text = content if isinstance(content, str) else markdown(content[0], content[1:])
+                return "\n".join([text, *_stale(results, files), *_edited(results, files)])
             except (LookupError, TypeError, ValueError, AttributeError, StopIteration) as error:
-                raise TwofoldError(
-                    f"table {name}: {', '.join(files)} lacks a figure that it shows ({error!r})"
-                ) from error
+                message = f"table {name}: a figure is missing in {', '.join(files)} ({error!r}): measure it again"
+                raise TwofoldError(message) from error
 
         TABLES[name] = make
         return function
@@ -45,14 +54,10 @@ def table(name: str, *files: str) -> Callable[[Callable[..., str]], Callable[...
     return register
 
 
-def _records(results: Path, pattern: str) -> dict[str, Any]:
-    return {path.name: read_json(path) for path in sorted(results.glob(pattern))}
-
-
-def _stale(results: Path, claims: Sequence[str]) -> list[str]:
-    """Return a line for every record that is not current."""
+def _stale(results: Path, files: Sequence[str]) -> list[str]:
+    """Return a note for every record of a claim that is not current."""
     lines = []
-    for name in claims:
+    for name in [Path(file).stem for file in files if file.startswith("claims/") and "*" not in file]:
         record, intact = read(name, results / "claims")
         state = status(record, intact) if record else "current"
         if state != "current":
@@ -61,14 +66,14 @@ def _stale(results: Path, claims: Sequence[str]) -> list[str]:
 
 
 def _edited(results: Path, files: Sequence[str]) -> list[str]:
-    """Return a line for every record, other than those of claims, whose content does not match its digest."""
+    """Return a note that lists the records with a wrong digest, without those of claims; empty if there are none."""
     paths = [path for file in files if not file.startswith("claims/") for path in sorted(results.glob(file))]
     edited = [path.name for path in paths if read_signed(path)[1] is False]
     return ["", f"*Changed by hand since they were written: {', '.join(edited)}.*"] if edited else []
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a table as Markdown."""
+    """Format a header and rows of cells as a Markdown table."""
     lines = [list(heads), ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -79,7 +84,11 @@ def spread(value: Mapping[str, float]) -> str:
 
 
 def figures(values: Any) -> str:
-    """Format figures of a record in one line: numbers with four digits, means with standard deviations."""
+    """Format figures of a record as one line of text.
+
+    Numbers have four significant digits, and ``{"mean": ..., "std": ...}`` becomes ``mean ± std``. Other dictionaries
+    and lists are formatted item by item.
+    """
     if isinstance(values, dict) and values.keys() == {"mean", "std"}:
         return spread(values) if values["std"] else f"{values['mean']:.2f}"
     if isinstance(values, dict):
@@ -95,15 +104,15 @@ def _nested(value: Any) -> bool:
 
 
 def sides(record: Mapping[str, Any]) -> str:
-    """Return the figures of a record as a table; see `rows`."""
+    """Return the figures of a record of a claim as a Markdown table; see `rows`."""
     heads, *cells = rows(record)
     return markdown(heads, cells)
 
 
 def rows(record: Mapping[str, Any]) -> list[list[str]]:
-    """Return a header and the figures of a record, one row each, Forward-Forward next to the twin.
+    """Return a header and one row for each figure of a record: its name, its value, and the value of the twin.
 
-    Groups of figures are split into rows. Maps (lists of lists) are omitted, since pictures show them.
+    Nested dictionaries are split into rows. Lists of lists are omitted; the plots of claims show them.
     """
     ours, twin = (_flat(record[side]) for side in ("measured", "twin"))
     names = dict.fromkeys([*ours, *twin])
@@ -112,7 +121,7 @@ def rows(record: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return figures by their full names, without maps."""
+    """Flatten nested dictionaries to ``"outer: inner" -> figure``, and omit lists of lists."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         title = f"{prefix}{name}"

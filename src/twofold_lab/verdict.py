@@ -1,7 +1,8 @@
 """Verdicts on the clauses of a claim, each with the statistic that decides it.
 
-A clause *holds* or *does not hold* if the measured figure differs from its limit by at least two standard errors, and
-is *undecided* otherwise. Statements without randomness hold or do not hold. An *estimate* is not a measurement.
+A clause *holds* or *does not hold* if the measured figure differs from its limit by at least two standard errors.
+Otherwise it is *undecided*. Statements without randomness are never undecided. The verdict *estimate* marks a figure
+that was calculated from published constants and not measured.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ T = TypeVar("T")
 HOLDS, UNDECIDED, FAILS, ESTIMATE = "holds", "undecided", "does not hold", "estimate"
 VERDICTS = (HOLDS, UNDECIDED, FAILS, ESTIMATE)
 STANDARD_ERRORS = 2.0
-"""Number of standard errors that separates a difference from no difference."""
+"""A difference of fewer standard errors than this is undecided."""
 
 
 class Verdict(NamedTuple):
@@ -33,11 +34,11 @@ class Verdict(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A measured figure.
+    """A measured figure with its standard error.
 
     Attributes:
-        value: the mean.
-        error: its standard error; 0 for a figure without randomness.
+        value: the figure, usually a mean.
+        error: standard error of the figure; 0 for a figure without randomness.
     """
 
     value: float
@@ -63,7 +64,7 @@ class Figures:
         measured: figures of Forward-Forward.
         twin: figures of the backprop twin.
         size: smoke or full.
-        seeds: seeds of the trainings.
+        seeds: seeds of the training runs.
         cases: number of test cases.
     """
 
@@ -74,18 +75,18 @@ class Figures:
     cases: int
 
     def pick(self, *, smoke: T, full: T) -> T:
-        """Return the value for the size of the record."""
+        """Return the argument that belongs to the size of the record."""
         return smoke if self.size == "smoke" else full
 
     def of(self, *keys: str | int, seeds: int | None = None) -> Estimate:
         """Return a figure of Forward-Forward with its standard error.
 
-        The standard error of a mean over several seeds is that over the seeds. For an error rate of a single training,
-        it is the binomial one of its test cases. Other single figures have none.
+        The standard error of a mean is that over the seeds. The standard error of the error rate of a single net is the
+        binomial one over the test cases. Other figures of a single net have the standard error 0.
 
         Args:
             keys: path to the figure: names, and positions in lists.
-            seeds: number of trainings behind it; by default the number of seeds of the record.
+            seeds: number of training runs behind the figure; by default the number of seeds of the record.
         """
         return self._of(self.measured, keys, seeds)
 
@@ -108,12 +109,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Clause:
-    """One statement of a claim, with its rule.
+    """A part of the statement of a claim, with the rule that judges it.
 
     Attributes:
         says: the statement, in a few words.
-        rule: condition under which it holds, in words, written before the measurement.
-        judge: applies the rule to the figures of a record.
+        rule: condition under which the statement holds, in words, written before the measurement.
+        judge: function that applies the rule to the figures of a record.
     """
 
     says: str
@@ -122,35 +123,35 @@ class Clause:
 
 
 def mean_of(values: Sequence[float]) -> Estimate:
-    """Return the mean of figures, one for each seed or device, with its standard error; 0 for a single figure."""
+    """Return the mean of ``values`` with its standard error, which is 0 for a single value."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
     return Estimate(statistics.fmean(values), spread / math.sqrt(len(values)))
 
 
 def difference(value: Estimate, limit: Estimate | float) -> Estimate:
-    """Return ``limit - value``, with the standard errors combined as those of independent figures."""
+    """Return ``limit - value`` with its standard error, for independent figures."""
     other = limit if isinstance(limit, Estimate) else Estimate(limit)
     return Estimate(other.value - value.value, math.hypot(value.error, other.error))
 
 
 def positive(margin: Estimate, statistic: str) -> Verdict:
-    """Judge whether a figure is above 0: undecided if it is closer to 0 than two standard errors."""
+    """Judge the statement that a figure is at least 0; it is undecided within two standard errors of 0."""
     if abs(margin.value) < STANDARD_ERRORS * margin.error:
         return Verdict(UNDECIDED, statistic)
     return Verdict(HOLDS if margin.value > 0 or margin == (0.0, 0.0) else FAILS, statistic)
 
 
 def at_most(value: Estimate, limit: Estimate | float) -> Verdict:
-    """Judge whether a figure is at most a limit or another figure."""
+    """Judge the statement that a figure is at most a limit or another figure."""
     return positive(difference(value, limit), f"{value} against {_text(limit)} or less")
 
 
 def limited(says: str, *keys: str | int, smoke: float, full: float) -> Clause:
-    """Return the clause that a figure of Forward-Forward is at most a limit, which depends on the size.
+    """Return the clause "a figure of Forward-Forward is at most a limit", with a limit for each size of experiment.
 
     Args:
         says: the statement.
-        keys: path to the figure, see `Figures.of`.
+        keys: path to the figure; see `Figures.of`.
         smoke: the limit at smoke size.
         full: the limit at full size.
     """
@@ -164,36 +165,36 @@ def limited(says: str, *keys: str | int, smoke: float, full: float) -> Clause:
 
 
 def at_least(value: Estimate, limit: Estimate | float) -> Verdict:
-    """Judge whether a figure is at least a limit or another figure."""
+    """Judge the statement that a figure is at least a limit or another figure."""
     margin = difference(value, limit)
     return positive(Estimate(-margin.value, margin.error), f"{value} against {_text(limit)} or more")
 
 
 def less(value: Estimate, other: Estimate) -> Verdict:
-    """Judge whether a figure is smaller than another, independent one."""
+    """Judge the statement that a figure is smaller than another, independent figure."""
     return above_zero(difference(value, other), f"{value} against {other}")
 
 
 def above_zero(margin: Estimate, statistic: str = "") -> Verdict:
-    """Judge whether a difference, for instance one paired by seed, is above 0; exactly 0 does not hold."""
+    """Judge the statement that a difference is above 0. A difference of exactly 0 without error does not hold."""
     verdict = positive(margin, statistic or f"difference {margin}")
     return Verdict(FAILS, verdict.statistic) if margin.value == 0 and not margin.error else verdict
 
 
 def exactly(holds: bool, statistic: str) -> Verdict:
-    """Return the verdict on a statement without randomness."""
+    """Return the verdict on a statement without randomness, which is known to hold or not."""
     return Verdict(HOLDS if holds else FAILS, statistic)
 
 
 def every(verdicts: Sequence[Verdict]) -> Verdict:
-    """Combine verdicts into one that holds only if all of them hold."""
+    """Combine verdicts: *does not hold* if one does not hold, else *undecided* if one is, else *holds*."""
     names = [verdict.verdict for verdict in verdicts]
     worst = next((name for name in (FAILS, UNDECIDED) if name in names), HOLDS)
     return Verdict(worst, "; ".join(verdict.statistic for verdict in verdicts))
 
 
 def one_seed(verdict: Verdict) -> Verdict:
-    """Add to the statistic that the figures have no standard error, since they come from a single training."""
+    """Add the note ``(one seed)`` to the statistic of a verdict: a single training run has no standard error."""
     return verdict._replace(statistic=f"{verdict.statistic} (one seed)")
 
 

@@ -19,7 +19,7 @@ import torch
 from twofold.cli import text
 from twofold.data import Dataset
 from twofold.methods import BackpropRecipe, FeedForwardRecipe
-from twofold_lab.benchmarks import Workbench, bench, epoch, memory, one_step
+from twofold_lab.benchmarks import Workbench, epoch, memory, one_step, timing
 from twofold_lab.benchmarks import time_to_error as tte
 from twofold_lab.benchmarks.one_step import Case
 from twofold_lab.benchmarks.operations import operations, shares
@@ -40,15 +40,15 @@ def test_contenders_take_turns_in_reversed_order_every_other_round() -> None:
     def contender(name: str) -> Callable[[int], float]:
         return lambda number: (calls.append(f"{name}{number}"), float(number))[1]
 
-    found = bench.interleave({name: contender(name) for name in "abc"}, 3)
+    found = timing.interleave({name: contender(name) for name in "abc"}, 3)
     assert calls == ["a0", "b0", "c0", "c1", "b1", "a1", "a2", "b2", "c2"]
     assert found == {name: [0.0, 1.0, 2.0] for name in "abc"}
 
 
 def test_a_spread_is_the_median_between_the_quartiles() -> None:
     """Else one disturbed round would stand in a table as the machine's speed."""
-    assert bench.spread([1, 2, 3, 4, 100]) == {"median": 3, "low": 2, "high": 4}
-    assert bench.spread([7]) == {"median": 7, "low": 7, "high": 7}
+    assert timing.spread([1, 2, 3, 4, 100]) == {"median": 3, "low": 2, "high": 4}
+    assert timing.spread([7]) == {"median": 7, "low": 7, "high": 7}
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_a_picture_is_not_drawn_from_an_edited_record_and_a_stale_one_is_pointed
         draw()
     for text in (path.read_text().replace("slow error %", "slow"), json.dumps({**content, "twin": {}})):
         path.write_text(text)
-        assert "was edited after it was written" in refusal(draw)
+        assert "was edited by hand" in refusal(draw)
 
 
 WRONG: dict[str, Any] = {"nothing": None, "list": [None], "text": "x", "number": 1.5}

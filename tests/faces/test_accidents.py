@@ -257,7 +257,7 @@ def test_an_interrupted_claim_says_that_it_goes_on_by_itself(words: str, monkeyp
     monkeypatch.setattr(Bar, "__enter__", lambda self: signal.raise_signal(signal.SIGTERM))
     code, _, err = answer(["claims", *words.split()])
     assert code == 143
-    assert err == ["twofold: interrupted; repeat the command to continue with the trainings saved in runs/claims"]
+    assert err == ["twofold: interrupted; repeat the command to continue with the training runs in runs/claims"]
 
 
 @pytest.mark.slow

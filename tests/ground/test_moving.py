@@ -201,7 +201,7 @@ def test_the_net_learns_from_every_frame_after_the_second_at_the_rate_of_the_sch
     assert rates == pytest.approx([film.rate * factor for factor in (1, 1, 1, 0.5) for _ in range(frames)])
     require_finite(net)
     net.stack[0].bias[0] = math.nan
-    with pytest.raises(Diverged, match="lower the rate"):
+    with pytest.raises(Diverged, match="lower the learning rate"):
         require_finite(net)
 
 
@@ -217,7 +217,7 @@ def test_pictures_that_cannot_move_are_refused_in_one_line(images: Tensor, canva
 
 @pytest.mark.parametrize("speeds", [(), (0.0,), (-1.0,), (1.0, 4.0), (math.nan,)])
 def test_speeds_out_of_range_are_refused_in_one_line(speeds: tuple[float, ...]) -> None:
-    assert "up to 3.5" in refusal(lambda: launch(pictures(), speeds, CANVAS, seeded()), SettingError)
+    assert "at most 3.5" in refusal(lambda: launch(pictures(), speeds, CANVAS, seeded()), SettingError)
 
 
 def test_a_video_without_frames_and_a_swap_of_another_size_are_refused() -> None:

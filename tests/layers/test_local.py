@@ -163,7 +163,7 @@ def test_all_ways_of_the_benchmark_learn_the_same() -> None:
         strict=True,
     ):
         block.copy_(whole[rows, columns.transpose(1, 2)])
-    eye = squares._squares(torch.eye(fields.inputs, dtype=torch.float64))
+    eye = squares._patches(torch.eye(fields.inputs, dtype=torch.float64))
     # Each grid point's products with single pixels are its weights.
     unfolded.weight.copy_(eye.transpose(1, 2) @ whole.view(2, 36, -1).permute(1, 2, 0))
     positive, negative = torch.rand(2, 6, fields.inputs, generator=seeded(1), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Benchmarks and measurements, one file each: what is measured, its record, its table and its picture.
+"""Benchmarks and other measurements. Each file defines one of them, with its record, its tables and its plot.
 
 record = benchmarks.run("epoch", benchmarks.find("epoch")(), Workbench(device, precision), Path("runs/bench"))
 """
@@ -25,21 +25,21 @@ __all__ = ["Benchmark", "Workbench", "benchmarks", "find", "run"]
 
 @cache
 def benchmarks() -> Mapping[str, type[Benchmark]]:
-    """Return the benchmarks by name: that of the file in this package which defines it."""
-    found = {}
+    """Return the benchmark classes by name. The name is that of the file in this package that defines the class."""
+    classes = {}
     for info in pkgutil.iter_modules(__path__):
         for value in vars(importlib.import_module(f"{__name__}.{info.name}")).values():
             own = isinstance(value, type) and value.__module__ == f"{__name__}.{info.name}"
             if own and issubclass(value, Benchmark) and value is not Benchmark:
-                found[info.name.replace("_", "-")] = value
-    return found
+                classes[info.name.replace("_", "-")] = value
+    return classes
 
 
 def find(name: str) -> type[Benchmark]:
-    """Return the benchmark called ``name``.
+    """Return the benchmark class with the given name.
 
     Raises:
-        SettingError: the name is unknown; the nearest one is suggested.
+        SettingError: the name is unknown; the message suggests the most similar one.
     """
     if name not in benchmarks():
         raise unknown("benchmark", name, benchmarks())
@@ -47,11 +47,11 @@ def find(name: str) -> type[Benchmark]:
 
 
 def run(name: str, benchmark: Benchmark, bench: Workbench, folder: Path) -> dict[str, Any]:
-    """Run a benchmark, write its record to ``folder/NAME.json`` and draw its picture, if it has one, to ``NAME.png``.
+    """Run a benchmark, write its record to ``folder/NAME.json`` and plot it, if it has a plot, to ``folder/NAME.png``.
 
     Returns:
-        The record, in JSON values: ``benchmark, settings, device, precision, environment, date``, ``data`` (the
-        fingerprints of the data sets by name), ``origin`` (the fingerprint of the code) and the figures.
+        The record, as JSON values: ``benchmark``, ``settings``, ``device``, ``precision``, ``environment``, ``date``,
+        ``data`` (fingerprints of the data sets by name), ``origin`` (fingerprint of the code), and the figures.
     """
     bench = replace(bench, loaded={}, recipes=[])
     figures = benchmark.measure(bench)

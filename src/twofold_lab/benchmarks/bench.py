@@ -1,30 +1,25 @@
-"""Shared parts of all benchmarks: workbench, interleaved timing, statistics, and their format in tables."""
+"""Classes and functions shared by all benchmarks."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from twofold import data, machine
-from twofold.cli.text import format_spread
+from twofold import data
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import Recipe
 from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.runs import Run
-from twofold.training.trainer import synchronize
 from twofold_lab.lab import Lab
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
-"""Names and colors of the two sides of a comparison in pictures."""
+"""Names and colors of Forward-Forward and of the backprop twin in plots."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +29,10 @@ class Workbench:
     Attributes:
         device: device of the nets and their data.
         precision: precision of the matrix products, fp32 or bf16.
-        data_dir: folder with data sets, searched first.
-        report: called with a line of text at each step; ``None`` disables the report.
-        loaded: data sets by name, collected by `load` for the record.
-        recipes: recipes of the trained nets, collected for the fingerprint of the record.
+        data_dir: folder that is searched first for data sets.
+        report: function that is called with a line of text at each step; ``None`` disables the report.
+        loaded: data sets by name. `load` fills it, and the record states their fingerprints.
+        recipes: recipes of the trained nets. They determine the code that the record's fingerprint covers.
     """
 
     device: torch.device
@@ -48,7 +43,7 @@ class Workbench:
     recipes: list[Recipe] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        """Report the progress of the benchmark, if there is a ``report``."""
+        """Pass a line of text to ``report``; do nothing if it is ``None``."""
         if self.report is not None:
             self.report(text)
 
@@ -59,7 +54,7 @@ class Workbench:
         return self.loaded[name]
 
     def train(self, recipe: Recipe, title: str, dataset: Dataset) -> Run:
-        """Train in a run folder of the laboratory; see `twofold_lab.lab.Lab.train`. A complete run is read instead."""
+        """Train a net in a run folder of the laboratory, or load its run if it is complete; see `Lab.train`."""
         self.say(f"{title}, seed {recipe.seed}: {recipe.epochs} epochs")
         self.recipes.append(recipe)
         lab = Lab("full", device=self.device.type, precision=self.precision, data_dir=self.data_dir)
@@ -68,7 +63,7 @@ class Workbench:
 
 @dataclass(frozen=True)
 class Benchmark(ABC):
-    """Base class of benchmarks. The fields are the options of the command."""
+    """Base class of benchmarks. The fields of a subclass are the options of its command."""
 
     @abstractmethod
     def measure(self, bench: Workbench) -> dict[str, Any]:
@@ -77,100 +72,27 @@ class Benchmark(ABC):
     @staticmethod
     @abstractmethod
     def table(record: Mapping[str, Any]) -> str:
-        """Format a record as a human-readable table."""
+        """Format a record as a table for the terminal."""
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path | None:
-        """Draw a record to a PNG file at ``path``; by default there is no picture."""
+        """Plot a record into a PNG file at ``path``; by default there is no plot."""
         return None
 
 
 def expect(holds: bool, field: str, value: object, expected: str) -> None:
-    """Check the value of an option.
-
-    Raises:
-        SettingError: ``holds`` is False.
-    """
+    """Raise `SettingError`, which states the option ``field`` and its ``value``, unless the condition ``holds``."""
     if not holds:
         raise SettingError(f"--{field} is {value}, expected {expected}")
 
 
-# ---- time --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def one_thread() -> Iterator[dict[str, Any]]:
-    """Use one thread, for measurements on the CPU in single precision.
-
-    Yields:
-        ``device``, ``precision`` and ``environment`` of the record.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield {"device": "cpu", "precision": "fp32", "environment": machine.describe(torch.device("cpu"))}
-    finally:
-        torch.set_num_threads(threads)
-
-
-def seconds_of(work: Callable[[], object], device: torch.device, times: int = 1) -> float:
-    """Return the mean time of ``work`` in seconds over ``times`` calls, until the device has finished."""
-    synchronize(device)
-    start = time.perf_counter()
-    for _ in range(times):
-        work()
-    synchronize(device)
-    return (time.perf_counter() - start) / times
-
-
-def interleave(contenders: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
-    """Call each contender once per round, in reversed order in every other round.
-
-    Changes in the speed of the machine thus affect all contenders equally.
+def data_facts(dataset: Dataset, tested: str | None = None) -> dict[str, Any]:
+    """Return what a record states about its data: ``dataset`` (the name) and ``official_data``.
 
     Args:
-        contenders: name -> function of the number of the round (from 0) that returns a figure.
-        rounds: number of rounds.
-
-    Returns:
-        name -> figures, one for each round.
+        dataset: the data set.
+        tested: description of the test cases, such as ``test set``. If given, the result has the key ``tested``: a list
+            of this description and the number of test cases.
     """
-    figures: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds):
-        for name in list(contenders)[:: -1 if number % 2 else 1]:
-            figures[name].append(contenders[name](number))
-    return figures
-
-
-# ---- figures -----------------------------------------------------------------------------------------------------
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return the ``median`` and, as ``low`` and ``high``, the first and the third quartile."""
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
-    return {"median": median, "low": low, "high": high}
-
-
-def ratios(times: Sequence[float], baseline: Sequence[float]) -> list[float]:
-    """Return the ratios of ``times`` to ``baseline``, round by round."""
-    return [value / base for value, base in zip(times, baseline, strict=True)]
-
-
-def quartiles(figure: Mapping[str, float], digits: int = 2) -> str:
-    """Format a median with its quartiles, each with ``digits`` decimals."""
-    return format_spread(figure, f"{{:.{digits}f}}".format)
-
-
-def milliseconds(figure: Mapping[str, float]) -> dict[str, float]:
-    """Convert a spread from seconds to milliseconds."""
-    return {name: 1000 * seconds for name, seconds in figure.items()}
-
-
-def percent(errors: Mapping[str, float], digits: int = 2) -> dict[str, float]:
-    """Convert errors by test from shares to rounded percentages."""
-    return {test: round(100 * share, digits) for test, share in errors.items()}
-
-
-def tested(kind: str, dataset: Dataset) -> list[list[Any]]:
-    """Return the kind and the number of the test cases, as in records of claims."""
-    return [[kind, len(dataset.test_labels)]]
+    facts = {"dataset": dataset.name, "official_data": dataset.official}
+    return facts if tested is None else {"tested": [[tested, len(dataset.test_labels)]], **facts}

@@ -1,11 +1,10 @@
-"""Tune the rate of every contender of the claim black-box."""
+"""Tune the learning rate of every contender of the claim black-box."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +13,7 @@ from twofold.errors import Diverged
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
 from twofold_lab.claims.black_box import CONTENDERS, EPOCHS, HELD, IMAGES, LOCAL, ORACLE, OURS, images, recipe
 from twofold_lab.lab import RUNS, Lab
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 RATES = dict.fromkeys(CONTENDERS, (0.0125, 0.025, 0.05, 0.1)) | {
     OURS: (0.1, 0.2, 0.4, 0.8),
@@ -22,22 +21,22 @@ RATES = dict.fromkeys(CONTENDERS, (0.0125, 0.025, 0.05, 0.1)) | {
     "direct_feedback_alignment": (0.025, 0.05, 0.1, 0.2),
     "spsa": (0.0002, 0.0005, 0.0016, 0.003),
 }
-"""Grids, which were moved until the best rate of each was inside."""
+"""Grid of learning rates of each contender. Grids were shifted until the best rate was not at an end."""
 ALL = (OURS, *CONTENDERS)
 NONE, BOX = "none", "random_relu"
 CLOSE = 0.5
-"""Points of error on the held-out images within which one seed does not separate rates."""
+"""Difference of the held-out errors of two rates, in points, below which one seed does not separate them."""
 
 Trials = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Boxes(Benchmark):
-    """Held-out error of every contender of the claim black-box by rate, without a box and with one.
+    """Held-out error of every contender of the claim black-box at each learning rate, with and without a black box.
 
-    The box is a random matrix with ReLU that does not drift. All are trained as the claim trains them at full size.
-    Trainings that exist are not repeated. Rates that come within half a point of the best, which is five of a thousand
-    held-out images, are compared by the mean over three seeds.
+    The box is a random matrix followed by ReLU, without drift. All contenders are trained as in the claim at full size.
+    Complete runs are not repeated. Rates whose error is within half a point of the best (five of a thousand held-out
+    images) are compared by the mean over three seeds.
 
     Attributes:
         contenders: names of the contenders.
@@ -71,17 +70,17 @@ class Boxes(Benchmark):
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         tried = record["tried"]
-        pairs = dict.fromkeys((trial["contender"], trial["box"]) for trial in tried)
-        rows = [[contender, box, f"{best(tried, contender, box):g}"] for contender, box in pairs]
+        rows = [[contender, box, f"{best(tried, contender, box):g}"] for contender, box in pairs_of(tried)]
         return format_table([["contender", "box", "rate"], *rows])
 
-    @staticmethod
-    def draw(record: Mapping[str, Any], path: Path) -> Path:
-        return path  # the record is shown as a table
+
+def pairs_of(tried: Trials) -> list[tuple[str, str]]:
+    """Return the pairs of contender and box that were tried."""
+    return list(dict.fromkeys((trial["contender"], trial["box"]) for trial in tried))
 
 
 def errors_of(tried: Trials, contender: str, box: str) -> dict[float, list[float]]:
-    """Return the held-out errors of the best test by rate, in percent, one for each seed."""
+    """Return, for each rate, the smallest held-out error over the tests for each seed, in percent."""
     errors: dict[float, list[float]] = {}
     for trial in tried:
         if (trial["contender"], trial["box"]) == (contender, box):
@@ -90,33 +89,33 @@ def errors_of(tried: Trials, contender: str, box: str) -> dict[float, list[float
 
 
 def close(tried: Trials, contender: str, box: str) -> list[float]:
-    """Return the rates that the first seed does not separate from the best."""
+    """Return the rates whose error with the first seed is within `CLOSE` points of the smallest one."""
     first = {rate: errors[0] for rate, errors in errors_of(tried, contender, box).items()}
     return [rate for rate, error in first.items() if error <= min(first.values()) + CLOSE]
 
 
 def best(tried: Trials, contender: str, box: str) -> float:
-    """Return the rate with the smallest mean error among those that are close to each other."""
+    """Return the rate with the smallest mean error over seeds, among those returned by `close`."""
     errors = errors_of(tried, contender, box)
     return min(close(tried, contender, box), key=lambda rate: fmean(errors[rate]))
 
 
 @table("black-box-rates", "hardware/black-box-rates.json")
-def rates(record: Mapping[str, Any]) -> str:
-    """Tabulate the held-out errors of every contender at every rate; * marks means over three seeds."""
-    rows = []
-    for contender, box in dict.fromkeys((trial["contender"], trial["box"]) for trial in record["tried"]):
+def rates(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the held-out errors of every contender at every rate; * marks means over three seeds."""
+    rows = [["contender", "box", "held-out error, %, at the rate"]]
+    for contender, box in pairs_of(record["tried"]):
         texts = (
             f"{fmean(errors):.1f} at {rate:g}{' *' if len(errors) > 1 else ''}"
             for rate, errors in sorted(errors_of(record["tried"], contender, box).items())
         )
         rows.append([contender.replace("_", " "), box.replace("_", " "), ", ".join(texts)])
-    return markdown(["contender", "box", "held-out error, %, at the rate"], rows)
+    return rows
 
 
 @table("black-box-prototypes", "hardware/black-box-prototypes.json")
-def prototypes(record: Mapping[str, Any]) -> str:
-    """Tabulate the settings tried for Forward-Forward on few held-out images, in the order in which they were tried."""
+def prototypes(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the settings of Forward-Forward that were tried on few held-out images, in the order of the trials."""
     columns = ("data", "box", "drift", "contender", "label again", "rate", "temperature per unit", "epochs")
     rows = [
         [
@@ -126,4 +125,4 @@ def prototypes(record: Mapping[str, Any]) -> str:
         ]
         for trial in record["tried"]
     ]
-    return markdown([*columns, "held-out error, %", "each layer alone, %"], rows)
+    return [[*columns, "held-out error, %", "each layer alone, %"], *rows]

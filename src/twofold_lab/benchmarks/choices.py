@@ -1,8 +1,8 @@
-"""Tables of settings that were tried on held-out training images, from studies of `twofold tune` and earlier ones."""
+"""Tables of settings that were tried on held-out training images, by `twofold tune` and in earlier studies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twofold.defaults import LEARNING_VERSION
@@ -10,6 +10,7 @@ from twofold.tuning.record import by_settings
 from twofold_lab.tables import NONE, markdown, table
 
 Record = Mapping[str, Any]
+Rows = list[list[str]]
 ERROR, TRAIN_ERROR = "validation error %", "train error %"
 TESTS = ("slow", "fast", "settled", "both")
 FIELDS = ("objective", "temperature", "decay", "rate", "tolerance", "neutral_share", "epochs")
@@ -19,68 +20,67 @@ def _changes(trial: Record) -> str:
     return ", ".join(f"{field} {value}" for field, value in trial["changed"].items()) or "as the base"
 
 
-def _by_error(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(trials, key=lambda trial: trial[ERROR])
-
-
-@table("unsupervised-choices", "unsupervised/choices.json")
-def unsupervised(record: Record) -> str:
-    """Return the trials of nets without labels, the best first."""
-    rows = [
-        [_changes(trial), f"{trial[ERROR]:.2f}", f"{trial[TRAIN_ERROR]:.2f}"] for trial in _by_error(record["tried"])
-    ]
-    return markdown(["changed", "held-out error %", "training error %"], rows)
-
-
-@table("recurrent-choices", "recurrent/choices.json")
-@table("cifar-choices", "cifar/choices.json")
-def recurrent(record: Record) -> str:
-    """Return the trials of a recurrent net, the best slow test first."""
-    trials = sorted(record["tried"], key=lambda trial: trial[ERROR]["slow"])
-    tests = [test for test in TESTS if any(test in trial[ERROR] for trial in trials)]
-    rows = [
-        [_changes(trial), *_errors(trial[ERROR], tests), f"{trial['visits in the last epoch']:.2f}"] for trial in trials
-    ]
-    return markdown(["changed", *(f"{test} %" for test in tests), "share of images in the last epoch"], rows)
-
-
 def _errors(errors: Mapping[str, float], tests: list[str]) -> list[str]:
     return [f"{errors[test]:.2f}" if test in errors else "-" for test in tests]
 
 
+def _best_first(trials: list[dict[str, Any]], fields: Sequence[str]) -> Rows:
+    """Return the fields, the held-out error and the training error of each trial, the best first.
+
+    The field ``changed`` stands for the settings that differ from those of the base.
+    """
+    rows = [[*fields, "held-out error %", "training error %"]]
+    for trial in sorted(trials, key=lambda trial: trial[ERROR]):
+        cells = (_changes(trial) if field == "changed" else str(trial[field]) for field in fields)
+        rows.append([*cells, f"{trial[ERROR]:.2f}", f"{trial[TRAIN_ERROR]:.2f}"])
+    return rows
+
+
+@table("unsupervised-choices", "unsupervised/choices.json")
+def unsupervised(record: Record) -> Rows:
+    """Return the trials of nets without labels, the best first."""
+    return _best_first(record["tried"], ["changed"])
+
+
 @table("cifar-twin-choices", "cifar/choices.json")
-def cifar_twin(record: Record) -> str:
+def cifar_twin(record: Record) -> Rows:
     """Return the trials of the twin on CIFAR-10, the best first."""
-    fields = ("images", "epochs", "rate", "decay")
-    rows = [
-        [*(str(trial[field]) for field in fields), f"{trial[ERROR]:.2f}", f"{trial[TRAIN_ERROR]:.2f}"]
-        for trial in _by_error(record["twin"])
-    ]
-    return markdown([*fields, "held-out error %", "training error %"], rows)
+    return _best_first(record["twin"], ["images", "epochs", "rate", "decay"])
+
+
+@table("recurrent-choices", "recurrent/choices.json")
+@table("cifar-choices", "cifar/choices.json")
+def recurrent(record: Record) -> Rows:
+    """Return the trials of a recurrent net, with the smallest error of the slow test first."""
+    trials = sorted(record["tried"], key=lambda trial: trial[ERROR]["slow"])
+    tests = [test for test in TESTS if any(test in trial[ERROR] for trial in trials)]
+    rows = [["changed", *(f"{test} %" for test in tests), "share of images in the last epoch"]]
+    for trial in trials:
+        rows.append([_changes(trial), *_errors(trial[ERROR], tests), f"{trial['visits in the last epoch']:.2f}"])
+    return rows
 
 
 @table("regime-choices", "regime/choices.json")
-def regime(record: Record) -> str:
-    """Return the trials with few images."""
+def regime(record: Record) -> Rows:
+    """Return the trials with few training images."""
     fields = ("images of a class", "method", "decay")
-    rows = [
-        [*(str(trial[field]) for field in fields), *_errors(trial[ERROR], ["slow", "fast"])]
-        for trial in record["tried"]
-    ]
-    return markdown([*fields, "slow %", "fast %"], rows)
+    rows = [[*fields, "slow %", "fast %"]]
+    for trial in record["tried"]:
+        rows.append([*(str(trial[field]) for field in fields), *_errors(trial[ERROR], ["slow", "fast"])])
+    return rows
 
 
 @table("choices", "choices/*.json")
-def feedforward(records: Mapping[str, Record]) -> str:
-    """Return the trials of feedforward nets; one row says that it was tested on the test set."""
-    rows = []
+def feedforward(records: Mapping[str, Record]) -> Rows | str:
+    """Return the trials of feedforward nets. One of them was tested on the test set, which its row states."""
+    rows = [["method", *FIELDS, "tested on", "slow %", "fast %", "each layer alone %"]]
     for record in records.values():
         errors = {test: 100 * error for test, error in (record["validation_error"] or record["test_error"]).items()}
         layers = " / ".join(f"{100 * error:.2f}" for error in record["layer_error"]) or "-"
         settings = [str(record["settings"].get(field, "-")) for field in FIELDS]
         tested = "held out" if record["validation_error"] else "test set"
         rows.append([record["method"], *settings, tested, *_errors(errors, ["slow", "fast"]), layers])
-    return markdown(["method", *FIELDS, "tested on", "slow %", "fast %", "each layer alone %"], rows) if rows else NONE
+    return rows if records else NONE
 
 
 # ---- studies of `twofold tune` -----------------------------------------------------------------------------------
@@ -88,19 +88,19 @@ def feedforward(records: Mapping[str, Record]) -> str:
 
 @table("tuned", "tuning/*.json")
 def tuned(records: Mapping[str, Record]) -> str:
-    """Return the chosen settings of each tuned recipe and of its twin."""
+    """Return the chosen settings of each tuned recipe and of its twin, with their held-out errors."""
     rows = []
     for record in records.values():
-        for side in record["sides"]:
-            choice = side["chosen"]
-            before = next(group.error for group in by_settings(side) if group.settings == side["stands"])
+        for study in record["sides"]:
+            choice = study["chosen"]
+            before = next(group.error for group in by_settings(study) if group.settings == study["stands"])
             rows.append(
                 [
                     f"`{choice['command']}`",
                     f"{_percent(choice['error'])} ± {_percent(choice['standard_error'])}",
                     str(len(choice["seeds"])),
                     _percent(before),
-                    f"{record['trials']} + {len(side['trials']) - record['trials']}",
+                    f"{record['trials']} + {len(study['trials']) - record['trials']}",
                     ", ".join(f"{field} ({edge})" for field, edge in choice["edges"].items()) or "none",
                 ]
             )
@@ -111,22 +111,22 @@ def tuned(records: Mapping[str, Record]) -> str:
 @table("tuned-digits", "tuning/digits.json")
 @table("tuned-mnist", "tuning/mnist.json")
 def trials(record: Record) -> str:
-    """Return all settings of a recipe and its twin that were tried, the best first."""
-    return "\n\n".join(map(_side, record["sides"])) + _stale(record)
+    """Return all settings that were tried for a recipe and for its twin, the best first."""
+    return "\n\n".join(map(_study, record["sides"])) + _stale(record)
 
 
-def _side(side: Record) -> str:
+def _study(study: Record) -> str:
     rows = [
         [
             group.mark,
-            *(str(group.settings[field]) for field in side["values"]),
+            *(str(group.settings[field]) for field in study["values"]),
             _percent(group.error),
             str(group.seeds),
             "" if group.error is None else f"{group.seconds:.0f}",
         ]
-        for group in by_settings(side)
+        for group in by_settings(study)
     ]
-    return markdown([f"`{side['recipe']}`", *side["values"], "held-out error %", "seeds", "seconds"], rows)
+    return markdown([f"`{study['recipe']}`", *study["values"], "held-out error %", "seeds", "seconds"], rows)
 
 
 def _percent(share: float | None) -> str:

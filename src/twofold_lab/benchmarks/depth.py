@@ -10,24 +10,24 @@ from typing import Any
 from twofold.cli.text import format_table, machine_line
 from twofold.methods import Recipe
 from twofold.recipes import recurrent_deep as recipes
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, percent, tested
-from twofold_lab.tables import markdown, table
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, data_facts, expect
+from twofold_lab.benchmarks.timing import percent
+from twofold_lab.tables import table
 
 TESTS = ("slow", "fast", "settled", "both")
 ERRORS = [*(f"{test} %" for test in TESTS), "each layer alone, slow %"]
-HEADS = ["layers", "net", "seed", "epochs", "rate", *ERRORS, "slow / twin's"]
 
 
 @dataclass(frozen=True)
 class Depth(Benchmark):
-    """Test error of deep recurrent nets, with and without top-down input, and of the twin with the same layers.
+    """Test error of deep recurrent nets, with and without top-down input, and of their backprop twins.
 
-    The nets are those of the recipe recurrent-deep and are tested once, at the end. Trainings are kept in the run
-    folders of `twofold claims`, and continue there after an interruption.
+    The nets are those of the recipe recurrent-deep. They are tested once, at the end of training. Runs are saved in the
+    folder of `twofold claims`, and an interrupted run is resumed.
 
     Attributes:
         depths: numbers of hidden layers.
-        seeds: number of trainings of each net.
+        seeds: number of training runs of each net.
     """
 
     depths: tuple[int, ...] = (6, 8, 10)
@@ -52,20 +52,27 @@ class Depth(Benchmark):
                 }
             )
         return {
-            **{"nets": rows, "units": ours.widths[0], "tested": tested("test set", data)},
-            **{"dataset": data.name, "official_data": data.official},
+            **{"nets": rows, "units": ours.widths[0]},
+            **data_facts(data, "test set"),
         }
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         title = f"depth: {record['units']} units a layer, {record['dataset']}, {machine_line(record)}"
-        return f"{title}\n\n{format_table([HEADS, *_rows(record)])}"
+        return f"{title}\n\n{format_table(recurrent_depth(record))}"
 
 
-def _rows(record: Mapping[str, Any]) -> list[list[str]]:
+def _errors(errors: Mapping[str, float], by_layer: list[float], digits: int) -> list[str]:
+    layers = " / ".join(f"{error:.{digits}f}" for error in by_layer) or "-"
+    return [*(f"{errors[test]:.2f}" if test in errors else "-" for test in TESTS), layers]
+
+
+@table("recurrent-depth", "recurrent/depth.json")
+def recurrent_depth(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the test errors of each net, by number of layers."""
     nets = record["nets"]
     twins = {(net["layers"], net["seed"]): net["error %"]["fast"] for net in nets if net["net"] == "twin"}
-    rows = []
+    rows = [["layers", "net", "seed", "epochs", "rate", *ERRORS, "slow / twin's"]]
     for net in nets:
         slow, twin = net["error %"].get("slow"), twins.get((net["layers"], net["seed"]))
         facts = (str(net[name]) for name in ("layers", "net", "seed", "epochs", "rate"))
@@ -74,24 +81,11 @@ def _rows(record: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _errors(errors: Mapping[str, float], by_layer: list[float], digits: int) -> list[str]:
-    layers = " / ".join(f"{error:.{digits}f}" for error in by_layer) or "-"
-    return [*(f"{errors[test]:.2f}" if test in errors else "-" for test in TESTS), layers]
-
-
-# ---- tables --------------------------------------------------------------------------------------------------------
-
-
-@table("recurrent-depth", "recurrent/depth.json")
-def recurrent_depth(record: Mapping[str, Any]) -> str:
-    """Return the test errors by depth."""
-    return markdown(HEADS, _rows(record))
-
-
 @table("recurrent-depth-choices", "recurrent/depth-choices.json")
-def recurrent_depth_choices(record: Mapping[str, Any]) -> str:
-    """Return the settings that were tried on held-out training images, in the order in which they were tried."""
-    rows = []
+def recurrent_depth_choices(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the settings that were tried on held-out training images, in the order of the trials."""
+    heads = ["data", "net", "layers", "label", "top-down start", "goodness", "iterations", "judged", "rate", "other"]
+    rows = [[*heads, *ERRORS]]
     for trial in record["tried"]:
         settling = ["-"] * 5
         if trial["net"] != "twin":
@@ -103,5 +97,4 @@ def recurrent_depth_choices(record: Mapping[str, Any]) -> str:
         rows.append(
             [trial["data"], trial["net"], str(trial["layers"]), *settling, str(trial["rate"]), changes, *errors]
         )
-    heads = ["data", "net", "layers", "label", "top-down start", "goodness", "iterations", "judged", "rate", "other"]
-    return markdown([*heads, *ERRORS], rows)
+    return rows

@@ -1,4 +1,4 @@
-"""Benchmark the time of an epoch against the twin."""
+"""Benchmark the time of a training epoch of Forward-Forward against that of its backprop twin."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from twofold.cli.text import format_3, format_percent, format_spread, format_tab
 from twofold.data import Dataset
 from twofold.methods import Recipe
 from twofold.plots.colors import INK, TESTS
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, quartiles, ratios, spread
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, data_facts, expect
+from twofold_lab.benchmarks.timing import interleave, quartiles, ratios, spread, spreads
 from twofold_lab.benchmarks.trainer import compare, layers_of, pair, trainer, warm_up
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 SLICE, ROUNDS = 6000, 7
-"""Number of images in a burst without importance sampling, and number of bursts."""
+"""Number of images in each round without importance sampling, and number of rounds."""
 
 SWEEP_SLICE, SWEEP_ROUNDS = 2000, 5
 SWEEP: tuple[dict[str, Any], ...] = (
@@ -31,15 +32,16 @@ SWEEP: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Epoch(Benchmark):
-    """Seconds per epoch of a recipe and of its backprop twin, in turns, from the first epoch.
+    """Seconds per epoch of a recipe and of its backprop twin, which train in turns from the first epoch.
 
-    Forward-Forward is also timed without importance sampling (every case counts for every layer, and every image is
-    used in every epoch), in bursts, for the net of the recipe and for several widths, depths, batches and precisions.
+    Forward-Forward is also timed without importance sampling: every case counts for every layer, and every image is
+    used in every epoch. This is measured on a part of the training images, for the net of the recipe and for several
+    widths, depths, batch sizes and precisions.
 
     Attributes:
         recipe: name of a Forward-Forward recipe.
         epochs: number of epochs, from the first one of the recipe's schedule.
-        sweep: also time nets of other widths, depths, batches and precisions.
+        sweep: also time nets of other widths, depths, batch sizes and precisions.
     """
 
     recipe: str = "mnist"
@@ -52,7 +54,7 @@ class Epoch(Benchmark):
         expect(1 <= self.epochs <= last, "epochs", self.epochs, f"1 to {last}, the epochs of {self.recipe}")
         twin = replace(twin, epochs=max(twin.epochs, self.epochs))
         data = bench.load(recipe.data)
-        bench.say(f"without importance sampling, {ROUNDS} rounds of bursts")
+        bench.say(f"without importance sampling, {ROUNDS} rounds")
         every_case = compare(bench, recipe, twin, data, images=SLICE, rounds=ROUNDS)
         warm_up(bench, recipe, twin, data)
         trainers = {"ff": trainer(bench, recipe, data), "twin": trainer(bench, twin, data)}
@@ -72,42 +74,32 @@ class Epoch(Benchmark):
             "ff_over_bp_every_case": every_case["ratio"]["median"],
             "ratio": spread(paired),
             "ratios": paired,
-            "seconds": {name: spread(times) for name, times in seconds.items()},
+            "seconds": spreads(seconds),
             "seconds_by_epoch": seconds,
             "images_seen": seen,
             "every_case": {**every_case, "rounds": ROUNDS},
             "widths": list(recipe.widths),
             "batch": recipe.batch,
-            "dataset": data.name,
-            "official_data": data.official,
+            **data_facts(data),
             "sweep": _sweep(bench, recipe, twin, data) if self.sweep else [],
         }
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        seconds, by_epoch = record["seconds"], record["seconds_by_epoch"]
         rows = [["epoch", "FF s", "twin s", "FF / twin", "images: FF", "twin"]]
         for number, ratio in enumerate(record["ratios"]):
-            times = [format_3(by_epoch[name][number]) for name in ("ff", "twin")]
-            images = [format_percent(record["images_seen"][name][number]) for name in ("ff", "twin")]
+            times = [format_3(record["seconds_by_epoch"][name][number]) for name in LOOK]
+            images = [format_percent(record["images_seen"][name][number]) for name in LOOK]
             rows.append([str(number + 1), *times, format_3(ratio), *images])
-        spreads = [format_spread(seconds["ff"]), format_spread(seconds["twin"]), format_spread(record["ratio"]), "", ""]
-        rows.append(["median (quartiles)", *spreads])
-        every_case = [format_spread(record["every_case"][name]) for name in ("ff", "twin", "ratio")]
+        medians = {**record["seconds"], "ratio": record["ratio"]}
+        rows.append(["median (quartiles)", *(format_spread(medians[name]) for name in (*LOOK, "ratio")), "", ""])
+        every_case = [format_spread(record["every_case"][name]) for name in (*LOOK, "ratio")]
         rows.append(["every case *", *every_case, *[format_percent(1)] * 2])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
-        blocks = [
-            f"epoch: {record['settings']['recipe']} ({net}), {machine_line(record)}",
-            format_table(rows),
-            "* without importance sampling: seconds for 60,000 images, from bursts",
-        ]
-        if record["sweep"]:
-            rows = [["every case *", "batch", "precision", "FF s", "twin s", "FF / twin"]]
-            for entry in record["sweep"]:
-                times = [format_spread(entry[name]) for name in ("ff", "twin", "ratio")]
-                rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
-            blocks.append(format_table(rows))
-        return "\n\n".join(blocks)
+        title = f"epoch: {record['settings']['recipe']} ({net}), {machine_line(record)}"
+        note = "* without importance sampling: seconds for 60,000 images, estimated from a part of them"
+        more = [format_table(sweep(record))] if record["sweep"] else []
+        return "\n\n".join([title, format_table(rows), note, *more])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -135,7 +127,7 @@ class Epoch(Benchmark):
 
 
 def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> list[dict[str, Any]]:
-    """Time bursts of each net of the sweep, in fp32 and, if the device has fast instructions for it, in bf16."""
+    """Time each net of the sweep in fp32 and, if the device has fast instructions for it, in bf16."""
     entries = []
     for changes in SWEEP:
         for precision in ("fp32", "bf16") if machine.has_fast_bf16(bench.device) else ("fp32",):
@@ -147,22 +139,22 @@ def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> lis
 
 
 def _by_precision(sweep: list[dict[str, Any]]) -> tuple[list[str], dict[str, Any]]:
-    """Return the names of the nets of a sweep and, for each precision, a color and the ratios of the nets."""
+    """Return the names of the nets of a sweep and, for each precision, a color and the time ratio of each net."""
     nets = list(dict.fromkeys(f"{layers_of(entry['widths'])}, batch {entry['batch']}" for entry in sweep))
     precisions = list(dict.fromkeys(entry["precision"] for entry in sweep))
-    ratio = {
-        precision: [entry["ratio"] for entry in sweep if entry["precision"] == precision] for precision in precisions
+    return nets, {
+        precision: (color, [entry["ratio"] for entry in sweep if entry["precision"] == precision])
+        for precision, color in zip(precisions, TESTS, strict=False)
     }
-    return nets, {name: (color, ratio[name]) for name, color in zip(precisions, TESTS, strict=False)}
 
 
 # ---- tables --------------------------------------------------------------------------------------------------------
 
 
 @table("epochs", "bench/epoch.json", "bench/mnist-wide/epoch.json")
-def epochs(*records: Mapping[str, Any]) -> str:
-    """Return the seconds per epoch, with importance sampling and without."""
-    rows = []
+def epochs(*records: Mapping[str, Any]) -> list[list[str]]:
+    """Return the seconds per epoch with importance sampling, and the time ratios with and without it."""
+    rows = [["command", "FF, s", "twin, s", "`ff_over_bp`", "first epoch", "nothing left out"]]
     for record in records:
         recipe, seconds = record["settings"]["recipe"], record["seconds"]
         rows.append(
@@ -173,46 +165,39 @@ def epochs(*records: Mapping[str, Any]) -> str:
                 *(f"{record[f'ff_over_bp_{state}']:.2f}" for state in ("first", "every_case")),
             ]
         )
-    return markdown(["command", "FF, s", "twin, s", "`ff_over_bp`", "first epoch", "nothing left out"], rows)
+    return rows
 
 
 @table("sweep", "bench/epoch.json")
-def sweep(record: Mapping[str, Any]) -> str:
+def sweep(record: Mapping[str, Any]) -> list[list[str]]:
     """Return the seconds per epoch of nets of several sizes, without importance sampling."""
-    rows = [
-        [
-            *(layers_of(entry["widths"]), str(entry["batch"]), entry["precision"]),
-            *(quartiles(entry[name], 1) for name in ("ff", "twin")),
-            quartiles(entry["ratio"]),
-        ]
-        for entry in record["sweep"]
-    ]
-    return markdown(["net", "batch", "precision", "FF, s", "twin, s", "FF / twin"], rows)
+    rows = [["net", "batch", "precision", "FF, s", "twin, s", "FF / twin"]]
+    for entry in record["sweep"]:
+        times = *(quartiles(entry[name], 1) for name in LOOK), quartiles(entry["ratio"])
+        rows.append([layers_of(entry["widths"]), str(entry["batch"]), entry["precision"], *times])
+    return rows
 
 
 # Records of measurements that were made once, whose code is no longer kept.
 
 
 @table("ideas", "speed/ideas-mnist.json")
-def ideas(record: Mapping[str, Any]) -> str:
-    """Return the gain of each optimization of a training step."""
-    rows = [
-        [name, f"{idea['predicted']:.2f}", quartiles(idea["ratio"])]
-        for name, idea in record["ideas"].items()
-        if name != "all of them"
-    ]
-    return markdown(["idea", "predicted", f"`{record['recipe']}`"], rows)
+def ideas(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the predicted and the measured time ratio of each optimization of a training step."""
+    ideas = {name: idea for name, idea in record["ideas"].items() if name != "all of them"}
+    rows = [[name, f"{idea['predicted']:.2f}", quartiles(idea["ratio"])] for name, idea in ideas.items()]
+    return [["idea", "predicted", f"`{record['recipe']}`"], *rows]
 
 
 @table("products", "speed/ideas-mnist.json")
-def products(record: Mapping[str, Any]) -> str:
-    """Return the rate of a layer's product by data type."""
+def products(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the operation rate of the matrix product of a layer, by data type."""
     rows = [[name, quartiles(rate, 0)] for name, rate in record["products"].items()]
-    return markdown(["GFLOP/s", f"`{record['recipe']}`"], rows)
+    return [["GFLOP/s", f"`{record['recipe']}`"], *rows]
 
 
 @table("compiled", "speed/compiled.json")
-def compiled(record: Mapping[str, Any]) -> str:
-    """Return the gain of `torch.compile`."""
+def compiled(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the time ratio without and with `torch.compile` for each net."""
     rows = [[name, quartiles(net["gain"])] for name, net in record["nets"].items()]
-    return markdown(["net, in bf16", "time without `torch.compile` / with it: median (lowest to highest of 9)"], rows)
+    return [["net, in bf16", "time without `torch.compile` / with it: median (lowest to highest of 9)"], *rows]

@@ -2,47 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn import datasets
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from twofold import defaults
-from twofold.cli.text import machine_line
+from twofold.cli.text import format_table, machine_line
 from twofold.estimators import ForwardForwardClassifier, ForwardForwardFeatures, calibration
 from twofold.estimators.classifier import EARLY
 from twofold.estimators.scaling import FARTHEST
 from twofold.methods import Backpropagation
 from twofold.nets.backprop import Backprop
 from twofold.training.trainer import History, Trainer
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, one_thread
-from twofold_lab.data.letters import FONTS, distort, glyph
-from twofold_lab.tables import markdown, table
+from twofold_lab.benchmarks.bench import Benchmark, Workbench
+from twofold_lab.benchmarks.timing import one_thread
+from twofold_lab.data.splits import SETS, Features, Labels, Split, flat, halves, letters, pairs, standardize, without
+from twofold_lab.tables import table
 
 Part = Literal["defaults", "calibration", "unlike", "hundred", "features"]
 Record = Mapping[str, Any]
-Features = NDArray[np.float64]
-Labels = NDArray[np.int64]
-Probabilities = dict[str, Tensor]
 
 MAX_COLUMNS = 64
-"""Maximum number of columns for which the default rate of the twin is suitable."""
+"""Number of columns above which the learning rate of the twin is lowered."""
 OURS, MLP, LINEAR = "ForwardForwardClassifier", "MLPClassifier", "LogisticRegression"
 CONTENDERS: dict[str, Callable[[int], Any]] = {
     OURS: lambda seed: ForwardForwardClassifier(random_state=seed),
@@ -56,43 +50,22 @@ ENCODERS: dict[str, Callable[[int], Any]] = {
     "without labels, hybrids of patches": lambda seed: ForwardForwardFeatures(shape=(8, 8), random_state=seed),
     "with labels": lambda seed: ForwardForwardFeatures(random_state=seed),
 }
-GENERATED = ((100, 5, 2), (300, 10, 3), (700, 20, 4), (1500, 40, 5), (3000, 60, 10), (5000, 100, 20))
-"""Cases, features and classes of the data of `make_classification`, whose seeds count from 1."""
-
-
-def generate(seed: int) -> tuple[Features, Labels]:
-    """Return data of scikit-learn's generator: half of the columns are informative, a quarter are redundant."""
-    cases, features, classes = GENERATED[seed - 1]
-    informative = {"n_informative": features // 2, "n_redundant": features // 4, "n_classes": classes}
-    return datasets.make_classification(cases, features, **informative, flip_y=0.05, random_state=seed)  # type: ignore[no-any-return]
-
-
-SETS: dict[str, Callable[[], tuple[Features, Labels]]] = {
-    "iris": lambda: datasets.load_iris(return_X_y=True),
-    "wine": lambda: datasets.load_wine(return_X_y=True),
-    "breast_cancer": lambda: datasets.load_breast_cancer(return_X_y=True),
-    "digits": lambda: datasets.load_digits(return_X_y=True),
-    "moons, 500, noise 0.3": lambda: datasets.make_moons(500, noise=0.3, random_state=0),
-    "circles, 500, noise 0.2": lambda: datasets.make_circles(500, noise=0.2, random_state=0),
-    **{
-        f"made {seed}: {cases} x {features}, {classes} classes": lambda seed=seed: generate(seed)  # type: ignore[misc]
-        for seed, (cases, features, classes) in enumerate(GENERATED, 1)
-    },
-}
 
 
 @dataclass(frozen=True)
 class Estimators(Benchmark):
     """Accuracy, calibration and time to fit of the estimators, compared with scikit-learn's and the backprop twin.
 
-    All settings are defaults. Columns are standardized with the mean and deviation of the training part. Seconds are
-    processor time on one thread; the contenders are fitted in turns, always on the CPU in fp32. The twin has the same
-    number of units, epochs and cases per batch, and its default rate; for more than 64 columns the rate is lower in
-    proportion, because the default diverges on the pixels of MNIST. This was chosen on training images.
+    All settings are defaults. Columns are standardized with the mean and standard deviation of the training set.
+    Seconds are processor time on one thread; the contenders are fitted in turns, always on the CPU in fp32. The twin
+    has the same number of units, epochs and cases per batch. Its learning rate is the default, reduced in proportion if
+    there are more than 64 columns, because the default diverges on the pixels of MNIST. This was chosen on training
+    images.
 
     Attributes:
-        parts: measurements: accuracy with default settings, calibration of probabilities, detection of unlike cases, a
-            hundred classes, and features for a logistic regression.
+        parts: measurements: accuracy with default settings, calibration of probabilities, detection of cases unlike
+            the training set (letters, noise, an unknown class), a hundred classes, and features for a logistic
+            regression.
     """
 
     parts: tuple[Part, ...] = get_args(Part)
@@ -104,94 +77,40 @@ class Estimators(Benchmark):
             for part in self.parts:
                 bench.say(part)
                 trainings: Trainings = {}
-                figures[part] = {"measured": PARTS[part](bench, trainings), "trainings": trainings}
+                figures[part] = {"measured": MEASUREMENTS[part][0](bench, trainings), "trainings": trainings}
         return {**figures, "test": "fast, unless a row names another", **facts}
 
     @staticmethod
     def table(record: Record) -> str:
-        tables = [DOCUMENTED[part](record) for part in PARTS if part in record]
+        tables = [format_table(rows(record)) for part, (_, rows) in MEASUREMENTS.items() if part in record]
         return "\n\n".join([f"estimators: {machine_line(record)}", *tables])
 
 
-# ---- data --------------------------------------------------------------------------------------------------------
-
-
-class Split(NamedTuple):
-    """A training and a test part with standardized columns.
-
-    Attributes:
-        train, labels: features and labels of the training part.
-        test, test_labels: those of the test part.
-        fingerprint: SHA-256 of the columns before they were standardized and split, or of the data set.
-    """
-
-    train: Features
-    labels: Labels
-    test: Features
-    test_labels: Labels
-    fingerprint: str
-
-
 Trainings = dict[str, dict[str, Any]]
-"""Data set -> fingerprint, number of cases and seeds of the trainings on it."""
+"""Name of a data set -> its fingerprint, the numbers of training and test cases, and the seeds of the trained nets."""
 
 
 def note(trainings: Trainings, name: str, split: Split, seed: int) -> None:
-    """Add a training to those of a record."""
+    """Add the seed of a net that is trained on a split to the facts of a record."""
     cases = {"trained on": len(split.train), "tested on": len(split.test)}
     trainings.setdefault(name, {"fingerprint": split.fingerprint, **cases, "seeds": []})["seeds"].append(seed)
-
-
-def standardize(train: Features, labels: Labels, test: Features, test_labels: Labels, fingerprint: str) -> Split:
-    scaler = StandardScaler().fit(train)
-    return Split(scaler.transform(train), labels, scaler.transform(test), test_labels, fingerprint)
-
-
-def halves(features: Features, labels: Labels) -> Iterator[Split]:
-    """Yield both halves of five random splits as training part, the other half as test part."""
-    fingerprint = hashlib.sha256(features.tobytes() + labels.tobytes()).hexdigest()
-    for train, test in RepeatedStratifiedKFold(n_splits=2, n_repeats=5, random_state=0).split(features, labels):
-        yield standardize(features[train], labels[train], features[test], labels[test], fingerprint)
-
-
-def flat(bench: Workbench, name: str, count: int, first: int = 0) -> Split:
-    """Return ``count`` training images of a data set, from number ``first``, and all of its test images."""
-    data = bench.load(name)
-    part = data.take(count, first)
-    train, test = (images.flatten(1).double().numpy() for images in (part.train_images, part.test_images))
-    return standardize(train, part.train_labels.numpy(), test, part.test_labels.numpy(), data.fingerprint)
-
-
-def without(split: Split, label: int) -> tuple[Split, Features]:
-    """Return a split without one of the classes, and the test cases of that class."""
-    train, test = split.labels != label, split.test_labels != label
-    labels, test_labels = (kept - (kept > label) for kept in (split.labels[train], split.test_labels[test]))
-    return Split(split.train[train], labels, split.test[test], test_labels, split.fingerprint), split.test[~test]
-
-
-def letters(count: int, side: int) -> Features:
-    """Return capitals in the fonts of matplotlib, slightly shifted, rotated and slanted, of the size of digits."""
-    generator = torch.Generator().manual_seed(0)
-    glyphs = torch.stack([glyph(letter, font) for font in FONTS for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"])
-    chosen = torch.randint(len(glyphs), (count,), generator=generator)
-    cells = distort(glyphs[chosen], 2 * torch.rand(count, 5, generator=generator) - 1)[:, None]
-    cells = cells[:, :, 2:14, 2:14] if side == 8 else cells
-    mode = "area" if side == 8 else "bilinear"
-    return interpolate(cells, size=(side, side), mode=mode).flatten(1).double().numpy()
-
-
-def pairs(images: Tensor, labels: Tensor, count: int, seed: int) -> tuple[Features, Labels]:
-    """Return random pairs of digits side by side, and their numbers from 0 to 99."""
-    tens, ones = torch.randint(len(labels), (2, count), generator=torch.Generator().manual_seed(seed))
-    both = torch.cat([images[tens], images[ones]], 3).flatten(1)
-    return both.double().numpy(), (10 * labels[tens] + labels[ones]).numpy()
 
 
 # ---- measurements ------------------------------------------------------------------------------------------------
 
 
 class Twin:
-    """The backprop twin, with the temperature that the calibration of the estimator finds for it."""
+    """The backprop twin of the estimator, trained on a split and calibrated by the estimator's method.
+
+    Args:
+        split: the training set.
+        epochs: number of epochs.
+        seed: seed of the net, its training and the held-out cases.
+
+    Attributes:
+        net: the trained net.
+        temperature: temperature of the calibrated softmax.
+    """
 
     def __init__(self, split: Split, epochs: int, seed: int = 0) -> None:
         cases, labels = as_images(split.train), torch.from_numpy(split.labels)
@@ -208,24 +127,25 @@ class Twin:
         second.run()
 
     def logits(self, features: Features) -> Tensor:
+        """Return the logits of standardized cases, ``(cases, classes)``."""
         return self.net.fast(as_images(features))
 
 
 def as_images(features: Features) -> Tensor:
-    """Return standardized columns in the form of the estimator's own net, with outliers clipped."""
+    """Convert standardized columns to images ``(cases, 1, 1, columns)``, with outliers clipped as in the estimator."""
     return torch.from_numpy(features.clip(-FARTHEST, FARTHEST).astype(np.float32))[:, None, None]
 
 
 def fit(split: Split, seed: int = 0) -> ForwardForwardClassifier:
+    """Return the estimator with default settings, fitted to the training set of a split."""
     return ForwardForwardClassifier(random_state=seed).fit(split.train, split.labels)
 
 
 def measure_defaults(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
-    """Return accuracies in % and seconds to fit, as means over ten halves of each data set, with deviations."""
+    """Return the accuracy in % (mean and deviation) and the median seconds to fit over ten splits of each data set."""
     figures: dict[str, Any] = {}
     for name, load in SETS.items():
-        accuracies: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
-        seconds: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
+        accuracies, seconds = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
         for seed, split in enumerate(halves(*load())):
             note(trainings, name, split, seed)
             for contender, make in CONTENDERS.items():
@@ -247,19 +167,18 @@ def measure_defaults(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
 
 CALIBRATED: dict[str, Callable[[Workbench], Iterator[Split]]] = {
     "digits, 5 x 2 halves": lambda _: halves(*SETS["digits"]()),
-    "MNIST": lambda bench: iter([flat(bench, "mnist", 60_000)]),
+    "MNIST": lambda bench: iter([flat(bench.load("mnist"), 60_000)]),
     "Fashion-MNIST, five times 2,000": lambda bench: (
-        flat(bench, "fashion-mnist", 2000, 2000 * number) for number in range(5)
+        flat(bench.load("fashion-mnist"), 2000, 2000 * number) for number in range(5)
     ),
 }
 
 
 def measure_calibration(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
-    """Return the quality of probabilities; the answers for all splits of a data set are pooled."""
+    """Return the `quality` of the probabilities of estimator and twin; all splits of a data set are pooled."""
     figures: dict[str, Any] = {}
     for name, splits in CALIBRATED.items():
-        answers: dict[str, list[Tensor]] = {}
-        labels = []
+        answers, labels = defaultdict[str, list[Tensor]](list), []
         for seed, split in enumerate(splits(bench)):
             note(trainings, name, split, seed)
             fitted = fit(split, seed)
@@ -271,7 +190,7 @@ def measure_calibration(bench: Workbench, trainings: Trainings) -> dict[str, Any
                 "twin": logits,
                 "twin, calibrated likewise": logits / twin.temperature,
             }.items():
-                answers.setdefault(contender, []).append(scores.softmax(1))
+                answers[contender].append(scores.softmax(1))
             labels.append(split.test_labels)
         truth = np.concatenate(labels)
         figures[name] = {contender: quality(torch.cat(shares), truth) for contender, shares in answers.items()}
@@ -280,17 +199,21 @@ def measure_calibration(bench: Workbench, trainings: Trainings) -> dict[str, Any
 
 
 def quality(probabilities: Tensor, labels: Labels) -> dict[str, float]:
-    """Return log-loss, Brier score (sum over classes) and expected calibration error over 15 bins of equal width."""
-    cases, shares = np.arange(len(labels)), probabilities.double().numpy()
+    """Return scores of probabilities ``(cases, classes)`` for labels ``(cases,)``.
+
+    These are the error in %, the log-loss, the Brier score (sum over classes, mean over cases) and the expected
+    calibration error over 15 bins of equal width.
+    """
+    shares = probabilities.double().numpy()
     confidence, right = shares.max(1), shares.argmax(1) == labels
     bins = np.minimum((15 * confidence).astype(int), 14)
     inside = [bins == number for number in set(bins)]
     gaps = [abs(confidence[members].mean() - right[members].mean()) * members.mean() for members in inside]
-    one_hot = np.zeros_like(shares)
-    one_hot[cases, labels] = 1
+    of_label = shares[np.arange(len(labels)), labels]
+    one_hot = np.eye(shares.shape[1])[labels]
     return {
         "error %": round(100 * (1 - float(right.mean())), 2),
-        "log-loss": round(float(-np.log(shares[cases, labels].clip(1e-12)).mean()), 4),
+        "log-loss": round(float(-np.log(of_label.clip(1e-12)).mean()), 4),
         "Brier": round(float(((shares - one_hot) ** 2).sum(1).mean()), 4),
         "calibration error": round(float(sum(gaps)), 4),
     }
@@ -300,7 +223,7 @@ LEFT_OUT = "digits less one class"
 
 
 def measure_unlike(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
-    """Return areas under the curve for separating test cases from unlike cases: letters, noise, an unknown class."""
+    """Return areas under the ROC curve for separating test cases from letters, noise and an unknown class."""
     figures: dict[str, Any] = {}
 
     def separate(name: str, split: Split, unlike: Mapping[str, Features]) -> None:
@@ -324,8 +247,8 @@ def measure_unlike(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
         scaler = StandardScaler().fit(images.flatten(1).double().numpy())
         noise = np.random.default_rng(0).random((1000, side * side))
         unlike = {"letters": scaler.transform(letters(1000, side)), "noise": scaler.transform(noise)}
-        separate(f"{name}, {count}", flat(bench, name, count), unlike)
-    digits = flat(bench, "digits", 1438)
+        separate(f"{name}, {count}", flat(bench.load(name), count), unlike)
+    digits = flat(bench.load("digits"), 1438)
     for label in range(10):
         split, unknown = without(digits, label)
         separate(LEFT_OUT, split, {str(label): unknown})
@@ -333,7 +256,7 @@ def measure_unlike(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
 
 
 def measure_hundred(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
-    """Return errors on a hundred classes: pairs of training digits, tested on pairs of test digits."""
+    """Return errors in % and seconds to fit for a hundred classes: pairs of digits side by side."""
     data = bench.load("digits")
     split = standardize(*pairs(*data.train, 10_000, 0), *pairs(*data.test, 2000, 1), data.fingerprint)
     note(trainings, "pairs of digits", split, 0)
@@ -352,8 +275,8 @@ def measure_hundred(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
 
 
 def measure_features(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
-    """Return accuracies in % of a logistic regression on features of the digits, as means over ten halves."""
-    accuracies: dict[str, list[float]] = {name: [] for name in ENCODERS}
+    """Return the mean accuracy in % over ten splits of a logistic regression on each type of features of the digits."""
+    accuracies = defaultdict[str, list[float]](list)
     for seed, split in enumerate(halves(*SETS["digits"]())):
         note(trainings, "digits", split, seed)
         for name, make in ENCODERS.items():
@@ -363,81 +286,73 @@ def measure_features(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
     return {name: round(float(np.mean(values)), 2) for name, values in accuracies.items()}
 
 
-PARTS: dict[str, Callable[[Workbench, Trainings], dict[str, Any]]] = {
-    "defaults": measure_defaults,
-    "calibration": measure_calibration,
-    "unlike": measure_unlike,
-    "hundred": measure_hundred,
-    "features": measure_features,
-}
-
-
 # ---- tables ------------------------------------------------------------------------------------------------------
 
 
 @table("estimator-defaults", "estimators.json")
-def defaults_table(record: Record) -> str:
-    """Return accuracies and seconds to fit on each data set, next to scikit-learn's classifiers."""
+def defaults_table(record: Record) -> list[list[str]]:
+    """Return accuracies and seconds to fit on each data set, next to those of scikit-learn's classifiers."""
     sets = record["defaults"]["measured"]
     gains = [entry[OURS]["right %"] - entry[MLP]["right %"] for entry in sets.values()]
     slowdowns = [entry[OURS]["seconds"] / entry[MLP]["seconds"] for entry in sets.values()]
-    rows = []
+    heads = ["right answers in %", "Forward-Forward", "MLP", "logistic regression", "beside MLP"]
+    rows = [[*heads, "s to fit", "s, MLP", "ratio"]]
     for (name, entry), gain, slowdown in zip(sets.items(), gains, slowdowns, strict=True):
         accuracies = [f"{entry[key]['right %']:.1f} ± {entry[key]['deviation']:.1f}" for key in CONTENDERS]
         seconds = [f"{entry[key]['seconds']:.3f}" for key in (OURS, MLP)]
         rows.append([name, *accuracies, f"{gain:+.1f}", *seconds, f"{slowdown:.2f}"])
     means = [f"{fmean(entry[key]['right %'] for entry in sets.values()):.1f}" for key in CONTENDERS]
     rows.append(["mean", *means, f"**{fmean(gains):+.1f}**", "", "", f"**{fmean(slowdowns):.2f}**"])
-    heads = ["right answers in %", "Forward-Forward", "MLP", "logistic regression", "beside MLP"]
-    return markdown([*heads, "s to fit", "s, MLP", "ratio"], rows)
+    return rows
 
 
 @table("estimator-calibration", "estimators.json")
-def calibration_table(record: Record) -> str:
-    """Return errors, log-loss, Brier score and calibration error, next to the twin's."""
+def calibration_table(record: Record) -> list[list[str]]:
+    """Return error, log-loss, Brier score and calibration error, next to those of the twin."""
     scores = ("log-loss", "Brier", "calibration error")
-    rows = [
-        [name, contender, f"{entry['error %']:.1f}", *(f"{entry[score]:.3f}" for score in scores)]
-        for name, contenders in record["calibration"]["measured"].items()
-        for contender, entry in contenders.items()
-    ]
-    return markdown(["", "", "error %", *scores], rows)
+    rows = [["", "", "error %", *scores]]
+    for name, contenders in record["calibration"]["measured"].items():
+        for contender, entry in contenders.items():
+            rows.append([name, contender, f"{entry['error %']:.1f}", *(f"{entry[score]:.3f}" for score in scores)])
+    return rows
 
 
 @table("estimator-unlike", "estimators.json")
-def unlike_table(record: Record) -> str:
-    """Return the areas under the curve for separating unlike cases from test cases."""
+def unlike_table(record: Record) -> list[list[str]]:
+    """Return the areas under the ROC curve for separating test cases from letters, noise and an unknown class."""
     areas = record["unlike"]["measured"]
     several = [entry for name, entry in areas.items() if name.startswith(LEFT_OUT)]
     rows = {name: entry for name, entry in areas.items() if not name.startswith(LEFT_OUT)}
     rows[f"{LEFT_OUT}, mean of ten"] = {key: fmean(entry[key] for entry in several) for key in several[0]}
     heads = ["area under the curve", "`score_samples`", "largest probability", "twin's largest probability"]
-    return markdown(heads, [[name, *(f"{area:.3f}" for area in entry.values())] for name, entry in rows.items()])
+    return [heads, *([name, *(f"{area:.3f}" for area in entry.values())] for name, entry in rows.items())]
 
 
 @table("estimator-hundred", "estimators.json")
-def hundred_table(record: Record) -> str:
-    """Return the errors on a hundred classes."""
+def hundred_table(record: Record) -> list[list[str]]:
+    """Return the errors and the seconds to fit for a hundred classes."""
     errors, seconds = (record["hundred"]["measured"][key] for key in ("error %", "seconds"))
     rows = [
         [name, f"{error:.2f}", f"{error / errors['twin']:.2f}", f"{seconds[name]:.0f}" if name in seconds else ""]
         for name, error in errors.items()
     ]
-    return markdown(["100 classes", "error %", "beside the twin's", "s to fit"], rows)
+    return [["100 classes", "error %", "beside the twin's", "s to fit"], *rows]
 
 
 @table("estimator-features", "estimators.json")
-def features_table(record: Record) -> str:
-    """Return accuracies of a logistic regression on features of the digits."""
+def features_table(record: Record) -> list[list[str]]:
+    """Return the accuracy of a logistic regression on each type of features of the digits."""
     rows = [[name, f"{accuracy:.1f}"] for name, accuracy in record["features"]["measured"].items()]
-    return markdown(["what a logistic regression sees", "right %"], rows)
+    return [["what a logistic regression sees", "right %"], *rows]
 
 
-DOCUMENTED: dict[str, Callable[[Record], str]] = {
-    "defaults": defaults_table,
-    "calibration": calibration_table,
-    "unlike": unlike_table,
-    "hundred": hundred_table,
-    "features": features_table,
+MEASUREMENTS: dict[
+    str, tuple[Callable[[Workbench, Trainings], dict[str, Any]], Callable[[Record], list[list[str]]]]
+] = {
+    "defaults": (measure_defaults, defaults_table),
+    "calibration": (measure_calibration, calibration_table),
+    "unlike": (measure_unlike, unlike_table),
+    "hundred": (measure_hundred, hundred_table),
+    "features": (measure_features, features_table),
 }
-"""Table of each part."""
+"""Name of a measurement -> function that returns its figures, function that returns the rows of its table."""

@@ -10,8 +10,9 @@ from typing import Any
 from twofold.cli.text import format_spread, format_table, machine_line
 from twofold.errors import SettingError
 from twofold.nets.net import evaluate
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, interleave, percent, ratios, spread, tested
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, data_facts, expect
 from twofold_lab.benchmarks.roofline import fractions
+from twofold_lab.benchmarks.timing import interleave, percent, ratios, spread, spreads
 from twofold_lab.benchmarks.trainer import every_case, layers_of, pair, trainer, warm_up
 
 RECIPES = ("mnist", "mnist-wide")
@@ -21,13 +22,14 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Gpu(Benchmark):
-    """Training on a GPU: seconds per epoch, share of the best matrix product rate, and a long training of 4 x 2000.
+    """Training on a GPU: seconds per epoch, share of the best matrix product rate, and one complete training run.
 
     The first epochs of the recipes mnist and mnist-wide and of their backprop twins are timed in turns. The share of
-    the best rate is measured as in `twofold bench roofline`, without importance sampling.
+    the best rate is measured as in `twofold bench roofline`, without importance sampling. The complete run trains the
+    recipe mnist-wide (4 x 2000 units).
 
     Attributes:
-        epochs: number of epochs of the complete mnist-wide training, which is timed and tested.
+        epochs: number of epochs of the complete training run, which is timed and tested.
     """
 
     epochs: int = 60
@@ -39,7 +41,7 @@ class Gpu(Benchmark):
         return self.on_device(bench, RECIPES)
 
     def on_device(self, bench: Workbench, names: Sequence[str]) -> dict[str, Any]:
-        """Measure the figures of some recipes; the last one is trained to the end."""
+        """Measure the recipes ``names`` on the device of the workbench; the last one is trained to the end."""
         figures: dict[str, Any] = {}
         for name in names:
             recipe, twin = pair(name)
@@ -52,7 +54,7 @@ class Gpu(Benchmark):
             seconds = interleave({key: training.epoch for key, training in trainers.items()}, ROUNDS)
             figures[name] = {
                 "widths": list(recipe.widths),
-                "seconds": {key: spread(times) for key, times in seconds.items()},
+                "seconds": spreads(seconds),
                 "ratio": spread(ratios(seconds["ff"], seconds["twin"])),
                 "fraction": {key: shares[key]["fraction"] for key in ("ff", "twin")},
                 "best_gflops": shares["best"],
@@ -69,9 +71,7 @@ class Gpu(Benchmark):
                 "seconds": total_seconds,
                 "test_error": percent(evaluate(training.method.net, *data.test).error, 3),
             },
-            "tested": tested("test set", data),
-            "dataset": data.name,
-            "official_data": data.official,
+            **data_facts(data, "test set"),
         }
 
     @staticmethod
@@ -88,18 +88,15 @@ class Gpu(Benchmark):
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        from twofold.plots import canvas
-        from twofold_lab.benchmarks.drawing import bars
+        from twofold_lab.benchmarks.drawing import bar_charts
 
-        figure, [[left, right]] = canvas.subplots(1, 2, 5.2, 3.4, 0.15)
         nets = record["recipes"]
 
         def series(key: str) -> dict[str, Any]:
             return {title: (color, [net[key][side] for net in nets.values()]) for side, (title, color) in LOOK.items()}
 
-        bars(left, "As they train", "seconds per epoch", list(nets), series("seconds"))
-        bars(right, "Without importance sampling", "share of the best matrix product", list(nets), series("fraction"))
-        for ax in (left, right):
-            canvas.legend(ax, 2)
-        canvas.suptitle(figure, f"On {record['environment']['processor']}, {record['precision']}")
-        return canvas.write(figure, path)
+        charts = {
+            ("As they train", "seconds per epoch"): series("seconds"),
+            ("Without importance sampling", "share of the best matrix product"): series("fraction"),
+        }
+        return bar_charts(path, f"On {record['environment']['processor']}, {record['precision']}", list(nets), charts)

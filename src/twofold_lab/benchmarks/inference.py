@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from twofold.cli.text import format_3, format_spread, format_table, machine_line
+from twofold.cli.text import format_table, machine_line
 from twofold.defaults import SHORTLIST
 from twofold.errors import SettingError
 from twofold.methods import build
 from twofold.plots.colors import TESTS, TWIN
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, interleave, quartiles, seconds_of, spread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench
+from twofold_lab.benchmarks.timing import interleave, quartiles, spread, spreads, timer
 from twofold_lab.benchmarks.trainer import layers_of, pair
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10
 """Number of classes in all these data sets."""
 IMAGES, ROUNDS = 10_000, 7
 ALONE = 20
-"""Number of images in a burst of single images."""
+"""Number of images that are tested one by one in each round."""
+TITLES = {"fast": "FF fast", "shortlist": "FF shortlist of 3", "slow": "FF slow", "twin": "twin"}
 
 
 @dataclass(frozen=True)
 class Inference(Benchmark):
-    """Images per second of the fast, slow and shortlist test of a Forward-Forward net, and of the twin's one test.
+    """Images per second of the fast, slow and shortlist test of a Forward-Forward net, and of the twin's only test.
 
     Each test is timed on 10,000 images at a time and on single images. The nets are untrained and the images random,
     which does not affect the time.
@@ -57,30 +60,25 @@ class Inference(Benchmark):
             "slow": ff.slow,
             "twin": twin.fast,
         }
-        passes = {"fast": 1, "shortlist": 1 + SHORTLIST, "slow": CLASSES, "twin": 1}
+        batches = {"many": [images], "one": list(torch.split(images[:ALONE], 1))}
 
-        def all_at_once(test: Callable[[Tensor], Tensor]) -> Callable[[int], float]:
-            return lambda _: seconds_of(lambda: test(images), bench.device)
-
-        def one_by_one(test: Callable[[Tensor], Tensor]) -> Callable[[int], float]:
-            few = torch.split(images[:ALONE], 1)
-            return lambda _: seconds_of(lambda: [test(image) for image in few], bench.device) / len(few)
+        def run(test: Callable[[Tensor], Tensor], mode: str) -> None:
+            for batch in batches[mode]:
+                test(batch)
 
         figures = {}
-        for mode, contender in (("many", all_at_once), ("one", one_by_one)):
-            bench.say(f"{'10,000 images' if mode == 'many' else 'one image'} at a time")
-            contenders = {name: contender(test) for name, test in tests.items()}
-            interleave(contenders, 1)
-            figures[mode] = interleave(contenders, ROUNDS)
-        seconds = {name: spread(times) for name, times in figures["many"].items()}
+        for mode, name in {"many": "10,000 images", "one": "one image"}.items():
+            bench.say(f"{name} at a time")
+            contenders = {name: timer(partial(run, test, mode), bench.device) for name, test in tests.items()}
+            figures[mode] = interleave(contenders, ROUNDS, warm_up=True)
+        seconds = spreads(figures["many"])
+        ratio = {name: seconds[name]["median"] / seconds["fast"]["median"] for name in ("slow", "shortlist", "twin")}
         return {
-            "slow_over_fast": seconds["slow"]["median"] / seconds["fast"]["median"],
-            "shortlist_over_fast": seconds["shortlist"]["median"] / seconds["fast"]["median"],
-            "twin_over_fast": seconds["twin"]["median"] / seconds["fast"]["median"],
+            **{f"{name}_over_fast": value for name, value in ratio.items()},
             "seconds": seconds,
             "images_per_second": {name: spread([IMAGES / time for time in figures["many"][name]]) for name in tests},
-            "latency_ms": {name: spread([1000 * time for time in figures["one"][name]]) for name in tests},
-            "passes_per_image": passes,
+            "latency_ms": spreads(figures["one"], 1000 / len(batches["one"])),
+            "passes_per_image": {"fast": 1, "shortlist": 1 + SHORTLIST, "slow": CLASSES, "twin": 1},
             "images": IMAGES,
             "shortlist": SHORTLIST,
             "widths": list(recipe.widths),
@@ -89,40 +87,30 @@ class Inference(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["test", "passes per image", "images/s", "time / fast", "one image, ms"]]
-        for name, passes in record["passes_per_image"].items():
-            relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
-            rate, latency = format_spread(record["images_per_second"][name]), format_spread(record["latency_ms"][name])
-            rows.append([TITLES[name], str(passes), rate, format_3(relative), latency])
         net = f"{record['settings']['recipe']}: {layers_of(record['widths'])}, untrained, random images"
-        return f"inference: {net}, {machine_line(record)}\n\n{format_table(rows)}"
+        return f"inference: {net}, {machine_line(record)}\n\n{format_table(inference(record))}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        from twofold.plots import canvas
-        from twofold_lab.benchmarks.drawing import bars
+        from twofold_lab.benchmarks.drawing import bar_charts
 
-        figure, [[left, right]] = canvas.subplots(1, 2, 5.4, 3.4, 0.15)
-        names = list(record["passes_per_image"])
-        rows, colors = [TITLES[name] for name in names], [*TESTS[:3], TWIN]
+        names, colors = list(record["passes_per_image"]), [*TESTS[:3], TWIN]
         rates = [{key: rate / 1000 for key, rate in record["images_per_second"][name].items()} for name in names]
-        bars(left, "10,000 images at a time", "thousand images per second", rows, {"": (colors, rates)})
-        bars(
-            right, "One image at a time", "milliseconds", rows, {"": (colors, [record["latency_ms"][n] for n in names])}
-        )
-        canvas.suptitle(figure, f"What a test costs: {layers_of(record['widths'])}, {record['precision']}")
-        return canvas.write(figure, path)
-
-
-TITLES = {"fast": "FF fast", "shortlist": "FF shortlist of 3", "slow": "FF slow", "twin": "twin"}
+        latencies = [record["latency_ms"][name] for name in names]
+        title = f"What a test costs: {layers_of(record['widths'])}, {record['precision']}"
+        charts = {
+            ("10,000 images at a time", "thousand images per second"): {"": (colors, rates)},
+            ("One image at a time", "milliseconds"): {"": (colors, latencies)},
+        }
+        return bar_charts(path, title, [TITLES[name] for name in names], charts)
 
 
 @table("inference", "bench/inference.json")
-def inference(record: Mapping[str, Any]) -> str:
+def inference(record: Mapping[str, Any]) -> list[list[str]]:
     """Return the throughput and the latency of each test."""
-    rows = []
+    rows = [["test", "passes per image", "images per second", "time / fast", "one image, ms"]]
     for name, passes in record["passes_per_image"].items():
         relative = record["seconds"][name]["median"] / record["seconds"]["fast"]["median"]
         rate = f"{record['images_per_second'][name]['median']:,.0f}"
         rows.append([name, str(passes), rate, f"{relative:.2f}", quartiles(record["latency_ms"][name])])
-    return markdown(["test", "passes per image", "images per second", "time / fast", "one image, ms"], rows)
+    return rows

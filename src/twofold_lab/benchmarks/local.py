@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import unfold
 
-from twofold.cli.text import format_3, format_spread, format_table, machine_line
+from twofold.cli.text import format_table, machine_line
 from twofold.layers.connectivity import Connectivity, Masked
 from twofold.layers.dense import Dense, SparseLayer
 from twofold.layers.fields import Fields
@@ -21,21 +22,12 @@ from twofold.layers.tiles import tile_of
 from twofold.learning import Rule
 from twofold.machine import compute_type
 from twofold.plots.colors import POSITIVE, TWIN
-from twofold_lab.benchmarks.bench import (
-    Benchmark,
-    Workbench,
-    expect,
-    interleave,
-    milliseconds,
-    quartiles,
-    ratios,
-    seconds_of,
-    spread,
-)
-from twofold_lab.tables import markdown, table
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
+from twofold_lab.benchmarks.timing import interleave, milliseconds, quartiles, ratios, spreads, timer
+from twofold_lab.tables import table
 
 UPDATES, ROUNDS = 8, 9
-"""Number of updates in a burst, and number of bursts."""
+"""Number of updates in each round, and number of rounds."""
 
 TITLES = {
     "tiles": "tiles",
@@ -47,7 +39,7 @@ TITLES = {
 
 
 class Unfolded(Connectivity):
-    """Connectivity that copies the square of each grid point for each case, with one product per grid point."""
+    """Connectivity that copies the receptive field of each grid point for each case: one product per grid point."""
 
     def __init__(self, fields: Fields) -> None:
         super().__init__(fields.units, fields.inputs)
@@ -62,22 +54,22 @@ class Unfolded(Connectivity):
         return torch.randn(self.shape, generator=generator) * scale[0]
 
     def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:
-        product = self._squares(rows.to(weight.dtype)) @ weight
+        product = self._patches(rows.to(weight.dtype)) @ weight
         return product.permute(1, 2, 0).flatten(1) + total
 
     def gather(self, gradient: Tensor, wanted: Tensor, seen: Tensor) -> None:
         signals = wanted.T.reshape(seen.shape[0], self.fields.channels, -1).permute(2, 0, 1)
-        torch.baddbmm(gradient, self._squares(seen).transpose(1, 2), signals, beta=0, out=gradient)
+        torch.baddbmm(gradient, self._patches(seen).transpose(1, 2), signals, beta=0, out=gradient)
 
     def reduce_inputs(self, rows: Tensor) -> Tensor:
-        return self._squares(rows).sum(2).T.repeat(1, self.fields.channels)
+        return self._patches(rows).sum(2).T.repeat(1, self.fields.channels)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
         impulses = torch.eye(self.inputs, dtype=weight.dtype)
         return self.matmul(weight, impulses, weight.new_zeros(self.units)).T
 
-    def _squares(self, rows: Tensor) -> Tensor:
-        """Return the squares, ``(grid points, rows, inputs)``."""
+    def _patches(self, rows: Tensor) -> Tensor:
+        """Return the inputs of each receptive field, ``(grid points, cases, inputs of a field)``."""
         fields = self.fields
         images = rows.view(-1, *fields.below)
         return unfold(images, fields.field, padding=fields.margin, stride=fields.stride).permute(2, 0, 1)
@@ -85,15 +77,15 @@ class Unfolded(Connectivity):
 
 @dataclass(frozen=True)
 class LocalLayer(Benchmark):
-    """Milliseconds of a training step of one layer with local fields, by implementation.
+    """Milliseconds of a training step of one layer with local receptive fields, by implementation.
 
     All implementations compute the same result. The input is random.
 
     Attributes:
-        side: number of rows and columns of the input map and of the output map.
+        side: height and width of the input map and of the output map.
         channels: number of channels of both maps.
-        field: side of the receptive field of each unit, which is cut off at the edges.
-        batch: number of positive cases, and of negative cases.
+        field: height and width of the receptive field of each unit; fields are cut off at the edges of the input map.
+        batch: number of positive cases; there are as many negative cases.
     """
 
     side: int = 32
@@ -110,24 +102,21 @@ class LocalLayer(Benchmark):
         positive, negative = torch.rand(2, self.batch, fields.inputs, generator=generator).to(bench.device)
         for layer in layers.values():
             layer.to(bench.device).compute = compute_type(bench.precision)
-
-        def learning(layer: FeedForwardLayer) -> Callable[[int], float]:
-            return lambda _: seconds_of(lambda: layer.learn(positive, negative, 1e-4), bench.device, UPDATES)
-
-        def forward(layer: FeedForwardLayer) -> Callable[[int], float]:
-            return lambda _: seconds_of(lambda: layer(positive), bench.device, UPDATES)
-
+        phases: dict[str, Callable[[FeedForwardLayer], object]] = {
+            "learn": lambda layer: layer.learn(positive, negative, 1e-4),
+            "forward": lambda layer: layer(positive),
+        }
         seconds = {}
-        for phase, contender in (("learn", learning), ("forward", forward)):
+        for phase, work in phases.items():
             bench.say(f"{ROUNDS} rounds of {phase}")
-            contenders = {name: contender(layer) for name, layer in layers.items()}
-            interleave(contenders, 1)
-            seconds[phase] = interleave(contenders, ROUNDS)
-        ratio = {name: spread(ratios(times, seconds["learn"]["tiles"])) for name, times in seconds["learn"].items()}
+            timers = {name: timer(partial(work, layer), bench.device, UPDATES) for name, layer in layers.items()}
+            seconds[phase] = interleave(timers, ROUNDS, warm_up=True)
+        learn = seconds["learn"]
+        ratio = spreads({name: ratios(times, learn["tiles"]) for name, times in learn.items()})
         return {
             "speedup": ratio["masked"]["median"],
             "ratio": ratio,
-            **{phase: {name: spread(times) for name, times in figures.items()} for phase, figures in seconds.items()},
+            **{phase: spreads(figures) for phase, figures in seconds.items()},
             "stored": {
                 name: sum(weight.numel() for weight in layer.parameters()) - fields.units
                 for name, layer in layers.items()
@@ -151,39 +140,34 @@ class LocalLayer(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["", "learn, ms", "forward, ms", "times the tiles", "stored / existing weights"]]
-        for name, title in TITLES.items():
-            learn, forward = (format_spread(milliseconds(record[phase][name])) for phase in ("learn", "forward"))
-            stored = format_3(record["stored"][name] / record["weights"])
-            rows.append([title, learn, forward, format_spread(record["ratio"][name]), stored])
         settings = record["settings"]
         net = f"{record['units']} units, fields {settings['field']} x {settings['field']}, batch {settings['batch']}"
         tile = " x ".join(map(str, record["tile"]))
-        return f"local: {net}, tiles of {tile} grid points, {machine_line(record)}\n\n{format_table(rows)}"
+        return (
+            f"local: {net}, tiles of {tile} grid points, {machine_line(record)}\n\n{format_table(local_speed(record))}"
+        )
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        from twofold.plots import canvas
-        from twofold_lab.benchmarks.drawing import bars
+        from twofold_lab.benchmarks.drawing import bar_charts
 
-        figure, [[left, right]] = canvas.subplots(1, 2, 5.8, 3.4, 0.15)
-        colors = [POSITIVE, *[TWIN] * (len(TITLES) - 1)]
-        for ax, phase, title in ((left, "learn", "A batch of learning"), (right, "forward", "A forward pass")):
-            times = [milliseconds(record[phase][name]) for name in TITLES]
-            bars(ax, title, "milliseconds", list(TITLES.values()), {"": (colors, times)})
-        settings = record["settings"]
-        field = f"{settings['field']} x {settings['field']}"
-        canvas.suptitle(figure, f"{record['units']} units with fields of {field}, {record['precision']}")
-        return canvas.write(figure, path)
+        colors, field = [POSITIVE, *[TWIN] * (len(TITLES) - 1)], record["settings"]["field"]
+        times = {phase: [milliseconds(record[phase][name]) for name in TITLES] for phase in ("learn", "forward")}
+        charts = {
+            ("A training step", "milliseconds"): {"": (colors, times["learn"])},
+            ("A forward pass", "milliseconds"): {"": (colors, times["forward"])},
+        }
+        title = f"{record['units']} units with fields of {field} x {field}, {record['precision']}"
+        return bar_charts(path, title, list(TITLES.values()), charts)
 
 
 @table("local-speed", "bench/local.json", "bench/fp32/local.json")
-def local_speed(*records: Mapping[str, Any]) -> str:
-    """Return the time of a training step of a local layer by implementation."""
-    rows = []
+def local_speed(*records: Mapping[str, Any]) -> list[list[str]]:
+    """Return the time of a training step of a locally connected layer, by implementation."""
+    rows = [["", "learning, ms", "forward, ms", "times the tiles", "stored / existing weights"]]
     for record in records:
         for name, title in TITLES.items():
             times = (quartiles(milliseconds(record[phase][name]), 1) for phase in ("learn", "forward"))
             stored = f"{record['stored'][name] / record['weights']:.2f}"
             rows.append([f"{title}, {record['precision']}", *times, quartiles(record["ratio"][name]), stored])
-    return markdown(["", "learning, ms", "forward, ms", "times the tiles", "stored / existing weights"], rows)
+    return rows

@@ -1,4 +1,4 @@
-"""Benchmark the memory of training against the number of layers."""
+"""Benchmark the memory of a training step as a function of the number of layers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from twofold.plots.colors import POSITIVE, TESTS, TWIN
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
 from twofold_lab.benchmarks.one_step import CLASSES, SHAPE
 from twofold_lab.benchmarks.trainer import pair
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 CONTENDERS = {
     "ff": ("FF", POSITIVE),
@@ -29,7 +29,7 @@ CONTENDERS = {
     "twin-checkpoints": ("twin, checkpoints", TESTS[3]),
     "twin-parts": ("twin, 8 parts of the batch", TESTS[1]),
 }
-"""Names and colors of the contenders in tables and pictures."""
+"""Names and colors of the contenders in tables and plots."""
 
 COUNTED = (
     "Counted: peak memory of torch's allocator during a training step, minus the memory held between steps.\n"
@@ -41,15 +41,15 @@ COUNTED = (
 
 @dataclass(frozen=True)
 class Memory(Benchmark):
-    """Memory of a training step against the number of layers, with a separate process for each net.
+    """Memory of a training step for several numbers of layers, measured in a separate process for each net.
 
     The contenders are Forward-Forward without importance sampling; its backprop twin; the twin with activation
-    checkpoints between segments of √layers; and the twin with gradient accumulation over 8 parts of the batch.
+    checkpointing between segments of √layers; and the twin with gradient accumulation over 8 parts of the batch.
 
     Attributes:
         width: number of units in each hidden layer.
         depths: numbers of hidden layers.
-        batch: number of images in a step; these are random, with 784 pixels.
+        batch: number of images in a step; they are random, with 784 pixels.
     """
 
     width: int = 1000
@@ -62,7 +62,12 @@ class Memory(Benchmark):
         depths = sorted(set(self.depths))
         text = " ".join(str(depth) for depth in self.depths) or "empty"
         expect(len(depths) >= 2 and depths[0] >= 1, "depths", text, "at least two numbers of layers")
-        self._check_memory(bench)
+        needed, free = self.needed(bench.precision), machine.free_memory(bench.device)
+        if needed > free:
+            raise SettingError(
+                f"--width {self.width} with --depths up to {max(self.depths)} needs about {needed / 1e9:.1f} GB of "
+                f"memory, but only {free / 1e9:.1f} GB are free: lower one of them"
+            )
         bench.recipes.extend(pair("mnist"))
         peaks: dict[str, list[dict[str, int]]] = {name: [] for name in CONTENDERS}
         for depth in depths:
@@ -80,21 +85,16 @@ class Memory(Benchmark):
         }
 
     def needed(self, precision: str) -> int:
-        """Estimate the memory of the twin of the deepest net, in bytes."""
+        """Estimate the memory for training the twin with the largest number of layers, in bytes."""
         depth, narrow = max(self.depths), precision == "bf16"
         weights = math.prod(SHAPE) * self.width + (depth - 1) * self.width**2 + self.width * CLASSES
         return weights * (12 + 2 * narrow) + self.batch * depth * self.width * (2 if narrow else 4)
 
-    def _check_memory(self, bench: Workbench) -> None:
-        needed, free = self.needed(bench.precision), machine.free_memory(bench.device)
-        if needed > free:
-            raise SettingError(
-                f"--width {self.width} with --depths up to {max(self.depths)} needs about {needed / 1e9:.1f} GB of "
-                f"memory, but only {free / 1e9:.1f} GB are free: lower one of them"
-            )
-
     def in_a_process(self, bench: Workbench, name: str, depth: int) -> dict[str, int]:
-        """Measure a net in a new process that returns freed memory to the system immediately."""
+        """Measure the training step of a contender in a new process; see `one_step.measure`.
+
+        The process returns freed memory to the system immediately.
+        """
         sizes = [str(size) for size in (depth, self.width, self.batch)]
         program = "import sys; from twofold_lab.benchmarks.one_step import main; main(sys.argv[1:])"
         words = [sys.executable, "-c", program, name, *sizes, bench.device.type, bench.precision]
@@ -108,13 +108,12 @@ class Memory(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = _growth(record, "MB held by torch")
         checks = [["MB of the process", *(f"{depth} layers" for depth in record["depths"])]]
         for name, peaks in record["process_bytes"].items():
             checks.append([CONTENDERS[name][0], *(f"{peak / 1e6:.1f}" for peak in peaks)])
         sizes = f"width {record['settings']['width']}, batch {record['settings']['batch']}"
         title = f"memory: {sizes}, {machine_line(record)}"
-        return "\n\n".join([title, format_table(rows), record["counted"], format_table(checks)])
+        return "\n\n".join([title, format_table(memory(record)), record["counted"], format_table(checks)])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -139,17 +138,11 @@ class Memory(Benchmark):
         return canvas.write(figure, path)
 
 
-def _growth(record: Mapping[str, Any], title: str) -> list[list[str]]:
-    """Return the rows of the peak memory of torch by depth, with a header."""
+@table("memory", "bench/memory.json")
+def memory(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the peak memory of a training step in torch's allocator, by number of layers."""
     growth = {"ff": record["activation_growth"], **record["twin_activation_growth"]}
-    rows = [[title, *(f"{depth} layers" for depth in record["depths"]), "growth"]]
+    rows = [["MB", *(f"{depth} layers" for depth in record["depths"]), "growth"]]
     for name, peaks in record["bytes"].items():
         rows.append([CONTENDERS[name][0], *(f"{peak / 1e6:.1f}" for peak in peaks), f"{growth[name]:.2f}"])
     return rows
-
-
-@table("memory", "bench/memory.json")
-def memory(record: Mapping[str, Any]) -> str:
-    """Return the peak memory of a training step by depth."""
-    heads, *rows = _growth(record, "MB")
-    return markdown(heads, rows)

@@ -1,4 +1,4 @@
-"""Measure the memory of one training step of one net, in a separate process."""
+"""Measure the memory of a training step of one net. `twofold_lab.benchmarks.memory` runs it in a separate process."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SHAPE, CLASSES, PARTS = (1, 28, 28), 10, 8
 
 
 class Case(NamedTuple):
-    """A net to measure.
+    """A net and the size of its training step.
 
     Attributes:
-        contender: ``ff`` (without importance sampling), ``twin``, ``twin-checkpoints`` (keeps the activity between
-            segments of √layers and recomputes the rest in the backward pass) or ``twin-parts`` (accumulates the
-            gradients of 8 parts of the batch).
+        contender: one of ``ff`` (without importance sampling), ``twin``, ``twin-checkpoints`` (stores the activations
+            between segments of √layers only, and recomputes the others in the backward pass) and ``twin-parts``
+            (accumulates the gradients of 8 parts of the batch).
         depth: number of hidden layers.
         width: number of units in each layer.
         batch: number of images in the step.
@@ -48,9 +48,10 @@ class Case(NamedTuple):
 
 
 def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Callable[[], object]]:
-    """Return the weights and the training step of a net of the recipe mnist, in the size of ``case``.
+    """Return the weights of a net and a function that runs a training step on ``images`` and ``labels``.
 
-    The softmax and the slow test read only the last two layers, since a softmax on all layers would grow with depth.
+    The recipe is mnist with the size of ``case``. The inputs of the softmax are the last two layers, because with all
+    layers its weights would grow with depth.
     """
     recipe, twin = pair("mnist")
     changes: dict[str, Any] = {"widths": (case.width,) * case.depth, "counted_from": max(1, case.depth - 1)}
@@ -69,13 +70,13 @@ def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Cal
 def memory_saving_step(
     weights: list[Tensor], recipe: BackpropRecipe, contender: str, dtype: torch.dtype
 ) -> Callable[[Tensor, Tensor], object]:
-    """Return the twin's training step with a standard way of saving memory, in plain autograd.
+    """Return a function that runs a training step of the twin in plain autograd, with a standard way to save memory.
 
     Args:
-        weights: weight and bias of each layer, from the first one.
-        recipe: provides the rate, smoothing and decay.
-        contender: ``twin-checkpoints`` or ``twin-parts``.
-        dtype: dtype of the products.
+        weights: weight and bias of each layer, from the first layer.
+        recipe: provides the learning rate, momentum (smoothing) and weight decay.
+        contender: ``twin-checkpoints`` or ``twin-parts``; see `Case`.
+        dtype: dtype of the matrix products.
     """
     velocities = [torch.zeros_like(weight) for weight in weights]
     used = [weight.to(dtype).clone().requires_grad_() for weight in weights]  # kept between steps, as in the twin
@@ -112,7 +113,11 @@ def memory_saving_step(
 
 
 def measure(case: Case) -> dict[str, int]:
-    """Measure the memory of the second step on random images, in bytes: in torch and of the process."""
+    """Measure the memory of the second training step on random images, in bytes.
+
+    Returns:
+        ``peak``, the peak in torch's allocator, and ``process``, the growth of the memory of the process.
+    """
     device, generator = torch.device(case.device), torch.Generator().manual_seed(0)
     images = torch.rand(case.batch, *SHAPE, generator=generator).to(device)
     labels = torch.randint(CLASSES, (case.batch,), generator=generator).to(device)
@@ -124,6 +129,6 @@ def measure(case: Case) -> dict[str, int]:
 
 
 def main(words: Sequence[str]) -> None:
-    """Measure the case with the fields ``words`` and print the result as JSON."""
+    """Measure a case and print the result as JSON; ``words`` are the fields of the case in their order."""
     contender, depth, width, batch, device, precision = words
     print(json.dumps(measure(Case(contender, int(depth), int(width), int(batch), device, precision))))

@@ -1,4 +1,4 @@
-"""Measure the differences between onnxruntime and PyTorch, for a net of each family."""
+"""Measure the differences between the scores of onnxruntime and PyTorch, for a net of each family."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from twofold import recipes
-from twofold.cli.text import machine_line
+from twofold.cli.text import format_table, machine_line
 from twofold.exporting import export
 from twofold.machine.extras import needed
 from twofold.training import sources
 from twofold.training.runs import Run, load
 from twofold.training.train import train
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, one_thread
-from twofold_lab.tables import markdown, table
+from twofold_lab.benchmarks.bench import Benchmark, Workbench
+from twofold_lab.benchmarks.timing import one_thread
+from twofold_lab.tables import table
 
 CASES = 1000
 NETS: dict[str, dict[str, Any]] = {
@@ -31,7 +32,7 @@ NETS: dict[str, dict[str, Any]] = {
         **{"widths": (200, 72), "field_sizes": (4, 3), "strides": (1, 1), "margins": (0, 0), "epochs": 4}
     },
 }
-"""Recipe -> changes of its fields that make it suitable for the digits."""
+"""Recipe -> fields that are changed for the digits, in addition to those in `ON_DIGITS`."""
 ON_DIGITS: dict[str, Any] = {"data": "digits", "batch": 50, "validation": 0, "jitter": 0}
 
 
@@ -40,10 +41,10 @@ class Onnx(Benchmark):
     """Differences between the scores of onnxruntime and of PyTorch, for exported nets of every family.
 
     Small nets are trained on the digits and exported. Their scores are compared for up to 1000 test and training cases,
-    always on one thread of the CPU, in fp32. This takes about three minutes.
+    always on one thread of the CPU, in fp32. The benchmark takes about three minutes.
 
     Attributes:
-        runs: complete runs whose nets are also compared.
+        runs: folders of complete runs whose nets are also compared.
     """
 
     runs: tuple[str, ...] = ()
@@ -59,11 +60,11 @@ class Onnx(Benchmark):
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        return f"onnx: {machine_line(record)}\n\n{documented(record)}"
+        return f"onnx: {machine_line(record)}\n\n{format_table(documented(record))}"
 
 
 def trained(folder: Path, bench: Workbench) -> Iterator[Run]:
-    """Train a net of each family."""
+    """Train the nets of `NETS` on the digits in ``folder``, and yield their runs."""
     for name, changes in NETS.items():
         recipe = replace(recipes.find(name), **(ON_DIGITS | changes))
         train(recipe, folder / name, bench.load(recipe.data), name=name, device="cpu", precision="fp32")
@@ -71,7 +72,18 @@ def trained(folder: Path, bench: Workbench) -> Iterator[Run]:
 
 
 def compare(run: Run, path: Path, bench: Workbench, onnx: Any, onnxruntime: Any) -> dict[str, Any]:
-    """Export a net to ``path``; return the differences between the scores of the file and those of the net."""
+    """Export the net of a run to ``path``, and compare the scores of the file with those of the net.
+
+    Args:
+        run: the run.
+        path: the ONNX file to write.
+        bench: provides the data folder.
+        onnx: the imported package.
+        onnxruntime: the imported package.
+
+    Returns:
+        The facts about the run and its largest differences, as in the record.
+    """
     data = sources.held_out(run, bench.data_dir)
     images = torch.cat([data.test[0], data.train[0]])[:CASES]
     export(run, path)
@@ -98,17 +110,20 @@ def compare(run: Run, path: Path, bench: Workbench, onnx: Any, onnxruntime: Any)
 
 
 def difference(output: Tensor, score: Tensor) -> tuple[float, float]:
-    """Return the largest difference, absolute and relative to 1 + size; infinity if other scores are infinite."""
+    """Return the largest absolute difference of two score tensors, and the largest difference relative to 1 + |score|.
+
+    Both are infinite if the tensors have infinite values at different positions.
+    """
     finite = score.isfinite()
     if not finite.equal(output.isfinite()):
         return float("inf"), float("inf")
-    apart = (output - score)[finite].abs()
-    return apart.max().item(), (apart / (1 + score[finite].abs())).max().item()
+    absolute = (output - score)[finite].abs()
+    return absolute.max().item(), (absolute / (1 + score[finite].abs())).max().item()
 
 
 @table("onnx", "export/onnx.json")
-def documented(record: Mapping[str, Any]) -> str:
-    """Return the differences between onnxruntime and PyTorch, one row for each net."""
+def documented(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the differences between onnxruntime and PyTorch, with a row for each net."""
     rows = [
         [
             f"{net['recipe']}, {net['dataset']}",
@@ -122,4 +137,4 @@ def documented(record: Mapping[str, Any]) -> str:
         for net in record["nets"]
     ]
     heads = ["net", "units", "tests", "largest difference", "relative to 1 + score", "other labels", "file, MB"]
-    return markdown(heads, rows)
+    return [heads, *rows]

@@ -12,14 +12,14 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from twofold.machine import compute_type
-from twofold_lab.benchmarks.bench import seconds_of
+from twofold_lab.benchmarks.timing import seconds_of
 
 PRODUCTS = {f"aten::{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "_addmm_activation", "linear")}
 """Operators that compute matrix products."""
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Count the floating point operations of the matrix products in ``work``: 2 for each multiply and add."""
+    """Return the number of floating point operations of the matrix products in ``work``: 2 for a multiply and add."""
     with FlopCounterMode(display=False) as counter:
         work()
     return int(counter.get_total_flops())
@@ -27,17 +27,17 @@ def operations(work: Callable[[], object]) -> int:
 
 def profiler(device: torch.device, memory: bool = False) -> profile:
     """Return a PyTorch profiler, which also records memory if ``memory`` is True."""
-    # Otherwise the profiler writes messages to stderr.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler must not write to stderr
     on_device = [ProfilerActivity.CUDA] if device.type == "cuda" else []
     return profile(activities=[ProfilerActivity.CPU, *on_device], profile_memory=memory, record_shapes=memory)
 
 
 def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> dict[str, float]:
-    """Return the shares of time of ``matrix products``, the ``most`` largest other operators, and ``the rest``.
+    """Profile ``work`` and return the share of the time of each type of operator; the shares add up to 1.
 
-    They are shares of the operators' own time, on a GPU that of their kernels. The profiler overestimates the time of
-    small operators somewhat.
+    The keys are ``matrix products``, the names of the ``most`` slowest other operators, and ``the rest``. The time of
+    an operator excludes that of the operators it calls; on a GPU it is the time of its kernels. The profiler slightly
+    overestimates the time of small operators.
     """
     on_device = device.type == "cuda"
     with profiler(device) as trace:
@@ -45,19 +45,19 @@ def shares(work: Callable[[], object], device: torch.device, most: int = 4) -> d
     own: Counter[str] = Counter()
     for event in trace.key_averages():
         if event.device_type == DeviceType.CPU:  # operators only, without their kernels on a GPU
-            own[_category(event.key)] += event.self_device_time_total if on_device else event.self_cpu_time_total
+            name = "matrix products" if event.key in PRODUCTS else event.key.removeprefix("aten::")
+            own[name] += event.self_device_time_total if on_device else event.self_cpu_time_total
     total = own.total()
     times = {"matrix products": own.pop("matrix products", 0)}
     times |= {name: own.pop(name) for name, _ in own.most_common(most)}
     return {name: time / total for name, time in {**times, "the rest": own.total()}.items()}
 
 
-def _category(operator: str) -> str:
-    return "matrix products" if operator in PRODUCTS else operator.removeprefix("aten::")
-
-
 def square_products(sizes: Sequence[int], device: torch.device, precision: str) -> dict[int, Callable[[int], float]]:
-    """Return functions that measure the rate of n x n products in operations per second, for each size n."""
+    """Return a contender for `interleave` for each n in ``sizes``: it measures the rate of products of n x n matrices.
+
+    The rate is in floating point operations per second.
+    """
     dtype = compute_type(precision) or torch.float32
 
     def rate(size: int) -> Callable[[int], float]:

@@ -1,4 +1,4 @@
-"""Measure the errors on a user's own data: folders of pictures, and a file with a hundred classes."""
+"""Measure the errors on a user's own data: folders of images, and a file with a hundred classes."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from twofold.cli.text import machine_line
+from twofold.cli.text import format_table, machine_line
 from twofold.data import Dataset, as_dataset
 from twofold.recipes.own import recipe_for
 from twofold.training.result import Result
 from twofold.training.runs import load
 from twofold.training.train import train
 from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 Record = Mapping[str, Any]
 CASES = 100
-"""Number of pictures in a folder."""
+"""Number of images in a folder."""
 PAIRS = {"train": 20_000, "test": 5000}
-"""Number of pairs in each part."""
+"""Number of pairs in the training set and in the test set."""
 TITLES = {"digits": "8 x 8 digits", "mnist": "MNIST, 28 x 28"}
 
 
 @dataclass(frozen=True)
 class OwnData(Benchmark):
-    """Test errors of `twofold train --data` with default settings: ten folders of pictures, and a hundred classes.
+    """Test errors of `twofold train --data` with default settings: ten folders of images, and a hundred classes.
 
-    The folders hold the first hundred training images of each digit, of scikit-learn's digits and of MNIST. They are
-    also passed as arrays in Python, which should give the same errors. The hundred classes are pairs of MNIST digits
-    side by side, drawn with replacement: 20,000 of training images and 5000 of test images.
+    The folders contain the first hundred training images of each digit, of scikit-learn's digits and of MNIST. The
+    images are also passed as arrays in Python, which should give the same errors. The hundred classes are pairs of
+    MNIST digits side by side, drawn with replacement: 20,000 pairs of training images and 5000 pairs of test images.
 
     Attributes:
-        epochs: epochs of the training on pairs, with 3 x 500 units; the twin keeps its own number.
+        epochs: epochs of the training on pairs, with 3 x 500 units; the twin uses its default.
     """
 
     epochs: int = 20
@@ -54,14 +54,14 @@ class OwnData(Benchmark):
         return {"folders": folders, "hundred": hundred}
 
     def _hundred(self, bench: Workbench, folder: Path) -> dict[str, Any]:
-        """Return the errors of a net and of its twin on pairs of digits."""
+        """Train a net and its twin on pairs of digits; return their errors, with the facts about the run."""
         data = bench.load("mnist")
         arrays: dict[str, Any] = {}
-        for seed, (part, count) in enumerate(PAIRS.items()):
-            pixels, labels = _bytes(getattr(data, f"{part}_images")), getattr(data, f"{part}_labels").numpy()
+        for seed, (split, count) in enumerate(PAIRS.items()):
+            pixels, labels = _bytes(getattr(data, f"{split}_images")), getattr(data, f"{split}_labels").numpy()
             left, right = np.random.RandomState(seed).randint(len(pixels), size=(count, 2)).T
-            arrays[f"x_{part}"] = np.concatenate([pixels[left], pixels[right]], 2)
-            arrays[f"y_{part}"] = 10 * labels[left] + labels[right]
+            arrays[f"x_{split}"] = np.concatenate([pixels[left], pixels[right]], 2)
+            arrays[f"y_{split}"] = 10 * labels[left] + labels[right]
         np.savez(folder / "pairs.npz", **arrays)
         options = ["--with-twin", "--widths", "500", "500", "500", "--epochs", str(self.epochs)]
         _train(bench, folder / "pairs.npz", folder / "run", *options)
@@ -70,11 +70,12 @@ class OwnData(Benchmark):
 
     @staticmethod
     def table(record: Record) -> str:
-        return f"own-data: {machine_line(record)}\n\n{folders_table(record)}\n\n{hundred_table(record)}"
+        tables = (format_table(rows) for rows in (folders_table(record), hundred_table(record)))
+        return "\n\n".join([f"own-data: {machine_line(record)}", *tables])
 
 
 def _folder(bench: Workbench, folder: Path, data: Dataset) -> dict[str, Any]:
-    """Return the errors of the command on class folders and of the same pictures as arrays."""
+    """Train on class folders with the command line, and on the same images as arrays; return the errors of both."""
     chosen = np.concatenate([np.flatnonzero(data.train_labels == label)[:CASES] for label in range(data.classes)])
     pixels, classes = _bytes(data.train_images)[chosen], [f"digit {int(data.train_labels[case])}" for case in chosen]
     for number, (picture, name) in enumerate(zip(pixels, classes, strict=True)):
@@ -99,12 +100,12 @@ def _bytes(images: Any) -> NDArray[np.uint8]:
 
 
 def _train(bench: Workbench, data: Path, run: Path, *options: str) -> dict[str, Any]:
-    """Train with the command line in another process; return its JSON."""
+    """Train with the command line in another process; return the JSON that it prints."""
     bench.say(f"twofold train --data {data.name} {' '.join(options)}")
     command = [sys.executable, "-m", "twofold", "train", "--data", str(data), "--run", str(run), "--no-pictures"]
     machine = ["--device", bench.device.type, "--precision", bench.precision, "--json"]
-    answer = subprocess.run([*command, *options, *machine], stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(answer.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    process = subprocess.run([*command, *options, *machine], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(process.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
 def _errors(result: Result) -> dict[str, float]:
@@ -116,20 +117,20 @@ def _facts(result: Result, data: str) -> dict[str, Any]:
 
 
 @table("own-folders", "own-data.json")
-def folders_table(record: Record) -> str:
-    """Return the test errors by the command and in Python."""
+def folders_table(record: Record) -> list[list[str]]:
+    """Return the test errors on folders of images, with the command line and in Python."""
+    heads = ["ten folders of a hundred PNGs", "trained on", "tested on", "slow %", "fast %", "Python, slow %", "fast %"]
     rows = [
         [TITLES[name], str(entry["trained on"]), str(entry["tested on"])]
         + [f"{entry[way][test]:.2f}" for way in ("command", "Python") for test in ("slow", "fast")]
         for name, entry in record["folders"].items()
     ]
-    heads = ["ten folders of a hundred PNGs", "trained on", "tested on", "slow %", "fast %", "Python, slow %", "fast %"]
-    return markdown(heads, rows)
+    return [heads, *rows]
 
 
 @table("own-hundred", "own-data.json")
-def hundred_table(record: Record) -> str:
-    """Return the test errors on a hundred classes, next to the twin's."""
+def hundred_table(record: Record) -> list[list[str]]:
+    """Return the test errors on a hundred classes, relative to that of the twin."""
     errors, twin = record["hundred"]["Forward-Forward"], record["hundred"]["twin"]["fast"]
     rows = [[test, f"{error:.2f}", f"{error / twin:.2f}"] for test, error in errors.items()]
-    return markdown(["test", "error %", "beside the twin's"], [*rows, ["backprop twin", f"{twin:.2f}", "1"]])
+    return [["test", "error %", "beside the twin's"], *rows, ["backprop twin", f"{twin:.2f}", "1"]]

@@ -1,4 +1,4 @@
-"""Measure peak memory."""
+"""Measure the peak memory of a function, in torch's allocator and of the process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from twofold_lab.benchmarks.operations import profiler
 
 
 def peak(work: Callable[[], object], weights: Sequence[Tensor], device: torch.device) -> int:
-    """Return the peak memory of ``work`` in torch's allocator, in bytes, without memory allocated before.
+    """Return the peak of the memory that ``work`` allocates in torch's allocator, in bytes.
 
     The value is exact and reproducible, since the profiler records every allocation. Copies of ``weights`` in another
-    dtype are not counted. Memory that was allocated before ``work`` and is freed by it is not subtracted.
+    dtype are not counted. Memory that was allocated before ``work`` is neither counted nor subtracted when it is freed.
     """
     with profiler(device, memory=True) as trace:
         work()
@@ -48,8 +48,8 @@ def running_peak(changes: Iterator[tuple[int, int]]) -> int:
     """Return the peak memory of a sequence of allocations, in bytes.
 
     Args:
-        changes: address and size of each block, in order of time; the size is negative if the block is freed. Blocks
-            that were allocated before are ignored.
+        changes: address and size of each block that is allocated or freed, in order of time. The size of a freed block
+            is negative. Blocks that are freed but were not allocated in the sequence are ignored.
     """
     sizes: dict[int, int] = {}
     current = highest = 0
@@ -64,10 +64,10 @@ def running_peak(changes: Iterator[tuple[int, int]]) -> int:
 
 @contextmanager
 def process_growth(device: torch.device) -> Iterator[list[int]]:
-    """Measure by how much the memory of this process grows within the context, in bytes.
+    """Measure the largest growth of the memory of this process within the context, in bytes.
 
-    On the CPU it is resident memory, read every millisecond; on a GPU it is the memory of torch's allocator. The
-    yielded list has one number, which is final when the context ends.
+    On the CPU, this is the resident memory, which is read every millisecond. On a GPU, it is the memory of torch's
+    allocator. The context yields a list with one number, which has its final value at the end of the context.
     """
     growth = [0]
     if device.type == "cuda":

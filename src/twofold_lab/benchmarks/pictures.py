@@ -1,4 +1,4 @@
-"""Measure `twofold predict` on pictures of many forms: 60 digits in each of ten."""
+"""Measure `twofold predict` on images of many forms, with 60 digits in each form."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from twofold_lab.data.picture_forms import FORMS, LATER, no_digits
 from twofold_lab.tables import markdown, table
 
 PER_LABEL = 6
-"""Number of pictures of each digit in each form."""
+"""Number of images of each digit in each form."""
 TILE, COLUMNS = 72, 10
 
 
 @dataclass(frozen=True)
 class Pictures(Benchmark):
-    """Accuracy and warnings of `twofold predict` for pictures of ten forms and for pictures without a digit.
+    """Accuracy and warnings of `twofold predict` for images of digits in ten forms and for images without a digit.
 
-    Each form has six pictures of each digit, and no digit occurs in two forms. Two groups were added after `predict`
-    was finished: photographs of digits written with a thin pen, and pictures without a digit. The answers are those of
-    the main test. Files that are refused count as warned. The picture shows some files above the input of the net.
+    A form is a file type, size, color or other property of an image file. Each form has six images of each digit, and
+    no digit is used in two forms. Two groups were added after `predict` was finished: photographs of digits written
+    with a thin pen, and images without a digit. Predictions are those of the main test. Files that are refused count as
+    files with a warning. The plot shows some images above the corresponding inputs of the net.
 
     Attributes:
         run: run folder of a net that was trained on MNIST, or a file written by `twofold export`.
-        part: held-out takes digits of the last 10,000 training images, with which `predict` was developed; test takes
-            test images.
+        part: test uses the test images of MNIST; held-out uses the last 10,000 training images, on which `predict` was
+            developed.
         seed: seed of the files; the same seed makes the same files.
-        files: folder for the files, PART-seedN/FORM/NUMBER-LABEL.SUFFIX.
+        files: folder for the files, which are named PART-seedN/FORM/NUMBER-LABEL.SUFFIX.
     """
 
     run: str = "runs/mnist-seed0"
@@ -68,11 +69,11 @@ class Pictures(Benchmark):
 
     @property
     def folder(self) -> Path:
-        """Folder of the files of this part and seed."""
+        """Folder of the files for this ``part`` and ``seed``."""
         return Path(self.files) / f"{self.part}-seed{self.seed}"
 
     def make(self, bench: Workbench) -> Iterator[tuple[str, bytes]]:
-        """Yield the path in `folder` and the content of each file."""
+        """Yield the path of each file, relative to `folder`, and its content."""
         mnist = bench.load("mnist")
         images, labels = (mnist.hold_out(10_000) if self.part == "held-out" else mnist).test
         digits, random = (images[:, 0] * 255).round().byte().numpy(), np.random.default_rng(self.seed)
@@ -112,7 +113,7 @@ class Pictures(Benchmark):
 
 
 def count(run: Run, folder: Path) -> dict[str, int]:
-    """Count the pictures in a folder that are classified correctly, and those with a warning."""
+    """Return the numbers of images in a folder: all, those that are classified correctly, and those with a warning."""
     results = [(path.stem.split("-")[1], answer) for path, answer in predictions(run, pictures_at([folder]))]
     right = [isinstance(answer, Prediction) and answer.name == label for label, answer in results]
     warned = [isinstance(answer, TwofoldError) or answer.warning is not None for _, answer in results]
@@ -123,7 +124,7 @@ def count(run: Run, folder: Path) -> dict[str, int]:
 
 @table("pictures", "pictures.json")
 def documented(record: Mapping[str, Any]) -> str:
-    """Return the accuracy and the number of warnings by the form of the pictures."""
+    """Return the accuracy and the number of warnings for each form."""
     forms = record["forms"].values()
     total = {key: sum(form[key] for form in forms) for key in ("right", "pictures", "warned")}
     later = {f"added later: {name}": form for name, form in record["more"].items()}

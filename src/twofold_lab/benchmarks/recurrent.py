@@ -11,21 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from twofold.cli.text import format_3, format_percent, format_spread, format_table, machine_line
+from twofold.cli.text import format_table, machine_line
 from twofold.data import Dataset
 from twofold.methods import Recipe, RecurrentRecipe, RecurrentTraining
 from twofold.normalize import normalize
-from twofold.plots.colors import BLANK, INK, POSITIVE, TESTS
+from twofold.plots.colors import POSITIVE, TESTS
 from twofold.recipes.mnist import mnist
 from twofold.recipes.recurrent import recurrent, twin
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, expect, milliseconds, quartiles
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, data_facts, expect
 from twofold_lab.benchmarks.peak_memory import peak
-from twofold_lab.benchmarks.roofline import fractions
+from twofold_lab.benchmarks.roofline import draw_rates, fractions, rates_table
+from twofold_lab.benchmarks.timing import milliseconds, quartiles
 from twofold_lab.benchmarks.trainer import IMAGES, every_case, layers_of, trainer
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
-"""Names and colors of the contenders."""
+"""Names and colors of the nets."""
 
 COUNTED = (
     "Peak memory of torch's allocator during an update, minus the memory held between updates: for a video of random\n"
@@ -37,12 +38,13 @@ COUNTED = (
 class RecurrentNet(Benchmark):
     """Seconds per epoch of the recurrent net, the feedforward net and the twin, without importance sampling.
 
-    The nets have the same hidden layers and are timed in turns with the best matrix product of this machine. The memory
-    of an update is then measured for few and for many iterations or frames.
+    The nets have the same hidden layers. They are timed in turns with large square matrix products, whose best rate is
+    the reference. The peak memory of an update is then measured for few and for many iterations, and for short and long
+    videos.
 
     Attributes:
         width: number of units in each of the two hidden layers.
-        lengths: numbers of iterations and frames at which memory is compared.
+        lengths: numbers of iterations on a still image, and of frames of a video, for which memory is compared.
     """
 
     width: int = 1000
@@ -82,56 +84,41 @@ class RecurrentNet(Benchmark):
             "widths": list(widths),
             "iterations": recipe.iterations,
             "batch": recipe.batch,
-            "dataset": data.name,
-            "official_data": data.official,
+            **data_facts(data),
         }
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["no importance sampling", "s/epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
-        for name, (title, _) in CONTENDERS.items():
-            figures = record[name]
-            epoch, seconds = (
-                format_3(record["seconds_per_epoch"][name]),
-                format_spread(milliseconds(figures["seconds"])),
-            )
-            rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
-            rows.append([title, epoch, format_3(figures["gflop"]), seconds, *rates])
-        for size, gflops in record["products"].items():
-            rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
-            rows.append([f"product {size} x {size}", "", "", "", *rates])
-        shares = ", ".join(f"{kind} {format_percent(share)}" for kind, share in record["recurrent"]["time"].items())
-        net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
-        title = f"recurrent: {net}, {record['dataset']}, {machine_line(record)}"
-        return "\n\n".join([title, format_table(rows), f"time: {shares}", format_table(_memory(record)), COUNTED])
+        title = f"recurrent: {_net(record)}, without importance sampling, {record['dataset']}, {machine_line(record)}"
+        titles = {
+            name: f"{title} ({record['seconds_per_epoch'][name]:.2f} s per epoch)"
+            for name, (title, _) in CONTENDERS.items()
+        }
+        blocks = *rates_table(record, titles), format_table(recurrent_memory(record)), COUNTED
+        return "\n\n".join([title, *blocks])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        from twofold.plots import canvas
-        from twofold_lab.benchmarks.drawing import bars, stack
+        title = f"The recurrent net without importance sampling: {_net(record)}, {record['precision']}"
+        return draw_rates(record, CONTENDERS, title, path)
 
-        figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
-        rows = [*(title for title, _ in CONTENDERS.values()), *(f"product {size}" for size in record["products"])]
-        rates = [*(record[name]["gflops"] for name in CONTENDERS), *record["products"].values()]
-        colors = [*(color for _, color in CONTENDERS.values()), *[BLANK] * len(record["products"])]
-        bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
-        left.axvline(record["best"], color=INK, lw=1, ls="--")
-        times = {title: record[name]["time"] for name, (title, _) in CONTENDERS.items()}
-        stack(right, "Where the time goes", "time", times)
-        net = f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
-        canvas.suptitle(figure, f"The recurrent net without importance sampling: {net}, {record['precision']}")
-        return canvas.write(figure, path)
+
+def _net(record: Mapping[str, Any]) -> str:
+    return f"{layers_of(record['widths'])}, {record['iterations']} iterations, batch {record['batch']}"
 
 
 def still_peak(bench: Workbench, recipe: Recipe, data: Dataset) -> int:
-    """Return the peak memory of an update on still images, in bytes."""
+    """Return the peak memory of a training step on still images, in bytes."""
     training = trainer(bench, recipe, data, recipe.batch)
     training.epoch(0)
     return peak(partial(training.epoch, 0), list(training.method.net.parameters()), bench.device)
 
 
 def video_peak(bench: Workbench, recipe: RecurrentRecipe, data: Dataset, frames: int) -> int:
-    """Return the peak memory of an update on a video of ``frames`` random frames, made one by one, in bytes."""
+    """Return the peak memory of a training step on a batch of videos of random frames, in bytes.
+
+    The frames are generated one by one, so that they do not add to the memory.
+    """
     net = RecurrentTraining.build(recipe, data.form).to(bench.device)
     net.set_precision(bench.precision)
     rows = torch.zeros(2 * recipe.batch, dtype=torch.int64, device=bench.device)
@@ -153,24 +140,19 @@ def video_peak(bench: Workbench, recipe: RecurrentRecipe, data: Dataset, frames:
 # ---- tables --------------------------------------------------------------------------------------------------------
 
 
-def _memory(record: Mapping[str, Any]) -> list[list[str]]:
-    """Return the rows of the memory by iterations and frames, with a header."""
+@table("recurrent-memory", "bench/recurrent.json")
+def recurrent_memory(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the peak memory of a training step, by number of iterations and of frames."""
     rows = [["MB held", *map(str, record["lengths"]), "growth"]]
     for name, peaks in record["held"].items():
         rows.append([name, *(f"{peak / 1e6:.1f}" for peak in peaks), f"{record['growth'][name]:.3f}"])
     return rows
 
 
-@table("recurrent-memory", "bench/recurrent.json")
-def recurrent_memory(record: Mapping[str, Any]) -> str:
-    """Return the memory of an update by iterations and frames."""
-    heads, *rows = _memory(record)
-    return markdown(heads, rows)
-
-
 @table("recurrent-speed", "bench/recurrent.json", "bench/fp32/recurrent.json")
-def recurrent_speed(*records: Mapping[str, Any]) -> str:
-    """Return the seconds per epoch and the rate of products of the recurrent net, the feedforward net and the twin."""
+def recurrent_speed(*records: Mapping[str, Any]) -> list[list[str]]:
+    """Return the time and the operation rate of the recurrent net, the feedforward net and the twin."""
+    heads = ["", "s per epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best product"]
     rows = [
         [
             f"{name}, {record['precision']}",
@@ -183,4 +165,4 @@ def recurrent_speed(*records: Mapping[str, Any]) -> str:
         for record in records
         for name in CONTENDERS
     ]
-    return markdown(["", "s per epoch", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best product"], rows)
+    return [heads, *rows]

@@ -21,8 +21,7 @@ def faults(record: Mapping[str, Any]) -> str:
     """Return the number of trials of each check, and the faults that were found."""
     rows = []
     for name, check in record["checks"].items():
-        counts = (", ".join(f"{count} {noun}" for noun, count in check[key].items()) for key in ("tried", "faults"))
-        tried, wrong = counts
+        tried, wrong = (", ".join(f"{n} {noun}" for noun, n in check[key].items()) for key in ("tried", "faults"))
         rows.append([CHECKS[name], tried, wrong or "none"])
     environment = record["environment"]
     note = (
@@ -35,9 +34,9 @@ def faults(record: Mapping[str, Any]) -> str:
 
 @table("reliability-cost", "reliability-cost.json")
 def cost(record: Mapping[str, Any]) -> str:
-    """Return the time of locks, digests and checks as a share of an epoch."""
-    rows = [[item, f"{share:.3f}"] for item, share in record["share of an epoch %"].items()]
-    rows.append(["together", f"{record['together %']:.3f}"])
+    """Return the time of locks, digests and checks as a percentage of the time of an epoch."""
+    shares = {**record["share of an epoch %"], "together": record["together %"]}
+    rows = [[item, f"{share:.3f}"] for item, share in shares.items()]
     environment = record["environment"]
     note = (
         f"An epoch of `{record['recipe']}` took {record['seconds an epoch']:.2f} s on {environment['processor']}, "

@@ -1,4 +1,4 @@
-"""Benchmark the operation rate of a training against the best matrix product rate of this machine."""
+"""Benchmark the operations per second of training against the best rate of matrix products of this machine."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from twofold.cli.text import format_3, format_percent, format_spread, format_tab
 from twofold.data import Dataset
 from twofold.methods import Recipe
 from twofold.plots.colors import BLANK, INK
-from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, interleave, milliseconds, quartiles, spread
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, data_facts
 from twofold_lab.benchmarks.operations import operations, shares, square_products
+from twofold_lab.benchmarks.timing import interleave, milliseconds, quartiles, spread
 from twofold_lab.benchmarks.trainer import RATE, burst, every_case, layers_of, pair, trainer
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 SQUARES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192, 16384)}
 """Sizes of the square matrices that determine the best rate of a device."""
 TITLES = {"ff": "FF, every case", "twin": "twin"}
 BATCHES, ROUNDS = 20, 9
-"""Number of batches in a burst of training, and number of bursts."""
+"""Number of training batches in each round, and number of rounds."""
 
 
 @dataclass(frozen=True)
 class Roofline(Benchmark):
     """Floating point operations per second of training, relative to the best rate of this machine.
 
-    The operations of matrix products are counted (2 per multiply and add), for Forward-Forward without importance
-    sampling and for its backprop twin. The best rate is the largest median rate of a few large square products. All
-    measurements are interleaved.
+    The operations of matrix products are counted, 2 for each multiply and add. The nets are Forward-Forward without
+    importance sampling and its backprop twin. The best rate is the largest median rate of a few large square products.
+    All measurements are interleaved.
 
     Attributes:
         recipe: name of a Forward-Forward recipe.
@@ -48,52 +49,71 @@ class Roofline(Benchmark):
             **figures,
             "widths": list(recipe.widths),
             "batch": recipe.batch,
-            "dataset": data.name,
-            "official_data": data.official,
+            **data_facts(data),
         }
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]]
-        for name, title in TITLES.items():
-            figures = record[name]
-            rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
-            rows.append([title, format_3(figures["gflop"]), format_spread(milliseconds(figures["seconds"])), *rates])
-        for size, gflops in record["products"].items():
-            rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
-            rows.append([f"product {size} x {size}", "", "", *rates])
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['dataset']}"
-        times = [
-            f"time of {title:5}"
-            + ", ".join(f"{kind} {format_percent(share)}" for kind, share in record[name]["time"].items())
-            for name, title in (("ff", "FF"), ("twin", "twin"))
-        ]
         title = f"roofline: {record['settings']['recipe']} ({net}), {machine_line(record)}"
-        return "\n\n".join([title, format_table(rows), "\n".join(times)])
+        return "\n\n".join([title, *rates_table(record, TITLES)])
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        from twofold.plots import canvas
-        from twofold_lab.benchmarks.drawing import bars, stack
-
-        figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
-        rows = [*(LOOK[name][0] for name in ("ff", "twin")), *(f"product {size}" for size in record["products"])]
-        rates = [record["ff"]["gflops"], record["twin"]["gflops"], *record["products"].values()]
-        colors = [LOOK["ff"][1], LOOK["twin"][1], *[BLANK] * len(record["products"])]
-        bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
-        left.axvline(record["best"], color=INK, lw=1, ls="--")
-        stack(right, "Where the time goes", "time", {LOOK[name][0]: record[name]["time"] for name in ("ff", "twin")})
         net = f"{layers_of(record['widths'])}, batch {record['batch']}, {record['precision']}"
-        canvas.suptitle(figure, f"Forward-Forward without importance sampling and its twin: {net}")
-        return canvas.write(figure, path)
+        return draw_rates(record, LOOK, f"Forward-Forward without importance sampling and its twin: {net}", path)
+
+
+def rates_table(record: Mapping[str, Any], titles: Mapping[str, str]) -> tuple[str, str]:
+    """Return the table of the rates of nets and of square products, and the shares of time of each net, as text.
+
+    Args:
+        record: a record with the figures of `fractions`.
+        titles: name of a net in the record -> its title.
+    """
+    rows, times = [["", "GFLOP per batch", "ms per batch", "GFLOP/s", "of the best"]], []
+    for name, title in titles.items():
+        figures = record[name]
+        rates = format_spread(figures["gflops"]), format_spread(figures["fraction"])
+        rows.append([title, format_3(figures["gflop"]), format_spread(milliseconds(figures["seconds"])), *rates])
+        shares = (f"{operator} {format_percent(share)}" for operator, share in figures["time"].items())
+        times.append(f"time of {title}: {', '.join(shares)}")
+    for size, gflops in record["products"].items():
+        rates = format_spread(gflops), format_3(gflops["median"] / record["best"])
+        rows.append([f"product {size} x {size}", "", "", *rates])
+    return format_table(rows), "\n".join(times)
+
+
+def draw_rates(record: Mapping[str, Any], nets: Mapping[str, tuple[str, str]], title: str, path: Path) -> Path:
+    """Plot the rates of nets and of square products, and the shares of time of each net, into a PNG file.
+
+    Args:
+        record: a record with the figures of `fractions`.
+        nets: name of a net in the record -> its title and color.
+        title: title of the plot.
+        path: the file.
+    """
+    from twofold.plots import canvas
+    from twofold_lab.benchmarks.drawing import bars, stack
+
+    figure, [[left, right]] = canvas.subplots(1, 2, 5.6, 3.6, 0.15)
+    rows = [*(name for name, _ in nets.values()), *(f"product {size}" for size in record["products"])]
+    rates = [*(record[name]["gflops"] for name in nets), *record["products"].values()]
+    colors = [*(color for _, color in nets.values()), *[BLANK] * len(record["products"])]
+    bars(left, "Matrix products executed", "GFLOP/s", rows, {"": (colors, rates)})
+    left.axvline(record["best"], color=INK, lw=1, ls="--")
+    stack(right, "Where the time goes", "time", {name: record[key]["time"] for key, (name, _) in nets.items()})
+    canvas.suptitle(figure, title)
+    return canvas.write(figure, path)
 
 
 def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) -> dict[str, Any]:
-    """Measure trainings on equal batches, interleaved with the square products.
+    """Measure the operation rates of nets that train on equal batches, in turns with large square matrix products.
 
     Returns:
-        ``products`` (size -> spread of GFLOP/s), ``best`` (the largest of their medians), and for each recipe ``gflop``
-        and ``seconds`` per batch, ``gflops``, ``fraction`` of the best, and ``time`` (kind of operator -> share).
+        ``products`` (size of the matrices -> spread of GFLOP/s) and ``best`` (the largest of their medians). For each
+        name in ``recipes``, a dictionary with the ``gflop`` and ``seconds`` of a batch, the rate in ``gflops``, its
+        ``fraction`` of the best rate, and ``time`` (operator -> share of the time).
     """
     batch = max(recipe.batch for recipe in recipes.values())
     batches = min(BATCHES, len(data.train_labels) // batch)
@@ -103,12 +123,11 @@ def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) ->
     products = square_products(SQUARES[bench.device.type], bench.device, bench.precision)
     contenders: dict[str, Callable[[int], float]] = {name: burst(training) for name, training in trainers.items()}
     contenders |= {str(size): rate for size, rate in products.items()}
-    interleave(contenders, 1)
-    bench.say(f"{ROUNDS} rounds of bursts")
-    measured = interleave(contenders, ROUNDS)
-    rates = {size: spread([rate / 1e9 for rate in measured[str(size)]]) for size in products}
+    bench.say(f"{ROUNDS} rounds")
+    measured = interleave(contenders, ROUNDS, warm_up=True)
+    rates = {str(size): spread([rate / 1e9 for rate in measured[str(size)]]) for size in products}
     best = max(rate["median"] for rate in rates.values())
-    figures: dict[str, Any] = {"products": {str(size): rate for size, rate in rates.items()}, "best": best}
+    figures: dict[str, Any] = {"products": rates, "best": best}
     for name, training in trainers.items():
         gflop = operations(partial(training.epoch, 0)) / batches / 1e9
         gflops = [gflop * batches / seconds for seconds in measured[name]]
@@ -123,13 +142,12 @@ def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) ->
 
 
 @table("roofline", "bench/roofline.json")
-def roofline(record: Mapping[str, Any]) -> str:
-    """Return the share of the best rate and the shares of time."""
-    rows = []
+def roofline(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the operation rates of both nets, as a share of the best rate, and the shares of time by operator."""
+    rows = [["command", "", "GFLOP per batch", "GFLOP/s", "of the best product", "where the time goes"]]
     for name, title in TITLES.items():
         figures = record[name]
         time = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in list(figures["time"].items())[:5])
         rates = quartiles(figures["gflops"], 0), quartiles(figures["fraction"])
         rows.append(["`twofold bench roofline`", title, f"{figures['gflop']:.1f}", *rates, time])
-    heads = ["command", "", "GFLOP per batch", "GFLOP/s", "of the best product", "where the time goes"]
-    return markdown(heads, rows)
+    return rows

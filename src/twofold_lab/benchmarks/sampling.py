@@ -9,28 +9,28 @@ from statistics import fmean, stdev
 from typing import Any
 
 from twofold.cli.text import format_table, machine_line
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, percent, tested
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, data_facts, expect
+from twofold_lab.benchmarks.timing import percent
 from twofold_lab.benchmarks.trainer import pair
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 SETTINGS = ({"tolerance": 0.3, "revisit": 0.2}, {"tolerance": 0.0, "revisit": 1.0})
-"""Settings with importance sampling and without."""
+"""Fields of the recipe with importance sampling, and without."""
 TESTS = ("slow", "fast", "both")
-HEADS = ["recipe", "images", "tolerance", "revisit", "seeds", "visits", *(f"{test} %" for test in TESTS)]
 
 
 @dataclass(frozen=True)
 class Sampling(Benchmark):
     """Error on held-out training images with importance sampling and without. The test images are not used.
 
-    Trainings are kept in the run folders of `twofold claims`, and continue there after an interruption.
+    Runs are saved in the folder of `twofold claims`, and an interrupted run is resumed.
 
     Attributes:
         recipe: name of a Forward-Forward recipe.
         epochs: number of epochs.
         images: number of training images, from the first one; by default all that are not held out.
         held_out: number of held-out training images, from the last one.
-        seeds: number of trainings for each setting.
+        seeds: number of training runs with importance sampling, and without.
     """
 
     recipe: str = "mnist"
@@ -57,27 +57,21 @@ class Sampling(Benchmark):
                     "validation error %": percent(run.result.error),
                 }
             )
-        tests = tested("held-out training cases", data)
-        return {"trainings": rows, "tested": tests, "dataset": data.name, "official_data": data.official}
+        return {"trainings": rows, **data_facts(data, "held-out training cases")}
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         title = f"sampling: {record['dataset']}, held-out training images, {machine_line(record)}"
-        return f"{title}\n\n{format_table([HEADS, *_rows(record)])}"
+        return f"{title}\n\n{format_table(sampling(record))}"
 
 
 @table("sampling", "speed/sampling.json")
-def sampling(record: Mapping[str, Any]) -> str:
-    """Return the errors on held-out images with importance sampling and without."""
-    return markdown(HEADS, _rows(record))
-
-
-def _rows(record: Mapping[str, Any]) -> list[list[str]]:
-    """Return means over seeds, with standard deviations."""
+def sampling(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the errors on held-out images with importance sampling and without: means and deviations over seeds."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for training in record["trainings"]:
         groups.setdefault(tuple(training[name] for name in ("recipe", "tolerance", "revisit")), []).append(training)
-    rows = []
+    rows = [["recipe", "images", "tolerance", "revisit", "seeds", "visits", *(f"{test} %" for test in TESTS)]]
     for (recipe, *settings), group in groups.items():
         images = f"{group[0]['images']:,}, {group[0]['epochs']} epochs"
         visits = f"{fmean(training['visits'] for training in group):.2f}"

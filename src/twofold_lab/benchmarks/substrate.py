@@ -16,9 +16,10 @@ from twofold.layers.layer import Layer
 from twofold.layers.weights import Weights
 from twofold.plots.colors import POSITIVE, TWIN
 from twofold.training.trainer import Trainer, synchronize
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, interleave, milliseconds, ratios, spread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench
+from twofold_lab.benchmarks.timing import interleave, milliseconds, ratios, spread, spreads
 from twofold_lab.benchmarks.trainer import RATE, every_case, layers_of, trainer
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("mnist", {}),
@@ -29,7 +30,6 @@ NETS: dict[str, tuple[str, dict[str, Any]]] = {
 BATCHES = 5
 """Number of batches in a round."""
 ROUNDS = 7
-HEADS = ["layers", "precision", "ideal, ms", "analog, ms", "analog / ideal"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SubstrateCost(Benchmark):
     measured.
 
     Attributes:
-        substrate: name of a preset.
+        substrate: name of a preset of `Substrate`.
     """
 
     substrate: str = "bench"
@@ -55,11 +55,9 @@ class SubstrateCost(Benchmark):
             ideal, analog = (trainer(bench, recipe, data, BATCHES * recipe.batch) for _ in range(2))
             disable_sharing(ideal.method.net)
             preset.install(analog.method.net, recipe.seed)
-            contenders = {name: steps(training) for name, training in (("ideal", ideal), ("analog", analog))}
-            interleave(contenders, 1)
-            seconds = interleave(contenders, ROUNDS)
+            seconds = interleave({"ideal": steps(ideal), "analog": steps(analog)}, ROUNDS, warm_up=True)
             nets[layers] = {
-                **{name: spread([value / BATCHES for value in times]) for name, times in seconds.items()},
+                **spreads(seconds, 1 / BATCHES),
                 "ratio": spread(ratios(seconds["analog"], seconds["ideal"])),
                 "widths": list(recipe.widths),
                 "batch": recipe.batch,
@@ -69,27 +67,23 @@ class SubstrateCost(Benchmark):
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
         title = f"substrate: {record['settings']['substrate']}, {machine_line(record)}"
-        return f"{title}\n\n{format_table([HEADS, *_rows(record)])}"
+        return f"{title}\n\n{format_table(substrate_cost(record))}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        from twofold.plots import canvas
-        from twofold_lab.benchmarks.drawing import bars
+        from twofold_lab.benchmarks.drawing import bar_charts
 
-        figure, [[axes]] = canvas.subplots(1, 1, 6.4, 3.4, 0.15)
         nets = record["nets"]
         series = {
             name: (color, [milliseconds(figures[name]) for figures in nets.values()])
             for name, color in (("ideal", TWIN), ("analog", POSITIVE))
         }
-        bars(axes, "A training step", "milliseconds", list(nets), series)
-        axes.legend()
-        canvas.suptitle(figure, f"Nets on the substrate {record['settings']['substrate']}, {record['precision']}")
-        return canvas.write(figure, path)
+        title = f"Nets on the substrate {record['settings']['substrate']}, {record['precision']}"
+        return bar_charts(path, title, list(nets), {("A training step", "milliseconds"): series})
 
 
 def disable_sharing(net: nn.Module) -> None:
-    """Make a net compute all products again in every pass."""
+    """Make a net compute the matrix products of every pass, instead of sharing them between passes."""
     for module in net.modules():
         if isinstance(module, Layer):
             for weights in module.learnables():
@@ -98,7 +92,7 @@ def disable_sharing(net: nn.Module) -> None:
 
 
 def steps(training: Trainer) -> Callable[[int], float]:
-    """Return a function that measures the time of one round, as processor time on a CPU."""
+    """Return a contender for `interleave` that measures the seconds of an epoch, as processor time on a CPU."""
     device = training.method.net.device
     clock = time.process_time if device.type == "cpu" else time.perf_counter
 
@@ -112,16 +106,12 @@ def steps(training: Trainer) -> Callable[[int], float]:
     return timed
 
 
-def _rows(record: Mapping[str, Any]) -> list[list[str]]:
-    rows = []
+@table("substrate-cost", "bench/substrate.json")
+def substrate_cost(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the time of a training step on ideal and on simulated analog hardware."""
+    rows = [["layers", "precision", "ideal, ms", "analog, ms", "analog / ideal"]]
     for layers, figures in record["nets"].items():
         times = (format_spread(milliseconds(figures[name])) for name in ("ideal", "analog"))
         net = f"{layers}, {layers_of(figures['widths'])}"
         rows.append([net, record["precision"], *times, format_spread(figures["ratio"])])
     return rows
-
-
-@table("substrate-cost", "bench/substrate.json")
-def substrate_cost(record: Mapping[str, Any]) -> str:
-    """Return the time of a training step with a substrate and without."""
-    return markdown(HEADS, _rows(record))

@@ -1,4 +1,4 @@
-"""Measure the errors of nets on simulated analog hardware: on each preset, and with one parameter at a time."""
+"""Measure the errors of nets on simulated analog hardware: on each preset, and with a single non-ideal parameter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from twofold.nets.net import evaluate
 from twofold.recipes.mnist import mnist
 from twofold.substrate import PRESETS, Substrate, arrays, set_run_length
 from twofold.training.trainer import Trainer
-from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect, one_thread
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
+from twofold_lab.benchmarks.timing import one_thread
 from twofold_lab.benchmarks.trainer import layers_of
 from twofold_lab.tables import NONE, markdown, table
 
@@ -27,13 +28,14 @@ TESTS = ("slow", "fast", "both")
 
 @dataclass(frozen=True)
 class SubstrateErrors(Benchmark):
-    """Errors of small nets on each substrate preset, and with each parameter of the preset bench alone.
+    """Errors of small nets on each substrate preset, and with each non-ideal parameter of the preset bench alone.
 
-    Nets of 3 x 500 units learn the first 10,000 training images of MNIST for 10 epochs with the recipe mnist. They are
-    tested on the last 10,000 training images, always on one thread of the CPU, in fp32. Seconds are processor time.
+    Nets of 3 x 500 units are trained with the recipe mnist on the first 10,000 training images of MNIST for 10 epochs,
+    and tested on the last 10,000 training images. They always use one thread of the CPU, in fp32. Seconds are processor
+    time.
 
     Attributes:
-        seed: seed of the nets, their training and their devices.
+        seed: seed of the nets, of their training and of their devices.
     """
 
     seed: int = 0
@@ -53,7 +55,12 @@ class SubstrateErrors(Benchmark):
         }
 
     def _train(self, substrate: Substrate, data: Dataset) -> dict[str, Any]:
-        """Train a net; return errors in percent, CPU seconds, and the growth of the weights of each array."""
+        """Train a net on a substrate.
+
+        Returns:
+            The errors in percent by test, the CPU seconds, and for each weight array the ratio of its root mean square
+            after training to its spread before.
+        """
         images, labels = data.train
         recipe = replace(mnist, widths=WIDTHS, epochs=EPOCHS, seed=self.seed)
         net, start = substrate.install(build(recipe, data.form), self.seed), time.process_time()
@@ -75,7 +82,10 @@ class SubstrateErrors(Benchmark):
 
 
 def contenders() -> Iterator[tuple[str, Substrate]]:
-    """Yield each preset, and `bench` with all but one of its parameters ideal."""
+    """Yield the name and substrate of each preset, and of `bench` with all but one of its parameters ideal.
+
+    Read noise and bits are relative to the full scale, which these substrates share with `bench`.
+    """
     yield from PRESETS.items()
     bench = PRESETS["bench"]
     yield "full_scale", Substrate(full_scale=bench.full_scale)
@@ -87,7 +97,7 @@ def contenders() -> Iterator[tuple[str, Substrate]]:
 
 @table("substrate-trainings", "substrate/*.json")
 def trainings(records: Mapping[str, Record]) -> str:
-    """Return the errors on each substrate, as means over the records of several seeds."""
+    """Return the errors on each substrate, mean over records with different seeds."""
     if not records:
         return NONE
     first, count = next(iter(records.values())), len(records)
@@ -106,22 +116,23 @@ def trainings(records: Mapping[str, Record]) -> str:
 
 
 @table("substrate-parameters")
-def parameters() -> str:
-    """Return the parameters of `Substrate` with the meanings and units of its docstring, and their defaults."""
+def parameters() -> list[list[str]]:
+    """Return the parameters of `Substrate`, their descriptions from its docstring, and their defaults."""
     attributes = (inspect.getdoc(Substrate) or "").split("Attributes:\n")[1].split("\n\n")[0]
     entries = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", attributes, re.DOTALL | re.MULTILINE)
     meanings = {name: " ".join(text.replace("``", "`").replace("|", r"\|").split()) for name, text in entries}
     rows = [[f"`{field.name}`", meanings[field.name], f"{field.default}"] for field in fields(Substrate)]
-    return markdown(["parameter", "meaning and unit", "default"], rows)
+    return [["parameter", "meaning and unit", "default"], *rows]
 
 
 @table("substrate-presets")
-def presets() -> str:
-    """Return the parameters of each preset that are not ideal."""
+def presets() -> list[list[str]]:
+    """Return the non-ideal parameters of each preset."""
     names = [field.name for field in fields(Substrate) if any(_cells(field.name))]
-    return markdown(["", *(f"`{name}`" for name in PRESETS)], [[f"`{name}`", *_cells(name)] for name in names])
+    return [["", *(f"`{name}`" for name in PRESETS)], *([f"`{name}`", *_cells(name)] for name in names)]
 
 
 def _cells(name: str) -> list[str]:
+    """Return the value of a parameter in each preset; empty for ideal values."""
     values, ideal = [getattr(preset, name) for preset in PRESETS.values()], getattr(PRESETS["ideal"], name)
     return ["" if value == ideal else f"{value:g}" for value in values]

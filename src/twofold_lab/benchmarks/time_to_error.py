@@ -1,4 +1,4 @@
-"""Benchmark the training time to a target test error."""
+"""Benchmark the training time until a target test error is reached."""
 
 from __future__ import annotations
 
@@ -8,36 +8,28 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from twofold.cli.text import format_3, format_spread, format_table, machine_line
+from twofold.cli.text import format_table, machine_line
 from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import Recipe
 from twofold.nets.net import evaluate
 from twofold.plots.colors import INK
-from twofold_lab.benchmarks.bench import (
-    LOOK,
-    Benchmark,
-    Workbench,
-    expect,
-    interleave,
-    percent,
-    quartiles,
-    spread,
-    tested,
-)
+from twofold_lab.benchmarks.bench import LOOK, Benchmark, Workbench, data_facts, expect
+from twofold_lab.benchmarks.timing import interleave, percent, quartiles, spread
 from twofold_lab.benchmarks.trainer import layers_of, pair, trainer, warm_up
-from twofold_lab.tables import markdown, table
+from twofold_lab.tables import table
 
 RECIPE = "mnist"
+TITLES = {"ff": "FF", "twin": "twin"}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Changes to the recipe and its twin for a short training to a target error.
+    """Fields of the recipe and of its twin for the shortest training to a target error.
 
     Attributes:
-        ff, twin: changes of the fields of the recipes.
-        test: the test of Forward-Forward that is used, which was the best one on the held-out images.
+        ff, twin: fields that differ from the recipe of Forward-Forward and from that of the twin.
+        test: the test of Forward-Forward with the smallest error on the held-out images.
     """
 
     ff: dict[str, Any]
@@ -49,8 +41,10 @@ SCHEDULES = {
     2.0: Schedule(ff={"batch": 100, "epochs": 4, "rate": 0.04}, twin={"batch": 100, "epochs": 2, "rate": 0.025}),
     1.6: Schedule(ff={"batch": 50, "epochs": 6, "rate": 0.03}, twin={"batch": 50, "epochs": 6, "rate": 0.05}),
 }
-"""Target error in percent of the test images -> schedule. For both sides it is the cheapest one of a grid with a mean
-error of at most the target on the last 10,000 training images; docs/speed.md describes the search.
+"""Target error in percent of the test images -> schedule.
+
+Both schedules are the cheapest of a grid whose mean error on the last 10,000 training images is at most the target. The
+search is described in docs/speed.md.
 """
 
 
@@ -58,13 +52,12 @@ error of at most the target on the last 10,000 training images; docs/speed.md de
 class TimeToError(Benchmark):
     """Seconds to train a net of three layers of 1000 units on MNIST to a target test error.
 
-    The trainings of Forward-Forward and of its backprop twin are interleaved, each with its own schedule for each
-    target. The test set is used once, at the end of each training. There is no ratio if the mean error over the seeds
-    is above the target.
+    Forward-Forward and its backprop twin train in turns, each with its own schedule for each target. The test set is
+    used once, at the end of each training run. No ratio is reported if a mean error over the seeds is above the target.
 
     Attributes:
-        targets: target errors in percent of the test images, each with a schedule.
-        seeds: number of trainings for each target and method.
+        targets: target errors in percent of the test images; one of those that have a schedule.
+        seeds: number of training runs for each target and method.
     """
 
     targets: tuple[float, ...] = (2.0, 1.6)
@@ -92,7 +85,7 @@ class TimeToError(Benchmark):
             targets[str(target)] = {
                 "ratio": ratio(runs, target, changes.test),
                 "test": {"ff": changes.test, "twin": "fast"},
-                "seconds": {name: spread([run["seconds"] for run in side]) for name, side in runs.items()},
+                "seconds": {name: spread([run["seconds"] for run in group]) for name, group in runs.items()},
                 "schedule": {"ff": changes.ff, "twin": changes.twin},
                 "runs": runs,
             }
@@ -101,22 +94,13 @@ class TimeToError(Benchmark):
             "ff_over_bp": None if None in ratios else max(ratios),
             "targets": targets,
             "widths": list(recipe.widths),
-            "tested": tested("test set", data),
-            "dataset": data.name,
-            "official_data": data.official,
+            **data_facts(data, "test set"),
         }
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["test error", "", "seconds", "test", "error, mean of seeds", "FF / twin"]]
-        for target, entry in record["targets"].items():
-            first = f"at most {float(target):g} %", "-" if entry["ratio"] is None else format_3(entry["ratio"])
-            for name, title, (heading, relative) in (("ff", "FF", first), ("twin", "twin", ("", ""))):
-                test, seconds = entry["test"][name], format_spread(entry["seconds"][name])
-                error = mean_error(entry["runs"][name], test)
-                rows.append([heading, title, seconds, test, f"{error:.2f} %", relative])
         net = f"{layers_of(record['widths'])}, {record['dataset']}"
-        return f"time-to-error: {net}, {machine_line(record)}\n\n{format_table(rows, left=(0, 1))}"
+        return f"time-to-error: {net}, {machine_line(record)}\n\n{format_table(time_to_error(record), left=(0, 1))}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
@@ -137,12 +121,15 @@ class TimeToError(Benchmark):
 
 
 def mean_error(runs: Sequence[Mapping[str, Any]], test: str) -> float:
-    """Return the mean error of trainings by a test, in percent."""
+    """Return the mean error of training runs in one of the tests, in percent."""
     return fmean(run["error"][test] for run in runs)
 
 
 def ratio(runs: Mapping[str, Sequence[Mapping[str, Any]]], target: float, test: str) -> float | None:
-    """Return the ratio of median seconds to the twin's; ``None`` if a mean error is above the target."""
+    """Return the median seconds of Forward-Forward divided by those of the twin.
+
+    The result is ``None`` if the mean error of Forward-Forward in ``test``, or of the twin, is above the target.
+    """
     if mean_error(runs["ff"], test) > target or mean_error(runs["twin"], "fast") > target:
         return None
     ff, twin = (spread([run["seconds"] for run in runs[name]])["median"] for name in ("ff", "twin"))
@@ -150,7 +137,7 @@ def ratio(runs: Mapping[str, Sequence[Mapping[str, Any]]], target: float, test: 
 
 
 def _training(bench: Workbench, recipe: Recipe, data: Dataset, runs: list[dict[str, Any]]) -> Callable[[int], float]:
-    """Return a function that trains with a given seed and appends the result to ``runs``."""
+    """Return a contender for `interleave` that trains with a seed, adds the result to ``runs`` and returns seconds."""
 
     def train(seed: int) -> float:
         training = trainer(bench, replace(recipe, seed=seed), data)
@@ -167,39 +154,38 @@ def _training(bench: Workbench, recipe: Recipe, data: Dataset, runs: list[dict[s
 
 
 @table("time-to-error", "bench/time-to-error.json")
-def time_to_error(record: Mapping[str, Any]) -> str:
+def time_to_error(record: Mapping[str, Any]) -> list[list[str]]:
     """Return the seconds of training to each target error."""
-    rows = []
+    rows = [["target", "", "schedule", "seconds", "mean test error %", "FF / twin"]]
     for target, entry in record["targets"].items():
-        for name, title in (("ff", "FF"), ("twin", "twin")):
+        for name, title in TITLES.items():
             changes = ", ".join(f"{key} {value}" for key, value in entry["schedule"][name].items())
             test = entry["test"][name]
             error = f"{mean_error(entry['runs'][name], test):.2f} ({test})"
-            ratio = "" if name == "twin" or entry["ratio"] is None else f"**{entry['ratio']:.2f}**"
+            ratio = "" if name == "twin" else "-" if entry["ratio"] is None else f"**{entry['ratio']:.2f}**"
             rows.append([f"{float(target):g} %", title, changes, quartiles(entry["seconds"][name], 1), error, ratio])
-    return markdown(["target", "", "schedule", "seconds", "mean test error %", "FF / twin"], rows)
+    return rows
 
 
 @table("schedules", "speed/schedules.json")
-def schedules(record: Mapping[str, Any]) -> str:
+def schedules(record: Mapping[str, Any]) -> list[list[str]]:
     """Return the schedules that were tried with several seeds, the cheapest first.
 
-    The code that measured them is no longer kept.
+    The code that measured them was deleted.
     """
+    rows = [["", "batch", "epochs", "rate", "CPU s", "seeds", "slow %", "fast %", "both %"]]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for training in record["trainings"]:
         groups.setdefault((training["side"], *training["schedule"].values()), []).append(training)
-    repeated = [(key, group) for key, group in groups.items() if len(group) > 1]
-    rows = []
-    for (side, *schedule), group in sorted(repeated, key=lambda item: (item[0][0], _mean_seconds(item[1]))):
+    repeated = [
+        (method, fmean(training["seconds"] for training in group), schedule, group)
+        for (method, *schedule), group in groups.items()
+        if len(group) > 1
+    ]
+    for method, seconds, schedule, group in sorted(repeated, key=lambda entry: entry[:2]):
         errors = [
             f"{fmean(training['validation error %'][test] for training in group):.2f}" if test else ""
-            for test in (("slow", "fast", "both") if side == "ff" else ("", "fast", ""))
+            for test in (("slow", "fast", "both") if method == "ff" else ("", "fast", ""))
         ]
-        title = "FF" if side == "ff" else "twin"
-        rows.append([title, *map(str, schedule), f"{_mean_seconds(group):.1f}", str(len(group)), *errors])
-    return markdown(["", "batch", "epochs", "rate", "CPU s", "seeds", "slow %", "fast %", "both %"], rows)
-
-
-def _mean_seconds(trainings: Sequence[Mapping[str, Any]]) -> float:
-    return fmean(training["seconds"] for training in trainings)
+        rows.append([TITLES[method], *map(str, schedule), f"{seconds:.1f}", str(len(group)), *errors])
+    return rows

@@ -1,4 +1,4 @@
-"""Timed trainings of Forward-Forward nets and their twins."""
+"""Timed training runs of Forward-Forward nets and their backprop twins."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from twofold.data import Dataset
 from twofold.errors import SettingError
 from twofold.methods import Recipe, build
 from twofold.training.trainer import Trainer
-from twofold_lab.benchmarks.bench import Workbench, interleave, ratios, spread
+from twofold_lab.benchmarks.bench import Workbench
+from twofold_lab.benchmarks.timing import interleave, ratios, spread, spreads
 
 R = TypeVar("R", bound=Recipe)
 
 IMAGES = 60_000
-"""Number of images to which the times of bursts are scaled."""
+"""Number of images for which seconds are reported; those of fewer images are scaled."""
 RATE = 1e-4
-"""Learning rate of bursts, at which nets of all sizes are stable. It does not affect the time."""
+"""Learning rate at which nets of all sizes are stable. It does not affect the time."""
 WARM_UP = 20
 """Number of batches before the timing starts."""
 
 
 def pair(name: str) -> tuple[Any, Any]:
-    """Return the recipe ``name`` and its twin, with the same net.
+    """Return the recipe ``name`` and the recipe of its backprop twin, whose net has the same hidden layers.
 
     Raises:
         SettingError: the recipe does not exist or has no twin.
@@ -36,12 +37,12 @@ def pair(name: str) -> tuple[Any, Any]:
 
 
 def every_case(recipe: R) -> R:
-    """Return the recipe without importance sampling: all cases count for all layers, all images in all epochs."""
+    """Return the recipe without importance sampling: all cases train all layers, and epochs contain all images."""
     return replace(recipe, tolerance=0.0, revisit=1.0)
 
 
 def layers_of(widths: Sequence[int]) -> str:
-    """Describe layers: 3 x 1000, or 500 x 1000 if they differ."""
+    """Format layer widths: ``3 x 1000`` for three equal ones, ``500 x 1000`` for different ones."""
     same = len(set(widths)) == 1
     return f"{len(widths)} x {widths[0]}" if same else " x ".join(str(width) for width in widths)
 
@@ -49,14 +50,14 @@ def layers_of(widths: Sequence[int]) -> str:
 def trainer(
     bench: Workbench, recipe: Recipe, data: Dataset, cases: int | None = None, *, precision: str | None = None
 ) -> Trainer:
-    """Set up a training on the workbench.
+    """Return the trainer of a new net on the device of the workbench.
 
     Args:
         bench: the workbench.
-        recipe: the recipe.
-        data: the training images.
-        cases: number of images, from the first one; by default all.
-        precision: precision of the products; by default that of the workbench.
+        recipe: the recipe of the net.
+        data: the data set, whose training images are used.
+        cases: number of training images, from the first one; by default all.
+        precision: precision of the matrix products; by default that of the workbench.
     """
     bench.recipes.append(recipe)
     net = build(recipe, data.form).to(bench.device)
@@ -65,7 +66,7 @@ def trainer(
 
 
 def burst(training: Trainer) -> Callable[[int], float]:
-    """Return a function that times an epoch at the beginning of the schedule, in every round."""
+    """Return a contender for `interleave` that measures the seconds of an epoch at the rate of the first epoch."""
     return lambda turn: training.epoch(0)
 
 
@@ -79,31 +80,30 @@ def compare(
     rounds: int,
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """Compare Forward-Forward without importance sampling to its twin, in interleaved bursts of complete batches.
+    """Compare the training time of Forward-Forward without importance sampling to that of its twin, in turns.
 
     Args:
         bench: the workbench.
         recipe: the recipe of Forward-Forward.
         twin: the recipe of the twin.
-        data: the training images.
-        images: maximum number of images in a burst.
-        rounds: number of bursts, after one to warm up.
-        precision: precision of the products; by default that of the workbench.
+        data: the data set, whose training images are used.
+        images: maximum number of images in each round; the actual number is a multiple of the batch size.
+        rounds: number of rounds, after one to warm up.
+        precision: precision of the matrix products; by default that of the workbench.
 
     Returns:
-        The spreads of ``ff`` and ``twin`` (seconds for 60,000 images) and of the paired ``ratio``, and the number of
-        ``images`` in a burst.
+        The spreads over rounds of ``ff`` and ``twin`` (seconds for 60,000 images) and of their ``ratio``, and the
+        number of ``images`` in each round.
     """
     cases = max(1, min(images, len(data.train_labels)) // recipe.batch) * recipe.batch
-    rivals = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
-    contenders = {name: burst(trainer(bench, side, data, cases, precision=precision)) for name, side in rivals.items()}
-    interleave(contenders, 1)
-    seconds = interleave(contenders, rounds)
-    figures = {name: spread([IMAGES / cases * time for time in seconds[name]]) for name in seconds}
-    return {**figures, "ratio": spread(ratios(seconds["ff"], seconds["twin"])), "images": cases}
+    nets = {"ff": replace(every_case(recipe), rate=RATE), "twin": replace(twin, rate=RATE)}
+    contenders = {name: burst(trainer(bench, net, data, cases, precision=precision)) for name, net in nets.items()}
+    seconds = interleave(contenders, rounds, warm_up=True)
+    ratio = spread(ratios(seconds["ff"], seconds["twin"]))
+    return {**spreads(seconds, IMAGES / cases), "ratio": ratio, "images": cases}
 
 
 def warm_up(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> None:
-    """Train some batches of both recipes, so that one-time work is done before the timing starts."""
-    for side in (recipe, twin):
-        trainer(bench, side, data, WARM_UP * side.batch).epoch(0)
+    """Train nets of both recipes for a few batches, so that one-time work is done before the timing starts."""
+    for rival in (recipe, twin):
+        trainer(bench, rival, data, WARM_UP * rival.batch).epoch(0)

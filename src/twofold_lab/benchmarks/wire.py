@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,12 @@ from twofold.layers.dense import Dense
 from twofold.layers.layer import FeedForwardLayer
 from twofold.nets.feedforward import FeedForward
 from twofold.plots.colors import POSITIVE, TWIN
-from twofold_lab.benchmarks.bench import (
-    Benchmark,
-    Workbench,
-    expect,
-    interleave,
-    milliseconds,
-    ratios,
-    seconds_of,
-    spread,
-)
-from twofold_lab.tables import markdown, table
+from twofold_lab.benchmarks.bench import Benchmark, Workbench, expect
+from twofold_lab.benchmarks.timing import interleave, milliseconds, ratios, spreads, timer
+from twofold_lab.tables import table
 
 STEPS, ROUNDS, PIXELS, CLASSES, RATE = 10, 9, 784, 10, 1e-4
-"""Steps in a burst, number of bursts, pixels, classes, and the learning rate, which does not affect the time."""
+"""Training steps in each round, rounds, pixels, classes, and the learning rate, which does not affect the time."""
 
 TITLES = {"process": "in this process", "tcp": "over TCP", "pipes": "over pipes"}
 
@@ -42,13 +35,14 @@ TITLES = {"process": "in this process", "tcp": "over TCP", "pipes": "over pipes"
 class OverTheWire(Benchmark):
     """Milliseconds of a training step with a black box after the first layer: in this process, over TCP, over pipes.
 
-    The box is the simulated instrument: a random matrix, as wide as the layers, with a rectifier. Images are random.
+    The box is the simulated instrument: a square random matrix followed by ReLU. Its width is that of the layers.
+    Images are random.
 
     Attributes:
         batch: number of images in a step.
         width: number of units in each layer.
         layers: number of layers.
-        noise: standard deviation of the noise of each read of the box, which takes time in the box.
+        noise: standard deviation of the noise of each read of the box. The box needs time to draw the noise.
     """
 
     batch: int = 100
@@ -61,17 +55,14 @@ class OverTheWire(Benchmark):
             expect(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
         with self._boxes() as boxes:
             steps = {name: self._step(bench, box) for name, box in boxes.items()}
-            interleave(steps, 1)
             bench.say(f"{ROUNDS} rounds")
-            seconds = interleave(steps, ROUNDS)
-        return {
-            "ratio": {name: spread(ratios(times, seconds["process"])) for name, times in seconds.items()},
-            "step": {name: spread(times) for name, times in seconds.items()},
-        }
+            seconds = interleave(steps, ROUNDS, warm_up=True)
+        ratio = {name: ratios(times, seconds["process"]) for name, times in seconds.items()}
+        return {"ratio": spreads(ratio), "step": spreads(seconds)}
 
     @contextmanager
     def _boxes(self) -> Iterator[dict[str, Callable[[Tensor], Tensor]]]:
-        """Yield the box for each transport; other processes are stopped at the end of the context."""
+        """Yield the box for each transport; the processes of TCP and pipes end with the context."""
         local = Simulated("random-relu", self.width, self.width, self.noise)
         size = ["--inputs", str(self.width), "--units", str(self.width), "--noise", str(self.noise)]
         command = [sys.executable, "-m", "twofold", "instrument", "serve", *size]
@@ -96,22 +87,19 @@ class OverTheWire(Benchmark):
         net.set_precision(bench.precision)
         images = torch.rand(self.batch, PIXELS, generator=generator).to(bench.device)
         labels = torch.arange(self.batch, device=bench.device) % CLASSES
-        return lambda _: seconds_of(lambda: net.learn(images, labels, rate=RATE), bench.device, STEPS)
+        return timer(partial(net.learn, images, labels, rate=RATE), bench.device, STEPS)
 
     @staticmethod
     def table(record: Mapping[str, Any]) -> str:
-        rows = [["box", "step, ms", "relative to this process"], *_rows(record)]
-        return f"wire: {_net(record)}, {machine_line(record)}\n\n{format_table(rows)}"
+        return f"wire: {_net(record)}, {machine_line(record)}\n\n{format_table(wire(record))}"
 
     @staticmethod
     def draw(record: Mapping[str, Any], path: Path) -> Path:
-        from twofold.plots import canvas
-        from twofold_lab.benchmarks.drawing import bars
+        from twofold_lab.benchmarks.drawing import bar_charts
 
-        figure, [[ax]] = canvas.subplots(1, 1, 5.8, 3.0, 0.15)
         times = [milliseconds(record["step"][name]) for name in TITLES]
-        bars(ax, "A training step", "milliseconds", list(TITLES.values()), {"": ([POSITIVE, TWIN, TWIN], times)})
-        return canvas.write(figure, path)
+        charts = {("A training step", "milliseconds"): {"": ([POSITIVE, TWIN, TWIN], times)}}
+        return bar_charts(path, f"A black box in a net of {_net(record)}", list(TITLES.values()), charts)
 
 
 def _net(record: Mapping[str, Any]) -> str:
@@ -119,14 +107,10 @@ def _net(record: Mapping[str, Any]) -> str:
     return f"{settings['layers']} x {settings['width']}, batch {settings['batch']}"
 
 
-def _rows(record: Mapping[str, Any]) -> list[list[str]]:
-    step, ratio = record["step"], record["ratio"]
-    return [
-        [title, format_spread(milliseconds(step[name])), format_spread(ratio[name])] for name, title in TITLES.items()
-    ]
-
-
 @table("wire", "bench/wire.json")
-def wire(record: Mapping[str, Any]) -> str:
-    """Return the time of a training step with a box in this process and in others."""
-    return markdown([f"the box ({_net(record)})", "a step, ms", "times that in this process"], _rows(record))
+def wire(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return the time of a training step with a black box in this process and in another process."""
+    rows = [[f"the box ({_net(record)})", "a step, ms", "times that in this process"]]
+    for name, title in TITLES.items():
+        rows.append([title, *map(format_spread, (milliseconds(record["step"][name]), record["ratio"][name]))])
+    return rows

@@ -1,8 +1,8 @@
-"""A synthetic camera: digits written on paper, under uneven light, photographed at an angle.
+"""Synthetic photographs of digits written on paper, under uneven light and at an angle.
 
-A photograph is the product of reflectance (paper with grain, ink of some color, in every third picture the desk beyond
-the edge of the paper) and light (a slope, a vignette, in every third picture a shadow with a soft edge), seen through a
-perspective, a blur and noise.
+A photograph is the product of reflectance and light, followed by a perspective transformation, blur and noise. The
+reflectance is that of paper with grain, colored ink and, in every third image, a desk beyond the edge of the paper. The
+light has a gradient, a vignette and, in every third image, a shadow with a soft edge.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import ndimage
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Random = np.random.Generator
 Pen = Callable[[Any, int], Array]
-"""Maps a digit and the length of its longer side to the cover of the paper with ink, from 0 to 1."""
+"""Function of a digit and the length of its longer side in pixels. It returns the opacity of the ink, from 0 to 1."""
 
 INKS = {
     "black": (0.08, 0.08, 0.09),
@@ -29,17 +29,23 @@ INKS = {
 """Ink -> reflectance of red, green and blue light."""
 
 DESKS = ((0.36, 0.25, 0.16), (0.16, 0.16, 0.18), (0.55, 0.42, 0.30))
-"""Reflectances of the desk below the paper."""
+"""Reflectances of desks for red, green and blue light."""
 
 SIZES = ((480, 640), (640, 480), (800, 600), (600, 800))
-"""Width and height of a photograph."""
+"""Widths and heights of photographs, in pixels."""
 
 SCENE = 900
 """Width and height of the photographed scene, in pixels."""
 
 
 def photograph(digit: Any, random: Random, pen: Pen | None = None) -> Image.Image:
-    """Return a photograph of a digit, ``(28, 28)`` with light ink on black, written on paper."""
+    """Return a synthetic photograph of a digit on paper.
+
+    Args:
+        digit: the digit, ``(28, 28)``, uint8, white on black.
+        random: random generator.
+        pen: renders the ink; by default `broad_pen`.
+    """
     reflectance = _scene(digit, random, pen or broad_pen)
     scene = reflectance * _light(random) * random.uniform(0.75, 1.05) * random.uniform(0.93, 1.07, 3)
     size = SIZES[int(random.integers(len(SIZES)))]
@@ -59,7 +65,7 @@ def photograph(digit: Any, random: Random, pen: Pen | None = None) -> Image.Imag
 
 
 def broad_pen(digit: Any, length: int) -> Array:
-    """Return the cover of the paper with ink, with the sharp edges of a pen; see `Pen`."""
+    """Return the opacity of the ink of a digit with sharp edges; see `Pen`."""
     ink = Image.fromarray(digit)
     ink = ink.crop(ink.getbbox())
     width, height = (max(1, round(side * length / max(ink.size))) for side in ink.size)
@@ -68,7 +74,7 @@ def broad_pen(digit: Any, length: int) -> Array:
 
 
 def thin_pen(digit: Any, length: int) -> Array:
-    """Return the same for a pen whose width is a twenty-fifth of ``length``."""
+    """Return the opacity of the ink of a digit whose lines have a width of ``length / 25``; see `Pen`."""
     inside = ndimage.distance_transform_edt(broad_pen(digit, length) > 0.5)
     ridge = (inside > 0) & (inside >= ndimage.maximum_filter(inside, 5) - 0.6)
     distance = ndimage.distance_transform_edt(~ndimage.binary_closing(ridge, iterations=3))
@@ -76,7 +82,7 @@ def thin_pen(digit: Any, length: int) -> Array:
 
 
 def _clouds(random: Random, cells: int) -> Array:
-    """Return smooth random values ``(SCENE, SCENE)`` from -1 to 1 that change over a ``cells``-th of the scene."""
+    """Return a smooth random map ``(SCENE, SCENE)`` of about -1 to 1, interpolated from ``cells + 3`` points a side."""
     coarse = Image.fromarray(random.uniform(-1, 1, (cells + 3, cells + 3)).astype(np.float32))
     return np.asarray(coarse.resize((SCENE, SCENE), Image.Resampling.BICUBIC), dtype=np.float64)
 
@@ -102,7 +108,7 @@ def _scene(digit: Any, random: Random, pen: Pen) -> Array:
 
 
 def _light(random: Random) -> Array:
-    """Return light ``(SCENE, SCENE, 1)`` that falls off in one direction and to the corners, some with a shadow."""
+    """Return a map of light ``(SCENE, SCENE, 1)`` with a gradient, a vignette and sometimes a shadow."""
     down, right = np.mgrid[-1 : 1 : SCENE * 1j, -1 : 1 : SCENE * 1j]
     angle = random.uniform(0, 2 * np.pi)
     along = np.cos(angle) * right + np.sin(angle) * down
@@ -115,7 +121,12 @@ def _light(random: Random) -> Array:
 
 
 def _perspective(corners: Array, size: tuple[int, int]) -> list[float]:
-    """Return the coefficients with which Pillow maps a quadrilateral of the scene to a picture of this size."""
+    """Return Pillow's coefficients of the perspective that maps a quadrilateral of the scene to an image.
+
+    Args:
+        corners: corners of the quadrilateral, ``(4, 2)``, clockwise from the upper left.
+        size: width and height of the image.
+    """
     width, height = size
     rows, values = [], []
     for (x, y), (u, v) in zip([(0, 0), (width, 0), (width, height), (0, height)], corners, strict=True):

@@ -1,8 +1,8 @@
-"""Three-letter words in many fonts, with a shape between H and A as in THE CAT (talk 17:56).
+"""Images of three-letter words in many fonts, with an ambiguous letter between H and A as in THE CAT (talk 17:56).
 
-A word is three adjacent cells of 16 x 16 pixels. Pillow draws each letter in one of the fonts of matplotlib; then it is
-shifted, scaled, rotated and slanted slightly at random, independently of the others. In the training part the middle
-letter is often faint and the whole image is noisy, so that the other letters are needed to read the word.
+A word consists of three adjacent cells of 16 x 16 pixels. Pillow renders each letter in one of the fonts of matplotlib.
+Each letter is then slightly shifted, scaled, rotated and slanted at random, independently of the others. In training
+images, the middle letter is often faint and the image is noisy, so that the other letters are needed to recognize it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ H_WORDS = ("THE", "SHE", "WHO", "WHY", "SHY", "THY", "CHI", "PHI", "RHO", "OHM")
 A_WORDS = ("CAT", "MAN", "DAY", "EAT", "HAS", "BAG", "WAR", "SAD", "LAW", "PAN")
 OTHER_WORDS = ("TIE", "TOE", "CUT", "COT", "SKY", "DOG", "SUN", "RED", "BIG", "NEW")
 WORDS = (*H_WORDS, *A_WORDS, *OTHER_WORDS)
-"""The words, in the order of their labels. T.E and C.T do not determine the word, because of TIE, TOE, CUT and COT."""
+"""The words in the order of their labels. T.E and C.T alone do not determine the word, due to TIE, TOE, CUT and COT."""
 
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold"),
     *("STIXGeneral", "STIXGeneralBol", "cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 BETWEEN = "?"
-"""The character for the shape between H and A in a text."""
+"""The character for the ambiguous letter between H and A in a text."""
 
 CELL = 16
 FINE = 4  # factor of supersampling: glyphs are drawn larger, distorted, and averaged down
@@ -44,9 +44,9 @@ CHUNK = 2000  # number of glyphs that are distorted at once, to limit memory
 
 @cache
 def glyph(letter: str, font: str) -> Tensor:
-    """Draw a capital letter with Pillow, centered on the common baseline: ``(64, 64)``, values in [0, 1].
+    """Render a capital letter on a common baseline, horizontally centered: ``(64, 64)``, values in [0, 1].
 
-    Each font is scaled so that the height of its H is 0.66 of a cell.
+    Each font is scaled so that the height of its H is 0.66 of the height of a cell.
 
     Raises:
         DataError: ``letter`` is not a single capital from A to Z.
@@ -56,7 +56,7 @@ def glyph(letter: str, font: str) -> Tensor:
     from PIL import Image, ImageDraw, ImageFont
 
     if len(letter) != 1 or not "A" <= letter <= "Z":
-        raise DataError(f"{letter!r} is not a letter from A to Z: write words in capitals")
+        raise DataError(f"{letter!r} is not a capital letter from A to Z: use capitals only")
     if font not in FONTS:
         raise SettingError(f"unknown font {font!r}: choose one of {', '.join(FONTS)}")
     file = Path(get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
@@ -69,21 +69,21 @@ def glyph(letter: str, font: str) -> Tensor:
 
 
 def between(font: str, opening: float) -> Tensor:
-    """Draw the H of a font with its stems leaning together at the top, ``(64, 64)``.
+    """Render a shape between the H and the A of a font, ``(64, 64)``: an H whose stems lean together at the top.
 
     The left and the right half of the H are slanted towards each other. At the top, the distance of the stems is
-    ``opening`` times that of the H. At the foot, they move the fraction ``1 - opening`` of the way from the position of
-    the H's ink to that of the font's A, measured as its mean position a fifth above the foot.
+    ``opening`` times that of the H. At the bottom, the stems move outwards by the fraction ``1 - opening`` of the
+    distance between the stem of the H and that of the A, measured a fifth of the height above the bottom.
 
     Args:
         font: one of `FONTS`.
-        opening: 1 for the H itself; 0 for stems that meet at the top, as in an A.
+        opening: from 0 to 1; 1 for the H itself, 0 for stems that meet at the top, as in an A.
 
     Raises:
         SettingError: ``opening`` is outside [0, 1], or the font is unknown.
     """
     if not 0 <= opening <= 1:
-        raise SettingError(f"opening is {opening}, expected a share from 0 (A) to 1 (H)")
+        raise SettingError(f"opening is {opening}, expected a number from 0 (A) to 1 (H)")
     fine = glyph("H", font).double().numpy()
     rows, columns = (np.flatnonzero(fine.max(axis) > 0.5) for axis in (1, 0))
     top, foot, middle = rows[0], rows[-1], (columns[0] + columns[-1]) / 2
@@ -102,21 +102,21 @@ def between(font: str, opening: float) -> Tensor:
 
 
 def _stem(fine: NDArray[np.float64], middle: float, row: int) -> float:
-    """Return the mean distance of the ink in a row from the middle."""
+    """Return the mean horizontal distance of the ink in a row of a glyph from the column ``middle``, in pixels."""
     return float((fine[row] * np.abs(np.arange(SIDE) - middle)).sum() / fine[row].sum())
 
 
 def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
-    """Draw texts of three letters.
+    """Render texts of three letters as images.
 
-    Each text has a random font, and each of its letters a shift of up to 1 pixel in each direction, a size of 0.9 to
+    Each text has a random font. Each letter has a random shift of up to 1 pixel in each direction, a size of 0.9 to
     1.1, a rotation of up to 6 degrees and a slant of up to 0.1, all uniformly distributed. The random numbers do not
-    depend on the texts: with the same seed, equal letters at the same position of two lists look the same.
+    depend on the texts: with the same seed, a letter at the same position of two lists of texts looks the same.
 
     Args:
-        texts: three capitals each, or ``?`` for the shape between H and A.
+        texts: texts of three characters: capitals, or ``?`` for the shape between H and A.
         seed: seed of the fonts and distortions.
-        openings: openings of the shape between H and A, one for each of `FONTS`; see `between`.
+        openings: opening of the shape between H and A for each of `FONTS`; see `between`.
 
     Returns:
         Images ``(texts, 1, 16, 48)``, values in [0, 1], and the index of each font in `FONTS`, ``(texts,)``.
@@ -126,14 +126,14 @@ def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = N
         SettingError: an opening is outside [0, 1], or there is not exactly one for each font.
     """
     if not texts:
-        raise DataError("no text to draw: give at least one")
+        raise DataError("texts is empty: give at least one text")
     for text in texts:
         if len(text) != 3:
-            raise DataError(f"{text!r} has {len(text)} letters, expected 3: a picture has three cells")
+            raise DataError(f"{text!r} has {len(text)} letters, expected 3")
         if BETWEEN in text and openings is None:
-            raise DataError(f"{text!r} has a {BETWEEN!r}, but no openings are given: give one for each font")
+            raise DataError(f"{text!r} contains {BETWEEN!r}, but no openings are given: give one for each font")
     if openings is not None and len(openings) != len(FONTS):
-        raise SettingError(f"{len(openings)} openings for {len(FONTS)} fonts, expected one for each")
+        raise SettingError(f"{len(openings)} openings for {len(FONTS)} fonts, expected one for each font")
     generator = torch.Generator().manual_seed(seed)
     fonts = torch.randint(len(FONTS), (len(texts),), generator=generator)
     chance = 2 * torch.rand(len(texts), 3, 5, generator=generator) - 1
@@ -154,12 +154,12 @@ def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = N
 
 
 def distort(fine: Tensor, chance: Tensor) -> Tensor:
-    """Distort glyphs and average them down to ``(glyphs, 16, 16)``.
+    """Distort glyphs and downsample them to ``(glyphs, 16, 16)``.
 
     Args:
-        fine: the glyphs as drawn, ``(glyphs, 64, 64)``.
-        chance: random numbers in [-1, 1], ``(glyphs, 5)``: shift across, shift down, size, rotation, slant; 0 for no
-            change.
+        fine: the glyphs, ``(glyphs, 64, 64)``.
+        chance: strength of five distortions in [-1, 1], ``(glyphs, 5)``: shift to the right, shift down, size,
+            rotation, slant; 0 for no change.
     """
     across, down, size, turn, slant = (chance * torch.tensor([1, 1, 0.1, math.radians(6), 0.1])).T
     cosine, sine = turn.cos() / (1 + size), turn.sin() / (1 + size)
@@ -172,7 +172,7 @@ def distort(fine: Tensor, chance: Tensor) -> Tensor:
 
 
 def weaken(images: Tensor, seed: int) -> Tensor:
-    """Scale the ink of the middle letter by 0.05 to 1, and add Gaussian noise of standard deviation 0.2 to the image.
+    """Scale the brightness of the middle letter by 0.05 to 1, and add Gaussian noise of standard deviation 0.2.
 
     Args:
         images: ``(cases, 1, 16, 48)``.
@@ -186,18 +186,18 @@ def weaken(images: Tensor, seed: int) -> Tensor:
 
 
 def load(train: int, test: int, seed: int = 0) -> Dataset:
-    """Render `WORDS` at random: images ``(cases, 1, 16, 48)``; labels are indices in `WORDS`.
+    """Return a data set of random images of `WORDS`, ``(cases, 1, 16, 48)``. Labels are indices in `WORDS`.
 
     Args:
-        train: number of training renderings of each word; they are weakened (see `weaken`) and shuffled.
-        test: number of test renderings of each word; they use the next seed and are not weakened.
+        train: number of training images of each word. They are modified by `weaken` and shuffled.
+        test: number of test images of each word. They use the next seed and are not modified.
         seed: seed of all random numbers.
 
     Raises:
         SettingError: ``train`` or ``test`` is less than 1.
     """
     if min(train, test) < 1:
-        raise SettingError(f"{train} training and {test} test renderings of each word, expected at least 1 of both")
+        raise SettingError(f"train is {train} and test is {test}, expected at least 1 image of each word for both")
     order = torch.randperm(train * len(WORDS), generator=torch.Generator().manual_seed(seed))
     labels = torch.arange(len(WORDS))
     return Dataset(

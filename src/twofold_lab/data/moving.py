@@ -1,11 +1,12 @@
-"""Pictures that move over a black canvas at constant velocity and bounce off its walls (talk 23:29).
+"""Videos of images that move over a black canvas at constant velocity and bounce off its edges (talk 23:29).
 
-Frames are computed from their number, in any order, and are not stored. Positions between pixels are interpolated
-linearly. A video can also break at a frame; a net that predicts the next frame should be surprised by it.
+Each frame is computed from its number when it is requested. Positions between pixels are interpolated linearly. A video
+can also break at a frame: a net that predicts the next frame should detect this.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,16 +17,34 @@ from torch.nn import functional
 from twofold.errors import DataError, SettingError
 
 
-@dataclass(frozen=True, eq=False)
-class Moving:
-    """A batch of moving pictures.
+class Video(ABC):
+    """A batch of videos."""
 
-    The corner of a picture is at fold(start + velocity · frame) along each axis, where fold reflects it between 0 and
-    room = canvas - picture: fold(u) = room - |room - (u mod 2 room)|.
+    @abstractmethod
+    def frame(self, number: int) -> Tensor:
+        """Return a frame, counted from 0: ``(batch, 1, height, width)`` of the canvas, in [0, 1]."""
+
+    def frames(self, first: int, last: int) -> Iterator[Tensor]:
+        """Return an iterator over the frames from ``first`` to ``last`` inclusive.
+
+        Raises:
+            SettingError: ``last`` is before ``first``.
+        """
+        if last < first:
+            raise SettingError(f"no frames from {first} to {last}: last must be at least first")
+        return (self.frame(number) for number in range(first, last + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Moving(Video):
+    """A batch of videos, each of one moving image.
+
+    Along each axis, the upper left corner of the image is at fold(start + velocity · frame). The function fold reflects
+    positions at 0 and at room = canvas - image: fold(u) = room - |room - (u mod 2 room)|.
 
     Attributes:
         images: ``(batch, 1, height, width)``.
-        start: upper left corner at frame 0 before folding, down and right, in pixels, ``(batch, 2)``.
+        start: position of the corner at frame 0, before folding: down and right, in pixels, ``(batch, 2)``.
         velocity: down and right, in pixels per frame, ``(batch, 2)``.
         canvas: height and width of a frame.
     """
@@ -37,40 +56,31 @@ class Moving:
 
     @property
     def room(self) -> Tensor:
-        """The distance over which a corner can move, down and right, in pixels, ``(2,)``."""
+        """Largest position of a corner, down and right, in pixels, ``(2,)``: the canvas minus the image."""
         size = torch.tensor(self.images.shape[2:])
         return (torch.tensor(self.canvas) - size).to(self.start)
 
     def select(self, cases: Tensor) -> Moving:
-        """Return the pictures with the indices ``cases``, ``(selected,)``."""
+        """Return the videos with the indices ``cases``, ``(selected,)``."""
         return replace(self, images=self.images[cases], start=self.start[cases], velocity=self.velocity[cases])
 
     def corner(self, frame: int) -> Tensor:
-        """Return the upper left corner of each picture at a frame, counted from 0, in pixels, ``(batch, 2)``."""
+        """Return the upper left corner of each image at a frame, counted from 0: down and right, ``(batch, 2)``."""
         room = self.room
         return room - (room - (self.start + self.velocity * frame) % (2 * room)).abs()
 
     def frame(self, number: int) -> Tensor:
-        """Return a frame, counted from 0: ``(batch, 1, height, width)`` of the canvas, in [0, 1]."""
         return place(self.images, self.corner(number), self.canvas)
-
-    def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """Return an iterator over the frames from ``first`` to ``last`` inclusive.
-
-        Raises:
-            SettingError: ``last`` is before ``first``.
-        """
-        return _frames(self, first, last)
 
 
 @dataclass(frozen=True, eq=False)
-class Broken:
-    """A video that changes into another one at a frame.
+class Broken(Video):
+    """A batch of videos that change into other videos at a frame.
 
     Attributes:
-        before: the video before the change.
-        after: the video after the change.
-        since: the first frame of ``after``, counted from 0.
+        before: the videos before the change.
+        after: the videos from the change on.
+        since: number of the first frame of ``after``, counted from 0.
     """
 
     before: Moving
@@ -78,41 +88,21 @@ class Broken:
     since: int
 
     def frame(self, number: int) -> Tensor:
-        """Return a frame, counted from 0: ``(batch, 1, height, width)`` of the canvas, in [0, 1]."""
         return (self.before if number < self.since else self.after).frame(number)
-
-    def frames(self, first: int, last: int) -> Iterator[Tensor]:
-        """Return an iterator over the frames from ``first`` to ``last`` inclusive.
-
-        Raises:
-            SettingError: ``last`` is before ``first``.
-        """
-        return _frames(self, first, last)
-
-
-def _frames(video: Moving | Broken, first: int, last: int) -> Iterator[Tensor]:
-    if last < first:
-        raise SettingError(f"no frames from {first} to {last}, expected last to be first or later")
-    return (video.frame(number) for number in range(first, last + 1))
 
 
 def launch(
-    images: Tensor,
-    speeds: Sequence[float],
-    canvas: tuple[int, int],
-    generator: Generator,
-    *,
-    free: int | None = None,
+    images: Tensor, speeds: Sequence[float], canvas: tuple[int, int], generator: Generator, *, free: int | None = None
 ) -> Moving:
-    """Start pictures at uniformly random positions, in uniformly random directions, each at one of the given speeds.
+    """Return videos of images with random initial positions, directions and speeds, all uniformly distributed.
 
     Args:
         images: ``(batch, 1, height, width)``, in [0, 1].
-        speeds: speeds in pixels per frame, all equally likely; above 0 and at most half of the room, so that no step
-            hits two walls.
-        canvas: height and width of a frame, larger than a picture.
+        speeds: possible speeds in pixels per frame. They must be above 0 and at most half of the difference between
+            canvas and image, so that an image bounces at most once in a step.
+        canvas: height and width of a frame, larger than an image.
         generator: random generator on the device of ``images``. The same seed gives the same videos.
-        free: a frame at which no picture hits a wall, whatever the direction of its last step; ``None`` for no such
+        free: number of a frame at which no image bounces, for any direction of the last step; ``None`` for no such
             condition.
 
     Raises:
@@ -120,19 +110,17 @@ def launch(
         SettingError: ``speeds`` is empty, or one is out of range.
     """
     if images.dim() != 4 or images.shape[1] != 1 or not images.numel():
-        raise DataError(
-            f"images of a moving scene have the shape {tuple(images.shape)}, expected (batch, 1, height, width)"
-        )
+        raise DataError(f"images has the shape {tuple(images.shape)}, expected (batch, 1, height, width)")
     room = min(side - size for side, size in zip(canvas, images.shape[2:], strict=True))
     if room < 1:
         raise DataError(
-            f"a picture of {images.shape[2]} x {images.shape[3]} pixels has no room to move on a canvas of "
+            f"images of {images.shape[2]} x {images.shape[3]} pixels cannot move on a canvas of "
             f"{canvas[0]} x {canvas[1]}: give a larger canvas"
         )
     if not speeds or not all(0 < speed <= room / 2 for speed in speeds):
         raise SettingError(
-            f"the speeds are {', '.join(f'{speed:g}' for speed in speeds) or 'none'}, expected more than 0 and up to "
-            f"{room / 2:g} pixels per frame, half of the room that a picture has on the canvas"
+            f"speeds is {', '.join(f'{speed:g}' for speed in speeds) or 'empty'}, expected above 0 and at most "
+            f"{room / 2:g} pixels per frame, half of the difference between canvas and image"
         )
     batch, device = len(images), images.device
     angle = 2 * torch.pi * torch.rand(batch, generator=generator, device=device)
@@ -148,54 +136,53 @@ def launch(
 
 
 def reverse(video: Moving, since: int) -> Broken:
-    """Reverse the motion of the pictures from frame ``since`` on."""
+    """Reverse the direction of motion from frame ``since`` on."""
     back = replace(video, start=video.start + 2 * (since - 1) * video.velocity, velocity=-video.velocity)
     return Broken(video, back, since)
 
 
 def turn(video: Moving, since: int) -> Broken:
-    """Turn the direction of motion by a right angle, at the same speed, from frame ``since`` on."""
+    """Turn the direction of motion by 90 degrees, at the same speed, from frame ``since`` on."""
     down, right = video.velocity.unbind(1)
     velocity = torch.stack([-right, down], 1)
-    return Broken(
-        video, replace(video, start=video.corner(since - 1) - (since - 1) * velocity, velocity=velocity), since
-    )
+    start = video.corner(since - 1) - (since - 1) * velocity
+    return Broken(video, replace(video, start=start, velocity=velocity), since)
 
 
 def stop(video: Moving, since: int) -> Broken:
-    """Stop the pictures at their positions one frame before ``since``."""
+    """Stop the motion from frame ``since`` on, at the positions of the frame before."""
     start = video.corner(since - 1)
     return Broken(video, replace(video, start=start, velocity=torch.zeros_like(start)), since)
 
 
 def swap(video: Moving, since: int, images: Tensor) -> Broken:
-    """Replace the pictures by others on the same path from frame ``since`` on.
+    """Replace the images by others on the same path from frame ``since`` on.
 
     Args:
-        video: the video before the change.
-        since: the first frame with the new pictures.
-        images: the new pictures, of the same shape.
+        video: the videos before the change.
+        since: number of the first frame with the new images.
+        images: the new images, of the same shape as the old ones.
 
     Raises:
         DataError: ``images`` has another shape.
     """
     if images.shape != video.images.shape:
         raise DataError(
-            f"the new pictures have the shape {tuple(images.shape)}, expected {tuple(video.images.shape)}: "
-            "give one of the same size for each"
+            f"images has the shape {tuple(images.shape)}, expected {tuple(video.images.shape)}: "
+            "give a new image of the same size for each video"
         )
     return Broken(video, replace(video, images=images), since)
 
 
 def jump(video: Moving, since: int, generator: Generator) -> Broken:
-    """Move the pictures at frame ``since`` by a third to two thirds of the room along each axis.
+    """Let the images jump at frame ``since``, by a third to two thirds of the possible distance along each axis.
 
-    The velocity does not change. A jump beyond a wall continues from the opposite wall.
+    The distance is `Moving.room`. The velocity does not change. A jump beyond an edge continues from the opposite edge.
 
     Args:
-        video: the video before the jump.
-        since: the first frame after the jump.
-        generator: random generator on the device of the pictures.
+        video: the videos before the jump.
+        since: number of the first frame after the jump.
+        generator: random generator on the device of the images.
     """
     room, corner = video.room, video.corner(since)
     distance = (1 + torch.rand(corner.shape, generator=generator, device=corner.device)) / 3
@@ -204,15 +191,15 @@ def jump(video: Moving, since: int, generator: Generator) -> Broken:
 
 
 def place(images: Tensor, corner: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Draw pictures on a black canvas, with bilinear interpolation at positions between pixels.
+    """Place images on a black canvas, with bilinear interpolation at positions between pixels.
 
     Args:
         images: ``(batch, 1, height, width)``.
-        corner: upper left corners, down and right, in pixels from 0 to canvas - picture, ``(batch, 2)``.
-        canvas: height and width of the result.
+        corner: upper left corners, down and right, in pixels from 0 to canvas - image, ``(batch, 2)``.
+        canvas: height and width of the canvas.
 
     Returns:
-        ``(batch, 1, *canvas)``.
+        The canvases, ``(batch, 1, *canvas)``.
     """
     batch, _, height, width = images.shape
     down, right = canvas[0] - height, canvas[1] - width

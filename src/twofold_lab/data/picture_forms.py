@@ -1,11 +1,12 @@
-"""Digits of 28 x 28 pixels as picture files of many forms, to test `twofold predict`.
+"""Image files of digits in many forms, to test `twofold predict`: file types, sizes, colors, photographs.
 
-The same seed makes the same files. This module was written before `predict` could read any of the forms.
+The same seed makes the same files. This module was written before `predict` supported any of the forms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -13,46 +14,46 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from twofold.data import Dataset
-from twofold_lab.data.camera import photograph, thin_pen
+from twofold_lab.data.camera import Pen, photograph, thin_pen
 
 Digit = np.ndarray[Any, np.dtype[np.uint8]]
-"""``(28, 28)``, light ink on black."""
+"""Pixels of a digit, ``(28, 28)``, white on black."""
 Random = np.random.Generator
 Form = Callable[[Digit, Random], tuple[str, bytes]]
-"""Makes the suffix and the content of a file from a digit."""
+"""Function of a digit and a random generator. It returns the suffix and the content of an image file."""
 
 
 def encode(picture: Image.Image, file_type: str, **options: Any) -> bytes:
-    """Return the content of a file of this type."""
+    """Return the content of an image file; ``options`` are those of Pillow's ``save``."""
     file = BytesIO()
     picture.save(file, file_type, **options)
     return file.getvalue()
 
 
 def resize(digit: Digit, size: int) -> Image.Image:
-    """Return the digit with its frame, ``size`` x ``size`` pixels."""
+    """Return the digit, including its margins, with ``size`` x ``size`` pixels."""
     method = Image.Resampling.BICUBIC if size > 28 else Image.Resampling.BOX
     return Image.fromarray(digit).resize((size, size), method)
 
 
 def enlarge(digit: Digit, random: Random, limit: int) -> Image.Image:
-    """Return the digit at a multiple of its size, less than ``limit``."""
+    """Return the digit enlarged by a random whole factor from 1 to ``limit`` - 1."""
     return resize(digit, 28 * int(random.integers(1, limit)))
 
 
 def maybe_invert(picture: Image.Image, random: Random) -> Image.Image:
-    """Return the picture or, in half of the cases, its negative."""
+    """Invert the image with a probability of 1/2."""
     return ImageOps.invert(picture) if random.random() < 0.5 else picture
 
 
 def one_bit(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """Black and white without grey, one to six times as large."""
+    """Make a black and white PNG without grey, enlarged one to six times."""
     picture = enlarge(digit, random, 7).point(lambda value: 255 * (value >= 128))
     return "png", encode(picture.convert("1", dither=Image.Dither.NONE), "PNG")
 
 
 def sixteen_bits(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """PNG or TIFF with 16 bits per pixel, whose maximum is at 40 to 100 % of the range."""
+    """Make a PNG or TIFF with 16 bits per pixel, whose brightest pixel has 40 to 100 % of the largest value."""
     shares = np.asarray(enlarge(digit, random, 5), dtype=np.float64) / 255
     values = shares * random.uniform(0.4, 1) * 65_000 + random.uniform(0, 500, shares.shape)
     picture = Image.fromarray(values.astype(np.uint16))
@@ -61,10 +62,10 @@ def sixteen_bits(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def transparent(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """The digit as transparency only, colored ink on a transparent ground, or a superfluous alpha channel."""
+    """Make a PNG with alpha channel: a digit in the alpha channel only, colored ink on transparency, or opaque."""
     alpha = enlarge(digit, random, 5)
     match random.integers(4):
-        case 0:  # one color everywhere: only the transparency separates the digit from the ground
+        case 0:  # one color everywhere: the digit is only in the alpha channel
             color = tuple(int(value) for value in random.choice([[0, 0, 0], [255, 255, 255], [20, 40, 160]]))
             picture = Image.new("RGB", alpha.size, color)
         case 1:  # ink of any color, and another color in the transparent pixels
@@ -81,13 +82,13 @@ def transparent(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def inverted(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """Dark ink on white, one to four times as large, grey or with three channels."""
+    """Make a PNG with dark ink on white, enlarged one to four times, with one or three channels."""
     picture = ImageOps.invert(enlarge(digit, random, 5))
     return "png", encode(picture.convert(str(random.choice(["L", "RGB"]))), "PNG")
 
 
 def large(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """150 to 1200 pixels a side, not square, with the digit near the middle on at least 45 % of the shorter side."""
+    """Make a PNG of 150 to 1200 pixels a side, with a digit near the middle on at least 45 % of the shorter side."""
     width, height = (int(value) for value in random.integers(150, 1201, 2))
     side = int(min(width, height) * random.uniform(0.45, 1))
     left, top = (int((free - side) * random.uniform(0.2, 0.8)) for free in (width, height))
@@ -97,7 +98,7 @@ def large(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def small(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """A digit of 16 to 27 pixels, fewer than in the data, in a picture that is not square."""
+    """Make a PNG of a digit with 16 to 27 pixels, fewer than in the data, in an image that is usually not square."""
     side = int(random.integers(16, 28))
     width, height = side + int(random.integers(0, 30)), side
     picture = Image.new("L", (width, height))
@@ -106,9 +107,9 @@ def small(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def off_center(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """The digit anywhere in a picture of 28 to 84 pixels, possibly at its edge."""
-    box = Image.fromarray(digit).getbbox()
-    ink = Image.fromarray(digit).crop(box)
+    """Make a PNG of 28 to 84 pixels a side with a digit at a random position, possibly at its edge."""
+    ink = Image.fromarray(digit)
+    ink = ink.crop(ink.getbbox())
     side = int(random.integers(28, 85))
     picture = Image.new("L", (side, side))
     left, top = (int(random.integers(0, side - length + 1)) for length in ink.size)
@@ -116,25 +117,18 @@ def off_center(digit: Digit, random: Random) -> tuple[str, bytes]:
     return "png", encode(maybe_invert(picture, random), "PNG")
 
 
-TURNS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""EXIF orientation -> transposition of the stored pixels."""
+TURNS = (
+    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
+    *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_90, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_270),
+)
+"""Transpositions of the stored pixels for the EXIF orientations 2 to 8."""
 
 
 def turned(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """JPEG with transposed pixels and the EXIF orientation that undoes it."""
+    """Make a JPEG with flipped or rotated pixels and the EXIF orientation that undoes this."""
     orientation = int(random.integers(1, 9))
     picture = maybe_invert(resize(digit, int(random.integers(60, 300))), random).convert("RGB")
-    turn = TURNS[orientation]
-    picture = picture if turn is None else picture.transpose(turn)
+    picture = picture if orientation == 1 else picture.transpose(TURNS[orientation - 2])
     exif = Image.Exif()
     exif[0x0112] = orientation
     return "jpg", encode(picture, "JPEG", quality=int(random.integers(70, 96)), exif=exif)
@@ -146,7 +140,7 @@ def brightness(color: Any) -> float:
 
 
 def colored(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """PNG or GIF with a palette of two colors and their mixtures, or JPEG in CMYK."""
+    """Make a PNG or GIF with a palette of two colors and their mixtures, or a JPEG in CMYK."""
     ink, ground = random.integers(0, 256, (2, 3))
     while abs(brightness(ink) - brightness(ground)) < 64:
         ink, ground = random.integers(0, 256, (2, 3))
@@ -157,14 +151,9 @@ def colored(digit: Digit, random: Random) -> tuple[str, bytes]:
     return file_type.lower(), encode(picture.quantize(int(random.choice([4, 16, 64]))), file_type)
 
 
-def photographed(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """JPEG of a digit on paper, taken by the synthetic camera."""
-    return "jpg", encode(photograph(digit, random), "JPEG", quality=int(random.integers(60, 93)))
-
-
-def thin(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """The same, written with a ballpoint pen."""
-    return "jpg", encode(photograph(digit, random, thin_pen), "JPEG", quality=int(random.integers(60, 93)))
+def photographed(digit: Digit, random: Random, pen: Pen | None = None) -> tuple[str, bytes]:
+    """Make a JPEG of a synthetic photograph of a digit on paper."""
+    return "jpg", encode(photograph(digit, random, pen), "JPEG", quality=int(random.integers(60, 93)))
 
 
 FORMS: dict[str, Form] = {
@@ -179,12 +168,12 @@ FORMS: dict[str, Form] = {
     "palette or CMYK": colored,
     "photograph of paper": photographed,
 }
-LATER: dict[str, Form] = {"thin pen, photographed": thin}
-"""Forms that were added after `predict` supported the others."""
+LATER: dict[str, Form] = {"thin pen, photographed": partial(photographed, pen=thin_pen)}
+"""Forms that were added after `predict` supported those in `FORMS`."""
 
 
 def no_digits(digits: Digit, clothes: Dataset, random: Random) -> dict[str, list[bytes]]:
-    """Return PNG files without a single digit: printed letters, two digits side by side, clothing, noise."""
+    """Return PNG files that do not show exactly one digit: printed letters, two digits, clothing, noise."""
     font, letters = ImageFont.load_default(120), []
     for letter in "ABCDEFGHJKLMNPQRTUVWXYabdefghkmnpqrtwxy?#&@%":
         picture = Image.new("L", (160, 200), 255)

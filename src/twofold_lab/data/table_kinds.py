@@ -1,7 +1,7 @@
-"""Kinds of tables that people have, generated: text columns, counts, few rows, missing values, rare classes, texts.
+"""Generators of tables of common types: text columns, counts, few rows, missing values, rare classes, texts.
 
-Each kind is a function of a seed that returns a DataFrame of columns and the labels. The labels depend on the columns
-through random effects, with noise, so that the best possible error is above zero.
+A generator takes a seed and returns the columns as a DataFrame, and the labels. The labels depend on the columns
+through random effects and noise, so that the smallest possible error is above zero.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Labels = NDArray[np.int64]
 Kind = Callable[[int], "tuple[DataFrame, Labels]"]
 
 NOISE = 0.3
-"""Standard deviation of the noise relative to that of the effects."""
+"""Standard deviation of the noise, relative to that of the sum of all effects."""
 
 
 def text_columns(seed: int, columns: int, values: int, rows: int = 2000, numbers: int = 0) -> tuple[DataFrame, Labels]:
-    """Return text columns whose values have random effects on one of two labels, and normal columns."""
+    """Return text columns with ``values`` different texts each, ``numbers`` normal columns, and two classes."""
     from pandas import DataFrame
 
     random = np.random.default_rng(seed)
@@ -41,52 +41,49 @@ def text_columns(seed: int, columns: int, values: int, rows: int = 2000, numbers
 
 
 def counts(seed: int, columns: int = 2000, rows: int = 2000, density: float = 0.01) -> tuple[DataFrame, Labels]:
-    """Return columns of counts, most of which are 0; a tenth of them has effects."""
-    from pandas import DataFrame
-
+    """Return columns of counts, most of which are 0, and two classes; a tenth of the columns have an effect."""
     random = np.random.default_rng(seed)
     table = random.poisson(2.0, (rows, columns)) * (random.random((rows, columns)) < density)
     effects = random.normal(size=columns) * (random.random(columns) < 0.1)
-    return DataFrame(table, columns=_names(columns)), _two_classes(table @ effects, random)
+    return _frame(table), _two_classes(table @ effects, random)
 
 
 def wide(seed: int, columns: int = 2000, rows: int = 1000) -> tuple[DataFrame, Labels]:
-    """Return more normal columns than rows; twenty hidden factors determine the columns and the label."""
-    from pandas import DataFrame
-
+    """Return more columns than rows, and two classes; twenty hidden factors determine the columns and the label."""
     random = np.random.default_rng(seed)
     factors = random.normal(size=(rows, 20))
     table = factors @ random.normal(size=(20, columns)) + 2 * random.normal(size=(rows, columns))
-    return DataFrame(table, columns=_names(columns)), _two_classes(factors @ random.normal(size=20), random)
+    return _frame(table), _two_classes(factors @ random.normal(size=20), random)
 
 
 def missing(seed: int, rows: int = 2000) -> tuple[DataFrame, Labels]:
-    """Return eight normal columns; in three of them a fifth of the values is missing, in one because it is large."""
-    from pandas import DataFrame
+    """Return eight normally distributed columns, and two classes.
 
+    A fifth of the values is missing in three columns: the largest values of the first, and random values of two others.
+    """
     random = np.random.default_rng(seed)
     table = random.normal(size=(rows, 8))
     labels = _two_classes(table @ random.normal(size=8), random)
     table[:, 0][table[:, 0] > np.quantile(table[:, 0], 0.8)] = np.nan
     for column in (1, 2):
         table[random.random(rows) < 0.2, column] = np.nan
-    return DataFrame(table, columns=_names(8)), labels
+    return _frame(table), labels
 
 
 def rare_class(seed: int, share: float, rows: int = 3000) -> tuple[DataFrame, Labels]:
-    """Return ten normal columns and a class with a small share of the rows."""
-    from pandas import DataFrame
-
+    """Return ten normally distributed columns, and two classes, of which one has the ``share`` of the rows."""
     random = np.random.default_rng(seed)
     table = random.normal(size=(rows, 10))
     total = table @ random.normal(size=10)
     total = total / total.std() + NOISE * random.normal(size=rows)
-    return DataFrame(table, columns=_names(10)), (total > np.quantile(total, 1 - share)).astype(np.int64)
+    return _frame(table), (total > np.quantile(total, 1 - share)).astype(np.int64)
 
 
 def two_authors(seed: int, rows: int = 1000, words: int = 4000) -> tuple[DataFrame, Labels]:
-    """Return the TF-IDF of texts of forty words by two authors who use the same words, with other frequencies."""
-    from pandas import DataFrame
+    """Return TF-IDF columns of texts of forty words, and the author of each text as label.
+
+    Both authors use the same words, but with different frequencies.
+    """
     from sklearn.feature_extraction.text import TfidfTransformer
 
     random = np.random.default_rng(seed)
@@ -95,28 +92,30 @@ def two_authors(seed: int, rows: int = 1000, words: int = 4000) -> tuple[DataFra
     labels = random.integers(2, size=rows)
     table = np.stack([random.multinomial(40, authors[label] / authors[label].sum()) for label in labels])
     table = table[:, table.any(0)]
-    return DataFrame(TfidfTransformer().fit_transform(table).toarray(), columns=_names(table.shape[1])), labels
+    return _frame(TfidfTransformer().fit_transform(table).toarray()), labels
 
 
 def ten_classes(seed: int, rows: int = 3000) -> tuple[DataFrame, Labels]:
-    """Return clusters of ten classes whose shares fall from 30 % to 2 %; the cost of an error is that of its class."""
-    from pandas import DataFrame
-
+    """Return twelve columns in which ten classes form clusters; the shares of the classes fall from 27 % to 2 %."""
     random = np.random.default_rng(seed)
     shares = np.geomspace(15, 1, 10)
     labels = random.choice(10, size=rows, p=shares / shares.sum())
     table = 1.2 * random.normal(size=(10, 12))[labels] + random.normal(size=(rows, 12))
-    return DataFrame(table, columns=_names(12)), labels
+    return _frame(table), labels
 
 
 def _two_classes(total: NDArray[np.float64], random: np.random.Generator) -> Labels:
+    """Return label 1 for the half of the rows whose sum of effects ``total`` plus noise is larger, 0 for the others."""
     noisy = total / total.std() + NOISE * random.normal(size=len(total))
     labels: Labels = (noisy > np.median(noisy)).astype(np.int64)
     return labels
 
 
-def _names(columns: int) -> list[str]:
-    return [f"x{number}" for number in range(columns)]
+def _frame(table: NDArray[Any]) -> DataFrame:
+    """Return a table as a DataFrame with the columns x0, x1, ..."""
+    from pandas import DataFrame
+
+    return DataFrame(table).add_prefix("x")
 
 
 KINDS: dict[str, Kind] = {
@@ -133,7 +132,7 @@ KINDS: dict[str, Kind] = {
     "TF-IDF of two authors": two_authors,
     "ten classes of unequal cost": ten_classes,
 }
-"""The kinds of tables by name."""
+"""Name of a type of tables -> generator."""
 
 TUNING_SEEDS, REPORTED_SEEDS = range(5), range(10, 15)
 """Seeds for choosing defaults, and seeds for reported figures."""
