@@ -14,7 +14,7 @@ from twofold.data.columns import as_columns, cleaned
 from twofold.data.dataset import Dataset, as_images, as_labels
 from twofold.data.part import SHARE, Cases, as_tensor, case_count, prepared, select
 from twofold.data.preparation import numbered
-from twofold.data.split import class_numbers, ordered, stratified
+from twofold.data.split import class_numbers, ordered, require_cases, stratified
 from twofold.errors import DataError, SettingError
 
 
@@ -36,14 +36,15 @@ def as_dataset(
 
     Images may have the shape ``(cases, channels, height, width)``, ``(cases, height, width)`` (a channel dimension is
     added) or ``(cases, features)`` (reshaped to ``(cases, 1, 1, features)``). They are converted to float32 without
-    rescaling; values must lie between 0 and 1. Labels have the shape ``(cases,)`` and are integers or strings. Strings
-    are sorted and numbered.
+    rescaling; values must lie between 0 and 1. Labels have the shape ``(cases,)`` and are integers or strings. The
+    classes are the values that occur in the training labels, sorted; their names are these values as text. If
+    ``classes`` or ``names`` is given, integer labels are class numbers from 0.
 
     Args:
         name: name of the data set in results.
         train_images, train_labels: the training part.
         test_images, test_labels: the test part; if both are omitted, a share of each class is split off.
-        classes: number of classes; defaults to the number of ``names``, or to the largest label plus 1.
+        classes: number of classes; defaults to the number of ``names``, or of different labels.
         names: class names, in the order of the class numbers.
         table: treat the images as tables: DataFrames, mappings of column names to values, or rows of features. Numeric
             columns are standardized with the mean and scale of the training part; text columns are one-hot encoded.
@@ -61,9 +62,7 @@ def as_dataset(
     split = test_images is None and test_labels is None
     parts = {"train": (train_images, train_labels)} | ({} if split else {"test": (test_images, test_labels)})
     where = f"data set {name!r}"
-    names, labels = _labels(name, {part: raw for part, (_, raw) in parts.items()}, names)
-    if classes is None:
-        classes = len(names) if names is not None else 1 + max(int(part.max()) if len(part) else 0 for part in labels)
+    labels, names, classes = _labels(name, {part: raw for part, (_, raw) in parts.items()}, names, classes)
     if names is not None and len(names) != classes:
         raise DataError(f"{where}: there are {len(names)} names for {classes} classes: give one name per class")
     cases = [_cases(name, part, images, table) for part, (images, _) in parts.items()]
@@ -79,15 +78,33 @@ def as_dataset(
     return Dataset(name, train, labels[0], test, labels[1], classes, official=False, preparation=preparation)
 
 
-def _labels(name: str, parts: dict[str, Any], names: Sequence[str] | None) -> tuple[Sequence[str] | None, list[Tensor]]:
-    """Return the class names, or ``None`` if there are none, and the integer labels of each part."""
-    if not all(_are_texts(labels) for labels in parts.values()):
-        return names, [as_labels(name, part, labels) for part, labels in parts.items()]
-    where, classes = f"data set {name!r}", ordered(map(str, parts["train"]))
-    names = classes if names is None else names
-    if unknown := [label for label in classes if label not in names]:
+def _labels(
+    name: str, parts: dict[str, Any], names: Sequence[str] | None, classes: int | None
+) -> tuple[list[Tensor], Sequence[str] | None, int]:
+    """Return the class numbers of each part, the class names, and the number of classes.
+
+    Without ``names`` and ``classes``, the classes are the values of the training part, and their names are these values
+    as text. The names are ``None`` if the values are 0, 1, 2, ...
+    """
+    where, device = f"data set {name!r}", torch.device("cpu")
+    if all(_are_texts(labels) for labels in parts.values()):
+        words = {part: [*map(str, labels)] for part, labels in parts.items()}
+        values = ordered(words["train"])
+    else:
+        numbers = [as_labels(name, part, labels) for part, labels in parts.items()]
+        if names is not None or classes is not None or not len(numbers[0]):
+            return numbers, names, classes if classes is not None else len(names or ())
+        values = tuple(str(value) for value in numbers[0].unique().tolist())
+        require_cases(len(values), len(numbers[0]), where)
+        if values == numbered(len(values)) and all(int(part.max()) < len(values) for part in numbers if len(part)):
+            return numbers, None, len(values)
+        words = {part: [*map(str, labels.tolist())] for part, labels in zip(parts, numbers, strict=True)}
+        device = numbers[0].device
+    names = values if names is None else names
+    if unknown := [label for label in values if label not in names]:
         raise DataError(f"{where}: the training part has the class {unknown[0]!r}, which is not in names=: add it")
-    return names, [torch.from_numpy(class_numbers([*map(str, labels)], names, where)) for labels in parts.values()]
+    labels = [torch.from_numpy(class_numbers(part, names, where)).to(device) for part in words.values()]
+    return labels, names, len(names) if classes is None else classes
 
 
 def _are_texts(labels: Any) -> bool:

@@ -21,6 +21,9 @@ STANDARDIZED = 100.0
 """Largest mean square of features that count as standardized. It is 1 for exact standardization; the margin allows for
 subsets and outliers."""
 
+MOST_CLASSES = 1000
+"""Number of classes up to which a data set may have fewer training cases than classes."""
+
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -61,6 +64,12 @@ class Dataset:
             object.__setattr__(self, part, getattr(self, part).detach())
         if self.classes < 2:
             raise DataError(f"data set {self.name!r}: classes is {self.classes}, expected 2 or more: count the labels")
+        cases = len(self.train_labels) if self.train_labels.ndim else 0
+        if self.classes > max(MOST_CLASSES, cases):
+            raise DataError(
+                f"data set {self.name!r}: classes is {self.classes}, expected at most the {cases} training cases: "
+                "number the classes from 0 without gaps"
+            )
         table = self.preparation is not None and self.preparation.kind == "table"
         _check_part(self.name, "train", self.train_images, self.train_labels, self.classes, table)
         _check_part(self.name, "test", self.test_images, self.test_labels, self.classes, table)
