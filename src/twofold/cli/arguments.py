@@ -81,6 +81,7 @@ class OwnData:
         test_share: share of each class to split off as the test set if there is none; by default 0.2.
         split_seed: random seed of that split and of the order of the training cases.
         skip_unreadable: skip pictures that cannot be read.
+        missing: fill missing values of a table (numbers with the median and a feature that marks them), or refuse them.
     """
 
     recipe: Maybe[str] = None
@@ -90,6 +91,7 @@ class OwnData:
     test_share: Maybe[float] = None
     split_seed: int = 0
     skip_unreadable: bool = False
+    missing: Literal["fill", "refuse"] = "fill"
 
 
 @dataclass(frozen=True)

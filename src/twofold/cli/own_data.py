@@ -110,6 +110,7 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         test_share=options.test_share,
         seed=options.split_seed,
         skip_unreadable=options.skip_unreadable,
+        missing=options.missing,
     )
 
 

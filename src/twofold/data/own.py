@@ -43,6 +43,7 @@ def read_data(
     test_share: float | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
+    missing: str = "fill",
 ) -> Dataset:
     """Read your own data from a folder or a file.
 
@@ -65,6 +66,7 @@ def read_data(
         test_share: share of the cases of each class that is split off; 0.2 if ``None``.
         seed: seed of the split and of the order of the training cases.
         skip_unreadable: skip pictures that cannot be read and name them in a `Remark`.
+        missing: "fill" to replace missing values of a table, "refuse" to raise an error; see `Preparation`.
 
     Raises:
         DataError: the data do not exist or are not as described. The message names the file and the place in it.
@@ -88,7 +90,7 @@ def read_data(
     if second is not None and (test_kind := kind_of(second, "--test ")) != kind:
         raise DataError(f"--test {second} is {KIND_NAMES[test_kind]}, expected {KIND_NAMES[kind]} like {place}")
     sides, other = (size, size) if isinstance(size, int) else size, None if second is None else str(second)
-    return read(Source(str(place), kind, label, sides, other, test_share, seed, skip_unreadable))
+    return read(Source(str(place), kind, label, sides, other, test_share, seed, skip_unreadable, missing))
 
 
 KIND_NAMES = {"folder": "a folder of pictures", "npz": "an .npz file", "table": "a table", "idx": "an IDX file"}
@@ -112,13 +114,13 @@ def kind_of(path: Path, option: str = "") -> str:
     ending = path.suffix.lower()
     if ending == ".npz":
         return "npz"
-    if ending in tables.ENDINGS:
+    if tables.is_table(path):
         return "table"
     if idx_pairs.is_idx(path):
         return "idx"
     raise DataError(
         f"{option}{path} has an unsupported file type (supported: a folder of class folders, an .npz, a table "
-        f"({', '.join(tables.ENDINGS)}) or an IDX file)"
+        f"({tables.types()}) or an IDX file)"
     )
 
 

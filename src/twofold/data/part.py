@@ -63,7 +63,7 @@ def assembled(name: str, train: Part, test: Part | None, source: Source) -> Data
         test_where = source.test or where
         test_cases, test_labels = test.cases, class_numbers(test.labels, names, test_where)
     train_cases, test_cases = select(train.cases, train_index), select(test_cases, test_index)
-    preparation = prepared(train_cases, names, where)
+    preparation = prepared(train_cases, names, where, source.missing == "fill")
     return Dataset(
         name,
         as_tensor(train_cases, preparation, where),
@@ -92,10 +92,10 @@ def select(cases: Cases, index: Any) -> Cases:
     return selected
 
 
-def prepared(train: Cases, names: Sequence[str], where: str) -> Preparation:
-    """Return the preparation fitted to a training part."""
+def prepared(train: Cases, names: Sequence[str], where: str, fill: bool = True) -> Preparation:
+    """Return the preparation fitted to a training part; ``fill`` is False if missing values are refused."""
     if isinstance(train, dict):
-        return Preparation.fitted(train, names, where)
+        return Preparation.fitted(train, names, where, fill)
     channels, height, width = train.shape[1:]
     return Preparation("pictures", (channels, height, width), tuple(names))
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twofold.data.dataset import Dataset
 
 KINDS = ("folder", "npz", "table", "idx")
+MISSING = ("fill", "refuse")
 
 
 def resolved(path: Path | str) -> Path:
@@ -42,6 +43,7 @@ class Source:
         test_share: share of each class that is split off as the test part; ``None`` if the data have a test part.
         seed: seed of the split and of the order of the training cases.
         skip_unreadable: skip pictures that cannot be read.
+        missing: "fill" to replace missing values of a table, "refuse" to raise an error.
     """
 
     path: str
@@ -52,11 +54,14 @@ class Source:
     test_share: float | None = None
     seed: int = 0
     skip_unreadable: bool = False
+    missing: str = "fill"
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.kind not in KINDS:
             raise unknown("kind of data", self.kind, KINDS)
+        if self.missing not in MISSING:
+            raise unknown("value of missing", self.missing, MISSING)
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise SettingError(
                 f"--test-share is {self.test_share:g}, expected more than 0 and less than 1, such as 0.2"

@@ -120,6 +120,10 @@ class Classifier(Net):
         """Return test -> forward passes per image."""
         return {"fast": 1}
 
+    def probabilities(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Return the probability of each label ``(images, classes)`` by the main test, from the result of `scores`."""
+        return next(iter(scores.values())).float().softmax(1)
+
     @check_arguments
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
@@ -320,6 +324,13 @@ class GoodnessClassifier(SoftmaxClassifier):
     def familiarity(self, images: Tensor) -> Tensor:
         goodness = self.goodness(images, self.every_label(images)).sum(2)
         return (goodness / self._temperature(self.stack)).log_softmax(1).amax(1)
+
+    def probabilities(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Return the probability of each label ``(images, classes)`` by the main test, from the result of `scores`.
+
+        It is a softmax over labels of the goodness in the slow test, in units of the temperature.
+        """
+        return (scores["slow"].float() / self._temperature(self.stack[self.read.start :])).softmax(1)
 
     @torch.no_grad()
     def evidence(self, images: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Prediction:
     Attributes:
         label: index of the class predicted by the main test.
         name: name of this class.
-        probability: softmax probability of this class.
+        probability: probability of this class by the main test; see `Classifier.probabilities`.
         familiarity: familiarity of the picture to the net; see `Classifier.familiarity`.
         warning: `OUT_OF_DISTRIBUTION`, with a reason if known, if the familiarity is lower than for 99 % of the test
             cases or the picture has more or less ink, or thinner or wider strokes, than all training images; otherwise
@@ -61,14 +61,15 @@ class Prediction:
         return {**facts, **figures, "warning": self.warning, "done": "; ".join(self.done), "error": None}
 
 
-def combine_scores(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
-    """Return the class predicted by the main test and its softmax probability, for each case.
+def combine_scores(net: Any, scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
+    """Return the class predicted by the main test and its probability by the same test, for each case.
 
     Args:
-        scores: scores ``(cases, classes)`` by each test, the main test first; see `Classifier.scores`.
+        net: the `Classifier`.
+        scores: its scores ``(cases, classes)`` by each test, the main test first.
     """
     labels = next(iter(scores.values())).argmax(1)
-    shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0]
+    shares = net.probabilities(scores).gather(1, labels[:, None])[:, 0]
     return list(zip(labels.tolist(), shares.tolist(), strict=True))
 
 
@@ -107,6 +108,19 @@ def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
         preparation=with_look(run.preparation, data.train[0]),
         result=replace(run.result, familiar=familiar),
     )
+
+
+def table_warnings(run: Run, cases: Tensor) -> list[str | None]:
+    """Return `OUT_OF_DISTRIBUTION` for rows less familiar than nearly all test cases, ``None`` for the other rows.
+
+    Args:
+        run: a run that was trained on a table.
+        cases: the prepared rows, ``(rows, 1, 1, features)``.
+    """
+    if run.result.familiar is None:
+        return [None] * len(cases)
+    familiar = run.net.familiarity(cases) >= run.result.familiar
+    return [None if row else OUT_OF_DISTRIBUTION for row in familiar.tolist()]
 
 
 def pictures_at(paths: Sequence[Path]) -> list[Path]:
@@ -159,7 +173,9 @@ def _classify(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list
     cases = torch.cat([case for case, _ in ready]).to(run.net.device)
     scores, familiarities = run.net.scores(cases), run.net.familiarity(cases)
     results = []
-    for (case, done), (label, share), value in zip(ready, combine_scores(scores), familiarities.tolist(), strict=True):
+    for (case, done), (label, share), value in zip(
+        ready, combine_scores(run.net, scores), familiarities.tolist(), strict=True
+    ):
         reason = look.oddity(case[0, 0].numpy()) if look else None
         unfamiliar = threshold is not None and value < threshold
         warning = f"{OUT_OF_DISTRIBUTION}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
