@@ -30,6 +30,9 @@ Maybe = Annotated[T | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_
 FROM = "from"
 """Name of the option for `Training.start`, since ``from`` is a keyword of Python."""
 
+KEYWORDS = {"start": FROM, "read_as": "as"}
+"""Field -> its option, for options that are keywords of Python."""
+
 
 @dataclass(frozen=True)
 class CommonOptions:
@@ -76,6 +79,7 @@ class OwnData:
     Attributes:
         recipe: recipe to use; by default the one that fits the data.
         label: column with the label, for tables.
+        read_as: pictures if the columns of a table are the pixels of pictures, which are square unless --size is given.
         size: width and height to which pictures are scaled, such as 28 or 32x24; required if their sizes differ.
         test: folder or file of the same type with the test set.
         test_share: share of each class to split off as the test set if there is none; by default 0.2.
@@ -86,6 +90,7 @@ class OwnData:
 
     recipe: Maybe[str] = None
     label: Maybe[str] = None
+    read_as: Annotated[Maybe[Literal["pictures"]], tyro.conf.arg(name="as", help_behavior_hint="(optional)")] = None
     size: Maybe[str] = None
     test: Maybe[Path] = None
     test_share: Maybe[float] = None
@@ -305,6 +310,6 @@ def option_names(options: Any) -> list[str]:
     names = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        name = FROM if field.name == "start" else field.name
+        name = KEYWORDS.get(field.name, field.name)
         names += option_names(value) if dataclasses.is_dataclass(value) else [f"--{name.replace('_', '-')}"]
     return names

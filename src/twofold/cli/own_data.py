@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from twofold import data, recipes
-from twofold.cli.arguments import FROM, OwnData, Training, group, parse, stated, value_of
+from twofold.cli.arguments import FROM, KEYWORDS, OwnData, Training, group, parse, stated, value_of
 from twofold.data.dataset import Dataset
 from twofold.data.own import description, read_data
 from twofold.errors import RunError, SettingError, unknown
@@ -97,7 +97,7 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         defaults = OwnData(options.recipe)
         for field in dataclasses.fields(options):
             if getattr(options, field.name) != getattr(defaults, field.name):
-                option = field.name.replace("_", "-")
+                option = KEYWORDS.get(field.name, field.name).replace("_", "-")
                 raise SettingError(f"--{option} is for your own data, but {location} is a built-in data set: omit it")
         return data.load(location, data_dir)
     if not Path(location).exists() and Path(location).name == location:
@@ -111,6 +111,7 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         seed=options.split_seed,
         skip_unreadable=options.skip_unreadable,
         missing=options.missing,
+        pixels=options.read_as == "pictures",
     )
 
 

@@ -39,6 +39,11 @@ def read(source: Source) -> tuple[Part, Part | None]:
     train, test = _parts(Path(source.path), fill)
     if source.test:
         test = _parts(Path(source.test), fill)[0]
+    return scaled_alike(train, test)
+
+
+def scaled_alike(train: Part, test: Part | None) -> tuple[Part, Part | None]:
+    """Convert bytes of which none is above 1 to float32 in both parts, so that they are not divided by 255."""
     pixels = [part.cases for part in (train, test) if part and _are_bytes(part.cases)]
     if any(cases.max(initial=0) > 1 for cases in pixels):
         return train, test

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from twofold.data.columns import (
     Column,
     Problems,
     as_columns,
+    as_numbers,
     as_texts,
     cleaned,
     missing_columns,
@@ -26,13 +29,16 @@ from twofold.data.columns import (
     require_unique,
 )
 from twofold.data.data_file import opened
+from twofold.data.npz import scaled_alike
 from twofold.data.part import Part
-from twofold.data.source import Source
-from twofold.errors import DataError
+from twofold.data.source import PICTURE_ENDINGS, Source
+from twofold.errors import DataError, remark
 from twofold.machine.extras import needed
 
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 SEPARATORS = ",;\t"
+PIXEL = re.compile(r"(pixel|pix|px)[ _.]?\d+|\d+x\d+")
+"""Names of columns with the pixels of pictures."""
 BYTES = 40
 """Peak memory in bytes per byte of a text file while it is read: short strings, each a Python object."""
 
@@ -50,14 +56,58 @@ def read(source: Source) -> tuple[Part, Part | None]:
     path, fill = Path(source.path), source.missing == "fill"
     problems = Problems(str(path))
     columns, labels = _part(path, source.label, problems)
-    train = Part(cleaned(columns, problems, fill), labels)
+    if not source.pixels and _are_pixels(columns):
+        remark(f"{path} has columns that look like the pixels of pictures: add --as pictures to predict picture files")
+    train = Part(_pixels(columns, source, problems) if source.pixels else cleaned(columns, problems, fill), labels)
     problems.check()
-    if not source.test:
-        return train, None
-    problems = Problems(source.test)
-    test = Part(*_part(Path(source.test), source.label, problems))
-    problems.check()
-    return train, test
+    test = None
+    if source.test:
+        problems = Problems(source.test)
+        columns, labels = _part(Path(source.test), source.label, problems)
+        test = Part(_pixels(columns, source, problems) if source.pixels else columns, labels)
+        problems.check()
+    return scaled_alike(train, test)
+
+
+def _are_pixels(columns: dict[str, Column]) -> bool:
+    """Return True if the names of the columns are numbered pixels, such as pixel0 or 1x1, of a square picture."""
+    square = len(columns) >= 16 and math.isqrt(len(columns)) ** 2 == len(columns)
+    return square and all(PIXEL.fullmatch(name) for name in columns)
+
+
+def _pixels(columns: dict[str, Column], source: Source, problems: Problems) -> NDArray[Any]:
+    """Convert columns to pictures ``(cases, 1, height, width)``: bytes if all are whole numbers, else float32."""
+    width, height = source.size or (math.isqrt(len(columns)),) * 2
+    if width * height != len(columns):
+        advice = "remove other columns or correct --size" if source.size else "give their width and height with --size"
+        raise DataError(
+            f"{problems.where} has {len(columns)} columns besides the label, expected {width * height} for pictures of "
+            f"{width} x {height}: {advice}"
+        )
+    values = [as_numbers(name, column, problems, False) for name, column in columns.items()]
+    pixels = np.stack(values, 1).reshape(-1, 1, height, width)
+    whole = ((pixels >= 0) & (pixels <= 255) & (pixels == np.floor(pixels))).all()
+    return pixels.astype(np.uint8 if whole else np.float32)
+
+
+def is_picture_name(value: Any) -> bool:
+    """Return True if a value is a text that ends like the name of a picture file."""
+    return isinstance(value, str) and Path(value.strip()).suffix.lower() in PICTURE_ENDINGS
+
+
+def is_manifest(path: Path) -> bool:
+    """Return True if a text file is a table of two columns, one of which starts with the name of a picture file.
+
+    Raises:
+        DataError: the file is not a table.
+    """
+    if path.suffix.lower() == ".parquet":
+        return False
+    with _text(path) as file:
+        rows = _rows(path, file, {})
+        next(rows, None)
+        first = next(rows, [])
+    return len(first) == 2 and sum(map(is_picture_name, first)) == 1
 
 
 def _part(path: Path, label: str, problems: Problems) -> tuple[dict[str, Column], NDArray[np.str_]]:
@@ -114,8 +164,10 @@ def read_table(path: Path, errors: dict[int, str] | None = None) -> dict[str, Co
 def _missing_header(names: Sequence[str], columns: Mapping[int, Sequence[str]]) -> str | None:
     """Return a name of a column that must be a value, so that the file has no line of names; ``None`` if there is none.
 
-    All names are numbers then, or a name that is not a number occurs among the values of its own column.
+    All names are numbers then, or one is that of a picture file, or a name that is not a number occurs in its column.
     """
+    if pictures := [name for name in names if is_picture_name(name)]:
+        return pictures[0]
     texts = {number: name for number, name in enumerate(names) if number_of(name) is None}
     if names and not texts:
         return names[0]
