@@ -12,7 +12,7 @@ from typing import Any
 from twofold.cli.output import say
 from twofold.data.tables import is_table, read_table, types
 from twofold.errors import DataError, SettingError
-from twofold.training.prediction import combine_scores, table_warnings
+from twofold.training.prediction import OUT_OF_DISTRIBUTION, combine_scores, table_warnings
 from twofold.training.runs import Run
 
 
@@ -36,8 +36,9 @@ def predict_table(run: Run, path: Path, as_json: bool) -> None:
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    if warned := sum(row["warning"] is not None for row in rows):
-        say(f"note: {warned} of {len(rows)} rows have a warning")
+    if warned := [row["warning"] for row in rows if row["warning"]]:
+        reason = next((warning for warning in warned if warning != OUT_OF_DISTRIBUTION), OUT_OF_DISTRIBUTION)
+        say(f"note: {len(warned)} of {len(rows)} rows have a warning (about 1 in 100 is usual), such as: {reason}")
     failed = [row for row in rows if row["error"]]
     for row in failed[:MOST_ERRORS]:
         say(f"error: row {row['row']}: {row['error']}")
@@ -65,7 +66,7 @@ def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
     cases, problems = run.preparation.table_with_problems(read_table(path, errors), str(path))
     errors = problems.rows | errors
     cases = cases.to(run.net.device)
-    scores, warnings = run.net.scores(cases), table_warnings(run, cases)
+    scores, warnings = run.net.scores(cases), table_warnings(run, cases, problems.unusual)
     labels = {test: score.argmax(1).tolist() for test, score in scores.items()}
     for number, (_, share) in enumerate(combine_scores(run.net, scores)):
         error = errors.get(number)

@@ -52,11 +52,13 @@ class Problems:
 
     Attributes:
         rows: row index -> the first problem in that row.
+        unusual: row index -> the first value in that row that is far from all training values, which is no problem.
     """
 
     def __init__(self, where: str) -> None:
         self.where = where
         self.rows: dict[int, str] = {}
+        self.unusual: dict[int, str] = {}
         self._texts: dict[str, list[str]] = {}  # advice -> problems
 
     def add(self, text: str, advice: str) -> None:

@@ -19,6 +19,9 @@ from twofold.errors import SettingError, remark, unknown
 
 KINDS = ("pictures", "table")
 
+MARGIN = 0.5
+"""Distance from the training values beyond which a value is unusual, as a share of their range."""
+
 FEATURE = 21
 """Peak memory in bytes per feature and case while a table is prepared: two float64, one float32 and one bool."""
 
@@ -46,6 +49,7 @@ class Preparation:
         look: statistics of the training pictures; ``None`` if they were not computed.
         medians: median of each column, 0 for a text column; empty if missing values are refused.
         indicators: numeric columns that are followed by an indicator feature.
+        lows, highs: smallest and largest training value of each column, 0 for a text column; empty in older versions.
     """
 
     kind: str
@@ -58,6 +62,8 @@ class Preparation:
     look: Look | None = None
     medians: tuple[float, ...] = ()
     indicators: tuple[str, ...] = ()
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -70,8 +76,11 @@ class Preparation:
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < scale < math.inf for scale in self.scale):
             raise SettingError("the preparation has a mean or scale that is not finite, or a scale that is not above 0")
-        if len(self.medians) not in (0, len(self.columns)) or not all(map(math.isfinite, self.medians)):
-            raise SettingError("the preparation has missing or infinite medians, expected none or one for each column")
+        for values in (self.medians, self.lows, self.highs):
+            if len(values) not in (0, len(self.columns)) or not all(map(math.isfinite, values)):
+                raise SettingError(
+                    "the preparation has missing or infinite medians or ranges, expected none or one for each column"
+                )
         features = _feature_count(self.columns, self.categories, self.indicators)
         if self.kind == "table" and self.shape != (1, 1, features):
             raise SettingError(
@@ -112,7 +121,7 @@ class Preparation:
             where: name of the table in remarks.
             fill: replace missing values; if False, `table` refuses them.
         """
-        mean, scale, medians, categories, filled = [], [], [], {}, {}
+        mean, scale, medians, lows, highs, categories, filled = [], [], [], [], [], {}, {}
         for name, column in columns.items():
             if column.dtype.kind == "U":
                 categories[name] = tuple(sorted(set(column.tolist())))
@@ -126,6 +135,8 @@ class Preparation:
             values = np.where(np.isnan(values), median, values)
             deviation = float(values.std())
             medians.append(median)
+            lows.append(float(values.min()))
+            highs.append(float(values.max()))
             mean.append(float(values.mean()))
             scale.append(deviation if values.min() < values.max() and deviation > 0 else 1.0)
         indicators = tuple(name for name in filled if name not in categories)
@@ -145,6 +156,8 @@ class Preparation:
             categories,
             medians=tuple(medians) if fill else (),
             indicators=indicators,
+            lows=tuple(lows),
+            highs=tuple(highs),
         )
 
     def table(self, frame: Any, where: str = "the table") -> Tensor:
@@ -166,7 +179,7 @@ class Preparation:
         return cases
 
     def table_with_problems(self, frame: Any, where: str = "the table") -> tuple[Tensor, Problems]:
-        """Convert a table as `table` does, but return the problems of its values; unusable values become 0.
+        """Convert a table as `table` does, but return the problems and the unusual values; unusable ones become 0.
 
         Raises:
             DataError: columns are missing, or the features do not fit into memory.
@@ -182,6 +195,7 @@ class Preparation:
             values = as_numbers(name, columns[name], problems, fill)
             absent = np.isnan(values)
             values = np.where(absent, self.medians[index] if fill else 0.0, values)
+            self._find_unusual(index, values, problems)
             with np.errstate(over="ignore"):
                 numbers = (values - self.mean[index]) / self.scale[index]
             large = np.flatnonzero(~(abs(numbers) <= np.finfo(np.float32).max) & np.isfinite(values))
@@ -192,6 +206,16 @@ class Preparation:
                 parts.append(absent[:, None].astype(np.float64))
         cases = np.concatenate(parts, 1).astype(np.float32)
         return torch.from_numpy(cases)[:, None, None, :].contiguous(), problems
+
+    def _find_unusual(self, index: int, values: NDArray[np.float64], problems: Problems) -> None:
+        """Note the rows whose value in a column is beyond its training range by more than `MARGIN` times the range."""
+        if not self.lows:
+            return
+        low, high, name = self.lows[index], self.highs[index], self.columns[index]
+        margin = max(MARGIN * (high - low), self.scale[index])
+        for row in np.flatnonzero((values < low - margin) | (values > high + margin)).tolist():
+            text = f"column {name!r} is {values[row]:g}, the training values range from {low:g} to {high:g}"
+            problems.unusual.setdefault(row, text)
 
     def _one_hot(self, name: str, texts: NDArray[np.str_], where: str) -> NDArray[np.float64]:
         known: NDArray[np.str_] = np.array(self.categories[name])

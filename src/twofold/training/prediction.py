@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ AT_ONCE = 100
 """Number of pictures that are decoded and classified in one batch."""
 
 OUT_OF_DISTRIBUTION = "does not look like the training data"
-"""Warning for a picture that is less familiar than nearly all test cases."""
+"""Warning for a picture or a row that is less familiar than nearly all test cases."""
 
 
 @dataclass(frozen=True)
@@ -110,17 +111,23 @@ def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
     )
 
 
-def table_warnings(run: Run, cases: Tensor) -> list[str | None]:
-    """Return `OUT_OF_DISTRIBUTION` for rows less familiar than nearly all test cases, ``None`` for the other rows.
+def table_warnings(run: Run, cases: Tensor, unusual: Mapping[int, str]) -> list[str | None]:
+    """Return the warning for each row of a table, or ``None``.
+
+    A row gets a warning if it is less familiar to the net than `FAMILIAR` of the test cases, or has an unusual value.
 
     Args:
         run: a run that was trained on a table.
         cases: the prepared rows, ``(rows, 1, 1, features)``.
+        unusual: row index -> description of an unusual value; see `Preparation.table_with_problems`.
     """
-    if run.result.familiar is None:
-        return [None] * len(cases)
-    familiar = run.net.familiarity(cases) >= run.result.familiar
-    return [None if row else OUT_OF_DISTRIBUTION for row in familiar.tolist()]
+    threshold = -math.inf if run.result.familiar is None else run.result.familiar
+    unfamiliar = run.net.familiarity(cases) < threshold
+    return [_warning(strange, unusual.get(row)) for row, strange in enumerate(unfamiliar.tolist())]
+
+
+def _warning(unfamiliar: bool, reason: str | None) -> str | None:
+    return f"{OUT_OF_DISTRIBUTION}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
 
 
 def pictures_at(paths: Sequence[Path]) -> list[Path]:
@@ -178,6 +185,5 @@ def _classify(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list
     ):
         reason = look.oddity(case[0, 0].numpy()) if look else None
         unfamiliar = threshold is not None and value < threshold
-        warning = f"{OUT_OF_DISTRIBUTION}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
-        results.append(Prediction(label, names[label], share, value, warning, done, case))
+        results.append(Prediction(label, names[label], share, value, _warning(unfamiliar, reason), done, case))
     return results
