@@ -132,9 +132,16 @@ def _only_moves_data(words: Sequence[str], folder: Path) -> bool:
 
 def _resumed(words: Sequence[str], location: str | None) -> Task:
     """Return the training of a run folder, with its own settings and data, and its own options unless stated."""
+    folder = Path(value_of("--run", words) or "")
+    config = RunFolder(folder).config(strict=True)
+    if location is None and (fixed := sorted(stated(words) & config.recipe.properties().keys())):
+        field = fixed[0]
+        raise SettingError(
+            f"--{field.replace('_', '-')} cannot be changed when {folder} is resumed, whose {field} is "
+            f"{getattr(config.recipe, field)}: omit it, or train the net further with --from {folder}"
+        )
     options = parse(Training, words, "train", ignore_unknown=location is not None)
     assert options.run is not None
-    config = RunFolder(options.run).config(strict=True)
     dataset = read_again(config.source, options.run, config.fingerprint, Path(location) if location else None)
     if dataset is None:
         try:

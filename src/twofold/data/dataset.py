@@ -136,12 +136,12 @@ class Dataset:
         Choose hyper-parameters on such a data set, and use the original test part only once, at the end.
 
         Raises:
-            SettingError: ``count`` is not between 1 and the number of training images minus 1.
+            SettingError: ``count`` is not between 1 and the number of training cases minus 1.
         """
         cases = len(self.train_images)
         if not 0 < count < cases:
             raise SettingError(
-                f"data set {self.name!r}: cannot hold out {count} of {cases} training images: "
+                f"data set {self.name!r}: cannot hold out {count} of {cases} training cases: "
                 f"choose a number from 1 to {cases - 1}"
             )
         return replace(
@@ -157,12 +157,12 @@ class Dataset:
         """Return a data set with ``count`` of the training images, from number ``first``, and the whole test part.
 
         Raises:
-            SettingError: there are fewer training images.
+            SettingError: there are fewer training cases.
         """
         cases = len(self.train_images)
         if not 0 <= first < first + count <= cases:
             raise SettingError(
-                f"data set {self.name!r}: cannot take {count} training images from number {first} of {cases}: "
+                f"data set {self.name!r}: cannot take {count} training cases from number {first} of {cases}: "
                 f"choose at most {max(cases - first, 0)}"
             )
         images, labels = (tensor[first : first + count] for tensor in self.train)

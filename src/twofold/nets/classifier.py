@@ -181,14 +181,17 @@ class Classifier(Net):
         """Return the result of each test for one image ``(1, channels, height, width)``.
 
         Returns:
-            ``label``: test -> predicted label; ``softmax``: the probability of each label in the fast test;
+            ``label``: test -> predicted label; ``probability``: the probability of each label by the main test;
+            ``softmax``: the probability of each label in the fast test;
             ``goodness``: the total goodness of each label in the slow test, or ``None`` for nets without goodness.
         """
         case = self._enter(on_device("case", case, self.device), "case")
         shaped("case", case, 1, "...")
-        scores = {test: score[0].float() for test, score in self.scores(case).items()}
+        by_case = self.scores(case)
+        scores = {test: score[0].float() for test, score in by_case.items()}
         return {
             "label": {test: int(score.argmax()) for test, score in scores.items()},
+            "probability": self.probabilities(by_case)[0].tolist(),
             "softmax": scores["fast"].softmax(0).tolist(),
             "goodness": scores["slow"].tolist() if "slow" in scores else None,
         }
