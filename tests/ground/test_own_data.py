@@ -276,7 +276,10 @@ BAD: dict[str, tuple[Make, list[str]]] = {
         lambda root: read_data(two_classes(root / "train").parent, test=two_classes(root / "t"), test_share=0.1),
         ["give either --test or --test-share, not both"],
     ),
-    "a size for a table": (lambda root: read_data(table(root / "a.csv"), label="bought", size=3), ["expected 9 for pictures of 3 x 3"]),
+    "a size for a table": (
+        lambda root: read_data(table(root / "a.csv"), label="bought", size=3),
+        ["expected 9 for pictures of 3 x 3"],
+    ),
     "a label for a folder": (lambda root: read_data(two_classes(root), label="x"), ["--label is for a table"]),
     "another kind to test": (
         lambda root: read_data(two_classes(root / "a"), test=table(root / "b.csv")),
