@@ -96,7 +96,8 @@ def test_rows_of_a_table_get_the_class_that_the_net_names(trained_on_a_table: tu
     assert code == 0
     assert [each["slow"] for each in answers] == expected
     scores = loaded.net.scores(loaded.preparation.table(frame))  # type: ignore[union-attr]
-    shares = scores["fast"].softmax(1)[range(36), named]
+    temperature = sum(layer.temperature for layer in loaded.net.layers)
+    shares = (scores["slow"] / temperature).softmax(1)[range(36), named]
     assert [float(each["probability"]) for each in answers] == pytest.approx(shares.tolist(), abs=1e-4)
     assert [each["row"] for each in answers] == [str(number + 1) for number in range(36)]
     code, out, _ = answer(["predict", str(folder), str(path), "--json"])

@@ -66,7 +66,8 @@ def test_a_picture_of_ones_own_gets_the_label_that_the_net_gives_its_pixels(
 def test_a_folder_is_answered_with_a_line_for_each_picture(folder: Path, digits: Dataset, pictures: Path) -> None:
     net = runs.load(folder).net
     labels = net.predict(digits.test_images[:2])
-    shares = net.scores(digits.test_images[:2])["fast"].softmax(1).gather(1, labels[:, None])[:, 0]
+    evidence = net.slow(digits.test_images[:2]) / sum(layer.temperature for layer in list(net.layers)[net.read.start :])
+    shares = evidence.softmax(1).gather(1, labels[:, None])[:, 0]
     code, out, _ = answer(["predict", str(folder), str(pictures), "--jsonl"])
     assert code == 0
     rows = [json.loads(line) for line in out]

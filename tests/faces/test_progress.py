@@ -58,7 +58,7 @@ def test_the_first_line_says_in_words_what_the_numbers_mean_and_comes_once(
     train(clock, 3, EVERY)
     train(clock, 3, EVERY)
     first, *rest = lines(capsys)
-    assert "train error: share of the training images that the fast test misclassified" in first
+    assert "train error: share of the training cases that the fast test misclassified" in first
     assert "goodness +/-: mean goodness of positive and negative data in each layer, relative to the threshold" in first
     assert "held out" not in first
     assert "cross-entropy" not in first

@@ -257,5 +257,7 @@ def test_an_argument_of_another_type_is_named_in_one_line(action: Callable[[], o
     assert words in refusal(TwofoldError, action)
 
 
-def test_more_classes_than_a_number_can_count_are_no_error_of_torch() -> None:
-    assert tiny(classes=2**70).classes == 2**70
+@pytest.mark.parametrize("classes", [1001, 10**6, 2**40, 2**70])
+def test_far_more_classes_than_cases_are_refused(classes: int) -> None:
+    assert tiny(classes=1000).classes == 1000
+    assert "expected at most the 5 training cases" in refusal(DataError, lambda: tiny(classes=classes))

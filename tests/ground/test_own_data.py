@@ -210,8 +210,8 @@ def test_an_unknown_category_is_none_of_the_known_ones_and_named() -> None:
 Make = Callable[[Path], Any]
 
 
-def csv_of(rows: list[str], head: str = "age,color,size,bought") -> Make:
-    return lambda root: read_data(table(root / "a.csv", rows, head), label="bought")
+def csv_of(rows: list[str], head: str = "age,color,size,bought", missing: str = "refuse") -> Make:
+    return lambda root: read_data(table(root / "a.csv", rows, head), label="bought", missing=missing)
 
 
 def folder_with(change: Callable[[Path], object], **options: Any) -> Make:
@@ -225,7 +225,7 @@ def folder_with(change: Callable[[Path], object], **options: Any) -> Make:
 def npz_of(**arrays: Any) -> Make:
     def make(root: Path) -> Dataset:
         np.savez(root / "a.npz", **arrays)
-        return read_data(root / "a.npz")
+        return read_data(root / "a.npz", missing="refuse")
 
     return make
 
@@ -276,7 +276,10 @@ BAD: dict[str, tuple[Make, list[str]]] = {
         lambda root: read_data(two_classes(root / "train").parent, test=two_classes(root / "t"), test_share=0.1),
         ["give either --test or --test-share, not both"],
     ),
-    "a size for a table": (lambda root: read_data(table(root / "a.csv"), label="bought", size=3), ["--size is for"]),
+    "a size for a table": (
+        lambda root: read_data(table(root / "a.csv"), label="bought", size=3),
+        ["expected 9 for pictures of 3 x 3"],
+    ),
     "a label for a folder": (lambda root: read_data(two_classes(root), label="x"), ["--label is for a table"]),
     "another kind to test": (
         lambda root: read_data(two_classes(root / "a"), test=table(root / "b.csv")),
@@ -293,13 +296,13 @@ BAD: dict[str, tuple[Make, list[str]]] = {
     "an empty text": (csv_of([*ROWS, "1,,1,yes"]), ["column 'color' has no value in row 13"]),
     "no label in a row": (csv_of([*ROWS, "1,red,1,"]), ["column 'bought' has no value in row 13"]),
     "names in a column": (
-        csv_of([f"{n},person {n},1,{'yes' if n % 2 else 'no'}" for n in range(200)]),
-        ["column 'color' has", "different texts", "remove the column"],
+        csv_of([f"{n % 7},person {n},1,{'yes' if n % 2 else 'no'}" for n in range(200)]),
+        ["column 'color' has a different text in each row", "remove the column"],
     ),
     "numbers to predict": (csv_of([f"1,red,1,{n}.5" for n in range(9)]), ["9 different values in 9 rows"]),
     "one class in a table": (csv_of([row.replace("yes", "no") for row in ROWS]), ["one class only, no"]),
     "a name twice": (csv_of(ROWS, "age,age,size,bought"), ["the column 'age' twice"]),
-    "no names": (csv_of(["1,2,3,4"], "1,2,3,4"), ["numbers in its first line"]),
+    "no names": (csv_of(["1,2,3,4"], "1,2,3,4"), ["has '1' in its first line, expected the names"]),
     "no rows": (csv_of([]), ["has no rows"]),
     "nothing": (file_of("a.csv", b"", label="x"), ["has no rows"]),
     "no text": (file_of("a.csv", b"a,b\n\xff\xfe,1\n", label="b"), ["not UTF-8 text"]),

@@ -133,7 +133,7 @@ BAD: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["column 'bought' has no value in row 13"],
     ),
     "NaN as a category": (
-        lambda root: read_data(table(root / "a.csv", [*ROWS, "1,NaN,1,no"]), label="bought"),
+        lambda root: read_data(table(root / "a.csv", [*ROWS, "1,NaN,1,no"]), label="bought", missing="refuse"),
         ["column 'color' has no value in row 13"],
     ),
     "a number with _": (
@@ -142,28 +142,28 @@ BAD: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "decimal commas": (
         lambda root: read_data(table(root / "a.csv", [f"{n};{n},5;{n % 2}" for n in range(9)], "x;y;z"), label="z"),
-        ["column 'y' has '0,5' in row 1: write numbers without commas"],
+        ["column 'y' has '0,5' in row 1 and in 8 others: write numbers without commas"],
     ),
     "commas between thousands, where there are some": (
         lambda root: read_data(
             table(root / "a.csv", [f'{n},"{800 + n if n < 4 else f"1,{n:03}.5"}",{n % 2}' for n in range(9)], "x,y,z"),
             label="z",
         ),
-        ["column 'y' has '1,004.5' in row 5: write numbers without commas"],
+        ["column 'y' has '1,004.5' in row 5 and in 4 others: write numbers without commas"],
     ),
     "the number of the row": (
         lambda root: read_data(table(root / "a.csv", [f"{n},{n},{n % 2}" for n in range(9)], ",x,y"), label="y"),
-        ["a.csv has a column without a name", "index=False"],
+        ["a.csv: column '' has no name", "index=False"],
     ),
     "the number of the row, written again": (
         lambda root: read_data(table(root / "a.csv", [f"{n},{n % 2}" for n in range(9)], "Unnamed: 0,y"), label="y"),
-        ["a column without a name ('Unnamed: 0')"],
+        ["column 'Unnamed: 0' has no name"],
     ),
     "a separator at the end of each line": (
         lambda root: read_data(table(root / "a.csv", [f"{n},{n % 2}," for n in range(9)], "x,y,"), label="y"),
-        ["a column without a name ('')"],
+        ["column '' has no name"],
     ),
-    "an index in Parquet": (lambda root: parquet_of(root, ""), ["a column without a name ('__index_level_0__')"]),
+    "an index in Parquet": (lambda root: parquet_of(root, ""), ["column '__index_level_0__' has no name"]),
     "a name twice in a frame": (frame_with_a_name_twice, ["has the column 'a' twice"]),
     "names that are written alike": (
         lambda root: twofold.as_dataset("own", {0: [1, 2, 3, 4], "0": [4, 3, 2, 1]}, [0, 1, 0, 1], table=True),

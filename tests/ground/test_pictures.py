@@ -21,7 +21,8 @@ from PIL import Image
 from support.helpers import refusal
 from support.own_files import two_classes
 from twofold.data import read_data
-from twofold.data.pictures import ENDINGS, FORMATS, LARGEST, decoded, read_picture
+from twofold.data.pictures import FORMATS, LARGEST, decoded, read_picture
+from twofold.data.source import PICTURE_ENDINGS
 from twofold.errors import DataError
 from twofold.training.prediction import pictures_at
 
@@ -230,7 +231,7 @@ def test_of_several_pictures_in_a_file_the_first_is_taken_and_said(kind: str, tm
 def test_the_same_files_are_pictures_to_train_on_and_to_answer_and_none_is_left_out_in_silence(
     name: str, tmp_path: Path
 ) -> None:
-    assert {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS} <= ENDINGS
+    assert {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS} <= PICTURE_ENDINGS
     root = two_classes(tmp_path / "mine")
     (root / "dark" / name).write_bytes(b"what a telephone makes")
     assert root / "dark" / name in pictures_at([root])

@@ -30,6 +30,9 @@ Maybe = Annotated[T | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_
 FROM = "from"
 """Name of the option for the field `Training.start`, which cannot be called ``from``, a Python keyword."""
 
+KEYWORDS = {"start": FROM, "read_as": "as"}
+"""Field -> its option, for options that are keywords of Python."""
+
 
 @dataclass(frozen=True)
 class CommonOptions:
@@ -77,21 +80,25 @@ class OwnData:
     Attributes:
         recipe: recipe to use; by default selected for the type and size of the data.
         label: name of the column with the label, for tables.
+        read_as: pictures if the columns of a table are the pixels of images, which are square unless --size is given.
         size: width and height in pixels to which images are scaled, such as 28 or 32x24; required if image sizes
             differ.
         test: test set, as a folder or file of the same type as --data.
         test_share: fraction of each class to split off as the test set if there is no test set; by default 0.2.
         split_seed: random seed of the split and of the order of the training cases.
         skip_unreadable: skip image files that cannot be read; without this option, they are an error.
+        missing: fill missing values of a table (numbers with the median and a feature that marks them), or refuse them.
     """
 
     recipe: Maybe[str] = None
     label: Maybe[str] = None
+    read_as: Annotated[Maybe[Literal["pictures"]], tyro.conf.arg(name="as", help_behavior_hint="(optional)")] = None
     size: Maybe[str] = None
     test: Maybe[Path] = None
     test_share: Maybe[float] = None
     split_seed: int = 0
     skip_unreadable: bool = False
+    missing: Literal["fill", "refuse"] = "fill"
 
 
 @dataclass(frozen=True)
@@ -317,6 +324,6 @@ def option_names(options: Any) -> list[str]:
     names = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        name = FROM if field.name == "start" else field.name
+        name = KEYWORDS.get(field.name, field.name)
         names += option_names(value) if dataclasses.is_dataclass(value) else [f"--{name.replace('_', '-')}"]
     return names

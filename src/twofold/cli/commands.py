@@ -116,10 +116,15 @@ def _train(task: own_data.Task) -> None:
             results.append(go(twin_name, recipes.as_twin(recipes.find(twin_name), recipe), folder / "twin"))
             twin = runs.load(folder / "twin", options.device)
         print(report.comparison(results), flush=True)
+        held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
+        labeled = isinstance(held, data.Dataset) and results[0].familiar is not None
+        if labeled and (warning := report.at_chance(results[0], held)):
+            print(f"\nwarning: {warning}\n", flush=True)
         if options.pictures:
-            held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
             drawn = runs.draw(runs.load(folder, options.device), held, twin)
             print("pictures: " + ", ".join(str(path) for path in drawn))
+        if labeled:
+            print(report.next_step(results[0], held), flush=True)
     except KeyboardInterrupt as stop:
         raise Interrupted(
             f"interrupted; {name} is trained and saved in {folder}: to continue, repeat the command with "

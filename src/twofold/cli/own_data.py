@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from twofold import data, recipes
-from twofold.cli.arguments import FROM, OwnData, Training, group, parse, stated, value_of
+from twofold.cli.arguments import FROM, KEYWORDS, OwnData, Training, group, parse, stated, value_of
 from twofold.data.dataset import Dataset
 from twofold.data.own import description, read_data
 from twofold.errors import RunError, SettingError, unknown
@@ -105,7 +105,7 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         defaults = OwnData(options.recipe)
         for field in dataclasses.fields(options):
             if getattr(options, field.name) != getattr(defaults, field.name):
-                option = field.name.replace("_", "-")
+                option = KEYWORDS.get(field.name, field.name).replace("_", "-")
                 raise SettingError(f"--{option} is for your own data, but {location} is a built-in data set: omit it")
         return data.load(location, data_dir)
     if not Path(location).exists() and Path(location).name == location:
@@ -118,6 +118,8 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         test_share=options.test_share,
         seed=options.split_seed,
         skip_unreadable=options.skip_unreadable,
+        missing=options.missing,
+        pixels=options.read_as == "pictures",
     )
 
 
@@ -148,9 +150,16 @@ def _resumed(words: Sequence[str], location: str | None) -> Task:
         words: words of the command line.
         location: new location of the data, or ``None``.
     """
+    folder = Path(value_of("--run", words) or "")
+    config = RunFolder(folder).config(strict=True)
+    if location is None and (fixed := sorted(stated(words) & config.recipe.properties().keys())):
+        field = fixed[0]
+        raise SettingError(
+            f"--{field.replace('_', '-')} cannot be changed when {folder} is resumed, whose {field} is "
+            f"{getattr(config.recipe, field)}: omit it, or train the net further with --from {folder}"
+        )
     options = parse(Training, words, "train", ignore_unknown=location is not None)
     assert options.run is not None
-    config = RunFolder(options.run).config(strict=True)
     dataset = read_again(config.source, options.run, config.fingerprint, Path(location) if location else None)
     if dataset is None:
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from twofold.cli.text import format_percent, format_table
-from twofold.data import DATASETS
+from twofold.data import DATASETS, Dataset
 from twofold.methods import METHODS
 from twofold.recipes import RECIPES, twin_of
 from twofold.training.result import Result
@@ -74,7 +76,7 @@ def study(record: Mapping[str, Any]) -> str:
     """
     lines = [
         f"{record['recipe']}: errors on {record['held_out']} held-out of {record['trained_on'] + record['held_out']} "
-        f"training images of {record['dataset']}, {record['precision']} on {record['device']}"
+        f"training cases of {record['dataset']}, {record['precision']} on {record['device']}"
     ]
     for side in record["sides"]:
         chosen, fields = side["chosen"], list(side["values"])
@@ -92,16 +94,62 @@ def study(record: Mapping[str, Any]) -> str:
 def answer(results: dict[str, Any], names: Sequence[str]) -> str:
     """Format the results of all tests for one image.
 
+    The classes are sorted by their probability if there are more than `IN_ORDER`.
+
     Args:
         results: return value of `Classifier.explain`.
         names: names of the classes.
     """
-    rows = [["label", "goodness", "softmax"]]
     goodness = results["goodness"] or [None] * len(results["softmax"])
-    for label, (value, share) in enumerate(zip(goodness, results["softmax"], strict=True)):
-        rows.append([names[label], "" if value is None else f"{value:.1f}", format_percent(share)])
+    figures = list(zip(names, results["probability"], goodness, results["softmax"], strict=True))
+    if len(figures) > IN_ORDER:
+        figures.sort(key=lambda row: -row[1])
+    rows = [["label", "probability", "goodness", "softmax of the fast test"]]
+    for name, probability, value, share in figures:
+        rows.append([name, format_percent(probability), "" if value is None else f"{value:.1f}", format_percent(share)])
     summary = ", ".join(f"{test} test: {names[label]}" for test, label in results["label"].items())
     return f"{summary}\n\n{format_table(rows)}"
+
+
+IN_ORDER = 10
+"""Largest number of classes that are listed in their own order."""
+
+
+def at_chance(result: Result, data: Dataset) -> str | None:
+    """Return a warning with advice if a net is not better than always predicting the most frequent class, or ``None``.
+
+    Args:
+        result: the result of the training.
+        data: the data with the test part that the net was tested on.
+    """
+    (test, error), *_ = result.error.items()
+    frequent = int(data.train_labels.bincount(minlength=data.classes).argmax())
+    chance = float((data.test_labels != frequent).float().mean())
+    noise = 2 * math.sqrt(chance * (1 - chance) / len(data.test_labels))
+    if error < max(chance - noise, CHANCE * chance):
+        return None
+    table = data.preparation is not None and data.preparation.kind == "table"
+    advice = (
+        f"check that the columns tell the classes apart and that --label {data.source.label} is the right column, "
+        if table and data.source and data.source.label
+        else "check that the labels belong to the cases, "
+    )
+    settings = {name: result.settings[name] for name in ("epochs", "rate") if name in result.settings}
+    trial = " or ".join(f"another --{name} than {value:g}" for name, value in settings.items())
+    return (
+        f"the net is at chance: always predicting {data.names[frequent]} has an error of {format_percent(chance)}, the "
+        f"{test} test {format_percent(error)}: {advice}then try {trial}"
+    )
+
+
+CHANCE = 0.8
+"""Share of the error of the most frequent class above which a net may be at chance, if the test part is small."""
+
+
+def next_step(result: Result, data: Dataset) -> str:
+    """Return the command that predicts new data with the net of a run."""
+    table = data.preparation is not None and data.preparation.kind == "table"
+    return f"next: twofold predict {shlex.quote(result.run)} {'new.csv' if table else 'PICTURE...'}"
 
 
 def recipes() -> str:

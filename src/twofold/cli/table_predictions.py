@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from twofold.data.tables import ENDINGS, read_table
-from twofold.errors import SettingError
-from twofold.training.prediction import combine_scores
+from twofold.cli.output import say
+from twofold.data.tables import is_table, read_table, types
+from twofold.errors import DataError, SettingError
+from twofold.training.prediction import OUT_OF_DISTRIBUTION, combine_scores, table_warnings
 from twofold.training.runs import Run
 
 
@@ -25,33 +26,50 @@ def predict_table(run: Run, path: Path, as_json: bool) -> None:
 
     Raises:
         SettingError: the path is not a table.
-        DataError: the table cannot be read, or a column is missing.
+        DataError: the table cannot be read, a column is missing, or rows could not be used. The other rows are printed.
     """
-    rows = predictions(run, path)
+    rows = list(predictions(run, path))
     if as_json:
         for row in rows:
             print(json.dumps(row))
-        return
-    first = next(rows)
-    writer = csv.DictWriter(sys.stdout, list(first), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow(first)
-    writer.writerows(rows)
+    else:
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    if warned := [row["warning"] for row in rows if row["warning"]]:
+        reason = next((warning for warning in warned if warning != OUT_OF_DISTRIBUTION), OUT_OF_DISTRIBUTION)
+        say(f"note: {len(warned)} of {len(rows)} rows have a warning (about 1 in 100 is usual), such as: {reason}")
+    failed = [row for row in rows if row["error"]]
+    for row in failed[:MOST_ERRORS]:
+        say(f"error: row {row['row']}: {row['error']}")
+    if failed:
+        raise DataError(f"{len(failed)} of {len(rows)} rows of {path} could not be used: repair or remove them")
+
+
+MOST_ERRORS = 20
+"""Number of rows whose errors are printed; the column ``error`` has all of them."""
 
 
 def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
     """Yield a dict for each row of a table.
 
     Its entries are ``row``, the row number (from 1); for each test, the name of the predicted class (the main test
-    first); and ``probability``, the softmax probability of the class that the main test predicts.
+    first); ``probability``, that of the class that the main test predicts, by the same test; ``warning``, if the row
+    does not look like the training data; and ``error``, the reason if the row could not be classified.
     """
     assert run.preparation is not None
-    if path.suffix.lower() not in ENDINGS:
-        types = ", ".join(ENDINGS)
-        raise SettingError(f"{run.folder} was trained on a table, but {path} is no table file: give {types}")
-    names, cases = run.preparation.names, run.preparation.table(read_table(path), str(path))
-    scores = run.net.scores(cases.to(run.net.device))
+    if not is_table(path):
+        raise SettingError(f"{run.folder} was trained on a table, but {path} is no table file: give {types()}")
+    errors: dict[int, str] = {}
+    names = run.preparation.names
+    cases, problems = run.preparation.table_with_problems(read_table(path, errors), str(path))
+    errors = problems.rows | errors
+    cases = cases.to(run.net.device)
+    scores, warnings = run.net.scores(cases), table_warnings(run, cases, problems.unusual)
     labels = {test: score.argmax(1).tolist() for test, score in scores.items()}
-    for number, (_, share) in enumerate(combine_scores(scores)):
-        classes = {test: names[answers[number]] for test, answers in labels.items()}
-        yield {"row": number + 1, **classes, "probability": round(share, 4)}
+    for number, (_, share) in enumerate(combine_scores(run.net, scores)):
+        error = errors.get(number)
+        classes = {test: None if error else names[predicted[number]] for test, predicted in labels.items()}
+        probability = None if error else round(share, 4)
+        warning = None if error else warnings[number]
+        yield {"row": number + 1, **classes, "probability": probability, "warning": warning, "error": error}

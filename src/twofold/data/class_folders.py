@@ -1,4 +1,4 @@
-"""Read pictures from class folders: one folder per class."""
+"""Read pictures from class folders, one folder per class, or from the files that a manifest names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from twofold import machine
-from twofold.data.columns import shortened
+from twofold.data.columns import Problems, as_texts, missing_columns, shortened
 from twofold.data.part import Part
 from twofold.data.pictures import decoded, pictures_below, visible_entries
 from twofold.data.source import Source
+from twofold.data.tables import is_picture_name, read_table
 from twofold.errors import DataError, remark
 
 BYTES = 7
@@ -48,7 +49,42 @@ def read(source: Source) -> tuple[Part, Part | None]:
             remark(f"{path}: only the folders {names} are read, {ignored[0].name} is not used")
     if len(folders := _folders(train)) == 1 and _has_folders(folders[0]):
         raise DataError(f"{train} contains a single folder, {folders[0].name}, with folders in it: give {folders[0]}")
-    parts = [_files(train), *([_files(test)] if test else [])]
+    return _pictures([_files(train), *([_files(test)] if test else [])], source)
+
+
+def read_manifest(source: Source) -> tuple[Part, Part | None]:
+    """Read the pictures that a manifest names: a table of two columns, the picture files and their labels.
+
+    Relative paths are relative to the folder of the manifest.
+
+    Raises:
+        DataError: a file does not exist or cannot be read, a label is missing, or sizes differ.
+    """
+    return _pictures([_named(Path(path), source) for path in (source.path, source.test) if path], source)
+
+
+def _named(path: Path, source: Source) -> list[tuple[Path, str]]:
+    """Return the pictures that a manifest names, each with its class name."""
+    columns, problems = read_table(path), Problems(str(path))
+    label = source.label or next(name for name, values in columns.items() if not is_picture_name(values[0]))
+    if label not in columns:
+        raise missing_columns(str(path), [label], columns)
+    labels = as_texts(label, columns.pop(label), problems, False)
+    if len(columns) != 1:
+        raise DataError(
+            f"{path} has {len(columns)} columns besides the label, expected one with the names of the files"
+        )
+    ((name, values),) = columns.items()
+    files = [path.parent / text for text in as_texts(name, values, problems, False).tolist()]
+    if not source.skip_unreadable:
+        lost = [row for row, file in enumerate(files) if not file.exists()]
+        problems.add_rows(name, lost, lambda row: f"{files[row]}, which does not exist,", "check the path")
+    problems.check()
+    return list(zip(files, labels.tolist(), strict=True))
+
+
+def _pictures(parts: list[list[tuple[Path, str]]], source: Source) -> tuple[Part, Part | None]:
+    """Read the pictures of the training part and, if there are two parts, of the test part."""
     files = [file for part in parts for file, _ in part]
     reader = _Reader(files, source)
     labels = np.array([label for part in parts for _, label in part])[np.array(reader.kept, dtype=int)]
@@ -56,11 +92,13 @@ def read(source: Source) -> tuple[Part, Part | None]:
     pixels = reader.pixels.transpose(0, 3, 1, 2)
     for part, read_labels in zip(parts, (labels[:cut], labels[cut:]), strict=False):
         if lost := {label for _, label in part} - set(read_labels.tolist()):
-            raise DataError(f"{path}: no picture of the class {min(lost)} can be read: repair some or remove the class")
+            raise DataError(
+                f"{source.path}: no picture of the class {min(lost)} can be read: repair some or remove the class"
+            )
     read_files = {files[number] for number in reader.kept}
     if skipped := [f"{file.parent.name}/{file.name}" for file in files if file not in read_files]:
         remark(f"skipped {len(skipped)} of {len(files)} pictures that cannot be read: {shortened(skipped, 5)}")
-    return Part(pixels[:cut], labels[:cut]), Part(pixels[cut:], labels[cut:]) if test else None
+    return Part(pixels[:cut], labels[:cut]), Part(pixels[cut:], labels[cut:]) if len(parts) > 1 else None
 
 
 def _has_folders(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Tables as named columns of numbers or texts, without missing values."""
+"""Tables as named columns of numbers or texts, and the problems of their values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,18 @@ from twofold.errors import DataError, remark
 
 Column = NDArray[Any]
 
+MAX_CATEGORIES = 100
+"""Largest number of distinct texts in a categorical column; a column with more is rejected."""
+
+DENSE = 24
+"""Peak memory in bytes per value while a sparse matrix is converted to columns."""
+
+MIN_DISTINCT = 50
+"""Number of rows from which a column with a different value in each row is pointed out."""
+
+MISSING = ("na", "n/a", "null", "none", "?", "-")
+"""Texts, in lower case, that mark a missing value in a column of numbers."""
+
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """Names of columns without a name, such as the index that pandas writes into a file."""
 
@@ -27,12 +39,57 @@ WITH_COMMA = re.compile(r"[+-]?[0-9][0-9.]*,[0-9][0-9.,]*")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 """A date, with or without a time."""
 
+INFINITE = "an infinite number"
+DROP, REPAIR, FILL = "remove the column", "repair it or remove the column", "fill it or remove the row"
+"""Advice for problems."""
+
+
+class Problems:
+    """All problems of the values of a table, collected to be raised as one error.
+
+    Args:
+        where: name of the table in the error.
+
+    Attributes:
+        rows: row index -> the first problem in that row.
+        unusual: row index -> the first value in that row that is far from all training values, which is no problem.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.rows: dict[int, str] = {}
+        self.unusual: dict[int, str] = {}
+        self._texts: dict[str, list[str]] = {}  # advice -> problems
+
+    def add(self, text: str, advice: str) -> None:
+        """Add a problem that concerns a whole column."""
+        self._texts.setdefault(advice, []).append(text)
+
+    def add_rows(
+        self, name: str, rows: Iterable[int], content: Callable[[int], str], advice: str, end: str = ""
+    ) -> None:
+        """Add a problem that rows of a column have in common; ``content(row)`` describes the wrong value."""
+        indices = [int(row) for row in rows]
+        if not indices:
+            return
+        others = f" and in {len(indices) - 1} others" if len(indices) > 1 else ""
+        self.add(f"column {name!r} has {content(indices[0])} in row {indices[0] + 1}{others}{end}", advice)
+        for row in indices:
+            self.rows.setdefault(row, f"column {name!r} has {content(row)}{end}")
+
+    def check(self) -> None:
+        """Raise a `DataError` with all problems, if there are any."""
+        if self._texts:
+            problems = "; ".join(f"{'; '.join(texts)}: {advice}" for advice, texts in self._texts.items())
+            raise DataError(f"{self.where}: {problems}")
+
 
 def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, Column]:
     """Return the columns of a table by name.
 
     Args:
-        frame: a DataFrame, a mapping of names to values, or rows: a two-dimensional array or nested lists.
+        frame: a DataFrame, a mapping of names to values, or rows: a two-dimensional array, nested lists, or a sparse
+            matrix of SciPy.
         where: name of the table in error messages.
         wanted: names of the columns to return, in this order; all columns if empty. Rows have no column names, so their
             number of columns must match. Without ``wanted``, the columns of rows are named x0, x1, ...
@@ -46,7 +103,7 @@ def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, 
         columns = {str(name): _raw(frame[name]) for name in names}
         missing = [name for name in wanted if name not in columns]
         if missing:
-            raise missing_column(where, missing[0], columns)
+            raise missing_columns(where, missing, columns)
         columns = {name: columns[name] for name in wanted or columns}
     else:
         columns = _rows(frame, where, wanted)
@@ -58,6 +115,9 @@ def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, 
 
 
 def _rows(frame: Any, where: str, wanted: Sequence[str]) -> dict[str, Column]:
+    if hasattr(frame, "toarray"):  # a sparse matrix of SciPy
+        require_memory(DENSE * math.prod(frame.shape), where)
+        frame = frame.toarray()
     try:
         rows = np.asarray(frame)
     except (TypeError, ValueError) as error:
@@ -84,37 +144,71 @@ def _raw(values: Any) -> Column:
     return column.astype(object) if column.dtype.kind not in "biuf" else column
 
 
-def cleaned(columns: dict[str, Column], where: str) -> dict[str, Column]:
-    """Convert the columns of a training part to float64 or to strings.
+def cleaned(columns: dict[str, Column], problems: Problems, fill: bool = True) -> dict[str, Column]:
+    """Convert the columns of a training part to float64, with NaN for a missing value, or to strings, with "" for one.
 
-    Raises:
-        DataError: a column has no name or mixes numbers and texts, or a value is missing, not finite or a number with a
-            comma. The message names the row, counted from 1.
+    Every column is examined; columns that cannot be used are added to the problems. A `Remark` names columns with a
+    different value in each row, which may be row numbers.
+
+    Args:
+        columns: the raw columns.
+        problems: receives what is wrong: a column without a name or values, mixed numbers and texts, values that are
+            not finite, numbers with commas, too many different texts.
+        fill: False if missing values are a problem.
     """
-    if nameless := [name for name in columns if UNNAMED.fullmatch(name)]:
-        raise DataError(
-            f"{where} has a column without a name ({nameless[0]!r}), like the row index that pandas writes: "
-            "write the table with index=False, or name the column"
-        )
-    return {
-        name: _texts(name, values, where) if is_text(values) else as_numbers(name, values, where)
-        for name, values in columns.items()
-    }
-
-
-def _texts(name: str, values: Column, where: str) -> NDArray[np.str_]:
-    """Convert a column to strings. Numbers with commas are an error; dates give a warning."""
-    column = as_texts(name, values, where)
-    texts: list[str] = column.tolist()
-    with_comma = [row for row, value in enumerate(texts) if WITH_COMMA.fullmatch(value)]
-    if len(with_comma) == sum(number_of(value) is None for value in texts):
-        first = with_comma[0]
-        raise DataError(
-            f"{where}: column {name!r} has {texts[first]!r} in row {first + 1}: write numbers without commas, as 1234.5"
-        )
-    if all(DATE.fullmatch(value) for value in texts):
+    converted: dict[str, Column] = {}
+    distinct = []
+    for name, values in columns.items():
+        if UNNAMED.fullmatch(name):
+            problems.add(
+                f"column {name!r} has no name, like the row index that pandas writes",
+                "write the table with index=False, or name the column",
+            )
+        elif _is_absent(values).all():
+            problems.add(f"column {name!r} has no values", DROP)
+        elif is_text(values):
+            converted[name] = _categories(name, values, problems, fill)
+        else:
+            converted[name] = as_numbers(name, values, problems, fill)
+            with np.errstate(over="ignore", invalid="ignore"):
+                if not math.isfinite(np.nanstd(converted[name])) and np.isinf(converted[name]).sum() == 0:
+                    problems.add(f"the numbers of column {name!r} are too large to be standardized", "rescale them")
+        if name in converted and _all_differ(converted[name]):
+            distinct.append(name)
+    if distinct:
         remark(
-            f"{where}: column {name!r} has dates, which become categories: convert them to numbers to keep the order"
+            f"{problems.where}: each row has a different value in {shortened([repr(name) for name in distinct])}: "
+            "remove row numbers and names, which a net cannot learn from"
+        )
+    return converted
+
+
+def _all_differ(values: Column) -> bool:
+    """Return True if a column of at least `MIN_DISTINCT` categories or whole numbers has no value twice."""
+    usable = (values == np.round(values)).all() if values.dtype.kind == "f" else len(values) <= MAX_CATEGORIES
+    return bool(usable) and len(values) >= MIN_DISTINCT and len(np.unique(values)) == len(values)
+
+
+def _categories(name: str, values: Column, problems: Problems, fill: bool) -> NDArray[np.str_]:
+    """Convert a column to strings. Numbers with commas and too many different texts are problems; dates are noted."""
+    column = as_texts(name, values, problems, fill)
+    texts = [text for text in column.tolist() if text]
+    with_comma = [row for row, text in enumerate(column.tolist()) if WITH_COMMA.fullmatch(text)]
+    if len(with_comma) == sum(number_of(text) is None for text in texts):
+        problems.add_rows(
+            name, with_comma, lambda row: repr(str(column[row])), "write numbers without commas, as 1234.5"
+        )
+    elif (count := len(set(texts))) > MAX_CATEGORIES:
+        number = "a different text in each row" if count == len(texts) else f"{count} different texts"
+        problems.add(
+            f"column {name!r} has {number}, such as {texts[0]!r}, expected numbers or at most {MAX_CATEGORIES} "
+            "categories",
+            "remove the column or convert it to numbers",
+        )
+    if all(DATE.fullmatch(text) for text in texts):
+        remark(
+            f"{problems.where}: column {name!r} has dates, which become categories: convert them to numbers to keep "
+            "the order"
         )
     return column
 
@@ -129,13 +223,16 @@ def require_memory(needed: int, where: str) -> None:
         )
 
 
-def missing_column(where: str, name: str, names: Iterable[str]) -> DataError:
-    """Return the error for a column that is not among ``names``; it suggests the closest name."""
+def missing_columns(where: str, missing: Sequence[str], names: Iterable[str]) -> DataError:
+    """Return the error for columns that are not among ``names``; it suggests the closest names."""
     names = list(names)
     lower = {candidate.lower(): candidate for candidate in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
-    hint = f"did you mean {lower[near[0]]!r}?" if near else f"it has {shortened(names)}"
-    return DataError(f"{where} has no column {name!r}: {hint}")
+    near = [match for name in missing for match in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)]
+    hint = (
+        f"did you mean {' and '.join(repr(lower[match]) for match in near)}?" if near else f"it has {shortened(names)}"
+    )
+    several = "s" if len(missing) > 1 else ""
+    return DataError(f"{where} has no column{several} {shortened([repr(name) for name in missing])}: {hint}")
 
 
 def shortened(names: Sequence[str], most: int = 10) -> str:
@@ -144,44 +241,57 @@ def shortened(names: Sequence[str], most: int = 10) -> str:
 
 
 def is_text(values: Column) -> bool:
-    """Return True if more than half of the values of a column are neither numbers nor missing."""
+    """Return True if more than half of the values of a column that are not missing are not numbers."""
     if values.dtype.kind in "biuf":
         return False
-    return sum(number_of(value) is None and not _is_missing(value) for value in values) * 2 > len(values)
+    present = values[~_is_absent(values)]
+    return sum(number_of(value) is None for value in present) * 2 > len(present)
 
 
-def as_numbers(name: str, values: Column, where: str) -> NDArray[np.float64]:
-    """Convert a column to float64.
+def _is_absent(values: Column) -> NDArray[np.bool_]:
+    """Return the mask of values that are missing if the column has numbers, which includes the texts of `MISSING`."""
+    if values.dtype.kind in "biuf":
+        return is_missing(values)
+    marks = [isinstance(value, str) and value.strip().lower() in MISSING for value in values]
+    return np.asarray(is_missing(values) | np.array(marks, dtype=bool))
 
-    Raises:
-        DataError: a value is missing, not finite or not a number. The message names its row, counted from 1.
+
+def as_numbers(name: str, values: Column, problems: Problems, fill: bool) -> NDArray[np.float64]:
+    """Convert a column to float64, with NaN for a missing value. Other texts and infinite numbers are problems.
+
+    Args:
+        name: name of the column in problems.
+        values: the raw values.
+        problems: receives the problems.
+        fill: False if missing values are a problem.
     """
+    absent = _is_absent(values)
     if values.dtype.kind in "biuf":
         numbers = values.astype(np.float64)
     else:
         converted = [number_of(value) for value in values]
-        for row, (number, value) in enumerate(zip(converted, values, strict=True), 1):
-            if number is None and not _is_missing(value):
-                raise DataError(
-                    f"{where}: column {name!r} has {str(value)!r} in row {row}, expected a number as in other rows: "
-                    "repair it or remove the column"
-                )
+        wrong = [row for row, number in enumerate(converted) if number is None and not absent[row]]
+        problems.add_rows(name, wrong, lambda row: repr(str(values[row])), REPAIR, ", expected a number")
         numbers = np.array([np.nan if number is None else number for number in converted])
-    if len(bad := np.flatnonzero(~np.isfinite(numbers))):
-        raise _bad_value(name, where, bad, "no number" if np.isnan(numbers[bad[0]]) else "an infinite number")
+    problems.add_rows(name, np.flatnonzero(np.isinf(numbers)), lambda row: INFINITE, FILL)
+    if not fill:
+        problems.add_rows(name, np.flatnonzero(absent), lambda row: "no number", FILL)
     return numbers
 
 
-def as_texts(name: str, values: Column, where: str) -> NDArray[np.str_]:
-    """Convert a column to strings without surrounding whitespace.
+def as_texts(name: str, values: Column, problems: Problems, fill: bool) -> NDArray[np.str_]:
+    """Convert a column to strings without surrounding whitespace, with "" for a missing value.
 
-    Raises:
-        DataError: a value is missing. The message names its row, counted from 1.
+    Args:
+        name: name of the column in problems.
+        values: the raw values.
+        problems: receives the rows of missing values if ``fill`` is False.
+        fill: False if missing values are a problem.
     """
-    missing = np.array([_is_missing(value) for value in values], dtype=bool)
-    if missing.any():
-        raise _bad_value(name, where, np.flatnonzero(missing), "no value")
-    return np.array([as_text(value) for value in values], dtype=str)
+    absent = is_missing(values)
+    if not fill:
+        problems.add_rows(name, np.flatnonzero(absent), lambda row: "no value", FILL)
+    return np.array(["" if gone else as_text(value) for value, gone in zip(values, absent, strict=True)], dtype=str)
 
 
 def as_text(value: Any) -> str:
@@ -191,13 +301,17 @@ def as_text(value: Any) -> str:
     return re.sub(r"^([+-]?[0-9]+)\.0*$", r"\1", unicodedata.normalize("NFC", str(value)).strip())
 
 
-def _bad_value(name: str, where: str, rows: NDArray[np.intp], problem: str) -> DataError:
-    others = f" and in {len(rows) - 1} others" if len(rows) > 1 else ""
-    return DataError(f"{where}: column {name!r} has {problem} in row {rows[0] + 1}{others}: fill it or remove the row")
+def is_missing(values: Column) -> NDArray[np.bool_]:
+    """Return the mask of the missing values of a column: None, NaN, pandas' NA or NaT, or a blank or "nan" string."""
+    if values.dtype.kind in "biu":
+        return np.zeros(len(values), dtype=bool)
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    return np.array([is_missing_value(value) for value in values], dtype=bool)
 
 
-def _is_missing(value: Any) -> bool:
-    """Return True for None, NaN, pandas' NA or NaT, a blank string, or a string that is read as NaN."""
+def is_missing_value(value: Any) -> bool:
+    """Return True for a missing value; see `is_missing`."""
     if isinstance(value, str):
         return not value.strip() or math.isnan(number_of(value) or 0)
     if value is None:

@@ -21,6 +21,9 @@ STANDARDIZED = 100.0
 """Largest mean square of features that count as standardized. It is 1 for exact standardization; the margin allows for
 subsets and outliers."""
 
+MOST_CLASSES = 1000
+"""Number of classes up to which a data set may have fewer training cases than classes."""
+
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -61,6 +64,12 @@ class Dataset:
             object.__setattr__(self, part, getattr(self, part).detach())
         if self.classes < 2:
             raise DataError(f"data set {self.name!r}: classes is {self.classes}, expected 2 or more: count the labels")
+        cases = len(self.train_labels) if self.train_labels.ndim else 0
+        if self.classes > max(MOST_CLASSES, cases):
+            raise DataError(
+                f"data set {self.name!r}: classes is {self.classes}, expected at most the {cases} training cases: "
+                "number the classes from 0 without gaps"
+            )
         table = self.preparation is not None and self.preparation.kind == "table"
         _check_part(self.name, "train", self.train_images, self.train_labels, self.classes, table)
         _check_part(self.name, "test", self.test_images, self.test_labels, self.classes, table)
@@ -127,12 +136,12 @@ class Dataset:
         Choose hyper-parameters on such a data set, and use the original test part only once, at the end.
 
         Raises:
-            SettingError: ``count`` is not between 1 and the number of training images minus 1.
+            SettingError: ``count`` is not between 1 and the number of training cases minus 1.
         """
         cases = len(self.train_images)
         if not 0 < count < cases:
             raise SettingError(
-                f"data set {self.name!r}: cannot hold out {count} of {cases} training images: "
+                f"data set {self.name!r}: cannot hold out {count} of {cases} training cases: "
                 f"choose a number from 1 to {cases - 1}"
             )
         return replace(
@@ -148,12 +157,12 @@ class Dataset:
         """Return a data set with ``count`` of the training images, from number ``first``, and the whole test part.
 
         Raises:
-            SettingError: there are fewer training images.
+            SettingError: there are fewer training cases.
         """
         cases = len(self.train_images)
         if not 0 <= first < first + count <= cases:
             raise SettingError(
-                f"data set {self.name!r}: cannot take {count} training images from number {first} of {cases}: "
+                f"data set {self.name!r}: cannot take {count} training cases from number {first} of {cases}: "
                 f"choose at most {max(cases - first, 0)}"
             )
         images, labels = (tensor[first : first + count] for tensor in self.train)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from twofold import machine
-from twofold.data.columns import as_columns, as_text, cleaned, shortened
+from twofold.data.columns import Problems, as_columns, as_text, cleaned, shortened
 from twofold.data.part import Cases, Part
 from twofold.data.source import Source
 from twofold.errors import DataError
@@ -35,9 +35,15 @@ def read(source: Source) -> tuple[Part, Part | None]:
     Raises:
         DataError: the file is not an .npz file, misses an array, or has one of another shape or type.
     """
-    train, test = _parts(Path(source.path))
+    fill = source.missing == "fill"
+    train, test = _parts(Path(source.path), fill)
     if source.test:
-        test = _parts(Path(source.test))[0]
+        test = _parts(Path(source.test), fill)[0]
+    return scaled_alike(train, test)
+
+
+def scaled_alike(train: Part, test: Part | None) -> tuple[Part, Part | None]:
+    """Convert bytes of which none is above 1 to float32 in both parts, so that they are not divided by 255."""
     pixels = [part.cases for part in (train, test) if part and _are_bytes(part.cases)]
     if any(cases.max(initial=0) > 1 for cases in pixels):
         return train, test
@@ -53,14 +59,14 @@ def _as_levels(part: Part) -> Part:
     return part._replace(cases=part.cases.astype(np.float32)) if _are_bytes(part.cases) else part
 
 
-def _parts(path: Path) -> tuple[Part, Part | None]:
+def _parts(path: Path, fill: bool) -> tuple[Part, Part | None]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size * 5 > (free := machine.free_memory(torch.device("cpu"))):
             raise DataError(f"{path} unpacks to {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free")
         with np.load(path, allow_pickle=False) as arrays:
-            return _named(path, {name.lower(): name for name in arrays.files}, arrays)
+            return _named(path, {name.lower(): name for name in arrays.files}, arrays, fill)
     except DataError:
         raise
     except Exception as error:  # damaged archives and headers raise exceptions of any type
@@ -68,7 +74,7 @@ def _parts(path: Path) -> tuple[Part, Part | None]:
         raise DataError(f"{path} cannot be read as arrays of numbers ({why}): write it with numpy.savez") from error
 
 
-def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any) -> tuple[Part, Part | None]:
+def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any, fill: bool) -> tuple[Part, Part | None]:
     """Return the parts; ``arrays_by_name`` maps lower-case names to the names in the file."""
     for names in NAMES:
         if names[0] in arrays_by_name:
@@ -83,11 +89,13 @@ def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any) -> tuple[Par
                 "expected x_train, y_train, x_test and y_test, or x and y"
             )
     pairs = [[arrays_by_name[name] for name in pair] for pair in ((names[:2], names[2:]) if tested else (names[:2],))]
-    parts = [_part(f"{path}, {cases}", arrays[cases], f"{path}, {labels}", arrays[labels]) for cases, labels in pairs]
+    parts = [
+        _part(f"{path}, {cases}", arrays[cases], f"{path}, {labels}", arrays[labels], fill) for cases, labels in pairs
+    ]
     return parts[0], parts[1] if tested else None
 
 
-def _part(where: str, cases: NDArray[Any], where_labels: str, labels: NDArray[Any]) -> Part:
+def _part(where: str, cases: NDArray[Any], where_labels: str, labels: NDArray[Any], fill: bool) -> Part:
     """Check one pair of arrays; errors call them ``where`` and ``where_labels``."""
     for name, array in ((where, cases), (where_labels, labels)):
         if array.ndim == 0:
@@ -108,15 +116,18 @@ def _part(where: str, cases: NDArray[Any], where_labels: str, labels: NDArray[An
     names = np.array([as_text(label) for label in labels.tolist()])
     if len(empty := np.flatnonzero(names == "")):
         raise DataError(f"{where_labels} has an empty label in case {empty[0]}: name its class or remove the case")
-    return Part(_cases(where, cases), names)
+    return Part(_cases(where, cases, fill), names)
 
 
-def _cases(where: str, cases: NDArray[Any]) -> Cases:
+def _cases(where: str, cases: NDArray[Any], fill: bool) -> Cases:
     """Convert rows to columns, and pictures to ``(cases, channels, height, width)``."""
     if cases.dtype.kind not in "biuf":
         raise DataError(f"{where} holds {cases.dtype}, expected numbers")
     if cases.ndim == 2:
-        return cleaned(as_columns(cases, where), where)
+        problems = Problems(where)
+        columns = cleaned(as_columns(cases, where), problems, fill)
+        problems.check()
+        return columns
     if cases.ndim not in (3, 4):
         raise DataError(f"{where} has the shape {cases.shape}, expected (cases, height, width) or (cases, features)")
     if cases.ndim == 3:

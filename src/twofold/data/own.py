@@ -21,8 +21,15 @@ def _read_folder(source: Source) -> tuple[Part, Part | None]:
     return class_folders.read(source)
 
 
+def _read_manifest(source: Source) -> tuple[Part, Part | None]:
+    from twofold.data import class_folders
+
+    return class_folders.read_manifest(source)
+
+
 READERS: dict[str, Callable[[Source], tuple[Part, Part | None]]] = {
     "folder": _read_folder,
+    "manifest": _read_manifest,
     "npz": npz.read,
     "table": tables.read,
     "idx": idx_pairs.read,
@@ -43,6 +50,8 @@ def read_data(
     test_share: float | None = None,
     seed: int = 0,
     skip_unreadable: bool = False,
+    missing: str = "fill",
+    pixels: bool = False,
 ) -> Dataset:
     """Read your own data from a folder or a file.
 
@@ -51,7 +60,9 @@ def read_data(
     - a folder of class folders, each with the pictures of one class, or of the folders ``train`` and ``test`` that
       contain class folders;
     - an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or only ``x`` and ``y``;
-    - a table, ``.csv``, ``.tsv`` or ``.parquet``, with named columns, one of which is the label;
+    - a table, ``.csv``, ``.tsv``, ``.csv.gz``, ``.tsv.gz`` or ``.parquet``, with named columns, one of which is the
+      label;
+    - a manifest, a ``.csv`` or ``.tsv`` of two named columns, picture files and their labels;
     - an IDX file of images with the file of its labels in the same folder, raw or gzip.
 
     Without a test part, the share ``test_share`` of each class is split off. Training cases are shuffled. Numeric
@@ -59,12 +70,15 @@ def read_data(
 
     Args:
         path: see above.
-        label: name of the label column of a table.
-        size: width and height to which pictures are scaled, or one number for both; required if their sizes differ.
+        label: name of the label column of a table, or of a manifest.
+        size: width and height to which pictures are scaled, or one number for both; required if their sizes differ. For
+            a table, width and height of the pictures whose pixels are its columns.
         test: a second folder or file of the same kind, used as the test part.
         test_share: share of the cases of each class that is split off; 0.2 if ``None``.
         seed: seed of the split and of the order of the training cases.
         skip_unreadable: skip pictures that cannot be read and name them in a `Remark`.
+        missing: "fill" to replace missing values of a table, "refuse" to raise an error; see `Preparation`.
+        pixels: the columns of a table are the pixels of pictures, row by row, of the given ``size`` or square.
 
     Raises:
         DataError: the data do not exist or are not as described. The message names the file and the place in it.
@@ -73,13 +87,15 @@ def read_data(
     place = resolved(path)
     kind = kind_of(place)
     options = {
-        "--label": (label, "table"),
-        "--size": (size, "folder"),
-        "--skip-unreadable": (skip_unreadable or None, "folder"),
+        "--label": (label is not None, ("table", "manifest")),
+        "--size": (size is not None, ("folder", "manifest", "table")),
+        "--as pictures": (pixels, ("table",)),
+        "--skip-unreadable": (skip_unreadable, ("folder", "manifest")),
     }
-    for option, (value, needed) in options.items():
-        if value is not None and kind != needed:
-            raise SettingError(f"{option} is for {KIND_NAMES[needed]}, but {place} is {KIND_NAMES[kind]}: omit it")
+    for option, (given, kinds) in options.items():
+        if given and kind not in kinds:
+            expected = " or ".join(KIND_NAMES[name] for name in kinds)
+            raise SettingError(f"{option} is for {expected}, but {place} is {KIND_NAMES[kind]}: omit it")
     if label is None and kind == "table":
         raise SettingError(f"{place} is a table: name the column of its labels with --label")
     if test is not None and test_share is not None:
@@ -88,10 +104,17 @@ def read_data(
     if second is not None and (test_kind := kind_of(second, "--test ")) != kind:
         raise DataError(f"--test {second} is {KIND_NAMES[test_kind]}, expected {KIND_NAMES[kind]} like {place}")
     sides, other = (size, size) if isinstance(size, int) else size, None if second is None else str(second)
-    return read(Source(str(place), kind, label, sides, other, test_share, seed, skip_unreadable))
+    pixels = pixels or (kind == "table" and size is not None)
+    return read(Source(str(place), kind, label, sides, other, test_share, seed, skip_unreadable, missing, pixels))
 
 
-KIND_NAMES = {"folder": "a folder of pictures", "npz": "an .npz file", "table": "a table", "idx": "an IDX file"}
+KIND_NAMES = {
+    "folder": "a folder of pictures",
+    "manifest": "a list of picture files",
+    "npz": "an .npz file",
+    "table": "a table",
+    "idx": "an IDX file",
+}
 """Kind of data -> its name in messages."""
 
 
@@ -112,13 +135,13 @@ def kind_of(path: Path, option: str = "") -> str:
     ending = path.suffix.lower()
     if ending == ".npz":
         return "npz"
-    if ending in tables.ENDINGS:
-        return "table"
+    if tables.is_table(path):
+        return "manifest" if tables.is_manifest(path) else "table"
     if idx_pairs.is_idx(path):
         return "idx"
     raise DataError(
         f"{option}{path} has an unsupported file type (supported: a folder of class folders, an .npz, a table "
-        f"({', '.join(tables.ENDINGS)}) or an IDX file)"
+        f"({tables.types()}) or an IDX file)"
     )
 
 

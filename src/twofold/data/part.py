@@ -15,7 +15,7 @@ from twofold.data.columns import Column
 from twofold.data.dataset import Dataset
 from twofold.data.preparation import Preparation
 from twofold.data.source import Source
-from twofold.data.split import class_numbers, ordered, shuffled, stratified
+from twofold.data.split import class_numbers, ordered, require_cases, shuffled, stratified
 from twofold.errors import DataError
 
 SHARE = 0.2
@@ -48,12 +48,8 @@ def assembled(name: str, train: Part, test: Part | None, source: Source) -> Data
     names = ordered(train.labels)
     if len(names) < 2:
         raise DataError(f"{where} has one class only, {', '.join(names)}: add cases of another one or check the path")
-    if source.kind != "folder" and 2 * len(names) > len(train.labels):
-        raise DataError(
-            f"{where}: {f'column {source.label!r} has' if source.label else 'the labels have'} {len(names)} different "
-            f"values in {len(train.labels)} {'rows' if source.label else 'cases'}, expected several cases per class: "
-            f"{'choose another --label' if source.label else 'give the number or the name of the class of each case'}"
-        )
+    if source.kind != "folder":
+        require_cases(len(names), len(train.labels), where, source.label)
     labels = class_numbers(train.labels, names, where)
     if test is None:
         share = SHARE if source.test_share is None else source.test_share
@@ -67,7 +63,7 @@ def assembled(name: str, train: Part, test: Part | None, source: Source) -> Data
         test_where = source.test or where
         test_cases, test_labels = test.cases, class_numbers(test.labels, names, test_where)
     train_cases, test_cases = select(train.cases, train_index), select(test_cases, test_index)
-    preparation = prepared(train_cases, names, where)
+    preparation = prepared(train_cases, names, where, source.missing == "fill")
     return Dataset(
         name,
         as_tensor(train_cases, preparation, where),
@@ -96,10 +92,10 @@ def select(cases: Cases, index: Any) -> Cases:
     return selected
 
 
-def prepared(train: Cases, names: Sequence[str], where: str) -> Preparation:
-    """Return the preparation fitted to a training part."""
+def prepared(train: Cases, names: Sequence[str], where: str, fill: bool = True) -> Preparation:
+    """Return the preparation fitted to a training part; ``fill`` is False if missing values are refused."""
     if isinstance(train, dict):
-        return Preparation.fitted(train, names, where)
+        return Preparation.fitted(train, names, where, fill)
     channels, height, width = train.shape[1:]
     return Preparation("pictures", (channels, height, width), tuple(names))
 

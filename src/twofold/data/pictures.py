@@ -16,6 +16,7 @@ from torch import Tensor
 from twofold import machine
 from twofold.data.look import INK_THRESHOLD, Look, box_of, mass_of, stroke_of
 from twofold.data.preparation import Preparation
+from twofold.data.source import PICTURE_ENDINGS
 from twofold.errors import DataError, SettingError
 
 LARGEST = 1 << 26
@@ -23,13 +24,6 @@ LARGEST = 1 << 26
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "JPEG2000", "AVIF")
 """Supported file formats, by Pillow's names: raster formats that need no external program."""
-
-ENDINGS = {
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ico"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs"),
-    *(".heic", ".heif"),
-}
-"""Endings of the picture files in a folder. Files of unsupported formats, such as HEIC, raise an error."""
 
 IGNORED_FOLDERS = ("__MACOSX",)
 """Folders that archiving programs add and that contain no real pictures."""
@@ -59,7 +53,7 @@ def pictures_below(path: Path) -> list[Path]:
     for entry in visible_entries(path):
         if entry.is_dir() and not entry.is_symlink():  # a link may lead back up
             files += pictures_below(entry)
-        elif entry.suffix.lower() in ENDINGS:
+        elif entry.suffix.lower() in PICTURE_ENDINGS:
             files.append(entry)
     return files
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -13,24 +13,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from twofold.checks import check_fields
-from twofold.data.columns import Column, as_columns, as_numbers, as_texts, require_memory
+from twofold.data.columns import FILL, Column, Problems, as_columns, as_numbers, as_texts, require_memory, shortened
 from twofold.data.look import Look
-from twofold.errors import DataError, SettingError, remark, unknown
+from twofold.errors import SettingError, remark, unknown
 
 KINDS = ("pictures", "table")
 
+MARGIN = 0.5
+"""Distance from the training values beyond which a value is unusual, as a share of their range."""
+
 FEATURE = 21
 """Peak memory in bytes per feature and case while a table is prepared: two float64, one float32 and one bool."""
-
-MAX_CATEGORIES = 100
-"""Largest number of distinct texts in a categorical column; a column with more is rejected."""
 
 
 @dataclass(frozen=True)
 class Preparation:
     """Preprocessing that converts raw data to the cases of a net.
 
-    A numeric column is standardized to (x - mean) / scale. A text column is one-hot encoded.
+    A missing number is replaced by the median of its column. Then numeric columns are standardized to
+    (x - mean) / scale. A numeric column with missing values in the training part is followed by an indicator feature,
+    which is 1 where the value is missing. A text column is one-hot encoded; a missing text is the category "".
+
+    The result is that of scikit-learn's ``ColumnTransformer`` with ``SimpleImputer``, ``StandardScaler`` and
+    ``OneHotEncoder``. Their fitted state can only be stored as a pickle, which is not safe to load, so this class holds
+    the fitted numbers itself. They are stored as JSON and exported to ONNX.
 
     Attributes:
         kind: "pictures", with pixels in [0, 1], or "table", with standardized numbers.
@@ -41,6 +47,9 @@ class Preparation:
             for validation; 0 and 1 for a text column, and a scale of 1 for a constant column.
         categories: text column -> its values.
         look: statistics of the training pictures; ``None`` if they were not computed.
+        medians: median of each column, 0 for a text column; empty if missing values are refused.
+        indicators: numeric columns that are followed by an indicator feature.
+        lows, highs: smallest and largest training value of each column, 0 for a text column; empty in older versions.
     """
 
     kind: str
@@ -51,6 +60,10 @@ class Preparation:
     scale: tuple[float, ...] = ()
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
     look: Look | None = None
+    medians: tuple[float, ...] = ()
+    indicators: tuple[str, ...] = ()
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -63,7 +76,12 @@ class Preparation:
             )
         if not all(map(math.isfinite, self.mean)) or not all(0 < scale < math.inf for scale in self.scale):
             raise SettingError("the preparation has a mean or scale that is not finite, or a scale that is not above 0")
-        features = sum(len(self.categories.get(name, "1")) for name in self.columns)
+        for values in (self.medians, self.lows, self.highs):
+            if len(values) not in (0, len(self.columns)) or not all(map(math.isfinite, values)):
+                raise SettingError(
+                    "the preparation has missing or infinite medians or ranges, expected none or one for each column"
+                )
+        features = _feature_count(self.columns, self.categories, self.indicators)
         if self.kind == "table" and self.shape != (1, 1, features):
             raise SettingError(
                 f"the preparation of a table has the shape {self.shape}, expected (1, 1, {features}) for its columns"
@@ -90,30 +108,57 @@ class Preparation:
         return cls(**entries)
 
     @classmethod
-    def fitted(cls, columns: Mapping[str, Column], names: Sequence[str], where: str = "the table") -> Self:
+    def fitted(
+        cls, columns: Mapping[str, Column], names: Sequence[str], where: str = "the table", fill: bool = True
+    ) -> Self:
         """Fit the preparation of a table to a training part.
+
+        A `Remark` names columns with missing values.
 
         Args:
             columns: the columns by name, float64 or strings; see `cleaned`.
             names: class names.
-            where: name of the table in error messages.
-
-        Raises:
-            DataError: a column has too many distinct texts, or numbers that are too large.
+            where: name of the table in remarks.
+            fill: replace missing values; if False, `table` refuses them.
         """
-        mean, scale, categories = [], [], {}
+        mean, scale, medians, lows, highs, categories, filled = [], [], [], [], [], {}, {}
         for name, column in columns.items():
             if column.dtype.kind == "U":
-                categories[name] = _categories(name, column, where)
-            values = np.zeros(1) if name in categories else column
-            with np.errstate(over="ignore", invalid="ignore"):
-                average, deviation = float(values.mean()), float(values.std())
-            if not math.isfinite(deviation):
-                raise DataError(f"{where}: the numbers of column {name!r} are too large to be standardized: rescale it")
-            mean.append(average)
+                categories[name] = tuple(sorted(set(column.tolist())))
+                absent, values = column == "", np.zeros(1)
+            else:
+                absent, values = np.isnan(column), column
+            if absent.any():
+                filled[name] = f"{name!r} ({int(absent.sum())} of {len(absent)} rows)"
+            present = values[~absent] if name not in categories else values
+            median = float(np.median(present)) if len(present) else 0.0
+            values = np.where(np.isnan(values), median, values)
+            deviation = float(values.std())
+            medians.append(median)
+            lows.append(float(values.min()))
+            highs.append(float(values.max()))
+            mean.append(float(values.mean()))
             scale.append(deviation if values.min() < values.max() and deviation > 0 else 1.0)
-        features = sum(len(categories.get(name, "1")) for name in columns)
-        return cls("table", (1, 1, features), tuple(names), tuple(columns), tuple(mean), tuple(scale), categories)
+        indicators = tuple(name for name in filled if name not in categories)
+        if filled:
+            remark(
+                f"{where}: missing training values in {shortened(list(filled.values()))}: a missing number is replaced "
+                "by the median of its column, with a feature that marks it; a missing text is a category"
+            )
+        shape = (1, 1, _feature_count(columns, categories, indicators))
+        return cls(
+            "table",
+            shape,
+            tuple(names),
+            tuple(columns),
+            tuple(mean),
+            tuple(scale),
+            categories,
+            medians=tuple(medians) if fill else (),
+            indicators=indicators,
+            lows=tuple(lows),
+            highs=tuple(highs),
+        )
 
     def table(self, frame: Any, where: str = "the table") -> Tensor:
         """Convert a table of raw columns to cases ``(rows, 1, 1, features)``.
@@ -126,52 +171,67 @@ class Preparation:
             where: name of the table in error messages.
 
         Raises:
-            DataError: a column is missing, a value is missing, not a number, not finite or too large, or the features
-                do not fit into memory.
+            DataError: columns are missing, values are not numbers, not finite or too large, or missing where they are
+                refused, or the features do not fit into memory. The message has all problems of the values.
         """
-        columns = as_columns(frame, where, self.columns)
+        cases, problems = self.table_with_problems(frame, where)
+        problems.check()
+        return cases
+
+    def table_with_problems(self, frame: Any, where: str = "the table") -> tuple[Tensor, Problems]:
+        """Convert a table as `table` does, but return the problems and the unusual values; unusable ones become 0.
+
+        Raises:
+            DataError: columns are missing, or the features do not fit into memory.
+        """
+        columns, problems, fill = as_columns(frame, where, self.columns), Problems(where), bool(self.medians)
         require_memory(FEATURE * self.shape[2] * len(columns[self.columns[0]]), where)
         parts: list[NDArray[np.float64]] = []
-        for name, mean, scale in zip(self.columns, self.mean, self.scale, strict=True):
+        for index, name in enumerate(self.columns):
             if name in self.categories:
-                parts.append(self._one_hot(name, as_texts(name, columns[name], where), where))
-            else:
-                parts.append(_standardized(name, as_numbers(name, columns[name], where), mean, scale, where)[:, None])
+                texts = as_texts(name, columns[name], problems, fill)
+                parts.append(self._one_hot(name, texts, where))
+                continue
+            values = as_numbers(name, columns[name], problems, fill)
+            absent = np.isnan(values)
+            values = np.where(absent, self.medians[index] if fill else 0.0, values)
+            self._find_unusual(index, values, problems)
+            with np.errstate(over="ignore"):
+                numbers = (values - self.mean[index]) / self.scale[index]
+            large = np.flatnonzero(~(abs(numbers) <= np.finfo(np.float32).max) & np.isfinite(values))
+            end = ", which is too large compared with the training part"
+            problems.add_rows(name, large, lambda row, values=values: f"{values[row]:g}", FILL, end)  # type: ignore[misc]
+            parts.append(np.where(abs(numbers) <= np.finfo(np.float32).max, numbers, 0.0)[:, None])
+            if name in self.indicators:
+                parts.append(absent[:, None].astype(np.float64))
         cases = np.concatenate(parts, 1).astype(np.float32)
-        return torch.from_numpy(cases)[:, None, None, :].contiguous()
+        return torch.from_numpy(cases)[:, None, None, :].contiguous(), problems
+
+    def _find_unusual(self, index: int, values: NDArray[np.float64], problems: Problems) -> None:
+        """Note the rows whose value in a column is beyond its training range by more than `MARGIN` times the range."""
+        if not self.lows:
+            return
+        low, high, name = self.lows[index], self.highs[index], self.columns[index]
+        margin = max(MARGIN * (high - low), self.scale[index])
+        for row in np.flatnonzero((values < low - margin) | (values > high + margin)).tolist():
+            text = f"column {name!r} is {values[row]:g}, the training values range from {low:g} to {high:g}"
+            problems.unusual.setdefault(row, text)
 
     def _one_hot(self, name: str, texts: NDArray[np.str_], where: str) -> NDArray[np.float64]:
         known: NDArray[np.str_] = np.array(self.categories[name])
         if unseen := sorted(set(texts.tolist()) - set(self.categories[name])):
             remark(
-                f"{where}: column {name!r} has values that did not occur in training: {', '.join(unseen[:5])}"
-                f"{' and others' if len(unseen) > 5 else ''}; they are encoded as zeros"
+                f"{where}: column {name!r} has values that did not occur in training: "
+                f"{', '.join(text or '(missing)' for text in unseen[:5])}{' and others' if len(unseen) > 5 else ''}; "
+                "they are encoded as zeros"
             )
         return np.equal(texts[:, None], known[None]).astype(np.float64)
 
 
-def _standardized(name: str, values: NDArray[np.float64], mean: float, scale: float, where: str) -> NDArray[np.float64]:
-    with np.errstate(over="ignore"):
-        numbers = (values - mean) / scale
-    if len(bad := np.flatnonzero(abs(numbers) > np.finfo(np.float32).max)):
-        raise DataError(
-            f"{where}: column {name!r} has {values[bad[0]]:g} in row {bad[0] + 1}, which is too large compared with "
-            "the training part: repair it or remove the row"
-        )
-    return numbers
+def _feature_count(columns: Iterable[str], categories: Mapping[str, Sequence[str]], indicators: Sequence[str]) -> int:
+    return sum(len(categories.get(name, "1")) for name in columns) + len(indicators)
 
 
 def numbered(classes: int) -> tuple[str, ...]:
     """Return default class names: the class numbers."""
     return tuple(str(number) for number in range(classes))
-
-
-def _categories(name: str, texts: NDArray[np.str_], where: str) -> tuple[str, ...]:
-    """Return the sorted distinct values of a text column."""
-    values = tuple(sorted(set(texts.tolist())))
-    if len(values) > MAX_CATEGORIES:
-        raise DataError(
-            f"{where}: column {name!r} has {len(values)} different texts, such as {values[0]!r}, expected numbers "
-            f"or at most {MAX_CATEGORIES} categories: remove the column or convert it to numbers"
-        )
-    return values

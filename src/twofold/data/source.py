@@ -14,7 +14,15 @@ from twofold.errors import DataError, SettingError, unknown
 if TYPE_CHECKING:
     from twofold.data.dataset import Dataset
 
-KINDS = ("folder", "npz", "table", "idx")
+KINDS = ("folder", "manifest", "npz", "table", "idx")
+MISSING = ("fill", "refuse")
+
+PICTURE_ENDINGS = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ico"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs"),
+    *(".heic", ".heif"),
+}
+"""Endings of the picture files in a folder. Files of unsupported formats, such as HEIC, raise an error."""
 
 
 def resolved(path: Path | str) -> Path:
@@ -35,13 +43,15 @@ class Source:
 
     Attributes:
         path: absolute path of the folder or file.
-        kind: folder (of class folders), npz, table (CSV or Parquet) or idx.
-        label: name of the label column of a table.
+        kind: folder (of class folders), manifest (CSV of picture files and labels), npz, table (CSV or Parquet) or idx.
+        label: name of the label column of a table or a manifest.
         size: (width, height) to which pictures are scaled; ``None`` if they are not scaled.
         test: path of a second folder or file with the test part.
         test_share: share of each class that is split off as the test part; ``None`` if the data have a test part.
         seed: seed of the split and of the order of the training cases.
         skip_unreadable: skip pictures that cannot be read.
+        missing: "fill" to replace missing values of a table, "refuse" to raise an error.
+        pixels: the columns of a table are the pixels of pictures, row by row.
     """
 
     path: str
@@ -52,11 +62,15 @@ class Source:
     test_share: float | None = None
     seed: int = 0
     skip_unreadable: bool = False
+    missing: str = "fill"
+    pixels: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.kind not in KINDS:
             raise unknown("kind of data", self.kind, KINDS)
+        if self.missing not in MISSING:
+            raise unknown("value of missing", self.missing, MISSING)
         if self.test_share is not None and not 0 < self.test_share < 1:
             raise SettingError(
                 f"--test-share is {self.test_share:g}, expected more than 0 and less than 1, such as 0.2"

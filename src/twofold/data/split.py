@@ -35,6 +35,16 @@ def class_numbers(labels: Sequence[str] | NDArray[Any], names: Sequence[str], wh
     return np.array([numbers[label] for label in labels], dtype=np.int64)
 
 
+def require_cases(classes: int, cases: int, where: str, label: str | None = None) -> None:
+    """Raise a `DataError` if there are more than half as many classes as cases; ``label`` is a table's label column."""
+    if 2 * classes > cases:
+        raise DataError(
+            f"{where}: {f'column {label!r} has' if label else 'the labels have'} {classes} different values in {cases} "
+            f"{'rows' if label else 'cases'}, expected several cases per class: "
+            f"{'choose another --label' if label else 'give the number or the name of the class of each case'}"
+        )
+
+
 def shuffled(cases: int, seed: int) -> NDArray[np.intp]:
     """Return the indices of all cases in random order, so that the last of them can be held out."""
     return np.random.RandomState(seed).permutation(cases)  # NumPy guarantees a stable stream

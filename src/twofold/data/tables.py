@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from twofold import machine
 from twofold.data.columns import (
     Column,
+    Problems,
     as_columns,
+    as_numbers,
     as_texts,
     cleaned,
-    missing_column,
+    missing_columns,
     number_of,
     require_memory,
     require_unique,
 )
+from twofold.data.data_file import opened
+from twofold.data.npz import scaled_alike
 from twofold.data.part import Part
-from twofold.data.source import Source
-from twofold.errors import DataError
+from twofold.data.source import PICTURE_ENDINGS, Source
+from twofold.errors import DataError, remark
 from twofold.machine.extras import needed
 
-ENDINGS = (".csv", ".tsv", ".parquet")
+ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 SEPARATORS = ",;\t"
+PIXEL = re.compile(r"(pixel|pix|px)[ _.]?\d+|\d+x\d+")
+"""Names of columns with the pixels of pictures."""
 BYTES = 40
 """Peak memory in bytes per byte of a text file while it is read: short strings, each a Python object."""
 
@@ -41,68 +53,168 @@ def read(source: Source) -> tuple[Part, Part | None]:
         DataError: the file is not a table, a row is malformed, a column is missing, or a value is missing or invalid.
     """
     assert source.label is not None
-    path = Path(source.path)
-    columns, labels = _part(path, source.label)
-    train = Part(cleaned(columns, str(path)), labels)
-    return train, Part(*_part(Path(source.test), source.label)) if source.test else None
+    path, fill = Path(source.path), source.missing == "fill"
+    problems = Problems(str(path))
+    columns, labels = _part(path, source.label, problems)
+    if not source.pixels and _are_pixels(columns):
+        remark(f"{path} has columns that look like the pixels of pictures: add --as pictures to predict picture files")
+    train = Part(_pixels(columns, source, problems) if source.pixels else cleaned(columns, problems, fill), labels)
+    problems.check()
+    test = None
+    if source.test:
+        problems = Problems(source.test)
+        columns, labels = _part(Path(source.test), source.label, problems)
+        test = Part(_pixels(columns, source, problems) if source.pixels else columns, labels)
+        problems.check()
+    return scaled_alike(train, test)
 
 
-def _part(path: Path, label: str) -> tuple[dict[str, Column], NDArray[np.str_]]:
+def _are_pixels(columns: dict[str, Column]) -> bool:
+    """Return True if the names of the columns are numbered pixels, such as pixel0 or 1x1, of a square picture."""
+    square = len(columns) >= 16 and math.isqrt(len(columns)) ** 2 == len(columns)
+    return square and all(PIXEL.fullmatch(name) for name in columns)
+
+
+def _pixels(columns: dict[str, Column], source: Source, problems: Problems) -> NDArray[Any]:
+    """Convert columns to pictures ``(cases, 1, height, width)``: bytes if all are whole numbers, else float32."""
+    width, height = source.size or (math.isqrt(len(columns)),) * 2
+    if width * height != len(columns):
+        advice = "remove other columns or correct --size" if source.size else "give their width and height with --size"
+        raise DataError(
+            f"{problems.where} has {len(columns)} columns besides the label, expected {width * height} for pictures of "
+            f"{width} x {height}: {advice}"
+        )
+    values = [as_numbers(name, column, problems, False) for name, column in columns.items()]
+    pixels = np.stack(values, 1).reshape(-1, 1, height, width)
+    whole = ((pixels >= 0) & (pixels <= 255) & (pixels == np.floor(pixels))).all()
+    return pixels.astype(np.uint8 if whole else np.float32)
+
+
+def is_picture_name(value: Any) -> bool:
+    """Return True if a value is a text that ends like the name of a picture file."""
+    return isinstance(value, str) and Path(value.strip()).suffix.lower() in PICTURE_ENDINGS
+
+
+def is_manifest(path: Path) -> bool:
+    """Return True if a text file is a table of two columns, one of which starts with the name of a picture file.
+
+    Raises:
+        DataError: the file is not a table.
+    """
+    if path.suffix.lower() == ".parquet":
+        return False
+    with _text(path) as file:
+        rows = _rows(path, file, {})
+        next(rows, None)
+        first = next(rows, [])
+    return len(first) == 2 and sum(map(is_picture_name, first)) == 1
+
+
+def _part(path: Path, label: str, problems: Problems) -> tuple[dict[str, Column], NDArray[np.str_]]:
     """Return the columns of a table without the label column, and the labels."""
     columns = read_table(path)
     if label not in columns:
-        raise missing_column(str(path), label, columns)
-    labels = as_texts(label, columns.pop(label), str(path))
+        raise missing_columns(str(path), [label], columns)
+    labels = as_texts(label, columns.pop(label), problems, False)
     if not columns:
         raise DataError(f"{path} has no column except {label}, the label: add columns to predict it from")
     return columns, labels
 
 
-def read_table(path: Path) -> dict[str, Column]:
+def is_table(path: Path) -> bool:
+    """Return True if a path has the file name ending of a table."""
+    return path.name.lower().endswith(ENDINGS)
+
+
+def types() -> str:
+    """Return the supported endings as text."""
+    return ", ".join(ENDINGS)
+
+
+def read_table(path: Path, errors: dict[int, str] | None = None) -> dict[str, Column]:
     """Return the columns of a table by name, with the values of the file.
 
+    Args:
+        path: a CSV or Parquet file; a CSV file may be packed with gzip.
+        errors: receives row index -> error for lines with too few or too many values, whose values are then missing.
+            If ``None``, such a line is an error.
+
     Raises:
-        DataError: the file cannot be read, has no rows or a malformed one, or has a column name twice.
+        DataError: the file cannot be read, has no names of columns or no rows, or has a column name twice.
         SettingError: the file is Parquet and pyarrow is not installed.
     """
     if path.suffix.lower() == ".parquet":
         return _parquet(path)
-    require_memory(BYTES * path.stat().st_size, str(path))
-    rows = _rows(path)
-    names = [name.strip() for name in next(rows, [])]
-    require_unique(names, str(path))
-    if names and all(number_of(name) is not None for name in names):
+    with _text(path) as file:
+        rows = _rows(path, file, errors)
+        names = [name.strip() for name in next(rows, [])]
+        values = list(zip(*rows, strict=True))
+    columns = dict(enumerate(values))
+    if missing := _missing_header(names, columns):
         raise DataError(
-            f"{path} has numbers in its first line, expected the names of the columns: put a line of names above it"
+            f"{path} has {missing!r} in its first line, expected the names of the columns: put a line of names above it"
         )
-    values = list(zip(*rows, strict=True))
+    require_unique(names, str(path))
     if not values:
         raise DataError(f"{path} has no rows: give at least one case below the names of the columns")
-    columns = {name: np.array(column, dtype=object) for name, column in zip(names, values, strict=True)}
-    return as_columns(columns, str(path))
+    named = {name: np.array(column, dtype=object) for name, column in zip(names, values, strict=True)}
+    return as_columns(named, str(path))
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def _missing_header(names: Sequence[str], columns: Mapping[int, Sequence[str]]) -> str | None:
+    """Return a name of a column that must be a value, so that the file has no line of names; ``None`` if there is none.
+
+    All names are numbers then, or one is that of a picture file, or a name that is not a number occurs in its column.
+    """
+    if pictures := [name for name in names if is_picture_name(name)]:
+        return pictures[0]
+    texts = {number: name for number, name in enumerate(names) if number_of(name) is None}
+    if names and not texts:
+        return names[0]
+    repeated = (name for number, name in texts.items() if name and name in map(str.strip, columns.get(number, ())))
+    return next(repeated, None)
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    """Open a text file, which may be packed with gzip.
+
+    Raises:
+        DataError: the file is damaged, not UTF-8, or too large for memory.
+    """
+    if path.suffix.lower() != ".gz":
+        require_memory(BYTES * path.stat().st_size, str(path))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+        return
+    most = machine.free_memory(torch.device("cpu")) // BYTES
+    with opened(path, "") as packed:
+        content = packed.read(most + 1)
+    require_memory(BYTES * len(content), str(path))
+    yield io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+
+
+def _rows(path: Path, file: TextIO, errors: dict[int, str] | None) -> Iterator[list[str]]:
     """Yield the rows of a text file, starting with the column names; empty lines are skipped."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            first_line = file.readline()
-            separator = max(SEPARATORS, key=first_line.count)
-            file.seek(0)
-            reader, count = csv.reader(file, delimiter=separator, strict=True), 0
-            for row in reader:
-                count = count or len(row)
-                if row and len(row) != count:
-                    raise DataError(
-                        f"{path} is malformed in line {reader.line_num}: it has {len(row)} values, expected {count} as "
-                        "in the first line: repair the line"
-                    )
-                if row:
-                    yield row
-        except csv.Error as error:
-            raise DataError(f"{path} is malformed in line {reader.line_num} ({error}): repair the line") from error
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as CSV in UTF-8") from error
+    try:
+        first_line = file.readline()
+        separator = max(SEPARATORS, key=first_line.count)
+        file.seek(0)
+        reader, count, number = csv.reader(file, delimiter=separator, strict=True), 0, -2
+        for values in reader:
+            row, count, number = values, count or len(values), number + bool(values)
+            if row and len(row) != count:
+                problem = f"it has {len(row)} values, expected {count} as in the first line"
+                if errors is None:
+                    raise DataError(f"{path} is malformed in line {reader.line_num}: {problem}: repair the line")
+                errors[number] = f"line {reader.line_num} is malformed: {problem}"
+                row = [""] * count
+            if row:
+                yield row
+    except csv.Error as error:
+        raise DataError(f"{path} is malformed in line {reader.line_num} ({error}): repair the line") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as CSV in UTF-8") from error
 
 
 def _parquet(path: Path) -> dict[str, Column]:

@@ -117,12 +117,17 @@ class _Program(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    medians: Tensor
 
     def __init__(self, net: Net, preparation: Preparation) -> None:
         super().__init__()
         self.net = net
         self.preparation = preparation
-        for name in ("mean", "scale"):  # as tensors, since Python numbers become single precision in the file
+        for name in (
+            "mean",
+            "scale",
+            "medians",
+        ):  # as tensors, since Python numbers become single precision in the file
             values = torch.tensor(getattr(preparation, name), dtype=torch.float64)
             self.register_buffer(name, values, persistent=False)
         self.input = "table" if preparation.kind == "table" else "images"
@@ -149,8 +154,13 @@ class _Program(nn.Module):
             column = data[:, index : index + 1]
             if name in preparation.categories:
                 features.append((column == torch.arange(len(preparation.categories[name]))).to(torch.float32))
-            else:
-                features.append(((column - self.mean[index]) / self.scale[index]).to(torch.float32))
+                continue
+            absent = column.isnan()
+            if preparation.medians:
+                column = torch.where(absent, self.medians[index], column)
+            features.append(((column - self.mean[index]) / self.scale[index]).to(torch.float32))
+            if name in preparation.indicators:
+                features.append(absent.to(torch.float32))
         return torch.cat(features, 1)[:, None, None, :]
 
 
@@ -164,7 +174,10 @@ def raw(preparation: Preparation, count: int, seed: int = 0) -> Tensor:
         if values := preparation.categories.get(name):
             columns.append(torch.randint(len(values), (count,), generator=generator).double())
         else:
-            columns.append(mean + scale * torch.randn(count, generator=generator, dtype=torch.float64))
+            column = mean + scale * torch.randn(count, generator=generator, dtype=torch.float64)
+            columns.append(
+                torch.where(torch.arange(count) % 4 == 1, torch.nan, column) if preparation.medians else column
+            )
     return torch.stack(columns, 1)
 
 

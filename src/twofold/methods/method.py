@@ -332,7 +332,7 @@ class ImageMethod(Method[I, C]):
         "train_error": Metric(
             float | None,
             percent("train error"),
-            "train error: share of the training images that the fast test misclassified",
+            "train error: share of the training cases that the fast test misclassified",
         ),
         "layer_error": Metric(list[float]),
         "passes_per_image": Metric(dict[str, int]),

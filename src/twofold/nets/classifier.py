@@ -135,6 +135,10 @@ class Classifier(Net):
         """Return the number of forward passes per image that each test needs: name of the test -> number."""
         return {"fast": 1}
 
+    def probabilities(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Return the probability of each label ``(images, classes)`` by the main test, from the result of `scores`."""
+        return next(iter(scores.values())).float().softmax(1)
+
     @check_arguments
     @torch.no_grad()
     def predict(self, images: Tensor, test: str | None = None) -> Tensor:
@@ -200,14 +204,17 @@ class Classifier(Net):
         """Return the results of all tests for one image ``(1, channels, height, width)``, as JSON-compatible values.
 
         Returns:
-            ``label``: name of a test -> predicted label. ``softmax``: probability of each label in the fast test.
-            ``goodness``: total goodness of each label in the slow test; ``None`` for nets without goodness.
+            ``label``: name of a test -> predicted label. ``probability``: probability of each label by the main test.
+            ``softmax``: probability of each label in the fast test. ``goodness``: total goodness of each label in the
+            slow test; ``None`` for nets without goodness.
         """
         case = self._enter(on_device("case", case, self.device), "case")
         shaped("case", case, 1, "...")
-        scores = {test: score[0].float() for test, score in self.scores(case).items()}
+        by_case = self.scores(case)
+        scores = {test: score[0].float() for test, score in by_case.items()}
         return {
             "label": {test: int(score.argmax()) for test, score in scores.items()},
+            "probability": self.probabilities(by_case)[0].tolist(),
             "softmax": scores["fast"].softmax(0).tolist(),
             "goodness": scores["slow"].tolist() if "slow" in scores else None,
         }
@@ -375,6 +382,13 @@ class GoodnessClassifier(SoftmaxClassifier):
     def familiarity(self, images: Tensor) -> Tensor:
         goodness = self.goodness(images, self.every_label(images)).sum(2)
         return (goodness / self._temperature(self.stack)).log_softmax(1).amax(1)
+
+    def probabilities(self, scores: Mapping[str, Tensor]) -> Tensor:
+        """Return the probability of each label ``(images, classes)`` by the main test, from the result of `scores`.
+
+        It is a softmax over labels of the goodness in the slow test, in units of the temperature.
+        """
+        return (scores["slow"].float() / self._temperature(self.stack[self.read.start :])).softmax(1)
 
     @torch.no_grad()
     def evidence(self, images: Tensor) -> Tensor:

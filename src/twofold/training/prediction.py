@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ AT_ONCE = 100
 """Number of images that are decoded and classified in one batch."""
 
 OUT_OF_DISTRIBUTION = "does not look like the training data"
-"""Warning for an image whose familiarity is below the threshold."""
+"""Warning for an image or a row whose familiarity is below the threshold."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Prediction:
     Attributes:
         label: index of the class predicted by the main test, the first test of the net.
         name: name of this class.
-        probability: softmax probability of this class.
+        probability: probability of this class by the main test; see `Classifier.probabilities`.
         familiarity: similarity of the image to the training data; see `Classifier.familiarity`.
         warning: `OUT_OF_DISTRIBUTION`, with a reason if known, or ``None``. It is given if the familiarity is lower
             than that of 99 % of the test cases, or if the image has more or less ink, or thinner or wider strokes, than
@@ -65,14 +66,15 @@ class Prediction:
         return {**facts, **figures, "warning": self.warning, "done": "; ".join(self.done), "error": None}
 
 
-def combine_scores(scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
-    """Return, for each case, the class predicted by the main test and the softmax probability of this class.
+def combine_scores(net: Any, scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
+    """Return, for each case, the class predicted by the main test and its probability by the same test.
 
     Args:
+        net: the `Classifier`.
         scores: test -> scores ``(cases, classes)``, with the main test first; see `Classifier.scores`.
     """
     labels = next(iter(scores.values())).argmax(1)
-    shares = scores["fast"].float().softmax(1).gather(1, labels[:, None])[:, 0]
+    shares = net.probabilities(scores).gather(1, labels[:, None])[:, 0]
     return list(zip(labels.tolist(), shares.tolist(), strict=True))
 
 
@@ -125,6 +127,25 @@ def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
     )
 
 
+def table_warnings(run: Run, cases: Tensor, unusual: Mapping[int, str]) -> list[str | None]:
+    """Return the warning for each row of a table, or ``None``.
+
+    A row gets a warning if it is less familiar to the net than `FAMILIAR` of the test cases, or has an unusual value.
+
+    Args:
+        run: a run that was trained on a table.
+        cases: the prepared rows, ``(rows, 1, 1, features)``.
+        unusual: row index -> description of an unusual value; see `Preparation.table_with_problems`.
+    """
+    threshold = -math.inf if run.result.familiar is None else run.result.familiar
+    unfamiliar = run.net.familiarity(cases) < threshold
+    return [_warning(strange, unusual.get(row)) for row, strange in enumerate(unfamiliar.tolist())]
+
+
+def _warning(unfamiliar: bool, reason: str | None) -> str | None:
+    return f"{OUT_OF_DISTRIBUTION}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
+
+
 def pictures_at(paths: Sequence[Path]) -> list[Path]:
     """Return the paths of image files. Folders are replaced by the image files in them and in their subfolders.
 
@@ -175,9 +196,10 @@ def _classify(run: Run, ready: Sequence[tuple[Tensor, tuple[str, ...]]]) -> list
     cases = torch.cat([case for case, _ in ready]).to(run.net.device)
     scores, familiarities = run.net.scores(cases), run.net.familiarity(cases)
     results = []
-    for (case, done), (label, share), value in zip(ready, combine_scores(scores), familiarities.tolist(), strict=True):
+    for (case, done), (label, share), value in zip(
+        ready, combine_scores(run.net, scores), familiarities.tolist(), strict=True
+    ):
         reason = look.oddity(case[0, 0].numpy()) if look else None
         unfamiliar = threshold is not None and value < threshold
-        warning = f"{OUT_OF_DISTRIBUTION}{f': {reason}' if reason else ''}" if unfamiliar or reason else None
-        results.append(Prediction(label, names[label], share, value, warning, done, case))
+        results.append(Prediction(label, names[label], share, value, _warning(unfamiliar, reason), done, case))
     return results
