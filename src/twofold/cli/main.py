@@ -29,8 +29,7 @@ Train and test
   twofold eval RUN --test slow|fast|...      test a trained net again
   twofold predict RUN PICTURE...             classify pictures, or the rows of a table
   twofold plot RUN                           plot the results of a run again
-  twofold tune RECIPE --trials N             tune the hyperparameters of a recipe and its twin on held-out images, with
-                                             N trials each
+  twofold tune RECIPE --trials N             tune a recipe and its twin on held-out images, N settings each
 
 Recipes
 {recipes}

@@ -73,7 +73,7 @@ def train(
         start: folder of a complete run whose net is trained further, with a new schedule. That folder does not change.
         net: a custom net to train, for example one that uses an instrument. Recipe fields that describe the net are
             then ignored. To resume or to `load` the run, pass a net of the same architecture.
-        progress: callbacks during the training, or a function that receives the metrics of each epoch.
+        progress: callbacks during training, or a function that receives the metrics of each epoch.
 
     Raises:
         RunError: the folder is in use or contains another run, or the disk is full.
