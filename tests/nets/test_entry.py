@@ -12,7 +12,7 @@ from torch import Tensor
 
 import twofold
 from support.helpers import refusal
-from support.small_nets import CLASSES, NETS, PIXELS, SHAPE
+from support.small_nets import CLASSES, NETS, SHAPE
 from twofold.errors import DataError, TwofoldError
 from twofold.negatives import checked_wrong_labels
 
