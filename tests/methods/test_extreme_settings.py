@@ -192,7 +192,7 @@ NOTHING: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "nor learned from": ("recurrent", {"learn_from": 9}, "--learn-from is 9, expected an iteration from 1 to 8"),
     "fields that do not fit": ("recurrent", {**LOCAL, "field_sizes": (6, 2)}, "fields of 6 x 6 do not fit into a map"),
-    "strides": ("unsupervised", {**LOCAL, "strides": (3, 1)}, "miss 2 of 5 pixels"),
+    "strides": ("unsupervised", {**LOCAL, "strides": (3, 1)}, "do not cover 2 of 5 pixels"),
     "margins": (
         "backprop",
         {**LOCAL, "margins": (3, 0)},
