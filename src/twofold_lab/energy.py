@@ -96,10 +96,16 @@ class Passes:
     weight_reads: int
 
 
-STEPS = {
-    "forward-forward": Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
-    "backprop": Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
-}
+STEPS = dict(
+    zip(
+        LEARNERS,
+        (
+            Passes(forward=3, backward=0, outer=2, transfers=8, weight_reads=2),
+            Passes(forward=1, backward=1, outer=1, transfers=5, weight_reads=2),
+        ),
+        strict=True,
+    )
+)
 """Learner -> work of a training step.
 
 Forward-Forward: activities are written and read in the neutral, the positive and the negative pass. Those of the

@@ -22,7 +22,8 @@ from twofold.methods.method import Batch, ImageMethod, Names
 from twofold.methods.metrics import Metric
 from twofold.methods.recipe import ImageRecipe, setting
 from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
-from twofold.nets.classifier import GoodnessClassifier, NetResult, SoftmaxClassifier
+from twofold.nets.classifier import NetResult, SoftmaxClassifier
+from twofold.nets.goodness_classifier import GoodnessClassifier
 from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500

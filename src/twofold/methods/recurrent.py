@@ -128,7 +128,8 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
 
         images, labels = (tensor[:SETTLING] for tensor in data)
         pairs = torch.stack([labels, hardest(net.slow(images), labels)], 1)
-        activity = net.mean_squares(net.images(images), pairs, net.iterations)
+        frame, iterations = net.images(images), net.iterations
+        activity = net.trace(frame, pairs, iterations, lambda layer: layer.active.float().square().mean(1))
         return [
             *draw_local_fields(net.stack[0].bottom_up, image_shape(images), folder),
             *super().draw(net, recipe, data, folder, names),

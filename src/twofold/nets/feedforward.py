@@ -21,7 +21,8 @@ from twofold.layers.inputs import CachedInput, Images, LabeledImages, LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.learning import Rule
 from twofold.negatives import Negatives, checked_wrong_labels, draw_wrong_labels, hard_wrong_labels
-from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate
+from twofold.nets.classifier import NetResult, default_softmax_rate
+from twofold.nets.goodness_classifier import GoodnessClassifier
 from twofold.nets.net import testing
 from twofold.nets.stack import normalized_outputs, outputs, to_features
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from twofold.layers.readout import Softmax
 from twofold.layers.recurrent import LayerState, RecurrentLayer, SourceInput
 from twofold.learning import Rule
 from twofold.negatives import Negatives, draw_wrong_labels, hard_wrong_labels
-from twofold.nets.classifier import GoodnessClassifier, NetResult, default_softmax_rate
+from twofold.nets.classifier import NetResult, default_softmax_rate
+from twofold.nets.goodness_classifier import GoodnessClassifier
 from twofold.nets.stack import to_features
 from twofold.nets.unrolled import unrolled
 from twofold.nets.video import State, VideoResult, Watched, fits, rows_of
@@ -29,17 +31,15 @@ from twofold.normalize import centered, normalize
 class Recurrent(GoodnessClassifier):
     """A net with bottom-up, top-down and optional lateral connections, which is iterated over time.
 
-    At each iteration, a hidden layer receives the outputs of the layer below and the layer above, and optionally its
-    own output, from the previous iteration. The image is the input at the bottom; it is constant for a still image, and
-    a new frame at each iteration for a video. The label is a constant input at the top: the true label for positive
-    data and a wrong label for negative data. A bottom-up pass initializes the states s of the hidden layers. Then all
-    layers are updated in parallel:
+    The image is a constant input at the bottom (for a video, a new frame at each iteration). The label is a constant
+    input at the top: the true label for positive data, a wrong label for negative data. A bottom-up pass initializes
+    the states s of the hidden layers. Then all layers are updated in parallel, at each iteration ("to settle"):
 
         s ← damping · s + (1 - damping) · relu(W_below n(s_below) + W_above n(s_above) + W_beside n(s) + b)
 
-    where n normalizes. To settle means to run all iterations. The fast test predicts labels with a softmax classifier
-    from the states after the bottom-up pass. The test ``settled`` does so after settling with the neutral label. The
-    slow test predicts the label with the highest goodness while settling with that label.
+    where n normalizes. The fast test is a softmax classifier of the states after the bottom-up pass, the test
+    ``settled`` one of the states after settling with the neutral label. The slow test predicts the label with the
+    highest goodness while settling with that label.
 
     Args:
         inputs: Number of pixels of a frame.
@@ -51,10 +51,8 @@ class Recurrent(GoodnessClassifier):
         judged: First and last iteration, counted from 1, over which the slow test averages the goodness.
         label_strength: Value of the nonzero entry of the one-hot label at the top.
         label_to: Layers that receive the label: ``top`` (only the last hidden layer) or ``all``.
-        top_down: If True, each layer receives input from the layer above. The last hidden layer always receives the
-            label.
-        top_down_start: Size of the initial top-down weights between hidden layers, relative to the other initial
-            weights. Deep nets learn better with 0, because untrained top-down input masks the image.
+        top_down: If True, each layer receives input from the layer above. The last one always receives the label.
+        top_down_start: Size of the initial top-down weights relative to others; 0 is better for deep nets.
         lateral: If True, each layer receives its own output as input.
         center: If True, subtract the mean of each frame's pixels.
         connectivity: For each layer, name of a source -> connections to it; fully connected by default. For the names
@@ -231,19 +229,15 @@ class Recurrent(GoodnessClassifier):
     ) -> NetResult:
         """Train the net on one batch of still images, with true labels and with wrong labels.
 
-        Wrong labels are drawn from the logits of the fast test, which come from the bottom-up pass.
-
         Args:
             images: ``(batch, ...)``.
             labels: True labels, ``(batch,)``.
             rate: Learning rate of the layers.
-            softmax_rate: Learning rate of the softmax classifiers; by default ``rate`` times the ratio of the two
-                default rates, `defaults.SOFTMAX_RATE` / `defaults.RATE`.
+            softmax_rate: Learning rate of the softmax classifiers; by default proportional to ``rate``.
             negatives: Function that draws wrong labels from logits, or wrong labels, ``(batch,)``.
             case_weight: Weight of each case, ``(batch,)``; 1 by default.
             first, window: See `learn_video`.
-            settle: If True, also run all iterations with the neutral label, to train the classifier of the test
-                ``settled``.
+            settle: If True, also settle with the neutral label, to train the classifier of the test ``settled``.
             generator: Random generator of the wrong labels, on the device of the images.
         """
         not_negative(rate=rate, softmax_rate=softmax_rate)
@@ -258,15 +252,9 @@ class Recurrent(GoodnessClassifier):
             *_, settled = self.watch(repeat(frame, self.iterations), self.neutral_top(len(labels)), copies)
             self.settled_softmax.learn(self.read_state(settled), labels, reading_rate, case_weight)
 
-        result = self.learn_video(
-            repeat(frame, self.iterations),
-            self.top(torch.cat([labels, wrong])),
-            tuple(layer.repeat(2) for layer in start),
-            rate,
-            case_weight,
-            first=first,
-            window=window,
-        )
+        video, top = repeat(frame, self.iterations), self.top(torch.cat([labels, wrong]))
+        pairs = tuple(layer.repeat(2) for layer in start)
+        result = self.learn_video(video, top, pairs, rate, case_weight, first=first, window=window)
         return NetResult(logits, [*result.goodness], result.difficulty)
 
     @check_arguments
@@ -287,8 +275,7 @@ class Recurrent(GoodnessClassifier):
         The gradient is accumulated over the frames. Memory use depends on ``window`` and not on the number of frames.
 
         Args:
-            video: Normalized frames, each ``(2 batch, inputs)``, positive cases first. If positive and negative cases
-                have the same frames, a frame may be a `CachedInput` with ``batch`` rows.
+            video: Normalized frames, ``(2 batch, inputs)``, positive cases first; ``(batch, inputs)`` if shared.
             top: Label vectors of all cases, ``(2 batch, classes)``.
             state: States of all layers before the first frame.
             rate: Learning rate.
@@ -297,8 +284,7 @@ class Recurrent(GoodnessClassifier):
             window: Number of frames whose weight gradients are computed as one matrix product.
 
         Raises:
-            DataError: The video is empty, ends before ``first``, or a frame has the wrong size. The parameters are then
-                unchanged.
+            DataError: The video is empty, ends before ``first``, or a frame has the wrong size.
         """
         not_negative(rate=rate)
         counts(first=first, window=window)
@@ -377,33 +363,25 @@ class Recurrent(GoodnessClassifier):
         return torch.cat([self.goodness(self._prepare(batch), candidates) for batch, candidates in pairs])
 
     @torch.no_grad()
-    def trace(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
-        """Return the goodness of every layer at every iteration, ``(batch, candidates, iterations, layers)``.
+    def trace(
+        self,
+        frame: CachedInput,
+        labels: Tensor,
+        iterations: int,
+        read: Callable[[LayerState], Tensor] = attrgetter("goodness"),
+    ) -> Tensor:
+        """Return a figure of every layer at every iteration, ``(batch, candidates, iterations, layers)``.
 
         Args:
             frame: Normalized images, ``(batch, inputs)``.
             labels: Candidate labels of each image, ``(batch, candidates)``.
             iterations: Number of iterations.
+            read: Returns the figure for the state of a layer, ``(batch,)``; by default its goodness.
         """
-        return self._trace(frame, labels, iterations, lambda settled: settled.goodness)
-
-    @torch.no_grad()
-    def mean_squares(self, frame: CachedInput, labels: Tensor, iterations: int) -> Tensor:
-        """Return the mean over units of the squared activity, ``(batch, candidates, iterations, layers)``.
-
-        For the arguments see `trace`.
-        """
-        return self._trace(frame, labels, iterations, lambda settled: settled.active.float().square().mean(1))
-
-    def _trace(
-        self, frame: CachedInput, labels: Tensor, iterations: int, read: Callable[[LayerState], Tensor]
-    ) -> Tensor:
-        start = self.start(frame)
-        columns = []
+        start, columns = self.start(frame), []
         for column in labels.T:
             states = self.watch(repeat(frame, iterations), self.top(column), start)
-            iterates = [torch.stack([read(layer) for layer in state], 1) for state in states]
-            columns.append(torch.stack(iterates, 1))
+            columns.append(torch.stack([torch.stack([read(layer) for layer in state], 1) for state in states], 1))
         return torch.stack(columns, 1)
 
     def passes(self, shortlist: int = defaults.SHORTLIST) -> dict[str, int]:

@@ -74,7 +74,7 @@ def _compare(lab: Lab, recipe: Recipe, black: Dataset, noisy: Dataset) -> dict[s
     without, run = lab.train(recipe, "margin-black", black), lab.train(recipe, "margin-noise", noisy)
     test = next(iter(run.result.error))
     labels, others = (lab.test(run, data).named[test] for data in (noisy, _with_margin(noisy, 0, True, seed=1)))
-    label_in = getattr(recipe, "label_in", "")
+    label_in = recipe.fields().get("label_in")
     in_front, covered = (noisy.classes if label_in == place else 0 for place in ("prepend", "overlay"))
     on = noisy.train_images.flatten(1).amax(0) > 0
     on[:covered] = False
