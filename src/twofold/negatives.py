@@ -105,7 +105,7 @@ def checked_wrong_labels(name: str, wrong: Tensor, labels: Tensor, classes: int)
 
 
 def masks(count: int, height: int, width: int, blurs: int, generator: torch.Generator) -> Tensor:
-    """Draw random masks for `hybrids`, which consist of patches of zeros and ones.
+    """Draw random masks of patches of zeros and ones, for `hybrids`.
 
     Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, mirrored at the edges. A pixel of the
     mask is 1 where the blurred value exceeds ½.

@@ -67,7 +67,7 @@ class ClaimsRun(CommonOptions):
 
     Attributes:
         id: id of the claim; see `twofold claims` for a list.
-        size: smoke takes seconds, on the embedded digits; full runs the complete experiment.
+        size: smoke takes seconds, on the digits that come with the package; full runs the complete experiment.
         runs: folder of the training runs. All claims share it, and an interrupted experiment is resumed from it.
         results: folder for the record, which is written only with --size full.
     """
@@ -84,10 +84,10 @@ class ClaimsDraw(CommonOptions):
 
     Attributes:
         id: id of a claim that has a plot; for other claims, the error message lists those that have one.
-        size: smoke uses small nets and the embedded digits; full uses the nets of the complete experiment.
+        size: smoke uses small nets and the digits that come with the package; full those of the complete experiment.
         runs: folder of the training runs; missing nets are trained.
-        results: results folder. A record of this size is plotted, else the claim is measured; default as for
-            `twofold claims`.
+        results: results folder. Its record of the given --size is plotted; without one, the claim is measured first.
+            Default as for `twofold claims`.
         out: PNG file to write; by default docs/pictures/ID.png with --size full if that folder exists, else ID.png in
             the folder --runs.
     """

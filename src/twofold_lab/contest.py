@@ -125,7 +125,10 @@ class Contest:
         return [self.lab.test(run).goodness for run in self.runs[name]]
 
     def reached(self, name: str, target: float) -> dict[str, float | int | None]:
-        """Return the epochs, visits and seconds until the first seed reaches an error; see `figures.reached`."""
+        """Return the epochs, visits and seconds that the run with the first of the seeds takes to reach an error.
+
+        See `figures.reached`.
+        """
         return reached(self.runs[name][0], target)
 
     def finding(self, measured: dict[str, Any], **twin: Any) -> Finding:

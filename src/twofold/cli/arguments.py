@@ -199,7 +199,7 @@ class DataGet:
 
 @dataclass(frozen=True)
 class InstrumentServe:
-    """Run a simulated analog device that training runs on this machine can use as an instrument, until Ctrl-C.
+    """Simulate an analog device, until Ctrl-C, as an instrument for training processes on this machine.
 
     Attributes:
         device: device to simulate: random-relu (a random matrix followed by a ReLU) or one-bit (a random matrix

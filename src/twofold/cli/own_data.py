@@ -81,9 +81,9 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
 
 
 def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> Recipe:
-    """Return a parsed recipe with the temperature of ``defaults``, scaled to its own widths.
+    """Return the recipe with the temperature of ``defaults``, rescaled to the widths of the recipe.
 
-    If the words set a temperature, the recipe is returned unchanged.
+    If the command line ``words`` sets a temperature, the recipe is returned unchanged.
     """
     return recipe if "temperature" in stated(words) else recipe.with_scale_of(defaults)
 

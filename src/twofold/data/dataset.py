@@ -201,7 +201,7 @@ def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tupl
 
 
 def _as_tensor(name: str, content: str, values: Any) -> Tensor:
-    """Convert an array or a tensor of any type to a tensor; errors call it ``content``."""
+    """Convert an array or a tensor of any type to a tensor. Errors name it ``content``."""
     if isinstance(values, Tensor):
         _check_layout(name, content, values)
         return values.detach()

@@ -124,7 +124,10 @@ def _expanded(option: str, place: Path | str) -> Path:
 
 
 def _files_in(root: Path, origin: Origin) -> list[Path]:
-    """Return the files of a data set if one of its subfolders of ``root`` contains all of them, else an empty list."""
+    """Return the files of a data set from the first of its possible folders below ``root`` that contains all of them.
+
+    The list is empty if there is no such folder.
+    """
     for subfolder in origin.folders:
         paths = [_packed_or_plain(root / subfolder, file) for file in origin.files]
         if all(is_file(path) for path in paths):

@@ -120,7 +120,7 @@ def _ink_on_uneven(pixels: Array) -> tuple[Array, bool]:
 
 
 def _is_dark(bright: Array) -> bool:
-    """Return True if the inner part of a picture differs from a smooth surface by being darker rather than brighter."""
+    """Return True if the inner part of an image is mostly darker than a smooth surface, False if it is brighter."""
     residual = bright - _surface(bright, 0)
     height, width = residual.shape
     inner = residual[height // 8 : height - height // 8, width // 8 : width - width // 8]

@@ -199,7 +199,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         return torch.from_numpy(indices.astype(np.int64))
 
     def _prepare(self, settings: ClassifierSettings, cases: int, random: np.random.RandomState) -> None:
-        """Build the untrained net for a table with a number of cases."""
+        """Build the untrained net for a table of ``cases`` rows."""
         columns = self.n_features_in_
         recipe = settings.labeled(cases, columns, int(random.randint(2**31 - 1)))
         self._begin(settings, recipe, {"shape": (1, 1, columns + 1), "classes": len(self.classes_)})
@@ -322,7 +322,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         kinds = [np.asarray(labels).dtype.kind for labels in (label, self.classes_.tolist())]
         if (kinds[0] != kinds[1] and kinds != ["i", "f"]) or np.ndim(label) or label in self.classes_:
             raise SettingError(
-                f"reject_label is {self.reject_label!r}, expected a label of the same type as the class "
-                f"{self.classes_.tolist()[0]!r} that is not a class"
+                f"reject_label is {self.reject_label!r}, expected a label that is not a class, of the same type as "
+                f"the classes, such as {self.classes_.tolist()[0]!r}"
             )
         return label

@@ -161,7 +161,7 @@ class Layer(Learner, Generic[Seen]):
             case_weight: weight of each case or pair of cases, ``(batch,)``; 1 by default. See `Rule`.
 
         Returns:
-            The difficulty of each case or pair, ``(batch,)``: the largest learning signal.
+            The difficulty of each case or pair, ``(batch,)``: its largest absolute learning signal in this layer.
 
         Raises:
             SettingError: the phase is not ``both``, but the objective compares pairs.

@@ -48,8 +48,8 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     known, chip_in_the_loop, straight_through, stop, spsa, surrogate, feedback_alignment or
     direct_feedback_alignment."""
     substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
-    """Simulated analog hardware for the weights of the hidden layers: bench, reram, pcm, ecram, capacitor or rpu.
-    With ideal, weights are digital."""
+    """Hardware for the weights of the hidden layers: ideal (digital), or a simulated analog device: bench, reram,
+    pcm, ecram, capacitor or rpu."""
     device_seed: int = setting(0, of_net=True, added=0)
     """Random seed of the analog devices and their noise. Each seed is a different piece of hardware."""
     derivative: str = setting("ideal", names=dict.fromkeys(DERIVATIVES), of_net=True, added="ideal")

@@ -168,7 +168,7 @@ class LoaderCases(Cases):
     def take(self, cases: Tensor) -> tuple[Tensor, ...]:
         if len(cases) != len(self._newest[0]):
             raise DataError(
-                f"got {len(cases)} cases, expected the {len(self._newest[0])} of the DataLoader's current batch: set "
+                f"got {len(cases)} cases, but the current batch of the DataLoader has {len(self._newest[0])}: set "
                 "drop_last, or give tensors"
             )
         return self._newest

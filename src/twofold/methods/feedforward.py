@@ -47,8 +47,8 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     normalize: str = setting("length", names=NORMALIZE, of_net=True)
     """Normalization of the output of a layer: length (divide by its root mean square) or none (for an ablation)."""
     substrate: str = setting("ideal", names=PRESETS, of_net=True, added="ideal")
-    """Simulated analog hardware that stores the weights: bench, reram, pcm, ecram, capacitor or rpu.
-    With ideal, weights are digital."""
+    """Hardware that stores the weights: ideal (digital), or a simulated analog device: bench, reram, pcm, ecram,
+    capacitor or rpu."""
     device_seed: int = setting(0, of_net=True, added=0)
     """Random seed of the analog devices and their noise. Each seed is a different piece of hardware."""
     unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")

@@ -53,11 +53,11 @@ class GoodnessRecipe(ImageRecipe):
     """Loss on the goodness of positive and negative data: logistic, symba or swish_symba."""
     temperature: float = setting(above=0, of_net=True)
     """Temperature of the objective, in units of goodness.
-    If --widths is given without --temperature, the default is scaled by the square root of the widest layer."""
+    With --widths and without --temperature, it grows with the square root of the units of the widest layer."""
     peer: float = setting(defaults.PEER, least=0, of_net=True, usual=1.0)
     """Strength of peer normalization, which moves the mean activity of each unit towards that of its layer."""
     floor: float = setting(0.0, least=0, of_net=True, usual=10.0)
-    """Minimum of the mean activity of a layer. Peer normalization raises the activity of a layer that is below it."""
+    """Smallest mean activity of a layer. Peer normalization raises the activity of layers with a smaller one."""
     softmax_rate: float = setting(defaults.SOFTMAX_RATE, above=0, usual=10.0)
     """Learning rate of the softmax classifier, which the fast test uses."""
     softmax_decay: float = setting(defaults.SOFTMAX_DECAY, least=0, of_net=True, usual=1.0)

@@ -290,7 +290,7 @@ def image_form(form: Form) -> tuple[Map, int]:
     shape: Map = convert("shape", form["shape"], tuple[int, int, int])
     classes: int = convert("classes", form["classes"], int)
     if min(*shape, classes) < 1:
-        raise SettingError(f"the data have the shape {shape} and {classes} classes, expected at least 1 of each")
+        raise SettingError(f"the data have the shape {shape} and {classes} classes, expected numbers of at least 1")
     return shape, classes
 
 

@@ -61,7 +61,10 @@ class Noise:
         return generator
 
     def _counts(self) -> list[int]:
-        """Return the counts. The buffer is read only if it was changed elsewhere, since reading synchronizes a GPU."""
+        """Return the numbers of reads so far.
+
+        To avoid synchronizing a GPU, the buffer is read again only after other code has changed it.
+        """
         buffer: Tensor = getattr(self._module, self._name)
         if self._known is None or self._known[0] != self._state(buffer):
             self._known = self._state(buffer), buffer.tolist()

@@ -33,7 +33,7 @@ def described(
         A dict with ``recipe``, ``rule``, ``trials``, ``trained_on`` and ``held_out`` (numbers of cases), ``sides``,
         ``date`` and the facts. ``sides`` has an entry for the recipe and one for its twin:
 
-        * ``recipe``: its name; ``settings``: all of its fields; ``stands``: those of them that were tuned;
+        * ``recipe``: its name; ``settings``: all of its fields; ``stands``: its own values of the tuned fields;
         * ``values``: tuned field -> values tried; ``trials``: all trials;
         * ``chosen``: the chosen ``settings`` with their ``error`` (mean over ``seeds``), ``standard_error``, ``errors``
           (test -> error), ``edges`` (see `choice.edges`) and ``command``.

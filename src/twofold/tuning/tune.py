@@ -125,7 +125,7 @@ def _expect_trainable(side: Side, dataset: data.Data) -> None:
 
 
 def _identity(side: Side) -> Mapping[str, Any]:
-    """Return all fields of a recipe, and the values to try of its tuned fields, as values for JSON."""
+    """Return all fields of a recipe and, for each tuned field, the values to try, as JSON-compatible values."""
     return {**side.recipe.fields(), **{f"values of {field}": list(values) for field, values in side.values.items()}}
 
 

@@ -62,7 +62,7 @@ class Outcome:
 
 
 class Worker:
-    """A process that trains trials.
+    """A process that runs the training of trials.
 
     Args:
         place: Data, device and precision of the trials.

@@ -22,7 +22,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Gpu(Benchmark):
-    """Training on a GPU: seconds per epoch, share of the best matrix product rate, and one complete training run.
+    """Training on a GPU: seconds per epoch, share of the peak rate of matrix products, and one complete training run.
 
     The first epochs of the recipes mnist and mnist-wide and of their backprop twins are timed in turns. The share of
     the best rate is measured as in `twofold bench roofline`, without importance sampling. The complete run trains the

@@ -10,9 +10,9 @@ surrogate that learns to imitate the box, and feedback alignment, from layer to 
 All contenders learn from the same number of images (full: 10,000 of MNIST) for the same number of epochs. Rates are
 tuned on held-out images, without a box and with a random matrix with ReLU that does not drift
 (``benchmarks/boxes.py``). If a contender has several tests, the one with the smallest error on the held-out images is
-used, chosen in each row. Figures are those of the test set, mean over the seeds. A run that diverges counts as one that
-learned nothing. Its error at a third of its rate, or at the first further third at which it does not diverge, is
-reported but not judged.
+used, chosen separately for each box and drift. Figures are those of the test set, mean over the seeds. A run that
+diverges counts as one that learned nothing. Its rate is then divided by 3 until it does not diverge. The error at that
+rate is reported but not judged.
 
 smoke: digits, one type of box, one rate of drift, one seed.
 

@@ -4,8 +4,8 @@ The same recurrent net is trained with and without lateral weights, and with and
 top-down weights, the label reaches only the top layer. Smoke: digits, one seed. Full: MNIST, 20,000 images, 2 x 500,
 five epochs, the last 10,000 training images held out, two seeds.
 
-For the first net with all three inputs, two figures describe the sources of a layer's pre-activation z = Σ zₖ + b in
-its last iteration, for held-out images under their right labels:
+For the net of the first seed with all three inputs, two figures describe the sources of a layer's pre-activation
+z = Σ zₖ + b in its last iteration, for held-out images under their right labels:
 
 * share: cov(zₖ, z) / var(z), with numerator and denominator each summed over units. The shares of a layer add up to 1;
   a source with a negative share reduces the variance of the others.

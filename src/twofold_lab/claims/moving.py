@@ -156,7 +156,7 @@ def videos_of_test_set(
         film: the settings.
         speeds: in pixels per frame, all equally likely.
         generator: random generator on the device of the images.
-        free: frame at which no wall is near.
+        free: number of a frame in which no image is near a wall of the canvas; ``None`` for no such frame.
     """
     for images, labels in zip(*(torch.split(tensor, ROWS) for tensor in dataset.test), strict=True):
         yield launch(images, speeds, film.canvas, generator, free=free), labels

@@ -67,7 +67,7 @@ CLAIM = Claim(
 
 
 def _settled(figures: Figures) -> dict[int, list[float]]:
-    """Return the settled influence on each layer in percent, by depth."""
+    """Return the influence of the label on each layer after the last iteration, in percent, by depth of the net."""
     return {int(depth): net[SETTLED] for depth, net in figures.measured["by depth"].items()}
 
 

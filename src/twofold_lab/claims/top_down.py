@@ -235,7 +235,9 @@ def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> l
 
 
 def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -> list[float]:
-    """Find for each font the opening at which the median decision after the bottom-up pass is neither H nor A.
+    """Find, for each font, the gap at the top of the middle letter at which ``readout`` is undecided between H and A.
+
+    Its median output after the bottom-up pass is then 0.
 
     Args:
         states: maps images to the units that see the middle letter after the bottom-up pass.

@@ -14,7 +14,7 @@ layer's state is its neighbors' input an iteration later. Everything else is the
 images, negatives, peer normalization, rate and updates, products in float32.
 
 Reported for both are the slow error, the seconds of training, and the memory that a batch needs for learning. This is
-the size of the tensors that autograd keeps of all iterations, or that the greedy rule keeps of a single one (the
+the size of the tensors that autograd keeps for all iterations, or that the greedy rule keeps for one iteration (the
 recipe's ``window`` takes several together, which is faster). For a trained net, the cosine between the two gradients of
 a layer's weights is reported, for the loss of each iteration alone.
 """
@@ -157,7 +157,7 @@ def unroll(net: Recurrent, video: Iterable[SourceInput], top: CachedInput, *, th
 def _respond(
     layer: RecurrentLayer, sources: dict[str, SourceInput], before: Tensor | None, damping: float
 ) -> LayerState:
-    """Compute ``layer.respond`` without the products that a layer keeps between calls, which have no graph."""
+    """Compute ``layer.respond`` without the cached products of the layer, because these have no autograd graph."""
     total: Tensor = layer.bias
     for name, source in sources.items():
         total = layer.connectivity[name].matmul(layer.weights[name], _rows(source), total)
@@ -225,7 +225,7 @@ class ThroughTime(Recurrent):
 def memory(net: Recurrent, dataset: Dataset, recipe: RecurrentRecipe, iterations: int, *, through_time: bool) -> int:
     """Return the bytes of the tensors, except weights, that autograd keeps for a batch.
 
-    They are of all iterations with ``through_time``, else of a single one.
+    With ``through_time``, the tensors of all iterations are counted, otherwise those of one iteration.
     """
     net.layers.requires_grad_()
     frame, top = _batch(net, dataset, recipe.batch)
