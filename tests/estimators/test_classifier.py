@@ -124,8 +124,8 @@ def test_a_temperature_is_the_likeliest() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 5 * torch.randn(4000, 3, generator=generator)
     labels = torch.multinomial((logits / 3).softmax(1), 1, generator=generator)[:, 0]
-    assert calibration.temperature(logits, labels) == pytest.approx(3, rel=0.1)
-    assert calibration.temperature(logits[:0], labels[:0]) == pytest.approx(1, abs=0.01)
+    assert calibration.temperature(logits, labels, torch.ones(4000)) == pytest.approx(3, rel=0.1)
+    assert calibration.temperature(logits[:0], labels[:0], torch.ones(0)) == pytest.approx(1, abs=0.01)
 
 
 def test_no_class_is_held_out_whole() -> None:

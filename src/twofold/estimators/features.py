@@ -106,7 +106,7 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         count, columns = table.shape
         recipe: Recipe = settings.unlabeled(count, 0 if settings.shape is None else _blurs(shape), seed)
         if y is not None:
-            recipe = settings.labeled(count, columns, seed)
+            recipe = settings.labeled(count, columns, self._scaling.share, seed)
         self._begin(settings, recipe, {"shape": shape, "classes": len(classes)})
         self._learn((cases, labels))
         self._n_features_out = self.net_.softmax.weights.connectivity.inputs
