@@ -56,15 +56,14 @@ class Scaling:
                 raise DataError(
                     f"X: the values of column {column} are too large, their variance overflows: rescale them"
                 )
-        nonzeros = table.getnnz(0) if issparse(table) else np.count_nonzero(table, 0)
+        nonzeros = np.diff(table.tocsc().indptr) if issparse(table) else np.count_nonzero(table, 0)
         self.nonzeros = getattr(self, "nonzeros", 0.0) + nonzeros.astype(np.float64)
         self.scaler.partial_fit(table.astype(np.float64))
 
     @property
     def share(self) -> float:
-        """Share of the squared length of the scaled cases that is in sparse columns."""
-        squares = self._squares()
-        return float(squares[self._sparse].sum() / max(squares.sum(), 1e-30))
+        """Share of the columns that are sparse."""
+        return float(self._sparse.mean())
 
     @property
     def _sparse(self) -> NDArray[np.bool_]:

@@ -63,12 +63,12 @@ def for_tables(
         cases: number of cases.
         batch: batch size.
         widths: number of units of each layer.
-        sparse: share of the squared length of the cases that is in sparse columns; see `sparse_columns`.
+        sparse: share of the columns that are sparse; see `sparse_columns`.
     """
-    factor = min(1.0, defaults.TABLE_INPUTS / features)
+    factor = min(1.0, defaults.TABLE_INPUTS / features) * defaults.TABLE_SPARSE_RATE**sparse
     return {
         "widths": widths,
-        "rate": defaults.TABLE_RATE * factor * defaults.TABLE_SPARSE_RATE**sparse,
+        "rate": defaults.TABLE_RATE * factor,
         "epochs": epochs_for(cases, batch),
         "temperature": scaled_temperature(defaults.TEMPERATURE, max(widths)),
         "label_strength": defaults.TABLE_LABEL_STRENGTH * math.sqrt(features),
