@@ -31,6 +31,8 @@ EARLY = 0.8
 """Share of the epochs after which the cases held out for calibration are added to the training cases."""
 REJECTION_CASES = 1000
 """Number of cases in the sample whose familiarity determines the threshold of rejection."""
+AT_CHANCE = 0.95
+"""Training error, relative to that of always answering the most frequent class, that counts as chance."""
 RARE = 0.2
 """Share of the cases below which a remark suggests to balance the classes."""
 
@@ -162,7 +164,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         if not warm:
             self._scaling = Scaling()
             self._scaling.see(table[~aside.numpy()] if settings.early_stopping else table)
-        self._prepare(settings, len(table), seed, warm)
+        self._prepare(settings, table.shape[0], seed, warm)
         cases = (self._scaling.cases(table), wanted, weights)
         rest, judged = (tuple(part[mask] for part in cases) for mask in (~aside, aside))
         if settings.early_stopping:
@@ -278,9 +280,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             raise DataError("no class has two cases, so none can be held out: set early_stopping=False")
         return torch.from_numpy(aside)
 
-    def _stop_early(
-        self, settings: ClassifierSettings, rest: tuple[Tensor, ...], judged: tuple[Tensor, ...]
-    ) -> None:
+    def _stop_early(self, settings: ClassifierSettings, rest: tuple[Tensor, ...], judged: tuple[Tensor, ...]) -> None:
         """Train until the accuracy on held-out cases no longer improves, and restore the net of the best epoch."""
         self.validation_scores_: list[float] = []
         best: dict[str, Tensor] = {}
@@ -303,19 +303,19 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         return (weights @ (self._logits(cases).argmax(1) != labels).float() / weights.sum()).item()
 
     def _remark_if_at_chance(self, cases: Tensor, labels: Tensor, weights: Tensor) -> None:
-        """Print a remark if as many cases are misclassified as by always answering the most frequent class."""
+        """Print a remark if about as many cases are misclassified as by always answering the most frequent class."""
         step = math.ceil(len(cases) / self.net_.at_once)
         cases, labels, weights = cases[::step], labels[::step], weights[::step]
         shares = torch.bincount(labels, weights) / weights.sum()
         error, chance = self._error(cases, labels, weights), 1 - shares.max().item()
         steps = self.n_iter_ * math.ceil(len(cases) * step / self.recipe_.batch)
-        if error < chance or not chance or steps < defaults.TABLE_STEPS:
+        if error < AT_CHANCE * chance or not chance or steps < defaults.TABLE_STEPS:
             return
         rare = shares[shares > 0].min().item() < RARE
         balance = "for a rare class, set class_weight='balanced'; otherwise " if rare else ""
         remark(
-            f"the error on the training cases is {100 * error:.1f} %, no better than always answering the most frequent "
-            f"class: {balance}change rate (it is {self.recipe_.rate:g}), or raise epochs (it is {self.recipe_.epochs})"
+            f"the error on the training cases is {100 * error:.1f} %, hardly better than always answering the most "
+            f"frequent class: {balance}change rate (it is {self.recipe_.rate:g}), or raise epochs (it is {self.recipe_.epochs})"
         )
 
     def _add_to_sample(self, settings: ClassifierSettings, table: Any) -> None:

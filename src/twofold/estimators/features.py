@@ -89,8 +89,8 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         settings = self._settings(FeatureSettings)
         if y is None:
             table, classes = self._validated(True, X=X), np.arange(2)
-            labels = torch.zeros(len(table), dtype=torch.int64)
-            if len(table) < 2:
+            labels = torch.zeros(table.shape[0], dtype=torch.int64)
+            if table.shape[0] < 2:
                 raise DataError("X has 1 sample, expected at least 2 without labels, since hybrids combine two samples")
         else:
             table, y = self._labeled(True, X, y)

@@ -72,7 +72,10 @@ class Scaling:
     def _squares(self) -> NDArray[np.float64]:
         """Return the mean square of each scaled column before the common factor, ``(features,)``."""
         dense = (self.scaler.var_ > 0).astype(np.float64)
-        return np.where(self._sparse, self.nonzeros / np.max(self.scaler.n_samples_seen_), dense)
+        squares: NDArray[np.float64] = np.where(
+            self._sparse, self.nonzeros / np.max(self.scaler.n_samples_seen_), dense
+        )
+        return squares
 
     def _shift_and_divisor(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what is subtracted from each column and what it is divided by, each ``(features,)``."""
