@@ -58,6 +58,10 @@ TABLE_RATE, TABLE_INPUTS = 1.0, 32
 """Learning rate of the layers for a table of up to TABLE_INPUTS columns. For wider tables the rate is inversely
 proportional to the number of columns, since each column adds to the effect of a step.
 """
+TABLE_SPARSE = 0.25
+"""Share of nonzeros below which a column of a table is sparse: it is scaled, but not standardized."""
+TABLE_SPARSE_RATE = 0.3
+"""Learning rate for a table of sparse columns, relative to that of other tables."""
 TABLE_CONSTANT = 1.0
 """Value of the constant column appended to a table, relative to the root of the number of columns."""
 TABLE_LABEL_STRENGTH = 0.5

@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits, load_iris, make_circles
 from sklearn.exceptions import NotFittedError
 
 from twofold import ForwardForwardClassifier, ForwardForwardFeatures, defaults
-from twofold.errors import ArgumentError, DataError, SettingError, TwofoldError
+from twofold.errors import ArgumentError, DataError, Remark, SettingError, TwofoldError
 from twofold.estimators import calibration
 from twofold.estimators.scaling import Scaling
 from twofold.normalize import normalize
@@ -124,8 +126,8 @@ def test_a_temperature_is_the_likeliest() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 5 * torch.randn(4000, 3, generator=generator)
     labels = torch.multinomial((logits / 3).softmax(1), 1, generator=generator)[:, 0]
-    assert calibration.temperature(logits, labels) == pytest.approx(3, rel=0.1)
-    assert calibration.temperature(logits[:0], labels[:0]) == pytest.approx(1, abs=0.01)
+    assert calibration.temperature(logits, labels, torch.ones(4000)) == pytest.approx(3, rel=0.1)
+    assert calibration.temperature(logits[:0], labels[:0], torch.ones(0)) == pytest.approx(1, abs=0.01)
 
 
 def test_no_class_is_held_out_whole() -> None:
@@ -269,3 +271,47 @@ def test_what_has_learned_nothing_answers_nothing() -> None:
         small().fit(X, Y).predict()
     with pytest.raises(DataError):
         Scaling().see(np.array([[1e300], [-1e300]]))
+
+
+def test_equal_weights_train_the_same_net_as_none() -> None:
+    plain, weighted = small().fit(X, Y), small().fit(X, Y, np.full(len(Y), 0.3))
+    balanced = small(class_weight="balanced").fit(X, Y)
+    for other in (weighted, balanced):
+        assert (other.predict_proba(X) == plain.predict_proba(X)).all()
+
+
+def test_a_warm_start_continues_with_the_net() -> None:
+    warm = small(warm_start=True, epochs=15).fit(X, Y)
+    weight = warm.net_.stack[0].weight.detach().clone()
+    warm.set_params(epochs=1, rate=1e-6).fit(X, Y)
+    assert (warm.net_.stack[0].weight - weight).abs().max() < 1e-3
+    with pytest.raises(SettingError, match="warm_start=False"):
+        warm.set_params(widths=30).fit(X, Y)
+
+
+def test_a_sparse_matrix_trains_the_net_of_the_array() -> None:
+    random = np.random.default_rng(0)
+    table = np.eye(30)[random.integers(30, size=300)]
+    labels = (table @ random.normal(size=30) > 0).astype(int)
+    dense, sparse = (small().fit(rows, labels) for rows in (table, csr_matrix(table)))
+    assert (dense.predict_proba(table) == sparse.predict_proba(csr_matrix(table))).all()
+    assert dense.score(table, labels) > 0.9
+
+
+def test_a_training_at_chance_says_so_with_names_of_parameters() -> None:
+    with pytest.warns(Remark, match=r"most frequent class: change rate \(it is 0.5\)"):
+        small(rate=0.5, epochs=20).fit(np.ones((150, 3)), np.resize([0, 1], 150))
+
+
+@pytest.mark.parametrize("labels", [Y == 1, Y.astype(np.uint8), pd.Series(Y, dtype="Int64")])
+def test_rejection_works_with_labels_of_any_type(labels: Any) -> None:
+    answer = small(reject=0.5).fit(X, labels).predict(X)
+    assert answer.dtype.kind == "i"
+    assert 0.2 < (answer == -1).mean() < 0.8
+
+
+def test_the_threshold_of_rejection_depends_on_all_parts_not_on_the_last() -> None:
+    learner = small(reject=0.1).fit(X, Y)
+    for row in range(20):
+        learner.partial_fit(X[row : row + 1], Y[row : row + 1])
+    assert 0.05 < (learner.predict(X) == -1).mean() < 0.2

@@ -17,6 +17,7 @@ import torch
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -34,8 +35,16 @@ def small(**changes: Any) -> ForwardForwardClassifier:
     return ForwardForwardClassifier(**{**SMALL, **changes})
 
 
+REPEATED = "check_sample_weight_equivalence"
+"""Checks that demand the net of repeated cases for weighted cases. Wrong labels are drawn for each case, so it differs,
+as do the nets of `MLPClassifier`, for which scikit-learn expects these checks to fail, too."""
 CHECKS = [
-    pytest.param(estimator, check, id=f"{type(estimator).__name__}-{check.func.__name__}")
+    pytest.param(
+        estimator,
+        check,
+        id=f"{type(estimator).__name__}-{check.func.__name__}",
+        marks=pytest.mark.xfail(strict=True) if check.func.__name__.startswith(REPEATED) else (),
+    )
     for made in (ForwardForwardClassifier(), ForwardForwardFeatures())
     for estimator, check in estimator_checks_generator(made)
     if check.func.__name__ != "check_array_api_input"
@@ -45,7 +54,7 @@ CHECKS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
-def test_scikit_learns_own_checks_pass_and_none_is_expected_to_fail(estimator: Any, check: Callable[..., Any]) -> None:
+def test_scikit_learns_own_checks_pass_but_for_repeated_cases(estimator: Any, check: Callable[..., Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own tables are such that it warns
         check(estimator)
@@ -139,3 +148,11 @@ def test_the_same_random_state_gives_the_same_net_and_another_one_another() -> N
     first, again, other = (small(random_state=seed).fit(X, Y).predict_proba(X) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
+
+
+def test_ensembles_and_pipelines_pass_weights_on() -> None:
+    for ensemble in (AdaBoostClassifier(small(), n_estimators=2), BaggingClassifier(small(), n_estimators=2)):
+        assert ensemble.fit(X, Y).score(X, Y) > 0.8
+    pipeline = make_pipeline(StandardScaler(), small())
+    weights = np.where(Y == 2, 0.0, 1.0)
+    assert set(pipeline.fit(X, Y, forwardforwardclassifier__sample_weight=weights).predict(X)) <= {0, 1}

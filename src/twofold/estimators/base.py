@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from twofold import machine
 from twofold.checkpoint import module_tensors
-from twofold.errors import ArgumentError, DataError, SettingError, remark
+from twofold.errors import ArgumentError, DataError, Diverged, SettingError, remark
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import Settings
 from twofold.methods import METHODS, Recipe, build
@@ -56,7 +57,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             ArgumentError: The data are not a table.
         """
         try:
-            return validate_data(self, **data, reset=reset, dtype=[np.float64, np.float32])
+            return validate_data(self, **data, reset=reset, dtype=[np.float64, np.float32], accept_sparse="csr")
         except (ValueError, TypeError) as error:
             message, error_type = str(error), ArgumentError if isinstance(error, TypeError) else DataError
             for fault, advice in ADVICE.items():
@@ -66,7 +67,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _labeled(self, reset: bool, X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Convert a table and its labels to validated arrays."""
-        table, y = self._validated(reset, X=X, y=y)
+        table, y = self._validated(reset, X=X, y=_without_extension_type(y))
         try:
             check_classification_targets(y)
             np.unique(y)
@@ -96,13 +97,32 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         self.net_ = build(recipe, form).to(device)
         self.net_.set_precision(precision)
 
+    def _trainer(self, recipe: Recipe, data: tuple[Tensor, ...]) -> Trainer:
+        """Return a trainer for cases, their labels and, optionally, their weights."""
+        cases, labels, *weights = data
+        return Trainer(self.net_, recipe, (cases, labels), case_weight=weights[0] if weights else None)
+
+    def _next(self, epochs: Iterator[dict[str, Any]]) -> dict[str, Any]:
+        """Train for an epoch and return its metrics.
+
+        Raises:
+            Diverged: A layer has values that are not finite, or has collapsed, with advice about the estimator.
+        """
+        try:
+            return next(epochs)
+        except Diverged as error:
+            raise Diverged(
+                f"the training diverged in epoch {len(self.history_) + 1}: lower rate (it is {self.recipe_.rate:g}), "
+                f"or raise batch (it is {self.recipe_.batch})"
+            ) from error
+
     def _epochs(self, data: tuple[Tensor, ...], last: int | None = None) -> Iterator[dict[str, Any]]:
         """Train up to the epoch ``last``, counted from 1, or to the last one, and yield the metrics of each."""
-        trainer = Trainer(self.net_, self.recipe_, data)
+        trainer = self._trainer(self.recipe_, data)
         trainer.history = self.history_
         epochs = trainer.epochs()
         while len(self.history_) < (self.recipe_.epochs if last is None else last):
-            metrics = next(epochs)
+            metrics = self._next(epochs)
             if self.verbose:
                 error = f", training error {100 * metrics['train_error']:.1f} %" if data[1].any() else ""
                 print(f"epoch {metrics['epoch']} of {self.recipe_.epochs}{error}, {metrics['seconds']:.2f} s")
@@ -115,7 +135,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
     def _learn_once(self, data: tuple[Tensor, ...]) -> None:
         """Train for one epoch with a constant learning rate."""
         recipe = replace(self.recipe_, epochs=1, schedule="constant", seed=self.recipe_.seed + len(self.history_))
-        self.history_.append(next(Trainer(self.net_, recipe, data).epochs()))
+        self.history_.append(self._next(self._trainer(recipe, data).epochs()))
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         """Restore all parameters and buffers of the net."""
@@ -127,6 +147,11 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
     def n_iter_(self) -> int:
         """Number of training epochs."""
         return len(self.history_)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     # ---- pickles -------------------------------------------------------------------------------------------------
 
@@ -149,6 +174,12 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         device = _available(machine.choose_device, self.device, "cpu")
         precision = _available(lambda name: machine.choose_precision(name, device), self.precision, "fp32")
         self.net_.to(device).set_precision(precision)
+
+
+def _without_extension_type(y: Any) -> Any:
+    """Convert labels of a nullable type of pandas to an array of its numpy type, unless some are missing."""
+    numpy_type = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    return y if numpy_type is None or y.isna().any() else y.to_numpy(numpy_type)
 
 
 def expect_several(classes: NDArray[Any]) -> None:

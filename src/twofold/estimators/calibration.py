@@ -27,7 +27,7 @@ def held_out(labels: NDArray[np.int64], count: int, random: np.random.RandomStat
     return chosen
 
 
-def temperature(logits: Tensor, labels: Tensor) -> float:
+def temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
     """Return the most probable temperature T of softmax(logits / T) for held-out cases.
 
     The prior of log T is N(0, `SPREAD`²), which regularizes the temperature for few cases.
@@ -35,10 +35,11 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     Args:
         logits: Logits of the held-out cases, ``(cases, classes)``.
         labels: True labels, ``(cases,)``.
+        weights: Weight of each case, ``(cases,)``.
     """
 
     def cost(logarithm: float) -> float:
-        loss = cross_entropy(logits.double() / math.exp(logarithm), labels, reduction="sum").item()
-        return loss + (logarithm / SPREAD) ** 2 / 2
+        losses = cross_entropy(logits.double() / math.exp(logarithm), labels, reduction="none")
+        return (losses @ weights.double()).item() + (logarithm / SPREAD) ** 2 / 2
 
     return math.exp(minimize_scalar(cost, bounds=(-4, 4), method="bounded").x)

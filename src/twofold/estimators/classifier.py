@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,21 +11,30 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import _check_sample_weight, column_or_1d
 from torch import Tensor
 
 from twofold import defaults
 from twofold.checkpoint import module_tensors
 from twofold.checks import check_arguments
-from twofold.errors import DataError, SettingError
+from twofold.errors import DataError, SettingError, remark
 from twofold.estimators import calibration
 from twofold.estimators.base import ForwardForwardEstimator, expect_several
+from twofold.estimators.sample import Sample
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import ClassifierSettings
 from twofold.nets.feedforward import FeedForward
+from twofold.training.trainer import History
 
 EARLY = 0.8
 """Share of the epochs after which the cases held out for calibration are added to the training cases."""
+REJECTION_CASES = 1000
+"""Number of cases in the sample whose familiarity determines the threshold of rejection."""
+AT_CHANCE = 0.95
+"""Training error, relative to that of always answering the most frequent class, that counts as chance."""
+RARE = 0.2
+"""Share of the cases below which a remark suggests to balance the classes."""
 
 
 class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # type: ignore[misc]
@@ -50,10 +60,14 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             and keep the net of the best epoch. False by default.
         validation_fraction: Fraction of the cases held out for early stopping; 0.1 by default.
         n_iter_no_change: Number of epochs without improvement after which training stops early; 10 by default.
-        reject: Fraction of the held-out (or training) cases, those least similar to the training data, that would be
-            rejected; 0 (default) rejects none. `predict` returns ``reject_label`` for rejected cases.
+        reject: Fraction of the training cases, those least similar to the rest, that would be rejected; 0 (default)
+            rejects none. `predict` returns ``reject_label`` for rejected cases.
         reject_label: Label of rejected cases, of the type of the classes but not one of them. ``None`` (default) uses
-            -1, or ``"rejected"`` for text labels.
+            -1, or ``"rejected"`` for text labels. With boolean labels, `predict` then returns integers: 1 for True.
+        class_weight: Weight of each class: a dictionary, or ``"balanced"`` for weights inversely proportional to the
+            numbers of cases. ``None`` (default) weights all classes by 1.
+        warm_start: If True, `fit` continues with the net, the scaling and the classes of an earlier fit. False by
+            default.
         random_state: Integer seed, ``RandomState`` or ``None`` (default), for the initial weights, the order of the
             cases, negative data and held-out cases.
         device: ``"cpu"`` (default), ``"cuda"``, or ``"auto"`` for a GPU if there is one.
@@ -89,6 +103,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         n_iter_no_change: int = defaults.TABLE_PATIENCE,
         reject: float = 0.0,
         reject_label: Any = None,
+        class_weight: Mapping[Any, float] | str | None = None,
+        warm_start: bool = False,
         random_state: Any = None,
         device: str = "cpu",
         precision: str = "fp32",
@@ -104,6 +120,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         self.n_iter_no_change = n_iter_no_change
         self.reject = reject
         self.reject_label = reject_label
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
         self.precision = precision
@@ -112,12 +130,14 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     # ---- learning ------------------------------------------------------------------------------------------------
 
     @check_arguments
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the classifier.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``.
+            X: Table of finite numbers, ``(cases, features)``, an array or a sparse matrix.
             y: Labels, numbers or strings, ``(cases,)``.
+            sample_weight: Weight of each case relative to their mean, ``(cases,)``; all 1 if omitted. Cases with a
+                weight of 0 are left out.
 
         Returns:
             The fitted estimator.
@@ -128,17 +148,25 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             Diverged: A layer has values that are not finite, or has collapsed.
         """
         settings = self._settings(ClassifierSettings)
-        table, y = self._labeled(True, X, y)
-        self.classes_ = np.unique(y)
+        warm = settings.warm_start and "net_" in self.__dict__
+        table, y = self._labeled(not warm, X, y)
+        if not warm:
+            self.classes_ = np.unique(y)
         self._check_classes()
         self.__dict__.pop("validation_scores_", None)  # from an earlier fit
-        self._scaling, wanted = Scaling(), self._numbers(y)
-        random = check_random_state(self.random_state)
-        self._prepare(settings, len(table), random)
+        weights = self._case_weights(sample_weight, table, y)
+        if not weights.all():
+            table, y, weights = table[weights > 0], y[weights > 0], weights[weights > 0]
+        weights = torch.ones_like(weights) if (weights == weights[0]).all() else weights / weights.mean()
+        wanted, random = self._numbers(y), check_random_state(self.random_state)
+        seed = int(random.randint(2**31 - 1))
         aside = self._hold_out(settings, wanted, random)
-        self._scaling.see(table[~aside.numpy()] if settings.early_stopping else table)
-        cases = self._scaling.cases(table)
-        rest, judged = (cases[~aside], wanted[~aside]), (cases[aside], wanted[aside])
+        if not warm:
+            self._scaling = Scaling()
+            self._scaling.see(table[~aside.numpy()] if settings.early_stopping else table)
+        self._prepare(settings, table.shape[0], seed, warm)
+        cases = (self._scaling.cases(table), wanted, weights)
+        rest, judged = (tuple(part[mask] for part in cases) for mask in (~aside, aside))
         if settings.early_stopping:
             self._stop_early(settings, rest, judged)
             self._calibrate(judged)
@@ -146,18 +174,21 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             early = min(round(EARLY * self.recipe_.epochs), self.recipe_.epochs - 1)
             self._learn(rest, early if len(judged[0]) else None)
             self._calibrate(judged)
-            self._learn((cases, wanted))
-        self._set_threshold(settings, judged[0] if len(judged[0]) else cases)
+            self._learn(cases)
+        self._remark_if_at_chance(*cases)
+        self._sample = Sample(REJECTION_CASES, self.recipe_.seed)
+        self._add_to_sample(settings, table)
         return self
 
     @check_arguments
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on additional cases, with a constant learning rate, without calibrating probabilities.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``.
+            X: Table of finite numbers, ``(cases, features)``, an array or a sparse matrix.
             y: Labels, ``(cases,)``.
             classes: All labels that will occur; required in the first call, optional in later ones.
+            sample_weight: Weight of each case, ``(cases,)``; all 1 if omitted.
 
         Returns:
             The estimator.
@@ -165,11 +196,17 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         Raises:
             DataError: The data are invalid, as in `fit`; ``classes`` is missing in the first call; or a label is not
                 one of them.
+            SettingError: ``class_weight`` is "balanced", which needs all cases.
         """
         settings = self._settings(ClassifierSettings)
         first = "net_" not in self.__dict__
         if first and classes is None:
             raise DataError("classes is None, expected all labels that will occur in the first call of partial_fit")
+        if self.class_weight == "balanced":
+            raise SettingError(
+                "class_weight is 'balanced', but partial_fit does not know the frequencies of the classes: give a "
+                "dictionary of their weights"
+            )
         table, y = self._labeled(first, X, y)
         if first:
             self.classes_ = np.unique(column_or_1d(classes))
@@ -177,13 +214,13 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self._scaling = Scaling()
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise DataError("classes differ from those in the first call of partial_fit: give the same, or omit them")
-        wanted = self._numbers(y)
+        wanted, weights = self._numbers(y), self._case_weights(sample_weight, table, y)
         self._scaling.see(table)
-        cases = self._scaling.cases(table)
         if first:
-            self._prepare(settings, defaults.BATCH, check_random_state(self.random_state))
-        self._learn_once((cases, wanted))
-        self._set_threshold(settings, cases)
+            self._prepare(settings, defaults.BATCH, int(check_random_state(self.random_state).randint(2**31 - 1)))
+            self._sample = Sample(REJECTION_CASES, self.recipe_.seed)
+        self._learn_once((self._scaling.cases(table), wanted, weights))
+        self._add_to_sample(settings, table)
         return self
 
     def _check_classes(self) -> None:
@@ -198,12 +235,38 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             raise DataError(f"y has the unknown label {y[unknown][0]!s}: give all classes in the first call")
         return torch.from_numpy(indices.astype(np.int64))
 
-    def _prepare(self, settings: ClassifierSettings, cases: int, random: np.random.RandomState) -> None:
-        """Build the untrained net for a table of ``cases`` rows."""
+    def _case_weights(self, sample_weight: Any, table: Any, y: NDArray[Any]) -> Tensor:
+        """Return the weight of each case, the product of its own and that of its class, ``(cases,)``, float32.
+
+        Raises:
+            DataError: A weight is negative or not finite, all are 0, or their number is not that of the cases.
+            SettingError: ``class_weight`` is invalid.
+        """
+        try:
+            weights = _check_sample_weight(sample_weight, table, dtype=np.float64, ensure_non_negative=True)
+        except ValueError as error:
+            raise DataError(" ".join(str(error).split())) from None
+        try:
+            weights = weights * compute_sample_weight(self.class_weight, y)
+        except ValueError as error:
+            raise SettingError(f"class_weight: {' '.join(str(error).split())}") from None
+        if not weights.any():
+            raise DataError("all weights are 0, expected at least one case with a weight above 0")
+        return torch.from_numpy(weights.astype(np.float32))
+
+    def _prepare(self, settings: ClassifierSettings, cases: int, seed: int, warm: bool = False) -> None:
+        """Build the untrained net for a table of ``cases`` rows; keep the fitted net if ``warm``."""
         columns = self.n_features_in_
-        recipe = settings.labeled(cases, columns, int(random.randint(2**31 - 1)))
-        self._begin(settings, recipe, {"shape": (1, 1, columns + 1), "classes": len(self.classes_)})
+        recipe = settings.labeled(cases, columns, self._scaling.share, seed)
         self.temperature_ = 1.0
+        if not warm:
+            self._begin(settings, recipe, {"shape": (1, 1, columns + 1), "classes": len(self.classes_)})
+            return
+        if recipe.widths != self.recipe_.widths:
+            raise SettingError(
+                f"widths is {recipe.widths}, but the fitted net has {self.recipe_.widths}: set warm_start=False"
+            )
+        self.recipe_, self.history_ = recipe, History()
 
     def _hold_out(self, settings: ClassifierSettings, labels: Tensor, random: np.random.RandomState) -> Tensor:
         """Return the mask of the held-out cases, ``(cases,)``."""
@@ -211,20 +274,18 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             count = max(1, int(settings.validation_fraction * len(labels)))
         else:
             count = min(int(defaults.TABLE_VALIDATION * len(labels)), calibration.MOST)
-            count = count if count >= calibration.FEWEST and self.recipe_.epochs > 1 else 0
+            count = count if count >= calibration.FEWEST and settings.epochs != 1 else 0
         aside = calibration.held_out(labels.numpy(), count, random)
         if settings.early_stopping and not aside.any():
             raise DataError("no class has two cases, so none can be held out: set early_stopping=False")
         return torch.from_numpy(aside)
 
-    def _stop_early(
-        self, settings: ClassifierSettings, rest: tuple[Tensor, Tensor], judged: tuple[Tensor, Tensor]
-    ) -> None:
+    def _stop_early(self, settings: ClassifierSettings, rest: tuple[Tensor, ...], judged: tuple[Tensor, ...]) -> None:
         """Train until the accuracy on held-out cases no longer improves, and restore the net of the best epoch."""
         self.validation_scores_: list[float] = []
         best: dict[str, Tensor] = {}
         for _ in self._epochs(rest):
-            score = (self._logits(judged[0]).argmax(1) == judged[1]).float().mean().item()
+            score = 1 - self._error(*judged)
             if score > max(self.validation_scores_, default=-1.0):
                 best = {name: tensor.clone() for name, tensor in module_tensors(self.net_).items()}
             self.validation_scores_.append(score)
@@ -232,12 +293,50 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
                 break
         self._restore(best)
 
-    def _calibrate(self, judged: tuple[Tensor, Tensor]) -> None:
-        if len(judged[0]):
-            self.temperature_ = calibration.temperature(self._logits(judged[0]), judged[1])
+    def _calibrate(self, judged: tuple[Tensor, ...]) -> None:
+        cases, labels, weights = judged
+        if len(cases):
+            self.temperature_ = calibration.temperature(self._logits(cases), labels, weights)
 
-    def _set_threshold(self, settings: ClassifierSettings, cases: Tensor) -> None:
-        self.threshold_ = float(np.quantile(self._familiarity(cases), settings.reject)) if settings.reject else -np.inf
+    def _error(self, cases: Tensor, labels: Tensor, weights: Tensor) -> float:
+        """Return the weighted share of the cases that are misclassified."""
+        return (weights @ (self._logits(cases).argmax(1) != labels).float() / weights.sum()).item()
+
+    def _remark_if_at_chance(self, cases: Tensor, labels: Tensor, weights: Tensor) -> None:
+        """Print a remark if about as many cases are misclassified as by always answering the most frequent class."""
+        step = math.ceil(len(cases) / self.net_.at_once)
+        cases, labels, weights = cases[::step], labels[::step], weights[::step]
+        shares = torch.bincount(labels, weights) / weights.sum()
+        error, chance = self._error(cases, labels, weights), 1 - shares.max().item()
+        steps = self.n_iter_ * math.ceil(len(cases) * step / self.recipe_.batch)
+        if error < AT_CHANCE * chance or not chance or steps < defaults.TABLE_STEPS:
+            return
+        rare = shares[shares > 0].min().item() < RARE
+        balance = "for a rare class, set class_weight='balanced'; otherwise " if rare else ""
+        remark(
+            f"the error on the training cases is {100 * error:.1f} %, hardly better than always answering the most "
+            f"frequent class: {balance}change rate (it is {self.recipe_.rate:g}), or raise epochs (it is {self.recipe_.epochs})"
+        )
+
+    def _add_to_sample(self, settings: ClassifierSettings, table: Any) -> None:
+        """Add training cases to the sample from which `threshold_` is computed, if cases are rejected."""
+        if settings.reject:
+            self._sample.add(table)
+        self._threshold: float | None = None
+
+    @property
+    def threshold_(self) -> float:
+        """Score below which a case is rejected: the quantile ``reject`` of the scores of a sample of training cases.
+
+        The sample is uniform over all cases since `fit`, or since the first call of `partial_fit`, and is scored by the
+        net as it is now.
+        """
+        if not self.reject or not len(self._sample):
+            return -math.inf
+        if self._threshold is None:
+            scores = self._familiarity(self._scaling.cases(self._sample.rows))
+            self._threshold = float(np.quantile(scores, self.reject))
+        return self._threshold
 
     # ---- answering -----------------------------------------------------------------------------------------------
 
@@ -317,10 +416,10 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         Raises:
             SettingError: The label is a class or has another type than the classes, or their type has no default.
         """
-        default = {"i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
+        default = {"b": -1, "u": -1, "i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
         label: Any = default if self.reject_label is None else self.reject_label
         kinds = [np.asarray(labels).dtype.kind for labels in (label, self.classes_.tolist())]
-        if (kinds[0] != kinds[1] and kinds != ["i", "f"]) or np.ndim(label) or label in self.classes_:
+        if (kinds[0] != kinds[1] and kinds not in (["i", "f"], ["i", "b"])) or np.ndim(label) or label in self.classes_:
             raise SettingError(
                 f"reject_label is {self.reject_label!r}, expected a label that is not a class, of the same type as "
                 f"the classes, such as {self.classes_.tolist()[0]!r}"

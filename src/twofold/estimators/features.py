@@ -89,8 +89,8 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         settings = self._settings(FeatureSettings)
         if y is None:
             table, classes = self._validated(True, X=X), np.arange(2)
-            labels = torch.zeros(len(table), dtype=torch.int64)
-            if len(table) < 2:
+            labels = torch.zeros(table.shape[0], dtype=torch.int64)
+            if table.shape[0] < 2:
                 raise DataError("X has 1 sample, expected at least 2 without labels, since hybrids combine two samples")
         else:
             table, y = self._labeled(True, X, y)
@@ -106,7 +106,7 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         count, columns = table.shape
         recipe: Recipe = settings.unlabeled(count, 0 if settings.shape is None else _blurs(shape), seed)
         if y is not None:
-            recipe = settings.labeled(count, columns, seed)
+            recipe = settings.labeled(count, columns, self._scaling.share, seed)
         self._begin(settings, recipe, {"shape": shape, "classes": len(classes)})
         self._learn((cases, labels))
         self._n_features_out = self.net_.softmax.weights.connectivity.inputs

@@ -45,11 +45,11 @@ class Settings:
         not_negative(verbose=self.verbose)
         positive(rate=None if self.rate == "auto" else self.rate)
 
-    def labeled(self, cases: int, columns: int, seed: int) -> FeedForwardRecipe:
-        """Return the recipe for a labeled table with the given numbers of cases and columns."""
+    def labeled(self, cases: int, columns: int, sparse: float, seed: int) -> FeedForwardRecipe:
+        """Return the recipe for a labeled table with the given numbers of cases and columns; see `for_tables`."""
         batch = self._batch(cases)
         stated = {name: value for name, value in (("epochs", self.epochs), ("rate", self.rate)) if value != "auto"}
-        adapted = for_tables(columns, cases, batch, self.widths)
+        adapted = for_tables(columns, cases, batch, self.widths, sparse)
         return replace(digits, data="table", batch=batch, seed=seed, **{**adapted, **stated})
 
     def unlabeled(self, cases: int, blurs: int, seed: int) -> UnsupervisedRecipe:
@@ -80,6 +80,7 @@ class ClassifierSettings(Settings):
     validation_fraction: float
     n_iter_no_change: int
     reject: float
+    warm_start: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,7 @@ from twofold.activations import ACTIVATIONS
 from twofold.labels import FLAT, has_margin, inputs_with_label
 from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import Box, boxes_for, boxes_in
-from twofold.layers.dense import dense
+from twofold.layers.dense import Dense, dense
 from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, BoxReads, bytes_of_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
@@ -53,6 +53,8 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
     """Random seed of the analog devices and their noise. Each seed is a different piece of hardware."""
     unit: str = setting("relu", names=ACTIVATIONS, of_net=True, added="relu")
     """Activation function: relu, leaky_relu, gelu, tanh or threshold."""
+    input_start: float = setting(1.0, least=0, of_net=True, usual=10.0, added=1.0)
+    """Size of the initial weights of the first layer, relative to 1 / √inputs."""
 
     method: ClassVar[str] = "forward-forward"
 
@@ -82,6 +84,15 @@ def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any
             yield BlackBox(boxes[number], units=len(boxes[number].matrix))
 
 
+def _started(layers: Iterable[Dense], start: float) -> Iterator[Dense]:
+    """Yield the layers, the first with initial weights multiplied by ``start``."""
+    for number, layer in enumerate(layers):
+        if number == 0:
+            with torch.no_grad():
+                layer.weight.mul_(start)
+        yield layer
+
+
 class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     """Forward-Forward training of a stack of dense layers."""
 
@@ -98,7 +109,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
         shape, classes = image_form(form)
         generator = torch.Generator().manual_seed(recipe.seed)
         inputs = inputs_with_label(recipe.label_in, math.prod(shape), classes)
-        layers = dense(inputs, recipe.widths, recipe.rule(), generator)
+        layers = _started(dense(inputs, recipe.widths, recipe.rule(), generator), recipe.input_start)
         if recipe.substrate != "ideal":
             layers = installed(PRESETS[recipe.substrate], layers, recipe.device_seed)
         boxes = boxes_for(recipe.box, recipe.widths, recipe.seed)

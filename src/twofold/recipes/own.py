@@ -6,6 +6,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from twofold import defaults
 from twofold.checks import check_arguments
 from twofold.data.dataset import Dataset
@@ -46,26 +49,45 @@ def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
 
 
 def for_tables(
-    features: int, cases: int, batch: int, widths: tuple[int, ...] = defaults.TABLE_WIDTHS
+    features: int, cases: int, batch: int, widths: tuple[int, ...] = defaults.TABLE_WIDTHS, sparse: float = 0.0
 ) -> dict[str, Any]:
-    """Return the recipe fields for a table: a higher learning rate for few columns, and more epochs for few cases.
+    """Return the settings for a table: a higher learning rate for few columns, more epochs for few cases.
+
+    The net normalizes a case to a squared length of ``features``, so a step changes the response to a case in
+    proportion to ``features``, and the rate is divided by it. The initial weights do not shrink in as many steps at a
+    low rate, and the noise that they add to the goodness would remain: they are smaller by the root of the same factor.
+    A sparse column is nonzero in few cases, so its weights average over few of them, and the rate is lower.
 
     Args:
-        features: number of input columns, after encoding.
-        cases: number of training cases.
+        features: number of columns.
+        cases: number of cases.
         batch: batch size.
-        widths: number of units of each hidden layer.
+        widths: number of units of each layer.
+        sparse: share of the columns that are sparse; see `sparse_columns`.
     """
+    factor = min(1.0, defaults.TABLE_INPUTS / features) * defaults.TABLE_SPARSE_RATE**sparse
     return {
         "widths": widths,
-        "rate": defaults.TABLE_RATE * min(1.0, defaults.TABLE_INPUTS / features),
+        "rate": defaults.TABLE_RATE * factor,
         "epochs": epochs_for(cases, batch),
         "temperature": scaled_temperature(defaults.TEMPERATURE, max(widths)),
         "label_strength": defaults.TABLE_LABEL_STRENGTH * math.sqrt(features),
+        "input_start": math.sqrt(factor),
         "counted_from": 1,
         "tolerance": 0.0,
         "revisit": 1.0,
     }
+
+
+def sparse_columns(nonzeros: NDArray[Any], cases: int) -> NDArray[np.bool_]:
+    """Return which columns of a table are sparse, ``(columns,)``, such as one-hot columns and counts.
+
+    Args:
+        nonzeros: number of nonzero values of each column, ``(columns,)``.
+        cases: number of cases.
+    """
+    mask: NDArray[np.bool_] = nonzeros < defaults.TABLE_SPARSE * cases
+    return mask
 
 
 def epochs_for(cases: int, batch: int) -> int:

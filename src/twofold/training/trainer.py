@@ -49,6 +49,7 @@ class Trainer:
         method: function that creates a `Method` from the net, the recipe and the cases; by default the method class of
             the recipe.
         schedule: learning-rate schedule; by default the schedule of the recipe.
+        case_weight: weight of each case, ``(cases,)``, in addition to that of the sampler; all 1 if omitted.
         on_batch: called after each batch with the trainer, the batch and the result of `Method.step`, such as a
             `NetResult`.
 
@@ -71,6 +72,7 @@ class Trainer:
         *,
         method: Callable[..., Method[Any, Any]] | None = None,
         schedule: Schedule | None = None,
+        case_weight: Tensor | None = None,
         on_batch: Callable[[Trainer, Any, StepResult], None] | None = None,
     ) -> None:
         if net.method != recipe.method:
@@ -82,6 +84,7 @@ class Trainer:
         self.method: Method[Any, Any] = (method or family)(net, recipe, cases)
         if schedule is not None:
             self.method.schedule = schedule
+        self.case_weight = None if case_weight is None else case_weight.to(net.device)
         self.on_batch = on_batch
         self.history = History()
         self.progress = 0.0
@@ -123,7 +126,10 @@ class Trainer:
         synchronize(method.net.device)
         start = time.perf_counter()
         for sampled in method.sampler.epoch(recipe.batch):
-            batch = method.batch(sampled.cases, sampled.case_weight)
+            weight = sampled.case_weight
+            if self.case_weight is not None:
+                weight = weight * self.case_weight[sampled.cases]
+            batch = method.batch(sampled.cases, weight)
             self.progress = number + sampled.done
             result = method.step(batch, self.progress / recipe.epochs)
             method.sampler.learned(sampled.cases, result.difficulty[: len(sampled.cases)])

@@ -123,7 +123,9 @@ class Twin:
         first = Trainer(self.net, recipe, (cases[~held_out], labels[~held_out]))
         second = Trainer(self.net, recipe, (cases, labels))
         second.history = History(islice(first.epochs(), round(EARLY * epochs)))
-        self.temperature = calibration.temperature(self.net.fast(cases[held_out]), labels[held_out])
+        self.temperature = calibration.temperature(
+            self.net.fast(cases[held_out]), labels[held_out], torch.ones(int(held_out.sum()))
+        )
         second.run()
 
     def logits(self, features: Features) -> Tensor:
