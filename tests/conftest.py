@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ if given := os.environ.get("TWOFOLD_DATA"):
 
 LONGEST = ("test_ledger", "test_tuning_killed", "test_benchmark_records", "test_docs", "test_accidents", "test_fuzz")
 """Files that take longest. Workers begin with them, so that none is left alone with one at the end."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Imports the tests without searching for garbage, and keeps what they import out of later searches."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from twofold.activations import ACTIVATIONS
@@ -134,6 +135,7 @@ def test_regimes_are_judged_by_the_corners_of_the_map_with_the_seeds_of_each() -
     assert judged(side(20.0, 2.1, std=3.0), side(22.0, 2.1)) == [UNDECIDED, UNDECIDED]
 
 
+@pytest.mark.slow
 def test_the_picture_of_regimes_is_drawn_from_the_record_alone(tmp_path: Path) -> None:
     record = json.loads((RESULTS / "regime.json").read_text())
     assert regime.picture(record, tmp_path / "regime.png", Lab(runs=tmp_path / "runs")).exists()

@@ -286,6 +286,7 @@ def test_redrawing_a_layer_changes_its_weights_alone_and_not_their_size() -> Non
 # ---- the picture ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
     nets = {}
     for depth in (2, 3):

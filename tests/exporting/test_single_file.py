@@ -188,7 +188,9 @@ def test_the_commands_take_the_file_for_the_run(tmp_path: Path, folder: Path, mo
     assert code == 1
 
 
-@pytest.mark.parametrize(("kind", "name"), [("card", "net.md"), ("onnx", "net.onnx")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("card", "net.md"), pytest.param("onnx", "net.onnx", marks=pytest.mark.slow)]
+)
 def test_what_lies_beside_one_file_is_only_replaced_where_it_is_named(kind: str, name: str, file: Path) -> None:
     for other in ("README.md", "model.onnx"):
         (file.parent / other).write_text("somebody's")

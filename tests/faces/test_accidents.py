@@ -227,6 +227,7 @@ def test_an_interrupted_training_says_how_to_go_on(number: int, monkeypatch: pyt
     assert answer([*words, "--run", str(Path("runs/digits-seed0").absolute()), "--resume"])[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["the twin", "the pictures"])
 def test_what_was_trained_before_an_interrupt_is_kept_and_not_trained_again(
     moment: str, monkeypatch: pytest.MonkeyPatch

@@ -178,6 +178,7 @@ def test_the_help_of_a_command_names_its_arguments(command: str, named: list[str
         assert word in "\n".join(out)
 
 
+@pytest.mark.slow
 def test_the_twin_sees_the_same_data_in_the_same_batches_as_the_net_it_is_compared_with(tmp_path: Path) -> None:
     """Otherwise a table would compare two tasks."""
     changed = {"widths": [20, 10], "batch": 40, "jitter": 1, "validation": 300, "seed": 3}
@@ -207,6 +208,7 @@ def test_the_temperature_of_a_recipe_follows_its_widest_layer_where_none_is_stat
     assert trained[1].recipe.widths == (20, 5)
 
 
+@pytest.mark.slow
 def test_layers_rest_on_disk_where_the_command_says_so_and_those_of_a_twin_never_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -112,6 +112,7 @@ def test_the_tolerance_samples_the_signals_and_touches_nothing_else(kind: str, t
     assert 0 < weak.sum() < 2 * CASES or tolerance != 0.5, "this case is to sample some and not all"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LAYERS)
 def test_what_a_layer_learns_under_a_tolerance_is_on_average_what_it_learns_without(kind: str) -> None:
     """A tolerance that simply left weak cases out would end in other weights, and did."""

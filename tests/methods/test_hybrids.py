@@ -125,6 +125,7 @@ def test_a_lone_last_image_is_mixed_with_one_that_counts_nothing(
     assert trainer.method.net.layers[0].mean_activity.isfinite().all()
 
 
+@pytest.mark.slow
 def test_digits_are_told_apart_by_a_net_that_has_seen_no_label(digits: Dataset, tmp_path: Path) -> None:
     result = train(on_digits(), tmp_path / "run", digits, device="cpu", precision="fp32")
     assert list(result.test_error) == ["fast"]
@@ -157,6 +158,7 @@ def test_the_softmax_reads_the_counted_layers_at_fixed_length(digits: Dataset) -
     assert torch.allclose(features.square().mean(1), torch.ones(50), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_on_hybrids_ends_bitwise_as_one_that_was_not(digits: Dataset, tmp_path: Path) -> None:
     class Stop(Exception):
         pass

@@ -89,7 +89,7 @@ def on_digits(digits: Dataset, folder: Path, name: str, precision: str = "fp32",
         {},
         pytest.param({"negatives": "random"}, marks=pytest.mark.slow),
         pytest.param({"layer_by_layer": True}, marks=pytest.mark.slow),
-        {**SHORTCUTS, "objective": "swish_symba", "temperature": 25.0},
+        pytest.param({**SHORTCUTS, "objective": "swish_symba", "temperature": 25.0}, marks=pytest.mark.slow),
         pytest.param({**SHORTCUTS, "negatives": "random", "temperature": 10.0}, marks=pytest.mark.slow),
         pytest.param({**SHORTCUTS, "layer_by_layer": True}, marks=pytest.mark.slow),
     ],
@@ -322,7 +322,7 @@ COLLAPSED: dict[str, tuple[float, float, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("how", COLLAPSED)
+@pytest.mark.parametrize("how", ["silent", *(pytest.param(how, marks=pytest.mark.slow) for how in list(COLLAPSED)[1:])])
 def test_a_collapsed_layer_stops_the_training_and_says_what_to_try(
     tiny: Dataset, recipe: FeedForwardRecipe, how: str
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -122,6 +122,7 @@ def test_the_fast_test_reads_the_bottom_up_pass_and_the_settled_one_what_it_is_a
     assert tested.named["settled"].tolist() == settled.argmax(1).tolist()
 
 
+@settings(max_examples=20)
 @given(order=st.permutations(range(CLASSES)), size=st.integers(1, CLASSES))
 def test_in_another_order_candidate_labels_have_the_same_goodness(order: list[int], size: int) -> None:
     net, images = a_net(), pictures(3)
@@ -358,7 +359,10 @@ def train(folder: Path, data: Dataset, recipe: RecurrentRecipe = RECIPE, **optio
 
 
 @pytest.mark.usefixtures("progress_at_every_batch")
-@pytest.mark.parametrize("options", [{}, {"tolerance": 0.3, "revisit": 0.2, "floor": 0.1, "jitter": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.slow), {"tolerance": 0.3, "revisit": 0.2, "floor": 0.1, "jitter": 1}],
+)
 def test_an_interrupted_training_of_a_recurrent_net_ends_bitwise_as_one_that_was_not(
     tiny: Dataset, tmp_path: Path, options: dict[str, Any]
 ) -> None:

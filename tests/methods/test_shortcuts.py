@@ -315,6 +315,7 @@ def test_a_batch_with_little_to_teach_costs_less(tiny: Dataset, recipe: FeedForw
 # The twin ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_the_twin_learns_from_chosen_images_is_on_average_what_it_learns_from_all(
     tiny: Dataset, twin_recipe: BackpropRecipe
 ) -> None:

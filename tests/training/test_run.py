@@ -51,9 +51,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "twin, jitter": {"twin": True, "jitter": 1},
     "twin, shortcuts": {"twin": True, "rate": 0.5, "tolerance": 0.6, "revisit": 0.2},
 }
+QUICK = {"shortcuts, jitter", "twin"}
+"""Kinds in the quick loop."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(
     tiny: Dataset, recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe, tmp_path: Path, kind: str
 ) -> None:
