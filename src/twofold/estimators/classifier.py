@@ -315,7 +315,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         balance = "for a rare class, set class_weight='balanced'; otherwise " if rare else ""
         remark(
             f"the error on the training cases is {100 * error:.1f} %, hardly better than always answering the most "
-            f"frequent class: {balance}change rate (it is {self.recipe_.rate:g}), or raise epochs (it is {self.recipe_.epochs})"
+            f"frequent class: {balance}change rate ({self.recipe_.rate:g}), or raise epochs ({self.recipe_.epochs})"
         )
 
     def _add_to_sample(self, settings: ClassifierSettings, table: Any) -> None:
