@@ -19,8 +19,8 @@ from sklearn.preprocessing import OneHotEncoder
 from twofold.cli.text import machine_line
 from twofold.errors import Diverged
 from twofold_lab.benchmarks.bench import Benchmark, Workbench
-from twofold_lab.benchmarks.timing import one_thread
 from twofold_lab.benchmarks.estimators import CONTENDERS, LINEAR, MLP, OURS
+from twofold_lab.benchmarks.timing import one_thread
 from twofold_lab.data.table_kinds import KINDS, REPORTED_SEEDS
 from twofold_lab.tables import markdown, table
 
