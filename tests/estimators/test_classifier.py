@@ -239,12 +239,12 @@ MISTAKES = {
             said,
         )
         for y, label, said in (
-            (Y, "other", "reject_label is 'other', .* same type as the class 0"),
+            (Y, "other", "reject_label is 'other', .* same type as the classes, such as 0"),
             (Y, -1.5, "reject_label is -1.5"),
             (Y, 2, "reject_label is 2"),
             (Y, [-1], r"reject_label is \[-1\]"),
             (Y * 2.0, "", "reject_label is ''"),
-            (np.array(["a", "b", "c"])[Y], -2, "reject_label is -2, .* same type as the class 'a'"),
+            (np.array(["a", "b", "c"])[Y], -2, "reject_label is -2, .* same type as the classes, such as 'a'"),
             (np.array(["a", "b", "c"], dtype=object)[Y], None.__class__, "reject_label is <class"),
         )
     },
@@ -299,7 +299,7 @@ def test_a_sparse_matrix_trains_the_net_of_the_array() -> None:
 
 
 def test_a_training_at_chance_says_so_with_names_of_parameters() -> None:
-    with pytest.warns(Remark, match=r"most frequent class: change rate \(it is 0.5\)"):
+    with pytest.warns(Remark, match=r"most frequent class: change rate \(0.5\)"):
         small(rate=0.5, epochs=20).fit(np.ones((150, 3)), np.resize([0, 1], 150))
 
 
