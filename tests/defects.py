@@ -32,7 +32,7 @@ DEFECTS = [
     ),
     (
         "weak signals are not raised to the tolerance",
-        "sample",
+        "learning:sample",
         "size.clamp(min=tolerance)",
         "size",
         "test_sampled_signals_are_on_average_the_signals",
@@ -263,7 +263,7 @@ DEFECTS = [
     ),
     (
         "true labels are left in a transfer set",
-        "claims.distill:without_labels",
+        "distill:without_labels",
         "train_labels=soft.argmax(1)[cases]",
         "train_labels=dataset.train_labels[cases]",
         "test_a_transfer_set_has_no_true_label_but_those_that_are_given",
@@ -323,8 +323,8 @@ DEFECTS = [
     (
         "a table is standardized by all its rows",
         "assembled",
-        "preparation = prepared(train_cases, names, where)",
-        "preparation = prepared(train.cases, names, where)",
+        "prepared(train_cases, names, where, source.missing",
+        "prepared(train.cases, names, where, source.missing",
         "test_a_table_is_standardized_by_its_training_part_and_texts_become_one_number_each",
     ),
     (
