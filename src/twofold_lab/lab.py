@@ -16,7 +16,7 @@ import torch
 from twofold import checkpoint, data, defaults, machine
 from twofold.data import Dataset
 from twofold.errors import unknown
-from twofold.methods import BackpropRecipe, Recipe
+from twofold.methods import BackpropRecipe, FeedForwardRecipe, Recipe
 from twofold.nets.net import Evaluation, Net, evaluate
 from twofold.training.runs import Run, load
 from twofold.training.train import Progress, train
@@ -262,9 +262,9 @@ def _split_shared(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without those fields that were added later and have their neutral value.
 
-    The digests of older runs thus stay the same. These fields are the schedule and, for twins, those in `LATER`.
+    The digests of older runs thus stay the same. These fields are the schedule, ``input_start`` and those in `LATER`.
     """
-    added = BackpropRecipe.fields_with("added")
-    neutral = {name: added[name] for name in ("schedule", *(LATER if settings.keys() >= LATER else ()))}
+    added = BackpropRecipe.fields_with("added") | FeedForwardRecipe.fields_with("added")
+    neutral = {name: added[name] for name in ("schedule", "input_start", *(LATER if settings.keys() >= LATER else ()))}
     kept = {key: value for key, value in settings.items() if key not in neutral or value != neutral[key]}
     return {key: _identity(value) if isinstance(value, Mapping) else value for key, value in kept.items()}

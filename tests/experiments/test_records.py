@@ -282,7 +282,7 @@ def test_a_new_record_states_code_data_settings_precision_and_test_cases(tmp_pat
     content = ledger.run("layer", "smoke", runs=tmp_path, precision="fp32")
     assert content["data"] == {"digits": [digits.fingerprint]}
     assert content["precision"] == "fp32"
-    assert content["tested"] == [("test set", 360)]
+    assert content["tested"] == [("held-out training cases", 300), ("test set", len(digits.test_labels))]
     assert len(content["trainings"]) >= 2
     assert set(content["trainings"].values()) == {content["environment"]["commit"]}
     stated = {name: group["shared"] | own for group in content["settings"] for name, own in group["own"].items()}

@@ -105,8 +105,9 @@ def test_characters_that_a_stream_does_not_have_are_escaped(encoding: str) -> No
     raw = io.BytesIO()
     with io.TextIOWrapper(raw, encoding, "strict") as out, contextlib.redirect_stdout(out):
         assert main([*ONE_EPOCH, "--run", "rü→", "--json"]) == 0
-        *_, line, facts = raw.getvalue().decode(encoding).splitlines()
-    assert line == "run: " + {"ascii": "r\\xfc\\u2192", "latin-1": "rü\\u2192", "utf-8": "rü→"}[encoding]
+        *_, line, following, facts = raw.getvalue().decode(encoding).splitlines()
+    folder = {"ascii": "r\\xfc\\u2192", "latin-1": "rü\\u2192", "utf-8": "rü→"}[encoding]
+    assert (line, following) == (f"run: {folder}", f"next: twofold predict '{folder}' PICTURE...")
     assert json.loads(facts)["run"] == "rü→"
 
 

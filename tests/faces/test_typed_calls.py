@@ -172,7 +172,7 @@ SETTINGS: dict[str, Any] = {
         ClassifierSettings(
             **{"widths": (4,), "epochs": 2, "batch": 3, "rate": 0.1, "device": "cpu", "precision": "fp32"},
             **{"verbose": 0, "test": "slow", "early_stopping": True, "validation_fraction": 0.5},
-            **{"n_iter_no_change": 2, "reject": 0.1},
+            **{"n_iter_no_change": 2, "reject": 0.1, "warm_start": False},
         ),
     )
 }

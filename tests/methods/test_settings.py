@@ -116,8 +116,9 @@ def test_the_recipe_of_the_paper_is_the_authors_method_with_nothing_changed(name
     expected = {**AUTHORS, "data": "mnist", "widths": widths, "epochs": 60, "batch": 100, "label_in": "overlay"}
     assert {field: fields[field] for field in expected} == expected
     assert fields.keys() - expected.keys() == {
-        *("floor", "unit", "substrate", "device_seed", "box", "box_drift", "schedule")
+        *("floor", "unit", "substrate", "device_seed", "box", "box_drift", "schedule", "input_start")
     }
     changed_by_none = {"floor": 0.0, "unit": "relu", "substrate": "ideal", "box": "none", "box_drift": 0.0}
+    changed_by_none["input_start"] = 1.0
     assert fields["schedule"] == "constant_then_linear"
     assert {name: fields[name] for name in changed_by_none} == changed_by_none

@@ -150,6 +150,7 @@ def _resumed(words: Sequence[str], location: str | None) -> Task:
         words: words of the command line.
         location: new location of the data, or ``None``.
     """
+    options = parse(Training, words, "train", ignore_unknown=True)  # first, for --help
     folder = Path(value_of("--run", words) or "")
     config = RunFolder(folder).config(strict=True)
     if location is None and (fixed := sorted(stated(words) & config.recipe.properties().keys())):
@@ -158,7 +159,8 @@ def _resumed(words: Sequence[str], location: str | None) -> Task:
             f"--{field.replace('_', '-')} cannot be changed when {folder} is resumed, whose {field} is "
             f"{getattr(config.recipe, field)}: omit it, or train the net further with --from {folder}"
         )
-    options = parse(Training, words, "train", ignore_unknown=location is not None)
+    if location is None:
+        parse(Training, words, "train")
     assert options.run is not None
     dataset = read_again(config.source, options.run, config.fingerprint, Path(location) if location else None)
     if dataset is None:

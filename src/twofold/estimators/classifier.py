@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight, column_or_1d
+from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
 from twofold import defaults
@@ -24,6 +23,7 @@ from twofold.estimators.base import ForwardForwardEstimator, expect_several
 from twofold.estimators.sample import Sample
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import ClassifierSettings
+from twofold.estimators.weights import case_weights
 from twofold.nets.feedforward import FeedForward
 from twofold.training.trainer import History
 
@@ -154,7 +154,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self.classes_ = np.unique(y)
         self._check_classes()
         self.__dict__.pop("validation_scores_", None)  # from an earlier fit
-        weights = self._case_weights(sample_weight, table, y)
+        weights = case_weights(sample_weight, self.class_weight, table, y)
         if not weights.all():
             table, y, weights = table[weights > 0], y[weights > 0], weights[weights > 0]
         weights = torch.ones_like(weights) if (weights == weights[0]).all() else weights / weights.mean()
@@ -214,7 +214,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self._scaling = Scaling()
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise DataError("classes differ from those in the first call of partial_fit: give the same, or omit them")
-        wanted, weights = self._numbers(y), self._case_weights(sample_weight, table, y)
+        wanted, weights = self._numbers(y), case_weights(sample_weight, self.class_weight, table, y)
         self._scaling.see(table)
         if first:
             self._prepare(settings, defaults.BATCH, int(check_random_state(self.random_state).randint(2**31 - 1)))
@@ -234,25 +234,6 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         if (unknown := self.classes_[indices] != y).any():
             raise DataError(f"y has the unknown label {y[unknown][0]!s}: give all classes in the first call")
         return torch.from_numpy(indices.astype(np.int64))
-
-    def _case_weights(self, sample_weight: Any, table: Any, y: NDArray[Any]) -> Tensor:
-        """Return the weight of each case, the product of its own and that of its class, ``(cases,)``, float32.
-
-        Raises:
-            DataError: A weight is negative or not finite, all are 0, or their number is not that of the cases.
-            SettingError: ``class_weight`` is invalid.
-        """
-        try:
-            weights = _check_sample_weight(sample_weight, table, dtype=np.float64, ensure_non_negative=True)
-        except ValueError as error:
-            raise DataError(" ".join(str(error).split())) from None
-        try:
-            weights = weights * compute_sample_weight(self.class_weight, y)
-        except ValueError as error:
-            raise SettingError(f"class_weight: {' '.join(str(error).split())}") from None
-        if not weights.any():
-            raise DataError("all weights are 0, expected at least one case with a weight above 0")
-        return torch.from_numpy(weights.astype(np.float32))
 
     def _prepare(self, settings: ClassifierSettings, cases: int, seed: int, warm: bool = False) -> None:
         """Build the untrained net for a table of ``cases`` rows; keep the fitted net if ``warm``."""
@@ -371,22 +352,13 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     @check_arguments
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Predict the logarithm of the probability of each class.
-
-        Args:
-            X: Table, ``(cases, features)``.
-
-        Returns:
-            Logarithms of probabilities, ``(cases, classes)``, in the order of ``classes_``.
-        """
+        """Predict the logarithm of the probability of each class, ``(cases, classes)``; see `predict_proba`."""
         logarithms: NDArray[Any] = (self._logits(self._cases(X)) / self.temperature_).log_softmax(1).numpy()
         return logarithms
 
     @check_arguments
     def score_samples(self, X: Any) -> NDArray[Any]:
-        """Return the familiarity of each case: the higher, the more similar to the training data.
-
-        See `Classifier.familiarity` for its definition.
+        """Return the familiarity of each case (see `Classifier.familiarity`): high for cases like the training data.
 
         Args:
             X: Table, ``(cases, features)``.
