@@ -28,7 +28,7 @@ import os, pytest, shutil, subprocess, sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent
-OUTSIDE = Path({str(Path(__file__).resolve().parent / "no-such-directory")!r})
+OUTSIDE = Path({str(Path(__file__).resolve().anchor + "no-such-directory")!r})
 
 """
 
