@@ -145,7 +145,7 @@ class LoaderCases(Cases):
         return self._loader.batch_size
 
     def __len__(self) -> int:
-        """Return the number of cases in an epoch; if the loader has no batch size, the number of cases in the dataset."""
+        """Return the number of cases in an epoch, or in the dataset of the loader if the loader has no batch size."""
         cases = len(self._loader.dataset)  # type: ignore[arg-type]
         if self.batch is None:
             return cases

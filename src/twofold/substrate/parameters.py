@@ -16,46 +16,46 @@ from twofold.substrate.weights import AnalogWeights
 M = TypeVar("M", bound=nn.Module)
 
 OF_FULL_SCALE = ("programming_noise", "read_noise", "offset", "stuck", "bits")
-"""Parameters that require ``full_scale``, since they are relative to it."""
+"""Names of the parameters that require ``full_scale``, since their unit is the full scale."""
 UPDATES = 10_000
-"""Number of updates in a run if it is not known."""
+"""Assumed number of updates in a run if the number is not known."""
 MOST_BITS = 24
-"""Maximum number of bits of converters and pulses: those of the significand in single precision."""
+"""Maximum number of bits of converters and pulses: the bits of a significand in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Substrate:
-    """An analog substrate: arrays of devices that store weights, and the neurons at their outputs.
+    """An analog substrate: arrays of devices that store weights, and the neurons at the outputs of the arrays.
 
     A weight is the difference of two conductances, w = scale · (g⁺ - g⁻). Many parameters are relative to one of two
     quantities, which are measured when the substrate is installed. The *spread* of an array is the root mean square of
-    its weights. The *signal* of a layer is the root mean square of its pre-activations for inputs with a mean square of
-    1; it is 1 for a dense layer with its initial weights. A parameter that is ``None`` or 0 has no effect. By default
-    the substrate is ideal.
+    the weights in the array. The *signal* of a layer is the root mean square of the pre-activations for inputs with a
+    mean square of 1; a dense layer with initial weights has the signal 1. A parameter that is ``None`` or 0 has no
+    effect. By default the substrate is ideal.
 
     Attributes:
         g_min: Smallest conductance of a device, in microsiemens.
         g_max: Largest conductance of a device, in microsiemens.
         full_scale: Weight that corresponds to g⁺ - g⁻ = g_max - g_min, in units of the spread. Weights are clipped to
             ± full scale. ``None``: no limit.
-        mismatch: Standard deviation of the gains of devices, relative to the nominal gain. Log-normal, fixed for each
-            device.
+        mismatch: Standard deviation of the gains of devices, relative to the nominal gain. Gains are log-normal, and
+            fixed for each device.
         offset: Standard deviation of the output of a device at a nominal weight of 0, relative to the full scale. Fixed
             for each device.
         stuck: Share of the devices whose weight is fixed at a random value, uniform over the range.
-        programming_noise: Standard deviation of the error of a programmed weight, relative to the full scale. It
-            applies when an array is programmed, not to the pulses of learning.
-        read_noise: Standard deviation of the noise of each device at each read, relative to the full scale. It is
-            independent for all devices and reads. The noise of the devices of a unit with inputs x adds up to Gaussian
-            noise with a standard deviation of read_noise · √Σx².
+        programming_noise: Standard deviation of the error of a programmed weight, relative to the full scale. The error
+            occurs when an array is programmed, not in the pulses of learning.
+        read_noise: Standard deviation of the noise of each device at each read, relative to the full scale. The noise
+            is independent between devices and between reads. For a unit with inputs x, the noise of all devices adds up
+            to Gaussian noise with a standard deviation of read_noise · √Σx².
         bits: Resolution of pulses: a pulse changes a weight by 1 / (2^bits - 1) of the range from -full scale to + full
-            scale. An update is a whole number of pulses, rounded up or down at random so that its mean is exact.
+            scale. An update is a whole number of pulses, rounded up or down at random so that the mean update is exact.
             ``None``: updates are exact.
         asymmetry: Relative amount by which upward pulses are larger, and downward pulses smaller, than nominal, in
             (-1, 1).
         softness: Dependence of the pulse size on the weight, from 0 (constant size) to 1 (soft bounds). With soft
-            bounds, a pulse towards a bound is proportional to the distance from this bound: 0 at the bound, and twice
-            the nominal size at the opposite bound.
+            bounds, the size of a pulse towards a bound is proportional to the distance of the weight from this bound:
+            0 at the bound, and twice the nominal size at the opposite bound.
         pulse_spread: Standard deviation of the mean pulse sizes of devices, relative to nominal. Log-normal, fixed for
             each device.
         pulse_noise: Standard deviation of the size of single pulses, relative to nominal, independent for all pulses.
@@ -64,18 +64,18 @@ class Substrate:
         updates: Number of updates in a run, over which drift and neuron_drift accumulate. ``None``: the number of
             updates of the first training, or 10,000 if layers learn without a trainer.
         dac_bits: Resolution of the inputs of an array. ``None``: analog inputs.
-        dac_range: Full scale of the inputs, in the units of the activities, whose mean square is 1. Inputs are
+        dac_range: Full scale of the inputs, in units of the activities; activities have a mean square of 1. Inputs are
             clipped to ± this value.
         adc_bits: Resolution of the products of an array. ``None``: analog products.
         adc_range: Full scale of the products, in units of the signal. Products are clipped to ± this value.
         threshold: Standard deviation of the thresholds of neurons, in units of the signal.
         neuron_gain: Standard deviation of the gains of neurons, relative to nominal. Log-normal.
         saturation: Pre-activation at which neurons saturate, in units of the signal. ``None``: no saturation.
-        saturation_spread: Standard deviation of the saturation of neurons, relative to its mean. Log-normal.
+        saturation_spread: Standard deviation of the saturation of neurons, relative to the mean saturation. Log-normal.
         exponent: Standard deviation of the exponents p of neurons. A neuron replaces its pre-activation z, in units of
             the signal, by sign(z) |z|^p. Log-normal with mean 1, the ideal exponent.
-        neuron_drift: Root mean square of the change of a neuron by a random walk during a run: of its threshold, in
-            units of the signal, and of its gain, relative to the gain.
+        neuron_drift: Root mean square of the change of neurons by a random walk during a run: of thresholds, in units
+            of the signal, and of gains, relative to the gain.
 
     Raises:
         ArgumentError: A parameter has the wrong type.
@@ -143,7 +143,7 @@ class Substrate:
 
     @property
     def run_length(self) -> int:
-        """Number of updates in a run."""
+        """Number of updates in a run; `UPDATES` if ``updates`` is ``None``."""
         return UPDATES if self.updates is None else self.updates
 
     @property
@@ -154,7 +154,7 @@ class Substrate:
 
     @check_arguments
     def install(self, module: M, seed: int) -> M:
-        """Replace the weights of a net, or of a single layer, by analog devices, in place.
+        """Store the weights of a net, or of a single layer, in analog devices, in place.
 
         The properties of the devices are drawn from the seed, and the weights are programmed into the devices. The same
         substrate and seed always give the same devices. The softmax classifier, biases and smoothed gradients stay
@@ -162,7 +162,7 @@ class Substrate:
 
         Args:
             module: Net or weighted layer, such as `Dense`, `LocallyConnected`, `Convolution` or `RecurrentLayer`.
-            seed: Seed of the devices and of their noise.
+            seed: Seed of the properties and the noise of the devices.
 
         Returns:
             The module.
@@ -180,7 +180,7 @@ class Substrate:
         """Return an array of devices that stores a weight matrix W ``(units, inputs)``.
 
         ``array.product(rows, total)`` returns total + rows · Wᵀ as computed by the devices, for inputs ``(rows,
-        inputs)`` and a ``total`` that is added, such as biases ``(units,)``.
+        inputs)`` and an addend ``total``, such as biases ``(units,)``.
         """
         floating("weight", weight, "units", "inputs")
         units, inputs = weight.shape
