@@ -99,7 +99,8 @@ def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) 
 
 
 swish_symba = Objective(_swish_symba_loss, True, _swish_symba_signal)
-"""loss = T d σ(d), d = (x⁻ - x⁺)/T. Like `symba`, but slightly reduces x⁺ - x⁻ where this difference is already large."""
+"""loss = T d σ(d), d = (x⁻ - x⁺)/T. Like `symba`, but slightly reduces the difference x⁺ - x⁻ of a pair if the
+difference is already large."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}
 BY_NAME[Objective] = OBJECTIVES

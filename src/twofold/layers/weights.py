@@ -16,7 +16,7 @@ class Learnable:
     """A parameter of a module with its learning state.
 
     `gather` accumulates gradients, and `apply` updates the parameter with the accumulated gradient. The parameter is
-    registered with the module as NAME, its smoothed gradient as the non-persistent buffer NAME_velocity. Between
+    registered with the module as NAME, the smoothed gradient as the non-persistent buffer NAME_velocity. Between
     `gather` and `apply`, the attribute ``gradient`` can be summed over processes.
 
     Args:

@@ -288,8 +288,8 @@ class LabelMethod(GoodnessMethod[L, G]):
     def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
         """Plot the goodness in each layer for the true label and for the best wrong label, and the worst mistakes.
 
-        If the objective compares pairs, plot the goodness for the true label minus the goodness for the best wrong
-        label instead of both.
+        If the objective compares pairs, plot instead, for each of the two labels, the goodness minus the goodness
+        for the other label.
         """
         from twofold.plots.panels import goodness_by_layer, worst_mistakes
 

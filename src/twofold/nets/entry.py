@@ -20,7 +20,7 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
             infinite values, because the check would synchronize with the GPU. The tests of a net check the resulting
             scores instead.
         pixels: Expected number of pixels per image; ``None`` if unknown.
-        like: Any parameter of the net; its dtype and device are expected.
+        like: Any parameter of the net, whose dtype and device are the dtype and device of the net.
 
     Raises:
         DataError: The images have another shape, type or device, or are not finite.

@@ -1,4 +1,4 @@
-"""The net whose layers learn without labels, and its softmax classifier on their activities (paper section 3.1)."""
+"""The net whose layers learn without labels, and a softmax classifier on the activities (paper section 3.1)."""
 
 from __future__ import annotations
 

@@ -235,7 +235,10 @@ class AnalogWeights(Weights):
         return slice(number % SLICES * size, (number % SLICES + 1) * size)
 
     def _send_pulses(self, rate: float, rule: Rule, counted: Tensor | float, generator: torch.Generator) -> None:
-        """Set v ← smoothing · v + (1 - smoothing) · gradient; pulse w by rate · (v - counted · decay · w)."""
+        """Update the smoothed gradient v, and send pulses to change the weights w.
+
+        v ← smoothing · v + (1 - smoothing) · gradient,     change of w = rate · (v - counted · decay · w)
+        """
         assert self.gradient is not None
         gradients = self.connectivity.mask(self.gradient).reshape(-1)
         velocities = self.velocity.view(-1)
