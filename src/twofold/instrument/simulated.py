@@ -35,8 +35,8 @@ class Simulated:
         units: Number of outputs.
         noise: Standard deviation of the noise that is added to each pre-activation at each read. Pre-activations have a
             standard deviation of about 1.
-        drift: Amplitude of the oscillation of each gain around 1. The oscillations have the period
-            `PERIOD` and random phases.
+        drift: Amplitude of the oscillation of each gain around 1. The oscillations have the period `PERIOD` and random
+            phases.
         seed: Seed of the matrix, the phases and the noise.
 
     Raises:

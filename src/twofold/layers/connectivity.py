@@ -42,7 +42,7 @@ class Connectivity(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw initial weights from N(0, scale²), in the shape for storage; ``scale`` is ``(units,)``."""
+        """Draw initial weights from N(0, scale²), in the shape in which they are stored; ``scale`` is ``(units,)``."""
 
     @abstractmethod
     def matmul(self, weight: Tensor, rows: Tensor, total: Tensor) -> Tensor:

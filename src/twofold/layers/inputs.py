@@ -198,7 +198,7 @@ def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:
 
 
 def active_rows(below: LayerInput, signal: Tensor) -> Tensor:
-    """Return the numbers of the rows with a nonzero signal. Only these rows contribute to the weight gradient.
+    """Return the numbers of the rows to include in the weight gradient: at least all rows with a nonzero signal.
 
     Args:
         below: the input of a layer.

@@ -58,8 +58,8 @@ class Properties(TypedDict, total=False):
 def setting(default: Any = MISSING, **properties: Unpack[Properties]) -> Any:
     """Declare a field of a recipe. The string below the declaration is the help text of the field.
 
-    A subclass may redeclare the field with another default or other properties. The subclass inherits
-    all other properties.
+    A subclass may redeclare the field with another default or other properties. The subclass inherits all other
+    properties.
 
     Args:
         default: default value. Without it, the field is required.

@@ -85,7 +85,7 @@ class FeedForward(GoodnessClassifier):
         """Check that ``label_in`` fits the input shape of the first layer.
 
         Raises:
-            SettingError: ``label_in`` does not fit.
+            SettingError: ``label_in`` does not fit the first layer.
         """
         taken = self._taken()
         if taken is None:

@@ -33,8 +33,7 @@ class Recurrent(GoodnessClassifier):
 
     The image is a constant input at the bottom (for a video, a new frame at each iteration). The label is a constant
     input at the top: the true label for positive data, a wrong label for negative data. A bottom-up pass initializes
-    the states s of the hidden layers. Then the layers "settle": each iteration updates all
-    layers in parallel,
+    the states s of the hidden layers. Then the layers "settle": each iteration updates all layers in parallel,
 
         s ← damping · s + (1 - damping) · relu(W_below n(s_below) + W_above n(s_above) + W_beside n(s) + b)
 

@@ -38,24 +38,24 @@ class Substrate:
         g_max: Largest conductance of a device, in microsiemens.
         full_scale: Weight that corresponds to g⁺ - g⁻ = g_max - g_min, in units of the spread. Weights are clipped to
             ± full scale. ``None``: no limit.
-        mismatch: Standard deviation of the gains of devices, relative to the nominal gain. Gains are log-normal, and
-            fixed for each device.
+        mismatch: Standard deviation of the gains of devices, relative to the nominal gain. Log-normal, fixed for each
+            device.
         offset: Standard deviation of the output of a device at a nominal weight of 0, relative to the full scale. Fixed
             for each device.
         stuck: Share of the devices whose weight is fixed at a random value, uniform over the range.
-        programming_noise: Standard deviation of the error of a programmed weight, relative to the full scale. The error
-            occurs when an array is programmed, not in the pulses of learning.
-        read_noise: Standard deviation of the noise of each device at each read, relative to the full scale. The noise
-            is independent between devices and between reads. For a unit with inputs x, the noise of all devices adds up
-            to Gaussian noise with a standard deviation of read_noise · √Σx².
+        programming_noise: Standard deviation of the error of a programmed weight, relative to the full scale. It
+            applies when an array is programmed, not to the pulses of learning.
+        read_noise: Standard deviation of the noise of each device at each read, relative to the full scale. It is
+            independent for all devices and reads. The noise of the devices of a unit with inputs x adds up to Gaussian
+            noise with a standard deviation of read_noise · √Σx².
         bits: Resolution of pulses: a pulse changes a weight by 1 / (2^bits - 1) of the range from -full scale to + full
-            scale. An update is a whole number of pulses, rounded up or down at random so that the mean update is exact.
+            scale. An update is a whole number of pulses, rounded up or down at random so that its mean is exact.
             ``None``: updates are exact.
         asymmetry: Relative amount by which upward pulses are larger, and downward pulses smaller, than nominal, in
             (-1, 1).
         softness: Dependence of the pulse size on the weight, from 0 (constant size) to 1 (soft bounds). With soft
-            bounds, the size of a pulse towards a bound is proportional to the distance of the weight from this bound:
-            0 at the bound, and twice the nominal size at the opposite bound.
+            bounds, a pulse towards a bound is proportional to the distance from this bound: 0 at the bound, and twice
+            the nominal size at the opposite bound.
         pulse_spread: Standard deviation of the mean pulse sizes of devices, relative to nominal. Log-normal, fixed for
             each device.
         pulse_noise: Standard deviation of the size of single pulses, relative to nominal, independent for all pulses.
@@ -64,18 +64,18 @@ class Substrate:
         updates: Number of updates in a run, over which drift and neuron_drift accumulate. ``None``: the number of
             updates of the first training, or 10,000 if layers learn without a trainer.
         dac_bits: Resolution of the inputs of an array. ``None``: analog inputs.
-        dac_range: Full scale of the inputs, in units of the activities; activities have a mean square of 1. Inputs are
+        dac_range: Full scale of the inputs, in the units of the activities, whose mean square is 1. Inputs are
             clipped to ± this value.
         adc_bits: Resolution of the products of an array. ``None``: analog products.
         adc_range: Full scale of the products, in units of the signal. Products are clipped to ± this value.
         threshold: Standard deviation of the thresholds of neurons, in units of the signal.
         neuron_gain: Standard deviation of the gains of neurons, relative to nominal. Log-normal.
         saturation: Pre-activation at which neurons saturate, in units of the signal. ``None``: no saturation.
-        saturation_spread: Standard deviation of the saturation of neurons, relative to the mean saturation. Log-normal.
+        saturation_spread: Standard deviation of the saturation of neurons, relative to its mean. Log-normal.
         exponent: Standard deviation of the exponents p of neurons. A neuron replaces its pre-activation z, in units of
             the signal, by sign(z) |z|^p. Log-normal with mean 1, the ideal exponent.
-        neuron_drift: Root mean square of the change of neurons by a random walk during a run: of thresholds, in units
-            of the signal, and of gains, relative to the gain.
+        neuron_drift: Root mean square of the change of a neuron by a random walk during a run: of its threshold, in
+            units of the signal, and of its gain, relative to the gain.
 
     Raises:
         ArgumentError: A parameter has the wrong type.
