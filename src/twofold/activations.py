@@ -1,4 +1,4 @@
-"""Activation functions, which map pre-activations z to activities y, and their derivatives (talk 08:05).
+"""Activation functions from pre-activations z to activities y, and the derivatives of these functions (talk 08:05).
 
 Names with ``slope`` denote the derivative dy/dz. The talk and the paper use ReLU; docs/layers.md compares the others.
 """
@@ -19,7 +19,7 @@ LEAK = 0.01
 """Derivative of the leaky ReLU below zero, as in PyTorch."""
 HEIGHT = 2.0
 """Activity of an active unit with the activation `threshold`. If a quarter of the units are active, the sum of squares
-equals the number of units, which is the threshold of that goodness.
+of the activities is the number of units, which is the threshold of the goodness `goodness.sum_of_squares`.
 """
 REACH, STRETCH = 1.7159, 2 / 3
 """Constants of y = REACH · tanh(STRETCH · z), with y = ±1 at z = ±1 (LeCun et al., Efficient BackProp)."""
@@ -27,11 +27,12 @@ REACH, STRETCH = 1.7159, 2 / 3
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation function and its derivative, both elementwise.
+    """An activation function and the derivative of this function, both elementwise.
 
     Attributes:
-        value: pre-activations z, of any shape -> activities y. It may work in place if ``of_activity`` is True.
-        slope: function that returns the derivative dy/dz. Its argument is y if ``of_activity`` is True, else z.
+        value: function: pre-activations z, of any shape -> activities y. If ``of_activity`` is True, the function may
+            work in place.
+        slope: function that returns the derivative dy/dz, given y if ``of_activity`` is True, else given z.
         of_activity: True if the derivative can be computed from the activity, so that z need not be stored.
     """
 
@@ -90,7 +91,7 @@ tanh = Activation(_tanh, _tanh_slope, of_activity=True)
 """y = 1.7159 tanh(⅔ z)."""
 
 threshold = Activation(_threshold, _surrogate_slope)
-"""y = 2 where z > 0, else 0. Its derivative is 0, so learning uses the surrogate derivative 2 max(0, 1 - |z|), as in
+"""y = 2 where z > 0, else 0. The derivative is 0, so learning uses the surrogate derivative 2 max(0, 1 - |z|), as in
 spiking nets. With a sum of squares as goodness, inactive units get no learning signal: only peer normalization can
 activate them."""
 

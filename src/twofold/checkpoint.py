@@ -22,7 +22,7 @@ TYPES = {
     **{torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16"},
     **{torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"},
 }
-"""Tensor dtype -> its name in safetensors. A file stores tensors in the order of this dictionary."""
+"""Tensor dtype -> name of this dtype in safetensors. A file stores tensors in the order of this dictionary."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -45,8 +45,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
 def _save(tensors: Mapping[str, Tensor], metadata: str, path: Path) -> None:
     """Write a safetensors file with the same bytes as the writer of the safetensors library.
 
-    The library's writer is not used because it may ignore the umask (the file is then readable only by its owner) and
-    leaves a temporary file behind when it is killed.
+    The writer of the library is not used: it may ignore the umask, so that only the owner can read the file, and it
+    leaves a temporary file behind when the process is killed.
     """
     order = list(TYPES.values())
     entries = sorted(tensors.items(), key=lambda item: (order.index(TYPES[item[1].dtype]), item[0]))
@@ -74,7 +74,7 @@ def read(
         remedy: end of the error message for a damaged file.
 
     Returns:
-        The tensors by name, on the CPU, and the facts.
+        The tensors by name, on the CPU, and the facts that were passed to `write`.
 
     Raises:
         RunError: the file does not exist or is damaged. The digest detects every changed bit. In files of older
@@ -100,7 +100,7 @@ def read(
 
 
 def digest_of(path: Path) -> str:
-    """Check a file that `write` wrote, and return the SHA-256 (hex) of its tensors; for errors see `read`."""
+    """Check a file that `write` wrote, and return the SHA-256 (hex) of the tensors in it; for errors see `read`."""
     return _digest(read(path)[0])
 
 
@@ -114,12 +114,12 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _bytes(tensor: Tensor) -> memoryview[int]:
-    """Return the bytes of a CPU tensor, without a copy if it is contiguous."""
+    """Return the bytes of a CPU tensor, without a copy if the tensor is contiguous."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy ``tensors`` in place into the ``targets`` of the same names, like ``load_state_dict``.
+    """Copy ``tensors`` in place into the ``targets`` with the same names, like ``load_state_dict``.
 
     Args:
         targets: parameters and buffers of a net, by name.
@@ -127,7 +127,8 @@ def fill(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: P
         source: file that contained the tensors, for error messages.
 
     Raises:
-        RunError: a name or a shape differs, so the file belongs to another architecture. No target is changed.
+        RunError: a name or a shape differs, so that ``source`` belongs to a net of another architecture. No target is
+            changed.
     """
     for name in sorted(targets.keys() | tensors.keys()):
         actual = tuple(tensors[name].shape) if name in tensors else "missing"

@@ -28,7 +28,7 @@ class ArgumentError(TwofoldError, TypeError):
 
 
 class DeviceError(TwofoldError):
-    """Hardware, or a simulation of it, that does not respond or returns an invalid result."""
+    """Hardware, or simulated hardware, that does not respond or returns an invalid result."""
 
 
 class Diverged(TwofoldError):
@@ -49,10 +49,10 @@ def remark(text: str) -> None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> SettingError:
-    """Return an error for a ``name`` that is not in ``known``; its message suggests the most similar known name.
+    """Return an error for a ``name`` that is not in ``known``. The message suggests the most similar known name.
 
     Args:
-        kind: word for the named object in the message, such as ``device``.
+        kind: word for the type of the named object, such as ``device``, used in the message.
         name: the unknown name.
         known: all valid names.
     """

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from twofold.errors import RunError
 
 UNFINISHED = ".part"
-"""Suffix of temporary files that `replacing` has not yet renamed."""
+"""Suffix of the temporary files of `replacing`, until they are renamed."""
 
 
 @contextmanager
@@ -48,7 +48,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def sweep(folder: Path, age: float = 0.0) -> None:
     """Remove temporary files that killed processes left in ``folder``.
 
-    Files younger than ``age`` seconds are kept. With 0, all are removed, so no other process may write to the folder.
+    Temporary files younger than ``age`` seconds are kept. With 0, all temporary files are removed, so no other process
+    may be writing to the folder.
     """
     for path in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):
@@ -118,7 +119,7 @@ def sign(content: Mapping[str, Any], indent: int | None = None, before: str = ""
     Args:
         content: members of the JSON object.
         indent: indentation, as in `json.dumps`.
-        before: further text that the digest covers.
+        before: further text that the digest covers, in front of the JSON text.
     """
     text = json.dumps(content, indent=indent, allow_nan=False)[:-1].rstrip()
     digest = hashlib.sha256((before + text).encode()).hexdigest()
@@ -138,8 +139,8 @@ def check_signature(
         indent, before: as passed to `sign`.
 
     Returns:
-        The content without the digest, and True if the digest matches, else False. The second value is ``None`` if
-            there is no digest, as in files of older versions.
+        The content without the digest, and True if the digest matches, else False. The second result is ``None`` if
+            the text contains no digest, as in files of older versions.
 
     Raises:
         RunError: the text is not a JSON object.
@@ -152,7 +153,7 @@ def check_signature(
     del content["digest"]
     try:
         return content, text == sign(content, indent, before)
-    except ValueError:  # an infinite number: JSON can parse 1e999 but not write it
+    except ValueError:  # an infinite number: JSON can parse 1e999 but not write inf
         return content, False
 
 
@@ -165,7 +166,7 @@ def read_signed(path: Path) -> tuple[dict[str, Any], bool | None]:
     """Read a file that `write_signed` wrote, and verify its digest.
 
     Returns:
-        The content without the digest, and True if the digest matches, else False; ``None`` if there is no digest.
+        The content without the digest; and True if the digest matches, False if not, ``None`` if the file has none.
 
     Raises:
         RunError: the file does not exist or is not a JSON object.

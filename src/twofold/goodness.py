@@ -1,8 +1,8 @@
 """Goodness functions: scores of a layer's activity vector that are high for positive data.
 
 All functions map activities ``(batch, units)`` to goodness ``(batch,)`` in at least float32. The field ``slope`` of a
-goodness function is *half* its derivative, which is the activity itself for a sum of squares. The factor 2 is part of
-the learning rate, as in the author's code.
+goodness function is *half* the derivative of the function: for a sum of squares, this is the activity itself. The
+factor 2 is part of the learning rate, as in the author's code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twofold.checks import BY_NAME, check_fields
 
 @dataclass(frozen=True)
 class Goodness:
-    """A goodness function with its threshold and derivative.
+    """A goodness function, with the threshold and the derivative of the goodness.
 
     Attributes:
         value: activity ``(batch, units)`` -> goodness ``(batch,)``, at least float32.
@@ -39,7 +39,7 @@ class Goodness:
 
     @cached_property
     def spares_silent_units(self) -> bool:
-        """True if ∂goodness/∂activity is 0 for inactive units, so that the derivative of a ReLU can be omitted."""
+        """True if ∂goodness/∂activity is 0 for inactive units. The derivative of a ReLU can then be omitted."""
         return not self.slope(torch.zeros(1, 1)).any()
 
 
@@ -52,7 +52,7 @@ def _slope_by_autograd(value: Callable[[Tensor], Tensor], activity: Tensor) -> T
 
 
 def accumulate_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the dtype for sums over a tensor: float32, or the dtype of the tensor if that is wider."""
+    """Return the dtype for sums over ``tensor``: float32, or the dtype of ``tensor`` if it is wider than float32."""
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
@@ -101,14 +101,14 @@ sum_of_squares = Goodness(_sum_of_squares, float, _identity)
 """g = Σ yⱼ², threshold = number of units (talk 08:11; the author's code)."""
 
 mean_of_squares = Goodness(_mean_of_squares, _threshold_one, _slope_of_mean)
-"""g = Σ yⱼ² / units, threshold 1. Its derivative is smaller than that of `sum_of_squares` by a factor of ``units``;
+"""g = Σ yⱼ² / units, threshold 1. The derivative is smaller than for `sum_of_squares` by a factor of ``units``;
 multiply the learning rate by this factor."""
 
 sum_of_activities = Goodness(_sum_of_activities, _threshold_half, _slope_half)
 """g = Σ yⱼ, threshold = half the number of units (paper section 2: other goodness functions are possible)."""
 
 minus_sum_of_squares = Goodness(_minus_sum_of_squares, _threshold_minus, torch.neg)
-"""g = -Σ yⱼ²: low activity for positive data, high for negative (talk 25:09)."""
+"""g = -Σ yⱼ²: low activity for positive data, high activity for negative data (talk 25:09)."""
 
 GOODNESS = {
     "sum_of_squares": sum_of_squares,

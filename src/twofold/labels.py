@@ -34,7 +34,7 @@ def neutral(count: int, classes: int, strength: float, device: torch.device) -> 
 def overlay(images: Tensor, labels: Tensor) -> Tensor:
     """Replace the first pixels of each image by the label vector.
 
-    These pixels should be 0 in all images, as in the margin of MNIST images.
+    The replaced pixels should be 0 in all images, as in the margin of MNIST images.
 
     Args:
         images: flattened images, ``(batch, pixels)``.
@@ -47,7 +47,7 @@ def overlay(images: Tensor, labels: Tensor) -> Tensor:
 
 
 def has_margin(images: Tensor, classes: int) -> bool:
-    """Return True if `overlay` loses no information: the first ``classes`` pixels are 0 in all images.
+    """Return True if the first ``classes`` pixels are 0 in all images, so that `overlay` loses no information.
 
     Images must have more than ``classes`` pixels.
 
@@ -74,7 +74,7 @@ def prepend(images: Tensor, labels: Tensor) -> Tensor:
 def planes(images: Tensor, labels: Tensor) -> Tensor:
     """Insert one channel per class before the channels of each image, so that a convolution can use the label anywhere.
 
-    Each inserted channel is constant: all its pixels are the entry of the label vector for its class.
+    The inserted channel of a class is constant: all pixels have the value of this class in the label vector.
 
     Args:
         images: ``(batch, channels, height, width)``.
@@ -95,11 +95,11 @@ LABEL_IN = FLAT | {"planes": planes}
 
 
 def shape_with_label(label_in: str, shape: tuple[int, int, int], classes: int) -> tuple[int, ...]:
-    """Return the input shape of the first layer: an image of the shape (channels, height, width) with its label.
+    """Return the input shape of the first layer, for images of the shape (channels, height, width) with a label.
 
     Args:
         label_in: ``overlay``, ``prepend`` or ``planes``; see `LABEL_IN`.
-        shape: shape of an image.
+        shape: shape of an image without label, (channels, height, width).
         classes: number of classes.
 
     Raises:
@@ -130,12 +130,12 @@ def checked_labels(
 
     Args:
         name: name of the argument, for error messages.
-        labels: value of the argument.
+        labels: labels to check.
         classes: number of classes.
-        shape: expected shape; see `bounds.shaped`.
+        shape: expected shape of ``labels``; see `bounds.shaped`.
         on: expected device.
-        wait: if True, also check the range of labels on a GPU, which synchronizes with it. On the CPU the range is
-            always checked.
+        wait: if True, also check the range of labels on a GPU, which synchronizes with the GPU. On the CPU, the range
+            is always checked.
 
     Returns:
         The labels as int64, from 0 to ``classes - 1``.

@@ -29,7 +29,7 @@ TINY = 1e-30
 """Lower bound on the total weight of a batch; avoids a division by zero if all case weights are 0."""
 
 BLOCK = 1 << 18
-"""Number of weights that `momentum_step` updates at a time; their data fit into the processor's cache."""
+"""Number of weights that `momentum_step` updates at a time. Tensors of this size fit into the processor's cache."""
 
 Phase = Literal["positive", "negative", "both"]
 """The type of data in a batch. With ``both``, the first half of the rows is positive data and the second half negative
@@ -39,7 +39,7 @@ data. Row i of the first half and row i of the second half form a pair.
 
 @dataclass(frozen=True)
 class Rule:
-    """The hyper-parameters of a layer's learning rule.
+    """The hyper-parameters of the learning rule of a layer.
 
     Let x be the inputs of a layer, z its pre-activations and y its activity. The objective maps the goodness of each
     case to a learning signal: s⁺ for positive and s⁻ for negative cases. The desired changes of z are
@@ -54,20 +54,20 @@ class Rule:
     Biases do not decay. Source: the author's code; paper section 2.1 for the peer term.
 
     Cases may have weights. A case with weight c counts as c cases in all of these terms: signals, peer term, m and
-    decay. A case that is sampled with probability p and has the weight 1 / p therefore contributes, on average, as much
+    decay. On average, a case that is sampled with probability p and has the weight 1 / p therefore contributes as much
     as without sampling.
 
     Attributes:
         goodness: goodness function.
         objective: loss on the goodness of positive and negative data.
         temperature: temperature of the objective, in units of goodness. The default is `defaults.TEMPERATURE` ·
-            |threshold| / √units, because the spread of a sum over units grows with the root of their number.
+            |threshold| / √units, because the spread of a sum over units grows with √units.
         smoothing: fraction of the old gradient that is kept at each batch, in [0, 1).
         decay: weight decay, relative to the learning rate.
-        peer: strength of peer normalization. It moves each unit's mean activity towards the mean of its layer, which
-            also revives units that are never active.
-        floor: minimum of the mean activity that peer normalization aims at. With 0, a layer whose units are all
-            inactive cannot recover if the goodness is low for high activity.
+        peer: strength of peer normalization. Peer normalization moves the mean activity of each unit towards the
+            mean of the layer. This also revives units that are never active.
+        floor: minimum of the mean activity that peer normalization aims at. With 0, a layer in which all units are
+            inactive cannot recover if the goodness decreases with the activity.
         tolerance: cases with a signal below this threshold are sampled: such a case is used with probability signal /
             tolerance, and its signal is then raised to the tolerance. The expected gradient does not change, and after
             the first epochs a step needs much less work. 0 uses all cases unchanged.
@@ -106,8 +106,8 @@ class Rule:
 def scaled_temperature(temperature: float, units: int, like: int = 1) -> float:
     """Scale a temperature for layers of ``like`` units to layers of ``units`` units: temperature · √(units / like).
 
-    The spread of a goodness that is a sum over units grows with the root of their number. `Rule.temperature_for` scales
-    by the same law.
+    If the goodness is a sum over units, its spread grows with √units. `Rule.temperature_for` also scales the
+    temperature with √units.
     """
     return temperature * math.sqrt(units / like)
 
@@ -179,7 +179,7 @@ class Count(NamedTuple):
 
     Attributes:
         cases: number of cases, ``()``.
-        weight: sum of their weights, ``()``.
+        weight: sum of the weights of all cases, ``()``.
     """
 
     cases: Tensor
@@ -187,18 +187,18 @@ class Count(NamedTuple):
 
 
 def count_of(case_weight: Tensor) -> Count:
-    """Return the number of cases and the sum of their weights, given the weight of each case, ``(cases,)``."""
+    """Return the number of cases and the sum of all case weights, given the weight of each case, ``(cases,)``."""
     return Count(*reduce(case_weight.new_full((), len(case_weight)), case_weight.sum()))
 
 
 def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule) -> Tensor:
     """Return the desired change of the pre-activations by peer normalization, ``(units,)``.
 
-    It is the same for every positive case: peer · (max(floor, mean over units of m) - m).
+    The change is the same for every positive case: peer · (max(floor, mean over units of m) - m).
 
     Args:
         total: weighted sum of the activities of the positive cases in the batch, ``(units,)``.
-        count: number and total weight of these cases.
+        count: number and total weight of the positive cases.
         mean_activity: running mean m of the activities, ``(units,)``; updated in place.
         rule: learning rule that contains ``peer`` and ``floor``.
     """
@@ -209,14 +209,14 @@ def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule
 
 
 def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
-    """Round each signal weaker than the tolerance to 0 or to ± tolerance, so that its expected value is unchanged.
+    """Round each signal weaker than the tolerance to 0 or to ± tolerance, without changing the expected signal.
 
     A signal of magnitude a < tolerance becomes ± tolerance if a / tolerance > u, else 0. The thresholds u in [0, 1),
     one per case, are a low-discrepancy sequence: multiples of an irrational number, modulo 1. No random numbers are
     drawn. The two cases of a pair have the same u, so that equal signals give equal results.
 
     Args:
-        signals: signals of positive and negative cases, ``(2, batch)``, or of only one of them, ``(1, batch)``.
+        signals: signals of positive and negative cases, ``(2, batch)``, or of only one phase, ``(1, batch)``.
         tolerance: magnitude below which signals are rounded; 0 keeps all signals unchanged.
         batches: number of batches so far, ``()``.
 
@@ -232,7 +232,7 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
 
 
 def _turn(batches: Tensor) -> Tensor:
-    """Return batches · √2 modulo 1, ``()``, computed in double precision (on the CPU if the device has none)."""
+    """Return batches · √2 modulo 1, ``()``, in double precision (on the CPU if the device does not support it)."""
     if machine.has_doubles(batches.device):
         return batches.double() * math.sqrt(2) % 1
     return (batches.cpu().double() * math.sqrt(2) % 1).float().to(batches.device)
@@ -255,7 +255,7 @@ def momentum_step(
         gradient: direction in which the weights should change, in the shape of w.
         rate: learning rate.
         rule: learning rule that contains the smoothing and the decay.
-        copy: optional copy of the weights in another dtype, which is updated too.
+        copy: optional copy of ``weight`` in another dtype, which is also updated.
         counted: mean weight of the cases in the batch.
     """
     decay = rule.decay if weight.dim() > 1 else 0.0

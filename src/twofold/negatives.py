@@ -1,8 +1,8 @@
 """Negative data: images with wrong labels or, for learning without labels, hybrids of two images.
 
-A wrong label always differs from the true label. A hybrid consists of large patches of two images, so that it has their
-short-range structure but not their long-range structure. The patches are selected by a mask of random bits that are
-blurred and then thresholded (paper section 3.1).
+A wrong label always differs from the true label. A hybrid consists of large patches of two images, so that a hybrid
+has the short-range structure of images but not the long-range structure. A mask selects the patches: random bits that
+are blurred and then thresholded (paper section 3.1).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def hard_wrong_labels(labels: Tensor, logits: Tensor, generator: torch.Generator
     """Draw wrong labels ("hard negatives") from softmax(logits) with the true label excluded (talk 14:05).
 
     The labels that the net itself finds most probable are drawn most often. A draw is the argmax of logits + Gumbel
-    noise over the wrong labels, which also works if their probabilities round to zero.
+    noise over the wrong labels, which also works if the probabilities of all wrong labels round to zero.
 
     Args:
         labels: true labels, ``(batch,)``.
@@ -69,10 +69,10 @@ def draw_wrong_labels(
 ) -> Tensor:
     """Return wrong labels ``(batch,)``: the result of the function ``negatives``, or the tensor ``negatives`` itself.
 
-    Labels that come from the user are checked; see `checked_wrong_labels`.
+    Wrong labels that come from the user are checked; see `checked_wrong_labels`.
 
     Args:
-        negatives: function that draws wrong labels, or wrong labels, ``(batch,)``.
+        negatives: function that draws wrong labels, or a tensor of wrong labels, ``(batch,)``.
         labels: true labels, ``(batch,)``.
         logits: logits of the fast test, ``(batch, classes)``.
         generator: random generator, on the device of the labels.
@@ -107,8 +107,8 @@ def checked_wrong_labels(name: str, wrong: Tensor, labels: Tensor, classes: int)
 def masks(count: int, height: int, width: int, blurs: int, generator: torch.Generator) -> Tensor:
     """Draw random masks of patches of zeros and ones, for `hybrids`.
 
-    Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions, mirrored at the edges. A pixel of the
-    mask is 1 where the blurred value exceeds ½.
+    Random bits are blurred ``blurs`` times with [¼, ½, ¼] in both directions; the blur mirrors the bits at the edges. A
+    pixel of the mask is 1 where the blurred value exceeds ½.
 
     Args:
         count: number of masks.

@@ -1,5 +1,5 @@
-"""Normalization of activity vectors by their norm. A layer passes on only the direction of its activity vector, because
-the norm determines its goodness.
+"""Normalization of activity vectors to a fixed norm. A layer passes on only the direction of its activity vector,
+because the norm determines the goodness of the layer.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from torch import Tensor
 from twofold.goodness import accumulate_dtype
 
 EPS = 1e-5
-"""Added to the root mean square in `normalize`, which avoids a division by zero."""
+"""Number that `normalize` adds to the root mean square, to avoid a division by zero."""
 
 
 def normalize(activity: Tensor) -> Tensor:
-    """Scale each case to root mean square 1: n(a) = a / (ε + √(mean over units of a²)), without mean subtraction.
+    """Scale the activity a of each case to root mean square 1: n(a) = a / (ε + √(mean over units of a²)).
+
+    The mean is not subtracted.
 
     Args:
         activity: ``(batch, ...)``; all dimensions but the first form one vector.
@@ -31,7 +33,7 @@ def normalize(activity: Tensor) -> Tensor:
 
 
 def centered(images: Tensor) -> Tensor:
-    """Subtract from each image the mean of its pixels and `normalize` it, so that brightness has no effect.
+    """Subtract from each image the mean of its pixels and `normalize` the image, so that brightness has no effect.
 
     Args:
         images: ``(batch, ...)``; all dimensions but the first form one vector.
@@ -44,7 +46,7 @@ def centered(images: Tensor) -> Tensor:
 
 
 def identity(activity: Tensor) -> Tensor:
-    """Return the activity unchanged, in place of `normalize` in experiments without normalization."""
+    """Return the activity unchanged. Replaces `normalize` in experiments without normalization."""
     return activity
 
 

@@ -4,9 +4,10 @@ All functions take the excess x = goodness - threshold of the positive and of th
 a temperature T in units of goodness.
 
 * ``loss`` returns one number per pair of a positive and a negative case, ``(batch,)``.
-* ``signal`` returns the learning signals (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``. They state how strongly the
-  goodness of the positive case should increase, and that of the negative case decrease. Losses contain a factor T, so
-  that signals are dimensionless: for a clearly misclassified case the signal is 1 at any temperature.
+* ``signal`` returns the learning signals (-∂loss/∂x⁺, ∂loss/∂x⁻), each ``(batch,)``. These state how strongly the
+  goodness of the positive case should increase, and how strongly the goodness of the negative case should decrease.
+  Losses contain a factor T, so that signals are dimensionless: for a clearly misclassified case the signal is 1 at any
+  temperature.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Objective:
     Attributes:
         loss: (x⁺, x⁻, T) -> the loss of each pair, ``(batch,)``.
         paired: True if the loss depends only on the difference x⁺ - x⁻, so that the threshold has no effect.
-        signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``. If omitted, autograd computes them from
-            ``loss``; a function in closed form is faster.
+        signal: (x⁺, x⁻, T) -> -∂loss/∂x⁺ and ∂loss/∂x⁻, each ``(batch,)``. If omitted, autograd computes both
+            derivatives from ``loss``; a function in closed form is faster.
     """
 
     loss: Callable[[Tensor, Tensor, float], Tensor]
@@ -98,8 +99,8 @@ def _swish_symba_signal(positive: Tensor, negative: Tensor, temperature: float) 
 
 
 swish_symba = Objective(_swish_symba_loss, True, _swish_symba_signal)
-"""loss = T d σ(d), d = (x⁻ - x⁺)/T. Like `symba`, but it slightly reduces the difference of pairs that are already far
-apart."""
+"""loss = T d σ(d), d = (x⁻ - x⁺)/T. Like `symba`, but slightly reduces the difference x⁺ - x⁻ of a pair if the
+difference is already large."""
 
 OBJECTIVES = {"logistic": logistic, "symba": symba, "swish_symba": swish_symba}
 BY_NAME[Objective] = OBJECTIVES

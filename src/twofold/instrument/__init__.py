@@ -1,4 +1,4 @@
-"""Train through hardware in another process: a protocol, its client and server, and a simulated instrument.
+"""Train through hardware in another process: a protocol, a client, a server, and a simulated instrument.
 
 The client is ``BlackBox(Instrument("tcp://127.0.0.1:5555"))``, the server ``serve(function, inputs, units)``.
 ``docs/instruments.md`` specifies the protocol for servers that are not written in Python.

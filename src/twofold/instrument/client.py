@@ -1,4 +1,4 @@
-"""Client of an instrument: a callable that sends a batch to the hardware and returns its output."""
+"""Client of an instrument: a callable that sends a batch to the hardware and returns the output of the hardware."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from twofold.instrument.wire import Wire, connect, host_and_port
 from twofold.layers.black_box import as_batch, one_line
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
-"""Pause before the first retry, and the longest pause, in seconds. The pause doubles with each retry."""
+"""Pause before the first retry, and longest pause before a retry, in seconds. The pause doubles with each retry."""
 
 STARTING = 60.0
-"""Minimum timeout, in seconds, for a command to start and to send its description."""
+"""Minimum timeout, in seconds, in which a command must start and send a description of the instrument."""
 
 
 class Description(NamedTuple):
-    """Description of an instrument, which the instrument sends first.
+    """Description of an instrument. It is the first message that the instrument sends.
 
     Attributes:
         name: Name of the hardware.
-        inputs: Number of inputs, the columns of a batch.
-        units: Number of outputs, the columns of an answer.
+        inputs: Number of inputs, which is the number of columns of a batch.
+        units: Number of outputs, which is the number of columns of an answer.
         repeatable: True if a repeated request gets the same answer.
     """
 
@@ -47,18 +47,18 @@ class Refused(Exception):
 class Instrument(nn.Module):
     """Hardware in another process, as a callable: ``BlackBox(Instrument("tcp://127.0.0.1:5555"))``.
 
-    The first call opens the connection. Each call sends a batch as a request with the next number, waits for the answer
-    with that number, and ignores all other answers. If no answer arrives in time or the connection breaks, the client
-    reconnects (a command is restarted) and repeats the request. Pauses between attempts grow, and there is a single
-    warning. Training waits in the meantime and continues with the same step. Request numbers only increase on one
-    connection, so a late answer is never mistaken for the answer to another request.
+    The first call opens the connection. Each call sends a batch as a request with the next request number, waits for
+    the answer with this number, and ignores all other answers. If no answer arrives in time or the connection breaks,
+    the client reconnects (a command is restarted) and repeats the request. The pauses between attempts grow, and there
+    is only one warning. Training waits in the meantime and continues with the same step. Request numbers only increase
+    on one connection, so a late answer is never mistaken for the answer to another request.
 
-    The number of requests is a buffer that is stored in checkpoints but not in ``state_dict``. A resumed training run
-    continues with the same request numbers. If the instrument draws its noise from them, the final weights are the same
-    as without the interruption.
+    The number of the last request is a buffer that is stored in checkpoints but not in ``state_dict``. A resumed
+    training run continues with the same request numbers. If the noise of the instrument depends only on the request
+    number, the final weights are the same as without the interruption.
 
     In a process, only the `Instrument` that was called last is connected to an address. If two boxes of a net are the
-    same device, pass the same `Instrument` to both, so that they share one sequence of request numbers.
+    same device, pass the same `Instrument` to both, so that both boxes share one sequence of request numbers.
 
     Args:
         address: ``tcp://HOST:PORT`` of a server, or a command, such as ``["python", "my_device.py"]``, which is started
@@ -72,7 +72,7 @@ class Instrument(nn.Module):
             an invalid answer.
 
     Attributes:
-        requests: Number of the last request that was answered.
+        requests: Request number of the last request that was answered.
         description: Description sent by the instrument; ``None`` before it is connected.
     """
 
@@ -115,7 +115,7 @@ class Instrument(nn.Module):
         return answer
 
     def _answer(self, request: bytes, number: int, batch: Tensor) -> Tensor:
-        """Send a request, and repeat it until it is answered or ``patience`` is exceeded; return the answer."""
+        """Send a request until the instrument answers or ``patience`` is exceeded, and return the answer."""
         start, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
@@ -151,7 +151,7 @@ class Instrument(nn.Module):
         )
 
     def _ask(self, request: bytes, number: int, batch: Tensor) -> Tensor:
-        """Send a request once and return its answer.
+        """Send a request once and return the answer of the instrument.
 
         Raises:
             OSError: The connection is lost.
@@ -177,7 +177,7 @@ class Instrument(nn.Module):
         return as_batch(self.title, answer.batch, len(batch), known.units)
 
     def _close_older(self) -> None:
-        """Close the connection of another `Instrument` of this process, such as an earlier net's, to the address."""
+        """Close the connection of any other `Instrument` in this process, such as an earlier net's, to the address."""
         if isinstance(self.address, str):
             older = _CLIENTS.get(self.address)
             if older is not None and older is not self:
@@ -198,7 +198,7 @@ class Instrument(nn.Module):
         return description
 
     def _receive(self, number: int, kind: str, most: int, seconds: float) -> Message:
-        """Return the answer to a request, and ignore answers to other requests."""
+        """Return the answer to request ``number``, and ignore answers to other requests."""
         deadline = time.monotonic() + seconds
         while True:
             if (left := deadline - time.monotonic()) <= 0:
@@ -223,7 +223,7 @@ class Instrument(nn.Module):
 
 
 _CLIENTS: weakref.WeakValueDictionary[str, Instrument] = weakref.WeakValueDictionary()
-"""The `Instrument` of this process that is connected to an address, by address."""
+"""Address -> the `Instrument` of this process that is connected to this address."""
 
 
 def _close(wires: list[Wire]) -> None:
@@ -232,7 +232,7 @@ def _close(wires: list[Wire]) -> None:
 
 
 def _unconnected(address: str | Sequence[str], timeout: float, patience: float, requests: int) -> Instrument:
-    """Return a copy, for pickling, which opens its own connection at its first call."""
+    """Return a new `Instrument`, for unpickling, that opens a connection when it is first called."""
     instrument = Instrument(address, timeout, patience)
     instrument.requests.fill_(requests)
     return instrument

@@ -40,9 +40,9 @@ class Message(NamedTuple):
 
     Attributes:
         kind: ``describe``, ``description``, ``batch`` or ``error``.
-        number: Number of the request.
-        facts: The other fields of the metadata, such as ``reason``.
-        batch: Tensor ``(rows, columns)``, or ``None``.
+        number: Request number; an answer has the number of the request that it answers.
+        facts: All other fields of ``__metadata__``, such as ``reason``.
+        batch: Tensor ``(rows, columns)``, or ``None`` for a message without a tensor.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Message(NamedTuple):
 
 
 def pack(kind: str, number: int, batch: Tensor | None = None, facts: Mapping[str, str] | None = None) -> bytes:
-    """Return a message as bytes."""
+    """Return a message as bytes; for the arguments see `Message`."""
     tensors = {} if batch is None else {"batch": batch.detach().cpu().contiguous()}
     return save(tensors, {"protocol": PROTOCOL, "kind": kind, "number": str(number), **(facts or {})})
 
@@ -62,7 +62,7 @@ def unpack(read: Callable[[int], bytes], most: int = NUMBERS) -> Message:
 
     Args:
         read: Function that reads and returns exactly the given number of bytes.
-        most: Maximum size of the tensor data, in bytes. A message whose header announces more is refused unread.
+        most: Maximum size of the tensor data, in bytes. If the header states a larger size, the data are not read.
 
     Raises:
         ValueError: The bytes are not a message, or the message is too large or has another protocol version.

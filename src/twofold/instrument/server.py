@@ -25,7 +25,7 @@ PIPES = "pipes"
 """Address for a connection through this process's stdin and stdout."""
 
 MESSAGE_SECONDS, GREETING_SECONDS = 60.0, 1.0
-"""Timeouts in seconds: for a whole message, and for the first message of a client that will be refused."""
+"""Timeouts in seconds: for receiving a message, and for the first message of a client that will be refused."""
 
 
 @check_arguments
@@ -42,8 +42,9 @@ def serve(
     """Make a function available to a client, such as an `Instrument`, which sends batches and receives the outputs.
 
     The call returns when the process is interrupted (Ctrl-C) or, with pipes, when the client disconnects. Only one
-    client is connected at a time; others are refused until it disconnects. A client that lost its connection can
-    reconnect. If the function raises an exception, the client receives its message and the server keeps running.
+    client is connected at a time; other clients are refused until this client disconnects. A client that lost its
+    connection can reconnect. If the function raises an exception, the client receives the message of the exception and
+    the server keeps running.
 
     Args:
         function: Maps a float32 tensor ``(rows, inputs)`` to ``(rows, units)``, like the function of a `BlackBox`.
@@ -52,8 +53,8 @@ def serve(
         address: ``"pipes"`` (default), or ``tcp://127.0.0.1:PORT``; port 0 selects a free port. With pipes, everything
             that the function prints goes to stderr.
         name: Name of the hardware; by default the name of the function.
-        repeatable: If True, the function is called with the request number as a second argument. It must derive its
-            noise and state from this number, so that a repeated request gets the same answer.
+        repeatable: If True, the function is called with the request number as a second argument. The function must
+            derive its noise and state from this number, so that a repeated request gets the same answer.
         announce: Function that is called with the address once clients can connect. Not used with pipes.
 
     Raises:
@@ -129,7 +130,7 @@ def _over_tcp(device: _Device, listener: socket.socket) -> None:
 
 
 def _accept(listener: socket.socket, client: Wire | None) -> Wire:
-    """Accept a client, or refuse it if another one is connected; return the client that is connected."""
+    """Accept a new client, or refuse the new client if ``client`` is still connected; return the connected client."""
     end, _ = listener.accept()
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     newcomer = Wire(end)
@@ -141,7 +142,7 @@ def _accept(listener: socket.socket, client: Wire | None) -> Wire:
 
 
 def _answered(client: Wire, answer: Callable[[Message], bytes], seconds: float) -> bool:
-    """Read and answer one message; return True on success. The answer to an invalid message is an error."""
+    """Read a message of ``client`` and answer it, with an error if it is invalid; return True on success."""
     try:
         try:
             reply = answer(client.receive(seconds))

@@ -19,7 +19,7 @@ DEVICES: dict[str, Callable[[Tensor], Tensor]] = {"random-relu": torch.relu, "on
 """Output functions of the simulated devices, applied to their pre-activations."""
 
 PERIOD = 10_000
-"""Period of the drifting gains, in requests."""
+"""Period of the oscillation of the gains, as a number of requests."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Simulated:
         units: Number of outputs.
         noise: Standard deviation of the noise that is added to each pre-activation at each read. Pre-activations have a
             standard deviation of about 1.
-        drift: Amplitude of the oscillation of each gain around 1. The period is `PERIOD`, the phases are random.
+        drift: Amplitude of the oscillation of each gain around 1. The oscillations have the period `PERIOD` and random
+            phases.
         seed: Seed of the matrix, the phases and the noise.
 
     Raises:
@@ -68,7 +69,7 @@ class Simulated:
         return self._normal((self.units,), 0, 1) * math.pi
 
     def __call__(self, batch: Tensor, number: int) -> Tensor:
-        """Return the outputs ``(rows, units)`` for a batch ``(rows, inputs)`` and the number of its request."""
+        """Return the outputs ``(rows, units)`` for ``batch``, ``(rows, inputs)``, the request with this ``number``."""
         total = batch @ self.matrix
         if self.drift:
             total *= 1 + self.drift * torch.sin(2 * math.pi * number / PERIOD + self.phases)
@@ -77,5 +78,5 @@ class Simulated:
         return DEVICES[self.device](total)
 
     def _normal(self, shape: tuple[int, ...], *key: int) -> Tensor:
-        """Draw standard normal numbers from a generator seeded with the device's seed and a key."""
+        """Draw standard normal numbers from a generator that is seeded with the seed of the device and ``key``."""
         return torch.from_numpy(np.random.default_rng([self.seed, *key]).standard_normal(shape, np.float32))

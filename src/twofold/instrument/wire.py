@@ -17,7 +17,7 @@ from twofold.instrument.messages import NUMBERS, Message, unpack
 SCHEME = "tcp://"
 
 ENDING = 5.0
-"""Seconds between the close of a connection and the kill of a process that has not ended."""
+"""Seconds that a process at the other end has to end after a connection is closed, before the process is killed."""
 
 
 def host_and_port(address: str) -> tuple[str, int]:
@@ -37,7 +37,8 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 class Wire:
-    """A connection. After a timeout it is unusable, since a message may be incomplete.
+    """A connection to an instrument or a client. After a timeout, the connection is unusable, since a message may be
+    incomplete.
 
     Args:
         end: Socket of this end of the connection.
@@ -49,7 +50,7 @@ class Wire:
         self.process = process
 
     def send(self, message: bytes, seconds: float) -> None:
-        """Send a message within a number of seconds.
+        """Send a message within ``seconds``.
 
         Raises:
             OSError: The other end disconnected, or is too slow.
@@ -58,7 +59,7 @@ class Wire:
         self.end.sendall(message)
 
     def receive(self, seconds: float, most: int = NUMBERS) -> Message:
-        """Return the next message, received within a number of seconds.
+        """Receive the next message within ``seconds``, and return it.
 
         Raises:
             OSError: The other end disconnected, or is too slow.
@@ -113,7 +114,7 @@ def connect(address: str | Sequence[str], seconds: float) -> Wire:
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            # In its own session, so that Ctrl-C reaches only the training process, which then ends this one
+            # In a new session, so that Ctrl-C reaches only the training process, which then ends the device process
             process = subprocess.Popen(
                 list(address), stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
             )

@@ -28,18 +28,18 @@ class BlackBox(nn.Module):
     usual.
 
     One learning step calls the box once, with the positive rows followed by the same number of negative rows. If the
-    state of a box changes from call to call, both rows of a pair are therefore processed in the same state. If the
-    state changes from row to row, the two rows of a pair are half a batch apart. The pass for the softmax classifier
-    and each pass of a test are separate calls.
+    state of a box changes from call to call, the positive and the negative row of a pair are therefore processed in the
+    same state. If the state changes from row to row, the two rows of a pair are n rows apart, for n pairs in the batch.
+    The forward pass for the softmax classifier and each forward pass of a test call the box separately.
 
     If the callable is a module, its parameters and buffers are part of ``state_dict`` and of checkpoints, but they are
-    not trained. Any other state is not saved. A resumed training run is bitwise reproducible only if that state is the
-    same.
+    not trained. Any other state of the callable is not saved. A resumed training run is bitwise reproducible only if
+    this other state is the same as before the interruption.
 
     Args:
         function: the callable, such as a function, a module or an `instrument.Instrument`.
-        units: number of outputs per row. If ``None``, the net calls the box with two rows of zeros when it is built, to
-            find this number.
+        units: number of outputs per row. If ``None``, the net finds this number when the net is built, by calling the
+            box with two rows of zeros.
         timeout: time limit of a call, in seconds. The callable then runs in a separate thread. An ``Instrument`` has
             its own timeout.
 
@@ -79,7 +79,7 @@ class BlackBox(nn.Module):
 
     @torch.no_grad()
     def forward(self, activity: Tensor) -> Tensor:
-        """Return the outputs ``(rows, units)`` for activity ``(rows, ...)``, in its dtype and on its device."""
+        """Return the outputs ``(rows, units)`` for ``activity`` ``(rows, ...)``; dtype and device are unchanged."""
         rows = self.normalize(activity).detach().flatten(1).to(torch.float32, copy=True)
         if not isinstance(self.function, nn.Module):
             rows = rows.cpu()
@@ -135,7 +135,7 @@ def as_batch(title: str, result: Any, rows: int, units: int | None) -> Tensor:
     Args:
         title: name of the device, for error messages.
         result: outputs of the device.
-        rows: number of rows in its input.
+        rows: number of rows in the input of the device.
         units: expected number of outputs per row; ``None`` accepts any number.
 
     Raises:

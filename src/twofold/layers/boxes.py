@@ -30,9 +30,9 @@ class Box(nn.Module, ABC):
     Attributes:
         matrix: M, ``(units, units)``.
         seed: random seed, ``()``.
-        draws: number of random draws so far, ``()``. Each draw has its own generator, seeded by ``seed`` and
-            ``draws``, so that the buffers contain the whole state.
-        rows_read: number of rows processed since the box was created; only for metrics.
+        draws: number of random draws so far, ``()``. Each draw uses a new generator, seeded by ``seed`` and ``draws``,
+            so that the buffers contain the whole state of the box.
+        rows_read: number of input rows processed since the box was created; only for metrics.
     """
 
     matrix: Tensor
@@ -61,8 +61,8 @@ class Box(nn.Module, ABC):
     def slope(self, total: Tensor) -> Tensor:
         """Return the derivative of the response at the products z = x Mᵀ; both are ``(batch, units)``.
 
-        For a random response it is the derivative of the expected value. For a step function it is a surrogate. Only
-        the gradient estimators in `nets.crossings.WHITE_BOX` use it.
+        For a random response, this is the derivative of the expected output. For a step function, this is a surrogate.
+        Only the gradient estimators in `nets.crossings.WHITE_BOX` use the derivative.
         """
 
     @torch.no_grad()
@@ -70,8 +70,8 @@ class Box(nn.Module, ABC):
         """Change the matrix by one step of a stationary random walk: M ← √(1 - amount²) M + amount · N(0, 1 / units).
 
         Args:
-            amount: size of the step, in [0, 1]. 0 keeps the matrix, 1 replaces it by an independent one. The
-                correlation with the matrix of n steps ago is (1 - amount²)^(n / 2).
+            amount: size of the step, in [0, 1]. 0 keeps the matrix, 1 replaces the matrix by an independent one. After
+                n steps, the correlation with the old matrix is (1 - amount²)^(n / 2).
 
         Raises:
             SettingError: the amount is outside [0, 1].
@@ -84,7 +84,7 @@ class Box(nn.Module, ABC):
         return torch.randn(self.matrix.shape, generator=self._generator()).to(self.matrix) / math.sqrt(len(self.matrix))
 
     def _generator(self) -> torch.Generator:
-        """Return a new generator for the next draw. It is on the CPU, so that results are the same on every device."""
+        """Return a new generator for the next draw, on the CPU, so that all devices get the same random numbers."""
         self.draws.add_(1)
         return torch.Generator().manual_seed((int(self.seed) * 1_000_003 + int(self.draws)) % 2**63)
 
@@ -152,9 +152,9 @@ def boxes_in(module: nn.Module) -> Iterator[Box]:
 
 
 def boxes_behind(name: str, widths: tuple[int, ...]) -> range:
-    """Return the numbers of the layers, counted from 1, that a box follows: every second layer except the last.
+    """Return the numbers, counted from 1, of the layers that are followed by a box.
 
-    Of six layers these are the second and the fourth.
+    Every second layer except the last layer of the net is followed by a box: in a net of six layers, layers 2 and 4.
 
     Args:
         name: type of the boxes, a key of `BOXES`, or ``none`` for no boxes.
@@ -164,7 +164,7 @@ def boxes_behind(name: str, widths: tuple[int, ...]) -> range:
 
 
 def boxes_for(name: str, widths: tuple[int, ...], seed: int) -> dict[int, Box]:
-    """Create the boxes of a net; see `boxes_behind` for their positions.
+    """Create the boxes of a net; see `boxes_behind` for the positions of the boxes.
 
     Args:
         name: type of the boxes, a key of `BOXES`, or ``none`` for no boxes.

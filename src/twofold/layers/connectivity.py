@@ -1,4 +1,4 @@
-"""Connectivity: the inputs to which each unit of a layer is connected, and the matrix products with their weights."""
+"""Connectivity: the inputs to which each unit of a layer is connected, and matrix products with the weights."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Connectivity(nn.Module, ABC):
         """Return ``total`` + rows · Wᵀ, ``(rows, units)``, in the dtype of the weights.
 
         Args:
-            weight: the weights W, in the shape in which they are stored.
+            weight: the weights W, in the shape in which weights are stored.
             rows: inputs, ``(rows, inputs)``.
-            total: pre-activations ``(rows, units)`` or biases ``(biases,)``, in the dtype of the weights.
+            total: addend: pre-activations ``(rows, units)`` or biases ``(biases,)``, in the dtype of the weights.
         """
 
     @abstractmethod
@@ -72,7 +72,7 @@ class Connectivity(nn.Module, ABC):
             rows: inputs, ``(rows, inputs)``.
 
         Returns:
-            ``(rows, units)``, or ``(rows, 1)`` if all units have the same inputs.
+            The sums, ``(rows, units)``, or ``(rows, 1)`` if all units are connected to the same inputs.
         """
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Connectivity(nn.Module, ABC):
         return gradient
 
     def mask(self, gradient: Tensor) -> Tensor:
-        """Set stored gradient entries without a connection to zero, in place, and return ``gradient``."""
+        """Set the entries of ``gradient`` that belong to no connection to zero, in place, and return ``gradient``."""
         return gradient
 
     @abstractmethod
@@ -113,7 +113,7 @@ class Full(Connectivity):
 
 
 class Masked(Full):
-    """Connections that a boolean mask selects. All weights are stored; those outside the mask stay zero.
+    """Connections that a boolean mask selects. All weights are stored; weights outside the mask stay zero.
 
     Args:
         mask: boolean matrix ``(units, inputs)``, True where a unit is connected to an input.

@@ -27,12 +27,12 @@ PADDING = ("valid", "same")
 
 
 def pair(value: Pair) -> tuple[int, int]:
-    """Return the numbers for rows and for columns, repeating a single number."""
+    """Return ``value`` as two numbers, for rows and for columns. A single number is repeated."""
     return (value, value) if isinstance(value, int) else value
 
 
 def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Edges, Edges]:
-    """Return the number of padding zeros (above, below) and (left, right), for the arguments of ``nn.Conv2d``."""
+    """Return the numbers of padding zeros (above, below) and (left, right) for these arguments of ``nn.Conv2d``."""
     if padding == "valid":
         padding = 0
     if not isinstance(padding, str):
@@ -48,7 +48,7 @@ def zeros_around(padding: Pair | str, kernel: Pair, stride: Pair, dilation: Pair
 
 
 class Convolved(Connectivity):
-    """Connectivity of a convolution. Weights have the shape of those of ``torch.nn.Conv2d``.
+    """Connectivity of a convolution. The weights have the same shape as in ``torch.nn.Conv2d``.
 
     There is one bias per channel. Gradients are means over the positions of the map, not sums as in PyTorch.
 
@@ -125,7 +125,7 @@ class Convolved(Connectivity):
         return sums.repeat_interleave(self.shape_above[0] // groups, 1).flatten(1)
 
     def _maps(self, rows: Tensor) -> Tensor:
-        """Reshape rows to maps ``(rows, channels, height, width)``, padded if ``conv2d`` cannot add the padding."""
+        """Reshape rows to maps ``(rows, channels, height, width)``, with padding that ``conv2d`` does not support."""
         maps = rows.view(-1, *self.shape_below)
         return pad(maps, self._edge) if self._edge else maps
 
@@ -140,11 +140,11 @@ class Convolved(Connectivity):
 class Convolution(WeightedLayer):
     """Convolutional layer y = f(w ∗ x + b), where f is the activation function of the learning rule.
 
-    The forward pass is that of ``torch.nn.Conv2d``, with activities ``(batch, channels, rows, columns)``. The update is
-    computed without autograd. Weight and bias gradients are means over positions, so that the learning rate does not
-    depend on the size of the map. Weights start as N(0, 1) / √(inputs of a unit) and biases at 0. The paper does not
-    use weight sharing, because the brain cannot share weights (paper section 3.2); `LocallyConnected` has local
-    receptive fields without weight sharing.
+    The forward pass is the same as in ``torch.nn.Conv2d``, with activities ``(batch, channels, rows, columns)``. The
+    update is computed without autograd. Weight and bias gradients are means over positions, so that the learning rate
+    does not depend on the size of the map. Weights start as N(0, 1) / √(inputs of a unit) and biases at 0. The paper
+    does not use weight sharing, because the brain cannot share weights (paper section 3.2); `LocallyConnected` has
+    local receptive fields without weight sharing.
 
     Args:
         shape_below: shape of the layer's input, (channels, height, width). For the first layer of `FeedForward` this

@@ -27,7 +27,7 @@ class WeightedLayer(AffineLearner, FeedForwardLayer):
 
     Args:
         connectivity: connections to the inputs.
-        weight: initial weights, in the shape in which the connectivity stores them.
+        weight: initial weights, in the shape in which the connectivity stores weights.
         rule: learning rule.
     """
 

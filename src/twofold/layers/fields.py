@@ -25,7 +25,7 @@ class Fields:
 
     Attributes:
         below: shape of the input map, (channels, height, width).
-        channels: number of units at each grid point; all of them have the same receptive field.
+        channels: number of units at each grid point; all units of a grid point have the same receptive field.
         field: side length of a receptive field, like the kernel size of a convolution.
         stride: distance between neighboring grid points.
         margin: number of pixels by which the outermost fields extend beyond the edge of the map, like the padding of a
@@ -84,12 +84,12 @@ class Fields:
 
     @property
     def units(self) -> int:
-        """Number of units of the layer: channels · rows · columns of its grid."""
+        """Number of units of the layer: ``channels`` · rows of the grid · columns of the grid."""
         rows, columns = self.grid
         return self.channels * rows * columns
 
     def span(self, point: int, size: int) -> range:
-        """Return the rows (or columns) of the input map that are in the fields of a row (or column) of grid points.
+        """Return the rows (or columns) of the input map that the fields of a row (or column) of grid points cover.
 
         Args:
             point: number of the row (or column) of grid points.
@@ -100,7 +100,7 @@ class Fields:
 
     @property
     def weights(self) -> int:
-        """Number of connections, and thus of weights."""
+        """Number of weights of the layer, one per connection."""
         _, height, width = self.below
         down, across = (
             sum(len(self.span(point, size)) for point in range(points))
@@ -126,7 +126,8 @@ def fields_for(units: int, below: Map, field: int, stride: int = 1, margin: int 
         below, field, stride, margin: see `Fields`.
 
     Raises:
-        SettingError: the number of units is not a multiple of the number of grid points, or see `Fields`.
+        SettingError: the number of units is not a multiple of the number of grid points, or an argument is invalid for
+            `Fields`.
     """
     fields = Fields(below, 1, field, stride, margin)
     rows, columns = fields.grid

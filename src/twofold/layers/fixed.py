@@ -13,9 +13,9 @@ class Fixed(nn.Module):
     """A module without parameters that transforms the activity of the layer before it in a list of layers.
 
     The module has no goodness and does not learn. The layer before it learns from its own activity, before the
-    transformation. The next layer and the softmax classifier receive the transformed activity, normalized. Modules with
-    batch statistics compute these over positive and negative data together in a learning step, and use running
-    statistics otherwise.
+    transformation. The next layer and the softmax classifier receive the transformed activity, normalized. In a
+    learning step, modules with batch statistics compute the statistics over positive and negative data together.
+    Otherwise, such modules use running statistics.
 
     Args:
         module: a module such as ``nn.MaxPool2d(2)``, ``nn.AvgPool2d(2)`` or ``nn.BatchNorm2d(32, affine=False)``.

@@ -17,7 +17,7 @@ from twofold.normalize import EPS
 
 
 class CachedInput:
-    """A constant input that is used several times, with a cache of its product with the weights.
+    """A constant input of a layer, with a cache of the product of this input with the weights.
 
     Attributes:
         rows: the input, ``(batch, inputs)``.
@@ -44,7 +44,7 @@ class CachedInput:
 
 
 class Images(CachedInput):
-    """A batch of flattened images whose first columns are zero, because they are reserved for the label.
+    """A batch of flattened images whose first columns are zero, because these columns are reserved for the label.
 
     Args:
         rows: images with an empty label, ``(batch, inputs)``.
@@ -66,9 +66,10 @@ class Images(CachedInput):
 class LabeledImages:
     """Normalized images with labels, as a matrix ``(variants · batch, inputs)`` that is not stored (talk 10:57).
 
-    Each image has one or several label vectors ("variants"). Row v · batch + i is s (x + l) for image x number i and
-    its label vector l number v, where s = 1 / (ε + √(mean of squares of x + l)). Since the rows of an image differ only
-    in the label, they share the product of the weights with the image and its contribution to the weight gradient.
+    Each image has one or several label vectors ("variants"). Row v · batch + i is s (x + l), where x is image i, l is
+    label vector v of image i, and s = 1 / (ε + √(mean of squares of x + l)). The rows of an image differ only in the
+    label. The product of the weights with the image is therefore computed once for all rows of the image, and so is the
+    contribution of the image to the weight gradient.
 
     Args:
         images: images with an empty label.
@@ -86,7 +87,7 @@ class LabeledImages:
         return self.variants * self.count
 
     def total_input(self, weights: Weights, bias: Tensor) -> Tensor:
-        """Return the pre-activations ``(rows, units)``, from one product with the images and one with the labels."""
+        """Return the pre-activations ``(rows, units)``, computed from one product with images and one with labels."""
         product, weight = self.images.product(weights), weights.effective()
         if weights.connectivity.whole and self.images.places == 1:
             of_classes = weight[:, : self.classes].T
@@ -97,7 +98,7 @@ class LabeledImages:
         return torch.addcmul(bias, of_labels.add_(product), self.scale[:, :, None].to(weight.dtype)).flatten(0, 1)
 
     def active_rows(self, signal: Tensor) -> Tensor:
-        """Return the numbers of all rows of those images that have a nonzero signal in at least one row.
+        """Return the row numbers of all variants of each image that has a nonzero signal in at least one variant.
 
         Args:
             signal: learning signal of each row, ``(rows,)``.
@@ -106,7 +107,7 @@ class LabeledImages:
         return (images + self.count * torch.arange(self.variants, device=images.device)[:, None]).flatten()
 
     def _classes(self, dtype: torch.dtype) -> Tensor:
-        """Return one input row per class, ``(classes, inputs)``: ones in the columns of the class, zeros elsewhere."""
+        """Return an input row per class, ``(classes, inputs)``: 1 in the label columns of this class, 0 elsewhere."""
         ones = torch.eye(self.classes, dtype=dtype, device=self.labels.device).repeat_interleave(self.images.places, 1)
         return torch.nn.functional.pad(ones, (0, self.images.rows.shape[1] - ones.shape[1]))
 
@@ -132,9 +133,10 @@ class LabeledImages:
         """Return factors of the weight gradient; for the arguments see the function `gather_gradient`.
 
         Returns:
-            Three matrices. The desired changes of the pre-activations, summed over all labels of an image, with the
-            peer term as last row, ``(images + 1, units)``. The pixels by which these are multiplied, ``(images + 1,
-            inputs)``. The gradient of the weights from the label, ``(units, classes)``.
+            Three matrices. First, the desired changes of the pre-activations, summed over all labels of an image, with
+            the peer term as last row, ``(images + 1, units)``. Second, the pixels by which the first matrix is
+            multiplied, ``(images + 1, inputs)``. Third, the gradient of the weights from the label, ``(units,
+            classes)``.
         """
         dtype, first = wanted.dtype, rows[: len(rows) // self.variants]
         scaled_wanted = wanted * self.scale.flatten()[rows, None].to(dtype)
@@ -196,7 +198,7 @@ def total_input(below: LayerInput, weights: Weights, bias: Tensor) -> Tensor:
 
 
 def active_rows(below: LayerInput, signal: Tensor) -> Tensor:
-    """Return the numbers of the rows that contribute to the weight gradient, because their signal is not zero.
+    """Return the numbers of the rows to include in the weight gradient: at least all rows with a nonzero signal.
 
     Args:
         below: the input of a layer.
@@ -208,7 +210,7 @@ def active_rows(below: LayerInput, signal: Tensor) -> Tensor:
 def nonzero_rows(active: Tensor) -> Tensor:
     """Return the numbers of the rows where ``active``, ``(rows,)``, is True; on a GPU, the numbers of all rows.
 
-    Selecting rows on a GPU would synchronize with it. Additional rows have no effect, because their signal is zero.
+    Selecting rows on a GPU would synchronize with the GPU. The additional rows have a signal of zero and no effect.
     """
     return torch.arange(len(active), device=active.device) if active.is_cuda else active.nonzero()[:, 0]
 
@@ -227,12 +229,12 @@ def gather_gradient(
 
     Args:
         weights: weights whose gradient is accumulated.
-        below: input of the layer; its positive rows come first.
+        below: input of the layer, with the positive rows first.
         wanted: desired changes of the pre-activations in the active rows, ``(active, units)``.
         rows: numbers of the active rows, ``(active,)``, from `active_rows`.
         positive: case weight of each positive row, ``(positive rows,)``.
-        peers: desired change of the pre-activations by peer normalization, ``(units,)``, in the dtype of ``wanted``. It
-            is the same for all positive rows.
+        peers: desired change of the pre-activations by peer normalization, the same for all positive rows,
+            ``(units,)``, in the dtype of ``wanted``.
         keep, share: factors of the old and of the new gradient, as in `Weights.gather_product`.
     """
     if isinstance(below, LabeledImages):
@@ -248,7 +250,7 @@ def weighted_sum(rows: Tensor, case_weight: Tensor) -> Tensor:
 
     Args:
         rows: ``(rows, columns)``. If there are fewer rows than case weights, the rows are repeated, as by
-            ``Tensor.repeat``, to match them.
+            ``Tensor.repeat``, to match the case weights.
         case_weight: weight of each row, ``(cases,)``.
     """
     if len(rows) < len(case_weight):

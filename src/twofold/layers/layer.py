@@ -22,7 +22,7 @@ Seen = TypeVar("Seen")
 
 
 class LayerResult(NamedTuple):
-    """The result of a layer's learning step. All values are from before the update.
+    """The result of a layer's learning step. All tensors were computed before the update.
 
     Attributes:
         positive: normalized activity for the positive data, ``(batch, units)``, the input of the next layer.
@@ -64,7 +64,7 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def learnables(self) -> Sequence[Learnable]:
-        """Return the trainable parameters, each with its learning state."""
+        """Return the trainable parameters together with their learning state."""
 
     @property
     def compute(self) -> torch.dtype | None:
@@ -81,7 +81,7 @@ class Learner(nn.Module, ABC):
             learnable.forget()
 
     def learning_state(self) -> dict[str, Tensor]:
-        """Return the non-persistent buffers by name. Only learning needs them, so they are not in ``state_dict``."""
+        """Return the non-persistent buffers by name. Only learning needs these buffers; ``state_dict`` omits them."""
         saved = self.state_dict().keys()
         return {name: buffer for name, buffer in self.named_buffers() if name not in saved}
 
@@ -97,7 +97,7 @@ class AffineLearner(Learner):
         """Create the weights and biases.
 
         Args:
-            weight: initial weights, in the shape in which the connectivity stores them.
+            weight: initial weights, in the shape in which the connectivity stores weights.
             connectivity: connections to the inputs.
         """
         self.connectivity = connectivity
@@ -151,7 +151,7 @@ class Layer(Learner, Generic[Seen]):
         """Accumulate the gradient of one forward pass, for use by `apply_gradient`.
 
         The accumulated gradient of several calls is the mean over positive data plus the mean over negative data, if
-        there are as many calls for positive as for negative data. Otherwise the data with fewer calls have less
+        there are as many calls for positive as for negative data. Otherwise the phase with fewer calls has less
         influence. Positive and negative data may be passed in separate calls, in any order, if the objective does not
         compare pairs (see `Objective.paired`).
 
@@ -161,7 +161,8 @@ class Layer(Learner, Generic[Seen]):
             case_weight: weight of each case or pair of cases, ``(batch,)``; 1 by default. See `Rule`.
 
         Returns:
-            The difficulty of each case or pair, ``(batch,)``: its largest absolute learning signal in this layer.
+            The difficulty of each case or pair, ``(batch,)``: the largest absolute learning signal of the case or pair
+            in this layer.
 
         Raises:
             SettingError: the phase is not ``both``, but the objective compares pairs.
@@ -191,7 +192,7 @@ class Layer(Learner, Generic[Seen]):
         self._forget_gathered()
 
     def _weight(self, case_weight: Tensor | None, batch: int) -> tuple[Tensor, Count]:
-        """Return the weight of each case, ``(batch,)``, and their count. Store their mean for `apply_gradient`."""
+        """Return the case weights, ``(batch,)``, and their `Count`. Store the mean weight for `apply_gradient`."""
         if case_weight is None:
             case_weight = self.mean_activity.new_ones(batch)
         else:
@@ -208,7 +209,7 @@ class Layer(Learner, Generic[Seen]):
         return peer_gradient(total, count, self.mean_activity, self.rule)
 
     def _shares(self, phase: Phase, steps: int = 1) -> tuple[float, float]:
-        """Return factors for the accumulated and the new gradient that turn their sum into a mean over forward passes.
+        """Return factors of the accumulated and of the new gradient that make their sum a mean over forward passes.
 
         Args:
             phase: type of the data of the new gradient.
@@ -231,7 +232,7 @@ class FeedForwardLayer(Layer[Response]):
     Attributes:
         inputs: number of inputs per case; ``None`` if unknown, as in a `CustomLayer`.
         shape: shape of the activity of one case.
-        fixed: modules that transform the activity before it is passed on; see `Fixed`.
+        fixed: modules that transform the activity before the next layer receives it; see `Fixed`.
     """
 
     inputs: int | None = None
@@ -275,7 +276,7 @@ class FeedForwardLayer(Layer[Response]):
             case_weight: weight of each pair of cases, ``(batch,)``; 1 by default.
 
         Returns:
-            Normalized activities, goodness and difficulty, from before the update.
+            Normalized activities, goodness and difficulty, computed before the update.
 
         Raises:
             DataError: the numbers of positive and negative cases differ or are 0.
@@ -297,9 +298,9 @@ class FeedForwardLayer(Layer[Response]):
         """Return the learning signals of a forward pass; for the arguments see `gather`.
 
         Returns:
-            Four tensors. The learning signal of each row, divided by the batch size, ``(rows,)``. The peer term,
-            divided by the batch size, ``(units,)``; see `peer_gradient`. The difficulty of each case or pair,
-            ``(batch,)``. The weight of each positive row, ``(positive rows,)``.
+            Four tensors: the learning signal of each row, divided by the batch size, ``(rows,)``; the peer term (see
+            `peer_gradient`), divided by the batch size, ``(units,)``; the difficulty of each case or pair,
+            ``(batch,)``; and the weight of each positive row, ``(positive rows,)``.
         """
         rows = len(seen.goodness)
         batch = rows // 2 if phase == "both" else rows

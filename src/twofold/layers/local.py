@@ -24,8 +24,8 @@ class LocallyConnected(SparseLayer):
         fields: receptive fields of the units.
         rule: learning rule.
         generator: random generator of the initial weights.
-        tile: number of rows and columns of units that one block of the matrix product covers; see `Tiled`. It affects
-            only the speed. By default it is chosen automatically.
+        tile: number of rows and of columns of units in a tile of the matrix product; see `Tiled`. The size of a tile
+            affects only the speed. By default it is chosen automatically.
     """
 
     connectivity: Tiled

@@ -19,15 +19,16 @@ class CustomLayer(FeedForwardLayer):
 
     Autograd computes the gradients of the module's parameters. No gradient is passed on to the layer below. The module
     must contain its activation function, such as ``nn.ReLU``; the activation function of the learning rule is not used.
-    Peer normalization acts on the outputs of the module, because its pre-activations are not known.
+    Peer normalization acts on the outputs of the module, because the pre-activations of the module are not known.
 
-    If the module returns maps ``(batch, channels, rows, columns)``, all its gradients are divided by rows · columns.
-    They are then means over positions, as in `Convolution`, so that the learning rate does not depend on the map size.
+    If the module returns maps ``(batch, channels, rows, columns)``, the gradients of all parameters are divided by
+    rows · columns. The gradients are then means over positions, as in `Convolution`, so that the learning rate does not
+    depend on the map size.
 
     Args:
         module: module that maps ``(batch, ...)`` to activities ``(batch, ...)``.
-        units: number of activities per case. If a `Fixed` module follows, the shape of the activity of one case
-            instead, such as (channels, rows, columns).
+        units: number of activities per case. If a `Fixed` module follows the layer, give the shape of the activity of
+            one case instead, such as (channels, rows, columns).
         rule: learning rule.
     """
 

@@ -16,8 +16,9 @@ from twofold.learning import Rule, count_of
 class Softmax(Learner):
     """A linear softmax classifier on normalized hidden activities (talk 13:02).
 
-    It is trained together with the net, but no gradient flows from it into the hidden layers. The logits are features ·
-    Wᵀ, in the dtype of the weights, without a bias. W starts at 0. The gradient is (one-hot - softmax)ᵀ · features.
+    The classifier is trained together with the net, but passes no gradient to the hidden layers. The logits are
+    features · Wᵀ, in the dtype of the weights, without a bias. W starts at 0. The gradient is (one-hot - softmax)ᵀ ·
+    features.
 
     Args:
         features: number of features.
@@ -51,7 +52,7 @@ class Softmax(Learner):
             case_weight: weight of each case, ``(batch,)``; 1 by default.
 
         Returns:
-            The logits from before the step, ``(batch, classes)``.
+            The logits computed before the step, ``(batch, classes)``.
         """
         with torch.no_grad():
             logits: Tensor = self(features)

@@ -22,8 +22,8 @@ from twofold.layers.weights import Learnable, Weights
 from twofold.learning import Phase, Rule, slope
 
 SourceInput = Tensor | CachedInput
-"""The input from one source, ``(rows, inputs)``. A `CachedInput` may have fewer rows than there are cases: its rows are
-then repeated, as by ``Tensor.repeat``, to match the cases.
+"""The input from one source, ``(rows, inputs)``. If a `CachedInput` has fewer rows than there are cases, the rows are
+repeated, as by ``Tensor.repeat``, to match the cases.
 """
 
 
@@ -67,9 +67,9 @@ class TimeStep(NamedTuple):
     """The inputs and the activity of a layer at one iteration.
 
     Attributes:
-        sources: name of a source -> the input from it, ``(rows, inputs)``.
+        sources: name of a source -> the input from this source, ``(rows, inputs)``.
         active: undamped activity of the layer, ``(rows, units)``.
-        goodness: goodness of this activity, ``(rows,)``.
+        goodness: goodness of ``active``, ``(rows,)``.
     """
 
     sources: Mapping[str, SourceInput]
@@ -80,22 +80,23 @@ class TimeStep(NamedTuple):
 class RecurrentLayer(Layer[Sequence[TimeStep]]):
     """A layer with inputs from several sources that is iterated over time and learns from all iterations.
 
-    Its pre-activation is z = Σ over sources of W x, plus b. The gradient does not flow back to earlier iterations, so
-    that no backpropagation through time is needed, and only a window of iterations is stored (talk 19:31; paper section
-    2.3). Weights start as N(0, 1) / √(inputs of the unit from all sources), biases at 0.
+    The pre-activation of the layer is z = Σ over sources of W x, plus b. The gradient does not flow back to earlier
+    iterations, so that no backpropagation through time is needed, and only a window of iterations is stored (talk
+    19:31; paper section 2.3). Weights start as N(0, 1) / √(inputs of the unit from all sources), biases at 0.
 
     Args:
-        sources: name of a source -> its number of inputs. Names are ``below``, ``above``, ``beside`` (lateral) and
-            ``label``.
+        sources: name of a source -> number of inputs from this source. Names are ``below``, ``above``, ``beside``
+            (lateral) and ``label``.
         units: number of units.
         rule: learning rule.
         generator: random generator of the initial weights.
-        connectivity: name of a source -> connections to it; fully connected by default.
-        start: name of a source -> factor of its initial weights; 1 by default.
+        connectivity: name of a source -> connections to this source; fully connected by default.
+        start: name of a source -> factor of the initial weights from this source; 1 by default.
 
     Attributes:
-        weights: name of a source -> its weights, ``(units, inputs)`` or as its connectivity stores them.
-        learned: name of a source -> its weights with their learning state.
+        weights: name of a source -> weights from this source, ``(units, inputs)`` or in the shape in which the
+            connectivity stores weights.
+        learned: name of a source -> weights from this source, with their learning state.
 
     Raises:
         SettingError: a connectivity does not fit the layer or the source, or the derivative of the activation function
@@ -154,7 +155,7 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
         """Compute one iteration.
 
         Args:
-            sources: name of a source -> the input from it, ``(rows, inputs)``; omitted sources contribute nothing.
+            sources: name of a source -> input from this source, ``(rows, inputs)``; omitted sources contribute nothing.
             before: state of the layer before the iteration, ``(rows, units)``; ``None`` at the first iteration.
             damping: fraction of the old state that is kept, in [0, 1).
         """
@@ -236,17 +237,17 @@ class RecurrentLayer(Layer[Sequence[TimeStep]]):
 
 
 def _rows_of(tensors: Sequence[Tensor], rows: Sequence[Tensor], cases: int, last: Tensor) -> Tensor:
-    """Concatenate selected rows of several tensors and one more row.
+    """Concatenate the selected rows of several tensors, followed by the row ``last``.
 
     Args:
         tensors: one tensor per iteration, ``(cases, columns)``. A tensor with fewer rows is repeated to match the
             cases.
-        rows: numbers of the selected rows of each tensor.
+        rows: for each tensor, the numbers of the rows to select.
         cases: number of cases.
         last: the last row of the result, ``(1, columns)``.
 
     Returns:
-        ``(selected rows + 1, columns)``.
+        The concatenated rows, ``(selected rows + 1, columns)``.
     """
     chosen_rows = [
         tensor if len(active) == cases == len(tensor) else tensor.index_select(0, active % len(tensor))
@@ -274,14 +275,14 @@ def _factors(
 
     Args:
         sources: input from the source at each iteration, ``(cases, inputs)``.
-        wanted: desired changes of the pre-activations in the active rows of all iterations, ``(units, active rows +
-            1)``. The last column contains the peer term.
+        wanted: desired changes of the pre-activations in the active rows of all iterations, followed by the peer term
+            as last column, ``(units, active rows + 1)``.
         rows: numbers of the active rows of each iteration.
         cases: number of cases.
-        positive: weights of the positive rows, ``(positive rows,)``; these rows come first.
+        positive: weights of the positive rows, ``(positive rows,)``. In the inputs, the positive rows come first.
 
     Returns:
-        ``(units, n)`` and ``(n, inputs)``, in the dtype of ``wanted``.
+        The two matrices, ``(units, n)`` and ``(n, inputs)``, in the dtype of ``wanted``.
     """
     seen = [source.rows if isinstance(source, CachedInput) else source for source in sources]
     total = _sum_of(seen, positive)[None]
@@ -303,7 +304,7 @@ def _members(seen: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
         rows: numbers of the active rows of each iteration.
 
     Returns:
-        ``(active rows + 1, distinct rows + 1)``. The last row and column are for the peer term.
+        The matrix, ``(active rows + 1, distinct rows + 1)``. The last row and column are for the peer term.
     """
     start: dict[int, int] = {}
     distinct = 0

@@ -16,12 +16,12 @@ from twofold.layers.fields import Fields
 MIN_UNITS = 96
 """Minimum number of units in a tile, since matrix products with fewer units are slow."""
 MAX_STORED = 2.0
-"""Maximum ratio of stored weights, including zeros for missing connections, to connections."""
+"""Maximum number of stored weights per connection. Zeros for missing connections count as stored weights."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Tiles with the same number of units, the same number of inputs and the same connections between them.
+    """Tiles with the same number of units, the same number of inputs and the same connections between units and inputs.
 
     A tile is a rectangle of neighboring units.
 
@@ -40,7 +40,7 @@ def tile_of(fields: Fields) -> tuple[int, int]:
     """Choose the size of the tiles of a layer: the number of rows and columns of grid points.
 
     Only tiles that store at most `MAX_STORED` weights per connection are considered. The result is the smallest tile
-    with at least `MIN_UNITS` units, or the largest tile if all have fewer units.
+    with at least `MIN_UNITS` units, or the largest tile if all tiles have fewer units.
     """
     _, height, width = fields.below
     candidates = []
@@ -85,7 +85,7 @@ def _ranges(points: int, most: int) -> list[range]:
 
 
 def _union(fields: Fields, points: range, size: int) -> range:
-    """Return the rows (or columns) of the input map in the fields of neighboring rows (or columns) of grid points.
+    """Return the rows (or columns) of the input map that the fields of neighboring rows (or columns) of units cover.
 
     Args:
         fields: receptive fields of the layer.
@@ -109,9 +109,9 @@ def _numbers(channels: int, down: range, across: range, height: int, width: int)
 class Tiled(Connectivity):
     """Connections of each unit to its local receptive field.
 
-    Neighboring grid points form a tile. The units of a tile, and all inputs to which at least one of them is connected,
-    form a dense matrix of weights, in which missing connections are zero. The matrices of equal shape are multiplied in
-    one batched product. All weights are stored in one row, ``(1, stored weights)``.
+    Neighboring grid points form a tile. A dense matrix connects the units of a tile with all inputs to which at least
+    one unit of the tile is connected; weights of missing connections are zero. The matrices of equal shape are
+    multiplied in one batched product. All weights are stored in one row, ``(1, stored weights)``.
 
     Args:
         fields: receptive fields of the units.
@@ -155,7 +155,7 @@ class Tiled(Connectivity):
         return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
 
     def _tiles(self, rows: Tensor, side: int) -> Iterator[Tensor]:
-        """Yield the rows that belong to each block, ``(tiles, units or inputs, columns)``.
+        """Yield a tensor ``(tiles, units or inputs, columns)`` for each block: the rows that belong to its tiles.
 
         Args:
             rows: one row per unit or input of each tile, ``(rows, columns)``.
@@ -199,7 +199,7 @@ class Tiled(Connectivity):
 def top_down(above: Fields) -> Connectivity:
     """Return the connectivity of the top-down weights of a layer.
 
-    Each unit of the layer is connected to those units of the layer above whose receptive field contains it.
+    A unit u of the layer is connected to the units of the layer above whose receptive fields contain u.
 
     Args:
         above: receptive fields of the layer above.

@@ -15,9 +15,9 @@ from twofold.machine.reduce import reduce
 class Learnable:
     """A parameter of a module with its learning state.
 
-    `gather` accumulates gradients, and `apply` updates the parameter with them. The parameter is registered with the
-    module as NAME, its smoothed gradient as the non-persistent buffer NAME_velocity. Between `gather` and `apply`, the
-    attribute ``gradient`` can be summed over processes.
+    `gather` accumulates gradients, and `apply` updates the parameter with the accumulated gradient. The parameter is
+    registered with the module as NAME, the smoothed gradient as the non-persistent buffer NAME_velocity. Between
+    `gather` and `apply`, the attribute ``gradient`` can be summed over processes.
 
     Args:
         module: module that contains the parameter, or to which the parameter is added.
@@ -26,7 +26,7 @@ class Learnable:
 
     Attributes:
         gradient: gradient accumulated since the last update, in the direction in which the parameter should change;
-            ``None`` if there is none.
+            ``None`` if no gradient was accumulated.
         compute: dtype of the matrix products; ``None`` means the dtype of the parameter.
     """
 
@@ -69,7 +69,7 @@ class Learnable:
             self.gradient = torch.add(self.gradient.to(self.value.dtype) * keep, gradient, alpha=share)
 
     def apply(self, rate: float, rule: Rule, counted: Tensor | float) -> None:
-        """Update the parameter with the accumulated gradient and clear the gradient; do nothing if there is none.
+        """Update the parameter with the accumulated gradient, if any, and clear this gradient.
 
         Args:
             rate, rule, counted: see `learning.momentum_step`.
@@ -91,7 +91,7 @@ def apply_gathered(learnables: Sequence[Learnable], rate: float, rule: Rule, cou
     """Update parameters with their accumulated gradients, summed over all processes that train the net.
 
     Args:
-        learnables: the parameters; those without an accumulated gradient do not change.
+        learnables: the parameters. A parameter without an accumulated gradient does not change.
         rate, rule, counted: see `learning.momentum_step`.
     """
     gathered = [learnable for learnable in learnables if learnable.gradient is not None]
@@ -109,7 +109,7 @@ class Weights(Learnable):
 
     Args:
         module, name, value: see `Learnable`.
-        connectivity: connections from the source, which also define how the weights are stored.
+        connectivity: connections from the source. The connectivity also defines the shape in which weights are stored.
     """
 
     linear: bool = True
@@ -124,7 +124,8 @@ class Weights(Learnable):
 
         Args:
             rows: inputs, ``(rows, inputs)``.
-            total: pre-activations ``(rows, units)`` or biases ``(units,)``, in the dtype of the matrix products.
+            total: addend: pre-activations ``(rows, units)`` or biases ``(units,)``, in the dtype of the matrix
+                products.
         """
         return self.connectivity.matmul(self.effective(), rows, total)
 
@@ -158,7 +159,7 @@ class LowPrecisionCopy:
         self._state: tuple[int, int] | None = None
 
     def of(self, value: Tensor, dtype: torch.dtype | None) -> Tensor:
-        """Return ``value`` as ``dtype``: itself if it has this dtype or ``dtype`` is ``None``, else the cached copy."""
+        """Return ``value`` if ``dtype`` is ``None`` or is the dtype of ``value``, else the cached copy in ``dtype``."""
         if dtype is None or dtype == value.dtype:
             return value
         copy = self.kept(value)
@@ -168,7 +169,7 @@ class LowPrecisionCopy:
         return copy
 
     def kept(self, value: Tensor) -> Tensor | None:
-        """Return the cached copy if ``value`` has not changed since the copy was made, else ``None``."""
+        """Return the cached copy of ``value`` if ``value`` has not changed since it was copied, else ``None``."""
         return self._copy if self._copy is not None and self._state == self._state_of(value) else None
 
     def is_of(self, value: Tensor) -> None:

@@ -147,7 +147,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
             raise self.diverged("the loss")
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``loss``, the mean cross-entropy, and ``box_reads`` if the net has boxes."""
+        """Add the metrics ``loss``, the mean cross-entropy, and ``box_reads``, if the net has boxes."""
         loss = mean_over_cases(torch.stack(self._losses)).item() if self._losses else None
         self._losses.clear()
         return {**super().metrics(), "loss": loss, **self._box_reads.metrics()}

@@ -38,14 +38,14 @@ class BoxedRecipe(ImageRecipe):
 
 
 def bytes_of_boxes(recipe: BoxedRecipe) -> int:
-    """Return the bytes of all boxes of a net. Each box stores a square matrix."""
+    """Return the total memory of all boxes of a net, in bytes. Each box stores a square matrix."""
     return sum(4 * recipe.widths[number - 1] ** 2 for number in boxes_behind(recipe.box, recipe.widths))
 
 
 class BoxReads:
-    """Context manager for a training batch, which counts the rows that pass through black boxes.
+    """Context manager for a training batch. It counts the rows that pass through black boxes.
 
-    When it exits, it changes all boxes by their drift.
+    When the context exits, all boxes drift once.
 
     Args:
         boxes: boxes of the net.

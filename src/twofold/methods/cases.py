@@ -28,8 +28,8 @@ class Cases(ABC):
     """Base class of training sets. A case is one sample, such as an image and its label.
 
     Attributes:
-        numbered: True if cases can be accessed by index. Otherwise the source determines their order, and importance
-            sampling is not used.
+        numbered: True if cases can be accessed by index. Otherwise the data source determines the order of the cases,
+            and importance sampling is not used.
     """
 
     numbered: ClassVar[bool] = True
@@ -74,7 +74,7 @@ class TensorCases(Cases):
 
 
 class DatasetCases(Cases):
-    """Training cases of a map-style dataset. Samples are read each time they are used, so random transforms apply.
+    """Training cases of a map-style dataset. A sample is read each time it is used, so random transforms apply.
 
     Args:
         dataset: dataset of tuples such as an image and its label.
@@ -145,7 +145,7 @@ class LoaderCases(Cases):
         return self._loader.batch_size
 
     def __len__(self) -> int:
-        """Return the number of cases in an epoch, or in the dataset if the loader has no batch size."""
+        """Return the number of cases in an epoch, or in the dataset of the loader if the loader has no batch size."""
         cases = len(self._loader.dataset)  # type: ignore[arg-type]
         if self.batch is None:
             return cases
@@ -157,7 +157,7 @@ class LoaderCases(Cases):
         return self._batches
 
     def epoch(self) -> Iterator[Tensor]:
-        """Yield the indices of the cases of each batch, ``(batch,)``. Then `take` returns the tensors of this batch."""
+        """Yield the indices of the cases of each batch, ``(batch,)``. `take` then returns the tensors of this batch."""
         first, count = 0, len(self)
         for batch in self._loader:
             self._newest = received(batch, self._device, self._check)

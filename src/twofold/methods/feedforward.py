@@ -63,20 +63,20 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
         self._expect_layer("counted_from", self.counted_from)
 
     def for_cases(self, images: Tensor, classes: int) -> Self:
-        """Return a copy that inserts the label before the pixels if the first pixels of the images are not empty.
+        """Return a copy of the recipe that inserts the label before the pixels if an image has nonzero first pixels.
 
-        Otherwise the label can replace these pixels.
+        If the first pixels of all images are 0, the label can replace these pixels.
         """
         recipe = super().for_cases(images, classes)
         return recipe if has_margin(images.flatten(1), classes) else replace(recipe, label_in="prepend")
 
 
 def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
-    """Yield the layers, and after each layer its box if it has one.
+    """Yield the layers, with each box after the layer that it follows.
 
     Args:
         layers: layers of the net, from the bottom up.
-        boxes: number of a layer, from 1 -> box after this layer.
+        boxes: number of a layer, counted from 1 -> box that follows this layer.
     """
     for number, layer in enumerate(layers, 1):
         yield layer
@@ -85,7 +85,7 @@ def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any
 
 
 def _started(layers: Iterable[Dense], start: float) -> Iterator[Dense]:
-    """Yield the layers, the first with initial weights multiplied by ``start``."""
+    """Multiply the initial weights of the first layer by ``start``, and yield all layers."""
     for number, layer in enumerate(layers):
         if number == 0:
             with torch.no_grad():
@@ -159,7 +159,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             return self._learn(batch, factor, negatives=self._negatives(batch), learning=learning)
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``box_reads`` if the net has boxes."""
+        """Add the metric ``box_reads`` if the net has boxes."""
         return {**super().metrics(), **self._box_reads.metrics()}
 
     def _turn(self, progress: float) -> tuple[range, float]:

@@ -29,14 +29,14 @@ from twofold.objectives import OBJECTIVES
 TIME_TO_LEARN = 500
 """Number of batches after which a layer that still responds equally to all data counts as collapsed."""
 CHANCE = 0.6
-"""Upper limit of the chance level of a layer. At most this fraction of the pairs of a positive and a negative case has
-the higher goodness for the positive case; 0.5 is pure chance."""
+"""A layer is at chance level if the positive case has the higher goodness in at most this fraction of the pairs of a
+positive and a negative case; 0.5 is pure chance."""
 USUAL_CLASSES = 10
 """Number of classes up to which the default label strength is used unchanged."""
 STORED = "stored"
 """Value of ``negatives`` that draws wrong labels from the logits stored when an image was last used."""
 STRONGEST = 1e15
-"""Largest label strength. Sums of squares of larger values overflow in single precision."""
+"""Largest label strength. Sums of squares of larger label strengths overflow in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class GoodnessRecipe(ImageRecipe):
         self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
     def with_scale_of(self, recipe: Self) -> Self:
-        """Return a copy with the temperature of ``recipe``, scaled to the widest layer of the copy; see
+        """Return a copy whose temperature is that of ``recipe``, scaled to the widest layer of the copy; see
         `scaled_temperature`."""
         temperature = scaled_temperature(recipe.temperature, max(self.widths), max(recipe.widths))
         return replace(self, temperature=temperature)
@@ -76,7 +76,7 @@ class GoodnessRecipe(ImageRecipe):
     def rule(self) -> Rule:
         """Return the learning rule of the layers.
 
-        Fields that exist in both the rule and the recipe have equal values.
+        Each field that exists in both the rule and the recipe has the same value in both.
         """
         names, shared = self.fields_with("names"), self.properties().keys() & Rule.__dataclass_fields__.keys()
         values = {name: getattr(self, name) for name in shared}
@@ -96,10 +96,10 @@ class LabelRecipe(GoodnessRecipe):
     """Value of the input of the true class in the one-hot encoding of the label."""
 
     def for_cases(self, images: Tensor, classes: int) -> Self:
-        """Return a copy with a larger label strength if there are many classes.
+        """Return a copy of the recipe with a larger label strength if there are many classes.
 
-        With more than `USUAL_CLASSES` classes, it is multiplied by √(classes / `USUAL_CLASSES`), since each class is
-        rarer.
+        With more than `USUAL_CLASSES` classes, the label strength is multiplied by √(classes / `USUAL_CLASSES`), since
+        each class is rarer.
         """
         recipe = super().for_cases(images, classes)
         if classes <= USUAL_CLASSES:
@@ -140,7 +140,7 @@ class GoodnessMethod(ImageMethod[R, N]):
         return {**super().defaults(net), "temperature": defaults.TEMPERATURE}
 
     def _learn(self, batch: Batch, factor: float, **options: Any) -> NetResult:
-        """Train on a batch, store its result for the metrics, and return the result.
+        """Train on a batch, store the result for the metrics, and return the result.
 
         Args:
             batch: the batch.
@@ -173,11 +173,11 @@ class GoodnessMethod(ImageMethod[R, N]):
                 raise self.diverged(f"layer {number}'s goodness")
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``layers``, a list with a dict for each layer, or ``None`` for a layer that was not trained.
+        """Add the metric ``layers``: a list with a dict for each trained layer, and ``None`` for any other layer.
 
         In the dict of a layer, ``positive`` and ``negative`` are the mean goodness of positive and of negative cases,
-        divided by the threshold. ``p_positive`` and ``p_negative`` are the mean probabilities, computed by the layer,
-        that positive and negative cases are positive.
+        divided by the threshold. ``p_positive`` and ``p_negative`` are the means over positive and over negative cases
+        of p(positive), the probability that a case is positive, which the layer computes from the goodness.
         """
         pairs = [torch.cat([p > n for p, n in kept]).float() for kept in self._goodness if kept]
         ordered = [mean_over_cases(above).item() for above in pairs]
@@ -226,7 +226,7 @@ class GoodnessMethod(ImageMethod[R, N]):
             )
 
     def _raise_if_collapsed(self, number: int, summary: dict[str, float]) -> None:
-        """Raise `Diverged` if, after `TIME_TO_LEARN` batches, the layer is inactive or responds equally to all data."""
+        """Raise `Diverged` if layer ``number`` is inactive or treats all data equally after `TIME_TO_LEARN` batches."""
         if self.batches_seen < TIME_TO_LEARN:
             return
         collapsed = f"layer {number} has collapsed after {self.batches_seen} batches"
@@ -250,8 +250,8 @@ class LabelMethod(GoodnessMethod[L, G]):
     The negative data are the same images with wrong labels.
 
     Attributes:
-        logits: logits of the softmax classifier for each training image when it was last used, ``(cases, classes)``.
-            They are part of the checkpoint, since stored negatives are drawn from them.
+        logits: logits of the softmax classifier for each training image when the image was last used, ``(cases,
+            classes)``. Checkpoints contain these logits, since stored negatives are drawn from them.
     """
 
     def __init__(self, net: G, recipe: L, data: Cases) -> None:
@@ -266,8 +266,8 @@ class LabelMethod(GoodnessMethod[L, G]):
     def _negatives(self, batch: Batch) -> Negatives | Tensor:
         """Return the wrong labels of a batch, ``(batch,)``, or for hard negatives a function that draws them.
 
-        Hard negatives depend on the logits of the current forward pass, so they cannot be drawn in advance. All others
-        are drawn in advance, so that each layer can learn as soon as it has its input.
+        Hard negatives depend on the logits of the current forward pass, so they cannot be drawn in advance. All other
+        wrong labels are drawn in advance, so that each layer can learn as soon as the layer below has responded.
         """
         draw = NEGATIVES["hard" if self.recipe.negatives == STORED else self.recipe.negatives]
         if self.recipe.negatives == "hard":
@@ -288,7 +288,8 @@ class LabelMethod(GoodnessMethod[L, G]):
     def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
         """Plot the goodness in each layer for the true label and for the best wrong label, and the worst mistakes.
 
-        If the objective compares pairs, plot the difference of these two goodness values instead.
+        If the objective compares pairs, plot instead, for each of the two labels, the goodness minus the goodness
+        for the other label.
         """
         from twofold.plots.panels import goodness_by_layer, worst_mistakes
 
@@ -311,7 +312,7 @@ class LabelMethod(GoodnessMethod[L, G]):
 
 
 def hardest(total: Tensor, labels: Tensor) -> Tensor:
-    """Return the wrong label with the highest goodness for each case, ``(cases,)``. It is the hardest negative.
+    """Return the hardest negative of each case, ``(cases,)``: the wrong label with the highest goodness.
 
     Args:
         total: goodness of each label, summed over layers, ``(cases, classes)``.

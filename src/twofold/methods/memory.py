@@ -10,7 +10,7 @@ from twofold.layers.tiles import MAX_STORED
 
 
 class Sizes:
-    """Bytes of the weights and activations of a net.
+    """The memory of the weights and activations of a net, in bytes.
 
     Args:
         sizes: number of inputs of the net, followed by the number of units of each layer.
@@ -21,8 +21,8 @@ class Sizes:
 
     Attributes:
         weights: bytes of the weights of each layer, in float32.
-        copied: bytes of the copies and gradients of the weights, divided by the bytes of the weights.
-        rows: bytes of a batch of inputs, and of a batch of activations of each layer, in float32.
+        copied: bytes of all copies and gradients of the weights, divided by the bytes of the weights themselves.
+        rows: bytes of a batch of inputs, followed by the bytes of a batch of activations of each layer, in float32.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Sizes:
         self.rows = [4 * batch * size for size in sizes]
 
     def of_a_stack(self, offload: bool) -> int:
-        """Return the bytes of a training run of layers that each learn from their own input.
+        """Return the memory, in bytes, of the training of a stack of layers in which each layer learns separately.
 
         Args:
-            offload: True if only one layer at a time is in memory and the others are on disk.
+            offload: True if only one layer at a time is in memory and the other layers are on disk.
         """
         working = max(self.weights) * (2 + self.copied) + 8 * max(self.rows)
         return int(working if offload else sum(self.weights) * (1 + self.copied) + working)

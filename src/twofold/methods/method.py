@@ -1,4 +1,4 @@
-"""Base classes of learning methods, which build nets, make batches, train on them and report metrics."""
+"""Base classes of learning methods, which build nets, make batches, train nets on batches and report metrics."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Method(ABC, Generic[R, N]):
 
     Attributes:
         recipe_type: class of the recipes of the method.
-        offloads: True if the layers can be trained with only one of them in memory and the others on disk.
-        reported: metrics of each epoch and of the final result, by name. Those of the base classes are added.
+        offloads: True if the layers can be trained with only one layer in memory and the other layers on disk.
+        reported: metrics of each epoch and of the final result, by name. The metrics of base classes are added.
         generator: random generator for the order of the cases, the distortions and the negative data, on the device
             of the net.
         schedule: learning-rate schedule of the recipe, which the trainer may replace.
-        sampler: sampler that selects the cases of each epoch and their weights.
+        sampler: sampler that selects the cases of each epoch and the weights of these cases.
         batches_seen: number of batches since the start of training.
         rate: learning rate of the most recent step.
     """
@@ -116,10 +116,10 @@ class Method(ABC, Generic[R, N]):
 
     @classmethod
     def default_recipe(cls, net: N, settings: dict[str, Any]) -> R:
-        """Return the recipe for training a net with the given settings. All other fields have the values of `defaults`.
+        """Return the recipe for training a net with the given ``settings``. All other fields are set to `defaults`.
 
         Raises:
-            SettingError: a setting is not a field of the recipe, or is a setting of the net, which is already built.
+            SettingError: a setting is not a field of the recipe, or describes the net, which is already built.
         """
         known, of_net = cls.recipe_type.properties().keys(), cls.recipe_type.fields_with("of_net")
         for name in settings:
@@ -134,7 +134,7 @@ class Method(ABC, Generic[R, N]):
 
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
-        """Return the recipe fields by name, with the default values for training the given net."""
+        """Return a dict: name of a recipe field -> default value for training ``net``."""
         values = {item.name: item.default for item in fields(cls.recipe_type) if item.default is not MISSING}
         return {**values, "data": "custom", "widths": net.widths}
 
@@ -147,7 +147,7 @@ class Method(ABC, Generic[R, N]):
             recipe: recipe of the net.
             data: test data, such as images and their labels.
             folder: folder for the image files.
-            names: names of the classes, if they have any.
+            names: names of the classes; if empty, the indices of the classes are used as names.
         """
         return []
 
@@ -211,16 +211,16 @@ class Method(ABC, Generic[R, N]):
         """
 
     def set_rate(self, progress: float) -> float:
-        """Set the learning rate of the layers for a progress in [0, 1], and return the factor of the schedule.
+        """Set the learning rate of the layers for ``progress`` in [0, 1], and return the factor of the schedule.
 
-        The learning rates of softmaxes are multiplied by this factor, too.
+        The learning rates of softmax classifiers are multiplied by this factor, too.
         """
         factor = self.schedule(progress)
         self.rate = self.recipe.rate * factor
         return factor
 
     def per_case(self) -> list[Tensor]:
-        """Return tensors with results of each training case, ``(cases, ...)``, from when the case was last used."""
+        """Return tensors ``(cases, ...)`` with the result of each training case when the case was last used."""
         return [self.sampler.difficulty]
 
     def share(self) -> None:
@@ -231,19 +231,19 @@ class Method(ABC, Generic[R, N]):
         """Raise `Diverged` if the loss or goodness of the last batch is not finite. This check must be cheap."""
 
     def require_finite(self) -> None:
-        """Raise `Diverged` if a value of the training state, see `tensors`, is not finite."""
+        """Raise `Diverged` if one of the `tensors` of the training state has NaN or infinite values."""
         if name := first_not_finite(self.tensors()):
             raise self.diverged(f"a value of {name}")
 
     def diverged(self, what: str) -> Diverged:
-        """Return an exception which says that ``what`` is not finite, and which setting to lower."""
+        """Return an exception whose message says that ``what`` is not finite, and names the setting to lower."""
         return Diverged(f"{what} is no longer finite after {self.batches_seen} batches: {self.advice(what)}")
 
     def advice(self, what: str = "") -> str:
         """Return advice, for an error message, on which setting to lower if ``what`` grew too large.
 
-        This is the setting that exceeds its usual range most, or the learning rate if none does. If ``what`` names a
-        softmax, only the settings of the softmax are considered, and otherwise only the others.
+        The advice names the setting that exceeds its usual range most, or the learning rate if no setting does. If
+        ``what`` names a softmax, only settings of the softmax are considered, otherwise only all other settings.
         """
         usual = self.recipe.fields_with("usual")
         prefix = "softmax_" if "softmax" in what and "softmax_rate" in usual else ""
@@ -259,8 +259,8 @@ class Method(ABC, Generic[R, N]):
         * ``rate``: the most recent learning rate;
         * ``visits``: the fraction of the training cases that were used;
         * ``importance_sampling``: True if easy cases were used less often;
-        * further metrics of the method. Those whose names start with ``train_`` are also part of the result of a run,
-          with the value of the last epoch.
+        * further metrics of the method. The result of a run also contains all metrics whose names start with
+          ``train_``, with the value of the last epoch.
         """
         sampler = self.sampler
         return {"rate": self.rate, "visits": sampler.visits, "importance_sampling": sampler.by_importance}
@@ -379,12 +379,12 @@ class ImageMethod(Method[I, C]):
         return [*super().per_case(), self.mistaken]
 
     def metrics(self) -> dict[str, Any]:
-        """Add ``train_error``, the fraction of the training images that are `mistaken`."""
+        """Add the metric ``train_error``, the fraction of the training images that are `mistaken`."""
         return {**super().metrics(), "train_error": self.mistaken.float().mean().item()}
 
     def tensors(self) -> dict[str, Tensor]:
         return {**super().tensors(), "mistaken": self.mistaken}
 
     def _note(self, batch: Batch, logits: Tensor) -> None:
-        """Store in `mistaken` which images of a batch are misclassified by the logits ``(batch, classes)``."""
+        """Store in `mistaken` which images of a batch the ``logits`` ``(batch, classes)`` misclassify."""
         self.mistaken[batch.cases] = logits.argmax(1) != batch.labels

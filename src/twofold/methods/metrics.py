@@ -12,7 +12,7 @@ class Metric(NamedTuple):
     Attributes:
         type: type of the values of the metric.
         show: function that formats a value for a progress line. By default, the metric is not shown.
-        meaning: explanation of the metric for the user.
+        meaning: explanation of the metric, for users.
     """
 
     type: Any

@@ -31,7 +31,7 @@ BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 
 
 class Properties(TypedDict, total=False):
-    """Properties of a recipe field in addition to its type and default.
+    """Properties of a recipe field in addition to the type and the default of the field.
 
     Attributes:
         least: lower bound (inclusive). For a tuple, each number must satisfy all bounds.
@@ -41,8 +41,8 @@ class Properties(TypedDict, total=False):
         names: permitted values of a field of strings.
         of_net: True if the field describes the net or its data. `fit` does not accept such fields, since it receives
             a net that is already built.
-        usual: largest usual value, for a field that may let activations or weights diverge if it is larger.
-        added: value that runs of older versions, which do not have the field, are read with.
+        usual: largest usual value of the field. With a larger value, activations or weights may diverge.
+        added: value of the field for runs of older versions, which do not contain the field.
     """
 
     least: float
@@ -58,7 +58,8 @@ class Properties(TypedDict, total=False):
 def setting(default: Any = MISSING, **properties: Unpack[Properties]) -> Any:
     """Declare a field of a recipe. The string below the declaration is the help text of the field.
 
-    A subclass may redeclare the field with another default or other properties. It inherits all other properties.
+    A subclass may redeclare the field with another default or other properties. The subclass inherits all other
+    properties.
 
     Args:
         default: default value. Without it, the field is required.
@@ -81,7 +82,7 @@ class Recipe:
     former_methods: ClassVar[tuple[str, ...]] = ()
     """Earlier names of the method, in runs of older versions."""
     removed: ClassVar[Mapping[str, object]] = {}
-    """Fields that no longer exist. A run of an older version can be read if the field has the value given here."""
+    """Field that no longer exists -> the only value of this field with which a run of an older version can be read."""
 
     data: str = setting(of_net=True)
     """Name of the data set: digits, mnist, fashion-mnist or cifar10.
@@ -139,7 +140,7 @@ class Recipe:
 
     @classmethod
     def fields_with(cls, kind: str) -> dict[str, Any]:
-        """Return the value of one property for all fields that have it, by field name.
+        """Return a dict: name of a field -> value of the property ``kind``, for all fields that have this property.
 
         Args:
             kind: name of the property; see `Properties`.
@@ -161,9 +162,9 @@ class Recipe:
         return self
 
     def with_scale_of(self, recipe: Self) -> Self:
-        """Return a copy with the settings that depend on the layer widths, such as the temperature, replaced.
+        """Return a copy in which the settings that depend on the layer widths, such as the temperature, are replaced.
 
-        They are those of ``recipe``, scaled from its widths to the widths of the copy.
+        The new settings are those of ``recipe``, scaled from the widths of ``recipe`` to the widths of the copy.
         """
         return self
 
@@ -174,7 +175,8 @@ class Recipe:
     def _expect_decay(self, rate: str, decay: str, step: float) -> None:
         """Raise an error unless step · decay < 1, where an update is w ← (1 - step · decay) w.
 
-        Otherwise weight decay would change the signs of weights. The arguments ``rate`` and ``decay`` are field names.
+        Otherwise weight decay would change the signs of weights. The arguments ``rate`` and ``decay`` are the names of
+        the fields for the error message.
         """
         high, low = (rate, decay) if getattr(self, rate) > 1 else (decay, rate)
         if step * getattr(self, decay) >= 1:
@@ -219,14 +221,14 @@ class Recipe:
     def _expect_layer(self, field: str, number: int) -> None:
         """Check that ``number`` is the number of a layer, from 1.
 
-        A net with a single layer also accepts the default.
+        For a net with a single layer, the default of the field is also valid.
         """
         last = max(len(self.widths), defaults.READ_FROM)
         self._expect(number >= 1, field, number, "1 (the first layer) or more")
         self._expect(number <= last, field, number, f"at most {last}: there are no layers above")
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields by name, with values that can be written as JSON."""
+        """Return a dict: name of a field -> value that can be written as JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 

@@ -121,8 +121,8 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     ) -> list[Path]:
         """Plot the results of `LabelMethod.draw`, the activity of each layer by iteration, and the receptive fields.
 
-        The activity is plotted for the true label and for the best wrong label. Receptive fields are those of the first
-        layer.
+        The activity is plotted for the true label and for the best wrong label. The receptive fields are the fields of
+        the first layer.
         """
         from twofold.plots.settling import settling
 

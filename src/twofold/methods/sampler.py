@@ -1,4 +1,4 @@
-"""Samplers, which select the training cases of an epoch and their weights."""
+"""Samplers, which select the training cases of an epoch and the weights of these cases."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class SampledBatch(NamedTuple):
     Attributes:
         done: fraction of the epoch that was completed before the batch, in [0, 1).
         cases: indices of the training cases, ``(batch,)``.
-        case_weight: weight of each case in the loss, ``(batch,)``. Its expected value is 1 in a full batch. It is
-            lower in a smaller last batch, so that each case has the same influence as in a full batch.
+        case_weight: weight of each case in the loss, ``(batch,)``. The expected weight is 1 in a full batch. In a
+            smaller last batch, weights are lower, so that a case has the same influence as in a full batch.
     """
 
     done: float
@@ -41,7 +41,7 @@ class Sampler:
         revisit: smallest probability that a case is used in an epoch.
 
     Attributes:
-        difficulty: difficulty of each case, in [0, 1], when it was last used, ``(cases,)``.
+        difficulty: difficulty of each case, in [0, 1], when the case was last used, ``(cases,)``.
         visits: fraction of the cases that were used in the most recent epoch.
         by_importance: True if easy cases are used less often.
     """
@@ -62,7 +62,7 @@ class Sampler:
         return (self.difficulty / self._tolerance).clamp(self._revisit, 1.0)
 
     def epoch(self, batch: int) -> Iterator[SampledBatch]:
-        """Yield the batches of an epoch. All except the last have ``batch`` cases."""
+        """Yield the batches of an epoch. All batches except the last have ``batch`` cases."""
         chances = self.chances()
         order = torch.randperm(len(chances), generator=self._generator, device=chances.device)
         drawn = torch.rand(len(order), generator=self._generator, device=order.device)
@@ -78,19 +78,19 @@ class Sampler:
 
         Args:
             cases: indices of the cases, ``(batch,)``.
-            difficulty: their difficulty, from 0 to 1, ``(batch,)``.
+            difficulty: difficulty of each case, from 0 to 1, ``(batch,)``.
         """
         self.difficulty[cases] = difficulty.to(self.difficulty.dtype)
         self._learned[cases] = 1
 
     def share(self, *values: Tensor) -> None:
-        """Exchange values among the processes of a distributed training run, in place.
+        """Exchange values of cases among the processes of a distributed training run, in place.
 
-        A case that some processes used since the last call gets the mean of their values in all processes. The values
-        of the other cases do not change.
+        Consider a case that at least one process used since the last call. All processes get the mean of the values
+        in the processes that used this case. The values of all other cases do not change.
 
         Args:
-            values: tensors with a value of each case, ``(cases, ...)``.
+            values: tensors with values of each case, ``(cases, ...)``.
         """
         learned = self._learned
         (counts,) = reduce(learned)

@@ -108,7 +108,7 @@ class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
     def batch(self, cases: Tensor, case_weight: Tensor) -> Batch:
         """Return a batch for `step`; see `Method.batch`.
 
-        If the batch has only one image, a second one with weight 0 is added, since a hybrid is made of two images.
+        If the batch has only one image, a second image with weight 0 is added, since a hybrid is made of two images.
         """
         if len(cases) == 1:
             count = len(self.data)

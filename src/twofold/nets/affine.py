@@ -21,14 +21,14 @@ from twofold.substrate.weights import AnalogWeights, signal_of
 DERIVATIVES = ("ideal", "known", "feedback")
 """Names of the weights that the backward pass of a `MeasuredLayer` can use.
 
-``ideal``: the weights that were programmed, which differ from those of the imperfect devices. ``known``: the actual
-weights of the devices without noise, which are not available in practice. ``feedback``: fixed random weights (feedback
+``ideal``: the programmed weights, from which the weights of imperfect devices differ. ``known``: the actual weights of
+the devices, without noise; in practice these weights are not available. ``feedback``: fixed random weights (feedback
 alignment).
 """
 
 
 class Affine(AffineLearner):
-    """Layer z = x Wᵀ + b, trained by backpropagation. Its forward pass returns the pre-activations z.
+    """Layer z = x Wᵀ + b, trained by backpropagation. The forward pass returns the pre-activations z.
 
     Args:
         connectivity: connections to the inputs.
@@ -74,7 +74,7 @@ class Affine(AffineLearner):
 class _Measured(torch.autograd.Function):
     """Autograd function whose forward pass is measured on devices, and whose backward pass assumes an ideal ReLU layer.
 
-    The backward pass uses the weights ``back``.
+    The ideal ReLU layer has the weights ``back``.
     """
 
     @staticmethod

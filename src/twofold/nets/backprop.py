@@ -44,8 +44,8 @@ class Backprop(Classifier):
     Hidden weights start as N(0, 2 / inputs of the unit). Biases and the weights of the classifier start at 0.
 
     With the readout ``layer``, this is local backpropagation: each hidden layer has its own classifier, passes on its
-    normalized activity, and receives no gradient from the layers above. The logits of the net are then the mean over
-    the classifiers.
+    normalized activity, and receives no gradient from the layers above. The logits of the net are then the mean of the
+    logits of all classifiers.
 
     Args:
         pixels: number of pixels of an image.
@@ -55,18 +55,18 @@ class Backprop(Classifier):
         connectivity: connectivity of each hidden layer; fully connected by default.
         center: if True, subtract the mean of the pixels of each image.
         readout: ``top``, ``layer`` or ``block``; see `READOUTS`.
-        boxes: number of a layer, counted from 1 -> black box after this layer; see `boxes_for`. The input and the
-            output of a box are normalized.
-        gradient: gradient estimator for boxes; see `GRADIENTS`. It is used with the readout ``top`` only: with
+        boxes: number of a layer, counted from 1 -> black box that follows this layer; see `boxes_for`. The input and
+            the output of a box are normalized.
+        gradient: gradient estimator for boxes; see `GRADIENTS`. Only the readout ``top`` uses the estimator: with
             ``layer`` and ``block``, no gradient passes through a box.
         substrate: analog devices that store the weights of the hidden layers. The forward pass of the hidden layers is
-            then measured on them. The classifier stays digital.
+            then measured on the devices. The classifier stays digital.
         device_seed: random seed of the devices.
         derivative: weights of the backward pass on devices: ``ideal``, ``known`` or ``feedback``; see `DERIVATIVES`.
 
     Raises:
         SettingError: readout, gradient or derivative is unknown; a box does not follow a hidden layer or does not have
-            its width; or connectivity does not fit the widths or the substrate.
+            the width of that layer; or connectivity does not fit the widths or the substrate.
     """
 
     method = "backprop"
@@ -147,7 +147,7 @@ class Backprop(Classifier):
         return list(self.crossings.values())  # type: ignore[arg-type]
 
     def _activities(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
-        """Return the input of each softmax classifier, ``(batch, units)``, and the activity at each box.
+        """Return the input of each softmax classifier, ``(batch, units)``, and the input and output of each box.
 
         Args:
             images: ``(batch, ...)``.
@@ -170,19 +170,19 @@ class Backprop(Classifier):
         return [*read, activity], crossed
 
     def _pass(self, images: Tensor, nudges: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Crossed]]:
-        """Return the logits of each classifier, from the input upwards, and the activity at each box."""
+        """Return the logits of each classifier, from the input upwards, and the input and output of each box."""
         read, crossed = self._activities(images, nudges)
         outputs = self._logits(read)
         # Logits on devices keep the data type of the products.
         return outputs if self._measured else [logits.to(images.dtype) for logits in outputs], crossed
 
     def _logits(self, read: Sequence[Tensor]) -> list[Tensor]:
-        """Return the logits of each classifier, given its input, ``(batch, units)``."""
+        """Return the logits of each classifier; ``read`` contains the input of each classifier, ``(batch, units)``."""
         softmaxes = [*self.heads, *self.softmaxes, self.stack[-1]]
         return [softmax(activity) for softmax, activity in zip(softmaxes, read, strict=True)]
 
     def _combined(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Return the mean over all classifiers for the readout ``layer``, else the output of the last classifier."""
+        """Return the mean of the classifiers' outputs for the readout ``layer``, else the last classifier's output."""
         return torch.stack(list(outputs) if self.readout == "layer" else [outputs[-1]]).mean(0)
 
     @check_arguments
@@ -254,7 +254,8 @@ class Backprop(Classifier):
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits of the net as ``fast``.
 
-        With the readout ``block``, ``mean`` is the logarithm of the mean probabilities of all classifiers.
+        With the readout ``block``, also return, as ``mean``, the logarithm of the mean probabilities of all
+        classifiers.
         """
         outputs = self._pass(images)[0]
         mean = {"mean": torch.stack([out.softmax(1) for out in outputs]).mean(0).log()} if len(self.softmaxes) else {}

@@ -1,4 +1,4 @@
-"""Nets that classify images, and the tests that they have in common."""
+"""Nets that classify images, and the tests that all these nets have in common."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from twofold.nets.stack import output_size
 
 
 class NetResult(NamedTuple):
-    """The result of training a net on one batch. All values are from before the update.
+    """The result of training a net on one batch. All tensors were computed before the update.
 
     Attributes:
         logits: Logits of the softmax classifier, ``(batch, classes)``.
-        goodness: For each layer, the goodness of the positive and of the negative cases, each ``(batch,)``. ``None``
-            for a layer that did not learn.
+        goodness: For each layer, a pair: goodness of the positive cases and goodness of the negative cases, both
+            ``(batch,)``. ``None`` for a layer that did not learn.
         difficulty: Largest learning signal of each case in any layer, ``(batch,)``.
     """
 
@@ -52,12 +52,12 @@ def default_softmax_rate(softmax_rate: float | None, rate: float) -> float:
 class Classifier(Net):
     """Base class of nets that classify images.
 
-    A test is a way to predict a label: it returns a score for each label. A net has one or several tests, of which the
-    first is the main test.
+    A test is a way to predict a label. A test returns a score for each label. A net has one or several tests, of which
+    the first is the main test.
 
     Attributes:
         classes: Number of classes.
-        at_once: Number of images that a test processes in one batch, which limits its memory.
+        at_once: Maximum number of images that a test processes in one batch, to limit memory.
     """
 
     at_once: ClassVar[int] = 2000
@@ -70,7 +70,7 @@ class Classifier(Net):
         return inputs
 
     def _enter(self, images: Tensor, name: str = "images") -> Tensor:
-        """Check images ``(batch, ...)`` and convert them to the dtype of the net.
+        """Check ``images`` ``(batch, ...)`` and convert this tensor to the dtype of the net.
 
         Raises:
             DataError: The images do not fit the net, or are not finite floating-point numbers.
@@ -78,7 +78,7 @@ class Classifier(Net):
         return entering(name, images, self.pixels, next(self.parameters()))
 
     def _enter_to_learn(self, images: Tensor, labels: Tensor, case_weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Check a training batch, and return its images and labels.
+        """Check a training batch, and return the converted images and labels.
 
         Raises:
             DataError: The batch is empty or does not fit the net, or the numbers of images, labels and weights differ.
@@ -96,10 +96,10 @@ class Classifier(Net):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of the fast test, which needs one forward pass, ``(batch, classes)``."""
+        """Return the logits of the fast test, ``(batch, classes)``, from one forward pass."""
 
     def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Check images and split them into batches of at most ``at_once``."""
+        """Check ``images`` and split this tensor into batches of at most ``at_once`` images."""
         return torch.split(self._enter(images), self.at_once)
 
     @abstractmethod
@@ -115,11 +115,11 @@ class Classifier(Net):
 
         Raises:
             Diverged: The net has NaN or infinite values.
-            DataError: The images do not fit the net, or their scores are NaN or infinite.
+            DataError: The images do not fit the net, or a score is NaN or infinite.
         """
 
     def _checked(self, scores: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
-        """Check that the net and its scores ``(images, classes)`` are finite, and return the scores."""
+        """Check that the net and ``scores`` ``(images, classes)`` are finite, and return the scores."""
         self.require_finite()
         for test, score in scores.items():
             if not score.amax(1).isfinite().all():  # labels that are not on the shortlist have a score of -∞
@@ -135,7 +135,7 @@ class Classifier(Net):
         return {"fast": 1}
 
     def probabilities(self, scores: Mapping[str, Tensor]) -> Tensor:
-        """Return the probability of each label ``(images, classes)`` by the main test, from the result of `scores`."""
+        """Return the probability of each label in the main test, ``(images, classes)``, from the result of `scores`."""
         return next(iter(scores.values())).float().softmax(1)
 
     @check_arguments
@@ -161,9 +161,10 @@ class Classifier(Net):
     def familiarity(self, images: Tensor) -> Tensor:
         """Return a score of each image's similarity to the training data, ``(images,)``, at most 0.
 
-        The score is the largest log-probability of a label. Nets with a goodness for each label compute probabilities
-        as a softmax over the labels of goodness / temperature, both summed over all layers. Other nets use the
-        probabilities of their softmax classifier. For an image unlike all classes, no probability is high.
+        The score is the largest log-probability of a label. In nets with a goodness for each label, the
+        probabilities are the softmax over the labels of goodness / temperature, where both are summed over all layers.
+        In other nets, the softmax classifier computes the probabilities. If an image is unlike all classes, no label
+        has a high probability.
 
         Args:
             images: ``(images, ...)``, on the device of the net.
@@ -203,7 +204,7 @@ class Classifier(Net):
         """Return the results of all tests for one image ``(1, channels, height, width)``, as JSON-compatible values.
 
         Returns:
-            ``label``: name of a test -> predicted label. ``probability``: probability of each label by the main test.
+            ``label``: name of a test -> predicted label. ``probability``: probability of each label in the main test.
             ``softmax``: probability of each label in the fast test. ``goodness``: total goodness of each label in the
             slow test; ``None`` for nets without goodness.
         """
@@ -241,7 +242,7 @@ def _share_wrong(named: Tensor, labels: Tensor) -> float:
 
 
 class SoftmaxClassifier(Classifier):
-    """Base class of nets with locally trained layers and a softmax classifier on their activities.
+    """Base class of nets with locally trained layers and a softmax classifier on the activities of these layers.
 
     Images are ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
@@ -267,7 +268,8 @@ class SoftmaxClassifier(Classifier):
 
         Args:
             layers: Layers, from the input upwards.
-            counted_from: First layer, counted from 1, that the tests use. A net with a single layer always uses it.
+            counted_from: First layer, counted from 1, that the tests use. In a net with a single layer, the tests
+                always use this layer.
             softmax_decay: Weight decay of the softmax classifier.
 
         Raises:
@@ -294,7 +296,7 @@ class SoftmaxClassifier(Classifier):
 
     @check_arguments
     def images(self, images: Tensor | CachedInput) -> CachedInput:
-        """Check images ``(batch, ...)`` and convert them to an input of the net that several tests can share.
+        """Check ``images`` ``(batch, ...)`` and convert this tensor to an input that several tests can share.
 
         A `CachedInput`, the result of an earlier call, is returned unchanged.
         """
@@ -308,7 +310,8 @@ class SoftmaxClassifier(Classifier):
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Return the input of the softmax classifier, ``(batch, features)``.
 
-        It consists of the normalized activities of the layers in ``read``, in a forward pass without a true label.
+        The input consists of the normalized activities of the layers in ``read``, in a forward pass without a true
+        label.
         """
 
     @check_arguments

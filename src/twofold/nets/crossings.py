@@ -22,10 +22,10 @@ from twofold.nets.affine import Affine
 from twofold.normalize import normalize
 
 NUDGE = 0.1
-"""Size c of the perturbations of `Perturbed`, relative to the root mean square of the inputs of a box."""
+"""Size c of the perturbations in `Perturbed`, relative to the root mean square of the inputs of a box."""
 
 SURROGATE_RATE = 10.0
-"""Learning rate of a `Surrogate`, relative to that of the net. With 1, the surrogate learns too slowly."""
+"""Learning rate of a `Surrogate`, relative to the learning rate of the net. With 1, the surrogate learns too slowly."""
 
 Losses = Callable[[Sequence[Tensor]], Tensor]
 """Function: perturbations of the input of each box, ``(batch, units)`` -> loss of each case, ``(batch,)``."""
@@ -35,9 +35,9 @@ class Crossed(NamedTuple):
     """The input and output of a box in a forward pass, each ``(batch, units)``.
 
     Attributes:
-        sent: input of the box: normalized activity of the layer below.
+        sent: input of the box, which is the normalized activity of the layer below.
         answer: output of the box, without an autograd graph.
-        output: input of the next layer, with an autograd graph.
+        output: input of the layer that follows the box, with an autograd graph.
     """
 
     sent: Tensor
@@ -53,7 +53,8 @@ class BoxedPass(NamedTuple):
         crossed: input and output of each box.
         logits: logits of the net, ``(batch, classes)``.
         labels: true labels, ``(batch,)``.
-        losses: function that repeats the forward pass with perturbed inputs of the boxes and returns the losses.
+        losses: function that repeats the forward pass with perturbed inputs of the boxes and returns the loss of each
+            case, ``(batch,)``.
         generator: random generator of the perturbations.
     """
 
@@ -75,7 +76,7 @@ class Crossing(nn.Module, ABC):
     Args:
         box: the box.
         classes: number of classes.
-        generator: random generator of the estimator's own weights.
+        generator: random generator of the weights of the estimator.
     """
 
     def __init__(self, box: Box, classes: int, generator: torch.Generator | None = None) -> None:
@@ -108,21 +109,21 @@ class Crossing(nn.Module, ABC):
         return None
 
     def learners(self) -> list[Affine]:
-        """Return the layers of the estimator itself that are trained with the net; none by default."""
+        """Return the layers inside the estimator, which are trained with the net; none by default."""
         return []
 
     @classmethod
     def auxiliary_loss(cls, passed: BoxedPass) -> Tensor:
-        """Return a term that is added to the loss of each case, ``(batch,)``, for all boxes of a net; 0 by default."""
+        """Return an addend for the loss of each case, ``(batch,)``, summed over all boxes of a net; 0 by default."""
         return passed.logits.new_zeros(len(passed.labels))
 
 
 class Stop(Crossing):
-    """Gradient estimator that stops the gradient: the layers below the box are not trained by the loss above it."""
+    """Gradient estimator that stops the gradient: a loss above the box does not train the layers below the box."""
 
 
 class StraightThrough(Crossing):
-    """Straight-through estimator: assumes that the derivative of the box is that of the identity."""
+    """Straight-through estimator: assumes that the derivative of the box is the identity matrix."""
 
     def assumed(self, change: Tensor, sent: Tensor) -> Tensor:
         return change
@@ -136,12 +137,12 @@ class Known(Crossing):
         return change @ matrix.T * self.box.slope(sent @ matrix.T)
 
     def matrix(self) -> Tensor:
-        """Return the matrix M of the box that the derivative is computed with, ``(units, units)``."""
+        """Return the matrix M, ``(units, units)``, from which the derivative of the box is computed."""
         return self.box.matrix
 
 
 class ChipInTheLoop(Known):
-    """Chip-in-the-loop training: uses the derivative of a model of the box, which is the box before its drift."""
+    """Chip-in-the-loop training: uses the derivative of a model of the box. The model is the box before any drift."""
 
     model: Tensor
 
@@ -194,8 +195,9 @@ class Perturbed(Crossing):
 
         gradient = s (loss(x + c s) - loss(x - c s)) / 2c
 
-    Its expected value is the true gradient up to terms of order c². Below each box, the gradient is backpropagated as
-    usual. The inputs of boxes are perturbed, and not the weights, because there are far more weights.
+    The expected value of this estimate is the true gradient up to terms of order c². Below each box, the gradient is
+    backpropagated as usual. The inputs of the boxes are perturbed instead of the weights of the net, because the net
+    has far more weights.
     """
 
     @classmethod
@@ -256,4 +258,4 @@ GRADIENTS: dict[str, type[Crossing]] = {
 """Gradient estimators for boxes by name."""
 
 WHITE_BOX = ("known", "chip_in_the_loop")
-"""Names of the gradient estimators that use knowledge of the box: its true derivative or a model of it."""
+"""Names of the gradient estimators that use knowledge of the box: the true derivative, or a model of the box."""

@@ -12,14 +12,15 @@ from twofold.errors import DataError
 
 
 def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Tensor:
-    """Check images ``(batch, ...)`` and convert them to the dtype of the net.
+    """Check ``images`` ``(batch, ...)`` and convert this tensor to the dtype of the net.
 
     Args:
         name: Name of the argument, for error messages.
-        images: Finite floating-point numbers on the device of the net. On a GPU they are not checked for NaN and
-            infinite values, which would synchronize with it; tests check the resulting scores instead.
+        images: Finite floating-point numbers on the device of the net. On a GPU, images are not checked for NaN and
+            infinite values, because the check would synchronize with the GPU. The tests of a net check the resulting
+            scores instead.
         pixels: Expected number of pixels per image; ``None`` if unknown.
-        like: Any parameter of the net, from which the dtype and the device are taken.
+        like: Any parameter of the net, whose dtype and device are the dtype and device of the net.
 
     Raises:
         DataError: The images have another shape, type or device, or are not finite.
@@ -34,7 +35,7 @@ def entering(name: str, images: Tensor, pixels: int | None, like: Tensor) -> Ten
             )
         )
     floating(name, images, "batch", "...", on=like.device)
-    # The sum is a fast check. It may overflow for finite numbers, so that the numbers are then checked one by one.
+    # The sum is a fast check. Since the sum of finite numbers may overflow, numbers are then checked one by one.
     if images.device.type == "cpu" and not math.isfinite(images.sum().item()):
         bad = ~images.flatten(1).isfinite().all(1)
         if bad.any():

@@ -35,8 +35,8 @@ class FeedForward(GoodnessClassifier):
     classifier predicts the label from the hidden activities for an image with the neutral label. The shortlist test
     runs the slow test on the best labels of the fast test.
 
-    Images are ``(batch, ...)`` with pixels in [0, 1]. They are flattened, except with ``label_in="planes"``, where they
-    are ``(batch, channels, height, width)``.
+    Images are ``(batch, ...)`` with pixels in [0, 1]. With ``label_in="planes"``, images are ``(batch, channels,
+    height, width)``; otherwise images are flattened.
 
     Args:
         layers: Layers, from the input upwards. A `Fixed` or `BlackBox` object transforms the activity of the layer
@@ -46,7 +46,7 @@ class FeedForward(GoodnessClassifier):
             convolutions, ``planes`` (one constant channel per class precedes the channels).
         label_strength: Value of the nonzero entry of the one-hot label (5 in the talk, 1 in the author's code).
         counted_from: First layer, counted from 1, whose goodness and activities the tests use (2 in the author's
-            code). A net with a single layer always uses it.
+            code). In a net with a single layer, the tests always use this layer.
         softmax_decay: Weight decay of the softmax classifier.
 
     Raises:
@@ -85,7 +85,7 @@ class FeedForward(GoodnessClassifier):
         """Check that ``label_in`` fits the input shape of the first layer.
 
         Raises:
-            SettingError: It does not fit.
+            SettingError: ``label_in`` does not fit the first layer.
         """
         taken = self._taken()
         if taken is None:
@@ -98,7 +98,7 @@ class FeedForward(GoodnessClassifier):
             )
 
     def _taken(self) -> tuple[int, ...] | None:
-        """Return the input shape of the first layer; ``None`` if unknown, as for a `CustomLayer`."""
+        """Return the input shape of the first layer; ``None`` if the shape is unknown, as for a `CustomLayer`."""
         first = self.stack[0]
         return first.connectivity.shape_below if isinstance(first, WeightedLayer) else None
 
@@ -138,7 +138,7 @@ class FeedForward(GoodnessClassifier):
     # ---- input -------------------------------------------------------------------------------------------------
 
     def images(self, images: Tensor | CachedInput) -> Images:
-        """Check images ``(batch, ...)`` and convert them to an input of the net with an empty label.
+        """Check ``images`` ``(batch, ...)`` and convert this tensor to an input of the net with an empty label.
 
         The result can be combined with different labels. `Images`, the result of an earlier call, are returned
         unchanged.
@@ -192,9 +192,9 @@ class FeedForward(GoodnessClassifier):
         """Train the net on one batch. This is the complete learning algorithm.
 
         First, the hidden activities for the images with the neutral label are computed, and the softmax classifier
-        learns from them. Wrong labels are drawn from its logits. Then each layer, from the input upwards, increases its
-        goodness for the images with true labels, decreases it for the images with wrong labels, and passes on its
-        normalized activity. No gradient is passed from layer to layer.
+        learns from these activities. Wrong labels are drawn from the logits of the classifier. Then each layer, from
+        the input upwards, increases its goodness for the images with true labels, decreases it for the images with
+        wrong labels, and passes on its normalized activity. No gradient is passed from layer to layer.
 
         Args:
             images: ``(batch, ...)``.
@@ -202,13 +202,12 @@ class FeedForward(GoodnessClassifier):
             rate: Learning rate of the layers.
             softmax_rate: Learning rate of the softmax classifier; by default ``rate`` times the ratio of the two
                 default rates, `defaults.SOFTMAX_RATE` / `defaults.RATE`.
-            negatives: Function that draws wrong labels from the logits of the classifier, or wrong labels,
-            ``(batch,)``.
-                Wrong labels that are passed as a tensor do not depend on the logits: each layer then learns before the
-                layers above have processed the batch.
+            negatives: Function that draws wrong labels from the logits of the classifier, or a tensor of wrong labels,
+                ``(batch,)``. With a tensor, which does not depend on the logits, each layer learns before the layers
+                above have processed the batch.
             case_weight: Weight of each case, ``(batch,)``; 1 by default.
-            learning: Numbers, from 0, of the layers that learn; all by default. Other layers below them only pass on
-                their activity.
+            learning: Numbers, counted from 0, of the layers that learn; all by default. Layers below the learning
+                layers only pass on activity.
             generator: Random generator of the wrong labels, on the device of the images.
 
         Raises:
@@ -249,7 +248,7 @@ class FeedForward(GoodnessClassifier):
         return normalized_outputs(self.stack, self.with_neutral_label(ready), self.read)
 
     def _to_learn(self, learning: range | None) -> range:
-        """Check ``learning``, the numbers of the layers that learn, and return it; for ``None`` return all layers."""
+        """Check and return ``learning``, the numbers of the layers that learn; by default those of all layers."""
         layers = range(len(self.layers))
         if learning is None:
             return layers
@@ -264,7 +263,7 @@ class FeedForward(GoodnessClassifier):
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Return the input of the softmax classifier, ``(batch, features)``, at least float32.
 
-        It consists of the normalized activities of the layers in ``read`` for images with the neutral label.
+        The input consists of the normalized activities of the layers in ``read`` for images with the neutral label.
         """
         return to_features(self._neutral(self.images(images)))
 

@@ -1,4 +1,4 @@
-"""Nets that classify by the goodness of labels, and their tests."""
+"""Nets that classify by the goodness of labels, and the tests of these nets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class GoodnessClassifier(SoftmaxClassifier):
         """
 
     def _candidates(self, labels: Tensor, count: int) -> Tensor:
-        """Check candidate labels ``(count, candidates)`` and convert them to int64."""
+        """Check candidate ``labels`` ``(count, candidates)`` and convert this tensor to int64."""
         return checked_labels("labels", labels, self.classes, count, "candidates", on=self.device, wait=True)
 
     @check_arguments
@@ -62,9 +62,9 @@ class GoodnessClassifier(SoftmaxClassifier):
         return (goodness / self._temperature(self.stack)).log_softmax(1).amax(1)
 
     def probabilities(self, scores: Mapping[str, Tensor]) -> Tensor:
-        """Return the probability of each label ``(images, classes)`` by the main test, from the result of `scores`.
+        """Return the probability of each label in the main test, ``(images, classes)``, from the result of `scores`.
 
-        It is a softmax over labels of the goodness in the slow test, in units of the temperature.
+        The probabilities are the softmax over labels of the goodness in the slow test, in units of the temperature.
         """
         return (scores["slow"].float() / self._temperature(self.stack[self.read.start :])).softmax(1)
 
@@ -91,7 +91,7 @@ class GoodnessClassifier(SoftmaxClassifier):
 
     @check_arguments
     def shortlist(self, images: Tensor, size: int = defaults.SHORTLIST) -> Tensor:
-        """Return the label with the highest slow-test score among the ``size`` best of the fast test, ``(batch,)``."""
+        """Return the label with the best slow-test score among the ``size`` best fast-test labels, ``(batch,)``."""
         counts(size=size)
         named = []
         for batch in self._parts(images):
@@ -110,7 +110,7 @@ class GoodnessClassifier(SoftmaxClassifier):
         return goodness[:, :, self.read.start :].sum(2)
 
     def every_label(self, images: Tensor) -> Tensor:
-        """Return the labels 0 to ``classes - 1`` for each image, ``(batch, classes)``, as candidates for `goodness`."""
+        """Return the candidate labels 0 to ``classes - 1`` for each image, ``(batch, classes)``, for `goodness`."""
         images = self._enter(images)
         return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
@@ -133,7 +133,8 @@ class GoodnessClassifier(SoftmaxClassifier):
 
         Args:
             read: Name of a test with a softmax classifier -> logits, ``(batch, classes)``.
-            goodness: Goodness in each layer, ``(classes · batch,)``, with all images under the first label first.
+            goodness: For each layer, the goodness of all images with the first label, then with the second label, and
+                so on, ``(classes · batch,)``.
         """
         by_label = torch.stack(goodness, 1).view(self.classes, -1, len(goodness)).transpose(0, 1)
         return {**self._with_slow(read, self.total(by_label), defaults.SHORTLIST), "goodness": by_label}

@@ -1,4 +1,4 @@
-"""The test ``both``, whose scores combine those of the slow and the fast test."""
+"""The test ``both``, which adds the standardized scores of the slow and the fast test."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def standardized(scores: Tensor) -> Tensor:
 def joint(slow: Tensor, fast: Tensor) -> Tensor:
     """Return the sum of the standardized scores of the slow and the fast test, ``(batch, classes)``.
 
-    With two classes, standardized scores have only two values, so that the sum is a tie if the tests disagree. The slow
-    test therefore has half the weight, and the fast test decides.
+    With two classes, standardized scores have only two possible values, so that the sum would be a tie if the tests
+    disagree. The scores of the slow test are therefore halved, so that the fast test decides.
 
     Args:
         slow: scores of the slow test, ``(batch, classes)``.

@@ -20,14 +20,14 @@ from twofold.nets.entry import on_device
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of testing a net. A net has one or several tests, which predict labels in different ways.
+    """The result of testing a net. A net has one or several tests, which are different ways to predict labels.
 
     Attributes:
         error: Name of a test -> error in [0, 1], the main test first. For classifiers, this is the fraction of
             misclassified cases.
         metrics: Other measurements, as JSON-compatible values. Classifiers have ``passes_per_image`` (name of a test ->
-            forward passes per image) and ``layer_error`` (the error when labels are predicted by the goodness of a
-            single layer, for each layer, first layer first).
+            forward passes per image) and ``layer_error`` (for each layer, from the first layer upwards, the error
+            if labels are predicted from the goodness of this layer alone).
         named: Name of a test -> predicted labels, ``(cases,)``; empty for nets that predict no labels.
         goodness: Goodness of each label and layer, ``(cases, classes, layers)``; ``None`` for nets without goodness.
     """
@@ -40,7 +40,7 @@ class Evaluation:
 
 @contextmanager
 def testing(module: nn.Module) -> Iterator[None]:
-    """Put a module and its submodules in evaluation mode for a ``with`` block, and restore their modes afterwards."""
+    """Put a module and its submodules in evaluation mode for a ``with`` block, and restore the previous modes afterwards."""
     in_training = [submodule for submodule in module.modules() if submodule.training]
     for submodule in in_training:
         submodule.training = False
@@ -78,8 +78,8 @@ class Net(nn.Module, ABC):
     def _traced(self, images: Tensor) -> dict[str, Tensor]:
         """Run all tests on images ``(batch, ...)``, in a form that `torch.export` can trace.
 
-        Implementations have no checks and no side effects. They take sizes from ``shape``, because ``len`` would make
-        the batch size constant.
+        Implementations have no checks and no side effects. Implementations take sizes from ``shape``, because ``len``
+        would make the batch size constant.
 
         Returns:
             Name of a test -> scores, ``(batch, classes)``.
@@ -93,7 +93,7 @@ class Net(nn.Module, ABC):
         """Check that all parameters and buffers are finite.
 
         Raises:
-            Diverged: A parameter or buffer has NaN or infinite values; the message names the first one.
+            Diverged: A parameter or buffer has NaN or infinite values; the message names the first such tensor.
         """
         if name := first_not_finite(self.state_dict()):
             raise Diverged(
@@ -134,7 +134,8 @@ class Net(nn.Module, ABC):
 class Nets(Net):
     """Several nets that are trained together by one method, such as a generator and a discriminator.
 
-    They are saved together, in one checkpoint and one file of weights. The result of testing is that of the first net.
+    All nets are saved together, in one checkpoint and one file of weights. The test result is the result of the first
+    net.
     A subclass sets ``method``, and may override ``evaluate`` to test the nets together.
 
     Args:
@@ -187,7 +188,7 @@ def evaluate(net: Net, *data: Tensor, shortlist: int = defaults.SHORTLIST) -> Ev
 
     Args:
         net: The net.
-        data: Images ``(cases, ...)`` and true labels ``(cases,)``, on any device. Nets of other methods may expect
+        data: Images ``(cases, ...)`` and true labels ``(cases,)``, on any device. Nets that do not classify may expect
             other data.
         shortlist: Number of labels that the fast test passes on to the slow test, for nets with a shortlist test.
 

@@ -33,30 +33,30 @@ class Recurrent(GoodnessClassifier):
 
     The image is a constant input at the bottom (for a video, a new frame at each iteration). The label is a constant
     input at the top: the true label for positive data, a wrong label for negative data. A bottom-up pass initializes
-    the states s of the hidden layers. Then all layers are updated in parallel, at each iteration ("to settle"):
+    the states s of the hidden layers. Then the layers "settle": each iteration updates all layers in parallel,
 
         s ← damping · s + (1 - damping) · relu(W_below n(s_below) + W_above n(s_above) + W_beside n(s) + b)
 
-    where n normalizes. The fast test is a softmax classifier of the states after the bottom-up pass, the test
-    ``settled`` one of the states after settling with the neutral label. The slow test predicts the label with the
-    highest goodness while settling with that label.
+    where n normalizes. The fast test is a softmax classifier of the states after the bottom-up pass. The test
+    ``settled`` is a softmax classifier of the states after settling with the neutral label. The slow test predicts the
+    label with the highest goodness while the layers settle with this label.
 
     Args:
         inputs: Number of pixels of a frame.
         widths: Number of units of each hidden layer; an integer for a single layer.
         classes: Number of classes.
         rule: Learning rule of the layers.
-        damping: Fraction of its old state that a layer keeps at each iteration, in [0, 1).
+        damping: Fraction of the old state that a layer keeps at each iteration, in [0, 1).
         iterations: Number of iterations for a still image.
         judged: First and last iteration, counted from 1, over which the slow test averages the goodness.
         label_strength: Value of the nonzero entry of the one-hot label at the top.
         label_to: Layers that receive the label: ``top`` (only the last hidden layer) or ``all``.
-        top_down: If True, each layer receives input from the layer above. The last one always receives the label.
-        top_down_start: Size of the initial top-down weights relative to others; 0 is better for deep nets.
-        lateral: If True, each layer receives its own output as input.
+        top_down: If True, each layer receives input from the layer above. The last layer always receives the label.
+        top_down_start: Size of the initial top-down weights relative to other weights; 0 is better for deep nets.
+        lateral: If True, each layer also receives the output of the same layer at the previous iteration.
         center: If True, subtract the mean of each frame's pixels.
-        connectivity: For each layer, name of a source -> connections to it; fully connected by default. For the names
-            of sources see `RecurrentLayer`.
+        connectivity: For each layer, name of a source (see `RecurrentLayer`) -> connections to this source; fully
+            connected by default.
         softmax_decay: Weight decay of the two softmax classifiers, which use the normalized states of all layers.
         generator: Random generator of the initial weights.
 
@@ -161,7 +161,7 @@ class Recurrent(GoodnessClassifier):
         return tuple(state)
 
     def sources(self, frame: SourceInput, top: SourceInput, state: State) -> list[dict[str, SourceInput]]:
-        """Return the inputs of each layer at an iteration: name of a source -> input from it.
+        """Return, for each layer, the inputs at an iteration, as a dict: name of a source -> input from this source.
 
         Args:
             frame: Normalized images, ``(batch, inputs)``.
@@ -201,9 +201,9 @@ class Recurrent(GoodnessClassifier):
 
         Args:
             frame: Normalized images, ``(batch, inputs)``.
-            top: Label vectors, ``(batch, classes)``, or several per image, ``(copies · batch, classes)``, with all
-                images for the first copy first.
-            iterations: Number of iterations; by default that of the net.
+            top: Label vectors, ``(batch, classes)``. For several label vectors per image: ``(copies · batch,
+                classes)``, first a label vector of each image, then a second label vector of each image, and so on.
+            iterations: Number of iterations; ``self.iterations`` by default.
         """
         copies = len(top.rows) // len(rows_of(frame))
         start = tuple(layer.repeat(copies) for layer in self.start(frame))
@@ -234,7 +234,7 @@ class Recurrent(GoodnessClassifier):
             labels: True labels, ``(batch,)``.
             rate: Learning rate of the layers.
             softmax_rate: Learning rate of the softmax classifiers; by default proportional to ``rate``.
-            negatives: Function that draws wrong labels from logits, or wrong labels, ``(batch,)``.
+            negatives: Function that draws wrong labels from logits, or a tensor of wrong labels, ``(batch,)``.
             case_weight: Weight of each case, ``(batch,)``; 1 by default.
             first, window: See `learn_video`.
             settle: If True, also settle with the neutral label, to train the classifier of the test ``settled``.
@@ -275,7 +275,7 @@ class Recurrent(GoodnessClassifier):
         The gradient is accumulated over the frames. Memory use depends on ``window`` and not on the number of frames.
 
         Args:
-            video: Normalized frames, ``(2 batch, inputs)``, positive cases first; ``(batch, inputs)`` if shared.
+            video: Normalized frames, ``(2 batch, inputs)``, positive cases first, or shared, ``(batch, inputs)``.
             top: Label vectors of all cases, ``(2 batch, classes)``.
             state: States of all layers before the first frame.
             rate: Learning rate.
@@ -370,13 +370,13 @@ class Recurrent(GoodnessClassifier):
         iterations: int,
         read: Callable[[LayerState], Tensor] = attrgetter("goodness"),
     ) -> Tensor:
-        """Return a figure of every layer at every iteration, ``(batch, candidates, iterations, layers)``.
+        """Return a number per layer and iteration, such as the goodness, ``(batch, candidates, iterations, layers)``.
 
         Args:
             frame: Normalized images, ``(batch, inputs)``.
             labels: Candidate labels of each image, ``(batch, candidates)``.
             iterations: Number of iterations.
-            read: Returns the figure for the state of a layer, ``(batch,)``; by default its goodness.
+            read: Function: state of a layer -> number of each case, ``(rows,)``; by default the goodness.
         """
         start, columns = self.start(frame), []
         for column in labels.T:

@@ -36,7 +36,7 @@ def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, re
     Args:
         layers: Layers, from the input upwards.
         below: Normalized input of the first layer.
-        read: Numbers, from 0, of the layers whose activity is needed. For other layers, ``None`` is yielded.
+        read: Numbers, counted from 0, of the layers whose activity is needed. For other layers, ``None`` is yielded.
     """
     for number, layer in enumerate(layers):
         with testing(layer):
@@ -55,7 +55,7 @@ def to_features(outputs: Iterable[Tensor | None]) -> Tensor:
 
 
 def output_size(number: int, layer: FeedForwardLayer) -> int:
-    """Return the number of outputs per case of a layer with the `Fixed` modules and black boxes that follow it.
+    """Return the number of outputs per case of a layer, after all `Fixed` modules and black boxes behind the layer.
 
     Args:
         number: number of the layer, counted from 1, for error messages.

@@ -22,21 +22,21 @@ def unrolled(net: Recurrent, frame: Tensor) -> tuple[dict[str, Tensor], list[Ten
         frame: Normalized images, ``(batch, inputs)``.
 
     Returns:
-        Two results. Name of a test with a softmax classifier -> logits, ``(batch, classes)``. The goodness of each
-        layer, averaged over the iterations ``net.judged``, ``(classes · batch,)``, with all images under the first
-        label first.
+        Two results. First, a dict: name of a test with a softmax classifier -> logits, ``(batch, classes)``. Second, a
+        list with the goodness of all images and labels in each layer, averaged over the iterations ``net.judged``,
+        ``(classes · batch,)``: first all images with the first label, then all images with the second label, and so on.
     """
     start = net.start(frame)
 
     def settling(labels: Tensor, iterations: int) -> list[State]:
-        """Return the states after each iteration, for all images under each label vector of ``labels``.
+        """Return the states after each iteration, for each combination of an image and a label vector.
 
         Args:
-            labels: ``(labels, classes)``.
+            labels: Label vectors, ``(labels, classes)``.
             iterations: Number of iterations.
 
         Returns:
-            One state per iteration, with ``labels · batch`` rows.
+            For each iteration, the states of all layers, with ``labels · batch`` rows.
         """
         copies = len(labels)
         top = labels[:, None].expand(-1, frame.shape[0], -1).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""The net whose layers learn without labels, with a softmax classifier on its activities (paper section 3.1)."""
+"""The net whose layers learn without labels, and a softmax classifier on the activities (paper section 3.1)."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Unsupervised(SoftmaxClassifier):
     """A feedforward net whose layers learn, without labels, to distinguish images from hybrids of two images.
 
     Images are positive data and hybrids (see `negatives.hybrids`) are negative data. A linear softmax classifier learns
-    the labels from the normalized activities of the layers; no gradient flows from it into the layers. Images are
+    the labels from the normalized activities of the layers, and passes no gradient to the layers. Images are
     ``(batch, ...)`` with pixels in [0, 1]; they are flattened.
 
     Args:
         layers: Layers, from the input upwards. A `Fixed` or `BlackBox` object transforms the activity of the layer
             before it.
         classes: Number of classes.
-        counted_from: First layer, counted from 1, whose activities the softmax classifier uses. A net with a single
-            layer always uses it.
+        counted_from: First layer, counted from 1, whose activities the softmax classifier uses. In a net with a
+            single layer, the classifier always uses this layer.
         softmax_decay: Weight decay of the softmax classifier.
         center: If True, subtract the mean of each image's pixels.
 
@@ -76,7 +76,7 @@ class Unsupervised(SoftmaxClassifier):
     ) -> NetResult:
         """Train the net on one batch: images are positive data, hybrids of two images are negative data.
 
-        The softmax classifier learns from the activities for the images before the layers are updated.
+        The softmax classifier learns from the activities that the images cause before the layers are updated.
 
         Args:
             images: ``(batch, channels, height, width)``.
@@ -119,6 +119,6 @@ class Unsupervised(SoftmaxClassifier):
     def features(self, images: Tensor | CachedInput) -> Tensor:
         """Return the input of the softmax classifier, ``(batch, features)``, at least float32.
 
-        It consists of the normalized activities of the layers in ``read``.
+        The input consists of the normalized activities of the layers in ``read``.
         """
         return to_features(normalized_outputs(self.stack, self.images(images).rows, self.read))

@@ -26,7 +26,7 @@ def rows_of(source: SourceInput) -> Tensor:
 def fits(name: str, source: SourceInput, cases: int, numbers: int, on: torch.device) -> None:
     """Check the shape of a frame or of label vectors.
 
-    The number of rows of a `CachedInput` may also be a divisor of ``cases``: its rows are then repeated.
+    The number of rows of a `CachedInput` may also be a divisor of ``cases``. The rows are then repeated.
 
     Args:
         name: Name of the argument, for error messages.
@@ -50,7 +50,7 @@ class VideoResult(NamedTuple):
     """The result of training on a video. Means are over the frames that contributed to the gradient.
 
     Attributes:
-        goodness: For each layer, the mean goodness of the positive and of the negative cases, each ``(batch,)``.
+        goodness: For each layer, a pair: mean goodness of the positive and of the negative cases, both ``(batch,)``.
         difficulty: Mean difficulty of each pair of cases, in the layer where it is largest, ``(batch,)``.
         state: States of all layers after the last frame.
     """
@@ -61,7 +61,7 @@ class VideoResult(NamedTuple):
 
 
 class Watched:
-    """A buffer of iterations, whose gradients are accumulated together when it is full.
+    """A buffer of iterations. When the buffer is full, the gradients of all its iterations are accumulated together.
 
     Args:
         layers: Layers of the net.
@@ -79,10 +79,10 @@ class Watched:
         self._steps = 0
 
     def add(self, sources: list[dict[str, SourceInput]], state: State) -> None:
-        """Add an iteration to the buffer. If the buffer is full, accumulate the gradients and empty it.
+        """Add an iteration to the buffer. If the buffer is full, accumulate the gradients and empty the buffer.
 
         Args:
-            sources: For each layer, name of a source -> input from it.
+            sources: For each layer, name of a source -> input from this source.
             state: States of all layers after the iteration.
         """
         for steps, seen, after in zip(self._kept, sources, state, strict=True):
@@ -91,7 +91,7 @@ class Watched:
             self.gather()
 
     def gather(self) -> None:
-        """Accumulate the gradients of the iterations in the buffer, if any, and empty it."""
+        """Accumulate the gradients of the iterations in the buffer, if any, and empty the buffer."""
         count = len(self._kept[0])
         if not count:
             return
@@ -105,6 +105,6 @@ class Watched:
             steps.clear()
 
     def means(self) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Return the means over all iterations so far: ``goodness`` and ``difficulty`` of `VideoResult`."""
+        """Return ``goodness`` and ``difficulty`` of `VideoResult`, averaged over all iterations so far."""
         halves = [goodness.chunk(2) for goodness in self._goodness]
         return [(positive, negative) for positive, negative in halves], torch.stack(self._difficulty).amax(0)

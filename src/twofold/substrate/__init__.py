@@ -1,4 +1,4 @@
-"""Analog substrates: physical models of devices that store weights, and of the neurons at their outputs.
+"""Analog substrates: physical models of devices that store weights, and of neurons that read the devices.
 
 net = PRESETS["bench"].install(FeedForward.dense((1, 28, 28), (500, 500), 10), seed=1)   # the seed selects the device
 """

@@ -1,4 +1,4 @@
-"""Functions that put nets on simulated analog devices, let the devices drift, and write parameters into them."""
+"""Functions that put nets on simulated analog devices, let devices drift, and write parameters into devices."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _install(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, seed: 
 
 
 def _neurons(substrate: Substrate, layer: WeightedLayer | RecurrentLayer, signal: float, seed: int) -> Neurons:
-    """Replace the activation function of a layer's rule by analog neurons, and return these."""
+    """Replace the activation function in the learning rule of a layer by analog neurons; return the neurons."""
     unit, generator = layer.rule.unit, torch.Generator().manual_seed(mixed(seed, len("neurons")))
     neurons = Neurons(layer.units, unit, substrate, signal, generator).to(layer.mean_activity)
     layer.add_module("neurons", neurons)
@@ -91,11 +91,11 @@ def _arrays(name: str, module: nn.Module) -> list[AnalogWeights]:
 
 @check_arguments
 def drift(module: nn.Module, updates: int) -> None:
-    """Let all weights and neurons on a substrate drift as much as during ``updates`` updates, without learning.
+    """Let all weights and neurons on a substrate drift as much as in ``updates`` updates of a run, without learning.
 
     Args:
         module: Net or layer on a substrate.
-        updates: Number of updates. For the number of updates in a run, weights drift by `Substrate.drift`.
+        updates: Number of updates. If this is the number of updates in a run, weights drift by `Substrate.drift`.
 
     Raises:
         SettingError: The module has no analog weights.
@@ -107,7 +107,7 @@ def drift(module: nn.Module, updates: int) -> None:
 
 @check_arguments
 def set_run_length(module: nn.Module, updates: int) -> None:
-    """Set the number of updates in a run.
+    """Set the number of updates in a run, which determines the drift per update.
 
     Over one run, weights and neurons drift by the amounts given in the substrate. A `Trainer` calls this function if
     the substrate does not state ``updates``.
@@ -129,7 +129,7 @@ def program(module: nn.Module, net: nn.Module) -> None:
     """Copy all parameters of a net into a net on a substrate.
 
     Analog weights are written with programming errors; biases and the softmax are copied exactly. If ``net`` is on a
-    substrate, too, its written values are copied, not its effective weights.
+    substrate, too, the written values of ``net`` are copied, not the effective weights.
 
     Args:
         module: Net or layer on a substrate, which receives the parameters.

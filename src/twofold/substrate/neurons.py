@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Neurons(nn.Module):
-    """Activation function y = unit(z') of analog neurons, which distort their pre-activation z to z'.
+    """Activation function y = unit(z') of analog neurons. A neuron distorts the pre-activation z to z'.
 
-    In units of the signal, z' = sign(u) |u|^p with u = gain · (z - threshold), clamped to [-limit, limit]. Threshold,
-    gain, limit and exponent p differ between neurons. They are buffers in ``state_dict``. A property that the substrate
-    leaves ideal is ``None``.
+    In units of the signal, z' = sign(u) |u|^p with u = gain · (z - threshold), clamped to [-limit, limit]. The
+    properties threshold, gain, limit and exponent p differ between neurons. Each property is a buffer in
+    ``state_dict``, or ``None`` if it is ideal in the substrate.
 
     Args:
         units: Number of neurons.
@@ -56,7 +56,7 @@ class Neurons(nn.Module):
             self.exponent = log_normal(substrate.exponent, shape, generator)
 
     def forward(self, total: Tensor) -> Tensor:
-        """Return activities for pre-activations ``(rows, ...)``, in place if the activation function allows it."""
+        """Return activities for pre-activations ``total`` ``(rows, ...)``; may overwrite ``total``."""
         if not self._unit.of_activity:
             total = total.clone()  # the learning rule needs the pre-activations, too
         flat = total.flatten(1)
@@ -74,7 +74,7 @@ class Neurons(nn.Module):
 
     @torch.no_grad()
     def wander(self, updates: int, generator: torch.Generator) -> None:
-        """Let thresholds and gains drift in place, by one step of a random walk for a number of updates."""
+        """Let thresholds and gains drift, in place, by one random step as large as the drift in ``updates`` updates."""
         if not self.substrate.neuron_drift:
             return
         assert self.threshold is not None

@@ -1,4 +1,4 @@
-"""Random numbers of a simulated device, from a seed and a counter, so that a resumed training run repeats them."""
+"""Random numbers of a simulated device, from a seed and a counter, so that resumed runs get the same numbers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Noise:
     """Random number generators of one array of devices.
 
     The random numbers for an event, such as a read, depend only on the seed and on the number of earlier events of the
-    same type. The counts of reads and updates are the buffer NAME_counts of a module. They are therefore saved with the
-    net and in checkpoints.
+    same type. The numbers of past reads and updates are the buffer NAME_counts of a module. Saved nets and checkpoints
+    therefore contain these numbers.
 
     Args:
         module: Module in which the buffer is registered.
@@ -47,11 +47,11 @@ class Noise:
         module.register_buffer(self._name, torch.zeros(len(EVENTS), dtype=torch.int64))
 
     def count(self, event: Event) -> int:
-        """Return the number of past events of this type."""
+        """Return the number of past events of the type ``event``."""
         return self._counts()[EVENTS.index(event)]
 
     def next(self, event: Event) -> torch.Generator:
-        """Return the random number generator for the next event of a type, and count this event."""
+        """Return the random number generator for the next event of the type ``event``, and count this event."""
         buffer: Tensor = getattr(self._module, self._name)
         counts, number = self._counts(), EVENTS.index(event)
         generator = torch.Generator(buffer.device).manual_seed(mixed(self._seed, number, counts[number]))
@@ -61,9 +61,9 @@ class Noise:
         return generator
 
     def _counts(self) -> list[int]:
-        """Return the numbers of reads so far.
+        """Return the number of past reads and the number of past updates.
 
-        To avoid synchronizing a GPU, the buffer is read again only after other code has changed it.
+        The buffer NAME_counts is read again only if other code has changed this buffer, to avoid synchronizing a GPU.
         """
         buffer: Tensor = getattr(self._module, self._name)
         if self._known is None or self._known[0] != self._state(buffer):
@@ -75,7 +75,7 @@ class Noise:
         return buffer.data_ptr(), buffer._version
 
     def __getstate__(self) -> dict[str, object]:
-        """Omit the cached state of the buffer, whose address differs in a copy."""
+        """Return the attributes for pickling and copying, without the cached state of the buffer."""
         return {**vars(self), "_known": None}
 
 

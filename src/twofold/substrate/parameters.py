@@ -16,22 +16,22 @@ from twofold.substrate.weights import AnalogWeights
 M = TypeVar("M", bound=nn.Module)
 
 OF_FULL_SCALE = ("programming_noise", "read_noise", "offset", "stuck", "bits")
-"""Parameters that require ``full_scale``, since they are relative to it."""
+"""Names of the parameters that require ``full_scale``, since their unit is the full scale."""
 UPDATES = 10_000
-"""Number of updates in a run if it is not known."""
+"""Assumed number of updates in a run if the number is not known."""
 MOST_BITS = 24
-"""Maximum number of bits of converters and pulses: those of the significand in single precision."""
+"""Maximum number of bits of converters and pulses: the bits of a significand in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Substrate:
-    """An analog substrate: arrays of devices that store weights, and the neurons at their outputs.
+    """An analog substrate: arrays of devices that store weights, and the neurons at the outputs of the arrays.
 
     A weight is the difference of two conductances, w = scale · (g⁺ - g⁻). Many parameters are relative to one of two
     quantities, which are measured when the substrate is installed. The *spread* of an array is the root mean square of
-    its weights. The *signal* of a layer is the root mean square of its pre-activations for inputs with a mean square of
-    1; it is 1 for a dense layer with its initial weights. A parameter that is ``None`` or 0 has no effect. By default
-    the substrate is ideal.
+    the weights in the array. The *signal* of a layer is the root mean square of the pre-activations for inputs with a
+    mean square of 1; a dense layer with initial weights has the signal 1. A parameter that is ``None`` or 0 has no
+    effect. By default the substrate is ideal.
 
     Attributes:
         g_min: Smallest conductance of a device, in microsiemens.
@@ -143,7 +143,7 @@ class Substrate:
 
     @property
     def run_length(self) -> int:
-        """Number of updates in a run."""
+        """Number of updates in a run; `UPDATES` if ``updates`` is ``None``."""
         return UPDATES if self.updates is None else self.updates
 
     @property
@@ -154,7 +154,7 @@ class Substrate:
 
     @check_arguments
     def install(self, module: M, seed: int) -> M:
-        """Replace the weights of a net, or of a single layer, by analog devices, in place.
+        """Store the weights of a net, or of a single layer, in analog devices, in place.
 
         The properties of the devices are drawn from the seed, and the weights are programmed into the devices. The same
         substrate and seed always give the same devices. The softmax classifier, biases and smoothed gradients stay
@@ -162,7 +162,7 @@ class Substrate:
 
         Args:
             module: Net or weighted layer, such as `Dense`, `LocallyConnected`, `Convolution` or `RecurrentLayer`.
-            seed: Seed of the devices and of their noise.
+            seed: Seed of the properties and the noise of the devices.
 
         Returns:
             The module.
@@ -180,7 +180,7 @@ class Substrate:
         """Return an array of devices that stores a weight matrix W ``(units, inputs)``.
 
         ``array.product(rows, total)`` returns total + rows · Wᵀ as computed by the devices, for inputs ``(rows,
-        inputs)`` and a ``total`` that is added, such as biases ``(units,)``.
+        inputs)`` and an addend ``total``, such as biases ``(units,)``.
         """
         floating("weight", weight, "units", "inputs")
         units, inputs = weight.shape

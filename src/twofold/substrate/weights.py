@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twofold.substrate.parameters import Substrate
 
 SLICES = 16
-"""Number of slices of an array. An update applies drift and decay to one slice, as much as for 16 updates."""
+"""Number of slices of an array. An update applies drift and decay to one slice only, as much as for 16 updates."""
 
 
 class AnalogWeights(Weights):
@@ -29,22 +29,22 @@ class AnalogWeights(Weights):
 
     The parameter stores the written values: the weights that nominal devices would have. The effective weight of a
     device is gain · written + offset. `effective` and `to_matrix` return effective weights; `product` uses them with
-    read noise and converters. A stuck device has a gain of 0 and its fixed weight as offset.
+    read noise and converters. A stuck device has a gain of 0, and an offset equal to the fixed weight.
 
     An update requests a change of rate · velocity. The velocity is the smoothed gradient, which is stored digitally.
     With pulses (``bits``), the change is rounded to whole pulses. Decay requests a change of -rate · decay · w, where w
     is read from the devices, with read noise. Without pulses, updates and decay are exact.
 
-    Gains, offsets, pulse sizes and the counts of reads and updates are buffers of the module in ``state_dict``:
-    NAME_gain, NAME_offset, NAME_pulse and NAME_counts, each only if the substrate needs it. Together they define the
-    device. The gain is 0 where the connectivity has no weight.
+    Gains, offsets, pulse sizes, and the numbers of past reads and updates are buffers of the module in ``state_dict``:
+    NAME_gain, NAME_offset, NAME_pulse and NAME_counts. Buffers that the substrate does not need are omitted. Together,
+    the buffers define the device. The gain is 0 where the connectivity has no weight.
 
     Args:
         module, name, value, connectivity: See `Weights`. The value is programmed into the devices.
         substrate: Physical parameters.
         seed: Seed of this array.
-        signal: Root mean square of the layer's pre-activations, the unit of ``adc_range``. By default, it is computed
-            from these weights alone.
+        signal: Root mean square of the layer's pre-activations, the unit of ``adc_range``. By default, the signal is
+            computed from these weights alone.
         neurons: Neurons of the layer, which drift together with these weights.
 
     Attributes:
@@ -104,7 +104,7 @@ class AnalogWeights(Weights):
 
     @property
     def gain(self) -> Tensor | None:
-        """Gain of each device, 0 for stuck and missing ones; ``None`` if all have the nominal gain."""
+        """Gain of each device, 0 for stuck and missing devices; ``None`` if all devices have the nominal gain."""
         return self._buffer("gain")
 
     @property
@@ -141,7 +141,7 @@ class AnalogWeights(Weights):
         return effective
 
     def _effective(self, block: slice) -> Tensor:
-        """Return the effective weights of a block of devices, in memory order, without read noise."""
+        """Return the effective weights of the devices in ``block``, in memory order, without read noise."""
         written, gain, offset = self.value.detach().view(-1)[block], self.gain, self.offset
         scaled = written if gain is None else written * gain.view(-1)[block]
         return scaled if offset is None else scaled + offset.view(-1)[block]
@@ -165,8 +165,8 @@ class AnalogWeights(Weights):
     def _noisy(self, product: Tensor, rows: Tensor) -> Tensor:
         """Add the noise of one read to a product, in place.
 
-        The independent noise of the devices of a unit adds up to Gaussian noise with a variance proportional to Σx². It
-        is drawn as one number.
+        The independent noise of all devices of a unit adds up to Gaussian noise with a variance proportional to Σx².
+        This sum is drawn as a single random number.
         """
         if not self.substrate.read_noise:
             return product
@@ -176,13 +176,13 @@ class AnalogWeights(Weights):
         return product.addcmul_(noise, size, value=self.substrate.read_noise * self.scale)
 
     def to_matrix(self) -> Tensor:
-        """Return the effective weights, without read noise, as a matrix ``(units, inputs)``, 0 where none exists."""
+        """Return the effective weights without read noise, ``(units, inputs)``, 0 where there is no connection."""
         return self.connectivity.to_matrix(self._effective(slice(None)).view(self.value.shape))
 
     def conductances(self) -> tuple[Tensor, Tensor]:
         """Return the conductances g⁺ and g⁻ of the written weights, in microsiemens, each in the shape of the weights.
 
-        One of the two conductances represents the weight; the other one is at its minimum.
+        One of the two conductances represents the weight; the other conductance is ``g_min``.
 
         Raises:
             SettingError: The substrate has no full scale, so the weights do not correspond to conductances.
@@ -198,14 +198,14 @@ class AnalogWeights(Weights):
         self._cached = None
 
     def __getstate__(self) -> dict[str, object]:
-        """Omit the cache."""
+        """Return the attributes for pickling and copying, without the cache."""
         return {**vars(self), "_cached": None}
 
     # ---- writing -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def program(self, weights: Tensor) -> None:
-        """Write weights, of the shape of the parameter, into the devices, with programming errors and clipping."""
+        """Write ``weights``, in the shape of the parameter, into the devices, with programming errors and clipping."""
         written = weights.to(self.value)
         if self.substrate.programming_noise:
             error = torch.empty_like(written).normal_(generator=self._noise.next("update"))
@@ -235,7 +235,10 @@ class AnalogWeights(Weights):
         return slice(number % SLICES * size, (number % SLICES + 1) * size)
 
     def _send_pulses(self, rate: float, rule: Rule, counted: Tensor | float, generator: torch.Generator) -> None:
-        """Set v ← smoothing · v + (1 - smoothing) · gradient; send pulses for rate · (v - counted · decay · w)."""
+        """Update the smoothed gradient v, and send pulses to change the weights w.
+
+        v ← smoothing · v + (1 - smoothing) · gradient,     change of w = rate · (v - counted · decay · w)
+        """
         assert self.gradient is not None
         gradients = self.connectivity.mask(self.gradient).reshape(-1)
         velocities = self.velocity.view(-1)
@@ -249,7 +252,7 @@ class AnalogWeights(Weights):
         self.gradient = None
 
     def _read(self, block: slice, generator: torch.Generator) -> Tensor:
-        """Return the effective weights of a block of devices, with read noise."""
+        """Return the effective weights of the devices in ``block``, with read noise."""
         weights = self._effective(block)
         if not self.substrate.read_noise:
             return weights
@@ -300,7 +303,7 @@ class AnalogWeights(Weights):
 
     @torch.no_grad()
     def drift(self, updates: int) -> None:
-        """Let all devices, and their neurons, drift as much as during a number of updates, without learning."""
+        """Let all devices, and the neurons of the layer, drift as much as in ``updates`` updates, without learning."""
         generator = self._noise.next("update")
         if self.substrate.drift:
             self._wander(slice(None), updates, generator)
@@ -308,7 +311,7 @@ class AnalogWeights(Weights):
             self.neurons.wander(updates, generator)
 
     def _wander(self, block: slice, updates: int, generator: torch.Generator) -> None:
-        """Let a block of devices drift by one step of a random walk for a number of updates. Stuck ones stay fixed."""
+        """Let the devices in ``block``, except stuck devices, drift as much as in ``updates`` updates."""
         written, gain = self.value.detach().view(-1)[block], self.gain
         moves = torch.ones_like(written) if gain is None else (gain.view(-1)[block] != 0).to(written.dtype)
         mean_square = (written.square() * moves).sum() / moves.sum().clamp(min=1)
@@ -318,7 +321,7 @@ class AnalogWeights(Weights):
 
 
 def spread_of(weights: Tensor, connectivity: Connectivity) -> float:
-    """Return the root mean square of the weights that exist, or 1 / √(mean fan-in) if all of them are 0."""
+    """Return the root mean square of the weights of connections, or 1 / √(mean fan-in) if all weights are 0."""
     exist = connectivity.mask(torch.ones_like(weights)).sum()
     spread = (weights.detach().square().sum() / exist).sqrt().item()
     return spread or connectivity.fan_in().float().mean().clamp(min=1).rsqrt().item()
