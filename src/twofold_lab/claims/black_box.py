@@ -1,23 +1,25 @@
 """An unknown transformation between layers does not slow Forward-Forward down (talk 36:43).
 
 A net of six layers has a black box behind the second and the fourth: a random matrix with ReLU, with one bit, with a
-sample, or saturating. The box is constant, or it drifts from batch to batch at one of three rates. Forward-Forward is
-compared with backpropagation through the same layers and boxes. The gradient at a box is one of these: its known
-derivative (an oracle), the derivative that the box had at first (chip in the loop), straight through, or none. Other
-contenders are backpropagation with a softmax for each block between boxes (local), simultaneous perturbation (spsa), a
-surrogate that learns to imitate the box, and feedback alignment, from layer to layer or direct.
+sample, or saturating. The random matrix of a box is constant, or it drifts from batch to batch at one of three rates.
+Forward-Forward is compared with backpropagation through the same layers and boxes. As the derivative of a box,
+backpropagation uses the true one (an oracle), the one that the box had before any drift (chip in the loop), the
+identity (straight through), or zero (stop). Other contenders are backpropagation with a softmax for each block between
+boxes (local), simultaneous perturbation (spsa), a surrogate that learns to imitate the box, and feedback alignment,
+from layer to layer or direct.
 
 All contenders learn from the same number of images (full: 10,000 of MNIST) for the same number of epochs. Rates are
 tuned on held-out images, without a box and with a random matrix with ReLU that does not drift
-(``benchmarks/boxes.py``). If a contender has several tests, the one with the smallest error on the held-out images is
-used, chosen separately for each box and drift. Figures are those of the test set, mean over the seeds. A run that
-diverges counts as one that learned nothing. Its rate is then divided by 3 until it does not diverge. The error at that
-rate is reported but not judged.
+(``benchmarks/boxes.py``). If a contender has several tests, the test with the smallest error on the held-out images is
+used, chosen separately for each box and drift. Errors are those on the test set, mean over the seeds. A run that
+diverges is given the error of chance. The training is then repeated with the rate divided by 3, until it does not
+diverge. The error at that lower rate is reported but not judged.
 
 smoke: digits, one type of box, one rate of drift, one seed.
 
-The record also has the rows in which the error of Forward-Forward is at most half of the error of the best contender
-without knowledge of the box, and those in which it is smaller than that error.
+The record also names the boxes and drifts with which the error of Forward-Forward is at most half of the error of the
+best contender without knowledge of the box, and the boxes and drifts with which it is between half of that error and
+that error.
 """
 
 from __future__ import annotations
@@ -50,17 +52,21 @@ CONTENDERS = (
     *(ORACLE, "chip_in_the_loop", "straight_through", "stop", LOCAL, "spsa", "surrogate"),
     *("feedback_alignment", "direct_feedback_alignment"),
 )
-"""Local backpropagation by block, and the gradient estimators at a box."""
+"""Names of the contenders of Forward-Forward: a softmax for each block, and the estimators of a box's gradient."""
 IMAGES, HELD, EPOCHS = 10_000, 1_000, 10
 DRIFTS = (0.0, 0.003, 0.03, 0.1)
 ALLOWED, SLOWER = 0.5, 1.2
-"""Points of error that boxes may cost more than they cost the oracle, and the limit of the ratio of epochs."""
+"""Limits of the rules, without drift.
+
+Points by which boxes may raise the error of Forward-Forward more than that of the oracle; ratio of the epochs that
+Forward-Forward may need with a box to those without boxes.
+"""
 
 TUNED: dict[str, tuple[float, float]] = {
     **{OURS: (0.2, 0.4), **dict.fromkeys(CONTENDERS, (0.05, 0.025)), LOCAL: (0.05, 0.1)},
     **{"direct_feedback_alignment": (0.05, 0.1), "spsa": (0.05, 0.0005), "surrogate": (0.05, 0.05)},
 }
-"""The rate of each contender without a box and with boxes, as measured by ``twofold bench boxes``."""
+"""Contender -> learning rate without boxes and learning rate with boxes, chosen by ``twofold bench boxes``."""
 
 RATIO, BEST = "error / best that is told nothing of the box", "best that is told nothing of the box"
 LOWER, READS = "diverged, and at a lower rate (error %)", "reads of a box for an image"
@@ -115,17 +121,19 @@ for _box in BOXES:
 
 @dataclass(frozen=True)
 class Cell:
-    """Figures of a contender with one type of box. Lists have a figure for each seed, unless stated otherwise.
+    """Results of a contender with one type of box at one drift. Lists have an item for each seed, unless stated
+    otherwise.
 
     Attributes:
         test: the test with the smallest error on held-out images.
-        error: error on the test set, in percent.
-        held: error on held-out images after each epoch, in percent.
-        seconds: time of each run that did not diverge.
-        reads: number of rows that went through a box for each training image and box.
-        layers: error by the goodness of each layer alone, in percent, mean over the seeds that learned; empty if layers
-            have no goodness.
-        lower: error in percent of each run that diverged, at a lower rate at which it does not diverge.
+        error: error of ``test`` on the test set, in percent.
+        held: error of ``test`` on held-out images after each epoch, in percent, as a list for each seed.
+        seconds: seconds of training, for each run that did not diverge.
+        reads: number of rows that went through a box in the last epoch, divided by the number of training images.
+        layers: an item for each layer: error by the goodness of this layer alone, in percent, mean over the runs that
+            did not diverge; empty if the layers have no goodness.
+        lower: an item for each run that diverged: error in percent of a repeated run at a lower rate, or of chance if
+            all rates diverged.
     """
 
     test: str
@@ -137,12 +145,13 @@ class Cell:
     lower: list[float]
 
     def epochs_to(self, limit: float) -> list[int | None]:
-        """Return the first epoch of each seed after which the held-out error is at most a limit, in percent."""
+        """Return, for each seed, the first epoch with a held-out error of at most ``limit`` percent; ``None`` for
+        none."""
         return [next((n for n, error in enumerate(errors, 1) if error <= limit), None) for errors in self.held]
 
 
 Rows = Mapping[str, Mapping[str, Cell]]
-"""Box and drift -> contender -> figures."""
+"""Name of the box and its drift -> name of the contender -> its results."""
 
 
 @CLAIM.measure
@@ -191,13 +200,13 @@ def black_box(lab: Lab) -> Finding:
 
 
 def images(lab: Lab) -> Dataset:
-    """Return the training images, of which the last ones are held out, and the test set."""
+    """Return the data set with the training images of this size, including the held-out images at the end."""
     dataset = lab.sized(f"mnist[:{IMAGES + HELD}]")
     return replace(dataset, name=f"{dataset.name}, {len(dataset.train_labels)} images")
 
 
 def recipe(lab: Lab, contender: str, box: str, drift: float) -> Recipe:
-    """Return the settings of a contender with one type of box."""
+    """Return the recipe of a contender for one type of box at one drift."""
     ours, twin = lab.pick(smoke=(small, small_twin), full=(boxed, boxed_twin))
     settings: dict[str, Any] = {"box": box, "box_drift": drift, "validation": lab.pick(smoke=200, full=HELD)}
     if lab.size == "full":
@@ -209,7 +218,7 @@ def recipe(lab: Lab, contender: str, box: str, drift: float) -> Recipe:
 
 
 def cells(lab: Lab, box: str, drift: float, names: tuple[str, ...]) -> dict[str, Cell]:
-    """Train contenders with one type of box from each seed, and test them."""
+    """Train contenders with one type of box at one drift from each seed; return the results by contender."""
     data, recipes = images(lab), {name: recipe(lab, name, box, drift) for name in names}
     contenders = {f"black-box-{name}": Contender(recipe=recipes[name]) for name in names}
     contest = lab.contest(
@@ -222,7 +231,13 @@ def cells(lab: Lab, box: str, drift: float, names: tuple[str, ...]) -> dict[str,
 
 
 def cell(runs: list[Run | None], recipe: Recipe, data: Dataset) -> Cell:
-    """Test the runs of a contender, one for each seed; ``None`` if all rates diverged."""
+    """Return the results of a contender.
+
+    Args:
+        runs: the run of each seed, possibly at a lower rate than that of ``recipe``; ``None`` if all rates diverged.
+        recipe: the recipe with the original rate.
+        data: the data set.
+    """
     learned = [run if run is not None and run.recipe.rate == recipe.rate else None for run in runs]
     complete = [run for run in learned if run is not None]
     test, chance = best_test(complete), 100 * (1 - 1 / data.classes)
@@ -247,18 +262,18 @@ def cell(runs: list[Run | None], recipe: Recipe, data: Dataset) -> Cell:
 
 
 def best_test(runs: list[Run]) -> str:
-    """Return the test with the smallest error on held-out images, mean over runs; ``none`` without runs."""
+    """Return the name of the test with the smallest mean error on held-out images; ``none`` if there are no runs."""
     tests = runs[0].result.error if runs else ()
     return min(tests, key=lambda test: fmean(run.result.error[test] for run in runs), default="none")
 
 
 def tested(run: Run, data: Dataset) -> Evaluation:
-    """Evaluate a run on the test set."""
+    """Evaluate the trained net of a run on the test set."""
     return evaluate(run.net, *(tensor.to(run.net.device) for tensor in data.test))
 
 
 def reads(run: Run, data: Dataset) -> float:
-    """Return the number of rows that went through each box in an epoch, for each image; 0 without boxes."""
+    """Return the number of rows that went through each box in the last epoch, per training image; 0 without boxes."""
     boxes = sum(1 for _ in boxes_in(run.net))
     cases: int = len(data.train_labels) - run.recipe.validation
     rows: int = run.history[-1].get("box_reads", 0)
@@ -266,20 +281,20 @@ def reads(run: Run, data: Dataset) -> float:
 
 
 def best(row: Mapping[str, Cell]) -> tuple[str, float]:
-    """Return the contender with the smallest error that does not know the box, and that error."""
+    """Return the contender with the smallest error among those that do not know the box, and its error in percent."""
     errors = {name: fmean(row[name].error) for name in CONTENDERS if name not in WHITE_BOX}
     name = min(errors, key=errors.__getitem__)
     return name, max(errors[name], 1e-9)
 
 
 def lower(rows: Rows, names: Iterable[str]) -> dict[str, dict[str, list[float]]]:
-    """Return row -> contender -> the errors of its runs that diverged, at lower rates at which they do not."""
+    """Return, by box and drift and by contender, the errors at lower rates of the runs that diverged (`Cell.lower`)."""
     errors = {row: {name: cells[name].lower for name in names if cells[name].lower} for row, cells in rows.items()}
     return {row: by_name for row, by_name in errors.items() if by_name}
 
 
 def times(epochs: list[int | None], without: list[int | None]) -> float | None:
-    """Return the ratio of mean epochs; ``None`` if an error was not reached."""
+    """Return the mean epochs with a box divided by those without; ``None`` if a run did not reach the error."""
     reached, base = ([number for number in numbers if number is not None] for numbers in (epochs, without))
     complete = len(reached) == len(epochs) and len(base) == len(without)
     return round(fmean(reached) / fmean(base), 3) if complete else None
@@ -294,7 +309,7 @@ def _plain(name: str) -> str:
 
 @table("black-box", "claims/black-box.json")
 def by_box(record: Record) -> str:
-    """Tabulate the error of every contender with every box, the smallest without knowledge of the box in bold."""
+    """Tabulate errors by box, drift and contender, the smallest by a contender that does not know the box in bold."""
     ours, theirs = record["measured"]["error %"], record["twin"]["error %"]
     rows = [["none", spread(ours["none"]), spread(theirs["none"][TWIN]), *["-"] * (len(CONTENDERS) - 1)]]
     for row in [row for row in ours if row != "none"]:
@@ -308,7 +323,7 @@ def by_box(record: Record) -> str:
 
 @table("black-box-goal", "claims/black-box.json")
 def goal(record: Record) -> str:
-    """State in which rows the error is at most half of that of the best contender without knowledge of the box."""
+    """State with which boxes and drifts the error is at most half of that of the best contender without knowledge."""
     half, less, ratios = (record["measured"][name] for name in ("at most half of it in", "less in", RATIO))
     rows, fewer, rest = (
         f"{len(ratios)} rows",
@@ -328,7 +343,7 @@ def goal(record: Record) -> str:
 
 @table("black-box-cost", "claims/black-box.json")
 def cost(record: Record) -> str:
-    """Tabulate what a box without drift costs Forward-Forward and the oracle, in error and in epochs."""
+    """Tabulate how much a box without drift raises the error of Forward-Forward and the oracle, and the epochs."""
     measured = record["measured"]
     epochs, ratios, oracle = (measured[name] for name in ("epochs to", "times the epochs", LOST_ORACLE))
     numbers = {row: ", ".join(str(count or "never") for count in epochs[row]) for row in ("none", *ratios)}
@@ -350,7 +365,7 @@ def by_layer(record: Record) -> str:
 
 @CLAIM.draw
 def draw_black_box(record: Record, path: Path, lab: Lab) -> Path:
-    """Plot the error of every contender by drift, with a panel for each type of box."""
+    """Plot the error of every contender against the drift, with a panel for each type of box."""
     from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
     from twofold.plots.colors import NEGATIVE, POSITIVE, TESTS
     from twofold.plots.colors import TWIN as GREY

@@ -1,25 +1,27 @@
 """Contrasting positive with negative data cancels the noise that both passes share (talk 37:52).
 
-Contrasting two internal representations does not cancel it. Nets with the same hidden layers learn by different rules,
-with noise on their pre-activations (``noise.py``). The noise is shared by all passes over a batch, or independent for
-each pass. Its strength is from 0.1 to 1, relative to the pre-activations (smoke: digits; full: MNIST, 3 x 500, 10,000
-images). The learning rules are:
+Contrasting two internal representations does not cancel such noise. Nets with the same hidden layers learn by different
+rules, with noise on their pre-activations (``noise.py``). The noise is shared by all passes over a batch, or
+independent for each pass. The strength of the noise is from 0.1 to 1, relative to the pre-activations (smoke: digits;
+full: MNIST, 3 x 500, 10,000 images). The learning rules are:
 
 * Forward-Forward with the paired objective symba; with the logistic and its fixed threshold, which is the objective of
   the talk; and with the logistic and a threshold that follows the running mean of goodness;
 * greedy InfoNCE of two views, which contrasts two internal representations;
 * backpropagation, the twin, which has a single pass and so no noise that passes share.
 
-Two figures are measured. *Cosine*: of the weight gradient to the noise-free gradient of the same batch, negatives and
-views, mean over layers, batches and seeds, after training without noise; peer normalization and tolerance are off.
-*Error*: on the test images, of nets that are trained and tested with the noise, by the fast test, which all nets have,
-and by the slow test of Forward-Forward. The rate of each rule is that of its recipe times the best of 1/3, 1 and 3,
-chosen without noise, with one seed, on a fifth of the images that is held out (smoke: the rate of the recipe). The
-temperature of InfoNCE was chosen in the same way; cosines are reported for all temperatures.
+Two figures are measured. *Cosine* is the cosine between the gradient of the weights with noise and the gradient without
+noise, for the same batch, negatives and views. It is a mean over layers, batches and seeds, for nets trained without
+noise, with peer normalization and tolerance off. *Error* is the error on the test images of nets that are trained and
+tested with the noise: the error of the fast test for all nets, and that of the slow test for Forward-Forward. The rate
+of each rule is that of its recipe times the best of 1/3, 1 and 3, chosen without noise, with one seed, on a fifth of
+the images that is held out (smoke: the rate of the recipe). The temperature of InfoNCE is chosen together with the
+rate; cosines are reported for all temperatures.
 
-The *share that cancels* is 1 - (1 - cosine with shared noise) / (1 - cosine with independent noise). The limits apply
-at noise 0.3. The claim counted as refuted if less than a quarter cancels for the paired objective, or if the cosine of
-InfoNCE with shared noise is at least as large. The record keeps this verdict for each objective.
+The *share that cancels* is 1 - (1 - cosine with shared noise) / (1 - cosine with independent noise). The limits of the
+rules apply at noise 0.3. Besides the verdict of each rule, the record has a verdict on the claim as a whole for each
+objective. It is ``refuted`` if less than a quarter of the noise cancels with this objective, or if the cosine of
+InfoNCE with shared noise is at least as large as that of the objective.
 """
 
 from __future__ import annotations
@@ -47,23 +49,23 @@ from twofold_lab.tables import markdown, spread, table
 from twofold_lab.verdict import Estimate, Figures, Verdict, at_least, at_most, less
 
 SIDES = ("shared", "anew")
-"""Noise that all passes over a batch share, and noise that is independent for each pass."""
+"""Names of the noise that all passes over a batch share, and of the noise that is independent for each pass."""
 LIMITS_AT = "0.3"
-"""The noise at which the limits apply."""
+"""Strength of the noise at which the limits of the rules apply, as a key of the record."""
 PAIRED, INFONCE, TWIN = "paired", "InfoNCE", "backprop"
 FACTORS = (1 / 3, 1.0, 3.0)
-"""Factors of the recipe's rate, among which that of each learning rule is chosen."""
+"""Factors of the recipe's learning rate, from which one is chosen for each learning rule."""
 SHARE = "share that cancels"
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A learning rule.
+    """Settings of a learning rule.
 
     Attributes:
-        objective: objective of Forward-Forward; empty for the other rules.
-        follows: let the threshold follow the mean goodness.
-        temperatures: temperatures of InfoNCE, among which one is chosen.
+        objective: name of the objective of Forward-Forward; empty for InfoNCE and backpropagation.
+        follows: let the threshold of a layer follow the running mean of the layer's goodness.
+        temperatures: temperatures of InfoNCE from which one is chosen; unused by the other learning rules.
     """
 
     objective: str = ""
@@ -179,7 +181,7 @@ def cancel(lab: Lab) -> Finding:
 
 
 def cancels(cosines: Mapping[str, Mapping[str, float]]) -> float:
-    """Return the share of the shared noise that cancels."""
+    """Return the share of the noise that cancels if it is shared, given cosines by type and strength of the noise."""
     shared, independent = (1 - cosines[side][LIMITS_AT] for side in SIDES)
     return 1 - shared / max(independent, 1e-9)
 
@@ -187,13 +189,13 @@ def cancels(cosines: Mapping[str, Mapping[str, float]]) -> float:
 def verdict(
     ours: Mapping[str, Mapping[str, float]], infonce: Mapping[str, Mapping[str, float]], cost: float, allowed: float
 ) -> str:
-    """Return the verdict ``holds``, ``refuted`` or ``undecided`` on the whole claim for an objective.
+    """Return ``holds``, ``refuted`` or ``undecided`` for the claim as a whole, judged for one objective.
 
     Args:
-        ours: cosines of an objective of Forward-Forward: one of `SIDES` -> noise -> cosine.
-        infonce: cosines of InfoNCE.
-        cost: points of error that shared noise costs with the objective.
-        allowed: limit of the cost.
+        ours: cosines with the objective of Forward-Forward: one of `SIDES` -> strength of the noise -> cosine.
+        infonce: cosines of InfoNCE, in the same form.
+        cost: points by which shared noise raises the error with the objective.
+        allowed: largest allowed ``cost``.
     """
     shared, contrasted = (cosines["shared"][LIMITS_AT] for cosines in (ours, infonce))
     if cancels(ours) < 0.25 or contrasted >= shared:
@@ -206,9 +208,16 @@ def verdict(
 
 
 def trained(lab: Lab, name: str, noise: Noise, seed: int, temperature: float | None = None) -> Net:
-    """Return a net that was trained with noise and still has it, by default at the chosen temperature.
+    """Train a net with noise, or load it, and return it with the noise switched on.
 
-    Its rate is the chosen one, or a lower one if the run diverges; if all diverge, the net is untrained.
+    The learning rate is the chosen one, or a lower one if the run diverges. If all rates diverge, the net is untrained.
+
+    Args:
+        lab: the laboratory.
+        name: the learning rule, one of `LEARNERS`.
+        noise: the noise.
+        seed: seed of the initial weights.
+        temperature: temperature of InfoNCE; by default the chosen one.
     """
     factor, chosen = _chosen(lab, name)
     recipe = _recipe(lab, name, seed)
@@ -220,7 +229,7 @@ def trained(lab: Lab, name: str, noise: Noise, seed: int, temperature: float | N
 
 
 def _chosen(lab: Lab, name: str) -> tuple[float, float]:
-    """Return the factor of the rate and the temperature with the smallest error of the fast test on held-out images."""
+    """Return the pair of rate factor and temperature with the smallest fast error on held-out images, without noise."""
     temperatures = LEARNERS[name].temperatures
     if lab.size == "smoke":
         return 1.0, temperatures[0]
@@ -236,7 +245,7 @@ def _chosen(lab: Lab, name: str) -> tuple[float, float]:
 
 
 def _recipe(lab: Lab, name: str, seed: int) -> FeedForwardRecipe | BackpropRecipe:
-    """Return the recipe of a learning rule; InfoNCE has that of the twin."""
+    """Return the recipe of a learning rule; InfoNCE has the recipe of the backpropagation twin."""
     recipe, twin = feedforward.short(lab)
     settings: dict[str, Any] = {"epochs": lab.pick(smoke=3, full=10), "seed": seed, "validation": 0}
     if objective := LEARNERS[name].objective:
@@ -277,7 +286,7 @@ def _images(lab: Lab) -> Dataset:
 
 
 def _by_temperature(lab: Lab) -> dict[str, dict[str, list[float]]]:
-    """Return the cosines of InfoNCE by layer for every temperature, of nets of the first seed."""
+    """Return the cosines of InfoNCE: temperature -> one of `SIDES` -> a cosine for each layer, for the first seed."""
     cosines = {}
     for temperature in LEARNERS[INFONCE].temperatures:
         net = trained(lab, INFONCE, Noise(seed=lab.seeds[0]), lab.seeds[0], temperature)
@@ -300,13 +309,13 @@ def _cosines(lab: Lab, nets: list[Net], noise: float, shared: bool) -> list[floa
 
 
 def _sides(record: Record, figure: str) -> dict[str, Any]:
-    """Return a figure by learning rule, the twin at the end."""
+    """Return ``figure`` of the record by learning rule, with the twin as the last one."""
     return {**record["measured"][figure], TWIN: record["twin"][figure]}
 
 
 @table("cancel", "claims/cancel.json")
 def by_noise(record: Record) -> str:
-    """Tabulate cosines and errors by learning rule and noise."""
+    """Tabulate cosines and errors by learning rule and strength of the noise."""
     cosines, errors = _sides(record, "cosine"), _sides(record, "error %")
     noises, rows = list(cosines[PAIRED]["shared"]), []
     for learner, sides in cosines.items():
@@ -320,7 +329,7 @@ def by_noise(record: Record) -> str:
 
 @CLAIM.draw
 def draw_cancel(record: Record, path: Path, lab: Lab) -> Path:
-    """Plot cosines (left) and errors (right) by noise, for every learning rule with shared and independent noise."""
+    """Plot cosines (left) and errors (right) by learning rule, against the strength of shared or independent noise."""
     from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write
     from twofold.plots.colors import NEGATIVE, POSITIVE, TESTS
     from twofold.plots.colors import TWIN as GREY

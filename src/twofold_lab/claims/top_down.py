@@ -2,27 +2,27 @@
 
 A recurrent net learns three-letter words with Forward-Forward. Its input is the pixels at the bottom and the word at
 the top, which is right in positive data and wrong in negative data. Each third of its first-layer units sees one
-letter. It receives information about the others only as top-down input from the second layer, which sees all letters;
-no layer has lateral input. The middle letter of a training word is often faint, so that context is useful. The goodness
-is high activity: top-down input then adds to the activity that it predicts. A net with low activity is also reported.
-There, top-down input subtracts from the activity that it predicts, so the remaining activity says less about the
-letter.
+letter. A first-layer unit receives information about the other two letters only as top-down input from the second
+layer, which sees all letters; no layer has lateral input. The middle letter of a training word is often faint, so that
+context is useful. In this net, positive data are to have high activity, so that top-down input adds to the activity
+that it predicts. A net whose positive data are to have low activity is also reported. In the latter, top-down input
+subtracts from the activity that it predicts, so the remaining activity says less about the letter.
 
 In the test, the net sees T?E and C?T. The middle letter is the same shape in both, between H and A, pixel for pixel. A
 logistic regression classifies it as H or A from the normalized first-layer units that see it. The regression is fitted
 once, to the states after the bottom-up pass alone, on renderings of the 18 words with an H or an A in the middle other
-than THE and CAT; the same regression classifies the settled states. For each font, the lean of the shape's stems is
-calibrated such that the median decision after the bottom-up pass is neither letter, on renderings with a seed of their
-own. The test renderings are new, and not faint.
+than THE and CAT. The same regression classifies the states after the last iteration (the settled states). For each
+font, the lean of the stems of the shape is chosen such that the median output of the regression after the bottom-up
+pass is 0, on renderings that are not used otherwise. The test renderings are new, and not faint.
 
 No word is given in the test: the net's own belief, softmax · strength, is fed to the top after the bottom-up pass and
-after every iteration. Also reported are the results with a neutral top, with a regression fitted to settled states, and
-for a clear A in T.E and a clear H in C.T. There are two twins. One is the same net without top-down input, which trains
-and settles in the same way. The other is a feedforward net with the same layers and receptive fields, trained by
-backprop, which does not settle.
+after every iteration. Also reported are the results with the neutral label at the top, with a regression fitted to
+settled states, and for renderings of TAE and CHT, in which the middle letter is clear but does not fit its context.
+There are two twins. One is the same net without top-down input, which trains and settles in the same way. The other is
+a feedforward net with the same layers and receptive fields, trained by backprop; it has no iterations.
 
-smoke: 30 words, 60 renderings of each, 3 x 60 + 180 units, 8 epochs. full: 600 renderings, 3 x 100 + 300 units, 20
-epochs; 300 test renderings.
+smoke: 30 words, 60 renderings of each, 3 x 60 + 180 units, 8 epochs. full: 600 renderings of each word, 3 x 100 + 300
+units, 20 epochs; 300 test renderings of each context.
 """
 
 from __future__ import annotations
@@ -63,16 +63,19 @@ READOUT_WORDS = tuple(word for word in (*letters.H_WORDS, *letters.A_WORDS) if w
 """The words that the logistic regression is fitted to."""
 
 CONTEXTS, ANSWERS = ("T?E", "C?T"), ("H", "A")
-"""The contexts, and the letter that each suggests."""
+"""The two contexts, and the middle letters that they suggest, in the same order."""
 SHARES = tuple(f"{answer} in {context} %" for answer, context in zip(ANSWERS, CONTEXTS, strict=True))
 
 RENDERINGS = {"smoke": 100, "full": 300}
 """Number of test renderings of each context, by size."""
 READ_SEED, TEST_SEED = 1000, 2000
-"""Seeds of the renderings for the logistic regression, and of those for the test."""
+"""Seeds of the renderings to which the logistic regression is fitted, and of the test renderings."""
 
 LEAST, UNSURE = 90.0, (35.0, 65.0)
-"""Limits of the percentage of renderings classified as their context suggests, with and without influence of it."""
+"""Limits of the percentage of renderings that are classified as their context suggests.
+
+The least percentage with top-down input, and the range of the percentage if the context has no influence.
+"""
 
 LETTERS = replace(recurrent, data="letters", batch=50, softmax_rate=0.3, softmax_decay=0.0003, neutral_every=1)
 ACTIVE = replace(LETTERS, goodness="sum_of_squares", tolerance=0.0, floor=0.0)
@@ -103,7 +106,7 @@ def _decided(figures: Figures) -> Verdict:
 
 
 def undecided(figures: Figures, shares: Mapping[str, float]) -> Verdict:
-    """Judge whether all percentages are in the range `UNSURE`, with the binomial error of the renderings."""
+    """Judge whether all percentages in ``shares`` are in the range `UNSURE`, with their binomial standard errors."""
     counted, (lowest, highest) = replace(figures, measured=shares, cases=RENDERINGS[figures.size]), UNSURE
     verdicts = []
     for value in (counted.of(share) for share in SHARES):
@@ -143,13 +146,13 @@ def top_down(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
-    """Return the recipe of this size, and the data that it learns from."""
+    """Return the recipe of this size, and the data set of rendered words for its net."""
     recipe, renderings = lab.pick(smoke=(SMOKE, 60), full=(FULL, 600))
     return recipe, letters.load(renderings, 20, recipe.seed)
 
 
 def trained(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
-    """Return the trained net of a recipe, with products in float32."""
+    """Train the recurrent net of a recipe, or load it, and return it with matrix products in float32."""
     names = ("damping", "iterations", "label_strength", "top_down", "softmax_decay")
     net = Recurrent(
         dataset.pixels,
@@ -167,18 +170,22 @@ def trained(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> Recurrent:
 
 
 def fields(units: int) -> Tensor:
-    """Return the receptive fields of the first layer, ``(units, pixels)``: each third of the units sees one letter."""
+    """Return the mask ``(units, pixels)`` of first-layer weights: each third of the units sees another letter."""
     cell = (torch.arange(3 * letters.CELL) // letters.CELL).repeat(letters.CELL)
     return (3 * torch.arange(units) // units)[:, None] == cell
 
 
 def middle(activity: Tensor) -> Tensor:
-    """Return the first-layer units that see the middle letter, normalized, given all units ``(rows, units)``."""
+    """Return the normalized activity ``(rows, units / 3)`` of the units that see the middle letter.
+
+    Args:
+        activity: activity of all first-layer units, ``(rows, units)``.
+    """
     return normalize(activity.float().chunk(3, 1)[1])
 
 
 def read(net: Recurrent, renderings: int) -> dict[str, dict[str, float]]:
-    """Classify the middle letter of the test renderings; return the percentages that are as their context suggests."""
+    """Return the percentages of test renderings classified as their context suggests, by condition and context."""
     images, truth = clear_words()
     bottom_up, *_, settled = settle(net, images)
     readout = fit_readout(bottom_up, truth)
@@ -197,12 +204,12 @@ def read(net: Recurrent, renderings: int) -> dict[str, dict[str, float]]:
 
 @torch.no_grad()
 def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tensor]:
-    """Yield the units that see the middle letter, ``(cases, units)``, after the bottom-up pass and each iteration.
+    """Yield the activity for the middle letter, ``(cases, units / 3)``, after the bottom-up pass and each iteration.
 
     Args:
         net: the net.
         images: ``(cases, 1, 16, 48)``.
-        belief: feed the net's own belief to the top; otherwise the neutral label.
+        belief: feed the softmax of the net to the top, times the label strength; otherwise the neutral label.
     """
     frame = net.images(images.to(net.stack[0].bias.device))
     state: State = net.start(frame)
@@ -216,20 +223,20 @@ def settle(net: Recurrent, images: Tensor, belief: bool = True) -> Iterator[Tens
 
 
 def clear_words() -> tuple[Tensor, NDArray[np.int64]]:
-    """Return renderings for the logistic regression, and 1 if their middle letter is an H, else 0."""
+    """Return the renderings for fitting the logistic regression, and for each one 1 for a middle H or 0 for an A."""
     texts = READOUT_WORDS * 30
     return letters.render(texts, READ_SEED)[0], np.array([text in letters.H_WORDS for text in texts], dtype=np.int64)
 
 
 def fit_readout(activity: Tensor, truth: NDArray[np.int64]) -> LogisticRegression:
-    """Fit the logistic regression, whose decision function is above 0 for H and below 0 for A."""
+    """Fit a logistic regression to ``activity``; its decision function is above 0 for H and below 0 for A."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=0.1, max_iter=2000).fit(activity.numpy(), truth)
 
 
 def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> list[Tensor]:
-    """Render T?E and C?T, each ``(renderings, 1, 16, 48)``, with the same calibrated shapes in the middle."""
+    """Render T?E and C?T with the same ambiguous shapes in the middle: two tensors ``(renderings, 1, 16, 48)``."""
     openings = calibrate(lambda images: next(settle(net, images)), readout)
     return [letters.render([text] * renderings, TEST_SEED, openings)[0] for text in CONTEXTS]
 
@@ -237,11 +244,11 @@ def ambiguous(net: Recurrent, readout: LogisticRegression, renderings: int) -> l
 def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -> list[float]:
     """Find, for each font, the gap at the top of the middle letter at which ``readout`` is undecided between H and A.
 
-    Its median output after the bottom-up pass is then 0.
+    The median output of ``readout`` after the bottom-up pass is 0 at this gap.
 
     Args:
-        states: maps images to the units that see the middle letter after the bottom-up pass.
-        readout: decides between H (above 0) and A.
+        states: maps images to the activity of the units that see the middle letter, after the bottom-up pass.
+        readout: logistic regression with a decision function above 0 for H and below 0 for A.
     """
     grid = np.linspace(0, 1, 21)
     medians = []
@@ -257,13 +264,19 @@ def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -
 
 
 def shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], iteration: int) -> dict[str, float]:
-    """Return the percentages of renderings of T?E classified as H, and of C?T as A, at an iteration."""
+    """Return the percentages of renderings of T?E classified as H, and of C?T as A, at an iteration.
+
+    Args:
+        readout: logistic regression for H and A.
+        states: activity of the units that see the middle letter, by context and iteration.
+        iteration: index into the states of a context; 0 is the bottom-up pass.
+    """
     first, second = (readout.decision_function(context[iteration].numpy()) > 0 for context in states)
     return dict(zip(SHARES, (percent(float(first.mean())), percent(1 - float(second.mean()))), strict=True))
 
 
 def read_twin(lab: Lab, recipe: RecurrentRecipe, dataset: Dataset) -> dict[str, float]:
-    """Classify the middle letter as in `read`, from units of the backprop twin, which does not settle."""
+    """Train the backprop twin; return the percentages of test renderings that it classifies as the context suggests."""
     twin = replace(TWIN, widths=recipe.widths, epochs=min(10, recipe.epochs))
     above = [Full(upper, lower) for lower, upper in itertools.pairwise(twin.widths)]
     connectivity = [Masked(fields(twin.widths[0])), *above]
@@ -308,7 +321,7 @@ def shares_table(record: Record) -> str:
 
 @CLAIM.draw
 def picture(_: Record, path: Path, lab: Lab) -> Path:
-    """Plot how the shape is classified at each iteration, by the nets with and without top-down input."""
+    """Plot how nets with and without top-down input classify the ambiguous shape at each iteration."""
     recipe, dataset = settings(lab)
     shown, readings = {}, {}
     for name, above in (("", True), ("without top-down", False)):
@@ -324,14 +337,14 @@ def picture(_: Record, path: Path, lab: Lab) -> Path:
 def draw_readings(shown: Sequence[Tensor], readings: Mapping[str, NDArray[Any]], path: Path) -> Path:
     """Plot how context decides what a shape is classified as.
 
-    Left: renderings in the two contexts, with the same shapes. Middle: the share of renderings classified as each
-    context suggests, at each iteration; pale for all nets but the first. Right: the first net's decision function for
-    each rendering, before settling and after.
+    Left: renderings in the two contexts, with the same shapes. Middle: the share of renderings that are classified as
+    their context suggests, at each iteration; lines of all nets but the first are pale. Right: the decision function
+    for the first net and each rendering, after the bottom-up pass and after the last iteration.
 
     Args:
         shown: for each of `CONTEXTS`, images ``(renderings, 1, height, width)``.
-        readings: name of a net -> its decision function, ``(contexts, iterations from 0, renderings)``: above 0 for H,
-            below 0 for A.
+        readings: name of a net -> outputs of the logistic regression, ``(contexts, 1 + iterations, renderings)``, above
+            0 for H and below 0 for A. The first is that of the bottom-up pass.
         path: the PNG to write.
     """
     from matplotlib.ticker import MaxNLocator
