@@ -40,7 +40,7 @@ class Evaluation:
 
 @contextmanager
 def testing(module: nn.Module) -> Iterator[None]:
-    """Put a module and its submodules in evaluation mode for a ``with`` block, and restore the previous modes afterwards."""
+    """Put a module and its submodules in evaluation mode for a ``with`` block, and restore their modes afterwards."""
     in_training = [submodule for submodule in module.modules() if submodule.training]
     for submodule in in_training:
         submodule.training = False
