@@ -1,22 +1,23 @@
 """Forward-Forward runs on analog hardware that is noisy, unknown and never the same twice (talk 35:54).
 
 Nets learn on simulated devices of the preset ``bench``: mismatch 20 %, read noise 5 %, thresholds that spread by 10 %,
-drift of 10 % over the run, updates of 6-bit pulses (smoke: digits; full: MNIST, 3 x 500, 10,000 images). The compared
-learning rules are those of ``devices.py``, all tuned by the same grid on this substrate. Each seed is a device.
+drift of 10 % over the run, updates in 6-bit pulses (smoke: digits; full: MNIST, 3 x 500, 10,000 images). The compared
+learning rules are those of ``devices.py``, all tuned by the same grid on these devices. Every seed makes another
+device.
 
-* Error: of every learning rule on the device; of nets that learned without a device (*ideal*), by Forward-Forward and
-  by backprop; of these nets programmed into the device (*deployed*); and of a softmax on layers that keep their initial
-  weights. It is the error of the fast test. The error of Forward-Forward's slow test, which compares reads with
-  independent noise, is reported too.
+* Error: the error of the fast test is measured for every learning rule on the device; for nets that learned without a
+  device (*ideal*), by Forward-Forward and by backprop; for these ideal nets programmed into the device (*deployed*);
+  and for a softmax on layers that keep their initial weights. The error of the slow test of Forward-Forward is reported
+  too; there, the compared reads have independent noise.
 * Sweep: the same errors with mismatches from 0 to 100 %. All other properties are those of the preset.
-* Recovery: the error of a trained device after a jump, and while it learns for another epoch. A *drift* jump changes
-  each weight as far as 25 runs would, by about half of the root mean square of the weights. A *swap* programs the
-  weights into another device. The rate is the tuned one, with the schedule of a run of one epoch. Backprop with the
-  chip in the loop is measured in the same way.
+* Recovery: the error of a trained device after a jump, and while the device learns for another epoch. A *drift* jump
+  changes each weight as far as the drift during 25 trainings would, by about half of the root mean square of the
+  weights. A *swap* jump programs the weights into another device. The learning rate is the tuned one, with the schedule
+  of a training of one epoch. Backprop with the chip in the loop is measured in the same way.
 
-The claim counted as refuted if the error of Forward-Forward is more than 2 points (smoke: 20) above the ideal error;
-the record keeps this verdict. The rules do not compare it with other learning rules; the record has the best one at
-each mismatch.
+Besides the verdict of each rule, the record has a verdict on the claim as a whole. It is ``refuted`` if the error of
+Forward-Forward is more than 2 points (smoke: 20) above the ideal error. No rule compares Forward-Forward with other
+learning rules; the record names the learning rule with the smallest error at each mismatch.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from twofold_lab.verdict import Figures, Verdict, at_most
 
 BENCH = PRESETS["bench"]
 RUNS = 25
-"""Number of runs whose drift makes a jump."""
+"""Number of trainings with as much drift as a jump."""
 TESTED_AFTER = (1, 3, 10, 30)
 """Numbers of batches of learning after which a device is tested."""
 JUMPS = ("drift", "swap")
@@ -119,7 +120,8 @@ def analog(lab: Lab) -> Finding:
 
 
 def compare(lab: Lab, ideal: Mapping[str, list[Net]], substrate: Substrate) -> dict[str, dict[str, float]]:
-    """Return the error of every learning rule on devices of a design, and of ideal nets programmed into them."""
+    """Return the errors of every learning rule on devices of a design, and of ideal nets programmed into the
+    devices."""
     chips = [Device(substrate, seed) for seed in lab.seeds]
     errors = {
         learner: mean_error(lab, [trained(lab, learner, chip, chip.seed, BENCH) for chip in chips])
@@ -132,22 +134,22 @@ def compare(lab: Lab, ideal: Mapping[str, list[Net]], substrate: Substrate) -> d
 
 
 def best(errors: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the learning rule with the smallest mean error, without the oracle, which no device allows."""
+    """Return the learning rule with the smallest mean error, except the oracle, since no device can provide it."""
     return min((name for name in errors if name != "known derivative"), key=lambda name: errors[name]["mean"])
 
 
 def as_drawn(lab: Lab, seed: int) -> Net:
-    """Return a net on the preset, trained at a rate so small that only its softmax learns."""
+    """Return a net on a device of the preset whose layers keep their initial weights and whose softmax has learned."""
     recipe = devices.recipe_of(lab, OURS, seed)
     return devices.training(lab, OURS, Device(BENCH, seed), recipe, images(lab), "as-drawn").train(1e-9)
 
 
 def recover(lab: Lab, learner: str, jump: str) -> dict[str, Any]:
-    """Let trained devices jump, and let them learn for another epoch.
+    """Make the weights of trained devices jump, and train the devices for another epoch.
 
     Returns:
-        Errors in percent, mean over devices: ``before`` the jump, and ``after`` it, at each number of ``batches`` of
-        learning.
+        Errors in percent, mean over devices: ``before`` the jump, and ``after`` the jump, as a list for the numbers of
+            batches learned since, which are ``batches``.
     """
     before, after, batches = [], [], list[int]()
     for seed in lab.seeds:
@@ -165,7 +167,7 @@ def recover(lab: Lab, learner: str, jump: str) -> dict[str, Any]:
 
 
 def learn_on(lab: Lab, learner: str, net: Net, seed: int) -> dict[int, float]:
-    """Train a device for another epoch; return its error in percent by the number of batches learned since."""
+    """Train a device for another epoch; return number of batches learned -> error of the device in percent."""
     dataset, recipe = images(lab), replace(devices.tuned(lab, learner, BENCH, seed + 1), epochs=1)
     errors = {0: error_of(net, dataset)}
 
@@ -183,14 +185,14 @@ def learn_on(lab: Lab, learner: str, net: Net, seed: int) -> dict[int, float]:
 
 
 def _sweep(record: Record) -> dict[str, dict[str, Any]]:
-    """Return the errors of all learning rules by mismatch."""
+    """Return mismatch -> learning rule -> error, of both sides of the record."""
     ours, twin = (record[side][BY_MISMATCH] for side in ("measured", "twin"))
     return {mismatch: {**ours[mismatch], **twin[mismatch]} for mismatch in ours}
 
 
 @table("analog", "claims/analog.json")
 def by_mismatch(record: Record) -> str:
-    """Tabulate the error of every learning rule by mismatch, the smallest that needs no oracle in bold."""
+    """Tabulate errors by learning rule and mismatch, with the smallest error without an oracle in bold."""
     best, sweep, rows = record["measured"]["best by mismatch"], _sweep(record), []
     for learner in next(iter(sweep.values())):
         texts = {mismatch: spread(errors[learner]) for mismatch, errors in sweep.items()}
@@ -202,7 +204,7 @@ def by_mismatch(record: Record) -> str:
 
 @table("recovery", "claims/analog.json")
 def after_jumps(record: Record) -> str:
-    """Tabulate the errors before and after each jump, by batches of learning."""
+    """Tabulate the errors before and after each jump by the number of batches learned since the jump."""
     rows, batches = [], []
     for learner, side in ((OURS, "measured"), (CHIP, "twin")):
         for jump, recovery in record[side]["recovery"].items():

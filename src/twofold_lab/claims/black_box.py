@@ -145,8 +145,7 @@ class Cell:
     lower: list[float]
 
     def epochs_to(self, limit: float) -> list[int | None]:
-        """Return, for each seed, the first epoch with a held-out error of at most ``limit`` percent; ``None`` for
-        none."""
+        """Return the first epoch with a held-out error of at most ``limit`` percent, or ``None``, for each seed."""
         return [next((n for n, error in enumerate(errors, 1) if error <= limit), None) for errors in self.held]
 
 

@@ -1,22 +1,26 @@
 """Weights that fit one piece of hardware cannot be copied to another, but their knowledge can be taught (talk 38:42).
 
-Four devices of one design, each with its own mismatch, learn the same images (smoke: digits; full: MNIST, 3 x 500,
-10,000 images; the learning rules are in ``devices.py``). In most designs, the gains of devices differ by 5 % to 100 %,
-and all else is ideal. In the design *own*, thresholds, gains and exponents of neurons differ as well, so that each
-transfer function is another.
+Four devices of one design, each with another random mismatch of gains, learn the same images (smoke: digits; full:
+MNIST, 3 x 500, 10,000 images; the learning rules are in ``devices.py``). In most designs, the gains of devices differ
+by 5 % to 100 %, and all else is ideal. In the design *own*, thresholds, gains and exponents of neurons differ as well,
+so that each neuron has another transfer function.
 
-* Transfer: the weights of each device are written into each. The *diagonal* of the matrix has the originals, the other
-  entries are copies. The same matrix is measured for backprop with the chip in the loop.
-* Distillation, between devices with a mismatch of 50 % (``distill.py``): students learn from unlabeled images that no
-  device has learned from, with the teacher's soft outputs, for several numbers of images. Others also have 100 true
-  labels, have 100 labels alone, or have the true labels of the same images. The number of visits is the same for all.
-  The share recovered is (error with 100 labels alone - error of the student) / (error with 100 labels alone - error of
-  the teacher).
-* Drift: two copies of a trained device drift for several epochs, in each by as much as during a run. One continues to
-  learn, at a quarter of its rate; the other is frozen.
+* Transfer: the weights of each device are written into every device, and a matrix has the errors that result. The
+  *diagonal* of the matrix has the originals (weights in the device that learned them); the other entries are copies.
+  The same matrix is measured for backprop with the chip in the loop.
+* Distillation, between devices with a mismatch of 50 % (``distill.py``): students learn the soft outputs of a teacher
+  for several numbers of unlabeled images that no device has learned from. Some students also learn from 100 images with
+  true labels. For comparison, other students learn from 100 labeled images alone, or learn from the true labels of the
+  same images as the first students. All students see the same number of images in training, repetitions included. The
+  share recovered is (error with 100 labels alone - error of the student) / (error with 100 labels alone - error of the
+  teacher).
+* Drift: two copies of a trained device drift for several epochs, in every epoch by as much as during a complete
+  training. One copy continues to learn, at a quarter of the learning rate; the weights of the other are changed by
+  drift only.
 
-The claim counted as refuted if the error of copies of the design own is less than twice that of the originals, or if
-students recover less than half of the gap (smoke: nothing); the record keeps this verdict.
+Besides the verdict of each rule, the record has a verdict on the claim as a whole. It is ``refuted`` if the error of
+copies in the design *own* is less than twice that of the originals, or if the share recovered by students is less than
+a half (smoke: 0).
 """
 
 from __future__ import annotations
@@ -45,13 +49,13 @@ DESIGNS = {
     **{f"{mismatch:g}": Substrate(mismatch=mismatch) for mismatch in (0.05, 0.1, 0.2, 0.5, 1.0)},
     "own": Substrate(mismatch=1.0, threshold=0.3, neuron_gain=0.5, exponent=0.3),
 }
-"""Designs by mismatch, and the design in which neurons differ as well."""
+"""Name -> design: a design for each mismatch, and ``own``, in which neurons differ as well."""
 TAUGHT_ON = DESIGNS["0.5"]
 DRIFTING = Substrate(mismatch=0.2, drift=0.3)
 RATIO, IDEAL_ERROR = "copies / originals", "error %, without a device"
 
 Matrix = Sequence[Sequence[float]]
-"""Errors in percent: a row for each device that learned the weights, a column for each device they are written into."""
+"""Errors in percent: a row for each device that learns the weights, a column for each device that is given them."""
 
 CLAIM = Claim(
     "mortal",
@@ -67,7 +71,7 @@ CLAIM = Claim(
 
 
 def _copies(matrix: Matrix) -> list[float]:
-    """Return the mean error of the copies of each device's weights."""
+    """Return, for each device, the mean error in percent of its weights in the other devices."""
     return [fmean(error for column, error in enumerate(row) if column != index) for index, row in enumerate(matrix)]
 
 
@@ -141,7 +145,7 @@ def mortal(lab: Lab) -> Finding:
 
 
 def transfer(lab: Lab, learner: str, design: Substrate) -> Matrix:
-    """Return the errors of every device's weights in every device."""
+    """Train devices of a design with a learning rule; return the errors of their weights in all devices."""
     chips = [Device(design, seed) for seed in range(DEVICES)]
     nets = [trained(lab, learner, chip, chip.seed, TAUGHT_ON) for chip in chips]
 
@@ -153,7 +157,7 @@ def transfer(lab: Lab, learner: str, design: Substrate) -> Matrix:
 
 
 def summary(matrix: Matrix) -> dict[str, float]:
-    """Return the mean errors of originals and of copies, and their ratio."""
+    """Return the mean errors of originals and of copies in percent, and the error of copies / that of originals."""
     originals = fmean(_originals(matrix))
     copies = fmean(error for index, row in enumerate(matrix) for column, error in enumerate(row) if column != index)
     ratio = round(copies / max(originals, 1e-3), 2)
@@ -163,8 +167,8 @@ def summary(matrix: Matrix) -> dict[str, float]:
 def crossing(designs: Mapping[str, Mapping[str, float]], times: float = 10.0) -> float | str:
     """Return the mismatch at which the error of copies is ``times`` that of originals.
 
-    It is interpolated between neighboring designs, linearly in the logarithms of both. If it is outside the sweep, the
-    return value states so in words.
+    The mismatch is interpolated between neighboring designs, linearly in the logarithms of mismatch and error ratio. If
+    the mismatch is outside the range of the designs, the return value states so in words.
     """
     points = [(float(name), design[RATIO]) for name, design in designs.items() if name != "own"]
     for (low, before), (high, after) in itertools.pairwise(points):
@@ -177,7 +181,7 @@ def crossing(designs: Mapping[str, Mapping[str, float]], times: float = 10.0) ->
 
 
 def drifting(lab: Lab) -> dict[str, list[float]]:
-    """Return the errors of a trained device after each epoch of drift: while it learns, and frozen."""
+    """Return the errors in percent after each epoch of drift of a device that learns meanwhile, and of a frozen one."""
     epochs, dataset = lab.pick(smoke=2, full=5), images(lab)
     learning = copy.deepcopy(trained(lab, OURS, Device(DRIFTING, 0), 0, TAUGHT_ON))
     frozen = copy.deepcopy(learning)
@@ -201,7 +205,7 @@ def drifting(lab: Lab) -> dict[str, list[float]]:
 
 @table("mortal", "claims/mortal.json")
 def by_design(record: Record) -> str:
-    """Tabulate the errors of originals and copies by design, for both learning rules."""
+    """Tabulate the errors of originals and copies by design, for Forward-Forward and backprop."""
     sides, columns = [record[side]["by design"] for side in ("measured", "twin")], ("originals", "copies", RATIO)
     rows = [[name, *(f"{side[name][column]:.2f}" for side in sides for column in columns)] for name in sides[0]]
     heads = [f"{learner}: {column}" for learner in ("Forward-Forward", CHIP) for column in columns]
@@ -210,7 +214,7 @@ def by_design(record: Record) -> str:
 
 @table("students", "claims/mortal.json")
 def students(record: Record) -> str:
-    """Tabulate the errors of students, and the share of the gap that they recover, by the number of images."""
+    """Tabulate the errors of students and the share that they recover by the number of unlabeled images."""
     taught = record["measured"]["distillation"]
     rows = [
         [labels, count, spread(error), f"{100 * taught['share recovered'][labels][count]:.0f} %"]
@@ -224,7 +228,7 @@ def students(record: Record) -> str:
 
 @CLAIM.draw
 def draw_mortal(record: Record, path: Path, lab: Lab) -> Path:
-    """Plot the matrices of the last design, the errors of originals and copies by design, of students, and by drift."""
+    """Plot the matrices of the design ``own``, and errors by design, by number of images of students, and by drift."""
     import numpy as np
 
     from twofold.plots.canvas import label_axes, legend, subplots, suptitle, write

@@ -1,20 +1,21 @@
 """Forward-Forward also learns from moving video, if the motion is simple (talk 23:29).
 
 The motion is simple: a digit moves at constant velocity over a black canvas. A net that watches such videos should be
-surprised when the motion breaks, and should name the digit. The videos, the net and its twins are those of
+surprised when the motion breaks, and should name the digit. The videos, the net and its two backprop twins are those of
 ``moving_training.py`` (smoke: 8x8 digits; full: MNIST). The test uses test digits.
 
 The surprise is the activity (minus the goodness) of the layer that sees the frames, at the frame right after the break,
-under the right label. The ``separation`` is the probability that it is larger there than at the same frame of an
-unbroken video, which is the area under the ROC curve. No wall is near at that frame. There are five types of breaks. In
-three of them the motion is *reversed*, another digit is *swapped* in, or the digit has *jumped* elsewhere. These were
-among the negative data in training, with training digits at the trained speeds. Motion *turned* by a right angle or
-*stopped* was not in training, and some tested speeds were not either. These measure generalization; they are reported,
-and no rule depends on them.
+under the right label. The ``separation`` is the probability that the surprise is larger at this frame of a broken video
+than at the same frame of an unbroken video (the area under the ROC curve). The digit is not near a wall of the canvas
+at that frame. There are five types of breaks. In three of them the motion is *reversed*, another digit is *swapped* in,
+or the digit has *jumped* elsewhere. These three types were among the negative data in training, with training digits at
+the trained speeds. In the other two types, the motion is *turned* by a right angle or *stopped*; neither was in
+training. Some tested speeds were not in training either. The results for untrained breaks and speeds measure
+generalization; no rule depends on them.
 
 The net names the digit by the label with the highest goodness, summed over layers and frames, in videos that do not
-break. One twin judges from three frames in a row whether the last is broken, and its surprise is the log odds of that.
-The other twin names the digit.
+break. One twin classifies, from three frames in a row, whether the last frame comes right after a break; the log odds
+of a break are the surprise of this twin. The other twin names the digit from one frame.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ if TYPE_CHECKING:
     from twofold.plots.canvas import Floats
 
 TRAINED = ("reversed", "swapped", "jumped")
-"""Types of breaks that were among the negative data."""
+"""Types of breaks that were among the negative data in training."""
 UNTRAINED = ("turned", "stopped")
 KINDS, FIGURE = (*TRAINED, *UNTRAINED), ("separation", "all")
 ROWS = 1000
 """Number of videos that a test processes at once."""
 DRAWN = 20
-"""Number of test digits that move for the plot. The first is shown; another one replaces it where it is swapped."""
+"""Number of test digits in the videos of the plot, which shows the first digit and the one swapped in for it."""
 
 Surprise = Callable[[Moving | Broken, Tensor], Tensor]
-"""Maps videos and their labels ``(batch,)`` to the surprise at the frame of the break, ``(batch,)``."""
+"""Function of videos and labels ``(batch,)`` that returns the surprise at the frame of the break, ``(batch,)``."""
 
 CLAIM = Claim(
     "moving",
@@ -95,16 +96,16 @@ def moving(lab: Lab) -> Finding:
 
 
 def separations(film: Film, dataset: Dataset, measure: Surprise) -> dict[str, Any]:
-    """Measure how well surprise separates frames after a break from the same frames of unbroken videos.
+    """Measure how well surprise separates the frame after a break from the same frame of unbroken videos.
 
     Args:
-        film: the settings.
+        film: settings of the videos.
         dataset: the data set whose test images move.
-        measure: measures the surprise at the frame ``film.since``.
+        measure: returns the surprise at the frame ``film.since``, the first after the break.
 
-    Returns:
-        The separation of ``all`` trained types of breaks together at the trained speeds. For each type, the separation
-        at the trained speeds together, at each of them, and at each unseen speed.
+    Returns: Under ``all``, the separation for all trained types of breaks together, at the trained speeds together.
+    Under the name of a type of break, a mapping with the separation for this type at the trained speeds together
+    (``all``), at each trained speed, and at each unseen speed.
     """
     surprises: dict[tuple[str, float], Tensor] = {}
     for speed in (*film.speeds, *film.unseen):
@@ -138,8 +139,8 @@ def separation(calm: Tensor, startled: Tensor) -> float:
     """Return the area under the ROC curve, P(startled > calm) + ½ P(startled = calm) over all pairs, to four digits.
 
     Args:
-        calm: values for predicted frames, ``(calm,)``.
-        startled: values for surprising frames, ``(startled,)``.
+        calm: surprise at predicted frames, ``(calm,)``.
+        startled: surprise at frames after a break, ``(startled,)``.
     """
     ordered, startled = calm.cpu().double().sort().values, startled.cpu().double()
     below, not_above = (torch.searchsorted(ordered, startled, right=right) for right in (False, True))
@@ -153,8 +154,8 @@ def videos_of_test_set(
 
     Args:
         dataset: the data set whose test images move.
-        film: the settings.
-        speeds: in pixels per frame, all equally likely.
+        film: settings of the videos.
+        speeds: speeds in pixels per frame, all equally likely.
         generator: random generator on the device of the images.
         free: number of a frame in which no image is near a wall of the canvas; ``None`` for no such frame.
     """
@@ -163,7 +164,7 @@ def videos_of_test_set(
 
 
 def breaks(film: Film, video: Moving, generator: Generator) -> dict[str, Broken]:
-    """Return the videos broken at the frame ``film.since``, by type of break."""
+    """Return type of break -> the videos with the motion broken right before the frame ``film.since``."""
     since = film.since
     return {
         "reversed": reverse(video, since),
@@ -176,7 +177,10 @@ def breaks(film: Film, video: Moving, generator: Generator) -> dict[str, Broken]
 
 @torch.no_grad()
 def before_break(net: Recurrent, film: Film, video: Moving | Broken, top: CachedInput) -> State:
-    """Return the state of the net after the last frame before the break."""
+    """Return the state of the net after it has seen all frames before ``film.since``.
+
+    ``top`` is the input at the top of the net, from the labels.
+    """
     state = net.start(view(net, video.frame(0)))
     for frame in video.frames(1, film.since - 1):
         state = net.step(view(net, frame), top, state)
@@ -185,20 +189,20 @@ def before_break(net: Recurrent, film: Film, video: Moving | Broken, top: Cached
 
 @torch.no_grad()
 def surprise(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor) -> Tensor:
-    """Return the activity of the first layer at the frame ``film.since``, ``(batch,)``."""
+    """Return the sum of squared activities of the first layer at the frame ``film.since``, ``(batch,)``."""
     top = net.top(labels)
     state = before_break(net, film, video, top)
     return -net.step(view(net, video.frame(film.since)), top, state)[0].goodness
 
 
 def log_odds(twin: Backprop, film: Film, video: Moving | Broken, past: Moving | None = None) -> Tensor:
-    """Return the twin's log odds that the frame ``film.since`` is broken, ``(batch,)``.
+    """Return the twin's log odds that the motion breaks right before the frame ``film.since``, ``(batch,)``.
 
     Args:
         twin: the twin that sees three frames.
-        film: the settings.
-        video: the video of the last of these frames.
-        past: the video of the first two frames; by default the same video.
+        film: settings of the videos.
+        video: the videos from which the third frame is taken.
+        past: the videos from which the first two frames are taken; by default ``video``.
     """
     frames = [(past or video).frame(film.since - 2), (past or video).frame(film.since - 1), video.frame(film.since)]
     logits = twin.fast(torch.cat(frames, 1))
@@ -207,9 +211,9 @@ def log_odds(twin: Backprop, film: Film, video: Moving | Broken, past: Moving | 
 
 @torch.no_grad()
 def naming_error(net: Recurrent, film: Film, dataset: Dataset) -> float:
-    """Return the fraction of test digits for which a wrong label has the highest goodness.
+    """Return the fraction of the videos of test digits for which a wrong label has the highest goodness.
 
-    Goodness is summed over layers and over the frames that the net also learns from in training.
+    Goodness is summed over layers and over the frames with the numbers from which the net learns in training.
     """
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 3)
     wrong = 0
@@ -225,7 +229,7 @@ def naming_error(net: Recurrent, film: Film, dataset: Dataset) -> float:
 
 
 def twin_naming_errors(twin: Backprop, film: Film, dataset: Dataset) -> dict[str, float]:
-    """Return the twin's errors in naming test digits: from one frame, and from all frames that the net uses."""
+    """Return the twin's errors in percent in naming test digits: from one frame, and from all frames of a video."""
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 3)
     by_frame = by_video = 0.0
     for video, labels in videos_of_test_set(dataset, film, film.speeds, generator):
@@ -242,7 +246,7 @@ def twin_naming_errors(twin: Backprop, film: Film, dataset: Dataset) -> dict[str
 
 @tables.table("moving", "claims/moving.json")
 def separation_table(record: Record) -> str:
-    """Tabulate the separation of each type of break by speed, with the twin's figure."""
+    """Tabulate the separation by type of break and speed, for the net and the twin."""
     ours, twin = record["measured"], record["twin"]
     separation, twins = ours["separation"], twin["separation"]
     speeds = list(separation[TRAINED[0]])
@@ -269,10 +273,10 @@ def picture(_: Record, path: Path, lab: Lab) -> Path:
 
 @torch.no_grad()
 def activity_by_frame(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor) -> tuple[Floats, Floats]:
-    """Return the first video's frames that the net would learn from, and the first layer's activity at each.
+    """Return frames of the first video, and the activity of the first layer at each frame.
 
-    Returns:
-        The frames ``(frames, height, width)``, and the mean square of the layer's activities, ``(frames,)``.
+    Returns: The frames that the net would learn from in training, ``(frames, height, width)``, and the mean square of
+    the activities of the first layer, ``(frames,)``.
     """
     top, units = net.top(labels), net.stack[0].bias.numel()
     state, shown, activity = net.start(view(net, video.frame(0))), [], []
@@ -286,16 +290,16 @@ def activity_by_frame(net: Recurrent, film: Film, video: Moving | Broken, labels
 def draw_surprise(
     broken: Mapping[str, tuple[Floats, Floats]], calm: Floats, since: int, first: int, path: Path
 ) -> Path:
-    """Plot frames of broken videos and, below them, how much each surprises the net.
+    """Plot frames of broken videos and, below them, how much each frame surprises the net.
 
     The activity at each frame is orange for the broken video, and blue for the same video without the break. A vertical
-    line marks the break; the frames after it have an orange border.
+    line marks the break; the frames after the break have an orange border.
 
     Args:
-        broken: type of break -> the frames ``(frames, height, width)``, and the activity at each, ``(frames,)``.
+        broken: type of break -> the frames ``(frames, height, width)``, and the activity at each frame, ``(frames,)``.
         calm: the activity at each frame of the unbroken video, ``(frames,)``.
-        since: number of the first frame after the break.
-        first: number of the first frame.
+        since: number, in the video, of the first frame after the break.
+        first: number, in the video, of the first frame that is given.
         path: the PNG to write.
     """
     from matplotlib.figure import Figure

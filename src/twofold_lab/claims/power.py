@@ -1,18 +1,20 @@
 """A hundred trillion connections can run on thirty watts (talk 41:38).
 
 This is an ESTIMATE. Multiply-adds, bytes, conversions, and reads and updates of devices are counted and multiplied by
-published energies, each a range from low to high (``twofold_lab/energy.py`` has the sources and states what is
-omitted). Nothing in it is random, and the constants decide the outcome: the record states what published hardware could
-do, not what a machine did.
+published energies, which are ranges from low to high (``twofold_lab/energy.py`` has the sources and states what is
+omitted). Nothing in the estimate is random, and the published energies decide the outcome: the record states what
+published hardware could do, not what a machine did.
 
 * A net as large as the talk's brain, 10^14 connections with 10^4 inputs for each unit, on digital and on analog
   hardware, at one pass a second (about as often as a cortical neuron is active), and learning from one case a second.
   Also reported is the number of passes a second that take thirty watts.
 * The recipe's net and its twin (smoke: small nets on digits; full: the recipe ``mnist``): joules of a training step and
-  of a test for each image, and of the complete training. The softmax is omitted for both nets. All cases are fully
-  counted, although Forward-Forward saves work on a digital machine: it leaves cases out of its gradients, and shares
-  the first product between passes. The multiply-adds that the program computes are reported next to the counted ones.
-* The readings of the machine's energy counters over up to a hundred steps; the record states if it has none.
+  of a test for each image, and of the complete training. The softmax is omitted for both nets. The work of all cases is
+  counted in full, although the program saves some: it leaves cases out of gradients, and computes the product of the
+  first layer with the pixels once for several passes. The multiply-adds that the program computes are reported next to
+  the counted ones.
+* The readings of the machine's energy counters over up to a hundred training steps; the record states if the machine
+  has no counters.
 """
 
 from __future__ import annotations
@@ -39,14 +41,14 @@ from twofold_lab.verdict import ESTIMATE, Figures, Verdict
 FAN_IN = 10_000
 """Inputs of each unit of the brain-sized net."""
 BLOCK = (FAN_IN, FAN_IN)
-"""Inputs and units of a block; `BRAIN_CONNECTIONS` / FAN_IN² of them make the net."""
+"""Numbers of inputs and units of a block; `BRAIN_CONNECTIONS` / `FAN_IN`² blocks make the brain-sized net."""
 STEPS = 100
-"""Number of steps that the counters measure, at most."""
+"""Largest number of training steps that the energy counters measure."""
 BRAIN, PASS, LEARNING = "brain-sized net", "watts, one pass a second", "watts, learning from one case a second"
 WORK = ("training step", "slow test", "fast test")
 
 Ranges = Mapping[str, Sequence[float]]
-"""Hardware -> low and high."""
+"""Hardware -> low and high end of an estimated range."""
 
 
 CLAIM = Claim(
@@ -58,7 +60,7 @@ CLAIM = Claim(
 
 
 def estimate(watts: Ranges, hardware: str) -> Verdict:
-    """State the range of the watts, and how much of it is within the brain's."""
+    """State the range of the watts of ``hardware``, and how much of the range is within the watts of the brain."""
     low, high = watts[hardware]
     where = "all of it" if high <= BRAIN_WATTS else "the low end" if low <= BRAIN_WATTS else "none of it"
     return Verdict(ESTIMATE, f"{low:.3g} to {high:.3g} W: {where} is within {BRAIN_WATTS:g} W")
@@ -93,7 +95,7 @@ def power(lab: Lab) -> Finding:
 
 
 def brain() -> dict[str, Any]:
-    """Return the ESTIMATED watts of a brain-sized net, and the verdicts on them."""
+    """Return the ESTIMATED watts of a brain-sized net, and the verdicts on these watts."""
     one_pass = {hardware: watts(hardware, energy.inference(1)) for hardware in HARDWARE}
     learning = {
         learner: {hardware: watts(hardware, energy.step(learner)) for hardware in HARDWARE} for learner in LEARNERS
@@ -111,7 +113,7 @@ def brain() -> dict[str, Any]:
 
 
 def watts(hardware: str, passes: Passes) -> list[float]:
-    """Return the ESTIMATED watts, low and high, of a brain-sized net that does these passes once a second."""
+    """Return the ESTIMATED watts, low and high, of a brain-sized net that does ``passes`` once a second."""
     blocks = BRAIN_CONNECTIONS / FAN_IN**2
     return ends_of(energy.joules(counts(hardware, BLOCK, passes, batch=1)).times(blocks))
 
@@ -121,14 +123,18 @@ def counts(hardware: str, widths: tuple[int, ...], passes: Passes, batch: int) -
 
 
 def verdict(watts: Ranges) -> str:
-    """Return ``holds`` if only analog hardware is within 30 W at the low end, ``undecided`` if both, or ``refuted``."""
+    """Return the verdict on the low ends of the watts.
+
+    It is ``refuted`` if analog hardware needs more than 30 W, ``undecided`` if neither kind of hardware does, and ``holds``
+    if only digital hardware does.
+    """
     if watts["analog"][0] > BRAIN_WATTS:
         return "refuted"
     return "holds" if watts["digital"][0] > BRAIN_WATTS else "undecided"
 
 
 def costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
-    """Return the ESTIMATED costs of a trained net for each image, and the readings of the machine's counters."""
+    """Return the ESTIMATED joules of a trained net, its multiply-adds, energy counter readings, and errors."""
     recipe, dataset = run.recipe, lab.data(run.recipe.data)
     widths, passes, step = (run.net.stack[0].inputs, *recipe.widths), run.net.passes(), energy.step(learner)
     tests = {f"{test} test": energy.inference(passes[test]) for test in passes if test in ("slow", "fast")}
@@ -158,8 +164,7 @@ def costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
 def run_steps(run: Run, lab: Lab) -> tuple[float, dict[str, float]]:
     """Train a copy of a net for up to `STEPS` more steps.
 
-    Returns:
-        The multiply-adds that the program computes for an image, and the joules for an image of each energy counter.
+    Returns: The multiply-adds that the program computes per image, and energy counter -> measured joules per image.
     """
     from twofold_lab.benchmarks.operations import operations  # benchmarks import matplotlib
 
@@ -187,7 +192,7 @@ def short(value: float) -> float:
 
 @table("power", "claims/power.json")
 def ranges_table(record: Record) -> str:
-    """Tabulate the estimated ranges, low to high."""
+    """Tabulate the estimated ranges of watts and joules, from low to high."""
     figures = record["measured"][BRAIN]
     rows = [["10^14 connections, one pass a second", "W", *texts(figures[PASS])]]
     for learner, ends in figures[LEARNING].items():
@@ -201,7 +206,7 @@ def texts(ends: Ranges) -> list[str]:
 
 
 def of_images(record: Record) -> dict[str, Ranges]:
-    """Return the joules for an image of each learning rule and type of work."""
+    """Return learning rule and type of work -> ranges of joules per image."""
     sides = dict(zip(LEARNERS, (record["measured"], record["twin"]), strict=True))
     names = [(learner, work) for learner in LEARNERS for work in WORK]
     joules = {f"{name}, {work}": sides[name][name].get(f"joules for an image, {work}") for name, work in names}

@@ -1,30 +1,33 @@
 """Top-down information relaxes into lower layers and is diluted in each, so it gets through only a few (talk 29:14).
 
-It is diluted by bottom-up input, so it does not get through a hundred layers. Seeing the same image again carries it
-further (back-relaxation). Nets of several depths learn for a few epochs from a subset of the data (full: MNIST, 10,000
-images, 300 units a layer, depths 2 to 10; smoke: digits, depths 2 to 5; one seed). The measurements are made on
-held-out images, in double precision:
+Bottom-up input dilutes the top-down information in every layer, so that information does not get through a hundred
+layers. Seeing the same image again carries the information further (back-relaxation). Nets of several depths learn for
+a few epochs from a subset of the data (full: MNIST, 10,000 images, 300 units a layer, depths 2 to 10; smoke: digits,
+depths 2 to 5; one seed). The measurements are made on held-out images, in double precision:
 
-* Influence: a net settles under the right label, which is then replaced by a wrong one. The influence on a layer after
-  t more iterations is the distance of its state from the state under the right label, relative to its norm, mean over
-  images: ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, a map of layer by time. The ratio of the settled influence on a
-  layer to that on the layer above is fitted as one number for a net, as a line through the logarithms. The speed of the
-  front is fitted in the same way: the layers per iteration at which half of each layer's final influence arrives. An
-  untrained net is measured too.
-* Presentations: a copy of the deepest net learns from one image repeatedly, as a positive case with its label and as a
-  negative case with the wrong one. Then the same influence is measured on this image. The result is a mean over several
-  images, each with its own copy. Each presentation is one plain step at the recipe's rate: no smoothing, no decay and
-  no peer normalization, whose term is a mean over many images.
-* Trace: the same with presentations of 3 iterations, in which activity alone cannot get lower than three layers. Two
-  copies learn, one with the label right and another wrong, one with the two exchanged. Each then settles on the image
-  once more, for 3 iterations, under the label that is right for it. The trace is the distance between their final
-  states, relative to their norm. A layer learns from the difference within a pair of cases, which comes down three
-  layers in each presentation; the weights that it changes then act on three more. So no number of such presentations
-  can reach more than six layers.
+* Influence: a net runs its iterations under the right label, which is then replaced by a wrong one. The influence on a
+  layer after t more iterations is ‖n(s changed) - n(s kept)‖ / ‖n(s kept)‖, mean over images. Here s changed is the
+  state of the layer under the wrong label, s kept the state under the right label, and n the normalization between
+  layers. The influence is a map of layer by time. The ratio of the *settled* influence (after the last iteration) on a
+  layer to that on the layer above is one number for a net, fitted as a line through the logarithms. The speed of the
+  front, in layers per iteration, is the slope of a line that is fitted to the times at which the influence on each
+  layer reaches half of its final value. An untrained net is measured too.
+* Presentations: a copy of the deepest net learns from one image repeatedly, as a positive case with the right label and
+  as a negative case with a wrong label. Then the influence of the label is measured on this image. The result is a mean
+  over several images, with another copy of the net for every image. A presentation is one step of gradient descent at
+  the recipe's rate, without smoothing of gradients, weight decay and peer normalization (a mean over many images).
+* Trace: copies of the net learn in the same way, but with presentations of 3 iterations, in which activity alone cannot
+  get lower than three layers. Of two copies, the first learns with the right label in the positive case and a wrong
+  label in the negative case; the second learns with the two labels exchanged. Each copy is then shown the image once
+  more, for 3 iterations, under the label of its positive case. The trace in a layer is the distance between the final
+  states of the two copies, relative to the norm of the states. A layer learns from the difference within a pair of
+  cases, and this difference comes down three layers in a presentation; the weights that it changes then act on three
+  more layers. So no number of such presentations can reach more than six layers.
 * Twin: nets of the same layers, trained by backprop. The figure is how much the loss changes with a relative change of
-  a layer's activity, ‖∂loss/∂a‖ ‖a‖, mean over images, relative to the top hidden layer. It reaches each layer at once.
+  the activity a of a layer, ‖∂loss/∂a‖ ‖a‖, mean over images, relative to the figure of the top hidden layer. Backprop
+  needs a single pass to reach all layers.
 
-A layer counts as reached if the influence is at least 1 % of its state's norm.
+A layer counts as reached if the influence of the label on the layer is at least 1 %.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ from twofold_lab.verdict import Figures, Verdict, exactly
 
 RATIO, SETTLED, HUNDREDTH = "ratio of a layer to the one above", "settled influence %", "hundredth layer"
 FEW = 4
-"""Largest depth of a net whose first layer the label must reach."""
+"""Largest number of hidden layers with which the label must reach the first layer."""
 
 CLAIM = Claim(
     "relax",
@@ -67,7 +70,7 @@ CLAIM = Claim(
 
 
 def _settled(figures: Figures) -> dict[int, list[float]]:
-    """Return the influence of the label on each layer after the last iteration, in percent, by depth of the net."""
+    """Return depth of the net -> influence of the label on each layer after the last iteration, in percent."""
     return {int(depth): net[SETTLED] for depth, net in figures.measured["by depth"].items()}
 
 
@@ -140,7 +143,7 @@ def relax(lab: Lab) -> Finding:
 
 
 def examine(lab: Lab) -> Study:
-    """Train the nets of all depths and their twins, and measure them."""
+    """Train the nets of all depths and their backprop twins; return the measurements."""
     dataset, images, labels = _data(lab)
     depths = {}
     for depth in lab.pick(smoke=(2, 3, 5), full=(2, 4, 6, 8, 10)):
@@ -165,12 +168,12 @@ def examine(lab: Lab) -> Study:
 
 
 def settings(lab: Lab, depth: int) -> tuple[RecurrentRecipe, BackpropRecipe]:
-    """Return the recipe of a depth and its twin.
+    """Return the recipe of a net with ``depth`` hidden layers and that of its backprop twin.
 
-    There are more iterations than layers, so that the label can get to the first layer. All of them are judged: the
-    goodness of a layer that the label has not reached is the same under every label. The initial top-down weights are
-    smaller than the others, since deep nets with large random ones lose the image. They are not 0, so that untrained
-    nets have influence.
+    There are more iterations than layers, so that the label can get to the first layer. The slow test uses the goodness
+    of all iterations: the goodness of a layer that the label has not reached is the same under every label. The initial
+    top-down weights are smaller than the other weights, since deep nets with large random top-down weights lose the
+    image. The initial top-down weights are not 0, so that the label has influence in untrained nets.
     """
     recipe, twin = recurrent.short(lab)
     units, epochs = lab.pick(smoke=(50, 2), full=(300, 6))
@@ -184,7 +187,7 @@ def settings(lab: Lab, depth: int) -> tuple[RecurrentRecipe, BackpropRecipe]:
 
 
 def _data(lab: Lab) -> tuple[Dataset, Tensor, Tensor]:
-    """Return the data of the nets, including held-out images, and the images to measure on, in double precision."""
+    """Return the data set with held-out images, and held-out images in double precision with their labels."""
     recipe, _ = settings(lab, 2)
     count, measured = lab.pick(smoke=(1000, 30), full=(11_000, 200))
     dataset = lab.data(recipe.data).take(count)
@@ -193,7 +196,7 @@ def _data(lab: Lab) -> tuple[Dataset, Tensor, Tensor]:
 
 
 def _double(net: Recurrent) -> Recurrent:
-    """Copy a net to the CPU in double precision, since influence can be smaller than the rounding of other types."""
+    """Return a copy of a net on the CPU in double precision, since influence can be smaller than float32 rounding."""
     copied = copy.deepcopy(net).cpu().double()
     copied.set_precision("fp32")
     return copied
@@ -225,7 +228,7 @@ def _percents(shares: Tensor) -> list[float]:
 
 @table("relax", "claims/relax.json")
 def depths(record: Mapping[str, Any]) -> str:
-    """Tabulate the influence of the label in nets of each depth, next to the twin's gradient and error."""
+    """Tabulate the influence of the label by depth of the net, next to the gradient and the error of the twin."""
     titles = [RATIO, "untrained ratio", "layers per iteration", "slow error %", "fast error %"]
     rows = []
     for depth, net in record["measured"]["by depth"].items():
@@ -238,7 +241,7 @@ def depths(record: Mapping[str, Any]) -> str:
 
 @table("presentations", "claims/relax.json")
 def after_presentations(record: Mapping[str, Any]) -> str:
-    """Tabulate the influence on each layer of the deepest net after presentations of one image."""
+    """Tabulate the influence of the label on the layers of the deepest net by number of presentations of an image."""
     rows = []
     for title, values in record["measured"].items():
         if title.startswith("after presentations"):
@@ -250,22 +253,22 @@ def after_presentations(record: Mapping[str, Any]) -> str:
 
 
 TESTED = ("slow error %", "fast error %")
-"""The tests of the nets and of their twins whose errors are plotted."""
+"""Names of the errors that are plotted: the slow test of the nets, and the fast test of the twins."""
 AGAIN = "presentations of the same image"
 LEAST = 0.1
-"""Influence in percent at which the color scale begins; less is drawn in the color of none."""
+"""Influence in percent at which the color scale begins; a smaller influence has the color of no influence."""
 
 
 @CLAIM.draw
 def picture(record: Record, path: Path, lab: Lab) -> Path:
-    """Plot the study. The record has the map of one depth only, so the nets are loaded or trained."""
+    """Plot the study. The nets are loaded or trained, since the record has the influence by time for one depth only."""
     return draw(examine(lab), path)
 
 
 def draw(study: Study, path: Path) -> Path:
-    """Plot influence by layer and time, the effect of presentations, errors, and settled influence next to the twin's.
+    """Plot influence by layer and time, the effect of presentations, errors, and final influence with twin gradients.
 
-    The maps of influence by layer and time are for the second and the largest depth.
+    Influence by layer and time is shown for the second-smallest and the largest depth.
     """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 

@@ -1,22 +1,23 @@
 """A recurrent net can treat a still image as a dull video and learn greedily in time (talk 19:31).
 
-Greedy in time means that the net learns from every frame and that no derivative goes through time. First, the error of
-such a net on held-out images is measured (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten epochs, eight for the
-twin, the last 10,000 training images held out).
+Greedy in time means that the net learns from every frame, and that no derivative goes through time. First, the error on
+held-out images is measured for a net that learns in this way (smoke: digits, 2 x 100; full: MNIST, 2 x 1000, ten
+epochs, eight for the twin, the last 10,000 training images held out).
 
 Then the cost of greediness is measured. Small nets (full: 2 x 200, 10,000 images, four epochs; smoke: 2 x 50, two
 epochs; two seeds) learn with the greedy rule and with the derivative of the same objective,
 
     ½ · mean over pairs and iterations of Σ over layers of loss(goodness⁺ - θ, goodness⁻ - θ),
 
-carried through all iterations by autograd, from the bottom-up pass on. This derivative crosses layers as well, since a
-layer's state is its neighbors' input an iteration later. Everything else is the same: initial weights, order of the
-images, negatives, peer normalization, rate and updates, products in float32.
+carried through all iterations by autograd, from the bottom-up pass on. This derivative crosses layers as well, since
+the state of a layer is input of the neighboring layers at the next iteration. Everything else is the same for both
+rules: initial weights, order of the images, negatives, peer normalization, rate and updates, products in float32.
 
-Reported for both are the slow error, the seconds of training, and the memory that a batch needs for learning. This is
-the size of the tensors that autograd keeps for all iterations, or that the greedy rule keeps for one iteration (the
-recipe's ``window`` takes several together, which is faster). For a trained net, the cosine between the two gradients of
-a layer's weights is reported, for the loss of each iteration alone.
+Reported for both rules are the slow error, the seconds of training, and the bytes of memory that a batch needs for
+learning. The memory is the size of the tensors that autograd keeps for all iterations, or for one iteration with the
+greedy rule. (With the recipe's ``window``, the greedy rule computes several iterations together, which is faster and
+needs more memory.) For a trained net, the loss of a single iteration is differentiated by both rules, and the cosine
+between the two gradients is reported by layer and iteration.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def video(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
-    """Return the recipe of the small nets, which see all images in every epoch, and their data."""
+    """Return the recipe of the small nets and their data set. The nets see all images in every epoch."""
     recipe, _ = recurrent.short(lab)
     units, count, epochs = lab.pick(smoke=(50, 800, 2), full=(200, 10_000, 4))
     temperature = recipe.temperature * units / recipe.widths[0]
@@ -95,7 +96,7 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, Dataset]:
 
 
 def learned(lab: Lab, net_type: type[Recurrent], recipe: RecurrentRecipe, dataset: Dataset) -> tuple[Recurrent, float]:
-    """Train a small net in float32, and return it with the seconds of its training."""
+    """Train a small net of class ``net_type`` in float32; return the net and the seconds of the training."""
     plain = RecurrentTraining.build(recipe, dataset.form)
     names = ("damping", "iterations", "label_strength", "top_down", "lateral", "softmax_decay")
     options = {"judged": (recipe.judge_from, recipe.judge_to), **{name: getattr(recipe, name) for name in names}}
@@ -112,12 +113,13 @@ def learned(lab: Lab, net_type: type[Recurrent], recipe: RecurrentRecipe, datase
 
 
 class Unrolled(NamedTuple):
-    """The states of a net through a video, with the graph that autograd needs.
+    """Results of running a net through a video, with the graph that autograd needs.
 
     Attributes:
-        losses: ½ · mean over pairs of Σ over layers of the loss, ``(iterations,)``.
-        steps: inputs, activity and goodness of each layer at each iteration, by iteration and layer.
-        state: the state after the last frame.
+        losses: loss at each iteration, ``(iterations,)``: ½ · mean over pairs of Σ over layers of the loss of the
+            layer.
+        steps: for each iteration, a list with the inputs, activity and goodness of each layer.
+        state: state of all layers after the last frame.
     """
 
     losses: Tensor
@@ -129,11 +131,11 @@ def unroll(net: Recurrent, video: Iterable[SourceInput], top: CachedInput, *, th
     """Run a net through a video with weights that require gradients.
 
     Args:
-        net: the net; its layers' parameters must require gradients.
-        video: the frames in order; the bottom-up pass starts from the first one.
-        top: labels of all cases, ``(2 batch, classes)``, positive ones first.
-        through_time: let states carry derivatives to the next iteration; otherwise, the derivatives of the losses are
-            those of the greedy rule.
+        net: the net; the parameters of the layers must require gradients.
+        video: the frames in order; the bottom-up pass is computed from the first frame.
+        top: labels, ``(2 batch, classes)``: those of the positive cases, then those of the negative cases.
+        through_time: let derivatives go through the states to earlier iterations; otherwise, the states are detached,
+            and the derivatives of the losses are those of the greedy rule.
     """
     cases = len(top.rows)
     frames = [_rows(frame).repeat(cases // len(_rows(frame)), 1) for frame in video]
@@ -165,7 +167,7 @@ def _respond(
 
 
 def _loss(layer: RecurrentLayer, settled: LayerState) -> Tensor:
-    """Return ½ · mean over pairs of loss(g⁺ - θ, g⁻ - θ); the ½ is that in the derivative of goodness."""
+    """Return ½ · mean over pairs of loss(g⁺ - θ, g⁻ - θ), g = goodness; the greedy rule has this ½ too."""
     positive, negative = (settled.goodness - layer.threshold).chunk(2)
     return 0.5 * layer.rule.objective.loss(positive, negative, layer.temperature).mean()
 
@@ -175,7 +177,7 @@ def _rows(source: SourceInput) -> Tensor:
 
 
 class ThroughTime(Recurrent):
-    """A recurrent net that learns with the derivative through all iterations, and so through all layers."""
+    """A recurrent net that learns with the derivative through all iterations, and therefore through all layers."""
 
     def __init__(self, inputs: int, widths: tuple[int, ...], classes: int, rule: Rule, **options: Any) -> None:
         super().__init__(inputs, widths, classes, rule, **options)
@@ -193,10 +195,10 @@ class ThroughTime(Recurrent):
         first: int = 1,
         window: int = 8,
     ) -> VideoResult:
-        """Learn from all frames with one update, with equal weights for all pairs; see `Recurrent.learn_video`.
+        """Learn from all frames with one update, in which all pairs have equal weights; see `Recurrent.learn_video`.
 
-        ``state``, ``first`` and ``window`` are not used: the bottom-up pass is repeated, since derivatives go through
-        it as well. Memory grows with the number of frames.
+        ``state``, ``first`` and ``window`` are not used. The bottom-up pass that led to ``state`` is computed again,
+        since derivatives go through the bottom-up pass as well. Memory grows with the number of frames.
         """
         with torch.enable_grad():
             unrolled = unroll(self, video, top, through_time=True)
@@ -223,7 +225,7 @@ class ThroughTime(Recurrent):
 
 
 def memory(net: Recurrent, dataset: Dataset, recipe: RecurrentRecipe, iterations: int, *, through_time: bool) -> int:
-    """Return the bytes of the tensors, except weights, that autograd keeps for a batch.
+    """Return the bytes of all tensors that autograd keeps for the gradients of a batch, without the weights.
 
     With ``through_time``, the tensors of all iterations are counted, otherwise those of one iteration.
     """
@@ -244,9 +246,9 @@ def memory(net: Recurrent, dataset: Dataset, recipe: RecurrentRecipe, iterations
 
 
 def cosines(net: Recurrent, dataset: Dataset, recipe: RecurrentRecipe) -> list[list[float]]:
-    """Return the cosine between a layer's gradients by the greedy rule and through time, by layer and iteration.
+    """Return the cosines between gradients by the greedy rule and through time, as lists of iterations for each layer.
 
-    Each is for the loss of one iteration alone, over a batch of held-out images.
+    Both gradients are those of the loss of one iteration alone, for a batch of held-out images.
     """
     net.layers.requires_grad_()
     frame, top = _batch(net, dataset, recipe.batch)
@@ -269,7 +271,7 @@ def _gradient(loss: Tensor, layer: RecurrentLayer) -> Tensor:
 
 
 def _batch(net: Recurrent, dataset: Dataset, size: int) -> tuple[CachedInput, CachedInput]:
-    """Return held-out images and, for the top, their labels followed by wrong ones, each the next class."""
+    """Return ``size`` held-out images, and the input at the top: all right labels, then all wrong ones (next class)."""
     images, labels = (tensor[:size].to(net.device) for tensor in dataset.test)
     return net.images(images), net.top(torch.cat([labels, (labels + 1) % net.classes]))
 
