@@ -7,12 +7,13 @@ speeds):
 
 * ``activity``: the mean square of the layer's activities, under the right label;
 * ``cancellation``: minus the cosine between W_below · frame and the sum of the top-down and lateral inputs;
-* ``separation``: how well activity separates surprising from predicted frames (see ``moving``). It is measured with the
-  layer's own top-down and lateral input; with those of another video, which shows another digit at another place; with
-  neither; and with only one of the two. The input of the layer is changed at that one frame only.
+* ``separation``: how well activity separates surprising from predicted frames (see ``moving``). The separation is
+  measured with the layer's own top-down and lateral input; with the top-down and lateral input of another video, which
+  shows another digit at another place; with neither of the two; and with only one of the two. The input of the layer is
+  changed only at the frame that is measured.
 
-The twin judges from three frames in a row whether the last is broken, as in ``moving``. Its separation is also measured
-with the first two frames of another video.
+The twin classifies, from three frames in a row, whether the last frame comes right after a break, as in ``moving``. The
+separation of the twin is also measured with the first two frames taken from another video.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from twofold_lab.verdict import Figures, Verdict, at_least, at_most, every, less
 
 PREDICTED = "predicted"
 INTACT, SWITCHED, NEITHER = "as it is", "of another video", "neither"
-"""Top-down and lateral input of the first layer at the frame of the break."""
+"""Names of variants of the top-down and lateral input of the first layer at the frame of the break."""
 CANCELLATION, FIGURE = "cancellation", ("separation", INTACT)
 
 Values = dict[tuple[str, str], Tensor]
-"""Type of frame and measured quantity -> its value for each video, ``(videos,)``."""
+"""Type of frame and name of the measured quantity -> the quantity for each video, ``(videos,)``."""
 
 CLAIM = Claim(
     "agree",
@@ -102,7 +103,7 @@ def agree(lab: Lab) -> Finding:
 
 @torch.no_grad()
 def measure_net(net: Recurrent, film: Film, dataset: Dataset) -> Values:
-    """Measure the first layer's mean square activity at the break, for each of `input_variants`, and cancellation."""
+    """Measure the first layer at the break: mean square activity for each of `input_variants`, and `cancellation`."""
     layer, chunks = net.stack[0], defaultdict[tuple[str, str], list[Tensor]](list)
     for video, labels, shown in videos(film, dataset):
         top = net.top(labels)
@@ -117,7 +118,10 @@ def measure_net(net: Recurrent, film: Film, dataset: Dataset) -> Values:
 
 
 def input_variants(sources: Mapping[str, SourceInput]) -> dict[str, dict[str, SourceInput]]:
-    """Return the first layer's inputs with its own top-down and lateral input, with another video's, and without."""
+    """Return name of a variant -> inputs of the first layer with changed top-down and lateral input.
+
+    ``sources`` has the original inputs.
+    """
     below, above, beside = (rows_of(sources[name]) for name in ("below", "above", "beside"))
     return {
         INTACT: {"below": below, "above": above, "beside": beside},
@@ -129,7 +133,7 @@ def input_variants(sources: Mapping[str, SourceInput]) -> dict[str, dict[str, So
 
 
 def cancellation(net: Recurrent, sources: Mapping[str, SourceInput]) -> Tensor:
-    """Return minus the cosine between the first layer's bottom-up input and its other inputs' sum, ``(batch,)``."""
+    """Return minus the cosine of bottom-up input and summed other input of the first layer, ``(batch,)``."""
 
     def weighted(name: str) -> Tensor:
         weight: Tensor = net.stack[0].learned[name].effective()
@@ -139,7 +143,10 @@ def cancellation(net: Recurrent, sources: Mapping[str, SourceInput]) -> Tensor:
 
 
 def videos(film: Film, dataset: Dataset) -> Iterator[tuple[Moving, Tensor, dict[str, Moving | Broken]]]:
-    """Yield test videos at the trained speeds with no wall at the break, their labels, and the videos by type."""
+    """Yield chunks of unbroken test videos at the trained speeds, labels, and type of frame -> videos.
+
+    No digit is near a wall of the canvas at the break.
+    """
     generator = torch.Generator(dataset.test_images.device).manual_seed(SEED + 4)
     for video, labels in moving.videos_of_test_set(dataset, film, film.speeds, generator, free=film.since):
         broken = moving.breaks(film, video, torch.Generator(video.images.device).manual_seed(SEED + 5))
@@ -147,7 +154,7 @@ def videos(film: Film, dataset: Dataset) -> Iterator[tuple[Moving, Tensor, dict[
 
 
 def separations(values: Values) -> dict[str, float]:
-    """Return the separation of all surprising frames from predicted ones, by the input of the layer."""
+    """Return variant of the input -> separation of all surprising frames from predicted frames."""
     variants = [quantity for kind, quantity in values if kind == PREDICTED and quantity != CANCELLATION]
     return {
         variant: moving.separation(values[PREDICTED, variant], torch.cat([values[kind, variant] for kind in TRAINED]))
@@ -157,7 +164,7 @@ def separations(values: Values) -> dict[str, float]:
 
 @torch.no_grad()
 def measure_twin(twin: Backprop, film: Film, dataset: Dataset) -> Values:
-    """Measure the twin's log odds of a break with the past of the same video and with that of another video."""
+    """Measure the twin's log odds of a break, with the first two frames of the same video and of another video."""
     chunks = defaultdict[tuple[str, str], list[Tensor]](list)
     for video, _, shown in videos(film, dataset):
         other = video.select(torch.arange(len(video.start), device=video.start.device).roll(1))

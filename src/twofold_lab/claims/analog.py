@@ -120,8 +120,7 @@ def analog(lab: Lab) -> Finding:
 
 
 def compare(lab: Lab, ideal: Mapping[str, list[Net]], substrate: Substrate) -> dict[str, dict[str, float]]:
-    """Return the errors of every learning rule on devices of a design, and of ideal nets programmed into the
-    devices."""
+    """Return the errors of every learning rule on devices of a design, and of ideal nets on the same devices."""
     chips = [Device(substrate, seed) for seed in lab.seeds]
     errors = {
         learner: mean_error(lab, [trained(lab, learner, chip, chip.seed, BENCH) for chip in chips])

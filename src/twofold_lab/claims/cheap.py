@@ -2,7 +2,7 @@
 
 The experiment measures how long this machine takes to train a net from scratch on the embedded digits to a small error
 on 300 held-out training images (smoke: a small net, to 5 %; full: the recipe digits, to 3 %). Every claim can be
-measured at smoke size, which takes little longer than this.
+measured at smoke size, which takes little longer than this experiment.
 """
 
 from __future__ import annotations

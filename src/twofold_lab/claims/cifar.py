@@ -1,14 +1,14 @@
 """On CIFAR-10, in nets of two or three layers with local fields, it is slightly worse than backprop (talk 26:55).
 
-A third layer does not widen the gap. The recurrent net of the recipe ``cifar-local`` and its twin with the same
-bottom-up receptive fields learn from all training images and are tested once, on the test set (smoke: digits, 5 x 5
-fields).
+A third layer does not widen the gap to backprop. The recurrent net of the recipe ``cifar-local`` and its twin with the
+same bottom-up receptive fields learn from all training images and are tested once, on the test set (smoke: digits, 5 x
+5 fields).
 
 The paper's table is measured with fewer images and epochs: nets of two and three layers, with low and with high
-activity, learn from the first 20,000 images and are tested on the last 5,000 training images. The settings are those
-of the recipe and its twin except for the epochs (full: 4, and 8 for the twin). *train* is the error of the same test on
-2,000 training images. One seed. The gap between the slow test and the twin is the difference of two error rates, each
-with the binomial standard error of its test cases.
+activity, learn from the first 20,000 images and are tested on the last 5,000 training images. The settings are those of
+the recipe and its twin except for the epochs (full: 4, and 8 for the twin). The errors under *train* are those of the
+same tests on 2,000 training images. One seed. The gap between the slow test and the twin is the difference of two error
+rates, each with the binomial standard error of its test cases.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from twofold_lab.verdict import Estimate, Figures, Verdict, at_most, difference
 R = TypeVar("R", bound=PictureRecipe)
 
 LEARNED, HELD, SEEN = 20_000, 5_000, 2_000
-"""Numbers of images for the table: training images, held-out images, and training images that are also tested."""
+"""Numbers of images for the table: training images, held-out images, and training images for the error *train*."""
 
 GAP = 4.0
-"""Largest gap, in points, that counts as slightly worse."""
+"""Largest gap between the errors of the net and the twin, in points, that counts as slightly worse."""
 
 GOODNESS = {"low activity": "minus_sum_of_squares", "high activity": "sum_of_squares"}
 TESTS = ("slow", "fast", "settled", "shortlist", "both")
@@ -111,7 +111,7 @@ def cifar(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[RecurrentRecipe, BackpropRecipe]:
-    """Return the recipe of this size and its twin."""
+    """Return the recipe of this size and the recipe of the twin."""
     if lab.size == "full":
         return cifar_local, twin
     fields: dict[str, Any] = {"widths": (192, 192), "field_sizes": (5, 5), "strides": (1, 1), "margins": (2, 2)}
@@ -120,20 +120,20 @@ def settings(lab: Lab) -> tuple[RecurrentRecipe, BackpropRecipe]:
 
 
 def deepened(recipe: R, layers: int) -> R:
-    """Return the recipe with ``layers`` layers that all have the settings of its first."""
+    """Return a copy of a recipe with ``layers`` layers that have the settings of the first layer."""
     names = ("widths", "field_sizes", "strides", "margins")
     return replace(recipe, **{name: getattr(recipe, name)[:1] * layers for name in names})
 
 
 def first_images(lab: Lab, recipe: RecurrentRecipe) -> Dataset:
-    """Return the data of the table: the first training images, and the last ones as the test set."""
+    """Return the data set of the table: the first training images, with the last training images as the test set."""
     dataset = lab.data(recipe.data)
     learned, held = lab.pick(smoke=(1000, 300), full=(LEARNED, HELD))
     return replace(dataset.hold_out(held).take(learned), name=f"{dataset.name}, {learned} images")
 
 
 def seen_and_held(run: Run, dataset: Dataset) -> dict[str, dict[str, float]]:
-    """Return the error of each test in percent, on training images (``train``) and on held-out ones (``test``)."""
+    """Return ``train`` (training images) and ``test`` (held-out images) -> test -> error in percent."""
     seen = evaluate(run.net, *(tensor[:SEEN] for tensor in dataset.train)).error
     return {
         name: {"train": percent(seen[name]), "test": percent(error)} for name, error in run.result.test_error.items()
@@ -142,7 +142,7 @@ def seen_and_held(run: Run, dataset: Dataset) -> dict[str, dict[str, float]]:
 
 @table("cifar", "claims/cifar.json")
 def paper_table(record: Mapping[str, Any]) -> str:
-    """Tabulate the paper's training and test errors on CIFAR-10 next to ours."""
+    """Tabulate training and test errors on CIFAR-10 of the paper, of the recurrent nets and of their twins."""
     ours, twins = record["measured"]["table"], record["twin"]["table"]
 
     def cells(row: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
@@ -160,7 +160,7 @@ def paper_table(record: Mapping[str, Any]) -> str:
 
 @table("cifar-tests", "claims/cifar.json")
 def tests(record: Mapping[str, Any]) -> str:
-    """Tabulate the error of every test of the net that learned from all of CIFAR-10, and its difference to the twin."""
+    """Tabulate the errors of the net that learned from all of CIFAR-10, and their differences to the twin's error."""
     ours, twins = record["measured"], record["twin"]["fast error %"]
     names = [name for name in ours if name.endswith("error %")]
     rows = [[name.removesuffix(" error %"), f"{ours[name]:.2f}", f"{ours[name] - twins:+.2f}"] for name in names]

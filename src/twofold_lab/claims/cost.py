@@ -2,8 +2,9 @@
 
 The recurrent net and its twin, a feedforward net with the same hidden layers, are tested after every epoch on training
 images that are held out, until they reach an error (smoke: a small net on digits, 6 %; full: MNIST, half of the
-recipe's units, ten epochs, 2.5 %). Visits are the number of images seen divided by the number of training images, since
-an epoch of the recurrent net leaves out images that teach nothing. One seed.
+recipe's units, ten epochs, 2.5 %). Training time is counted in visits: the number of images seen divided by the number
+of training images. An epoch of the recurrent net can be less than one visit, since images that teach nothing are left
+out. One seed.
 """
 
 from __future__ import annotations

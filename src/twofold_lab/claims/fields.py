@@ -2,8 +2,9 @@
 
 The first layer is that of the recipe's net with seed 0 (smoke: a small net on digits; full: MNIST). A unit's receptive
 field agrees with its label weights if the unit is excited by images whose label also excites it. The measure for each
-unit is the correlation, over classes, of its label weight with its mean input from the pixels of the test images of the
-class. It is measured before learning as well. The twin has no label weights, so only its error is reported.
+unit is a correlation over classes: that of the unit's label weight for the class with the unit's mean input from the
+pixels of the test images of the class. The correlation is measured before learning as well. The twin has no label
+weights, so only its error is reported.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def agreement(net: FeedForward, images: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         net: a net with a dense first layer.
-        images: ``(images, ...)``, with some of each class.
+        images: ``(images, ...)``, with some images of each class.
         labels: ``(images,)``.
     """
     weight = net.stack[0].weight

@@ -1,7 +1,7 @@
 """A generative model can predict from the hidden layers of its own greedy discriminator (talk 32:32).
 
-Every layer of the discriminator is trained greedily, and the generative model shares its hidden layers, so
-that it needs no backprop. The experiment is not built yet.
+Every layer of the discriminator is trained greedily, and the generative model shares the hidden layers of the
+discriminator, so that the generative model needs no backprop. The experiment is not built yet.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ The same recurrent net is trained with and without lateral weights, and with and
 top-down weights, the label reaches only the top layer. Smoke: digits, one seed. Full: MNIST, 20,000 images, 2 x 500,
 five epochs, the last 10,000 training images held out, two seeds.
 
-For the net of the first seed with all three inputs, two figures describe the sources of a layer's pre-activation
-z = Σ zₖ + b in its last iteration, for held-out images under their right labels:
+For the net of the first seed with all three inputs, two figures describe each source k (bottom-up, top-down, lateral)
+of the pre-activation z = Σ zₖ + b of a layer in the last iteration, for held-out images under their right labels:
 
 * share: cov(zₖ, z) / var(z), with numerator and denominator each summed over units. The shares of a layer add up to 1;
-  a source with a negative share reduces the variance of the others.
+  a source with a negative share reduces the variance that comes from the other sources.
 * size: var(zₖ) / var(z). The sizes of a layer need not add up to 1.
 
 The talk does not say that lateral weights reduce the error, so no rule depends on their effect.
@@ -79,15 +79,15 @@ def glom(lab: Lab) -> Finding:
 
 @torch.no_grad()
 def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Attribute the variance of each layer's pre-activation to its sources, in the last iteration under the labels.
+    """Attribute the variance of the pre-activations of each layer to the inputs of the layer, in the last iteration.
 
     Args:
         net: the net.
         images: ``(batch, ...)``.
-        labels: ``(batch,)``.
+        labels: labels at the top of the net, ``(batch,)``.
 
     Returns:
-        For each layer, from the lowest upwards: source -> its ``share`` and ``size``, as defined in the module.
+        For each layer, from the lowest upwards: name of the source -> ``share`` and ``size``, as defined in the module.
     """
     frame, top = net.images(images), net.top(labels)
     *_, state = net.look(frame, top, net.iterations - 1)
@@ -107,7 +107,7 @@ def shares(net: Recurrent, images: Tensor, labels: Tensor) -> list[dict[str, Any
 
 
 def _input(layer: RecurrentLayer, name: str, source: SourceInput) -> Tensor:
-    """Return the input from a source, minus its mean over cases, ``(batch, units)``, in double precision."""
+    """Return the weighted input from a source minus the mean over cases, ``(batch, units)``, in double precision."""
     rows = source.rows if isinstance(source, CachedInput) else source
     values: Tensor = rows.cpu().double() @ layer.weights[name].cpu().double().T
     return values - values.mean(0)
@@ -115,7 +115,7 @@ def _input(layer: RecurrentLayer, name: str, source: SourceInput) -> Tensor:
 
 @table("recurrent-compared", *(f"claims/{name}.json" for name in ("low-activity", "from-start", "glom")))
 def compared(*records: Mapping[str, Any]) -> str:
-    """Tabulate the errors of the recurrent nets that three claims compare, one row each."""
+    """Tabulate the errors of the recurrent nets that three claims compare, with a row for each net."""
     rows = [
         (name, errors, f"`{command(record['id'])}`")
         for record in records

@@ -8,8 +8,9 @@ are scaled with the function:
 * The mean of squares is the sum divided by the number of units u. With rate · u, and temperature, decay and peer
   normalization / u, the weights change exactly as with the sum.
 * The derivative of a sum of activities is ½ for every active unit; that of a sum of squares is about 1 for very active
-  ones. A sum of activities varies about half as much between cases. So it gets twice the rate and half the temperature.
-* Minus the sum of squares differs in its sign only and needs no other settings.
+  ones. A sum of activities varies about half as much between cases as a sum of squares. So the sum of activities gets
+  twice the rate and half the temperature.
+* Minus the sum of squares differs from the sum of squares in its sign only, and needs no other settings.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ NAMES = ("sum_of_squares", "mean_of_squares", "sum_of_activities", "minus_sum_of
 
 
 def settings(recipe: FeedForwardRecipe) -> dict[str, dict[str, Any]]:
-    """Return the changes for each function to a recipe for the sum of squares with layers of equal width."""
+    """Return goodness function -> changed settings, for a recipe with the sum of squares and layers of equal width."""
     units = recipe.widths[0]
     mean = {field: getattr(recipe, field) / units for field in ("temperature", "decay", "peer")}
     activities = {"rate": 2 * recipe.rate, "temperature": recipe.temperature / 2}

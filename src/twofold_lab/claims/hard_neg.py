@@ -1,9 +1,9 @@
 """Wrong labels drawn from the net's own mistakes teach faster than random ones (talk 14:05).
 
 According to the talk, the net with such hard negatives learns at about half the speed of backprop. The same net with
-hard and with random negatives, and the twin, are tested after every epoch on held-out training images, to find when
-they reach an error (smoke: 5 % on digits; full: 2 % with the recipe mnist and its twin, 12 epochs, 10,000 images held
-out).
+hard and with random negatives, and the twin, are tested after every epoch on held-out training images, to find how many
+epochs they need to reach an error (smoke: 5 % on digits; full: 2 % with the recipe mnist and its twin, 12 epochs,
+10,000 images held out).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def hard_neg(lab: Lab) -> Finding:
 
 @table("hard-neg", "claims/hard-neg.json")
 def to_an_error(record: Mapping[str, Any]) -> str:
-    """Tabulate when nets with hard and with random negatives and the twin reach the error, and their final errors."""
+    """Tabulate when nets with hard and random negatives and the twin reach the error, and the final errors."""
     names = ("epochs", "visits", "seconds", "slow error %", "fast error %")
     nets = {**record["measured"], "backprop twin": record["twin"]}
     rows = [

@@ -53,7 +53,7 @@ def hybrid(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
-    """Return the recipe of this size and its twin."""
+    """Return the recipe of this size and the recipe of the twin."""
     if lab.size == "full":
         return mnist_hybrid, twin
     small: dict[str, Any] = {"data": "digits", "widths": (150, 150, 150), "epochs": 15, "batch": 40}
@@ -61,7 +61,7 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 
 
 class EveryImage(Sampler):
-    """Draw every image once in an epoch."""
+    """Sampler that draws every image once in an epoch."""
 
     def epoch(self, batch: int) -> Iterator[SampledBatch]:
         count, device = len(self.difficulty), self.difficulty.device
@@ -71,7 +71,7 @@ class EveryImage(Sampler):
 
 
 class SoftmaxAlone(Hybrids):
-    """Train only the softmax; the layers keep their initial weights."""
+    """Training of the softmax only; the layers keep their initial weights."""
 
     def make_sampler(self, cases: int) -> Sampler:
         return EveryImage(cases, self.generator)
@@ -85,7 +85,7 @@ class SoftmaxAlone(Hybrids):
 
 
 def untrained(lab: Lab, recipe: UnsupervisedRecipe) -> dict[str, float]:
-    """Return the error of a softmax on the same layers with their initial weights, after a sixth of the epochs."""
+    """Return the errors of a softmax trained for a sixth of the epochs, on layers that keep their initial weights."""
     dataset, epochs = lab.data(recipe.data), max(2, recipe.epochs // 6)
     short = replace(recipe, epochs=epochs, jitter=0, mirror=False)
 

@@ -3,10 +3,11 @@
 The same net is trained on images whose last two rows are black, and on images whose last two rows are filled with
 noise, uniform over 0 to 1 and drawn once for each image (smoke: digits with two rows added below; full: MNIST's own
 last two rows, 8 epochs, the last 10,000 training images held out). Two means are taken over the first layer's weights
-to the noise: of their absolute values, and of their absolute changes since initialization. Each is divided by the same
-mean over the weights to all other pixels that are ever on. The changes show what was learned: weights without a signal
-keep their initial values except for weight decay, which takes 1 / (rate · decay) batches. The images are also tested
-with other noise, to count how many are then classified differently.
+to the noise: that of the absolute values of the weights, and that of the absolute changes of the weights since
+initialization. Both means are divided by the mean of the same quantity over the weights to all other pixels that are on
+in some image. The changes show what was learned: weights without a signal keep their initial values except for weight
+decay, which takes 1 / (rate · decay) batches. The images are also tested with other noise, to count how many images are
+then classified differently.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ def irrelevant(lab: Lab) -> Finding:
 
 
 def _with_margin(dataset: Dataset, added: int, noise: bool, seed: int = 0) -> Dataset:
-    """Return the data set with its last rows, or with ``added`` further rows, black or filled with noise."""
+    """Return the data set with the last rows of the images black or filled with noise.
+
+    If ``added`` is not 0, so many rows are added below for this.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def fill(images: Tensor) -> Tensor:

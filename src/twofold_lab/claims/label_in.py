@@ -1,7 +1,7 @@
 """With a correct or a wrong label in the first pixels, learning is supervised (talk 10:57).
 
 The value of a label pixel is 5 in the talk and 1 in the author's code. The same net is trained with both values and, as
-a control, with strength 1 on training images whose labels were shuffled. Smoke: digits, with the label in front of the
+a control, with the value 1 on training images whose labels were shuffled. Smoke: digits, with the label in front of the
 pixels, since they have no margin. Full: MNIST, 3 x 500, 8 epochs, the label over the first ten pixels, the last 10,000
 training images held out with their own labels. ``label's share of goodness`` is the fraction of the variance of the
 total goodness that is between labels of the same image.

@@ -2,14 +2,14 @@
 
 Three things are measured (smoke: nets on digits; full: nets on MNIST):
 
-* The error by the goodness of each layer alone, and its mean goodness of positive and of negative data in units of the
-  threshold, for the recipe's net of seed 0.
+* The error by the goodness of each layer alone, and the mean goodness of the layer for positive and for negative data,
+  divided by the threshold, for the recipe's net of seed 0.
 * The relative change of the weights of each layer if the layers above are left out. The nets learn for two epochs from
   the same initial weights. If no information comes down from the layers above, the weights are bitwise the same. In
   the recipe the choice of data does carry information down, so these nets learn from random negatives and from every
   image in every epoch. Layers of the twin are left out in the same way.
 * The error of nets with each type of unit, with the settings of the rectifier (full: 3 x 500, 8 epochs, the last 10,000
-  training images held out). The best of their tests counts.
+  training images held out). The error of a net is that of the best of its tests.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def layer(lab: Lab) -> Finding:
 
 
 def _changes(lab: Lab, recipe: Recipe) -> list[float]:
-    """Return the change of each layer but the last, relative to its weights, when the layers above are left out."""
+    """Return, for each layer but the last, the relative change of the weights if the layers above are left out."""
     complete, changes = lab.train(recipe, "layer-complete"), []
     for count in range(1, len(recipe.widths)):
         cut = lab.train(replace(recipe, widths=recipe.widths[:count]), f"layer-{count}")

@@ -2,9 +2,9 @@
 
 Each unit sees a square of the map below through weights of its own. The layers learn from hybrid images as in the claim
 ``hybrid`` (smoke: digits, two layers; full: the recipe ``mnist-hybrid-local``, one seed). The paper's net has peer
-normalization. The recipe has none, since its error on held-out images is smaller without it. Both nets are reported,
-with the percentage of units that no test image activates. The twin has the same units and receptive fields and learns
-from the labels.
+normalization. The recipe has no peer normalization, since the error on held-out images is smaller without it. The nets
+with and without peer normalization are reported, with the percentage of units that no test image activates. The twin
+has the same units and receptive fields and learns from the labels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from twofold_lab.lab import Lab
 from twofold_lab.verdict import limited
 
 PEER = 0.03
-"""Strength of peer normalization in the net that has it."""
+"""Strength of peer normalization in the net with peer normalization."""
 
 
 CLAIM = Claim(
@@ -52,7 +52,7 @@ def local(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
-    """Return the recipe of this size and its twin."""
+    """Return the recipe of this size and the recipe of the twin."""
     if lab.size == "full":
         return mnist_hybrid_local, twin
     small, small_twin = hybrid_settings(lab)
@@ -62,7 +62,7 @@ def settings(lab: Lab) -> tuple[UnsupervisedRecipe, BackpropRecipe]:
 
 @torch.no_grad()
 def silent(lab: Lab, run: Run) -> list[float]:
-    """Return the percentage of each layer's units that no test image activates."""
+    """Return, for each layer, the percentage of units that no test image activates."""
     images, _ = lab.test_set(run)
     layers = outputs(run.net.stack, run.net.images(images).rows)
     return [percent(float((activity <= 0).all(0).float().mean())) for _, activity, _ in layers]

@@ -56,7 +56,7 @@ ROWS = (
     ("MNIST without labels, local fields", "local", None, "1.16"),
     ("MNIST with jitter, 3 x 1000", "jitter", None, "0.64"),
 )
-"""Rows of the table of errors: title, claim, group of figures in its record, and the talk's or the paper's error."""
+"""Rows of the table of errors: title, claim, key of the figures in the record, and the talk's or paper's error."""
 
 
 @table("errors", "claims/*.json")

@@ -1,15 +1,17 @@
 """In a feedforward net, what later layers learn cannot influence what earlier layers learn (talk 17:24).
 
-In the recurrent net, which has top-down weights, it can. Both nets, and the backprop twin of the first, have the same
-layers. Each is trained twice, for two epochs. The two runs differ only in the initial weights of the top hidden layer,
-which are drawn with different seeds. The *change of the first layer* is the distance between its two final matrices of
-bottom-up weights, relative to the distance that they moved in learning; 0 means bitwise equal. In the recipes, the
-choice of data also carries information down. So no image is left out in these runs (tolerance 0, revisit 1), and
-negatives are random (hard ones are drawn from a softmax that reads all layers).
+In the recurrent net, which has top-down weights, later layers can influence earlier layers. The feedforward net, the
+recurrent net, and the backprop twin of the feedforward net have the same layers. Each net is trained twice, for two
+epochs. The two runs differ only in the initial weights of the top hidden layer, which are drawn with different seeds.
+The *change of the first layer* is the distance between the final bottom-up weights of this layer in the two runs,
+relative to the distance of the weights from their initial values; 0 means bitwise equal. In the recipes, the choice of
+data also carries information from later to earlier layers. So no image is left out in these runs (tolerance 0, revisit
+1), and negatives are random (hard ones are drawn from a softmax that reads all layers).
 
 To show whether top-down weights help, the error on held-out images is reported for the recurrent net with and without
-them, and for the feedforward net. Without them the label reaches only the top layer, and the first layer learns from
-images alone. No rule depends on these errors, since the claim does not say by how much top-down weights help.
+them, and for the feedforward net. Without top-down weights the label reaches only the top layer, and the first layer
+learns from images alone. No rule depends on these errors, since the claim does not say by how much top-down weights
+help.
 
 Smoke: digits, 2 x 100. Full: MNIST, 2 x 1000, ten epochs, eight for the twin, the last 10,000 training images held out;
 the first layers are compared after two epochs of 10,000 images.
@@ -82,8 +84,8 @@ def no_later(lab: Lab) -> Finding:
 def change(lab: Lab, recipe: Recipe, name: str) -> float:
     """Measure how the first layer's final weights change with the initial weights of the top hidden layer.
 
-    The change is relative to the distance that they moved in learning, ‖W other - W‖ / ‖W - W first‖; it is 0 if and
-    only if all bits are the same.
+    The change is ‖W other - W‖ / ‖W - W first‖, for final weights W, final weights W other with another top layer, and
+    initial weights W first. It is 0 if and only if all bits are the same.
     """
     recipe = replace(recipe, tolerance=0.0, revisit=1.0, epochs=2, validation=0)
     dataset = lab.data(recipe.data).take(lab.pick(smoke=500, full=10_000))
@@ -101,7 +103,7 @@ def change(lab: Lab, recipe: Recipe, name: str) -> float:
 
 
 def redraw(net: Net, index: int) -> None:
-    """Draw new initial weights for a layer, at the same scale."""
+    """Draw new initial weights for the layer ``index``, at the scale of the old weights."""
     generator = torch.Generator().manual_seed(OTHER_SEED)
     for parameter in net.layers[index].parameters():
         if parameter.dim() == 2:

@@ -2,9 +2,9 @@
 
 The norm of a layer's activities alone would tell the next layer whether the data are positive. The same net is trained
 with and without normalization between layers, with two seeds (smoke: digits; full: MNIST, 3 x 500, 8 epochs, the last
-10,000 training images held out). Two figures are measured for each layer: the error by its goodness alone; and, as
-``shared with layer 1``, the squared correlation of its goodness with that of the first layer, over the held-out images
-with every label.
+10,000 training images held out). Two figures are measured for each layer: the error by the goodness of this layer
+alone; and, as ``shared with layer 1``, the squared correlation of the goodness of this layer with that of the first
+layer, over the held-out images with every label.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CLAIM = Claim(
 
 
 def _best_and_first(figures: Figures, net: str) -> tuple[Estimate, Estimate]:
-    """Return the smallest error of a layer above the first, and that of the first."""
+    """Return the smallest error of a layer above the first, and the error of the first layer."""
     first, *above = (figures.of(net, ERROR, layer) for layer in range(3))
     return min(above), first
 

@@ -125,8 +125,8 @@ def counts(hardware: str, widths: tuple[int, ...], passes: Passes, batch: int) -
 def verdict(watts: Ranges) -> str:
     """Return the verdict on the low ends of the watts.
 
-    It is ``refuted`` if analog hardware needs more than 30 W, ``undecided`` if neither kind of hardware does, and ``holds``
-    if only digital hardware does.
+    The verdict is ``refuted`` if analog hardware needs more than 30 W, ``holds`` if only digital hardware does, and
+    ``undecided`` if neither does.
     """
     if watts["analog"][0] > BRAIN_WATTS:
         return "refuted"

@@ -6,9 +6,10 @@ from narrow to wide (smoke: digits). Few images are drawn with each seed, and re
 visits.
 
 The settings are those of the recipe mnist and its twin, with two exceptions. The temperature is proportional to the
-number of units. The rate of twins wider than 1000 units falls in proportion to the width, since they diverge at the
-rate of the twin of 1000 units. For few images, the weight decay of Forward-Forward and of backprop was chosen for each
-number of images, with 1000 units and among three or four values, on the last 10,000 training images.
+number of units. The rate of twins with layers wider than 1000 units is inversely proportional to the width, since such
+twins diverge at the rate of the twin with 1000 units. For few images, the weight decay of Forward-Forward and of
+backprop was chosen for each number of images, with 1000 units and among three or four values, on the last 10,000
+training images.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ from twofold_lab.tables import markdown, table
 from twofold_lab.verdict import Estimate, Figures, Verdict, at_most, less
 
 VISITS = 10_000
-"""Number of images in an epoch; a smaller set is repeated."""
+"""Least number of images in an epoch; a smaller set of images is repeated."""
 OURS, TWINS, RATIO = "slow error %", "fast error %", "slow error / twin's"
 
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount of training data, with the settings for it.
+    """An amount of training data, with the settings of the recipes for this amount.
 
     Attributes:
         per_class: number of images of each class; ``None`` for all images.
         epochs: number of epochs, each of at least `VISITS` images.
         decay: weight decay of Forward-Forward.
         twin_decay: weight decay of the twin.
-        seeds: number of nets, each of which learns from its own random images.
+        seeds: number of seeds; the random images and the net are drawn with the seed.
     """
 
     per_class: int | None
@@ -75,7 +76,7 @@ CLAIM = Claim(
 
 
 def _errors(figures: Figures, row: int, column: int, seeds: int | None = None) -> tuple[Estimate, Estimate]:
-    """Return the error of Forward-Forward and of backprop in a cell of the map: number of images, width."""
+    """Return the errors of Forward-Forward and backprop for the number of images ``row`` and the width ``column``."""
     images, by_width = list(figures.measured[OURS].items())[row]
     units = list(by_width)[column]
     return figures.of(OURS, images, units, seeds=seeds), figures.of_twin(TWINS, images, units, seeds=seeds)
@@ -126,7 +127,7 @@ def regime(lab: Lab) -> Finding:
 
 
 def settings(lab: Lab, amount: Amount, width: int, seed: int) -> tuple[FeedForwardRecipe, BackpropRecipe]:
-    """Return the recipe and its twin for an amount of data and a width of both layers."""
+    """Return the recipes of Forward-Forward and the twin for an amount of data and a width of both layers."""
     recipe, twin = feedforward.pair(lab, mnist.mnist, mnist.twin)
     shared: dict[str, Any] = {"widths": (width, width), "epochs": amount.epochs, "seed": seed}
     per_unit = recipe.temperature / recipe.widths[0]
@@ -165,7 +166,7 @@ def errors(record: Mapping[str, Any]) -> str:
 
 @CLAIM.draw
 def picture(record: Record, path: Path, lab: Lab) -> Path:
-    """Plot the errors of Forward-Forward and backprop as a map, blue where that of Forward-Forward is smaller."""
+    """Plot a map of the errors of Forward-Forward and backprop, blue where the error of Forward-Forward is smaller."""
     import numpy as np
 
     from twofold.plots.canvas import subplots, suptitle, write

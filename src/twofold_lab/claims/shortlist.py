@@ -73,13 +73,15 @@ def shortlist(lab: Lab) -> Finding:
 
 
 def glyphs(classes: int, train: int, test: int, side: int = 12, noise: float = 0.2) -> Dataset:
-    """Make noisy images ``(cases, 1, side, side)`` of random smooth glyphs, one per class; every call makes the same.
+    """Make noisy images ``(cases, 1, side, side)`` of random smooth glyphs, with a glyph for each class.
+
+    Every call with the same arguments returns the same data set.
 
     Args:
         classes: number of classes.
-        train, test: numbers of images; their classes are drawn uniformly.
-        side: height and width in pixels.
-        noise: standard deviation of the noise on each pixel, before values are clamped to 0 ... 1.
+        train, test: numbers of training and test images; the classes of images are drawn uniformly.
+        side: height and width of an image in pixels.
+        noise: standard deviation of the noise on each pixel, before pixels are clamped to 0 ... 1.
     """
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(classes, 1, side // 2, side // 2, generator=generator)
