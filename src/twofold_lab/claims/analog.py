@@ -148,7 +148,7 @@ def recover(lab: Lab, learner: str, jump: str) -> dict[str, Any]:
 
     Returns:
         Errors in percent, mean over devices: ``before`` the jump, and ``after`` the jump, as a list for the numbers of
-            batches learned since, which are ``batches``.
+        batches learned since the jump. These numbers are ``batches``.
     """
     before, after, batches = [], [], list[int]()
     for seed in lab.seeds:

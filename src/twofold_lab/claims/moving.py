@@ -103,9 +103,10 @@ def separations(film: Film, dataset: Dataset, measure: Surprise) -> dict[str, An
         dataset: the data set whose test images move.
         measure: returns the surprise at the frame ``film.since``, the first after the break.
 
-    Returns: Under ``all``, the separation for all trained types of breaks together, at the trained speeds together.
-    Under the name of a type of break, a mapping with the separation for this type at the trained speeds together
-    (``all``), at each trained speed, and at each unseen speed.
+    Returns:
+        Under ``all``, the separation for all trained types of breaks together, at the trained speeds together. Under
+        the name of a type of break, a mapping with the separation for this type at the trained speeds together
+        (``all``), at each trained speed, and at each unseen speed.
     """
     surprises: dict[tuple[str, float], Tensor] = {}
     for speed in (*film.speeds, *film.unseen):
@@ -275,8 +276,9 @@ def picture(_: Record, path: Path, lab: Lab) -> Path:
 def activity_by_frame(net: Recurrent, film: Film, video: Moving | Broken, labels: Tensor) -> tuple[Floats, Floats]:
     """Return frames of the first video, and the activity of the first layer at each frame.
 
-    Returns: The frames that the net would learn from in training, ``(frames, height, width)``, and the mean square of
-    the activities of the first layer, ``(frames,)``.
+    Returns:
+        The frames that the net would learn from in training, ``(frames, height, width)``, and the mean square of the
+        activities of the first layer, ``(frames,)``.
     """
     top, units = net.top(labels), net.stack[0].bias.numel()
     state, shown, activity = net.start(view(net, video.frame(0))), [], []

@@ -10,9 +10,9 @@ published hardware could do, not what a machine did.
   Also reported is the number of passes a second that take thirty watts.
 * The recipe's net and its twin (smoke: small nets on digits; full: the recipe ``mnist``): joules of a training step and
   of a test for each image, and of the complete training. The softmax is omitted for both nets. The work of all cases is
-  counted in full, although the program saves some: it leaves cases out of gradients, and computes the product of the
-  first layer with the pixels once for several passes. The multiply-adds that the program computes are reported next to
-  the counted ones.
+  counted in full, although the program saves work with Forward-Forward: it leaves cases out of gradients, and computes
+  the product of the first layer with the pixels once for several passes. The multiply-adds that the program computes
+  are reported next to the counted ones.
 * The readings of the machine's energy counters over up to a hundred training steps; the record states if the machine
   has no counters.
 """
@@ -134,7 +134,7 @@ def verdict(watts: Ranges) -> str:
 
 
 def costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
-    """Return the ESTIMATED joules of a trained net, its multiply-adds, energy counter readings, and errors."""
+    """Return the ESTIMATED joules of a trained net, and the counted multiply-adds, energy readings and errors."""
     recipe, dataset = run.recipe, lab.data(run.recipe.data)
     widths, passes, step = (run.net.stack[0].inputs, *recipe.widths), run.net.passes(), energy.step(learner)
     tests = {f"{test} test": energy.inference(passes[test]) for test in passes if test in ("slow", "fast")}
@@ -164,7 +164,8 @@ def costs(lab: Lab, learner: str, run: Run) -> dict[str, Any]:
 def run_steps(run: Run, lab: Lab) -> tuple[float, dict[str, float]]:
     """Train a copy of a net for up to `STEPS` more steps.
 
-    Returns: The multiply-adds that the program computes per image, and energy counter -> measured joules per image.
+    Returns:
+        The multiply-adds that the program computes per image, and energy counter -> measured joules per image.
     """
     from twofold_lab.benchmarks.operations import operations  # benchmarks import matplotlib
 

@@ -1,6 +1,6 @@
 """Top-down information relaxes into lower layers and is diluted in each, so it gets through only a few (talk 29:14).
 
-Bottom-up input dilutes the top-down information in every layer, so that information does not get through a hundred
+Bottom-up input dilutes the top-down information in every layer, so the information does not get through a hundred
 layers. Seeing the same image again carries the information further (back-relaxation). Nets of several depths learn for
 a few epochs from a subset of the data (full: MNIST, 10,000 images, 300 units a layer, depths 2 to 10; smoke: digits,
 depths 2 to 5; one seed). The measurements are made on held-out images, in double precision:
