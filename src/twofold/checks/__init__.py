@@ -4,7 +4,7 @@
     convert("widths", [20, 20], tuple[int, ...])    (20, 20)
     convert("folder", "runs/x", Path)     Path("runs/x")
 
-`check_arguments` does this for the arguments of a public function, `check_fields` for the fields of a dataclass. Only
+`check_arguments` checks and converts the arguments of a public function, `check_fields` the fields of a dataclass. Only
 functions that users call are checked.
 """
 
@@ -41,10 +41,10 @@ WORDS: dict[Any, tuple[str, str]] = {
     torch.device: ("a device, such as 'cpu' or 'cuda'", "devices"),
     type(None): ("None", "None"),
 }
-"""Type -> its description in error messages, singular and plural."""
+"""Type -> description of the type in error messages, in the singular and in the plural."""
 
 BY_NAME: dict[Any, Mapping[str, Any]] = {}
-"""Type -> its named values, as a dictionary. For an argument of this type, `convert` accepts a name, too."""
+"""Type -> dictionary from names to values of the type. For an argument of the type, `convert` also accepts a name."""
 
 UNIONS = (Union, types.UnionType)
 SEQUENCES = (tuple, list, Sequence, Iterable)
@@ -53,7 +53,7 @@ REFUSALS = (TypeError, ValueError, OverflowError, RuntimeError)
 
 
 def convert(name: str, value: Any, hint: Any) -> Any:
-    """Check the type of an argument, and convert its value if that is unambiguous.
+    """Check the type of an argument, and convert the value of the argument if the conversion is unambiguous.
 
     These conversions are made: NumPy integers and 0-dimensional integer tensors to ``int``; real numbers to ``float``;
     strings to ``Path``, ``torch.device`` and the values in `BY_NAME`; lists and one-dimensional arrays to tuples and
@@ -63,7 +63,7 @@ def convert(name: str, value: Any, hint: Any) -> Any:
 
     Args:
         name: name of the argument, for error messages.
-        value: its value.
+        value: value of the argument.
         hint: expected type, as in an annotation.
 
     Returns:
@@ -217,13 +217,13 @@ CONVERTERS: dict[Any, Callable[[Any, Any, Any], Any]] = {
     Path: _of(str, os.PathLike),
     torch.device: _of(str, int, torch.device),
 }
-"""Type -> its converter: a function (value, type without type arguments, type arguments) -> converted value."""
+"""Type -> function that converts values to the type: (value, type without arguments, type arguments) -> new value."""
 
 
 def check_arguments(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function or method to check and convert its arguments by their annotations; see `convert`.
 
-    The names in the annotations must exist in the function's module. They are looked up at the first call. The checks
+    The names in the annotations must exist in the module of the function; the first call looks the names up. The checks
     take a few microseconds per call.
     """
     signature = inspect.signature(function)
@@ -255,7 +255,7 @@ def check_arguments(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_fields(instance: Any) -> None:
-    """Check and convert the fields of a dataclass instance by their annotations, in its ``__post_init__``.
+    """Check and convert the fields of a dataclass instance by the annotations of the dataclass, in ``__post_init__``.
 
     The dataclass may be frozen.
 

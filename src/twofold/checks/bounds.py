@@ -76,7 +76,7 @@ def as_widths(widths: int | Sequence[int]) -> tuple[int, ...]:
         widths: number of units of each layer; an integer for a single layer.
 
     Raises:
-        SettingError: there are no numbers, or a number is outside the range of `counts`.
+        SettingError: ``widths`` is empty, or a number is outside the range of `counts`.
     """
     units = (widths,) if isinstance(widths, int) else tuple(widths)
     sizes(widths=units)

@@ -19,19 +19,19 @@ from twofold.errors import SettingError, unknown
 T = TypeVar("T")
 
 COMMAS = "put spaces between numbers and points into decimals, as in --widths 20 20 --rate 0.5, or "
-"""Advice for values such as `--widths 20,20` and `--rate 0,5`."""
+"""Advice in error messages about values such as `--widths 20,20` and `--rate 0,5`."""
 
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-"""A run folder, as a positional argument."""
+"""Type of the positional argument RUN, which is a run folder."""
 
 Maybe = Annotated[T | None, tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint="(optional)")]
-"""An option without a default value."""
+"""Type of an option without a default value."""
 
 FROM = "from"
 """Name of the option for the field `Training.start`, which cannot be called ``from``, a Python keyword."""
 
 KEYWORDS = {"start": FROM, "read_as": "as"}
-"""Field -> its option, for options that are keywords of Python."""
+"""Field -> name of its option, for options whose names are keywords of Python."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def group(title: str, kind: type) -> Any:
 def stated(words: Sequence[str]) -> frozenset[str]:
     """Return the names of the options in the words of a command line, with underscores.
 
-    Both ``no_x`` and ``x`` for --no-x.
+    For the word ``--no-x``, the result contains both ``no_x`` and ``x``.
     """
     names = (word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--"))
     return frozenset(field for name in names for field in (name, name.removeprefix("no_")))
@@ -240,7 +240,7 @@ def stated(words: Sequence[str]) -> frozenset[str]:
 def value_of(option: str, words: Sequence[str]) -> str | None:
     """Return the value of an option, such as ``--data``, on a command line.
 
-    If the option is repeated, its last value is returned; if it is absent, ``None``.
+    The result is the last value if the option is repeated, and ``None`` if the option is absent.
     """
     result = None
     for word, following in itertools.pairwise([*words, ""]):
@@ -307,7 +307,7 @@ def _first_paragraph(box: str) -> str:
 
 
 def _missing(box: str) -> str:
-    """Return the missing arguments that an error message of tyro lists, joined by "and"; empty if it lists none."""
+    """Return the missing arguments that an error message of tyro lists, joined by "and"; "" if there are none."""
     lines = iter(line.strip("│").rstrip() for line in box.splitlines())
     if not any(line.strip().startswith("Missing from ") for line in lines):
         return ""

@@ -1,4 +1,4 @@
-"""Commands of the command line. They call the library and print the results.
+"""Commands of the command line, which call the library and print the results.
 
 Modules that only some commands need are imported inside these commands, so that all commands start quickly.
 """
@@ -39,7 +39,7 @@ from twofold.training import train as training
 from twofold.training.result import Result
 
 GROUPS = {"train": "training", "tune": "study"}
-"""Command -> title, in the help, of those options that are not fields of the recipe."""
+"""Command -> title in the help for those options of the command that are not fields of the recipe."""
 
 
 def train(words: Sequence[str]) -> None:

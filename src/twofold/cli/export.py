@@ -16,7 +16,7 @@ from twofold.errors import SettingError
 from twofold.exporting.card import LICENSE
 
 Repository = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPO")]
-"""A repository on the Hub, as a positional argument."""
+"""Type of the positional argument REPO, which is a repository on the Hub."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        words: Words of the command line after ``twofold``; by default those of the process.
+        words: Words of the command line after ``twofold``; by default the words of the command line of this process.
 
     Returns:
         The exit code: 0 on success, 1 after an error (reported in one line), 128 + N after signal N (Ctrl-C: 130).

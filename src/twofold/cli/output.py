@@ -1,4 +1,4 @@
-"""Output streams that never raise an error. They drop text that cannot be written."""
+"""Output streams that never raise an error, but drop text that cannot be written."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ class Task:
         recipe: settings of the net and its training.
         options: other command-line options.
         dataset: the data set.
-        based_on: name of the built-in recipe that ``recipe`` is based on. Its twin is used for --with-twin.
+        based_on: name of the built-in recipe that ``recipe`` is based on. The twin of the built-in recipe is used for
+            --with-twin.
     """
 
     name: str
@@ -44,7 +45,8 @@ def task(words: Sequence[str]) -> Task | None:
     """Return the training run that a command line of ``twofold train`` requests.
 
     Returns:
-        The training run, if the command line gives the user's own data, or only a run to resume. ``None`` otherwise.
+        The training run, if the command line gives the user's own data with ``--data``, or a run folder to resume but
+        no recipe. ``None`` otherwise.
 
     Raises:
         SettingError: a word is invalid.
@@ -91,8 +93,8 @@ def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> 
 def _parse(words: Sequence[str], defaults: Recipe) -> Any:
     """Parse the words of a command line into an object with the fields ``recipe``, ``command`` and ``data``.
 
-    They contain the recipe, which is ``defaults`` with the changes in the words, the other options of training, and the
-    options for the user's own data.
+    ``recipe`` is ``defaults`` with the changes in the words, ``command`` has the other options of training, and
+    ``data`` has the options for the user's own data.
     """
     fields = [("recipe", type(defaults)), ("command", group("training", Training)), ("data", OwnData)]
     doc = {"__doc__": "Train on your own data. Without --recipe, some default values below depend on the data."}

@@ -94,7 +94,7 @@ def study(record: Mapping[str, Any]) -> str:
 def answer(results: dict[str, Any], names: Sequence[str]) -> str:
     """Format the results of all tests for one image.
 
-    The classes are sorted by their probability if there are more than `IN_ORDER`.
+    The classes are sorted by probability if there are more than `IN_ORDER` classes.
 
     Args:
         results: return value of `Classifier.explain`.
@@ -112,7 +112,7 @@ def answer(results: dict[str, Any], names: Sequence[str]) -> str:
 
 
 IN_ORDER = 10
-"""Largest number of classes that are listed in their own order."""
+"""Largest number of classes that are listed in the order of the labels instead of by probability."""
 
 
 def at_chance(result: Result, data: Dataset) -> str | None:
@@ -143,7 +143,7 @@ def at_chance(result: Result, data: Dataset) -> str | None:
 
 
 CHANCE = 0.8
-"""Share of the error of the most frequent class above which a net may be at chance, if the test part is small."""
+"""Fraction of the error of always predicting the most frequent class. A net with a smaller error is never at chance."""
 
 
 def next_step(result: Result, data: Dataset) -> str:

@@ -33,7 +33,7 @@ class Stop:
 
     @property
     def code(self) -> int:
-        """Exit code of a program that was stopped by the signal: 128 + its number."""
+        """Exit code of a program that was stopped by the signal: 128 + the number of the signal."""
         return 128 + (self.number or signal.SIGINT)
 
     def __enter__(self) -> Self:

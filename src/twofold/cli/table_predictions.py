@@ -53,9 +53,9 @@ MOST_ERRORS = 20
 def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
     """Yield a dict for each row of a table.
 
-    Its entries are ``row``, the row number (from 1); for each test, the name of the predicted class (the main test
-    first); ``probability``, that of the class that the main test predicts, by the same test; ``warning``, if the row
-    does not look like the training data; and ``error``, the reason if the row could not be classified.
+    The entries of a dict are ``row``, the number of the row (from 1); for each test, the main test first, the name of
+    the predicted class; ``probability``, the probability that the main test gives to its predicted class; ``warning``,
+    if the row does not look like the training data; and ``error``, the reason if the row could not be classified.
     """
     assert run.preparation is not None
     if not is_table(path):

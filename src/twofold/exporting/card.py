@@ -14,7 +14,7 @@ LICENSE = "unknown"
 """Default licence in a model card. The licence of the training data is unknown to the package."""
 
 TASKS = {"pictures": "image-classification", "table": "tabular-classification"}
-"""Task identifier of the hub, by kind of data. Data without labels have none."""
+"""Kind of data -> task identifier of the hub. Data without labels have no task identifier."""
 
 
 def card(run: Run, license: str = LICENSE) -> str:

@@ -66,7 +66,7 @@ FORMATS: dict[str, Callable[[Run | Path, Path], None]] = {
     ".safetensors": _to_safetensors,
     ".md": _to_card,
 }
-"""Function that writes a file, by suffix."""
+"""Suffix of a file -> function that writes the net of a run to such a file."""
 
 KINDS = {"onnx": "model.onnx", "safetensors": "model.safetensors", "card": "README.md"}
-"""Default file name of each export format (``--to`` on the command line)."""
+"""Export format (``--to`` on the command line) -> default file name."""

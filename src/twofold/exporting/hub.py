@@ -206,4 +206,4 @@ _STATUSES = {
     413: "413, the file is too large",
     429: "429, too many requests: try again later",
 }
-"""Explanation of each HTTP status of the hub, with what to do."""
+"""HTTP status of a response of the hub -> explanation for the error message, with advice for the user."""

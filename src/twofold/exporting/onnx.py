@@ -25,7 +25,7 @@ from twofold.nets.net import Net
 from twofold.substrate.weights import AnalogWeights
 
 BATCHES = (1, 3, 257)
-"""Batch sizes with which a file is verified."""
+"""Sizes of the batches with which an ONNX file is verified."""
 
 TOLERANCE = 1e-4
 """Tolerance, absolute and relative, for differences between the outputs of onnxruntime and of PyTorch."""
@@ -193,7 +193,7 @@ def cases(preparation: Preparation, data: Tensor) -> Tensor:
 
 
 def _exported(program: _Program) -> Any:
-    """Return a module as an ONNX program."""
+    """Return the ONNX program for the module ``program``."""
     with torch.no_grad(), _quiet():
         try:
             return torch.onnx.export(
@@ -229,7 +229,7 @@ def _quiet() -> Iterator[None]:
 
 
 def check(path: Path, net: Net, preparation: Preparation) -> None:
-    """Verify that an ONNX file computes the same outputs as its net, for batches of several sizes.
+    """Verify that an ONNX file computes the same outputs as ``net``, for batches of several sizes.
 
     Raises:
         RunError: An output differs by more than `TOLERANCE`.
@@ -257,7 +257,7 @@ def check(path: Path, net: Net, preparation: Preparation) -> None:
 
 
 def answers(net: Any, images: Tensor) -> dict[str, Tensor]:
-    """Return the expected outputs for a batch, computed by PyTorch, by name."""
+    """Return name -> output that the ONNX file should have for a batch, as computed by PyTorch."""
     scores = net.scores(images)
     goodness = net.evaluate(images, torch.zeros(len(images), dtype=torch.int64)).goodness
     label = next(iter(scores.values())).argmax(1)
@@ -268,8 +268,8 @@ def answers(net: Any, images: Tensor) -> dict[str, Tensor]:
 def conditioned(*scores: Tensor) -> Tensor:
     """Return the factor by which standardizing scores ``(batch, classes)`` amplifies rounding errors, ``(batch, 1)``.
 
-    The factor is the largest absolute score divided by the range of the scores. If several tests are given, the largest
-    of their factors is returned.
+    The factor is the largest absolute score divided by the range of the scores. If the scores of several tests are
+    given, the largest of the factors is returned.
     """
     factors = [(1 + test.abs().amax(1)) / (test.amax(1) - test.amin(1)).clamp(min=1e-12) for test in scores]
     return torch.stack(factors, 1).amax(1, keepdim=True).clamp(min=1)

@@ -130,12 +130,13 @@ def limit_threads() -> None:
 
 
 def require_memory(needed: int, device: torch.device, offload: bool = True) -> None:
-    """Check, before a training run starts, that its data fit into the memory of the device.
+    """Check, before a training run starts, that the run fits into the free memory of the device.
 
     Args:
         needed: number of bytes that the training run needs.
         device: device of the computations.
-        offload: True if the error message should not suggest --offload, because it is already used or not available.
+        offload: True if the error message should not suggest --offload, because --offload is already used or not
+            available.
 
     Raises:
         SettingError: fewer than ``needed`` bytes are free.

@@ -134,10 +134,10 @@ def _gpu(device: torch.device) -> dict[str, Any]:
 
 
 def _torch_value(path: str) -> Any:
-    """Return the value of the torch attribute at a dotted path; a function is called.
+    """Return the torch attribute at the dotted ``path``; if it is a function, call it and return the result.
 
-    The result is None if the attribute does not exist or cannot be read. The latter happens if the precision was set
-    both by the old and by the new interface of PyTorch.
+    The result is None if the attribute does not exist or cannot be read. Reading fails if the precision was set both by
+    the old and by the new interface of PyTorch.
     """
     value: Any = torch
     try:

@@ -27,7 +27,7 @@ RESOURCES = (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData"))
 """Memory limits of a process, as set by ``ulimit``, and the entries of ``/proc/self/status`` with the usage."""
 
 UNLIMITED = 1 << 62
-"""Memory limit, in bytes, that means no limit. Version 1 of control groups reports such a large number."""
+"""Memory limits of at least this number of bytes mean no limit. Version 1 of control groups reports such numbers."""
 
 ROOT = Path("/")
 
@@ -54,8 +54,8 @@ def memory(root: Path = ROOT) -> list[int]:
 def processors(root: Path = ROOT) -> int:
     """Return the number of processors that this process can use at the same time, at least 1.
 
-    It is the number of processors on which the process may run, or its quota of processor time, rounded up, if that is
-    lower.
+    The result is the smaller of two numbers: the processors on which the process may run, and the quota of processor
+    time, in processors and rounded up.
 
     Args:
         root: root of the file system, which contains ``proc``.
@@ -68,7 +68,7 @@ def processors(root: Path = ROOT) -> int:
 def _quotas(root: Path) -> Iterator[tuple[int, int]]:
     """Yield, for each control group of this process, the quota of processor time per period, and the period.
 
-    Both are in microseconds.
+    The quota and the period are in microseconds.
     """
     for group in _groups("cpu", root):
         words = [*_lines(group / "cpu.max"), ""][0].split()
@@ -120,7 +120,7 @@ def _upwards(mount: Path, top: str, path: str) -> Iterator[Path]:
 
     Args:
         mount: folder at which the file system of the control groups is mounted.
-        top: control group that this folder represents.
+        top: control group that the folder ``mount`` represents.
         path: path of the control group.
     """
     below = PurePosixPath(path).relative_to(top) if PurePosixPath(path).is_relative_to(top) else PurePosixPath()

@@ -1,6 +1,6 @@
 """Functions that plot measured values and write the plots to PNG files.
 
-They do not depend on nets or training: the caller passes the measured values.
+These functions do not depend on nets or training: the caller passes the measured values.
 """
 
 import logging

@@ -57,8 +57,8 @@ def receptive_fields(
     Args:
         weight: Incoming weights, ``(units, inputs)``.
         shape: ``(channels, height, width)`` of an image, with 1 or 3 channels.
-        label_columns: Columns of ``weight`` that belong to the label, ``(classes,)``, in the order of the classes. They
-            are either pixels of the image (inputs = pixels) or additional inputs (inputs = classes + pixels).
+        label_columns: Columns of ``weight`` that belong to the label, ``(classes,)``, in the order of the classes. The
+            columns are either pixels of the image (inputs = pixels) or additional inputs (inputs = classes + pixels).
         path: Path of the PNG to write.
         classes: Number of classes.
         units: Number of units to show, divided evenly among the classes; at least one per class is selected.
@@ -128,8 +128,8 @@ def goodness_by_layer(
 
     Args:
         positive: Goodness of the positive cases, one array ``(cases,)`` per layer.
-        negative: Goodness of the negative cases, one array ``(cases,)`` per layer. Their number may differ from that of
-            the positive cases.
+        negative: Goodness of the negative cases, one array ``(cases,)`` per layer. The numbers of negative and of
+            positive cases may differ.
         threshold: Goodness at which p(positive) = 1/2, one per layer.
         path: Path of the PNG to write.
         across: Label of the horizontal axis.
@@ -180,18 +180,18 @@ def goodness_by_layer(
 def learning_curves(metrics: Metrics, path: Path, twin: Metrics | None = None) -> Path:
     """Plot the error, the mean goodness of each layer and the learning rate of a run over its epochs.
 
-    The error is in percent. Its axis is logarithmic if it spans more than a decade; errors of zero are then not
-    visible. Goodness is divided by the threshold of the layer. Its curves are solid for positive and dashed for
-    negative data, and darker for higher layers. If the metrics have no layers, the loss is plotted instead of goodness.
-    The learning rate is in percent of its maximum.
+    The error is in percent. The axis of the error is logarithmic if the errors span more than a decade; errors of zero
+    are then not visible. Goodness is divided by the threshold of the layer. The curves of goodness are solid for
+    positive and dashed for negative data, and darker for higher layers. If the metrics have no layers, the loss is
+    plotted instead of goodness. The learning rate is in percent of its maximum.
 
     Args:
         metrics: One dict per epoch with ``epoch``, ``train_error`` (a fraction) and, optionally, ``validation_error``
             (name of the test -> fraction), ``rate``, ``loss`` and ``layers``. ``layers`` has one dict per layer with
             ``positive`` and ``negative``, the mean goodness divided by the threshold.
         path: Path of the PNG to write.
-        twin: Metrics of the backprop twin, the same net trained by backpropagation. Its error and learning rate are
-            plotted in grey. Its loss is not plotted, since it is not comparable.
+        twin: Metrics of the backprop twin, the same net trained by backpropagation. The error and the learning rate of
+            the twin are plotted in grey. The loss of the twin is not plotted, since it is not comparable.
 
     Returns:
         The path of the PNG.
@@ -263,7 +263,7 @@ def worst_mistakes(
             channels. The minimum of all images is shown as black and the maximum as white.
         labels: True classes, ``(cases,)``.
         predicted: Predicted classes, ``(cases,)``.
-        margin: Goodness of the predicted label minus goodness of the true one, ``(cases,)``.
+        margin: Goodness of the predicted label minus goodness of the true label, ``(cases,)``.
         path: Path of the PNG to write. Without mistakes, it contains only a text that says so.
         most: Maximum number of images to show.
         names: Names of the classes, in their order; by default their numbers.
@@ -333,7 +333,7 @@ def _series(metrics: Metrics, key: str) -> tuple[Floats, Floats]:
 
 
 def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any, Any], *, last: str = "") -> Floats:
-    """Plot a curve in the color and line style ``look``. ``last`` formats its last value in the legend."""
+    """Plot a curve in the color and line style ``look``. ``last`` is a format for the last value in the legend."""
     if values.size:
         marker = "o" if len(values) <= 15 else None
         color, style = look

@@ -20,8 +20,9 @@ def trials(record: Mapping[str, Any], path: Path) -> Path:
     """Plot the trials of a tuning study: a row for the recipe, a row for its twin, a panel for each tuned field.
 
     The values of a field are sorted and equally spaced. All panels have the same error axis. Each trial is a dot. A
-    line connects the lowest errors of the values. A ring marks the mean error of the chosen settings, a square that of
-    the recipe's own settings. Trials with an error beyond the axis are triangles at its top, diverged trials crosses.
+    line connects the lowest error of each value. A ring marks the mean error of the chosen settings, a square the mean
+    error of the settings in the recipe. Trials with an error beyond the axis are triangles at the top of the axis,
+    diverged trials are crosses.
 
     Args:
         record: Record of a study, as returned by `twofold.tuning.record.described`.

@@ -19,7 +19,7 @@ from twofold.training.runs import Run
 from twofold_lab.lab import Lab
 
 LOOK = {"ff": ("Forward-Forward", POSITIVE), "twin": ("twin", TWIN)}
-"""Names and colors of Forward-Forward and of the backprop twin in plots."""
+"""Name in records -> (name in plots, color in plots) for Forward-Forward and the backprop twin."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Workbench:
         precision: precision of the matrix products, fp32 or bf16.
         data_dir: folder that is searched first for data sets.
         report: function that is called with a line of text at each step; ``None`` disables the report.
-        loaded: data sets by name. `load` fills it, and the record states their fingerprints.
-        recipes: recipes of the trained nets. They determine the code that the record's fingerprint covers.
+        loaded: data sets by name, added by `load`. The record states the fingerprints of these data sets.
+        recipes: recipes of the trained nets. The fingerprint of the code in the record depends on these recipes.
     """
 
     device: torch.device
@@ -67,7 +67,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def measure(self, bench: Workbench) -> dict[str, Any]:
-        """Run the measurement and return the figures as JSON values."""
+        """Run the benchmark and return the measured figures as JSON values."""
 
     @staticmethod
     @abstractmethod
@@ -87,7 +87,7 @@ def expect(holds: bool, field: str, value: object, expected: str) -> None:
 
 
 def data_facts(dataset: Dataset, tested: str | None = None) -> dict[str, Any]:
-    """Return what a record states about its data: ``dataset`` (the name) and ``official_data``.
+    """Return the facts about a data set for a record: ``dataset`` (the name) and ``official_data``.
 
     Args:
         dataset: the data set.

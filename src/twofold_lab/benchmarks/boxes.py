@@ -21,11 +21,11 @@ RATES = dict.fromkeys(CONTENDERS, (0.0125, 0.025, 0.05, 0.1)) | {
     "direct_feedback_alignment": (0.025, 0.05, 0.1, 0.2),
     "spsa": (0.0002, 0.0005, 0.0016, 0.003),
 }
-"""Grid of learning rates of each contender. Grids were shifted until the best rate was not at an end."""
+"""Contender -> grid of learning rates. Each grid was shifted until its best rate was not at an end of the grid."""
 ALL = (OURS, *CONTENDERS)
 NONE, BOX = "none", "random_relu"
 CLOSE = 0.5
-"""Difference of the held-out errors of two rates, in points, below which one seed does not separate them."""
+"""Difference in points of two held-out errors below which one seed is not enough to choose between the two rates."""
 
 Trials = list[dict[str, Any]]
 
@@ -80,7 +80,7 @@ def pairs_of(tried: Trials) -> list[tuple[str, str]]:
 
 
 def errors_of(tried: Trials, contender: str, box: str) -> dict[float, list[float]]:
-    """Return, for each rate, the smallest held-out error over the tests for each seed, in percent."""
+    """Return rate -> held-out error in percent with each seed, which is the smallest over the tests of a net."""
     errors: dict[float, list[float]] = {}
     for trial in tried:
         if (trial["contender"], trial["box"]) == (contender, box):
@@ -89,7 +89,7 @@ def errors_of(tried: Trials, contender: str, box: str) -> dict[float, list[float
 
 
 def close(tried: Trials, contender: str, box: str) -> list[float]:
-    """Return the rates whose error with the first seed is within `CLOSE` points of the smallest one."""
+    """Return the rates whose error with the first seed is within `CLOSE` points of the smallest error."""
     first = {rate: errors[0] for rate, errors in errors_of(tried, contender, box).items()}
     return [rate for rate, error in first.items() if error <= min(first.values()) + CLOSE]
 

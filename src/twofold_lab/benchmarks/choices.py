@@ -25,7 +25,7 @@ def _errors(errors: Mapping[str, float], tests: list[str]) -> list[str]:
 
 
 def _best_first(trials: list[dict[str, Any]], fields: Sequence[str]) -> Rows:
-    """Return the fields, the held-out error and the training error of each trial, the best first.
+    """Return the fields, the held-out error and the training error of each trial, the best trial first.
 
     The field ``changed`` stands for the settings that differ from those of the base.
     """
@@ -51,7 +51,7 @@ def cifar_twin(record: Record) -> Rows:
 @table("recurrent-choices", "recurrent/choices.json")
 @table("cifar-choices", "cifar/choices.json")
 def recurrent(record: Record) -> Rows:
-    """Return the trials of a recurrent net, with the smallest error of the slow test first."""
+    """Return the trials of a recurrent net, sorted by the error of the slow test, the smallest first."""
     trials = sorted(record["tried"], key=lambda trial: trial[ERROR]["slow"])
     tests = [test for test in TESTS if any(test in trial[ERROR] for trial in trials)]
     rows = [["changed", *(f"{test} %" for test in tests), "share of images in the last epoch"]]
@@ -62,7 +62,7 @@ def recurrent(record: Record) -> Rows:
 
 @table("regime-choices", "regime/choices.json")
 def regime(record: Record) -> Rows:
-    """Return the trials with few training images."""
+    """Return a table of the settings that were tried with few training images, with held-out errors."""
     fields = ("images of a class", "method", "decay")
     rows = [[*fields, "slow %", "fast %"]]
     for trial in record["tried"]:
@@ -72,7 +72,7 @@ def regime(record: Record) -> Rows:
 
 @table("choices", "choices/*.json")
 def feedforward(records: Mapping[str, Record]) -> Rows | str:
-    """Return the trials of feedforward nets. One of them was tested on the test set, which its row states."""
+    """Return the trials of feedforward nets. The row of a trial states if it was tested on the test set."""
     rows = [["method", *FIELDS, "tested on", "slow %", "fast %", "each layer alone %"]]
     for record in records.values():
         errors = {test: 100 * error for test, error in (record["validation_error"] or record["test_error"]).items()}

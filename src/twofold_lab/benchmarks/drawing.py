@@ -14,7 +14,7 @@ from twofold.plots.colors import INK, POSITIVE
 GREYS = ("#777777", "#9C9C9C", "#BDBDBD", "#D3D3D3", "#E8E8E8")
 
 Series = Mapping[str, tuple[str | list[str], Sequence[Mapping[str, float] | None]]]
-"""Name in the legend -> color (or one color for each row), and a spread for each row; ``None`` leaves a gap."""
+"""Name in the legend -> color (or one color for each row), and for each row a spread, or ``None`` for a gap."""
 
 
 def bar_charts(path: Path, title: str, rows: Sequence[str], charts: Mapping[tuple[str, str], Series]) -> Path:
@@ -42,7 +42,7 @@ def bars(ax: Axes, title: str, xlabel: str, rows: Sequence[str], series: Series)
         title: title of the subplot.
         xlabel: quantity and unit of the bars.
         rows: names of the groups, from the top.
-        series: the bars of each group.
+        series: the bars of all groups, see `Series`.
     """
     label_axes(ax, title, xlabel, "")
     thickness = 0.8 / len(series)

@@ -19,7 +19,7 @@ from twofold_lab.benchmarks.trainer import compare, layers_of, pair, trainer, wa
 from twofold_lab.tables import table
 
 SLICE, ROUNDS = 6000, 7
-"""Number of images in each round without importance sampling, and number of rounds."""
+"""Number of images in each timing round without importance sampling, and number of such rounds."""
 
 SWEEP_SLICE, SWEEP_ROUNDS = 2000, 5
 SWEEP: tuple[dict[str, Any], ...] = (
@@ -27,7 +27,7 @@ SWEEP: tuple[dict[str, Any], ...] = (
     *({"widths": (1000,) * depth, "batch": 100} for depth in (2, 6)),
     *({"widths": (1000,) * 3, "batch": batch} for batch in (50, 400)),
 )
-"""Nets of the sweep: variations of 3 x 1000 at batch 100 in one property."""
+"""Fields of the nets of the sweep: variations in one property of three layers of 1000 units at batch size 100."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Epoch(Benchmark):
 
 
 def _sweep(bench: Workbench, recipe: Recipe, twin: Recipe, data: Dataset) -> list[dict[str, Any]]:
-    """Time each net of the sweep in fp32 and, if the device has fast instructions for it, in bf16."""
+    """Time each net of the sweep in fp32 and, if the device has fast instructions for bf16, also in bf16."""
     entries = []
     for changes in SWEEP:
         for precision in ("fp32", "bf16") if machine.has_fast_bf16(bench.device) else ("fp32",):

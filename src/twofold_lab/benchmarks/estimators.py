@@ -91,7 +91,7 @@ Trainings = dict[str, dict[str, Any]]
 
 
 def note(trainings: Trainings, name: str, split: Split, seed: int) -> None:
-    """Add the seed of a net that is trained on a split to the facts of a record."""
+    """Add the seed of a net that is trained on a split of the data set ``name`` to ``trainings``."""
     cases = {"trained on": len(split.train), "tested on": len(split.test)}
     trainings.setdefault(name, {"fingerprint": split.fingerprint, **cases, "seeds": []})["seeds"].append(seed)
 
@@ -203,7 +203,7 @@ def measure_calibration(bench: Workbench, trainings: Trainings) -> dict[str, Any
 def quality(probabilities: Tensor, labels: Labels) -> dict[str, float]:
     """Return scores of probabilities ``(cases, classes)`` for labels ``(cases,)``.
 
-    These are the error in %, the log-loss, the Brier score (sum over classes, mean over cases) and the expected
+    The scores are the error in %, the log-loss, the Brier score (sum over classes, mean over cases) and the expected
     calibration error over 15 bins of equal width.
     """
     shares = probabilities.double().numpy()
@@ -293,7 +293,7 @@ def measure_features(bench: Workbench, trainings: Trainings) -> dict[str, Any]:
 
 @table("estimator-defaults", "estimators.json")
 def defaults_table(record: Record) -> list[list[str]]:
-    """Return accuracies and seconds to fit on each data set, next to those of scikit-learn's classifiers."""
+    """Return accuracies and seconds to fit of the estimator and of scikit-learn's classifiers, for each data set."""
     sets = record["defaults"]["measured"]
     gains = [entry[OURS]["right %"] - entry[MLP]["right %"] for entry in sets.values()]
     slowdowns = [entry[OURS]["seconds"] / entry[MLP]["seconds"] for entry in sets.values()]
@@ -310,7 +310,7 @@ def defaults_table(record: Record) -> list[list[str]]:
 
 @table("estimator-calibration", "estimators.json")
 def calibration_table(record: Record) -> list[list[str]]:
-    """Return error, log-loss, Brier score and calibration error, next to those of the twin."""
+    """Return error, log-loss, Brier score and calibration error of the estimator and of the twin."""
     scores = ("log-loss", "Brier", "calibration error")
     rows = [["", "", "error %", *scores]]
     for name, contenders in record["calibration"]["measured"].items():
@@ -357,4 +357,4 @@ MEASUREMENTS: dict[
     "hundred": (measure_hundred, hundred_table),
     "features": (measure_features, features_table),
 }
-"""Name of a measurement -> function that returns its figures, function that returns the rows of its table."""
+"""Name of a measurement -> function that measures the figures, and function that formats them as rows of a table."""

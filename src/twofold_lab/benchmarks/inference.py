@@ -23,7 +23,7 @@ from twofold_lab.tables import table
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 CLASSES = 10
-"""Number of classes in all these data sets."""
+"""Number of classes; it is the same in all data sets of the recipes."""
 IMAGES, ROUNDS = 10_000, 7
 ALONE = 20
 """Number of images that are tested one by one in each round."""

@@ -128,7 +128,7 @@ class LocalLayer(Benchmark):
 
     @staticmethod
     def layers(fields: Fields) -> dict[str, FeedForwardLayer]:
-        """Return the layer in each implementation."""
+        """Return name of an implementation -> layer with this implementation."""
         rule = Rule()
         return {
             "tiles": LocallyConnected(fields, rule),

@@ -29,7 +29,7 @@ CONTENDERS = {
     "twin-checkpoints": ("twin, checkpoints", TESTS[3]),
     "twin-parts": ("twin, 8 parts of the batch", TESTS[1]),
 }
-"""Names and colors of the contenders in tables and plots."""
+"""Contender -> name and color of the contender in tables and plots."""
 
 COUNTED = (
     "Counted: peak memory of torch's allocator during a training step, minus the memory held between steps.\n"

@@ -51,7 +51,7 @@ def build(case: Case, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Cal
     """Return the weights of a net and a function that runs a training step on ``images`` and ``labels``.
 
     The recipe is mnist with the size of ``case``. The inputs of the softmax are the last two layers, because with all
-    layers its weights would grow with depth.
+    layers the number of weights of the softmax would grow with depth.
     """
     recipe, twin = pair("mnist")
     changes: dict[str, Any] = {"widths": (case.width,) * case.depth, "counted_from": max(1, case.depth - 1)}

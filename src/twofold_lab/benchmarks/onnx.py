@@ -82,7 +82,7 @@ def compare(run: Run, path: Path, bench: Workbench, onnx: Any, onnxruntime: Any)
         onnxruntime: the imported package.
 
     Returns:
-        The facts about the run and its largest differences, as in the record.
+        The facts about the run and the largest differences of its scores, as in the record.
     """
     data = sources.held_out(run, bench.data_dir)
     images = torch.cat([data.test[0], data.train[0]])[:CASES]

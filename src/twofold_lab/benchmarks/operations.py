@@ -15,7 +15,7 @@ from twofold.machine import compute_type
 from twofold_lab.benchmarks.timing import seconds_of
 
 PRODUCTS = {f"aten::{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "_addmm_activation", "linear")}
-"""Operators that compute matrix products."""
+"""Names of the PyTorch operators that compute matrix products."""
 
 
 def operations(work: Callable[[], object]) -> int:

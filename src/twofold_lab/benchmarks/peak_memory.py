@@ -66,8 +66,8 @@ def running_peak(changes: Iterator[tuple[int, int]]) -> int:
 def process_growth(device: torch.device) -> Iterator[list[int]]:
     """Measure the largest growth of the memory of this process within the context, in bytes.
 
-    On the CPU, this is the resident memory, which is read every millisecond. On a GPU, it is the memory of torch's
-    allocator. The context yields a list with one number, which has its final value at the end of the context.
+    On the CPU, the resident memory of the process is read every millisecond. On a GPU, the memory of torch's allocator
+    is measured. The context yields a list with one number, which has its final value at the end of the context.
     """
     growth = [0]
     if device.type == "cuda":

@@ -26,7 +26,7 @@ from twofold_lab.benchmarks.trainer import IMAGES, every_case, layers_of, traine
 from twofold_lab.tables import table
 
 CONTENDERS = {"recurrent": ("recurrent", POSITIVE), "ff": ("feedforward", TESTS[2]), "twin": LOOK["twin"]}
-"""Names and colors of the nets."""
+"""Net -> name and color of the net in tables and plots."""
 
 COUNTED = (
     "Peak memory of torch's allocator during an update, minus the memory held between updates: for a video of random\n"

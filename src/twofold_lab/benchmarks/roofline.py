@@ -111,9 +111,9 @@ def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) ->
     """Measure the operation rates of nets that train on equal batches, in turns with large square matrix products.
 
     Returns:
-        ``products`` (size of the matrices -> spread of GFLOP/s) and ``best`` (the largest of their medians). For each
-        name in ``recipes``, a dictionary with the ``gflop`` and ``seconds`` of a batch, the rate in ``gflops``, its
-        ``fraction`` of the best rate, and ``time`` (operator -> share of the time).
+        ``products`` (size of the matrices -> spread of GFLOP/s) and ``best`` (the largest median of these spreads). For
+        each name in ``recipes``, a dictionary with the ``gflop`` and ``seconds`` of a batch, the rate in ``gflops``,
+        its ``fraction`` of the best rate, and ``time`` (operator -> share of the time).
     """
     batch = max(recipe.batch for recipe in recipes.values())
     batches = min(BATCHES, len(data.train_labels) // batch)

@@ -58,8 +58,8 @@ class SubstrateErrors(Benchmark):
         """Train a net on a substrate.
 
         Returns:
-            The errors in percent by test, the CPU seconds, and for each weight array the ratio of its root mean square
-            after training to its spread before.
+            The errors in percent by test, the CPU seconds, and for each weight array the root mean square of the
+            weights after training, divided by the ``spread`` of the array before training.
         """
         images, labels = data.train
         recipe = replace(mnist, widths=WIDTHS, epochs=EPOCHS, seed=self.seed)

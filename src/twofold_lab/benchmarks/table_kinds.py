@@ -51,7 +51,7 @@ class TableKinds(Benchmark):
         return {"measured": figures, "test": "fast", **facts}
 
     def _measure_kind(self, bench: Workbench, kind: str) -> dict[str, Any]:
-        """Return the accuracies, seconds and divergences of all contenders on one kind."""
+        """Return the accuracies, seconds and numbers of diverged fits of all contenders on one kind of tables."""
         accuracies: dict[str, list[float]] = {name: [] for name in CONTENDERS}
         seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
         diverged = dict.fromkeys(CONTENDERS, 0)
@@ -98,7 +98,7 @@ def encoder() -> Any:
 
 @table("table-kinds", "table-kinds.json")
 def kinds_table(record: Record) -> str:
-    """Return accuracies, divergences and seconds on each kind, next to scikit-learn's classifiers."""
+    """Return accuracies, diverged fits and seconds of the estimator and of scikit-learn's classifiers on each kind."""
     rows = []
     for kind, entry in record["measured"].items():
         ours = entry[OURS]

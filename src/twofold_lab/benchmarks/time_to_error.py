@@ -43,8 +43,8 @@ SCHEDULES = {
 }
 """Target error in percent of the test images -> schedule.
 
-Both schedules are the cheapest of a grid whose mean error on the last 10,000 training images is at most the target. The
-search is described in docs/speed.md.
+Each of the two schedules is the cheapest in a grid among those whose mean error on the last 10,000 training images is
+at most the target. The search is described in docs/speed.md.
 """
 
 
@@ -126,7 +126,7 @@ def mean_error(runs: Sequence[Mapping[str, Any]], test: str) -> float:
 
 
 def ratio(runs: Mapping[str, Sequence[Mapping[str, Any]]], target: float, test: str) -> float | None:
-    """Return the median seconds of Forward-Forward divided by those of the twin.
+    """Return the median seconds of Forward-Forward divided by the median seconds of the twin.
 
     The result is ``None`` if the mean error of Forward-Forward in ``test``, or of the twin, is above the target.
     """
@@ -171,7 +171,7 @@ def time_to_error(record: Mapping[str, Any]) -> list[list[str]]:
 def schedules(record: Mapping[str, Any]) -> list[list[str]]:
     """Return the schedules that were tried with several seeds, the cheapest first.
 
-    The code that measured them was deleted.
+    The code that measured the schedules was deleted.
     """
     rows = [["", "batch", "epochs", "rate", "CPU s", "seeds", "slow %", "fast %", "both %"]]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}

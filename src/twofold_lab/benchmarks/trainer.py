@@ -17,7 +17,7 @@ from twofold_lab.benchmarks.timing import interleave, ratios, spread, spreads
 R = TypeVar("R", bound=Recipe)
 
 IMAGES = 60_000
-"""Number of images for which seconds are reported; those of fewer images are scaled."""
+"""Number of images for which seconds are reported; seconds that were measured on fewer images are scaled up."""
 RATE = 1e-4
 """Learning rate at which nets of all sizes are stable. It does not affect the time."""
 WARM_UP = 20
@@ -80,7 +80,7 @@ def compare(
     rounds: int,
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """Compare the training time of Forward-Forward without importance sampling to that of its twin, in turns.
+    """Compare the training times of Forward-Forward, without importance sampling, and of the twin, in turns.
 
     Args:
         bench: the workbench.

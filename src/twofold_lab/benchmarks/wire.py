@@ -26,7 +26,7 @@ from twofold_lab.benchmarks.timing import interleave, milliseconds, ratios, spre
 from twofold_lab.tables import table
 
 STEPS, ROUNDS, PIXELS, CLASSES, RATE = 10, 9, 784, 10, 1e-4
-"""Training steps in each round, rounds, pixels, classes, and the learning rate, which does not affect the time."""
+"""Numbers of training steps per round, rounds, pixels, classes; learning rate, which does not affect the time."""
 
 TITLES = {"process": "in this process", "tcp": "over TCP", "pipes": "over pipes"}
 
