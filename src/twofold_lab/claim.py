@@ -43,9 +43,10 @@ class Headline:
     Attributes:
         figure: name of the figure, such as ``slow error %``.
         talk: the value or statement in the talk or the paper, as text.
-        ours: path to the value of Forward-Forward in `Finding.measured`; by default the name.
-        twin: path to the value of the twin in `Finding.twin`; empty if the twin has none.
-        seeds: number of training runs behind the value of Forward-Forward; by default that of the record.
+        ours: path to the value of Forward-Forward in `Finding.measured`; by default ``figure``.
+        twin: path to the value of the twin in `Finding.twin`; empty if there is no value of the twin.
+        seeds: number of training runs behind the value of Forward-Forward; by default the number of seeds of the
+            record.
     """
 
     figure: str
@@ -81,7 +82,7 @@ class Claim:
     picture: Draw | None = field(default=None, init=False)
 
     def clause(self, says: str, rule: str) -> Callable[[Judge], Judge]:
-        """Decorate the function that judges a statement of the claim, see `Clause`; it is added to the clauses."""
+        """Decorate the function that judges the statement ``says`` of the claim, and add a `Clause` to ``clauses``."""
 
         def add(judge: Judge) -> Judge:
             self.clauses += (Clause(says, rule, judge),)

@@ -1,7 +1,7 @@
 """Contests: comparisons of several learning methods and the backprop twin, with the same data, seeds and tuning.
 
 A learning rate is chosen from a grid by the smallest error on held-out cases. A training run that diverges is repeated
-at a third of its rate. The record states every grid, choice and repetition.
+at a third of the learning rate. The record states every grid, choice and repetition.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TWIN = "twin"
 RETRIES = 5
-"""Maximum number of learning rates of a training run that diverges, each a third of the previous one."""
+"""Maximum number of learning rates to try for a training run that diverges, each a third of the previous rate."""
 
 N = TypeVar("N", bound=Net)
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Contender:
     """A learning method in a contest.
 
     Attributes:
-        changes: recipe fields that differ from the recipe.
+        changes: values of the fields in which the contender differs from ``recipe``.
         recipe: the recipe; by default that of the contest.
         rates: grid of learning rates, in ascending order; if empty, the rate of the recipe is used.
     """
@@ -56,7 +56,7 @@ class Contest:
         lab: the laboratory.
         contenders: name -> contender. The twin is added if it is missing.
         of: the recipe of the contenders, and that of the twin.
-        dataset: training and test data of all contenders; ``None`` for those of the recipes.
+        dataset: training and test data of all contenders; ``None`` for the data sets that the recipes name.
         seeds: seeds of the training runs.
         held: number of training cases that are held out to choose learning rates.
     """
@@ -113,7 +113,7 @@ class Contest:
         return errors(runs[0]) if len(runs) == 1 else mean_errors(runs)
 
     def difference(self, worse: str, better: str) -> dict[str, float]:
-        """Return the error of ``worse`` minus that of ``better`` in the main test, paired by seed, in points.
+        """Return the error of ``worse`` minus the error of ``better`` in the main test, paired by seed, in points.
 
         The result has the ``mean`` and ``std`` over seeds.
         """
@@ -132,7 +132,7 @@ class Contest:
         return reached(self.runs[name][0], target)
 
     def finding(self, measured: dict[str, Any], **twin: Any) -> Finding:
-        """Return a finding with the ``measured`` figures, the errors of the twin, and its further figures ``twin``."""
+        """Return a finding with the ``measured`` figures, the errors of the twin, and further figures of the twin."""
         return Finding(measured, {**twin, **self.errors(TWIN)}, self.seeds)
 
 
@@ -159,7 +159,7 @@ class CustomTraining(Generic[N]):
     method: Callable[..., Any] | None = None
 
     def train(self, rate: float | None = None) -> N:
-        """Return the net trained at a learning rate, by default that of the recipe."""
+        """Return the net trained at the learning rate ``rate``, by default the rate of the recipe."""
         recipe = self.recipe if rate is None else replace(self.recipe, rate=rate)
 
         def learn(net: N) -> None:
@@ -169,7 +169,7 @@ class CustomTraining(Generic[N]):
         return self.lab.train_net(self.build(recipe), self.title, self.dataset, settings, learn)
 
     def train_or_lower(self, name: str) -> N:
-        """Return the net trained at the rate of the recipe, or at a lower one if that diverges; see `at_lower_rates`.
+        """Return the net trained at the rate of the recipe, or a lower rate if training diverges; see `at_lower_rates`.
 
         If all rates diverge, the result is the untrained net.
         """
@@ -178,10 +178,11 @@ class CustomTraining(Generic[N]):
 
 
 def tune(lab: Lab, name: str, values: Iterable[Value], held_out_error: Callable[[Value], float]) -> Value:
-    """Return the value with the smallest error on held-out cases, without those whose training diverges.
+    """Return the value with the smallest error on held-out cases, among the values with which training does not
+    diverge.
 
-    The record states the errors of all values, the choice, and if it is at an end of the grid. In this case a larger
-    grid might contain a better value.
+    The record states the errors of all values, the choice, and whether the choice is at an end of the grid. In that
+    case a larger grid might contain a better value.
 
     Args:
         lab: the laboratory.
@@ -222,7 +223,7 @@ def at_lower_rates(lab: Lab, name: str, rate: float, learn: Callable[[float], T]
         learn: function that trains at a rate and returns the result.
 
     Returns:
-        The result at the first rate that does not diverge; ``None`` if all diverge.
+        The result at the first rate that does not diverge; ``None`` if the training diverges at all rates.
     """
     for number in range(RETRIES):
         with suppress(Diverged):

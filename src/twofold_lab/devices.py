@@ -31,14 +31,14 @@ OURS = "forward-forward"
 CHIP = "chip in the loop"
 LOCAL = "local backprop"
 LEARNERS = (OURS, CHIP, LOCAL, "known derivative", "feedback alignment")
-"""In this order: Forward-Forward; backprop with the forward pass of the device and the derivative of the ideal model;
-local backprop, with a softmax on each layer; backprop with the true derivative of the device, which is an oracle; and
-backprop with fixed random feedback."""
+"""Names of the learners, in this order: Forward-Forward; backprop with the forward pass of the device and the
+derivative of the ideal model; local backprop, with a softmax on each layer; backprop with the true derivative of the
+device, which is an oracle; and backprop with fixed random feedback."""
 DERIVATIVES = {CHIP: "ideal", "known derivative": "known", "feedback alignment": "feedback"}
 FACTORS = (0.1, 1 / 3, 1.0, 3.0)
 """Grid of factors of the recipe's learning rate."""
 SMALL_FACTORS = {OURS: 3.0, "feedback alignment": 1 / 3}
-"""Learner -> factor at smoke size; 1 for the others."""
+"""Learner -> factor of the recipe's learning rate at smoke size; 1 for learners without an entry."""
 IDEAL = PRESETS["ideal"]
 
 Net = FeedForward | Backprop
@@ -71,7 +71,7 @@ def recipe_of(lab: Lab, learner: str, seed: int = 0) -> DeviceRecipe:
 
 
 def tuned(lab: Lab, learner: str, substrate: Substrate, seed: int = 0) -> DeviceRecipe:
-    """Return the recipe of a learner with the learning rate that is best on held-out images, on a substrate."""
+    """Return the recipe of a learner with the rate of the smallest held-out error on a device of ``substrate``."""
     recipe = recipe_of(lab, learner, seed)
     if lab.size == "smoke":
         return replace(recipe, rate=recipe.rate * SMALL_FACTORS.get(learner, 1.0))
@@ -131,7 +131,7 @@ def training(
         device: the device.
         recipe: settings of the training.
         dataset: training data.
-        title: name of the weights file; by default that of the learner.
+        title: part of the name of the weights file; by default the name of the learner.
         method: see `CustomTraining`.
         settings: further settings that determine the trained weights.
     """
@@ -150,7 +150,8 @@ def training(
 def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substrate = IDEAL) -> Net:
     """Return a net that is trained on a device, with the learning rate that was chosen on the substrate ``tuned_on``.
 
-    If the training diverges, it is repeated at lower rates. If all of them diverge, the net is untrained.
+    If the training diverges, it is repeated at lower rates. If the training diverges at all rates, the net is
+    untrained.
     """
     name = f"{learner}, mismatch {device.substrate.mismatch:g}, device {device.seed}, seed {seed}"
     recipe = tuned(lab, learner, tuned_on, seed)
@@ -158,7 +159,7 @@ def trained(lab: Lab, learner: str, device: Device, seed: int, tuned_on: Substra
 
 
 def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
-    """Return a net on ``device`` that is programmed with the weights of ``net``. The net itself does not change."""
+    """Return a net on ``device`` that is programmed with the weights of ``net``. ``net`` does not change."""
     deployed = untrained(learner, device, recipe_of(lab, learner), images(lab))
     deployed.to(net.device)
     program(deployed, net)
@@ -166,11 +167,11 @@ def deployed(net: Net, lab: Lab, learner: str, device: Device) -> Net:
 
 
 def error_of(net: Net, dataset: Dataset, test: str = "fast") -> float:
-    """Return the error of a net on the test images, in percent, without changing the net's count of reads."""
+    """Return the error of a net on the test images, in percent, without adding to the read counter of the net."""
     tested, (test_images, labels) = copy.deepcopy(net), (tensor.to(net.device) for tensor in dataset.test)
     return percent(float((tested.predict(test_images, test) != labels).float().mean()))
 
 
 def mean_error(lab: Lab, nets: Iterable[Net], test: str = "fast") -> dict[str, float]:
-    """Return the mean and standard deviation over nets of their test errors, in percent."""
+    """Return the mean and standard deviation of the test errors of ``nets``, in percent."""
     return mean_and_std(error_of(net, images(lab), test) for net in nets)

@@ -63,14 +63,15 @@ def soft_outputs(teacher: FeedForward, images: Tensor) -> Tensor:
 def without_labels(dataset: Dataset, soft: Tensor, labeled: int, visits: int) -> tuple[Dataset, Tensor]:
     """Return a transfer set for a student: a data set, and label probabilities for its training images.
 
-    The first ``labeled`` images have the probability 1 for their true label. All others have the teacher's
-    probabilities, and their labels in the data set are replaced by the most likely ones.
+    The first ``labeled`` images have the probability 1 for their true label. All other images have the teacher's
+    probabilities. In the returned data set, the labels of these images are the most likely labels.
 
     Args:
         dataset: the training images and their true labels.
         soft: probabilities of the teacher, ``(images, classes)``.
         labeled: number of images with their true label.
-        visits: number of images in an epoch. Fewer images are repeated, to at most this number.
+        visits: number of images in an epoch. If there are fewer images, all images are repeated, to at most this
+            number.
     """
     soft = soft.clone().cpu()
     soft[:labeled] = torch.nn.functional.one_hot(dataset.train_labels[:labeled].cpu(), soft.shape[1]).to(soft)
@@ -80,7 +81,7 @@ def without_labels(dataset: Dataset, soft: Tensor, labeled: int, visits: int) ->
 
 
 def distillation(lab: Lab, substrate: Substrate) -> dict[str, Any]:
-    """Return the errors of a teacher and of its students on other devices, in percent.
+    """Return the errors, in percent, of a teacher and of students on other devices.
 
     The result also has the share of the gap that students recover: 0 for the error with `LABELS` labeled images alone,
     1 for the error of the teacher.

@@ -30,7 +30,7 @@ MARKER = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def load_tables() -> None:
-    """Import the modules that define tables. The table of a claim without one of its name shows all its figures."""
+    """Import the modules that define tables. A claim for which no table is defined gets a table of all its figures."""
     for package in (claims, benchmarks):
         for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(info.name)

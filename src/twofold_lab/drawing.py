@@ -26,7 +26,8 @@ def lines(ax: Axes, x: Sequence[float] | None, series: Mapping[str, Line], **sty
     Args:
         ax: the subplot.
         x: positions of the values on the x axis; by default 0, 1, 2 and so on.
-        series: name in the legend -> line. A value is a number, or a ``mean`` that gets an error bar of one ``std``.
+        series: name in the legend -> line. A value is a number, or a dictionary of a ``mean`` and the ``std`` that its
+            error bar shows.
         style: further options of `Axes.errorbar` for all lines.
     """
     drawn: list[float] = []

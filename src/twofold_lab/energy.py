@@ -36,7 +36,7 @@ from twofold.checks.bounds import counts, sizes
 
 PICO = 1e-12
 BRAIN_WATTS, BRAIN_CONNECTIONS = 30.0, 1e14
-"""Figures from the talk, 41:38."""
+"""Power of the brain in watts, and number of connections in the brain, as stated in the talk at 41:38."""
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -56,7 +56,7 @@ class Range(NamedTuple):
         return Range(factor * self.low, factor * self.high)
 
     def plus(self, other: Range) -> Range:
-        """Return the sum: low with low, high with high."""
+        """Return the sum of two ranges: the sum of the low values, and the sum of the high values."""
         return Range(self.low + other.low, self.high + other.high)
 
 
@@ -68,7 +68,7 @@ JOULES = {
     "device reads": Range(1e-4 * PICO, 0.1 * PICO),
     "device updates": Range(1e-3 * PICO, 10 * 10 * PICO),
 }
-"""Counted operation -> joules for one, from 8-bit integers in SRAM (low) to 32-bit floats in DRAM (high)."""
+"""Operation -> energy of one operation in joules, from 8-bit integers in SRAM (low) to 32-bit floats in DRAM (high)."""
 NUMBER = Range(1, 4)
 """Number of bytes of a stored value."""
 HARDWARE = ("digital", "analog")
@@ -108,9 +108,9 @@ STEPS = dict(
 )
 """Learner -> work of a training step.
 
-Forward-Forward: activities are written and read in the neutral, the positive and the negative pass. Those of the
-positive and the negative pass are read again for the gradient. The weights are read twice: for the neutral pass, and
-for the other two passes together.
+Forward-Forward: activities are written and read in the neutral, the positive and the negative pass. The activities of
+the positive and the negative pass are read again for the gradient. The weights are read twice: for the neutral pass,
+and for the other two passes together.
 
 Backprop: activities are written, read by the next layer, and read for the gradient; errors are written and read. The
 weights are read in the forward and in the backward pass.
@@ -135,7 +135,7 @@ def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Rang
     Args:
         widths: number of inputs, and number of units in each layer.
         passes: the work.
-        batch: number of cases in a batch. They share the reads and updates of the weights.
+        batch: number of cases in a batch. The cases of a batch share the reads and updates of the weights.
     """
     connections, above, units = _sizes(widths, batch)
     products = (passes.forward + passes.outer) * connections + passes.backward * above

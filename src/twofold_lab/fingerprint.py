@@ -44,7 +44,7 @@ OPTIONAL = {
 laboratory imports it."""
 
 NEUTRAL = ("none", "ideal", None)
-"""Values with which such a field counts as not set."""
+"""Values with which a recipe field in `OPTIONAL` counts as not set."""
 
 Origin = dict[str, Any]
 """``learning_version``, and ``code``: module -> beginning of the SHA-256 of its code."""
@@ -135,7 +135,7 @@ def _imports(name: str) -> tuple[str, ...]:
 
 
 def _home(module: str, name: str) -> str:
-    """Return the module that defines a name which another module imports from ``module``."""
+    """Return the module that defines ``name``, which another module imports from ``module``."""
     if not module.startswith("twofold") or _exists(f"{module}.{name}"):
         return f"{module}.{name}"
     for node in _tree(module).body:

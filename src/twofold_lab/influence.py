@@ -84,7 +84,7 @@ class Decay(NamedTuple):
 
 
 def watched(depth: int) -> int:
-    """Return the number of iterations before and after the change of the label, for a net of ``depth`` layers."""
+    """Return the number of iterations both before and after the label is changed, for a net of ``depth`` layers."""
     return 3 * depth + 10
 
 
@@ -123,10 +123,10 @@ def _distance(first: State, second: State) -> Tensor:
 
 
 def reached(settled: Tensor) -> int:
-    """Count the layers that the label reaches, from the top down to the first layer that it does not reach.
+    """Count the layers that the label reaches, from the top down to the first layer that the label does not reach.
 
     Args:
-        settled: influence by layer, ``(layers,)``.
+        settled: influence on each layer at the last iteration, from the lowest layer upwards, ``(layers,)``.
     """
     return int((settled.flip(0) >= THRESHOLD).long().cumprod(0).sum())
 
@@ -136,17 +136,18 @@ def first_reached(presented: Sequence[int], settled: Tensor) -> list[int | None]
 
     Args:
         presented: numbers of presentations, ascending.
-        settled: influence after each of these numbers, ``(numbers, layers)``.
+        settled: influence at the last iteration, after each number of presentations, ``(numbers, layers)``.
     """
     columns = (settled >= THRESHOLD).T.tolist()
     return [next((count for count, hit in zip(presented, column, strict=True) if hit), None) for column in columns]
 
 
 def decay(settled: Tensor) -> Decay:
-    """Fit log(influence on a layer) = a + b · (number of layers between it and the label) by least squares.
+    """Fit log(influence on a layer) = a + b · (number of layers between the layer and the label) by least squares.
 
     Args:
-        settled: influence by layer, from the lowest upwards, ``(layers,)``. Layers without influence are omitted.
+        settled: influence on each layer at the last iteration, from the lowest layer upwards, ``(layers,)``. Layers
+            without influence are omitted.
 
     Returns:
         The fit; its ratio is e^b.
@@ -216,8 +217,8 @@ def presentations(
 ) -> Tensor:
     """Return the influence of the label on each layer for one image, after repeated training on that image.
 
-    The influence is that at the last iteration; see `influence`. The wrong label is the next class. It is used for the
-    negative case in training, and for the influence.
+    The influence is that at the last iteration; see `influence`. The wrong label is the next class, in training
+    (negative case) and in the measurement of the influence.
 
     Args:
         net: the net; a copy of it is trained.
@@ -243,10 +244,10 @@ def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor,
     """Train two copies of a net on one image with opposite labels, and compare their states on the image.
 
     For the first copy, ``label`` is the positive and the next class the negative label; for the second copy, they are
-    exchanged. Each presentation has only ``BRIEF`` iterations. To compare them, each copy settles on the image for
-    ``BRIEF`` iterations with its positive label. Activity cannot reach the lower layers in this time, so a difference
-    in these layers must come from learning. If learning signals depend only on the difference within a pair, as in the
-    recipe, differences can reach at most 2 · ``BRIEF`` layers down.
+    exchanged. Each presentation has only ``BRIEF`` iterations. For the comparison of the two copies, each copy settles
+    on the image for ``BRIEF`` iterations with its positive label. Activity cannot reach the lower layers in this time,
+    so a difference in these layers must come from learning. If learning signals depend only on the difference within a
+    pair, as in the recipe, differences can reach at most 2 · ``BRIEF`` layers down.
 
     Args:
         net: the net; copies of it are trained.
@@ -276,7 +277,7 @@ def brief(net: Recurrent, recipe: RecurrentRecipe, image: Tensor, label: Tensor,
 def _learner(net: Recurrent) -> Recurrent:
     """Return a copy of a net that learns by plain gradient steps.
 
-    It has no momentum (smoothing), weight decay, peer normalization or importance sampling.
+    The copy has no momentum (smoothing), weight decay, peer normalization or importance sampling.
     """
     net = copy.deepcopy(net)
     for layer in net.stack:

@@ -25,12 +25,12 @@ from twofold_lab.contest import Contender, Contest
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")
 LATER = {"readout", "box", "box_drift", "gradient", "substrate", "device_seed", "derivative"}
-"""Fields that were added to the recipe of twins later; see `_identity`."""
+"""Fields that were added to the recipe of twins after nets had been trained with it; see `_identity`."""
 
 T = TypeVar("T")
 N = TypeVar("N", bound=Net)
 Watch = Callable[[str, int], AbstractContextManager[Progress]]
-"""Function of the title and the number of epochs of a run. It returns a progress display, a context manager like
+"""Function: title of a run, number of epochs of the run -> progress display, which is a context manager like
 `twofold.cli.progress.Bar`."""
 
 
@@ -71,7 +71,7 @@ class Lab:
         device: auto, cpu or cuda.
         precision: auto, fp32 or bf16.
         data_dir: folder that is searched first for data sets.
-        progress: makes the progress display of a training run; ``None`` disables it.
+        progress: function that makes the progress display of a training run; ``None`` for no display.
         trainings: facts about the nets that experiments have requested, by name of the run.
         tunings: settings that were chosen on held-out cases, see `twofold_lab.contest.tune`.
     """
@@ -107,7 +107,7 @@ class Lab:
         Each data set is loaded only once.
 
         Raises:
-            SettingError: the name is unknown, or the data set has fewer training cases.
+            SettingError: the name is unknown, or the data set has fewer training cases than requested.
         """
         if name not in self._data:
             source, _, count = name.removesuffix("]").partition("[:")
@@ -133,7 +133,7 @@ class Lab:
         Args:
             contenders: name -> contender, or only its `Contender.changes`.
             of: the recipe of the contenders, and that of the twin.
-            dataset: training and test data of all contenders; by default those of the recipe.
+            dataset: training and test data of all contenders; by default the data set that the recipe names.
             seeds: seeds of the training runs; by default `seeds`.
             held: number of training cases that are held out to choose learning rates.
         """
@@ -218,10 +218,10 @@ class Lab:
     def facts(self) -> dict[str, Any]:
         """Return the facts about all training runs of an experiment for its record, as JSON values.
 
-        They are the total ``seconds``; ``dataset`` (names) and ``official_data``; ``data``, the fingerprints by name;
-        ``precision`` and ``device``; ``tested``, descriptions and numbers of test cases; ``trainings``, the commit of
-        the code of each run (``null`` if unknown); ``settings``, a list of groups of runs whose settings have the same
-        fields, each with the ``shared`` settings and the ``own`` settings of each run; and ``tunings``.
+        The facts are the total ``seconds``; ``dataset`` (names) and ``official_data``; ``data``, the fingerprints by
+        name; ``precision`` and ``device``; ``tested``, descriptions and numbers of test cases; ``trainings``, the
+        commit of the code of each run (``null`` if unknown); ``settings``, a list of groups of runs whose settings have
+        the same fields, each with the ``shared`` settings and the ``own`` settings of each run; and ``tunings``.
         """
         trainings = self.trainings.values()
         fingerprints: dict[str, set[str]] = {}

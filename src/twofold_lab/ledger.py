@@ -1,4 +1,4 @@
-"""The ledger: the list of all claims, in the order of the talk, followed by those that are only in the paper."""
+"""The ledger: the list of all claims, in the order of the talk, followed by the claims that only the paper makes."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def listing(results: Path = SHIPPED) -> list[dict[str, Any]]:
         A dictionary for each claim: ``id, time, says``; the name of the headline ``figure``, and its values in the
         ``talk``, for Forward-Forward (``ours``) and for the ``twin``, as text; the ``clauses`` with their verdicts; the
         ``status`` and ``date`` of the record (``None`` without a record); earlier records whose verdicts were
-        ``overturned``; and the ``command`` that measures the claim (``None`` if it is not built yet).
+        ``overturned``; and the ``command`` that measures the claim (``None`` if the experiment is not built yet).
     """
     entries = []
     for claim in ledger().values():
@@ -169,7 +169,8 @@ def shown(record: Mapping[str, Any], figures: str, keys: Any, seeds: int | None 
 
     Args:
         record: the record.
-        figures: ``measured`` (figures of Forward-Forward, with the number of seeds) or ``twin`` (without it).
+        figures: ``measured`` (figures of Forward-Forward, with the number of seeds) or ``twin`` (figures of the twin,
+            without the number of seeds).
         keys: path to the figure.
         seeds: number of training runs behind the figure; by default the number of seeds of the record.
     """

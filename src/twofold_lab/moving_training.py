@@ -4,11 +4,11 @@ Digits move at constant velocity in any direction over a black canvas and bounce
 top-down and lateral input gets one frame per iteration, with the label clamped at the top. Its goodness is low
 activity. Positive data are unbroken videos with their true label. There are two types of negative data:
 
-* the same video with a wrong label, drawn from the softmax of a bottom-up pass on the first frame. It has its own state
-  from the first frame on;
+* the same video with a wrong label, drawn from the softmax of a bottom-up pass on the first frame. This case has its
+  own state from the first frame on;
 * another video with its true label that breaks at the current frame: its motion is reversed, it shows another digit, or
-  the digit has jumped. Before and after the frame, its state is that of the unbroken video. The net thus learns from
-  broken frames, but they leave no trace in its state.
+  the digit has jumped. Before and after this frame, the state of the negative case is the state of the unbroken video.
+  The net thus learns from broken frames, but they leave no trace in its state.
 
 The net learns from every frame from the third one on, with one update per frame; two frames are needed to know the
 velocity. With the second type of negatives, the two videos of a pair are different, so that the net learns a level of
@@ -52,8 +52,8 @@ from twofold_lab.lab import Lab
 SEED = 0
 
 Examples = Callable[["Film", Moving, Tensor, Generator], Iterator[tuple[Tensor, Tensor]]]
-"""Function of the settings, videos, their labels and a random generator. It yields the inputs of a twin and the targets
-for each frame."""
+"""Function: settings, videos, labels of the videos, random generator -> iterator over the inputs of a twin and the
+targets, with one item per frame."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Film:
     Attributes:
         data: name of the data set whose images move.
         canvas: height and width of a frame, in pixels.
-        speeds: in pixels per frame, all equally likely.
+        speeds: possible speeds of an image in pixels per frame, all equally likely.
         unseen: speeds that occur only in tests.
         frames: number of the last frame, counted from 0; frame 0 initializes the state of the net.
         watched: number of frames after frame 0 without learning.
@@ -180,7 +180,7 @@ def learn_videos(
         film: the settings.
         video: the positive videos.
         labels: true labels of the videos, ``(batch,)``.
-        factor: factor of the learning rates of the schedule.
+        factor: learning rate of this batch, divided by the initial learning rate.
         generator: random generator on the device of the net.
     """
     count, pairs = len(labels), torch.arange(len(labels), device=labels.device)
@@ -214,7 +214,7 @@ def break_at(number: int, video: Moving, source: Tensor, broken: Sequence[Tensor
         number: number of the frame.
         video: the unbroken videos.
         source: index of the video that breaks, for each pair, ``(batch,)``.
-        broken: three index tensors of pairs: those with reversed motion, with another digit, and with a jump.
+        broken: three tensors with indices of pairs: pairs with reversed motion, with another digit, and with a jump.
         generator: random generator on the device of the videos.
 
     Returns:
@@ -280,7 +280,7 @@ def to_name(film: Film, video: Moving, labels: Tensor, _: Generator) -> Iterator
 
 
 def to_judge(film: Film, video: Moving, labels: Tensor, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of three consecutive frames and targets: 1 if the last frame is broken, 0 if not; half of each.
+    """Yield batches of three consecutive frames and targets: 1 if the last frame is broken, else 0; both equally often.
 
     See `Examples`.
     """

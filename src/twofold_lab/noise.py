@@ -113,7 +113,7 @@ class NoisyDense(Dense):
 
     Args:
         inputs, units, rule, generator: as for `Dense`.
-        follows: adapt the threshold to the running mean of the goodness of all cases, positive and negative.
+        follows: if True, the threshold adapts to the running mean of the goodness of all cases, positive and negative.
     """
 
     noise: Noise
@@ -302,7 +302,7 @@ def cosines_of_updates(
     """Return the cosine similarity of the weight gradients of each layer with and without noise, mean over batches.
 
     Args:
-        net: a trained net. Its noise, rules and thresholds are restored afterwards.
+        net: a trained net. The noise, rules and thresholds of the net are restored afterwards.
         dataset: data set, whose training images are used.
         noise: the noise.
         batches: number of batches.

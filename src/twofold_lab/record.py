@@ -32,7 +32,7 @@ LATER: dict[str, Any] = {
 }
 """Facts that may be missing in records of an older format, with their types.
 
-``superseded`` is a reason why such a record is stale.
+The fact ``superseded`` is a reason why the record is stale.
 """
 
 VERDICT: dict[str, Any] = {"verdicts": list[str], "rules": list[str], "commit": str | None}
@@ -79,7 +79,7 @@ def free(path: Path) -> Path:
 
 
 def overturned(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of the history of a record whose verdicts differ from its own, the newest last."""
+    """Return the entries of the history of a record whose verdicts differ from those of the record, newest last."""
     verdicts = [clause["verdict"] for clause in record.get("clauses", ())]
     return [entry for entry in record.get("history", ()) if entry["verdicts"] != verdicts]
 

@@ -13,7 +13,7 @@ from twofold_lab.record import read, status
 NONE = "No full-size result yet."
 
 TABLES: dict[str, Callable[[Path], str]] = {}
-"""Functions that format the tables, by the name of the marker. `table` fills it. Each takes the results folder."""
+"""Name of a marker -> function that formats the table from a results folder. `table` adds the functions."""
 
 F = TypeVar("F", bound=Callable[..., str | list[list[str]]])
 
@@ -66,7 +66,7 @@ def _stale(results: Path, files: Sequence[str]) -> list[str]:
 
 
 def _edited(results: Path, files: Sequence[str]) -> list[str]:
-    """Return a note that lists the records with a wrong digest, without those of claims; empty if there are none."""
+    """Return a note that lists the records, except of claims, with a wrong digest; no lines if there are none."""
     paths = [path for file in files if not file.startswith("claims/") for path in sorted(results.glob(file))]
     edited = [path.name for path in paths if read_signed(path)[1] is False]
     return ["", f"*Changed by hand since they were written: {', '.join(edited)}.*"] if edited else []

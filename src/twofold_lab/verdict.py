@@ -26,7 +26,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         verdict: one of `VERDICTS`.
-        statistic: the figures that decide it, in words.
+        statistic: the figures that decide the verdict, in words.
     """
 
     verdict: str
@@ -135,7 +135,7 @@ def difference(value: Estimate, limit: Estimate | float) -> Estimate:
 
 
 def positive(margin: Estimate, statistic: str) -> Verdict:
-    """Judge the statement that a figure is at least 0; it is undecided within two standard errors of 0."""
+    """Judge the statement that a figure is at least 0; undecided within two standard errors of 0."""
     if abs(margin.value) < STANDARD_ERRORS * margin.error:
         return Verdict(UNDECIDED, statistic)
     return Verdict(HOLDS if margin.value > 0 or margin == (0.0, 0.0) else FAILS, statistic)
@@ -187,7 +187,7 @@ def exactly(holds: bool, statistic: str) -> Verdict:
 
 
 def every(verdicts: Sequence[Verdict]) -> Verdict:
-    """Combine verdicts: *does not hold* if one does not hold, else *undecided* if one is, else *holds*."""
+    """Combine verdicts: *does not hold* if any verdict is that, else *undecided* if any is, else *holds*."""
     names = [verdict.verdict for verdict in verdicts]
     worst = next((name for name in (FAILS, UNDECIDED) if name in names), HOLDS)
     return Verdict(worst, "; ".join(verdict.statistic for verdict in verdicts))

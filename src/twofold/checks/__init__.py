@@ -173,7 +173,7 @@ def _to_mapping(value: Any, _: Any, args: Sequence[Any]) -> Any:
 
 
 def _to_function(value: Any, _: Any, args: Sequence[Any]) -> Any:
-    """Return a callable, after checking that it accepts the number of arguments that the type hint states, if any."""
+    """Return the callable ``value``, after a check that it accepts as many arguments as the type hint lists, if any."""
     if callable(value) and args and args[0] is not Ellipsis:
         try:
             inspect.signature(value).bind(*args[0])

@@ -31,7 +31,7 @@ def tests(errors: Mapping[str, float], metrics: Mapping[str, Any]) -> str:
 
 
 def of_tests(metrics: Mapping[str, Any], chosen: Mapping[str, float]) -> dict[str, Any]:
-    """Return the metrics. Metrics with a value for each test keep only the values of the chosen tests."""
+    """Return the metrics. For a metric with a value for each test, only the values of the chosen tests are kept."""
     return {
         key: {name: value[name] for name in chosen if name in value} if isinstance(value, Mapping) else value
         for key, value in metrics.items()

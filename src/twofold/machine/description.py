@@ -53,7 +53,7 @@ CUDA_SWITCHES = {
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Return versions, commit and machine as JSON-compatible values, with the result of `arithmetic` as one entry."""
+    """Return software versions, commit and machine as JSON-compatible values, including the result of `arithmetic`."""
     known = arithmetic(device)
     return {
         "twofold": known.get("twofold"),

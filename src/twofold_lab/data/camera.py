@@ -17,7 +17,7 @@ from scipy import ndimage
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Random = np.random.Generator
 Pen = Callable[[Any, int], Array]
-"""Function of a digit and the length of its longer side in pixels. It returns the opacity of the ink, from 0 to 1."""
+"""Function: digit, length of the longer side of the digit in pixels -> opacity of the ink, from 0 to 1."""
 
 INKS = {
     "black": (0.08, 0.08, 0.09),

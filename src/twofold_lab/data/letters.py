@@ -1,8 +1,9 @@
 """Images of three-letter words in many fonts, with an ambiguous letter between H and A as in THE CAT (talk 17:56).
 
 A word consists of three adjacent cells of 16 x 16 pixels. Pillow renders each letter in one of the fonts of matplotlib.
-Each letter is then slightly shifted, scaled, rotated and slanted at random, independently of the others. In training
-images, the middle letter is often faint and the image is noisy, so that the other letters are needed to recognize it.
+Each letter is then slightly shifted, scaled, rotated and slanted at random, independently of the other letters. In
+training images, the middle letter is often faint and the image is noisy, so that the other letters are needed to
+recognize it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ FONTS = (
     *("STIXGeneral", "STIXGeneralBol", "cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 BETWEEN = "?"
-"""The character for the ambiguous letter between H and A in a text."""
+"""Character that stands for the ambiguous letter between H and A in the texts to render."""
 
 CELL = 16
 FINE = 4  # factor of supersampling: glyphs are drawn larger, distorted, and averaged down
@@ -46,7 +47,7 @@ CHUNK = 2000  # number of glyphs that are distorted at once, to limit memory
 def glyph(letter: str, font: str) -> Tensor:
     """Render a capital letter on a common baseline, horizontally centered: ``(64, 64)``, values in [0, 1].
 
-    Each font is scaled so that the height of its H is 0.66 of the height of a cell.
+    Each font is scaled so that the letter H has 0.66 of the height of a cell.
 
     Raises:
         DataError: ``letter`` is not a single capital from A to Z.
@@ -189,8 +190,9 @@ def load(train: int, test: int, seed: int = 0) -> Dataset:
     """Return a data set of random images of `WORDS`, ``(cases, 1, 16, 48)``. Labels are indices in `WORDS`.
 
     Args:
-        train: number of training images of each word. They are modified by `weaken` and shuffled.
-        test: number of test images of each word. They use the next seed and are not modified.
+        train: number of training images of each word. These images are modified by `weaken` and shuffled.
+        test: number of test images of each word. These images are drawn with the seed ``seed + 1`` and are not
+            modified.
         seed: seed of all random numbers.
 
     Raises:

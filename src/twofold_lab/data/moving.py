@@ -98,16 +98,16 @@ def launch(
 
     Args:
         images: ``(batch, 1, height, width)``, in [0, 1].
-        speeds: possible speeds in pixels per frame. They must be above 0 and at most half of the difference between
+        speeds: possible speeds in pixels per frame. Speeds must be above 0 and at most half of the difference between
             canvas and image, so that an image bounces at most once in a step.
         canvas: height and width of a frame, larger than an image.
         generator: random generator on the device of ``images``. The same seed gives the same videos.
-        free: number of a frame at which no image bounces, for any direction of the last step; ``None`` for no such
-            condition.
+        free: number of a frame that no image reaches by a bounce, whatever the direction of the step from the frame
+            before; ``None`` for no such frame.
 
     Raises:
         DataError: the images have another shape, or are not smaller than the canvas.
-        SettingError: ``speeds`` is empty, or one is out of range.
+        SettingError: ``speeds`` is empty, or a speed is out of range.
     """
     if images.dim() != 4 or images.shape[1] != 1 or not images.numel():
         raise DataError(f"images has the shape {tuple(images.shape)}, expected (batch, 1, height, width)")
@@ -150,13 +150,13 @@ def turn(video: Moving, since: int) -> Broken:
 
 
 def stop(video: Moving, since: int) -> Broken:
-    """Stop the motion from frame ``since`` on, at the positions of the frame before."""
+    """Stop the motion from frame ``since`` on, at the positions in the last frame before ``since``."""
     start = video.corner(since - 1)
     return Broken(video, replace(video, start=start, velocity=torch.zeros_like(start)), since)
 
 
 def swap(video: Moving, since: int, images: Tensor) -> Broken:
-    """Replace the images by others on the same path from frame ``since`` on.
+    """Replace the images by other images on the same path from frame ``since`` on.
 
     Args:
         video: the videos before the change.

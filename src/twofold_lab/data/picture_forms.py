@@ -20,7 +20,7 @@ Digit = np.ndarray[Any, np.dtype[np.uint8]]
 """Pixels of a digit, ``(28, 28)``, white on black."""
 Random = np.random.Generator
 Form = Callable[[Digit, Random], tuple[str, bytes]]
-"""Function of a digit and a random generator. It returns the suffix and the content of an image file."""
+"""Function: digit, random generator -> suffix and content of an image file."""
 
 
 def encode(picture: Image.Image, file_type: str, **options: Any) -> bytes:
@@ -88,7 +88,7 @@ def inverted(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def large(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """Make a PNG of 150 to 1200 pixels a side, with a digit near the middle on at least 45 % of the shorter side."""
+    """Make a PNG of 150 to 1200 pixels a side, with a digit near the middle, at least 45 % of the shorter side."""
     width, height = (int(value) for value in random.integers(150, 1201, 2))
     side = int(min(width, height) * random.uniform(0.45, 1))
     left, top = (int((free - side) * random.uniform(0.2, 0.8)) for free in (width, height))
@@ -98,7 +98,7 @@ def large(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def small(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """Make a PNG of a digit with 16 to 27 pixels, fewer than in the data, in an image that is usually not square."""
+    """Make a PNG, usually not square, with a digit of 16 to 27 pixels a side, which is smaller than in the data."""
     side = int(random.integers(16, 28))
     width, height = side + int(random.integers(0, 30)), side
     picture = Image.new("L", (width, height))
@@ -107,7 +107,7 @@ def small(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def off_center(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """Make a PNG of 28 to 84 pixels a side with a digit at a random position, possibly at its edge."""
+    """Make a PNG of 28 to 84 pixels a side with a digit at a random position, possibly at the edge of the image."""
     ink = Image.fromarray(digit)
     ink = ink.crop(ink.getbbox())
     side = int(random.integers(28, 85))
@@ -125,7 +125,7 @@ TURNS = (
 
 
 def turned(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """Make a JPEG with flipped or rotated pixels and the EXIF orientation that undoes this."""
+    """Make a JPEG with flipped or rotated pixels and the EXIF orientation that undoes the flip or rotation."""
     orientation = int(random.integers(1, 9))
     picture = maybe_invert(resize(digit, int(random.integers(60, 300))), random).convert("RGB")
     picture = picture if orientation == 1 else picture.transpose(TURNS[orientation - 2])

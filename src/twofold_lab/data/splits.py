@@ -27,7 +27,8 @@ GENERATED = ((100, 5, 2), (300, 10, 3), (700, 20, 4), (1500, 40, 5), (3000, 60, 
 def generate(seed: int) -> tuple[Features, Labels]:
     """Return the generated data set number ``seed``, counted from 1: features and labels.
 
-    Half of the columns are informative, and a quarter are linear combinations of these.
+    Half of the columns are informative, and a quarter of the columns are linear combinations of the informative
+    columns.
     """
     cases, features, classes = GENERATED[seed - 1]
     informative = {"n_informative": features // 2, "n_redundant": features // 4, "n_classes": classes}

@@ -20,7 +20,7 @@ Labels = NDArray[np.int64]
 Kind = Callable[[int], "tuple[DataFrame, Labels]"]
 
 NOISE = 0.3
-"""Standard deviation of the noise, relative to that of the sum of all effects."""
+"""Standard deviation of the noise, relative to the standard deviation of the sum of all effects."""
 
 
 def text_columns(seed: int, columns: int, values: int, rows: int = 2000, numbers: int = 0) -> tuple[DataFrame, Labels]:
@@ -41,7 +41,7 @@ def text_columns(seed: int, columns: int, values: int, rows: int = 2000, numbers
 
 
 def counts(seed: int, columns: int = 2000, rows: int = 2000, density: float = 0.01) -> tuple[DataFrame, Labels]:
-    """Return columns of counts, most of which are 0, and two classes; a tenth of the columns have an effect."""
+    """Return columns of whole numbers from 0, mostly 0, and labels of two classes; a tenth of the columns matter."""
     random = np.random.default_rng(seed)
     table = random.poisson(2.0, (rows, columns)) * (random.random((rows, columns)) < density)
     effects = random.normal(size=columns) * (random.random(columns) < 0.1)
@@ -59,7 +59,8 @@ def wide(seed: int, columns: int = 2000, rows: int = 1000) -> tuple[DataFrame, L
 def missing(seed: int, rows: int = 2000) -> tuple[DataFrame, Labels]:
     """Return eight normally distributed columns, and two classes.
 
-    A fifth of the values is missing in three columns: the largest values of the first, and random values of two others.
+    A fifth of the values is missing in three columns: the largest values of the first column, and random values of two
+        other columns.
     """
     random = np.random.default_rng(seed)
     table = random.normal(size=(rows, 8))
