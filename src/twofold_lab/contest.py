@@ -108,7 +108,7 @@ class Contest:
         return runs
 
     def errors(self, name: str = TWIN) -> dict[str, Any]:
-        """Return the errors of a contender by test, in percent: mean and deviation over seeds, or those of one seed."""
+        """Return test -> error of a contender in percent: mean and deviation over seeds, or a number for one seed."""
         runs = self.runs[name]
         return errors(runs[0]) if len(runs) == 1 else mean_errors(runs)
 

@@ -19,7 +19,7 @@ def errors(run: Run) -> dict[str, float]:
 
 
 def error(run: Run) -> float:
-    """Return the error of a run in its main test, in percent. It is the slow test, or a twin's only test."""
+    """Return the error of a run in its main test, in percent: the slow test, or the only test of a twin."""
     return next(iter(errors(run).values()))
 
 

@@ -80,7 +80,7 @@ def pairs_of(tried: Trials) -> list[tuple[str, str]]:
 
 
 def errors_of(tried: Trials, contender: str, box: str) -> dict[float, list[float]]:
-    """Return rate -> held-out error in percent with each seed, which is the smallest over the tests of a net."""
+    """Return rate -> held-out error in percent with each seed; the error is the smallest over all tests."""
     errors: dict[float, list[float]] = {}
     for trial in tried:
         if (trial["contender"], trial["box"]) == (contender, box):

@@ -72,7 +72,7 @@ def regime(record: Record) -> Rows:
 
 @table("choices", "choices/*.json")
 def feedforward(records: Mapping[str, Record]) -> Rows | str:
-    """Return the trials of feedforward nets. The row of a trial states if it was tested on the test set."""
+    """Return the trials of feedforward nets. The row of the one trial that used the test set says so."""
     rows = [["method", *FIELDS, "tested on", "slow %", "fast %", "each layer alone %"]]
     for record in records.values():
         errors = {test: 100 * error for test, error in (record["validation_error"] or record["test_error"]).items()}

@@ -104,7 +104,7 @@ def letters(count: int, side: int) -> Features:
 
 
 def pairs(images: Tensor, labels: Tensor, count: int, seed: int) -> tuple[Features, Labels]:
-    """Return ``count`` random pairs of digits, side by side and flattened, and the numbers 0 to 99 that they show."""
+    """Return ``count`` random pairs of digits, side by side and flattened, and the number (0 to 99) in each pair."""
     tens, ones = torch.randint(len(labels), (2, count), generator=torch.Generator().manual_seed(seed))
     both = torch.cat([images[tens], images[ones]], 3).flatten(1)
     return both.double().numpy(), (10 * labels[tens] + labels[ones]).numpy()

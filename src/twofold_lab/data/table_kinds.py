@@ -60,7 +60,7 @@ def missing(seed: int, rows: int = 2000) -> tuple[DataFrame, Labels]:
     """Return eight normally distributed columns, and two classes.
 
     A fifth of the values is missing in three columns: the largest values of the first column, and random values of two
-        other columns.
+    other columns.
     """
     random = np.random.default_rng(seed)
     table = random.normal(size=(rows, 8))
