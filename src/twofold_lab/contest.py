@@ -132,7 +132,7 @@ class Contest:
         return reached(self.runs[name][0], target)
 
     def finding(self, measured: dict[str, Any], **twin: Any) -> Finding:
-        """Return a finding with the ``measured`` figures, the errors of the twin, and further figures of the twin."""
+        """Return a finding with the ``measured`` figures, the errors of the twin and its other figures ``twin``."""
         return Finding(measured, {**twin, **self.errors(TWIN)}, self.seeds)
 
 
@@ -178,8 +178,7 @@ class CustomTraining(Generic[N]):
 
 
 def tune(lab: Lab, name: str, values: Iterable[Value], held_out_error: Callable[[Value], float]) -> Value:
-    """Return the value with the smallest error on held-out cases, among the values with which training does not
-    diverge.
+    """Return the value with the smallest error on held-out cases; values with which training diverges are excluded.
 
     The record states the errors of all values, the choice, and whether the choice is at an end of the grid. In that
     case a larger grid might contain a better value.

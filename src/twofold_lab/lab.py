@@ -252,7 +252,7 @@ class Lab:
 
 
 def _split_shared(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Split the settings of several runs, by name, into those that are equal in all runs and the others of each run."""
+    """Split the settings of several runs, by name, into settings that all runs share and other settings of each run."""
     first = next(iter(group.values()))
     shared = {key: value for key, value in first.items() if all(run[key] == value for run in group.values())}
     own = {name: {key: value for key, value in run.items() if key not in shared} for name, run in group.items()}

@@ -343,7 +343,7 @@ def _curve(ax: Axes, epochs: Floats, values: Floats, name: str, look: tuple[Any,
 
 
 def _clearest(labels: Floats, count: int) -> list[list[int]]:
-    """Return up to ``count`` units per class that prefer it most clearly, by label weights ``(units, classes)``."""
+    """Return up to ``count`` units per class that prefer the class most clearly; ``labels`` is ``(units, classes)``."""
     favorite = labels.argmax(axis=1)
     order = np.argsort(-(labels.max(axis=1) - labels.mean(axis=1)), kind="stable")
     return [[int(unit) for unit in order if favorite[unit] == label][:count] for label in range(labels.shape[1])]

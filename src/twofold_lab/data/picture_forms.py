@@ -88,7 +88,7 @@ def inverted(digit: Digit, random: Random) -> tuple[str, bytes]:
 
 
 def large(digit: Digit, random: Random) -> tuple[str, bytes]:
-    """Make a PNG of 150 to 1200 pixels a side, with a digit near the middle, at least 45 % of the shorter side."""
+    """Make a PNG of 150 to 1200 pixels a side; a digit near the middle fills at least 45 % of the shorter side."""
     width, height = (int(value) for value in random.integers(150, 1201, 2))
     side = int(min(width, height) * random.uniform(0.45, 1))
     left, top = (int((free - side) * random.uniform(0.2, 0.8)) for free in (width, height))
