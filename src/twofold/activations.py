@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,6 +43,29 @@ class Activation:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+class _Differentiable(torch.autograd.Function):
+    """An activation function with its derivative for autograd, which may be a surrogate."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, unit: Activation) -> Tensor:
+        activity = unit.value(total.clone())
+        ctx.unit = unit
+        ctx.save_for_backward(activity if unit.of_activity else total)
+        return activity
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.unit.slope(*ctx.saved_tensors), None
+
+
+def activate(total: Tensor, unit: Activation) -> Tensor:
+    """Return the activity for pre-activations ``total``, which may be overwritten unless autograd needs them."""
+    if not total.requires_grad:
+        return unit.value(total)
+    activity: Tensor = _Differentiable.apply(total, unit)  # type: ignore[no-untyped-call]
+    return activity
 
 
 def _positive(activity: Tensor) -> Tensor:

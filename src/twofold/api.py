@@ -34,6 +34,7 @@ from twofold.methods import (
     METHODS,
     BackpropRecipe,
     FeedForwardRecipe,
+    LabelFreeRecipe,
     Recipe,
     RecurrentRecipe,
     UnsupervisedRecipe,
@@ -41,6 +42,7 @@ from twofold.methods import (
 from twofold.negatives import NEGATIVES, hard_wrong_labels, random_wrong_labels
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.label_free import LabelFree
 from twofold.nets.net import Evaluation, evaluate
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
@@ -91,6 +93,8 @@ __all__ = [
     "History",
     "Instrument",
     "Interrupted",
+    "LabelFree",
+    "LabelFreeRecipe",
     "LocallyConnected",
     "Masked",
     "Objective",

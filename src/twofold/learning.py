@@ -208,7 +208,7 @@ def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule
     return rule.peer * (mean_activity.mean().clamp(min=rule.floor) - mean_activity)
 
 
-def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
+def sample(signals: Tensor, tolerance: float, batches: Tensor, first: int = 0) -> Tensor:
     """Round each signal weaker than the tolerance to 0 or to ± tolerance, without changing the expected signal.
 
     A signal of magnitude a < tolerance becomes ± tolerance if a / tolerance > u, else 0. The thresholds u in [0, 1),
@@ -219,13 +219,14 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
         signals: signals of positive and negative cases, ``(2, batch)``, or of only one phase, ``(1, batch)``.
         tolerance: magnitude below which signals are rounded; 0 keeps all signals unchanged.
         batches: number of batches so far, ``()``.
+        first: number of the first case within the batch.
 
     Returns:
         The rounded signals, in the shape of ``signals``.
     """
     if not tolerance:
         return signals
-    case = torch.arange(signals.shape[1], device=signals.device)
+    case = first + torch.arange(signals.shape[1], device=signals.device)
     u = ((case * GOLDEN + _turn(batches)) % 1).to(signals.dtype)
     size = signals.abs()
     return (signals.sign() * size.clamp(min=tolerance)).where(size > tolerance * u, 0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twofold.checks import check_arguments
-from twofold.data import cifar10, digits, fetch, idx
+from twofold.data import cifar10, digit_sums, digits, fetch, idx
 from twofold.data.arrays import as_dataset
 from twofold.data.dataset import Dataset
 from twofold.data.look import look_of
@@ -41,6 +41,8 @@ DATASETS: dict[str, Callable[[Path | None, bool], Dataset]] = {
     "mnist": partial(idx.load, "mnist"),
     "fashion-mnist": partial(idx.load, "fashion-mnist"),
     "cifar10": cifar10.load,
+    "digit-sums-2": partial(digit_sums.load, 2),
+    "digit-sums-3": partial(digit_sums.load, 3),
 }
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from twofold.activations import activate
 from twofold.checks import check_arguments
 from twofold.checks.bounds import as_widths, counts
+from twofold.errors import SettingError
 from twofold.goodness import accumulate_dtype
 from twofold.layers.connectivity import Connectivity, Full
 from twofold.layers.inputs import LayerInput, active_rows, gather_gradient, total_input, usable_by
@@ -38,36 +40,71 @@ class WeightedLayer(AffineLearner, FeedForwardLayer):
         super().__init__(connectivity.shape_above, rule)
         self.create_weights(weight, connectivity)
 
-    def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
+    @property
+    def positions(self) -> int:
+        return self.units // self.connectivity.biases
+
+    def initial_scale(self) -> Tensor:
+        return self.connectivity.fan_in().rsqrt()
+
+    def differentiable(self) -> list[Tensor]:
+        if not self.weights.linear:
+            raise SettingError(
+                "the weights of a block of several layers are on an analog substrate, whose derivative is unknown: use "
+                "blocks of one layer"
+            )
+        return super().differentiable()
+
+    def total(self, below: LayerInput) -> Tensor:
+        bias = self.biases.effective()
+        return total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
+
+    def forward(self, below: LayerInput) -> Tensor:
         """Return the activity ``(batch, ...)``, in the dtype in which the layer computes; see `Learner.compute`.
 
         Args:
             below: normalized activity of the layer below, ``(batch, ...)``.
-            activate: if False, do not apply the activation function: return the pre-activations.
         """
-        bias = self.bias.to(self.weights.effective().dtype)
-        total = total_input(usable_by(self.weights, below), self.weights, bias).view(-1, *self.shape)
-        return self.rule.unit.value(total) if activate else total
+        return activate(self.total(below), self.rule.unit)
 
     def respond(self, below: LayerInput) -> Response:
         if self.rule.unit.of_activity:
             return super().respond(below)
-        total = self(below, activate=False)
+        total = self.total(below)
         return self._response(below, self.rule.unit.value(total))._replace(total=total)
 
     @torch.no_grad()
     def gather(self, seen: Response, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positive = self._learning_signal(seen, phase, case_weight)
         keep, share = self._shares(phase)
-        below = usable_by(self.weights, seen.below)
-        rows = active_rows(below, signal)
+        rows = active_rows(usable_by(self.weights, seen.below), signal)
         activity = seen.activity.index_select(0, rows).flatten(1)
         total = None if seen.total is None else seen.total.index_select(0, rows).flatten(1)
         wanted = slope(activity, total, self.rule) * signal[rows, None].to(activity.dtype)
+        self.gather_change(seen.below, wanted, rows, positive, peers, keep, share)
+        return difficulty
+
+    def gather_change(
+        self,
+        below: LayerInput,
+        wanted: Tensor,
+        rows: Tensor,
+        positive: Tensor,
+        peers: Tensor,
+        keep: float = 0.0,
+        share: float = 1.0,
+    ) -> None:
+        """Accumulate the gradients of weights and biases for desired changes of the pre-activations.
+
+        Args:
+            below: input of the layer, with the positive rows first.
+            wanted, rows, positive, keep, share: see `inputs.gather_gradient`.
+            peers: desired change by peer normalization, the same for all positive rows, ``(units,)``.
+        """
         bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positive.sum() * peers
+        below = usable_by(self.weights, below)
         gather_gradient(self.weights, below, wanted, rows, positive, peers.to(wanted.dtype), keep, share)
         self.biases.gather(self.connectivity.bias_gradient(bias_gradient), keep, share)
-        return difficulty
 
 
 class Dense(WeightedLayer):

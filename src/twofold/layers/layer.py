@@ -246,6 +246,24 @@ class FeedForwardLayer(Layer[Response]):
         """Add the layer to ``stack``, while a net is built."""
         stack.append(self)
 
+    @property
+    def positions(self) -> int:
+        """Number of positions of a map that share weights. Gradients are means over these positions."""
+        return 1
+
+    def initial_scale(self) -> Tensor:
+        """Return the standard deviation of the initial weights of each unit, ``()`` or ``(units,)``."""
+        return torch.tensor(self.units).rsqrt()
+
+    def differentiable(self) -> list[Tensor]:
+        """Return the trainable parameters, with derivatives enabled, for the autograd graph of a block of layers."""
+        return [learnable.effective().requires_grad_() for learnable in self.learnables()]
+
+    def total(self, below: LayerInput) -> Tensor:
+        """Return the pre-activations, ``(batch, ...)``; for a `CustomLayer`, the output of the module."""
+        total: Tensor = self(below)
+        return total
+
     def output(self, activity: Tensor) -> Tensor:
         """Return the input of the next layer: the activity, transformed by the `Fixed` modules and then normalized."""
         return self.rule.normalize(self.fixed(activity))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -44,8 +46,15 @@ class CustomLayer(FeedForwardLayer):
                 path, _, leaf = name.rpartition(".")
                 self._learned.append(Learnable(module.get_submodule(path), leaf, parameter.detach()))
 
+    @property
+    def positions(self) -> int:
+        return math.prod(self.shape[1:])
+
     def learnables(self) -> list[Learnable]:
         return self._learned
+
+    def differentiable(self) -> list[Tensor]:
+        return [learnable.value for learnable in self._learned]
 
     def forward(self, below: LayerInput) -> Tensor:
         """Return the output of the module, ``(batch, ...)``.

@@ -6,6 +6,7 @@ from typing import Any
 
 from twofold.methods.backprop import Backpropagation, BackpropRecipe
 from twofold.methods.feedforward import FeedForwardRecipe, ForwardForward
+from twofold.methods.label_free import LabelFreeRecipe, LabelFreeTraining
 from twofold.methods.method import Form, Method, StoreLayers
 from twofold.methods.metrics import Metric
 from twofold.methods.recipe import Recipe
@@ -19,6 +20,8 @@ __all__ = [
     "FeedForwardRecipe",
     "ForwardForward",
     "Hybrids",
+    "LabelFreeRecipe",
+    "LabelFreeTraining",
     "Method",
     "Recipe",
     "RecurrentRecipe",
@@ -30,7 +33,8 @@ __all__ = [
 ]
 
 METHODS: dict[str, type[Method[Any, Any]]] = {
-    method.recipe_type.method: method for method in (ForwardForward, RecurrentTraining, Hybrids, Backpropagation)
+    method.recipe_type.method: method
+    for method in (ForwardForward, LabelFreeTraining, RecurrentTraining, Hybrids, Backpropagation)
 }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from twofold.layers.black_box import BlackBox
 from twofold.layers.boxes import BOXES, Box, boxes_behind
 from twofold.methods.metrics import Metric, number
 from twofold.methods.recipe import ImageRecipe, setting
@@ -40,6 +42,19 @@ class BoxedRecipe(ImageRecipe):
 def bytes_of_boxes(recipe: BoxedRecipe) -> int:
     """Return the total memory of all boxes of a net, in bytes. Each box stores a square matrix."""
     return sum(4 * recipe.widths[number - 1] ** 2 for number in boxes_behind(recipe.box, recipe.widths))
+
+
+def with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
+    """Yield the layers, with each box after the layer that it follows.
+
+    Args:
+        layers: layers of the net, from the bottom up.
+        boxes: number of a layer, counted from 1 -> box that follows this layer.
+    """
+    for position, layer in enumerate(layers, 1):
+        yield layer
+        if position in boxes:
+            yield BlackBox(boxes[position], units=len(boxes[position].matrix))
 
 
 class BoxReads:

@@ -6,7 +6,7 @@ The algorithm of one batch is `nets.feedforward.FeedForward.learn`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,10 +17,9 @@ from torch import Tensor
 from twofold import defaults
 from twofold.activations import ACTIVATIONS
 from twofold.labels import FLAT, has_margin, inputs_with_label
-from twofold.layers.black_box import BlackBox
-from twofold.layers.boxes import Box, boxes_for, boxes_in
+from twofold.layers.boxes import boxes_for, boxes_in
 from twofold.layers.dense import Dense, dense
-from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, BoxReads, bytes_of_boxes
+from twofold.methods.boxes import BOX_METRICS, BoxedRecipe, BoxReads, bytes_of_boxes, with_boxes
 from twofold.methods.cases import Cases
 from twofold.methods.goodness import LabelMethod, LabelRecipe
 from twofold.methods.memory import Sizes
@@ -71,19 +70,6 @@ class FeedForwardRecipe(LabelRecipe, BoxedRecipe):
         return recipe if has_margin(images.flatten(1), classes) else replace(recipe, label_in="prepend")
 
 
-def _with_boxes(layers: Iterable[Any], boxes: Mapping[int, Box]) -> Iterator[Any]:
-    """Yield the layers, with each box after the layer that it follows.
-
-    Args:
-        layers: layers of the net, from the bottom up.
-        boxes: number of a layer, counted from 1 -> box that follows this layer.
-    """
-    for number, layer in enumerate(layers, 1):
-        yield layer
-        if number in boxes:
-            yield BlackBox(boxes[number], units=len(boxes[number].matrix))
-
-
 def _started(layers: Iterable[Dense], start: float) -> Iterator[Dense]:
     """Multiply the initial weights of the first layer by ``start``, and yield all layers."""
     for number, layer in enumerate(layers):
@@ -114,7 +100,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
             layers = installed(PRESETS[recipe.substrate], layers, recipe.device_seed)
         boxes = boxes_for(recipe.box, recipe.widths, recipe.seed)
         return FeedForward(
-            _with_boxes(store(layers), boxes),
+            with_boxes(store(layers), boxes),
             classes,
             label_in=recipe.label_in,
             label_strength=recipe.label_strength,

@@ -22,8 +22,8 @@ from twofold.methods.method import Batch, ImageMethod, Names
 from twofold.methods.metrics import Metric
 from twofold.methods.recipe import ImageRecipe, setting
 from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
-from twofold.nets.classifier import NetResult, SoftmaxClassifier
-from twofold.nets.goodness_classifier import GoodnessClassifier
+from twofold.nets.classifier import Classifier, NetResult
+from twofold.nets.goodness_classifier import GoodnessClassifier, GoodnessNet
 from twofold.objectives import OBJECTIVES
 
 TIME_TO_LEARN = 500
@@ -43,14 +43,10 @@ STRONGEST = 1e15
 class GoodnessRecipe(ImageRecipe):
     """Base class of recipes that learn by goodness."""
 
-    removed: ClassVar[Mapping[str, object]] = {"neutral_share": 1.0}
-
     smoothing: float = setting(defaults.SMOOTHING, of_net=True)
     decay: float = setting(defaults.DECAY, of_net=True)
     goodness: str = setting("sum_of_squares", names=GOODNESS, of_net=True)
     """Goodness of a layer: sum_of_squares, mean_of_squares, sum_of_activities or minus_sum_of_squares."""
-    objective: str = setting("swish_symba", names=OBJECTIVES, of_net=True)
-    """Loss on the goodness of positive and negative data: logistic, symba or swish_symba."""
     temperature: float = setting(above=0, of_net=True)
     """Temperature of the objective, in units of goodness.
     With --widths and without --temperature, it grows with the square root of the units of the widest layer."""
@@ -58,14 +54,6 @@ class GoodnessRecipe(ImageRecipe):
     """Strength of peer normalization, which moves the mean activity of each unit towards that of its layer."""
     floor: float = setting(0.0, least=0, of_net=True, usual=10.0)
     """Smallest mean activity of a layer. Peer normalization raises the activity of layers with a smaller one."""
-    softmax_rate: float = setting(defaults.SOFTMAX_RATE, above=0, usual=10.0)
-    """Learning rate of the softmax classifier, which the fast test uses."""
-    softmax_decay: float = setting(defaults.SOFTMAX_DECAY, least=0, of_net=True, usual=1.0)
-    """Weight decay of the softmax classifier, which the fast test uses."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
 
     def with_scale_of(self, recipe: Self) -> Self:
         """Return a copy whose temperature is that of ``recipe``, scaled to the widest layer of the copy; see
@@ -84,7 +72,25 @@ class GoodnessRecipe(ImageRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelRecipe(GoodnessRecipe):
+class PairRecipe(GoodnessRecipe):
+    """Base class of recipes that learn from pairs of positive and negative data, and have a softmax classifier."""
+
+    removed: ClassVar[Mapping[str, object]] = {"neutral_share": 1.0}
+
+    objective: str = setting("swish_symba", names=OBJECTIVES, of_net=True)
+    """Loss on the goodness of positive and negative data: logistic, symba or swish_symba."""
+    softmax_rate: float = setting(defaults.SOFTMAX_RATE, above=0, usual=10.0)
+    """Learning rate of the softmax classifier, which the fast test uses."""
+    softmax_decay: float = setting(defaults.SOFTMAX_DECAY, least=0, of_net=True, usual=1.0)
+    """Weight decay of the softmax classifier, which the fast test uses."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._expect_decay("softmax_rate", "softmax_decay", self.softmax_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRecipe(PairRecipe):
     """Base class of recipes that learn from images with right and wrong labels."""
 
     negatives: str = setting("hard", names={**NEGATIVES, STORED: hard_wrong_labels})
@@ -113,7 +119,7 @@ def _goodness_of(layers: list[dict[str, float] | None]) -> str:
 
 
 R = TypeVar("R", bound=GoodnessRecipe)
-N = TypeVar("N", bound=SoftmaxClassifier)
+N = TypeVar("N", bound=Classifier)
 L = TypeVar("L", bound=LabelRecipe)
 G = TypeVar("G", bound=GoodnessClassifier)
 
@@ -286,29 +292,33 @@ class LabelMethod(GoodnessMethod[L, G]):
 
     @classmethod
     def draw(cls, net: G, recipe: L, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
-        """Plot the goodness in each layer for the true label and for the best wrong label, and the worst mistakes.
+        """Plot the goodness in each layer, and the worst mistakes; see `draw_goodness`."""
+        return draw_goodness(net, data, folder, names)
 
-        If the objective compares pairs, plot instead, for each of the two labels, the goodness minus the goodness
-        for the other label.
-        """
-        from twofold.plots.panels import goodness_by_layer, worst_mistakes
 
-        images, labels = data
-        goodness = net.evaluate(images, labels).goodness
-        assert goodness is not None
-        total, rows = net.total(goodness), torch.arange(len(labels), device=labels.device)
-        predicted, wrong = total.argmax(1), hardest(total, labels)
-        positive, negative = goodness[rows, labels], goodness[rows, wrong]
-        thresholds, across = [float(layer.threshold) for layer in net.stack], "goodness"
-        if all(layer.rule.objective.paired for layer in net.stack):
-            positive, negative = positive - negative, negative - positive
-            thresholds, across = [0.0] * len(thresholds), "difference of goodness to the other label"
-        margin = total[rows, predicted] - total[rows, labels]
-        path = folder / "goodness.png"
-        return [
-            goodness_by_layer(list(positive.T), list(negative.T), thresholds, path, across=across),
-            worst_mistakes(images, labels, predicted, margin, folder / "mistakes.png", names=names),
-        ]
+def draw_goodness(net: GoodnessNet, data: tuple[Tensor, ...], folder: Path, names: Names = ()) -> list[Path]:
+    """Plot the goodness in each layer for the true label and for the best wrong label, and the worst mistakes.
+
+    If the objective compares pairs, plot instead, for each of the two labels, the goodness minus the goodness for the
+    other label. For the arguments see `Method.draw`.
+    """
+    from twofold.plots.panels import goodness_by_layer, worst_mistakes
+
+    images, labels = data
+    goodness = net.evaluate(images, labels).goodness
+    assert goodness is not None
+    total, rows = net.total(goodness), torch.arange(len(labels), device=labels.device)
+    predicted, wrong = total.argmax(1), hardest(total, labels)
+    positive, negative = goodness[rows, labels], goodness[rows, wrong]
+    thresholds, across = [float(layer.threshold) for layer in net.stack], "goodness"
+    if all(layer.rule.objective.paired for layer in net.stack):
+        positive, negative = positive - negative, negative - positive
+        thresholds, across = [0.0] * len(thresholds), "difference of goodness to the other label"
+    margin = total[rows, predicted] - total[rows, labels]
+    return [
+        goodness_by_layer(list(positive.T), list(negative.T), thresholds, folder / "goodness.png", across=across),
+        worst_mistakes(images, labels, predicted, margin, folder / "mistakes.png", names=names),
+    ]
 
 
 def hardest(total: Tensor, labels: Tensor) -> Tensor:

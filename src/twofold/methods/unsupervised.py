@@ -19,7 +19,7 @@ from twofold.errors import DataError, SettingError
 from twofold.layers.dense import dense
 from twofold.layers.local import local
 from twofold.methods.cases import Cases
-from twofold.methods.goodness import GoodnessMethod, GoodnessRecipe
+from twofold.methods.goodness import GoodnessMethod, PairRecipe
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, StoreLayers, image_form, image_shape
@@ -33,7 +33,7 @@ HYBRIDS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnsupervisedRecipe(GoodnessRecipe, PictureRecipe):
+class UnsupervisedRecipe(PairRecipe, PictureRecipe):
     """Forward-Forward without labels, with hybrids of two images as negative data."""
 
     method: ClassVar[str] = "unsupervised"

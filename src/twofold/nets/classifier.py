@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.checks import check_arguments, convert
+from twofold.checks import check_arguments
 from twofold.checks.bounds import counts, floating, not_negative, shaped
-from twofold.errors import DataError, SettingError, unknown
+from twofold.errors import DataError, unknown
 from twofold.labels import checked_labels
 from twofold.layers.black_box import BlackBox
 from twofold.layers.fixed import Fixed
@@ -21,7 +21,7 @@ from twofold.layers.layer import FeedForwardLayer
 from twofold.layers.readout import Softmax
 from twofold.nets.entry import entering, on_device
 from twofold.nets.net import Evaluation, Net
-from twofold.nets.stack import output_size
+from twofold.nets.stack import counted, stacked
 
 
 class NetResult(NamedTuple):
@@ -205,8 +205,8 @@ class Classifier(Net):
 
         Returns:
             ``label``: name of a test -> predicted label. ``probability``: probability of each label in the main test.
-            ``softmax``: probability of each label in the fast test. ``goodness``: total goodness of each label in the
-            slow test; ``None`` for nets without goodness.
+            ``softmax``: probability of each label in the fast test; ``None`` for nets without a softmax classifier.
+            ``goodness``: total goodness of each label in the slow test; ``None`` for nets without goodness.
         """
         case = self._enter(on_device("case", case, self.device), "case")
         shaped("case", case, 1, "...")
@@ -215,7 +215,7 @@ class Classifier(Net):
         return {
             "label": {test: int(score.argmax()) for test, score in scores.items()},
             "probability": self.probabilities(by_case)[0].tolist(),
-            "softmax": scores["fast"].softmax(0).tolist(),
+            "softmax": scores["fast"].softmax(0).tolist() if "fast" in scores else None,
             "goodness": scores["slow"].tolist() if "slow" in scores else None,
         }
 
@@ -276,22 +276,10 @@ class SoftmaxClassifier(Classifier):
             SettingError: There are no layers, or none from ``counted_from`` upwards; or the number of inputs of a layer
                 is not the number of outputs of the layer below.
         """
-        counts(counted_from=counted_from)
         not_negative(softmax_decay=softmax_decay)
-        stack: list[FeedForwardLayer] = []
-        for member in convert("layers", list(layers), list[FeedForwardLayer | Fixed | BlackBox]):
-            member._join(stack)
-        if not stack:
-            raise SettingError("layers is empty, expected at least one layer: give at least one width")
-        handed_on = [output_size(number, layer) for number, layer in enumerate(stack, 1)]
-        for number, (below, layer) in enumerate(zip(handed_on, stack[1:], strict=False), 2):
-            if layer.inputs not in (None, below):
-                raise SettingError(f"layers: layer {number} has {layer.inputs} inputs, but the layer below has {below}")
-        last = max(len(stack), defaults.READ_FROM)  # the default is valid for a net with one layer, too
-        if counted_from > last:
-            raise SettingError(f"counted_from is {counted_from}, expected at most {last}: choose a lower layer")
+        stack, handed_on = stacked(layers)
         self.layers = nn.ModuleList(stack)
-        self.read = range(min(counted_from, len(stack)) - 1, len(stack))
+        self.read = counted(counted_from, len(stack))
         self.softmax = Softmax(sum(handed_on[index] for index in self.read), self.classes, softmax_decay)
 
     @check_arguments

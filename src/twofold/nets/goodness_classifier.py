@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,19 +14,21 @@ from twofold.checks import check_arguments
 from twofold.checks.bounds import counts
 from twofold.labels import checked_labels
 from twofold.layers.inputs import CachedInput
-from twofold.layers.layer import FeedForwardLayer
-from twofold.nets.classifier import SoftmaxClassifier
+from twofold.nets.classifier import Classifier, SoftmaxClassifier
 from twofold.nets.joint import joint
 from twofold.nets.net import Evaluation
 
 
-class GoodnessClassifier(SoftmaxClassifier):
+class GoodnessNet(Classifier):
     """Base class of nets whose layers have a goodness for each image and label.
 
-    The slow test predicts the label with the highest total goodness. The fast test predicts labels with the softmax
-    classifier. The shortlist test runs the slow test on the best labels of the fast test. The test ``both`` adds the
-    scores of the slow and the fast test.
+    The slow test predicts the label with the highest total goodness.
+
+    Attributes:
+        read: Numbers, from 0, of the layers whose goodness the slow test adds.
     """
+
+    read: range
 
     @abstractmethod
     def goodness(self, images: Tensor | CachedInput, labels: Tensor) -> Tensor:
@@ -77,8 +80,25 @@ class GoodnessClassifier(SoftmaxClassifier):
         return self.slow(images) / self._temperature(self.stack[self.read.start :])
 
     @staticmethod
-    def _temperature(layers: Iterable[FeedForwardLayer]) -> float:
-        return sum(layer.temperature for layer in layers)
+    def _temperature(layers: Iterable[Any]) -> float:
+        return sum(float(layer.temperature) for layer in layers)
+
+    def total(self, goodness: Tensor) -> Tensor:
+        """Sum goodness ``(batch, candidates, layers)`` over the layers in ``read``; return ``(batch, candidates)``."""
+        return goodness[:, :, self.read.start :].sum(2)
+
+    def every_label(self, images: Tensor) -> Tensor:
+        """Return the candidate labels 0 to ``classes - 1`` for each image, ``(batch, classes)``, for `goodness`."""
+        images = self._enter(images)
+        return torch.arange(self.classes, device=images.device).expand(len(images), -1)
+
+
+class GoodnessClassifier(GoodnessNet, SoftmaxClassifier):
+    """Base class of nets whose layers have a goodness for each image and label, with a softmax classifier.
+
+    The fast test predicts labels with the softmax classifier. The shortlist test runs the slow test on the best labels
+    of the fast test. The test ``both`` adds the scores of the slow and the fast test.
+    """
 
     @check_arguments
     @torch.no_grad()
@@ -104,15 +124,6 @@ class GoodnessClassifier(SoftmaxClassifier):
     def both(self, images: Tensor) -> Tensor:
         """Return the sum of the standardized scores of the slow and fast test, ``(batch, classes)``; see `joint`."""
         return joint(self.slow(images), self.fast(images))
-
-    def total(self, goodness: Tensor) -> Tensor:
-        """Sum goodness ``(batch, candidates, layers)`` over the layers in ``read``; return ``(batch, candidates)``."""
-        return goodness[:, :, self.read.start :].sum(2)
-
-    def every_label(self, images: Tensor) -> Tensor:
-        """Return the candidate labels 0 to ``classes - 1`` for each image, ``(batch, classes)``, for `goodness`."""
-        images = self._enter(images)
-        return torch.arange(self.classes, device=images.device).expand(len(images), -1)
 
     @check_arguments
     def scores(self, images: Tensor, shortlist: int = defaults.SHORTLIST) -> dict[str, Tensor]:

@@ -7,8 +7,12 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from twofold import defaults
+from twofold.checks import convert
+from twofold.checks.bounds import counts
 from twofold.errors import DataError, SettingError
 from twofold.layers.black_box import BlackBox
+from twofold.layers.fixed import Fixed
 from twofold.layers.inputs import LayerInput
 from twofold.layers.layer import FeedForwardLayer
 from twofold.nets.net import testing
@@ -46,6 +50,45 @@ def normalized_outputs(layers: Iterable[FeedForwardLayer], below: LayerInput, re
                 normalized = below if layer.rule.normalize is normalize else normalize(layer.fixed(activity))
                 features = normalized.flatten(1)
         yield features
+
+
+def stacked(layers: Iterable[FeedForwardLayer | Fixed | BlackBox]) -> tuple[list[FeedForwardLayer], list[int]]:
+    """Return the layers of a net, and the number of outputs per case of each layer; see `output_size`.
+
+    Args:
+        layers: Layers, from the input upwards. A `Fixed` or `BlackBox` object is added to the layer before it.
+
+    Raises:
+        SettingError: There are no layers, or the number of inputs of a layer is not the number of outputs of the layer
+            below.
+    """
+    stack: list[FeedForwardLayer] = []
+    for member in convert("layers", list(layers), list[FeedForwardLayer | Fixed | BlackBox]):
+        member._join(stack)
+    if not stack:
+        raise SettingError("layers is empty, expected at least one layer: give at least one width")
+    handed_on = [output_size(number, layer) for number, layer in enumerate(stack, 1)]
+    for number, (below, layer) in enumerate(zip(handed_on, stack[1:], strict=False), 2):
+        if layer.inputs not in (None, below):
+            raise SettingError(f"layers: layer {number} has {layer.inputs} inputs, but the layer below has {below}")
+    return stack, handed_on
+
+
+def counted(counted_from: int, layers: int) -> range:
+    """Return the numbers, from 0, of the layers that a test uses: all from number ``counted_from``, counted from 1.
+
+    Args:
+        counted_from: Number of the first layer. In a net with a single layer, that layer is always used.
+        layers: Number of layers.
+
+    Raises:
+        SettingError: There is no layer from ``counted_from`` upwards.
+    """
+    counts(counted_from=counted_from)
+    last = max(layers, defaults.READ_FROM)  # the default is valid for a net with one layer, too
+    if counted_from > last:
+        raise SettingError(f"counted_from is {counted_from}, expected at most {last}: choose a lower layer")
+    return range(min(counted_from, layers) - 1, layers)
 
 
 def to_features(outputs: Iterable[Tensor | None]) -> Tensor:

@@ -1,0 +1,46 @@
+"""The data set of digit sums: MNIST digits side by side, whose label is the last digit of their sum.
+
+The label depends on all digits of an image, and a single digit says nothing about it. One hidden layer learns this task
+much worse than several, so it shows how well a way to learn uses depth.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twofold.data import idx
+from twofold.data.dataset import Dataset
+
+HELD_OUT = 10_000
+"""Number of images at the end of the training part of MNIST that appear only in the last as many training cases."""
+SEED = 7
+CLASSES = 10
+
+
+def load(digits: int, data_dir: Path | None = None, download: bool = True) -> Dataset:
+    """Load MNIST and put digits side by side: images ``(cases, 1, 28, 28 · digits)``, in 10 classes.
+
+    There are as many cases as MNIST has, and each MNIST image appears once in each place. The last `HELD_OUT` training
+    cases have digits of their own, so `Dataset.hold_out` of that many cases tests on new handwriting.
+
+    Args:
+        digits: number of digits in an image.
+        data_dir, download: see `twofold.data.load`.
+    """
+    mnist = idx.load("mnist", data_dir, download)
+    generator = np.random.RandomState(SEED)  # NumPy guarantees a stable stream
+
+    def side_by_side(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        places = [torch.from_numpy(generator.permutation(len(labels))) for _ in range(digits)]
+        return torch.cat([images[place] for place in places], 3), sum(labels[place] for place in places) % CLASSES
+
+    kept = len(mnist.train_labels) - HELD_OUT
+    first = side_by_side(mnist.train_images[:kept], mnist.train_labels[:kept])
+    last = side_by_side(mnist.train_images[kept:], mnist.train_labels[kept:])
+    images, labels = (torch.cat(pair) for pair in zip(first, last, strict=True))
+    name = f"digit-sums-{digits}"
+    return Dataset(name, images, labels, *side_by_side(*mnist.test), classes=CLASSES, official=mnist.official)
