@@ -29,7 +29,7 @@ from twofold.errors import DataError, Remark
 pytestmark = [pytest.mark.usefixtures("cache"), FAKE]
 
 CACHE_FOLDER = platformdirs.user_cache_dir
-FETCHED = sorted(set(DATASETS) - {"digits"})
+FETCHED = sorted(ORIGINS)
 """The data sets that lie in files."""
 
 FILES = [(name, file) for name in FETCHED for file in ORIGINS[name].files]

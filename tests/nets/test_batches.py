@@ -11,7 +11,7 @@ import torch
 
 from support.helpers import refusal
 from support.small_layers import seeded
-from support.small_nets import CLASSES, NETS, SHAPE, WIDTHS
+from support.small_nets import CLASSES, NETS, SHAPE, WIDTHS, drawn
 from twofold import defaults, evaluate
 from twofold.data import Dataset
 from twofold.errors import SettingError
@@ -20,16 +20,15 @@ from twofold.nets.classifier import SoftmaxClassifier
 from twofold.nets.feedforward import FeedForward
 from twofold.nets.net import Net
 
-READING = [name for name in NETS if name != "backprop"]
+READING = [name for name in NETS if isinstance(NETS[name](), SoftmaxClassifier)]
 RATES = dict.fromkeys(NETS, 0.1) | {"unsupervised": 0.02}
 
 
 def teach(net: Net, digits: Dataset, epochs: int, rate: float) -> None:
     images, labels = digits.train
-    drawn = {} if net.method == "backprop" else {"generator": seeded(5)}
     for epoch in range(epochs):
         for cases in torch.randperm(len(labels), generator=seeded(epoch)).split(defaults.BATCH):
-            net.learn(images[cases], labels[cases], rate=rate, **drawn)  # type: ignore[operator]
+            net.learn(images[cases], labels[cases], rate=rate, **drawn(net, 5))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -40,7 +39,7 @@ def test_a_few_batches_lower_the_error_of_every_test(name: str, digits: Dataset)
     after = evaluate(net, *digits.test).error
     assert before.keys() == after.keys()
     assert all(after[test] < before[test] - 0.15 for test in before), after
-    assert after["fast"] < 0.5
+    assert after.get("fast", after[next(iter(after))]) < 0.5
 
 
 @pytest.mark.parametrize(("width", "epochs", "most"), [(50, 8, 0.5), (200, 3, 0.2), (1000, 1, 0.3)])
@@ -77,7 +76,8 @@ def test_the_slow_test_is_the_main_one_where_there_is_goodness(name: str, digits
 @pytest.mark.parametrize("name", NETS)
 def test_a_test_that_a_net_does_not_have_is_told(name: str, digits: Dataset) -> None:
     said = refusal(lambda: NETS[name]().predict(digits.test_images[:2], "fats"), SettingError)
-    assert said == "unknown test 'fats': did you mean 'fast'?"
+    only = "unknown test 'fats': choose one of: slow"
+    assert said == (only if name.startswith("label-free") else "unknown test 'fats': did you mean 'fast'?")
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -87,7 +87,9 @@ def test_what_is_said_of_one_image_is_what_its_scores_say(name: str, digits: Dat
     image = digits.test_images[3:4]
     scores, said = net.scores(image), net.explain(image)
     assert said["label"] == {test: int(score.argmax()) for test, score in scores.items()}
-    assert said["softmax"] == pytest.approx(scores["fast"][0].softmax(0).tolist(), abs=1e-5)
+    assert (said["softmax"] is None) == ("fast" not in scores)
+    if "fast" in scores:
+        assert said["softmax"] == pytest.approx(scores["fast"][0].softmax(0).tolist(), abs=1e-5)
     assert (said["goodness"] is None) == ("slow" not in scores)
     if "slow" in scores:
         assert said["goodness"] == pytest.approx(scores["slow"][0].tolist(), rel=1e-4)
@@ -122,7 +124,7 @@ def test_a_net_learns_in_narrow_products_nearly_what_it_learns_in_wide_ones(name
     narrow.set_precision("bf16")
     for each in (net, narrow):
         teach(each, digits, 1, RATES[name])
-    errors = [evaluate(each, *digits.test).error["fast"] for each in (net, narrow)]
+    errors = [min(evaluate(each, *digits.test).error.values()) for each in (net, narrow)]
     assert errors[1] == pytest.approx(errors[0], abs=0.08)
     assert {parameter.dtype for parameter in narrow.parameters()} == {torch.float32}
 
@@ -144,7 +146,7 @@ def test_the_rate_of_the_softmax_keeps_its_proportion_to_that_of_the_layers(name
 def test_what_a_net_measures_while_it_learns_is_from_before_the_step(name: str, digits: Dataset) -> None:
     net, (images, labels) = NETS[name](), (digits.train_images[:20], digits.train_labels[:20])
     teach(net, digits, 1, RATES[name])
-    logits = net.scores(images)["fast"]
+    logits = net(images).detach()
     result = net.learn(images, labels, rate=0.05)
     torch.testing.assert_close(result.logits, logits, rtol=1e-4, atol=1e-4)
     assert result.difficulty.shape == (20,)

@@ -34,7 +34,7 @@ def of_one_image(image: Tensor) -> list[Tensor]:
 def test_a_single_image_is_told_to_be_none_of_a_batch(kind: str) -> None:
     net = NETS[kind]()
     for image in of_one_image(IMAGES[0]):
-        for action in (net.predict, net.fast, lambda image: net.learn(image, LABELS[:1], rate=0.1)):
+        for action in (net.predict, net, lambda image: net.learn(image, LABELS[:1], rate=0.1)):
             said = refusal(lambda image=image, action=action: action(image), DataError)
             assert f"the shape is {tuple(image.shape)}, which is a single image" in said
             assert said.endswith("add a dimension, as in image[None]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -20,15 +22,22 @@ EVERY = {
 }
 
 
+def scale_of(net: Any) -> float:
+    """The temperature by which the scores of a goodness test are divided; 1 for logits."""
+    return sum(block.temperature for block in net.stack) if net.method == "label-free" else 1.0
+
+
 @pytest.mark.parametrize("name", EVERY)
-def test_a_net_is_called_with_images_and_gives_the_scores_of_the_fast_test(digits: Dataset, name: str) -> None:
+def test_a_net_is_called_with_images_and_gives_the_logits_of_its_only_pass(digits: Dataset, name: str) -> None:
     net, images = EVERY[name](), digits.test_images[:7]
     for softmax in [each for part, each in net.named_parameters() if "softmax" in part or each.shape[:1] == (CLASSES,)]:
         torch.nn.init.normal_(softmax, generator=torch.Generator().manual_seed(1))
     scores = net(images)
     assert scores.shape == (7, CLASSES)
-    torch.testing.assert_close(scores.detach(), net.scores(images)["fast"])
-    assert torch.equal(scores.argmax(1), net.predict(images, "fast"))
+    test = "fast" if "fast" in net.passes() else "slow"
+    assert net.passes()[test] == 1
+    torch.testing.assert_close(scores.detach().softmax(1), net.scores(images)[test].div(scale_of(net)).softmax(1))
+    assert torch.equal(scores.argmax(1), net.predict(images, test))
     assert torch.equal(torch.nn.Sequential(net)(images).detach(), scores.detach()), "as a part of another module"
 
 

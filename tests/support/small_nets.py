@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from twofold.layers.dense import Dense, dense
 from twofold.layers.module import CustomLayer
 from twofold.nets.backprop import Backprop
 from twofold.nets.feedforward import FeedForward
+from twofold.nets.label_free import LabelFree
 from twofold.nets.recurrent import Recurrent
 from twofold.nets.unsupervised import Unsupervised
 
@@ -29,9 +31,16 @@ def of_modules() -> FeedForward:
     return FeedForward(layers, CLASSES)
 
 
+def drawn(net: Any, seed: int) -> dict[str, Any]:
+    """The generator of what a net draws while it learns, if it draws anything, for the arguments of ``learn``."""
+    return {"generator": seeded(seed)} if "generator" in inspect.signature(net.learn).parameters else {}
+
+
 NETS: dict[str, Callable[[], Any]] = {
     "feedforward": lambda: FeedForward.dense(SHAPE, WIDTHS, CLASSES, generator=seeded()),
     "feedforward, any module": of_modules,
+    "label-free": lambda: LabelFree.dense(SHAPE, WIDTHS, CLASSES, generator=seeded()),
+    "label-free, blocks": lambda: LabelFree.dense(SHAPE, (*WIDTHS, 20), CLASSES, block_size=2, generator=seeded()),
     "unsupervised": lambda: Unsupervised(dense(PIXELS, WIDTHS, generator=seeded()), CLASSES, counted_from=1),
     "recurrent": lambda: Recurrent(PIXELS, WIDTHS, CLASSES, generator=seeded()),
     "backprop": lambda: Backprop(PIXELS, WIDTHS, CLASSES, seeded()),

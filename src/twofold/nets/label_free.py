@@ -127,8 +127,8 @@ class LabelFree(GoodnessNet):
             case_weight: Weight of each case, ``(batch,)``; 1 by default.
 
         Returns:
-            The result. Its ``logits`` are the total goodness divided by the total temperature. Negative cases are the
-            wrong labels with the highest goodness.
+            The result. Its ``logits`` are the total goodness divided by the total temperature. The goodness of a
+            negative case is the mean over wrong labels, weighted by their probabilities.
 
         Raises:
             DataError: Images or labels do not fit the net.
@@ -142,12 +142,16 @@ class LabelFree(GoodnessNet):
         for block in self.stack:
             below, goodness, hard = block.learn(below, labels, rate, case_weight)
             by_block.append(goodness)
-            true = goodness.gather(1, labels[:, None])
-            wrong = goodness.scatter(1, labels[:, None], -torch.inf).amax(1)
-            pairs.append((true[:, 0], wrong))
+            pairs.append(self._pair(goodness, labels, block.temperature))
             difficulty = torch.maximum(difficulty, hard.to(difficulty.dtype))
         total = self.total(torch.stack(by_block, 2))
         return NetResult(total / self._temperature(self.stack[self.read.start :]), pairs, difficulty)
+
+    @staticmethod
+    def _pair(goodness: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """Return the goodness of the true label, and the mean goodness of the wrong labels, weighted by p."""
+        true, others = labels[:, None], goodness.scatter(1, labels[:, None], -torch.inf)
+        return goodness.gather(1, true)[:, 0], (goodness * (others / temperature).softmax(1)).sum(1)
 
     def _totals(self, images: Tensor) -> Iterator[tuple[Block, Tensor]]:
         """Yield each block with the pre-activations of its top layer, ``(batch, units)``, for checked images."""
