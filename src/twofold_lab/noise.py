@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from twofold.checks import check_arguments
 from twofold.data import Dataset
 from twofold.data.transforms import jitter
 from twofold.labels import inputs_with_label
@@ -122,10 +121,8 @@ class NoisyDense(Dense):
         super().__init__(inputs, units, rule, generator)
         self.follows = follows
 
-    @check_arguments
-    def forward(self, below: LayerInput, activate: bool = True) -> Tensor:
-        total = self.noise.on(self, super().forward(below, activate=False))
-        return self.rule.unit.value(total) if activate else total
+    def total(self, below: LayerInput) -> Tensor:
+        return self.noise.on(self, super().total(below))
 
     def _signals(self, goodness: Tensor, phase: Phase, case_weight: Tensor) -> tuple[Tensor, Tensor]:
         if self.follows:

@@ -86,7 +86,7 @@ def test_a_block_descends_half_the_cross_entropy_of_the_goodness(kind: str) -> N
     torch.testing.assert_close(result.goodness, scores.detach())
     for (name, parameter), gradient in zip(block.named_parameters(), gradients, strict=True):
         if kind == "local" and name.endswith("0.weight"):
-            gradient = block.top.connectivity.mask(gradient)  # tiles store more weights than there are
+            block.top.connectivity.mask(gradient)  # tiles store more weights than there are
         torch.testing.assert_close(parameter.detach(), before[name] - RATE * gradient, rtol=1e-6, atol=1e-8, msg=name)
 
 

@@ -36,7 +36,8 @@ def load(digits: int, data_dir: Path | None = None, download: bool = True) -> Da
 
     def side_by_side(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         places = [torch.from_numpy(generator.permutation(len(labels))) for _ in range(digits)]
-        return torch.cat([images[place] for place in places], 3), sum(labels[place] for place in places) % CLASSES
+        sums = torch.stack([labels[place] for place in places]).sum(0)
+        return torch.cat([images[place] for place in places], 3), sums % CLASSES
 
     kept = len(mnist.train_labels) - HELD_OUT
     first = side_by_side(mnist.train_images[:kept], mnist.train_labels[:kept])

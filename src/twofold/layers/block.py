@@ -115,7 +115,8 @@ class Block(Learner):
     @property
     def threshold(self) -> float:
         """The threshold of the goodness of the top layer."""
-        return self.top.threshold
+        threshold: float = self.top.threshold
+        return threshold
 
     @property
     def temperature(self) -> float:
@@ -248,6 +249,7 @@ class Block(Learner):
             peers: additional desired change, which is the same for every case, ``(units,)``.
         """
         if not self._with_graph:
+            assert isinstance(self.top, WeightedLayer)
             rows = nonzero_rows(wanted.any(1))
             self.top.gather_change(seen.below, wanted.index_select(0, rows), rows, case_weight, peers)
             return

@@ -22,7 +22,7 @@ from twofold.methods.method import Batch, ImageMethod, Names
 from twofold.methods.metrics import Metric
 from twofold.methods.recipe import ImageRecipe, setting
 from twofold.negatives import NEGATIVES, Negatives, hard_wrong_labels
-from twofold.nets.classifier import Classifier, NetResult
+from twofold.nets.classifier import Classifier, NetResult, SoftmaxClassifier
 from twofold.nets.goodness_classifier import GoodnessClassifier, GoodnessNet
 from twofold.objectives import OBJECTIVES
 
@@ -120,6 +120,8 @@ def _goodness_of(layers: list[dict[str, float] | None]) -> str:
 
 R = TypeVar("R", bound=GoodnessRecipe)
 N = TypeVar("N", bound=Classifier)
+P = TypeVar("P", bound=PairRecipe)
+S = TypeVar("S", bound=SoftmaxClassifier)
 L = TypeVar("L", bound=LabelRecipe)
 G = TypeVar("G", bound=GoodnessClassifier)
 
@@ -144,26 +146,6 @@ class GoodnessMethod(ImageMethod[R, N]):
     @classmethod
     def defaults(cls, net: N) -> dict[str, Any]:
         return {**super().defaults(net), "temperature": defaults.TEMPERATURE}
-
-    def _learn(self, batch: Batch, factor: float, **options: Any) -> NetResult:
-        """Train on a batch, store the result for the metrics, and return the result.
-
-        Args:
-            batch: the batch.
-            factor: factor of the learning-rate schedule, as returned by `set_rate`.
-            options: other arguments of the net's ``learn``.
-        """
-        net: Any = self.net
-        result = net.learn(
-            batch.images,
-            batch.labels,
-            rate=self.rate,
-            softmax_rate=self.recipe.softmax_rate * factor,
-            case_weight=batch.case_weight,
-            generator=self.generator,
-            **options,
-        )
-        return self._record(batch, result)
 
     def _record(self, batch: Batch, result: NetResult) -> NetResult:
         """Store the result of a batch for the metrics, and return the result."""
@@ -250,7 +232,31 @@ class GoodnessMethod(ImageMethod[R, N]):
             )
 
 
-class LabelMethod(GoodnessMethod[L, G]):
+class PairMethod(GoodnessMethod[P, S]):
+    """Base class of methods that learn from pairs of positive and negative data, and train a softmax classifier."""
+
+    def _learn(self, batch: Batch, factor: float, **options: Any) -> NetResult:
+        """Train on a batch, store the result for the metrics, and return the result.
+
+        Args:
+            batch: the batch.
+            factor: factor of the learning-rate schedule, as returned by `set_rate`.
+            options: other arguments of the net's ``learn``.
+        """
+        net: Any = self.net
+        result = net.learn(
+            batch.images,
+            batch.labels,
+            rate=self.rate,
+            softmax_rate=self.recipe.softmax_rate * factor,
+            case_weight=batch.case_weight,
+            generator=self.generator,
+            **options,
+        )
+        return self._record(batch, result)
+
+
+class LabelMethod(PairMethod[L, G]):
     """Base class of methods whose positive data are images with their labels.
 
     The negative data are the same images with wrong labels.

@@ -19,7 +19,7 @@ from twofold.errors import DataError, SettingError
 from twofold.layers.dense import dense
 from twofold.layers.local import local
 from twofold.methods.cases import Cases
-from twofold.methods.goodness import GoodnessMethod, PairRecipe
+from twofold.methods.goodness import PairMethod, PairRecipe
 from twofold.methods.local_fields import draw_local_fields
 from twofold.methods.memory import Sizes
 from twofold.methods.method import Batch, Form, Names, StoreLayers, image_form, image_shape
@@ -52,7 +52,7 @@ class UnsupervisedRecipe(PairRecipe, PictureRecipe):
         self._expect_layer("counted_from", self.counted_from)
 
 
-class Hybrids(GoodnessMethod[UnsupervisedRecipe, Unsupervised]):
+class Hybrids(PairMethod[UnsupervisedRecipe, Unsupervised]):
     """Training without labels, with images as positive data and hybrids of two images as negative data."""
 
     recipe_type = UnsupervisedRecipe

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from twofold import defaults
-from twofold.checks import check_arguments
+from twofold.checks import check_arguments, convert
 from twofold.checks.bounds import counts, not_negative, positive, sizes
 from twofold.errors import SettingError
 from twofold.layers.black_box import BlackBox
@@ -174,7 +174,7 @@ class LabelFree(GoodnessNet):
             goodness = torch.cat(
                 [
                     torch.stack([block.goodness(total) for block, total in self._totals(batch)], 2)
-                    for batch in self._parts(images)
+                    for batch in self._parts(convert("images", images, Tensor))
                 ]
             )
         if labels is None:
