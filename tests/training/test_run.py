@@ -47,6 +47,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "on a device": {"substrate": "bench", "device_seed": 3},
     "shortcuts": WIDE,
     "shortcuts, jitter": {**WIDE, "jitter": 1},
+    "label-free": {"recipe": "digits-blocks", "widths": (14, 12, 10), "tolerance": 0.5},
     "twin": {"twin": True},
     "twin, jitter": {"twin": True, "jitter": 1},
     "twin, shortcuts": {"twin": True, "rate": 0.5, "tolerance": 0.6, "revisit": 0.2},
@@ -63,7 +64,9 @@ def test_an_interrupted_training_ends_bitwise_as_one_that_was_not(
 ) -> None:
     """Otherwise a figure depends on how often somebody's machine was switched off, and cannot be repeated."""
     changes = dict(KINDS[kind])
-    asked = replace(twin_recipe if changes.pop("twin", False) else recipe, **changes)
+    start = RECIPES[changes.pop("recipe")] if "recipe" in changes else recipe
+    common = {"data": "tiny", "epochs": recipe.epochs, "batch": recipe.batch}
+    asked = replace(twin_recipe if changes.pop("twin", False) else start, **common, **changes)
     whole = train(asked, tmp_path / "whole", tiny)
     for moments in ([1], [2.5], [0.5], [3, 3.3], [1, 2, 3]):
         folder = tmp_path / "-".join(map(str, moments))

@@ -36,7 +36,7 @@ FAMILIES = sorted(METHODS)
 @pytest.fixture(scope="module")
 def recipes(recipe: FeedForwardRecipe, twin_recipe: BackpropRecipe) -> dict[str, Recipe]:
     """One of each family."""
-    every = (recipe, twin_recipe, RECIPES["recurrent"], RECIPES["mnist-hybrid"])
+    every = (recipe, twin_recipe, RECIPES["recurrent"], RECIPES["mnist-hybrid"], RECIPES["digits-blocks"])
     found = {each.method: replace(each, **SMALL) for each in every}
     assert sorted(found) == FAMILIES
     return found

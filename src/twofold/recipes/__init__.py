@@ -33,6 +33,8 @@ RECIPES: dict[str, Recipe] = {
     "digit-sums-twin": digit_sums.twin,
     "digits": digits.digits,
     "digits-twin": digits.twin,
+    "digits-blocks": digits.blocks,
+    "digits-blocks-twin": digits.blocks_twin,
     "mnist-paper": mnist_paper.mnist_paper,
     "mnist-paper-twin": mnist.twin,
     "mnist-paper-wide": mnist_paper.wide,

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twofold.recipes import mnist
+from twofold.recipes import label_free, mnist
 
 digits = replace(mnist.mnist, data="digits", widths=(500, 500, 500), batch=50, temperature=25.0, label_in="prepend")
 
+blocks = replace(label_free.blocks, data="digits", widths=(200, 200, 200, 200), batch=50, temperature=22.0)
+
 twin = replace(mnist.twin, data="digits", widths=digits.widths, epochs=30, decay=0.0002, batch=50)
+
+blocks_twin = replace(twin, widths=blocks.widths)
