@@ -26,7 +26,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = """
 GOODNESS METHODS NEGATIVES OBJECTIVES RECIPES SCHEDULES ACTIVATIONS
 Backprop BlackBox Connectivity Convolution Dense FeedForward Fields Fixed Full
-ForwardForwardClassifier ForwardForwardFeatures Goodness Instrument LocallyConnected CustomLayer Masked Objective
+ForwardForwardClassifier ForwardForwardFeatures Goodness Instrument LabelFree LabelFreeRecipe LocallyConnected
+CustomLayer Masked Objective
 Recurrent RecurrentLayer Rule Substrate Tiled Trainer Activation Unsupervised
 BackpropRecipe FeedForwardRecipe Recipe RecurrentRecipe UnsupervisedRecipe
 Data Dataset Evaluation History Result Run

@@ -28,6 +28,7 @@ ON_DEVICES = {"substrate": "bench", "device_seed": 3}
 WAYS: dict[str, dict[str, Any]] = {
     "layer": {"readout": "layer"},
     "layer, on devices": {"readout": "layer", **ON_DEVICES},
+    "block": {"readout": "block", "block_size": 1},
     "on devices": ON_DEVICES,
     "feedback": {"derivative": "feedback"},
     "an oracle": {**ON_DEVICES, "derivative": "known"},
@@ -48,7 +49,7 @@ def test_every_way_to_backpropagate_is_resumed_bitwise_and_read_back(
     states = [net.state_dict() for net in nets]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert all(isinstance(layer, MeasuredLayer) == (way != "layer") for layer in nets[0].stack[:-1])
+    assert all(isinstance(layer, MeasuredLayer) == (way not in ("layer", "block")) for layer in nets[0].stack[:-1])
 
 
 def test_local_backprop_learns_and_no_layer_hears_of_those_above(tiny: Dataset) -> None:
@@ -68,10 +69,24 @@ def test_local_backprop_learns_and_no_layer_hears_of_those_above(tiny: Dataset) 
     torch.testing.assert_close(nets[1](images), sum(every) / 3)
 
 
+def test_a_block_of_layers_does_not_depend_on_the_blocks_above(tiny: Dataset) -> None:
+    """Bitwise."""
+    images, labels = tiny.train
+    few, many = (twofold.Backprop(25, (9,) * depth, 4, seeded(), readout="block", block_size=2) for depth in (3, 5))
+    for net in (few, many):
+        for _ in range(60):
+            net.learn(images, labels, rate=0.1)
+    assert [len(net.softmaxes) for net in (few, many)] == [1, 2]
+    for layers in zip(few.stack[:2], many.stack[:2], strict=True):
+        assert torch.equal(layers[0].weight, layers[1].weight)
+    assert [*many.evaluate(*tiny.test).error] == ["fast", "mean"]
+    assert many.evaluate(*tiny.test).error["mean"] < 0.2
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"readout": "block"}, "--readout is block, expected top or layer if --box is none"),
+        ({"readout": "block"}, "--readout is block, expected top or layer without --box and --block-size"),
         ({"readout": "layers"}, "unknown readout 'layers': did you mean 'layer'?"),
         ({"derivative": "idea"}, "unknown derivative 'idea': did you mean 'ideal'?"),
         ({"substrate": "bensh"}, "unknown substrate 'bensh': did you mean 'bench'?"),

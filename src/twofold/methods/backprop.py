@@ -42,7 +42,9 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     decay: float = defaults.TWIN_DECAY
     readout: str = setting("top", names=dict.fromkeys(READOUTS), of_net=True, added="top")
     """Softmax classifiers whose loss trains the net: top (one on the last layer), layer or block (one on each).
-    A block is the layers between two black boxes. With layer or block, no gradient leaves a layer or block."""
+    Blocks end at black boxes and after --block-size layers. With layer or block, no gradient leaves them."""
+    block_size: int = setting(0, least=0, of_net=True, added=0)
+    """Number of layers in a block, with --readout block; 0 for blocks that end only at black boxes."""
     gradient: str = setting("straight_through", names=GRADIENTS, of_net=True, added="straight_through")
     """Gradient estimator for black boxes, used with --readout top:
     known, chip_in_the_loop, straight_through, stop, spsa, surrogate, feedback_alignment or
@@ -59,7 +61,8 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.box == "none":
-            self._expect(self.readout != "block", "readout", self.readout, "top or layer if --box is none")
+            blocks = self.readout != "block" or self.block_size
+            self._expect(bool(blocks), "readout", self.readout, "top or layer without --box and --block-size")
         for name in ("substrate", "derivative") if self.field_sizes else ():
             self._expect(getattr(self, name) == "ideal", name, getattr(self, name), "ideal if --field-sizes is given")
 
@@ -105,6 +108,7 @@ class Backpropagation(ImageMethod[BackpropRecipe, Backprop]):
             connectivity=[Tiled(fields) for fields in recipe.maps(shape)],
             center=recipe.center,
             readout=recipe.readout,
+            block_size=recipe.block_size,
             boxes=boxes_for(recipe.box, recipe.widths, recipe.seed),
             gradient=recipe.gradient,
             substrate=recipe.devices,

@@ -33,8 +33,9 @@ TWIN_RULE = Rule(decay=defaults.TWIN_DECAY)
 READOUTS = ("top", "layer", "block")
 """Names of the layers that have a softmax classifier.
 
-``top``: the last hidden layer. ``layer``: every hidden layer. ``block``: the last layer before each black box, and the
-last hidden layer. With ``layer`` or ``block``, each layer or block of layers learns from its own classifier only.
+``top``: the last hidden layer. ``layer``: every hidden layer. ``block``: the last layer of each block. A block ends
+before a black box, after ``block_size`` layers, and at the last hidden layer. With ``layer`` or ``block``, each layer
+or block of layers learns from its own classifier only.
 """
 
 
@@ -55,6 +56,7 @@ class Backprop(Classifier):
         connectivity: connectivity of each hidden layer; fully connected by default.
         center: if True, subtract the mean of the pixels of each image.
         readout: ``top``, ``layer`` or ``block``; see `READOUTS`.
+        block_size: number of layers in a block, for the readout ``block``; with 0, blocks end only before boxes.
         boxes: number of a layer, counted from 1 -> black box that follows this layer; see `boxes_for`. The input and
             the output of a box are normalized.
         gradient: gradient estimator for boxes; see `GRADIENTS`. Only the readout ``top`` uses the estimator: with
@@ -82,6 +84,7 @@ class Backprop(Classifier):
         connectivity: Sequence[Connectivity] = (),
         center: bool = False,
         readout: str = "top",
+        block_size: int = 0,
         boxes: Mapping[int, Box] | None = None,
         gradient: str = "straight_through",
         substrate: Substrate | None = None,
@@ -92,6 +95,7 @@ class Backprop(Classifier):
         counts(pixels=pixels)
         widths = as_widths(widths)
         counts(2, classes=classes)
+        not_negative(block_size=block_size)
         for name, value, known in (
             ("readout", readout, READOUTS),
             ("gradient", gradient, GRADIENTS),
@@ -123,8 +127,9 @@ class Backprop(Classifier):
         self.layers.append(Affine(Full(classes, widths[-1]), 0.0))
         crossing = GRADIENTS[gradient] if readout == "top" else Stop
         self.crossings = nn.ModuleDict({str(n): crossing(box, classes, generator) for n, box in sorted(boxes.items())})
-        ends = [widths[number - 1] for number in sorted(boxes)] if readout == "block" else []
-        self.softmaxes = nn.ModuleList(Affine(Full(classes, units), 0.0) for units in ends)
+        regular = range(block_size, len(widths), block_size) if block_size else range(0)
+        self._ends = sorted({*boxes, *regular}) if readout == "block" else []
+        self.softmaxes = nn.ModuleList(Affine(Full(classes, widths[number - 1]), 0.0) for number in self._ends)
         self.heads = nn.ModuleList(Affine(Full(classes, units), 0.0) for units in widths[:-1] if readout == "layer")
         self.classes = classes
         self.readout = readout
@@ -162,7 +167,11 @@ class Backprop(Classifier):
                 if number < len(self.widths):
                     read.append(activity)
                     activity = activity.detach()
-            if str(number) in self.crossings:
+            if number in self._ends and str(number) not in self.crossings:
+                activity = normalize(activity)
+                read.append(activity)
+                activity = activity.detach()
+            elif str(number) in self.crossings:
                 if self.readout == "block":
                     read.append(activity)
                 crossed.append(self.crossings[str(number)](activity, remaining.pop(0) if remaining else None))
