@@ -218,6 +218,7 @@ class Block(Learner):
         total, state, rule = seen.total.detach(), self.top.mean_activity, self.rule
         case_weight = state.new_ones(len(labels)) if case_weight is None else case_weight.to(state.dtype)
         count, columns = count_of(case_weight), self.columns()
+        share = case_weight / count.cases
         wanted, positive = torch.empty_like(total), total.new_empty(total.shape, dtype=columns.dtype)
         goodness, by_label = columns.new_empty(len(total), self.classes), torch.zeros_like(columns)
         difficulty = columns.new_empty(len(total))
@@ -227,33 +228,48 @@ class Block(Learner):
             goodness[rows] = self._goodness(activity)
             signal = one_hot(labels[rows], self.classes) - (goodness[rows] / self.temperature).softmax(1)
             difficulty[rows] = signal.gather(1, labels[rows, None])[:, 0]
-            sampled = sample(difficulty[None, rows], rule.tolerance, self.top.batches, rows.start)[0]
-            signal *= (case_weight[rows] * sampled / difficulty[rows].clamp(min=TINY))[:, None]
+            signal *= self._shares(difficulty[rows], share[rows], rows.start)[:, None]
             change = slope(activity, with_label, rule).view(self.classes, -1, self.units)
             wanted[rows] = torch.bmm(signal[:, None], change.transpose(0, 1))[:, 0]
             by_label += torch.bmm(signal.T[:, None], change)[:, 0]
             positive[rows] = activity.view_as(change)[labels[rows], torch.arange(len(signal), device=labels.device)]
         self._counted = count.weight / count.cases
-        self.label_weights.gather(by_label * (self._label_value / count.cases))
+        self.label_weights.gather(by_label * self._label_value)
         peers = peer_gradient(weighted_sum(positive, case_weight), count, state, rule)
-        self._gather_weights(seen, wanted / count.cases, case_weight, peers / count.cases)
+        self._gather_weights(seen, wanted, share, peers)
         return goodness, difficulty
 
-    def _gather_weights(self, seen: BlockResponse, wanted: Tensor, case_weight: Tensor, peers: Tensor) -> None:
+    def _shares(self, difficulty: Tensor, share: Tensor, first: int) -> Tensor:
+        """Return the weight of each case in the mean gradient, ``(cases,)``, after sampling; see `learning.sample`.
+
+        Args:
+            difficulty: difficulty of each case, ``(cases,)``.
+            share: weight of each case before sampling, ``(cases,)``.
+            first: number of the first case within the batch.
+        """
+        if not self.rule.tolerance:
+            return share
+        sampled = sample(difficulty[None], self.rule.tolerance, self.top.batches, first)[0]
+        return share * sampled / difficulty.clamp(min=TINY)
+
+    def _gather_weights(self, seen: BlockResponse, wanted: Tensor, share: Tensor, peers: Tensor) -> None:
         """Compute the gradients of the layers.
 
         Args:
             seen: response of the block.
-            wanted: desired changes of the pre-activations of the top layer, ``(batch, units)``.
-            case_weight: weight of each case, ``(batch,)``.
+            wanted: desired changes of the pre-activations of the top layer, divided by the batch size,
+                ``(batch, units)``.
+            share: weight of each case, divided by the batch size, ``(batch,)``.
             peers: additional desired change, which is the same for every case, ``(units,)``.
         """
         if not self._with_graph:
             assert isinstance(self.top, WeightedLayer)
-            rows = nonzero_rows(wanted.any(1))
-            self.top.gather_change(seen.below, wanted.index_select(0, rows), rows, case_weight, peers)
+            rows = (
+                nonzero_rows(wanted.any(1)) if self.rule.tolerance else torch.arange(len(wanted), device=wanted.device)
+            )
+            self.top.gather_change(seen.below, wanted.index_select(0, rows), rows, share, peers)
             return
-        wanted = wanted + torch.outer(case_weight, peers).to(wanted.dtype)
+        wanted = wanted + torch.outer(share, peers).to(wanted.dtype)
         pairs = [pair for layer in self.stack for pair in zip(layer.learnables(), layer.differentiable(), strict=True)]
         learned = [(learnable, leaf) for learnable, leaf in pairs if leaf.requires_grad]
         gradients = torch.autograd.grad(seen.total, [leaf for _, leaf in learned], wanted, allow_unused=True)
