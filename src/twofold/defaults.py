@@ -18,6 +18,8 @@ SOFTMAX_RATE = 0.1
 """Initial learning rate of the softmax classifier on the hidden layers. The schedule is the same as for `RATE`."""
 TWIN_RATE = 0.1
 """Learning rate of the backprop twin, the same net trained by backpropagation."""
+LABEL_FREE_RATE = 0.1
+"""Initial learning rate of label-free nets."""
 BATCH = 50
 """Batch size: number of cases per update."""
 SMOOTHING = 0.9
@@ -26,6 +28,8 @@ DECAY = 0.002
 """Weight decay of the layers, relative to the learning rate."""
 TWIN_DECAY = 0.0002
 """Weight decay of the backprop twin."""
+LABEL_FREE_DECAY = 0.005
+"""Weight decay of label-free nets, relative to the learning rate."""
 SOFTMAX_DECAY = 0.003
 """Weight decay of the softmax classifier on the hidden layers."""
 TEMPERATURE = 1.5

@@ -22,16 +22,26 @@ CLASSES = 10
 
 
 def load(digits: int, data_dir: Path | None = None, download: bool = True) -> Dataset:
-    """Load MNIST and put digits side by side: images ``(cases, 1, 28, 28 · digits)``, in 10 classes.
-
-    There are as many cases as MNIST has, and each MNIST image appears once in each place. The last `HELD_OUT` training
-    cases have digits of their own, so `Dataset.hold_out` of that many cases tests on new handwriting.
+    """Load MNIST and put digits side by side: images ``(cases, 1, 28, 28 · digits)``, in 10 classes; see `sums_of`.
 
     Args:
         digits: number of digits in an image.
         data_dir, download: see `twofold.data.load`.
     """
-    mnist = idx.load("mnist", data_dir, download)
+    return sums_of(idx.load("mnist", data_dir, download), digits, HELD_OUT)
+
+
+def sums_of(dataset: Dataset, digits: int, held_out: int) -> Dataset:
+    """Return a data set whose images are digits side by side, and whose label is the last digit of their sum.
+
+    There are as many cases as in ``dataset``, and each of its images appears once in each place. The last training
+    cases have digits of their own, so `Dataset.hold_out` of as many cases tests on new handwriting.
+
+    Args:
+        dataset: images of single digits, with their values as labels.
+        digits: number of digits in an image.
+        held_out: number of the last training cases that have digits of their own.
+    """
     generator = np.random.RandomState(SEED)  # NumPy guarantees a stable stream
 
     def side_by_side(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,9 +49,9 @@ def load(digits: int, data_dir: Path | None = None, download: bool = True) -> Da
         sums = torch.stack([labels[place] for place in places]).sum(0)
         return torch.cat([images[place] for place in places], 3), sums % CLASSES
 
-    kept = len(mnist.train_labels) - HELD_OUT
-    first = side_by_side(mnist.train_images[:kept], mnist.train_labels[:kept])
-    last = side_by_side(mnist.train_images[kept:], mnist.train_labels[kept:])
-    images, labels = (torch.cat(pair) for pair in zip(first, last, strict=True))
-    name = f"digit-sums-{digits}"
-    return Dataset(name, images, labels, *side_by_side(*mnist.test), classes=CLASSES, official=mnist.official)
+    images, labels = dataset.train
+    first = side_by_side(images[:-held_out], labels[:-held_out])
+    last = side_by_side(images[-held_out:], labels[-held_out:])
+    train = [torch.cat(pair) for pair in zip(first, last, strict=True)]
+    test = side_by_side(*dataset.test)
+    return Dataset(f"digit-sums-{digits}", *train, *test, classes=CLASSES, official=dataset.official)

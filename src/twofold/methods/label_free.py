@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from twofold import defaults
 from twofold.activations import ACTIVATIONS
 from twofold.layers.boxes import boxes_behind, boxes_for, boxes_in
 from twofold.layers.dense import dense
@@ -35,6 +36,9 @@ class LabelFreeRecipe(GoodnessRecipe, BoxedRecipe, PictureRecipe):
 
     method: ClassVar[str] = "label-free"
 
+    rate: float = defaults.LABEL_FREE_RATE
+    decay: float = defaults.LABEL_FREE_DECAY
+    peer: float = 0.0
     block_size: int = setting(1, least=1, of_net=True)
     """Number of layers that learn together, as a block. Derivatives do not leave a block.
     With 1, no derivative crosses a layer. With as many as there are layers, the whole net is one block."""

@@ -27,6 +27,10 @@ from twofold.nets.stack import counted, stacked
 from twofold.normalize import centered, normalize
 
 
+RULE = Rule(decay=defaults.LABEL_FREE_DECAY, peer=0.0)
+"""Default learning rule of the layers of `LabelFree.dense`."""
+
+
 class LabelFree(GoodnessNet):
     """A feedforward net whose blocks learn from the goodness of every label and pass on activity without a label.
 
@@ -113,7 +117,7 @@ class LabelFree(GoodnessNet):
             generator: Random generator of the initial weights.
         """
         sizes(shape=shape)
-        layers = list(dense(math.prod(shape), widths, rule, generator))
+        layers = list(dense(math.prod(shape), widths, rule or RULE, generator))
         return cls(layers, classes, block_size=block_size, generator=generator)
 
     @check_arguments

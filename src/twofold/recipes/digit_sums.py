@@ -10,9 +10,8 @@ digit_sums = LabelFreeRecipe(
     block_size=2,
     epochs=20,
     batch=100,
-    rate=0.1,
-    decay=0.0005,
+    rate=0.2,
     temperature=35.0,
 )
 
-twin = BackpropRecipe(data="digit-sums-2", widths=digit_sums.widths, epochs=20, batch=100, decay=0.0005)
+twin = BackpropRecipe(data="digit-sums-2", widths=digit_sums.widths, epochs=20, batch=100, rate=0.05, decay=0.002)

@@ -10,9 +10,7 @@ from dataclasses import replace
 from twofold.methods import LabelFreeRecipe
 from twofold.recipes import mnist
 
-single_layers = LabelFreeRecipe(
-    data="mnist", widths=(1000, 1000, 1000), epochs=30, batch=100, rate=0.1, decay=0.0005, temperature=50.0
-)
+single_layers = LabelFreeRecipe(data="mnist", widths=(1000, 1000, 1000), epochs=30, batch=100, temperature=50.0)
 
 blocks = replace(single_layers, widths=(1000, 1000, 1000, 1000), block_size=2)
 
