@@ -52,6 +52,11 @@ def sums_of(dataset: Dataset, digits: int, held_out: int) -> Dataset:
     images, labels = dataset.train
     first = side_by_side(images[:-held_out], labels[:-held_out])
     last = side_by_side(images[-held_out:], labels[-held_out:])
-    train = [torch.cat(pair) for pair in zip(first, last, strict=True)]
-    test = side_by_side(*dataset.test)
-    return Dataset(f"digit-sums-{digits}", *train, *test, classes=CLASSES, official=dataset.official)
+    return Dataset(
+        f"digit-sums-{digits}",
+        torch.cat([first[0], last[0]]),
+        torch.cat([first[1], last[1]]),
+        *side_by_side(*dataset.test),
+        classes=CLASSES,
+        official=dataset.official,
+    )

@@ -26,7 +26,6 @@ from twofold.nets.net import Evaluation, testing
 from twofold.nets.stack import counted, stacked
 from twofold.normalize import centered, normalize
 
-
 RULE = Rule(decay=defaults.LABEL_FREE_DECAY, peer=0.0)
 """Default learning rule of the layers of `LabelFree.dense`."""
 
