@@ -18,7 +18,7 @@ from twofold.learning import TINY, Rule, count_of, peer_gradient, sample, slope
 
 LABEL_SCALE = 40
 """Number of units of a top layer in which the label has the value 1. In other layers, the value is √(units / 40)."""
-CHUNK = 1 << 17
+CHUNK = 1 << 19
 """Number of activities (cases · labels · units) that are computed at a time. They fit into the processor's cache."""
 
 
@@ -95,6 +95,7 @@ class Block(Learner):
         self.label_weights = Learnable(self, "label_weight", start * self.top.initial_scale())
         self._label_value = label_strength * math.sqrt(self.units / LABEL_SCALE)
         self._with_graph = len(layers) > 1 or not isinstance(self.top, WeightedLayer)
+        self._counted: Tensor | float = 1.0
 
     @property
     def stack(self) -> list[FeedForwardLayer]:
@@ -232,11 +233,14 @@ class Block(Learner):
             change = slope(activity, with_label, rule).view(self.classes, -1, self.units)
             wanted[rows] = torch.bmm(signal[:, None], change.transpose(0, 1))[:, 0]
             by_label += torch.bmm(signal.T[:, None], change)[:, 0]
-            positive[rows] = activity.view_as(change)[labels[rows], torch.arange(len(signal), device=labels.device)]
+            if rule.peer:
+                positive[rows] = activity.view_as(change)[labels[rows], torch.arange(len(signal), device=labels.device)]
         self._counted = count.weight / count.cases
         self.label_weights.gather(by_label * self._label_value)
-        peers = peer_gradient(weighted_sum(positive, case_weight), count, state, rule)
-        self._gather_weights(seen, wanted, share, peers)
+        if rule.peer:
+            peers = peer_gradient(weighted_sum(positive, case_weight), count, state, rule)
+            wanted += torch.outer(share, peers)
+        self._gather_weights(seen, wanted)
         return goodness, difficulty
 
     def _shares(self, difficulty: Tensor, share: Tensor, first: int) -> Tensor:
@@ -252,31 +256,34 @@ class Block(Learner):
         sampled = sample(difficulty[None], self.rule.tolerance, self.top.batches, first)[0]
         return share * sampled / difficulty.clamp(min=TINY)
 
-    def _gather_weights(self, seen: BlockResponse, wanted: Tensor, share: Tensor, peers: Tensor) -> None:
+    def _gather_weights(self, seen: BlockResponse, wanted: Tensor) -> None:
         """Compute the gradients of the layers.
 
         Args:
             seen: response of the block.
             wanted: desired changes of the pre-activations of the top layer, divided by the batch size,
                 ``(batch, units)``.
-            share: weight of each case, divided by the batch size, ``(batch,)``.
-            peers: additional desired change, which is the same for every case, ``(units,)``.
         """
+        top = self.top
         if not self._with_graph:
-            assert isinstance(self.top, WeightedLayer)
-            rows = (
-                nonzero_rows(wanted.any(1)) if self.rule.tolerance else torch.arange(len(wanted), device=wanted.device)
-            )
-            self.top.gather_change(seen.below, wanted.index_select(0, rows), rows, share, peers)
+            assert isinstance(top, WeightedLayer)
+            below = seen.below.flatten(1)
+            if self.rule.tolerance:
+                rows = nonzero_rows(wanted.any(1))
+                wanted, below = wanted.index_select(0, rows), below.index_select(0, rows)
+            top.weights.gather_product(wanted.T, below.to(wanted.dtype))
+            top.biases.gather(top.connectivity.bias_gradient(wanted.sum(0, dtype=self.label_weight.dtype)))
             return
-        wanted = wanted + torch.outer(share, peers).to(wanted.dtype)
-        pairs = [pair for layer in self.stack for pair in zip(layer.learnables(), layer.differentiable(), strict=True)]
-        learned = [(learnable, leaf) for learnable, leaf in pairs if leaf.requires_grad]
-        gradients = torch.autograd.grad(seen.total, [leaf for _, leaf in learned], wanted, allow_unused=True)
-        positions = {id(learnable): layer.positions for layer in self.stack for learnable in layer.learnables()}
-        for (learnable, _), gradient in zip(learned, gradients, strict=True):
+        learned = [
+            (learnable, leaf, layer.positions)
+            for layer in self.stack
+            for learnable, leaf in zip(layer.learnables(), layer.differentiable(), strict=True)
+            if leaf.requires_grad
+        ]
+        gradients = torch.autograd.grad(seen.total, [leaf for _, leaf, _ in learned], wanted, allow_unused=True)
+        for (learnable, _, positions), gradient in zip(learned, gradients, strict=True):
             if gradient is not None:
-                learnable.gather(gradient / positions[id(learnable)])
+                learnable.gather(gradient, share=1 / positions)
 
     @torch.no_grad()
     def apply_gradient(self, rate: float) -> None:

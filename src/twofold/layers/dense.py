@@ -77,34 +77,15 @@ class WeightedLayer(AffineLearner, FeedForwardLayer):
     def gather(self, seen: Response, phase: Phase = "both", case_weight: Tensor | None = None) -> Tensor:
         signal, peers, difficulty, positive = self._learning_signal(seen, phase, case_weight)
         keep, share = self._shares(phase)
-        rows = active_rows(usable_by(self.weights, seen.below), signal)
+        below = usable_by(self.weights, seen.below)
+        rows = active_rows(below, signal)
         activity = seen.activity.index_select(0, rows).flatten(1)
         total = None if seen.total is None else seen.total.index_select(0, rows).flatten(1)
         wanted = slope(activity, total, self.rule) * signal[rows, None].to(activity.dtype)
-        self.gather_change(seen.below, wanted, rows, positive, peers, keep, share)
-        return difficulty
-
-    def gather_change(
-        self,
-        below: LayerInput,
-        wanted: Tensor,
-        rows: Tensor,
-        positive: Tensor,
-        peers: Tensor,
-        keep: float = 0.0,
-        share: float = 1.0,
-    ) -> None:
-        """Accumulate the gradients of weights and biases for desired changes of the pre-activations.
-
-        Args:
-            below: input of the layer, with the positive rows first.
-            wanted, rows, positive, keep, share: see `inputs.gather_gradient`.
-            peers: desired change by peer normalization, the same for all positive rows, ``(units,)``.
-        """
         bias_gradient = wanted.sum(0, dtype=accumulate_dtype(wanted)) + positive.sum() * peers
-        below = usable_by(self.weights, below)
         gather_gradient(self.weights, below, wanted, rows, positive, peers.to(wanted.dtype), keep, share)
         self.biases.gather(self.connectivity.bias_gradient(bias_gradient), keep, share)
+        return difficulty
 
 
 class Dense(WeightedLayer):
