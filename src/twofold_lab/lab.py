@@ -24,6 +24,8 @@ from twofold_lab.contest import Contender, Contest
 
 SIZES = ("smoke", "full")
 RUNS = Path("runs/claims")
+ADDED = ("schedule", "input_start", "block_size")
+"""Fields that were added to recipes after nets had been trained with these recipes; see `_identity`."""
 LATER = {"readout", "box", "box_drift", "gradient", "substrate", "device_seed", "derivative"}
 """Fields that were added to the recipe of twins after nets had been trained with it; see `_identity`."""
 
@@ -262,9 +264,9 @@ def _split_shared(group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without those fields that were added later and have their neutral value.
 
-    The digests of older runs thus stay the same. These fields are the schedule, ``input_start`` and those in `LATER`.
+    The digests of older runs thus stay the same. These fields are those in `ADDED` and in `LATER`.
     """
     added = BackpropRecipe.fields_with("added") | FeedForwardRecipe.fields_with("added")
-    neutral = {name: added[name] for name in ("schedule", "input_start", *(LATER if settings.keys() >= LATER else ()))}
+    neutral = {name: added[name] for name in (*ADDED, *(LATER if settings.keys() >= LATER else ()))}
     kept = {key: value for key, value in settings.items() if key not in neutral or value != neutral[key]}
     return {key: _identity(value) if isinstance(value, Mapping) else value for key, value in kept.items()}
