@@ -75,16 +75,16 @@ def test_both_passes_of_a_pair_meet_the_same_noise_if_it_is_shared_and_another_i
     layer = net.stack[0]
     ready = net.images(images)
     below = join(net.with_label(ready, labels), net.with_label(ready, wrong))
-    quiet = layer(below, activate=False)
+    quiet = layer.total(below)
     net.set_noise(Noise(0.3, shared))
     ready = net.images(images)
-    added = layer(join(net.with_label(ready, labels), net.with_label(ready, wrong)), activate=False) - quiet
+    added = layer.total(join(net.with_label(ready, labels), net.with_label(ready, wrong))) - quiet
     right, other = added.chunk(2)
     assert torch.allclose(right, other, atol=1e-6) == shared
     assert float(added.std()) == pytest.approx(0.3 * float(quiet.square().mean().sqrt()), rel=0.3)
     assert not torch.allclose(right[0], right[1])
     again = net.images(images)
-    later = layer(join(net.with_label(again, labels), net.with_label(again, wrong)), activate=False) - quiet
+    later = layer.total(join(net.with_label(again, labels), net.with_label(again, wrong))) - quiet
     assert not torch.allclose(later[:CASES], right)
 
 

@@ -29,14 +29,25 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TALK = [
     *("regime", "layer", "goodness", "norm", "label-in", "irrelevant", "fast-test", "slow-test", "shortlist", "mnist"),
-    *("paper", "hard-neg", "jitter", "fields", "no-later", "top-down", "video", "glom", "agree", "moving", "recurrent"),
-    *("low-activity", "from-start", "cost", "cifar", "relax", "gan", "no-collapse", "own-negatives", "analog"),
+    *("paper", "hard-neg", "jitter", "fields", "depth", "no-later", "top-down", "video", "glom", "agree", "moving"),
+    *(
+        "recurrent",
+        "low-activity",
+        "from-start",
+        "cost",
+        "cifar",
+        "relax",
+        "gan",
+        "no-collapse",
+        "own-negatives",
+        "analog",
+    ),
     *("black-box", "cancel", "mortal", "power", "digital", "cheap"),
 ]
 PAPER = ["hybrid", "local", "aesop", "sleep"]
 NOT_BUILT = ["gan", "no-collapse", "own-negatives", "digital", "aesop", "sleep"]
 BUILT = [name for name in TALK + PAPER if name not in NOT_BUILT]
-DRAWN = ["regime", "top-down", "moving", "relax", "analog", "black-box", "cancel", "mortal", "power"]
+DRAWN = ["regime", "depth", "top-down", "moving", "relax", "analog", "black-box", "cancel", "mortal", "power"]
 
 FACTS = {
     *("id", "time", "says", "size", "clauses", "talk", "measured", "twin", "seeds", "test", "seconds", "dataset"),

@@ -57,7 +57,14 @@ def _temperatures(middle: float) -> Values:
     return {**FORWARD_FORWARD, "temperature": (middle / 2, middle, 2 * middle, 4 * middle)}
 
 
+LABEL_FREE: Values = {"rate": (0.05, 0.1, 0.2), "decay": (0.002, 0.005, 0.01)}
+"""Values for label-free nets."""
+
 SPACES: dict[str, Space] = {
+    "digit-sums": Space({"epochs": (10, 20, 40)}, LABEL_FREE, {**TWIN, "decay": (0.0005, 0.001, 0.002, 0.004)}),
+    "digits-blocks": Space({"epochs": (10, 20, 40)}, LABEL_FREE, TWIN),
+    "mnist-label-free": Space({"epochs": (10, 20, 40)}, LABEL_FREE, TWIN),
+    "mnist-blocks": Space({"epochs": (10, 20, 40)}, LABEL_FREE, TWIN),
     "digits": Space({"epochs": (10, 20, 40, 80)}, _temperatures(25.0), TWIN),
     "mnist": Space({"epochs": (12, 20, 40)}, _temperatures(50.0), TWIN),
     "mnist-random-negatives": Space({"epochs": (12, 20, 40, 80)}, _temperatures(50.0), TWIN),
