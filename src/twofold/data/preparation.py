@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -184,6 +184,28 @@ class Preparation:
         Raises:
             DataError: columns are missing, or the features do not fit into memory.
         """
+        features, problems = self.encoded(frame, where)
+        for index, position in self._numeric():
+            values = features[:, position]
+            with np.errstate(over="ignore"):
+                numbers = (values - self.mean[index]) / self.scale[index]
+            usable = abs(numbers) <= np.finfo(np.float32).max
+            large = np.flatnonzero(~usable & np.isfinite(values))
+            end = ", which is too large compared with the training part"
+            content = lambda row, values=values: f"{values[row]:g}"  # noqa: E731
+            problems.add_rows(self.columns[index], large, content, FILL, end)
+            features[:, position] = np.where(usable, numbers, 0.0)
+        return torch.from_numpy(features.astype(np.float32))[:, None, None, :].contiguous(), problems
+
+    def encoded(self, frame: Any, where: str = "the table") -> tuple[NDArray[np.float64], Problems]:
+        """Convert a table to features ``(rows, features)`` that are not yet standardized.
+
+        Returns:
+            The features, and the problems and unusual values of the table. Unusable values are the median, or infinite.
+
+        Raises:
+            DataError: columns are missing, or the features do not fit into memory.
+        """
         columns, problems, fill = as_columns(frame, where, self.columns), Problems(where), bool(self.medians)
         require_memory(FEATURE * self.shape[2] * len(columns[self.columns[0]]), where)
         parts: list[NDArray[np.float64]] = []
@@ -196,16 +218,26 @@ class Preparation:
             absent = np.isnan(values)
             values = np.where(absent, self.medians[index] if fill else 0.0, values)
             self._find_unusual(index, values, problems)
-            with np.errstate(over="ignore"):
-                numbers = (values - self.mean[index]) / self.scale[index]
-            large = np.flatnonzero(~(abs(numbers) <= np.finfo(np.float32).max) & np.isfinite(values))
-            end = ", which is too large compared with the training part"
-            problems.add_rows(name, large, lambda row, values=values: f"{values[row]:g}", FILL, end)  # type: ignore[misc]
-            parts.append(np.where(abs(numbers) <= np.finfo(np.float32).max, numbers, 0.0)[:, None])
+            parts.append(values[:, None])
             if name in self.indicators:
                 parts.append(absent[:, None].astype(np.float64))
-        cases = np.concatenate(parts, 1).astype(np.float32)
-        return torch.from_numpy(cases)[:, None, None, :].contiguous(), problems
+        return np.concatenate(parts, 1), problems
+
+    def with_ranges_of(self, features: NDArray[np.float64]) -> Self:
+        """Return the preparation with ranges of training values that include those of further encoded rows."""
+        lows, highs = list(self.lows), list(self.highs)
+        for index, position in self._numeric():
+            lows[index] = min(lows[index], float(features[:, position].min()))
+            highs[index] = max(highs[index], float(features[:, position].max()))
+        return replace(self, lows=tuple(lows), highs=tuple(highs))
+
+    def _numeric(self) -> Iterator[tuple[int, int]]:
+        """Yield the index of each numeric column and the position of its feature."""
+        position = 0
+        for index, name in enumerate(self.columns):
+            if name not in self.categories:
+                yield index, position
+            position += _feature_count([name], self.categories, [name] if name in self.indicators else [])
 
     def _find_unusual(self, index: int, values: NDArray[np.float64], problems: Problems) -> None:
         """Note the rows whose value in a column is beyond its training range by more than `MARGIN` times the range."""

@@ -9,15 +9,18 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
 from twofold import machine
 from twofold.checkpoint import module_tensors
+from twofold.data.preparation import Preparation
 from twofold.errors import ArgumentError, DataError, Diverged, SettingError, remark
+from twofold.estimators.columns import encoded, fitted, has_texts, is_frame, named_columns, require_numbers
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import Settings
 from twofold.methods import METHODS, Recipe, build
@@ -29,12 +32,15 @@ S = TypeVar("S", bound=Settings)
 ADVICE = {
     "Input y contains": "omit cases without a label",
     "Input contains NaN": "omit cases without a label",
-    "value of NA is ambiguous": "impute missing values, and omit cases without a label",
+    "value of NA is ambiguous": "omit cases without a label",
     "contains NaN": "impute missing values, for instance with sklearn.impute.SimpleImputer",
     "contains infinity": "remove or correct these cases",
-    "could not convert string": "encode text columns as numbers, for instance with sklearn.preprocessing.OneHotEncoder",
+    "could not convert string": "give numbers, as in fit",
 }
 """Advice for errors of scikit-learn, which replaces its own advice about other estimators."""
+
+USUAL = 0.25
+"""Share of rows with a value far beyond those of the training data up to which no remark is made."""
 
 
 class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
@@ -44,6 +50,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
     recipe_: Recipe
     history_: History
     _form: dict[str, Any]
+    _preparation: Preparation | None
     _scaling: Scaling
 
     def _settings(self, settings: type[S]) -> S:
@@ -52,12 +59,22 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
     def _validated(self, reset: bool, **data: Any) -> Any:
         """Convert data to arrays, validated by scikit-learn, with error messages of one line.
 
+        A table with other columns than numbers is returned as it is or, if it is not a DataFrame, as an array of
+        objects.
+
         Raises:
-            DataError: The table has values that are not finite numbers, or other columns than in `fit`.
+            DataError: The table has infinite numbers, or other columns than in `fit`; or labels are missing.
             ArgumentError: The data are not a table.
         """
+        X = data["X"]
+        numbers = issparse(X) or (not reset and self._preparation is None)
+        texts = not numbers and has_texts(X)
         try:
-            return validate_data(self, **data, reset=reset, dtype=[np.float64, np.float32], accept_sparse="csr")
+            if texts and is_frame(X):
+                validate_data(self, **data, reset=reset, skip_check_array=True)
+                return (X, check_X_y(np.zeros((len(X), 1)), data["y"])[1]) if "y" in data else X
+            types, finite = None if texts else [np.float64, np.float32], True if numbers else "allow-nan"
+            return validate_data(self, **data, reset=reset, dtype=types, accept_sparse="csr", ensure_all_finite=finite)
         except (ValueError, TypeError) as error:
             message, error_type = str(error), ArgumentError if isinstance(error, TypeError) else DataError
             for fault, advice in ADVICE.items():
@@ -65,8 +82,23 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
                     message = f"{message.splitlines()[0].rstrip('.')}: {advice}"
             raise error_type(" ".join(message.split())) from None
 
+    def _encoded(self, table: Any, reset: bool) -> tuple[NDArray[Any], dict[int, str]]:
+        """Convert a validated table to numbers, and describe the values that are far from all training values by row.
+
+        A sparse matrix is returned as it is. With ``reset``, the preparation is fitted to the table.
+        """
+        if reset:
+            names = getattr(self, "feature_names_in_", None)
+            self._preparation = None if issparse(table) else fitted(named_columns(table, names))
+        if self._preparation is None:
+            return table, {}
+        if issparse(table):
+            require_numbers(self._preparation)
+            return table, {}
+        return encoded(self._preparation, named_columns(table, self._preparation.columns))
+
     def _labeled(self, reset: bool, X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Convert a table and its labels to validated arrays."""
+        """Convert a table and its labels to validated arrays of numbers and labels."""
         table, y = self._validated(reset, X=X, y=_without_extension_type(y))
         try:
             check_classification_targets(y)
@@ -75,17 +107,29 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             types = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
             message = f"it has {' and '.join(types)}, expected labels of one type" if len(types) > 1 else error
             raise DataError(f"y: {' '.join(str(message).split())}") from None
+        table, _ = self._encoded(table, reset)
+        if not reset and self._preparation is not None and not issparse(table):
+            self._preparation = self._preparation.with_ranges_of(table)
         return table, y
 
-    def _known(self, X: Any) -> NDArray[Any]:
-        """Convert a table to a validated array with the columns of `fit`.
+    def _known(self, X: Any, compare: bool = True) -> NDArray[Any]:
+        """Convert a table with the columns of `fit` to numbers.
+
+        With ``compare``, a `Remark` says if more than `USUAL` of the rows have values far beyond those of the training
+        data.
 
         Raises:
             NotFittedError: The estimator is not fitted.
             DataError, ArgumentError: The table is invalid, or has other columns.
         """
         check_is_fitted(self)
-        table: NDArray[Any] = self._validated(False, X=X)
+        table, unusual = self._encoded(self._validated(False, X=X), False)
+        if compare and len(unusual) > USUAL * table.shape[0]:
+            row, reason = min(unusual.items())
+            remark(
+                f"X: {len(unusual)} of {table.shape[0]} rows do not look like the training data, such as row "
+                f"{row + 1}: {reason}: check the order and the units of the columns"
+            )
         return table
 
     def _begin(self, settings: Settings, recipe: Recipe, form: dict[str, Any]) -> None:
@@ -150,7 +194,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.input_tags.categorical = tags.input_tags.allow_nan = True
         return tags
 
     # ---- pickles -------------------------------------------------------------------------------------------------

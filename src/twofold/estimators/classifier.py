@@ -23,9 +23,9 @@ from twofold.estimators.base import ForwardForwardEstimator, expect_several
 from twofold.estimators.sample import Sample
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import ClassifierSettings
-from twofold.estimators.weights import case_weights
 from twofold.nets.feedforward import FeedForward
 from twofold.training.trainer import History
+from twofold.training.weights import case_weights
 
 EARLY = 0.8
 """Share of the epochs after which the cases held out for calibration are added to the training cases."""
@@ -40,8 +40,8 @@ RARE = 0.2
 class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # type: ignore[misc]
     """Forward-Forward classifier for tables.
 
-    A case with its right label is positive data, a case with a wrong label is negative data. Columns are standardized
-    to mean 0 and standard deviation 1.
+    A case with its right label is positive data, a case with a wrong label is negative data. Texts are one-hot encoded
+    and missing values replaced, see `Preparation`, and columns are standardized to mean 0 and standard deviation 1.
 
     Predicted probabilities are calibrated on a tenth of the cases, at most 1,000, which are held out for the first four
     fifths of the epochs and added to the training cases afterwards. With fewer than 100 cases, or a single epoch, no
@@ -134,7 +134,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         """Fit the classifier.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``, an array or a sparse matrix.
+            X: Table, ``(cases, features)``, which may have texts and missing values, or a sparse matrix of numbers.
             y: Labels, numbers or strings, ``(cases,)``.
             sample_weight: Weight of each case relative to their mean, ``(cases,)``; all 1 if omitted. Cases with a
                 weight of 0 are left out.
@@ -143,7 +143,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             The fitted estimator.
 
         Raises:
-            DataError: The table has values that are not finite numbers, or there is only one class.
+            DataError: The table has values that cannot be used, or there is only one class.
             ArgumentError, SettingError: A parameter of the constructor is invalid.
             Diverged: A layer has values that are not finite, or has collapsed.
         """
@@ -185,7 +185,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         """Train for one epoch on additional cases, with a constant learning rate, without calibrating probabilities.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``, an array or a sparse matrix.
+            X: Table, ``(cases, features)``, as in `fit`. Texts that are not in the first part are encoded as zeros.
             y: Labels, ``(cases,)``.
             classes: All labels that will occur; required in the first call, optional in later ones.
             sample_weight: Weight of each case, ``(cases,)``; all 1 if omitted.
@@ -237,7 +237,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     def _prepare(self, settings: ClassifierSettings, cases: int, seed: int, warm: bool = False) -> None:
         """Build the untrained net for a table of ``cases`` rows; keep the fitted net if ``warm``."""
-        columns = self.n_features_in_
+        columns = len(self._scaling.nonzeros)
         recipe = settings.labeled(cases, columns, self._scaling.share, seed)
         self.temperature_ = 1.0
         if not warm:
@@ -325,6 +325,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the label of each case.
 
+        A `Remark` says if many cases have values far beyond those of the training data, unless cases are rejected.
+
         Args:
             X: Table, ``(cases, features)``.
 
@@ -366,11 +368,10 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         Returns:
             Scores, ``(cases,)``.
         """
-        return self._familiarity(self._cases(X))
+        return self._familiarity(self._cases(X, compare=False))
 
-    def _cases(self, X: Any) -> Tensor:
-        table = self._known(X)
-        return self._scaling.cases(table)
+    def _cases(self, X: Any, compare: bool = True) -> Tensor:
+        return self._scaling.cases(self._known(X, compare and not self.reject))
 
     def _logits(self, cases: Tensor) -> Tensor:
         """Return the uncalibrated logits, ``(cases, classes)``, on the CPU."""

@@ -74,21 +74,21 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Fit the transformer.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``.
+            X: Table, ``(cases, features)``, which may have texts and missing values, or a sparse matrix of numbers.
             y: Labels, ``(cases,)``, or ``None`` (default) to learn without labels.
 
         Returns:
             The fitted estimator.
 
         Raises:
-            DataError: The table has values that are not finite numbers, or only one case without labels; or there is
+            DataError: The table has values that cannot be used, or only one case without labels; or there is
                 only one class.
             ArgumentError, SettingError: A parameter of the constructor is invalid.
             Diverged: A layer has values that are not finite, or has collapsed.
         """
         settings = self._settings(FeatureSettings)
         if y is None:
-            table, classes = self._validated(True, X=X), np.arange(2)
+            (table, _), classes = self._encoded(self._validated(True, X=X), True), np.arange(2)
             labels = torch.zeros(table.shape[0], dtype=torch.int64)
             if table.shape[0] < 2:
                 raise DataError("X has 1 sample, expected at least 2 without labels, since hybrids combine two samples")
