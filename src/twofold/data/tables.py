@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from twofold import machine
 from twofold.data.columns import (
+    REPAIR,
     Column,
     Problems,
     as_columns,
@@ -88,6 +89,33 @@ def _pixels(columns: dict[str, Column], source: Source, problems: Problems) -> N
     pixels = np.stack(values, 1).reshape(-1, 1, height, width)
     whole = ((pixels >= 0) & (pixels <= 255) & (pixels == np.floor(pixels))).all()
     return pixels.astype(np.uint8 if whole else np.float32)
+
+
+def pixel_cases(columns: Mapping[str, Column], shape: tuple[int, int, int], problems: Problems) -> torch.Tensor:
+    """Convert columns of pixels to pictures ``(cases, 1, height, width)`` with values from 0 to 1.
+
+    Whole numbers are divided by 255 unless none is above 1, as in training. Unusable values become 0.
+
+    Args:
+        columns: one column for each pixel, row by row.
+        shape: (channels, height, width) of a picture.
+        problems: receives the values that are missing, no numbers, or not between 0 and 255.
+
+    Raises:
+        DataError: the number of columns is not that of the pixels.
+    """
+    if len(columns) != math.prod(shape):
+        raise DataError(
+            f"{problems.where} has {len(columns)} columns besides the label, expected {math.prod(shape)}, one for each "
+            f"pixel of pictures of {shape[2]} x {shape[1]}"
+        )
+    found = {name: as_numbers(name, column, problems, False) for name, column in columns.items()}
+    for name, values in found.items():
+        outside = np.flatnonzero((values < 0) | (values > 255))
+        problems.add_rows(name, outside, lambda row, values=values: f"{values[row]:g}", REPAIR, ", expected 0 to 255")  # type: ignore[misc]
+    pixels = np.nan_to_num(np.stack([*found.values()], 1), posinf=0, neginf=0)
+    scale = 255 if (pixels == np.floor(pixels)).all() and (pixels > 1).any() else 1
+    return torch.from_numpy((pixels / scale).astype(np.float32)).reshape(-1, *shape)
 
 
 def is_picture_name(value: Any) -> bool:

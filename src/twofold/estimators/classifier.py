@@ -42,6 +42,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     A case with its right label is positive data, a case with a wrong label is negative data. Texts are one-hot encoded
     and missing values replaced, see `Preparation`, and columns are standardized to mean 0 and standard deviation 1.
+    A `Remark` says if many rows to predict are far from the training data, unless ``reject`` is set.
 
     Predicted probabilities are calibrated on a tenth of the cases, at most 1,000, which are held out for the first four
     fifths of the epochs and added to the training cases afterwards. With fewer than 100 cases, or a single epoch, no
@@ -325,8 +326,6 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the label of each case.
 
-        A `Remark` says if many cases have values far beyond those of the training data, unless cases are rejected.
-
         Args:
             X: Table, ``(cases, features)``.
 
@@ -371,7 +370,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         return self._familiarity(self._cases(X, compare=False))
 
     def _cases(self, X: Any, compare: bool = True) -> Tensor:
-        return self._scaling.cases(self._known(X, compare and not self.reject))
+        table = self._known(X, compare and not self.reject)
+        return self._scaling.cases(table)
 
     def _logits(self, cases: Tensor) -> Tensor:
         """Return the uncalibrated logits, ``(cases, classes)``, on the CPU."""
