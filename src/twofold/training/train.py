@@ -66,7 +66,7 @@ def train(
         folder: the run folder, which must be new unless the run is resumed. By default, it is selected from
             ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ...: the first free one or, to resume, the last one that
             contains this run.
-        data: the data set; by default the one named by the recipe.
+        data: the data set; by default the built-in data set that ``recipe.data`` names.
         name: name of the recipe, for the run folder and the result.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16.
