@@ -25,8 +25,9 @@ STALE_AFTER = 3600.0  # seconds after which an unfinished download is abandoned
 
 
 def locate(name: str, data_dir: Path | None = None, download: bool = True) -> list[Path]:
-    """Return the paths of a data set's files, in the order of ``ORIGINS[name].files``; a packed file is preferred to
-    the unpacked one.
+    """Return the paths of a data set's files, in the order of ``ORIGINS[name].files``.
+
+    If a file exists both packed and unpacked, the path is that of the packed file.
 
     The folders ``data_dir``, ``$TWOFOLD_DATA`` and the user's cache folder are searched in this order. If none contains
     all files and ``download`` is true, the files are downloaded into ``data_dir`` or, without one, the cache folder.
@@ -66,8 +67,7 @@ def get(name: str, data_dir: Path | str) -> None:
 
 
 def folder(option: str, place: Path | str) -> Path:
-    """Return the folder ``place``; ``option`` is the option or environment variable that names it, for the error
-    message.
+    """Return ``place``, the value of an option or of an environment variable, as the path of an existing folder.
 
     Raises:
         DataError: the folder does not exist.

@@ -94,7 +94,8 @@ def _ground(edge: Array) -> tuple[Array, bool]:
 def _project(difference: Array) -> tuple[Array, bool]:
     """Project differences from the ground ``(height, width, channels)`` onto the direction of the largest differences.
 
-    Returns: Levels ``(height, width)``, with negative levels clipped to 0, and True if the direction is toward black.
+    Returns:
+        Levels ``(height, width)``, with negative levels clipped to 0, and True if the direction is toward black.
     """
     size = abs(difference).max(2)
     strong = difference[size >= 0.5 * size.max()].mean(0)

@@ -83,7 +83,8 @@ class Look:
 def look_of(images: Tensor) -> Look | None:
     """Return the statistics of training images ``(cases, channels, height, width)``.
 
-    Returns: The look, or ``None`` if the images have several channels, no plain ground, or too little contrast.
+    Returns:
+        The look, or ``None`` if the images have several channels, no plain ground, or too little contrast.
     """
     if images.ndim != 4 or images.shape[1] != 1 or min(images.shape[2:]) < 4:
         return None

@@ -58,10 +58,12 @@ def read_data(
     The path may be
 
     - a folder of class folders, each with the pictures of one class, or of the folders ``train`` and ``test`` that
-    contain class folders; - an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or only
-    ``x`` and ``y``; - a table, ``.csv``, ``.tsv``, ``.csv.gz``, ``.tsv.gz`` or ``.parquet``, with named columns, one of
-    which has the labels; - a manifest, which is a ``.csv`` or ``.tsv`` with two named columns: picture files and
-    labels; - an IDX file of images, raw or gzip, with the file of its labels in the same folder.
+      contain class folders;
+    - an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or only ``x`` and ``y``;
+    - a table, ``.csv``, ``.tsv``, ``.csv.gz``, ``.tsv.gz`` or ``.parquet``, with named columns, one of which has the
+      labels;
+    - a manifest, which is a ``.csv`` or ``.tsv`` with two named columns: picture files and labels;
+    - an IDX file of images, raw or gzip, with the file of its labels in the same folder.
 
     If the data have no test part, the share ``test_share`` of the cases of each class is split off. Training cases are
     shuffled. Numeric columns are standardized with the mean and scale of the training part; text columns are one-hot
@@ -119,8 +121,7 @@ KIND_NAMES = {
 
 
 def kind_of(path: Path, option: str = "") -> str:
-    """Return the kind of the data at a path. Error messages begin with ``option``, the name of the option with the
-    path.
+    """Return the kind of the data at a path. Error messages begin with ``option``, which may be empty.
 
     Raises:
         DataError: the path does not exist or its type is not supported.

@@ -71,8 +71,9 @@ def read_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
     black or white, whichever is farther from the opaque pixels, because the drawing may differ from its ground in
     transparency alone.
 
-    Returns: The picture in mode L or RGB, upright and without transparency, and descriptions of the conversions, such
-    as "turned upright".
+    Returns:
+        The picture in mode L or RGB, upright and without transparency, and descriptions of the conversions, such as
+        "turned upright".
 
     Raises:
         DataError: the file does not exist, is not a picture, is too large, or its pixels have no defined white.
@@ -184,7 +185,8 @@ def prepare(picture: Path | Image.Image, preparation: Preparation) -> tuple[Tens
         picture: a file in any format of `FORMATS`, or a picture in mode L or RGB.
         preparation: preparation, of the kind "pictures", of the training data of the net.
 
-    Returns: The image ``(1, channels, height, width)``, and descriptions of the conversions.
+    Returns:
+        The image ``(1, channels, height, width)``, and descriptions of the conversions.
 
     Raises:
         DataError: the file cannot be read as a picture, or the picture is empty.
