@@ -1,4 +1,4 @@
-"""Base class of the estimators: validation of data by scikit-learn, training, and pickling."""
+"""The base class of the estimators: it validates data with scikit-learn, trains nets and pickles them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ADVICE = {
     "contains infinity": "remove or correct these cases",
     "could not convert string": "give numbers, as in fit",
 }
-"""Advice for errors of scikit-learn, which replaces its own advice about other estimators."""
+"""Part of an error message of scikit-learn -> advice, which replaces scikit-learn's advice about other estimators."""
 
 USUAL = 0.25
 """Share of rows with a value far beyond those of the training data up to which no remark is made."""
@@ -57,10 +57,15 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         return settings(**{field.name: getattr(self, field.name) for field in fields(settings)})
 
     def _validated(self, reset: bool, **data: Any) -> Any:
-        """Convert data to arrays, validated by scikit-learn, with error messages of one line.
+        """Validate data with scikit-learn and return the arrays.
 
-        A table with other columns than numbers is returned as it is or, if it is not a DataFrame, as an array of
-        objects.
+        Args:
+            reset: If True, remember the columns, as in `fit`; if False, require the remembered columns.
+            data: ``X`` and, optionally, ``y``.
+
+        Returns:
+            The arrays. A table with columns of text is returned unchanged if it is a DataFrame, else as an array of
+            objects.
 
         Raises:
             DataError: The table has infinite numbers, or other columns than in `fit`; or labels are missing.
@@ -98,7 +103,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         return encoded(self._preparation, named_columns(table, self._preparation.columns))
 
     def _labeled(self, reset: bool, X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Convert a table and its labels to validated arrays of numbers and labels."""
+        """Convert a table and its labels to validated arrays of numbers and labels; ``reset`` is as in `_validated`."""
         table, y = self._validated(reset, X=X, y=_without_extension_type(y))
         try:
             check_classification_targets(y)
@@ -113,14 +118,14 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         return table, y
 
     def _known(self, X: Any, compare: bool = True) -> NDArray[Any]:
-        """Convert a table with the columns of `fit` to numbers.
+        """Convert a table to an array of numbers; the columns must be those of `fit`.
 
         With ``compare``, a `Remark` says if more than `USUAL` of the rows have values far beyond those of the training
         data.
 
         Raises:
             NotFittedError: The estimator is not fitted.
-            DataError, ArgumentError: The table is invalid, or has other columns.
+            DataError, ArgumentError: The table is invalid, or has other columns than in `fit`.
         """
         check_is_fitted(self)
         table, unusual = self._encoded(self._validated(False, X=X), False)
@@ -133,7 +138,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         return table
 
     def _begin(self, settings: Settings, recipe: Recipe, form: dict[str, Any]) -> None:
-        """Build the untrained net of a recipe for data of the given form."""
+        """Build the untrained net of a recipe for data of this ``form``: "shape" and, for labeled data, "classes"."""
         device = machine.choose_device(settings.device)
         precision = machine.choose_precision(settings.precision, device)
         machine.require_memory(METHODS[recipe.method].needed_memory(recipe, form, precision, False), device)
@@ -142,7 +147,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         self.net_.set_precision(precision)
 
     def _trainer(self, recipe: Recipe, data: tuple[Tensor, ...]) -> Trainer:
-        """Return a trainer for cases, their labels and, optionally, their weights."""
+        """Return a trainer for ``data``: the cases, the labels and, optionally, the weights of the cases."""
         cases, labels, *weights = data
         return Trainer(self.net_, recipe, (cases, labels), case_weight=weights[0] if weights else None)
 
@@ -150,7 +155,8 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         """Train for an epoch and return its metrics.
 
         Raises:
-            Diverged: A layer has values that are not finite, or has collapsed, with advice about the estimator.
+            Diverged: A layer has values that are not finite, or has collapsed. The message names parameters of the
+                estimator.
         """
         try:
             return next(epochs)
@@ -161,7 +167,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             ) from error
 
     def _epochs(self, data: tuple[Tensor, ...], last: int | None = None) -> Iterator[dict[str, Any]]:
-        """Train up to the epoch ``last``, counted from 1, or to the last one, and yield the metrics of each."""
+        """Train until ``last`` epochs are done, by default all of the recipe's, and yield the metrics of each epoch."""
         trainer = self._trainer(self.recipe_, data)
         trainer.history = self.history_
         epochs = trainer.epochs()
@@ -182,7 +188,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         self.history_.append(self._next(self._trainer(recipe, data).epochs()))
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        """Restore all parameters and buffers of the net."""
+        """Copy ``tensors``, by name, into the parameters and buffers of the net."""
         with torch.no_grad():
             for name, tensor in module_tensors(self.net_).items():
                 tensor.copy_(tensors[name])
@@ -200,7 +206,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
     # ---- pickles -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Replace the net by arrays, so that a pickle does not depend on a device."""
+        """Return the state with arrays in place of the net, so that a pickle does not depend on a device."""
         state: dict[str, Any] = dict(super().__getstate__())
         if "net_" in state:
             state["net_"] = {
@@ -221,19 +227,19 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def _without_extension_type(y: Any) -> Any:
-    """Convert labels of a nullable type of pandas to an array of its numpy type, unless some are missing."""
+    """Convert labels of a nullable pandas dtype, such as Int64, to a NumPy array; labels with gaps are unchanged."""
     numpy_type = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     return y if numpy_type is None or y.isna().any() else y.to_numpy(numpy_type)
 
 
 def expect_several(classes: NDArray[Any]) -> None:
-    """Raise an error unless there are at least two classes."""
+    """Raise a `DataError` if there are fewer than two classes."""
     if len(classes) < 2:
         raise DataError(f"y has only one class, {classes[0]!s}, expected at least 2")
 
 
 def _available(choose: Callable[[str], Any], wanted: str, fallback: str) -> Any:
-    """Return the device or precision of a pickled estimator, or the fallback if this machine does not support it."""
+    """Return ``choose(wanted)``, or ``choose(fallback)`` with a remark if this machine does not support ``wanted``."""
     try:
         return choose(wanted)
     except SettingError:

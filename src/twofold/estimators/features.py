@@ -29,7 +29,8 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     """Forward-Forward features: the normalized activities of trained layers.
 
     With labels, a case with its right label is positive data and a case with a wrong label is negative data. Without
-    labels, negative data are hybrids of two cases: each column, or each patch of a picture, is taken from one of them.
+    labels, negative data are hybrids of two cases: each column, or each patch of a picture, is taken from one of the
+    two cases.
 
     Args:
         widths, epochs, batch, rate, random_state, device, precision, verbose: See `ForwardForwardClassifier`.
@@ -81,8 +82,8 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             The fitted estimator.
 
         Raises:
-            DataError: The table has values that cannot be used, or only one case without labels; or there is
-                only one class.
+            DataError: The table has values that cannot be used; or there is only one class or, without labels, only one
+                case.
             ArgumentError, SettingError: A parameter of the constructor is invalid.
             Diverged: A layer has values that are not finite, or has collapsed.
         """
@@ -114,7 +115,7 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @check_arguments
     def transform(self, X: Any) -> NDArray[Any]:
-        """Return the normalized activities of all layers, with a neutral label if the net was trained with labels.
+        """Return the normalized activities of all layers. A net trained with labels gets a neutral label.
 
         Args:
             X: Table, ``(cases, features)``.
@@ -140,5 +141,5 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
 
 def _blurs(shape: tuple[int, ...]) -> int:
-    """Return the number of blurs for which the patches of hybrids have the default size relative to the picture."""
+    """Return how often to blur the mask of a hybrid, so that its patches keep their size relative to the picture."""
     return max(1, round(defaults.BLURS * (max(shape) / SIDE) ** 2))
