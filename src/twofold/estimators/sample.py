@@ -1,4 +1,4 @@
-"""A uniform sample of the rows of all tables so far."""
+"""A uniform random sample of the rows of tables that arrive in parts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scipy.sparse import issparse
 class Sample:
     """A uniform random sample of the rows of tables that arrive in parts.
 
-    Each row gets a random number, and the rows with the smallest numbers are kept.
+    Each row gets a random number. The ``size`` rows with the smallest random numbers are kept.
 
     Args:
         size: Maximum number of rows.
         seed: Random seed.
 
     Attributes:
-        rows: The rows, ``(rows, features)``.
+        rows: The rows in the sample, ``(rows, features)``.
     """
 
     rows: NDArray[Any]

@@ -41,6 +41,7 @@ class Config:
         preparation: preprocessing of the data and names of the classes; if ``None``, see `preparation_of`.
         source: files that the user's own data were read from; ``None`` for built-in data sets and arrays.
         own_net: True if the user gave the net. It may differ from the net that the settings describe.
+        class_weight: "balanced" if cases are weighted by the frequencies of their classes, or ``None``.
         format: version of the file format; see `FORMAT`.
 
     Raises:
@@ -61,6 +62,7 @@ class Config:
     preparation: Preparation | None = None
     source: Source | None = None
     own_net: bool = False
+    class_weight: str | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -75,7 +77,7 @@ class Config:
     @property
     def identity(self) -> dict[str, Any]:
         """The entries that must be equal to resume the training run, by name."""
-        names = ("name", "method", "fingerprint", "device", "precision", "own_net")
+        names = ("name", "method", "fingerprint", "device", "precision", "own_net", "class_weight")
         start = (self.started_from or {}).get("weights")
         return {**{name: getattr(self, name) for name in names}, **self.recipe.fields(), "weights to start from": start}
 
@@ -114,7 +116,7 @@ class Config:
         content = asdict(self)
         for name, entry in (("preparation", self.preparation), ("source", self.source)):
             content[name] = entry and entry.to_json()
-        for name in ("started_from", "preparation", "source"):
+        for name in ("started_from", "preparation", "source", "class_weight"):
             if content[name] is None:
                 del content[name]
         if not self.own_net:

@@ -15,16 +15,16 @@ from twofold.errors import DataError, SettingError
 
 
 def case_weights(sample_weight: Any, class_weight: Any, table: Any, y: NDArray[Any]) -> Tensor:
-    """Return the weight of each case, the product of its own and that of its class, ``(cases,)``, float32.
+    """Return ``sample_weight`` times the weight of the class, for each case, ``(cases,)``, float32.
 
     Args:
         sample_weight: Weight of each case, ``(cases,)``; ``None`` for 1.
         class_weight: Class -> weight, ``"balanced"``, or ``None`` for 1.
-        table: The cases.
-        y: Their labels.
+        table: The cases, ``(cases, features)``.
+        y: The labels of the cases, ``(cases,)``.
 
     Raises:
-        DataError: A weight is negative or not finite, all are 0, or their number is not that of the cases.
+        DataError: A weight is negative or not finite, all weights are 0, or there is not one weight per case.
         SettingError: ``class_weight`` is invalid.
     """
     try:
