@@ -209,6 +209,7 @@ def draw_depth(record: Record, path: Path, lab: Lab) -> Path:
     label_axes(right, "MNIST, twelve single layers", "layer", "error alone, % of test images")
     blocks = ours[MNIST][TWELVE]["error of each block %"]
     lines(right, range(1, len(blocks) + 1), {"label-free": (blocks, "o-", POSITIVE)})
+    right.set_yscale("linear")
     right.set_ylim(0)
     suptitle(figure, "What depth adds")
     return write(figure, path)
