@@ -121,7 +121,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("claims run layer --size huge", ["--size", "huge"]),
     ("claims draw", ["ID"]),
     ("claims draw mnits", ["unknown claim 'mnits'", "did you mean 'mnist'?"]),
-    ("claims draw mnist", ["claim 'mnist' has no plot: choose one of regime, top-down, moving, relax, analog,"]),
+    ("claims draw mnist", ["claim 'mnist' has no plot: choose one of regime, depth, top-down, moving, relax,"]),
     ("claims draw relax --size huge", ["--size", "huge"]),
 ]
 

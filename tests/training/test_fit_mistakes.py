@@ -25,6 +25,7 @@ def nets() -> dict[str, Net]:
         "forward-forward": twofold.FeedForward.dense((1, 5, 5), (9, 8), 4),
         "recurrent": twofold.Recurrent(25, (9, 8), 4),
         "unsupervised": twofold.Unsupervised(dense(25, (9, 8)), 4),
+        "label-free": twofold.LabelFree.dense((1, 5, 5), (9, 8), 4, block_size=2),
         "backprop": twofold.Backprop(25, (9, 9, 8), 4, boxes=boxes_for("one_bit", (9, 9, 8), 0), readout="block"),
     }
 

@@ -223,7 +223,8 @@ def test_every_setting_of_a_training_arrives(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_rate_that_nobody_states_is_the_default(tiny: Dataset, recipes: dict[str, Recipe], family: str) -> None:
-    rate = defaults.TWIN_RATE if "backprop" in family else defaults.RATE
+    rates = {"backprop": defaults.TWIN_RATE, "label-free": defaults.LABEL_FREE_RATE}
+    rate = rates.get(family, defaults.RATE)
     stated, unstated = (build(recipes[family], tiny.form) for _ in range(2))
     one, other = fitted(stated, tiny.train, rate=rate), fitted(unstated, tiny.train)
     assert all(torch.equal(one[name], other[name]) for name in one)
