@@ -205,9 +205,16 @@ def tune(lab: Lab, name: str, values: Iterable[Value], held_out_error: Callable[
     lab.tunings[name] = {
         "held-out errors": {str(value): measured.get(value, "diverged") for value in grid},
         "chosen": best,
-        "on the edge": best in (grid[0], grid[-1]),
+        "on the edge": _on_edge(best, grid),
     }
     return best
+
+
+def _on_edge(best: Any, grid: Sequence[Any]) -> bool:
+    """Return True if a value is at an end of its grid or, for tuples, at an end of any coordinate of the grid."""
+    if isinstance(best, tuple):
+        return any(_on_edge(value, sorted(set(values))) for value, *values in zip(best, *grid, strict=True))
+    return best in (grid[0], grid[-1])
 
 
 def at_lower_rates(lab: Lab, name: str, rate: float, learn: Callable[[float], T]) -> T | None:
