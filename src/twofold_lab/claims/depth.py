@@ -17,7 +17,8 @@ On MNIST with 10,000 images (smoke: the embedded digits), a net of twelve single
 six layers in blocks of two are compared with a softmax for each block of two, tuned in the same way.
 
 Limits: label-free nets normalize the activity between all layers, the twin between none, and nets with a softmax per
-block between blocks. In ten epochs no net has finished learning. At smoke size the sums are hardly learned: it only tests the code.
+block between blocks. In ten epochs no net has finished learning. At smoke size the sums are hardly learned: it only
+tests the code.
 """
 
 from __future__ import annotations
