@@ -87,7 +87,7 @@ def read(
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if header.keys() - {"twofold"}:
-            raise ValueError(f"its header has the entries {', '.join(sorted(header))}, expected only twofold")
+            raise ValueError(f"its header has the entries {', '.join(sorted(header))}, expected only the entry twofold")
         facts, intact = check_signature(header.get("twofold", "{}"), path, before=_digest(tensors))
         if intact is False or (intact is None and (signed or "format" in facts)):
             raise ValueError("its content does not match its digest")

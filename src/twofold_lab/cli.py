@@ -48,7 +48,7 @@ class Claims:
 
 @dataclass(frozen=True)
 class ClaimsShow:
-    """Show one claim: its statements, the rules that judge them, verdicts and figures.
+    """Show one claim: its statements, the rules that judge them, verdicts and measured values.
 
     Attributes:
         id: id of the claim; see `twofold claims` for a list.
@@ -67,7 +67,7 @@ class ClaimsRun(CommonOptions):
 
     Attributes:
         id: id of the claim; see `twofold claims` for a list.
-        size: smoke takes seconds, on the digits that come with the package; full runs the complete experiment.
+        size: with smoke, seconds on the digits that come with the package; with full, the complete experiment.
         runs: folder of the training runs. All claims share it, and an interrupted experiment is resumed from it.
         results: folder for the record, which is written only with --size full.
     """
@@ -84,12 +84,12 @@ class ClaimsDraw(CommonOptions):
 
     Attributes:
         id: id of a claim that has a plot; for other claims, the error message lists those that have one.
-        size: smoke uses small nets and the digits that come with the package; full those of the complete experiment.
+        size: with smoke, small nets on the digits that come with the package; with full, the complete experiment.
         runs: folder of the training runs; missing nets are trained.
         results: results folder. Its record of the given --size is plotted; without one, the claim is measured first.
             Default as for `twofold claims`.
-        out: PNG file to write; by default docs/pictures/ID.png with --size full if that folder exists, else ID.png in
-            the folder --runs.
+        out: PNG file to write. The default with --size full is docs/pictures/ID.png if that folder exists; otherwise
+            ID.png in the folder --runs.
     """
 
     id: ClaimId = dataclasses.field(kw_only=True)

@@ -134,7 +134,7 @@ def digital(widths: Sequence[int], passes: Passes, batch: int) -> dict[str, Rang
 
     Args:
         widths: number of inputs, and number of units in each layer.
-        passes: the work.
+        passes: numbers of forward passes, backward passes and updates for each case.
         batch: number of cases in a batch. The cases of a batch share the reads and updates of the weights.
     """
     connections, above, units = _sizes(widths, batch)
@@ -153,7 +153,7 @@ def analog(widths: Sequence[int], passes: Passes) -> dict[str, Range]:
 
     Args:
         widths: number of inputs, and number of units in each layer.
-        passes: the work.
+        passes: numbers of forward passes, backward passes and updates for each case.
     """
     connections, above, units = _sizes(widths, 1)
     entering, hidden = sum(widths[:-1]), sum(widths[1:-1])

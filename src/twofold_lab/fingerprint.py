@@ -112,7 +112,10 @@ def _closure(module: str, options: set[str]) -> set[str]:
 
 
 def _decides(name: str) -> bool:
-    """Return True if a module affects figures. An ``__init__.py`` does not, since it only imports from its modules."""
+    """Return True if the code of a module can change measured values.
+
+    An ``__init__.py`` cannot, since it only imports from its modules.
+    """
     package, _, rest = name.partition(".")
     listed = COMPUTES if package == "twofold" else FRAME
     inside = any(rest == prefix or rest.startswith(f"{prefix}.") for prefix in listed)

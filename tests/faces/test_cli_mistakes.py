@@ -69,7 +69,7 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ("train --data other", ["other has no folders in it"]),
     ("train --data own.png", ["own.png has an unsupported file type"]),
     ("train --data digits --recipe mnits", ["unknown recipe 'mnits'", "did you mean 'mnist'?"]),
-    ("train --data digits --size 3", ["--size is for your own data, but digits is a built-in data set"]),
+    ("train --data digits --size 3", ["omit --size: it is for your own data, but digits is a built-in data set"]),
     ("train mnist --data ./other --recipe digits", ["give either the recipe mnist or --recipe digits, not both"]),
     ("train --data other --size 3y", ["--size is 3y, expected a width and height"]),
     ("train --data other --test-share 2", ["--test-share is 2, expected more than 0 and less than 1"]),

@@ -156,7 +156,8 @@ class Predict:
         csv: print one line of CSV for each image.
         jsonl: print one JSON object, in a line of its own, for each image or row.
         data_dir: folder that is searched first for data sets; used only for runs of older versions.
-        json: print the result as one JSON object in the last line of the output; for a table, like --jsonl.
+        json: for pictures, print the result as one JSON object in the last line of the output; for a table, print one
+            JSON object for each row, as --jsonl does.
     """
 
     run: RunPath

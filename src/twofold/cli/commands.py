@@ -63,7 +63,8 @@ def _with_recipe(command: str, options: Any, words: Sequence[str], usage: str) -
         usage: usage text after ``twofold COMMAND RECIPE``.
 
     Returns:
-        An object with the fields ``recipe`` and ``command`` (the other options), or ``None`` after printing the help.
+        An object with two fields: ``recipe``, and ``command`` with the options that are not fields of the recipe.
+        ``None`` if the help was printed.
 
     Raises:
         SettingError: the name of the recipe is missing, or a word is invalid.

@@ -24,7 +24,7 @@ Train and test
   twofold train --data PATH                  train on your own data: a folder of class folders, an .npz file, a table
                                              with --label COLUMN, or an IDX file
       --with-twin                            also train the backprop twin and compare the two
-      --resume                               resume an interrupted run; the weights end up bitwise the same
+      --resume                               resume an interrupted run; the final weights are the same, bit by bit
       --from RUN                             continue to train the net of a complete run, in a new run folder
   twofold eval RUN --test slow|fast|...      test a trained net again
   twofold predict RUN PICTURE...             classify pictures, or the rows of a table
@@ -38,7 +38,7 @@ Recipes
 Claims of Hinton's talk
   twofold claims                             list the claims and the measured results
   twofold claims show ID                     show a claim: its rules, verdicts and measured values
-  twofold claims run ID --size smoke|full    test a claim: smoke runs a small version in seconds, full runs the
+  twofold claims run ID --size smoke|full    measure a claim; with smoke, a small version in seconds; with full, the
                                              real experiment
   twofold claims draw ID --size smoke|full   plot the result of a claim
 

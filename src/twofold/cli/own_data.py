@@ -110,7 +110,7 @@ def _read(location: str, options: OwnData, data_dir: Path | None) -> Dataset:
         for field in dataclasses.fields(options):
             if getattr(options, field.name) != getattr(defaults, field.name):
                 option = KEYWORDS.get(field.name, field.name).replace("_", "-")
-                raise SettingError(f"--{option} is for your own data, but {location} is a built-in data set: omit it")
+                raise SettingError(f"omit --{option}: it is for your own data, but {location} is a built-in data set")
         return data.load(location, data_dir)
     if not Path(location).exists() and Path(location).name == location:
         raise unknown("data set or path", location, data.DATASETS)

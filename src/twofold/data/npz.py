@@ -75,7 +75,14 @@ def _parts(path: Path, fill: bool) -> tuple[Part, Part | None]:
 
 
 def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any, fill: bool) -> tuple[Part, Part | None]:
-    """Return the training part and the test part or ``None``; ``arrays_by_name`` maps lower-case to real names."""
+    """Return the training part, and the test part or ``None``.
+
+    Args:
+        path: the file.
+        arrays_by_name: name of an array in lower case -> its name in the file.
+        arrays: the arrays of the file.
+        fill: if True, missing values are replaced.
+    """
     for names in NAMES:
         if names[0] in arrays_by_name:
             break
@@ -135,7 +142,9 @@ def _cases(where: str, cases: NDArray[Any], fill: bool) -> Cases:
     elif cases.shape[3] in (1, 3) and cases.shape[1] not in (1, 3):
         cases = cases.transpose(0, 3, 1, 2)
     if cases.shape[1] not in (1, 3):
-        raise DataError(f"{where} has {cases.shape[1]} channels, expected 1 or 3: give rows (cases, features) instead")
+        raise DataError(
+            f"{where} has {cases.shape[1]} channels, expected 1 or 3: if these are not images, give (cases, features)"
+        )
     if cases.dtype.kind == "f" and not (finite := np.isfinite(cases).all((1, 2, 3))).all():
         raise DataError(
             f"{where} has NaN or infinite pixels, first in case {int(finite.argmin())}: repair or remove them"

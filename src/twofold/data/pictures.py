@@ -257,7 +257,7 @@ def _fits(pixels: NDArray[np.float32], look: Look, box: int) -> bool:
 def _redrawn(
     image: Image.Image, size: tuple[int, int], look: Look, box: int, done: list[str], name: str
 ) -> NDArray[np.float32]:
-    """Redraw the drawing on a picture, ``(height, width)``, with the size, position and levels of the training ones."""
+    """Return the figure of a picture, resized and shifted to match the training pictures, ``(height, width)``."""
     from twofold.data.ink import ink_of, thickened
 
     ink = ink_of(image)

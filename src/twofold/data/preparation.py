@@ -85,7 +85,7 @@ class Preparation:
         features = _feature_count(self.columns, self.categories, self.indicators)
         if self.kind == "table" and self.shape != (1, 1, features):
             raise SettingError(
-                f"the preparation of a table has the shape {self.shape}, expected (1, 1, {features}) for its columns"
+                f"the preparation of a table has shape={self.shape}, expected (1, 1, {features}) for its columns"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -92,7 +92,9 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             (table, _), classes = self._encoded(self._validated(True, X=X), True), np.arange(2)
             labels = torch.zeros(table.shape[0], dtype=torch.int64)
             if table.shape[0] < 2:
-                raise DataError("X has 1 sample, expected at least 2 without labels, since hybrids combine two samples")
+                raise DataError(
+                    "X has 1 sample: training without labels needs at least 2, since a hybrid combines two samples"
+                )
         else:
             table, y = self._labeled(True, X, y)
             classes, indices = np.unique(y, return_inverse=True)

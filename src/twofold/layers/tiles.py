@@ -56,7 +56,7 @@ def tile_of(fields: Fields) -> tuple[int, int]:
 
 
 def blocks_of(fields: Fields, tile: tuple[int, int]) -> list[Block]:
-    """Split a layer into tiles of ``tile`` (rows, columns) grid points and group tiles with equal connections."""
+    """Split a layer into tiles of ``tile`` = (rows, columns) grid points, and group tiles with the same connections."""
     channels, height, width = fields.below
     rows, columns = fields.grid
     by_shape: dict[tuple[tuple[int, ...], ...], list[tuple[Tensor, Tensor, Tensor]]] = {}

@@ -42,7 +42,7 @@ class BackpropRecipe(BoxedRecipe, PictureRecipe):
     decay: float = defaults.TWIN_DECAY
     readout: str = setting("top", names=dict.fromkeys(READOUTS), of_net=True, added="top")
     """Softmax classifiers whose loss trains the net: top (one on the last layer), layer or block (one on each).
-    Blocks end at black boxes and after --block-size layers. With layer or block, no gradient leaves them."""
+    Blocks end at black boxes and after --block-size layers. Between these layers or blocks, no gradient passes."""
     block_size: int = setting(0, least=0, of_net=True, added=0)
     """Number of layers in a block, with --readout block; 0 for blocks that end only at black boxes."""
     gradient: str = setting("straight_through", names=GRADIENTS, of_net=True, added="straight_through")

@@ -120,7 +120,7 @@ class ForwardForward(LabelMethod[FeedForwardRecipe, FeedForward]):
     def draw(
         cls, net: FeedForward, recipe: FeedForwardRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Plot the results of `LabelMethod.draw`, and the receptive fields of the first layer."""
+        """Plot what `LabelMethod.draw` plots, and the receptive fields of the first layer."""
         from twofold.plots.panels import receptive_fields
 
         shape, path = image_shape(data[0]), folder / "fields.png"

@@ -53,7 +53,7 @@ class GoodnessRecipe(ImageRecipe):
     peer: float = setting(defaults.PEER, least=0, of_net=True, usual=1.0)
     """Strength of peer normalization, which moves the mean activity of each unit towards that of its layer."""
     floor: float = setting(0.0, least=0, of_net=True, usual=10.0)
-    """Smallest mean activity of a layer. Peer normalization raises the activity of layers with a smaller one."""
+    """Lower bound on the mean activity of a layer. Peer normalization raises the activity of layers below it."""
 
     def with_scale_of(self, recipe: Self) -> Self:
         """Return a copy whose temperature is that of ``recipe``, scaled to the widest layer of the copy; see
@@ -99,7 +99,7 @@ class LabelRecipe(PairRecipe):
     With stored, they are drawn from its output when the image was last used.
     With random, all wrong labels are equally likely."""
     label_strength: float = setting(defaults.LABEL_STRENGTH, above=0, most=STRONGEST, of_net=True, usual=100.0)
-    """Value of the input of the true class in the one-hot encoding of the label."""
+    """Value used for the true class in the one-hot label, instead of 1."""
 
     def for_cases(self, images: Tensor, classes: int) -> Self:
         """Return a copy of the recipe with a larger label strength if there are many classes.

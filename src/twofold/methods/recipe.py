@@ -106,7 +106,7 @@ class Recipe:
     tolerance: float = setting(0.0, least=0, below=1)
     """Importance sampling, for speed. Let s be the learning signal of a case, and T this value.
     If s < T, the case is used with probability s/T, and its signal is set to T. 0 uses all cases.
-    The expected gradient does not change. With --revisit below 1, easy cases are also left out of some epochs."""
+    The expected gradient does not change. With --revisit below 1, easy cases are not even read in some epochs."""
     revisit: float = setting(1.0, above=0, most=1, added=1.0)
     """Importance sampling: smallest probability that a case is used in an epoch; 1 uses every case in every epoch."""
     seed: int = setting(0)

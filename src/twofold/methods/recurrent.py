@@ -119,10 +119,10 @@ class RecurrentTraining(LabelMethod[RecurrentRecipe, Recurrent]):
     def draw(
         cls, net: Recurrent, recipe: RecurrentRecipe, data: tuple[Tensor, ...], folder: Path, names: Names = ()
     ) -> list[Path]:
-        """Plot the results of `LabelMethod.draw`, the activity of each layer by iteration, and the receptive fields.
+        """Plot what `LabelMethod.draw` plots, the activity of each layer by iteration, and local receptive fields.
 
-        The activity is plotted for the true label and for the best wrong label. The receptive fields are the fields of
-        the first layer.
+        The activity is plotted for the true label and for the best wrong label. Receptive fields are
+        plotted for the first layer only.
         """
         from twofold.plots.settling import settling
 

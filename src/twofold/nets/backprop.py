@@ -57,8 +57,8 @@ class Backprop(Classifier):
         center: if True, subtract the mean of the pixels of each image.
         readout: ``top``, ``layer`` or ``block``; see `READOUTS`.
         block_size: number of layers in a block, for the readout ``block``; with 0, blocks end only before boxes.
-        boxes: number of a layer, counted from 1 -> black box that follows this layer; see `boxes_for`. The input and
-            the output of a box are normalized.
+        boxes: dictionary from the number of a layer, counted from 1, to the black box that follows it; see
+            `boxes_for`. The input and the output of a box are normalized.
         gradient: gradient estimator for boxes; see `GRADIENTS`. Only the readout ``top`` uses the estimator: with
             ``layer`` and ``block``, no gradient passes through a box.
         substrate: analog devices that store the weights of the hidden layers. The forward pass of the hidden layers is

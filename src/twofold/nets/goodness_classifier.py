@@ -84,7 +84,7 @@ class GoodnessNet(Classifier):
         return sum(float(layer.temperature) for layer in layers)
 
     def total(self, goodness: Tensor) -> Tensor:
-        """Sum goodness ``(batch, candidates, layers)`` over the layers in ``read``; return ``(batch, candidates)``."""
+        """Sum goodness ``(batch, candidates, layers)`` over the tested layers; return ``(batch, candidates)``."""
         return goodness[:, :, self.read.start :].sum(2)
 
     def every_label(self, images: Tensor) -> Tensor:

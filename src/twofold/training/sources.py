@@ -54,7 +54,7 @@ def read_again(source: Source | None, folder: Path, fingerprint: str, place: Pat
         if place is not None:
             reason = "does not say where its data are" if folder.is_file() else "was not trained on your own data"
             raise SettingError(
-                f"--data is {place}, but {folder} {reason}: {_ADVICE if folder.is_file() else 'omit it'}"
+                f"--data is {place}, but {folder} {reason}: {_ADVICE if folder.is_file() else 'omit --data'}"
             )
         return None
     current = source.at(place) if place else source

@@ -32,7 +32,7 @@ SWEEP: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Epoch(Benchmark):
-    """Seconds per epoch of a recipe and of its backprop twin, whose epochs alternate, the first included.
+    """Seconds per epoch of a recipe and of its backprop twin, measured alternately; the first epoch is counted, too.
 
     Forward-Forward is also timed without importance sampling: every case counts for every layer, and every image is
     used in every epoch. This is measured on a part of the training images, for the net of the recipe and for several

@@ -57,7 +57,7 @@ class Estimators(Benchmark):
     """Accuracy, calibration and time to fit of the estimators, compared with scikit-learn's and the backprop twin.
 
     All settings are defaults. Columns are standardized with the mean and standard deviation of the training set.
-    Seconds are processor time on one thread; the contenders are fitted in turns, always on the CPU in fp32. The twin
+    Seconds are processor time on one thread; the contenders are fitted alternately, always on the CPU in fp32. The twin
     has the same number of units, epochs and cases per batch. Its learning rate is the default, reduced in proportion if
     there are more than 64 columns, because the default diverges on the pixels of MNIST. This was chosen on training
     images.

@@ -24,7 +24,7 @@ ROUNDS = 5
 class Gpu(Benchmark):
     """Training on a GPU: seconds per epoch, share of the peak rate of matrix products, and one complete training run.
 
-    The first epochs of the recipes mnist and mnist-wide and of their backprop twins are timed in turns. The share of
+    The first epochs of the recipes mnist and mnist-wide and of their backprop twins are timed alternately. The share of
     the best rate is measured as in `twofold bench roofline`, without importance sampling. The complete run trains the
     recipe mnist-wide (4 x 2000 units).
 

@@ -39,7 +39,7 @@ TITLES = {
 
 
 class Unfolded(Connectivity):
-    """Connectivity that copies the receptive field of each grid point for each case: one product per grid point."""
+    """Connectivity that copies the inputs of each receptive field for each case. A grid point is then one product."""
 
     def __init__(self, fields: Fields) -> None:
         super().__init__(fields.units, fields.inputs)

@@ -34,7 +34,7 @@ TITLES = {"digits": "8 x 8 digits", "mnist": "MNIST, 28 x 28"}
 
 @dataclass(frozen=True)
 class OwnData(Benchmark):
-    """Test errors of `twofold train --data` with defaults, for ten class folders of images and for a hundred classes.
+    """Test errors of `twofold train --data` with default settings, on image folders with 10 and with 100 classes.
 
     The folders contain the first hundred training images of each digit, of scikit-learn's digits and of MNIST. The
     images are also passed as arrays in Python, which should give the same errors. The hundred classes are pairs of

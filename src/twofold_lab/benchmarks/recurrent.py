@@ -38,8 +38,8 @@ COUNTED = (
 class RecurrentNet(Benchmark):
     """Seconds per epoch of the recurrent net, the feedforward net and the twin, without importance sampling.
 
-    The nets have the same hidden layers. They are timed in turns with large square matrix products, whose best rate is
-    the reference. The peak memory of an update is then measured for few and for many iterations, and for short and long
+    The nets have the same hidden layers. They are timed alternately with large square matrix products, whose best
+    rate is the reference. The peak memory of an update is then measured for few and for many iterations, and for short and long
     videos.
 
     Attributes:

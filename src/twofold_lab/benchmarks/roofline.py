@@ -108,7 +108,7 @@ def draw_rates(record: Mapping[str, Any], nets: Mapping[str, tuple[str, str]], t
 
 
 def fractions(bench: Workbench, recipes: Mapping[str, Recipe], data: Dataset) -> dict[str, Any]:
-    """Measure the operation rates of nets that train on equal batches, in turns with large square matrix products.
+    """Measure the operation rates of nets that train on equal batches, alternately with large square matrix products.
 
     Returns:
         ``products`` (size of the matrices -> spread of GFLOP/s) and ``best`` (the largest median of these spreads). For

@@ -34,7 +34,7 @@ ROUNDS = 7
 
 @dataclass(frozen=True)
 class SubstrateCost(Benchmark):
-    """Milliseconds of a training step of a net on simulated analog hardware and of the ideal net, in turns.
+    """Milliseconds of a training step on simulated analog hardware and on ideal weights, measured alternately.
 
     Both nets train without importance sampling and compute all products in every pass. On a CPU, processor time is
     measured.

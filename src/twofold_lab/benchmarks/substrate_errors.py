@@ -28,7 +28,7 @@ TESTS = ("slow", "fast", "both")
 
 @dataclass(frozen=True)
 class SubstrateErrors(Benchmark):
-    """Errors of small nets on each substrate preset, and with one non-ideal parameter of the preset `bench` at a time.
+    """Errors of small nets on each substrate preset, and with each single parameter of the preset `bench`.
 
     Nets of 3 x 500 units are trained with the recipe mnist on the first 10,000 training images of MNIST for 10 epochs,
     and tested on the last 10,000 training images. They always use one thread of the CPU, in fp32. Seconds are processor

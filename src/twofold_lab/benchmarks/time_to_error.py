@@ -52,7 +52,7 @@ at most the target. The search is described in docs/speed.md.
 class TimeToError(Benchmark):
     """Seconds to train a net of three layers of 1000 units on MNIST to a target test error.
 
-    Forward-Forward and its backprop twin train in turns, each with its own schedule for each target. The test set is
+    Forward-Forward and its backprop twin train alternately, each with its own schedule for each target. The test set is
     used once, at the end of each training run. No ratio is reported if a mean error over the seeds is above the target.
 
     Attributes:

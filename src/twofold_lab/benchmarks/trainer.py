@@ -80,7 +80,7 @@ def compare(
     rounds: int,
     precision: str | None = None,
 ) -> dict[str, Any]:
-    """Compare the training times of Forward-Forward, without importance sampling, and of the twin, in turns.
+    """Compare the training times of Forward-Forward, without importance sampling, and of the twin, alternately.
 
     Args:
         bench: the workbench.

@@ -1,7 +1,8 @@
 """An unknown transformation between layers does not slow Forward-Forward down (talk 36:43).
 
-A net of six layers has a black box behind the second and the fourth: a random matrix with ReLU, with one bit, with a
-sample, or saturating. The random matrix of a box is constant, or it drifts from batch to batch at one of three rates.
+A net of six layers has a black box behind the second and the fourth: a random matrix, followed by a ReLU, a step
+function, a random sample of bits, or a saturating function. The random matrix of a box is constant, or it drifts from
+batch to batch at one of three rates.
 Forward-Forward is compared with backpropagation through the same layers and boxes. As the derivative of a box,
 backpropagation uses the true one (an oracle), the one that the box had before any drift (chip in the loop), the
 identity (straight through), or zero (stop). Other contenders are backpropagation with a softmax for each block between
@@ -18,8 +19,8 @@ diverge. The error at that lower rate is reported but not judged.
 smoke: digits, one type of box, one rate of drift, one seed.
 
 The record also names the boxes and drifts with which the error of Forward-Forward is at most half of the error of the
-best contender without knowledge of the box, and the boxes and drifts with which it is between half of that error and
-that error.
+best contender without knowledge of the box, and those with which it is between half and all of the error of that
+contender.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def hard_neg(lab: Lab) -> Finding:
 
 @table("hard-neg", "claims/hard-neg.json")
 def to_an_error(record: Mapping[str, Any]) -> str:
-    """Tabulate when nets with hard and random negatives and the twin reach the error, and the final errors."""
+    """Return a table: the time at which each net reaches the target error, and its final error."""
     names = ("epochs", "visits", "seconds", "slow error %", "fast error %")
     nets = {**record["measured"], "backprop twin": record["twin"]}
     rows = [

@@ -264,7 +264,7 @@ def calibrate(states: Callable[[Tensor], Tensor], readout: LogisticRegression) -
 
 
 def shares(readout: LogisticRegression, states: Sequence[Sequence[Tensor]], iteration: int) -> dict[str, float]:
-    """Return the percentages of renderings of T?E classified as H, and of C?T as A, at an iteration.
+    """Return how often an ambiguous middle letter is classified as H in T?E, and as A in C?T, in percent.
 
     Args:
         readout: logistic regression for H and A.

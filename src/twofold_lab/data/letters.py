@@ -132,7 +132,7 @@ def render(texts: Sequence[str], seed: int, openings: Sequence[float] | None = N
         if len(text) != 3:
             raise DataError(f"{text!r} has {len(text)} letters, expected 3")
         if BETWEEN in text and openings is None:
-            raise DataError(f"{text!r} contains {BETWEEN!r}, but no openings are given: give one for each font")
+            raise DataError(f"{text!r} contains {BETWEEN!r}, but openings is None: give the opening for each font")
     if openings is not None and len(openings) != len(FONTS):
         raise SettingError(f"{len(openings)} openings for {len(FONTS)} fonts, expected one for each font")
     generator = torch.Generator().manual_seed(seed)

@@ -56,7 +56,7 @@ class Moving(Video):
 
     @property
     def room(self) -> Tensor:
-        """Largest position of a corner, down and right, in pixels, ``(2,)``: the canvas minus the image."""
+        """Largest offsets (down, right) of an image on the canvas, in pixels, ``(2,)``: canvas size minus image size."""
         size = torch.tensor(self.images.shape[2:])
         return (torch.tensor(self.canvas) - size).to(self.start)
 
