@@ -118,7 +118,8 @@ def inputs_with_label(label_in: str, pixels: int, classes: int) -> int:
     """
     if label_in == "overlay" and pixels <= classes:
         raise SettingError(
-            f"--label-in overlay needs more pixels than classes, got {pixels} pixels and {classes} classes: use --label-in prepend"
+            f"--label-in overlay needs more pixels than classes, got {pixels} pixels and {classes} classes: use "
+            "--label-in prepend"
         )
     return pixels + classes if label_in == "prepend" else pixels
 

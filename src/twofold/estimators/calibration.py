@@ -19,7 +19,7 @@ SPREAD = 0.5
 
 
 def held_out(labels: NDArray[np.int64], count: int, random: np.random.RandomState) -> NDArray[np.bool_]:
-    """Draw at most ``count`` cases to hold out, as a mask ``(cases,)``; at least one case of each class is not drawn."""
+    """Draw at most ``count`` cases to hold out, as a mask ``(cases,)``; a case of each class is not drawn."""
     order = random.permutation(len(labels))
     kept = np.unique(labels[order], return_index=True)[1]
     chosen = np.zeros(len(labels), dtype=bool)

@@ -39,8 +39,8 @@ class RecurrentNet(Benchmark):
     """Seconds per epoch of the recurrent net, the feedforward net and the twin, without importance sampling.
 
     The nets have the same hidden layers. They are timed alternately with large square matrix products, whose best
-    rate is the reference. The peak memory of an update is then measured for few and for many iterations, and for short and long
-    videos.
+    rate is the reference. The peak memory of an update is then measured for few and for many iterations, and for short
+    and long videos.
 
     Attributes:
         width: number of units in each of the two hidden layers.

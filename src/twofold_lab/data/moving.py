@@ -56,7 +56,7 @@ class Moving(Video):
 
     @property
     def room(self) -> Tensor:
-        """Largest offsets (down, right) of an image on the canvas, in pixels, ``(2,)``: canvas size minus image size."""
+        """Largest offsets (down, right) of an image on the canvas, in pixels, ``(2,)``: size of canvas minus image."""
         size = torch.tensor(self.images.shape[2:])
         return (torch.tensor(self.canvas) - size).to(self.start)
 
