@@ -139,15 +139,15 @@ class LabelFree(GoodnessNet):
         """
         not_negative(rate=rate)
         images, labels = self._enter_to_learn(images, labels, case_weight)
-        below, by_block = self.prepare(images), list[Tensor]()
+        below, total = self.prepare(images), torch.zeros(len(labels), self.classes, device=labels.device)
         pairs: list[tuple[Tensor, Tensor] | None] = []
         difficulty = torch.zeros(len(labels), device=labels.device)
-        for block in self.stack:
+        for number, block in enumerate(self.stack):
             below, goodness, hard = block.learn(below, labels, rate, case_weight)
-            by_block.append(goodness)
+            if number in self.read:
+                total = total + goodness
             pairs.append(self._pair(goodness, labels, block.temperature))
             difficulty = torch.maximum(difficulty, hard.to(difficulty.dtype))
-        total = self.total(torch.stack(by_block, 2))
         return NetResult(total / self._temperature(self.stack[self.read.start :]), pairs, difficulty)
 
     @staticmethod
