@@ -62,17 +62,17 @@ class Rule:
         objective: loss on the goodness of positive and negative data.
         temperature: temperature of the objective, in units of goodness. The default is `defaults.TEMPERATURE` ·
             |threshold| / √units, because the spread of a sum over units grows with √units.
-        smoothing: fraction of the old gradient that is kept at each batch, in [0, 1).
+        smoothing: fraction of the smoothed gradient v that is kept at each batch, in [0, 1).
         decay: weight decay, relative to the learning rate.
         peer: strength of peer normalization. Peer normalization moves the mean activity of each unit towards the
             mean of the layer. This also revives units that are never active.
         floor: minimum of the mean activity that peer normalization aims at. With 0, a layer in which all units are
             inactive cannot recover if the goodness decreases with the activity.
-        tolerance: cases with a signal below this threshold are sampled: such a case is used with probability signal /
-            tolerance, and its signal is then raised to the tolerance. The expected gradient does not change, and after
-            the first epochs a step needs much less work. 0 uses all cases unchanged.
+        tolerance: importance sampling. A case with a signal below ``tolerance`` is used with probability signal /
+            tolerance, and its signal is then raised to ``tolerance``. The expected gradient does not change, and after
+            the first epochs a step needs much less work. 0 uses all cases, with their own signals.
         normalize: normalization of the activity that is passed to the next layer.
-        unit: activation function. `CustomLayer` ignores it, because its module contains an activation function.
+        unit: activation function. `CustomLayer` ignores this field, because its module contains an activation function.
 
     Raises:
         ArgumentError: a field is of the wrong type.
@@ -104,10 +104,10 @@ class Rule:
 
 
 def scaled_temperature(temperature: float, units: int, like: int = 1) -> float:
-    """Scale a temperature for layers of ``like`` units to layers of ``units`` units: temperature · √(units / like).
+    """Convert a temperature from layers of ``like`` units to layers of ``units`` units: temperature · √(units / like).
 
-    If the goodness is a sum over units, its spread grows with √units. `Rule.temperature_for` also scales the
-    temperature with √units.
+    If the goodness is a sum over units, its spread grows with √units. The default of `Rule.temperature_for` grows with
+    √units for the same reason.
     """
     return temperature * math.sqrt(units / like)
 
@@ -143,7 +143,7 @@ def case_signals(
 
     Args:
         goodness: goodness of the positive and negative cases, ``(2, cases)``, or of one phase, ``(1, cases)``.
-        phase: the phases in ``goodness``.
+        phase: type of the cases in ``goodness``; ``both`` for two rows.
         batches: number of batches so far, ``()``; incremented in place.
         case_weight: weight of each case, ``(cases,)``.
         threshold: the goodness at which p(positive) = ½.
@@ -153,7 +153,8 @@ def case_signals(
     Returns:
         Two tensors: the signals, in the shape of ``goodness``, and the difficulty, ``(cases,)``. A signal is positive
             if the goodness should increase, negative if it should decrease, and 0 if the case is not used. The
-            difficulty is the larger of the two signals of a pair, before weighting by ``case_weight``.
+            difficulty is the magnitude of the signal before weighting and sampling; for a pair, the larger of the two
+            magnitudes.
 
     Raises:
         SettingError: ``phase`` is not ``both``, but the objective compares pairs.
@@ -197,7 +198,7 @@ def peer_gradient(total: Tensor, count: Count, mean_activity: Tensor, rule: Rule
     The change is the same for every positive case: peer · (max(floor, mean over units of m) - m).
 
     Args:
-        total: weighted sum of the activities of the positive cases in the batch, ``(units,)``.
+        total: sum of case weight · activity over the positive cases in the batch, ``(units,)``.
         count: number and total weight of the positive cases.
         mean_activity: running mean m of the activities, ``(units,)``; updated in place.
         rule: learning rule that contains ``peer`` and ``floor``.
@@ -232,7 +233,10 @@ def sample(signals: Tensor, tolerance: float, batches: Tensor) -> Tensor:
 
 
 def _turn(batches: Tensor) -> Tensor:
-    """Return batches · √2 modulo 1, ``()``, in double precision (on the CPU if the device does not support it)."""
+    """Return batches · √2 modulo 1, ``()``, by which `sample` shifts its thresholds u in each batch.
+
+    It is computed in double precision, on the CPU if the device does not support double precision.
+    """
     if machine.has_doubles(batches.device):
         return batches.double() * math.sqrt(2) % 1
     return (batches.cpu().double() * math.sqrt(2) % 1).float().to(batches.device)

@@ -199,9 +199,24 @@ def test_progress_is_told_where_it_is_asked_for(capsys: pytest.CaptureFixture[st
     assert not capsys.readouterr().out
 
 
-WITH_NAN = np.where(X > 7.5, np.nan, X)
 MISTAKES = {
-    "a missing number": (lambda: small().fit(WITH_NAN, Y), "contains NaN"),
+    "a missing number in a sparse matrix": (
+        lambda: small().fit(csr_matrix(np.where(X > 7.5, np.nan, X)), Y),
+        "contains NaN",
+    ),
+    "a list in a cell": (lambda: small().fit(np.array([[[1, 2], "a"]] * 4, dtype=object), [0, 1] * 2), "string or a n"),
+    "two bad columns": (
+        lambda: small().fit(np.array([["a", 1e300], [1, -1e300], [2, 1e300]], dtype=object), [0, 1, 1]),
+        "column 'x0' has 'a' in row 1, expected a number.*column 'x1' are too large",
+    ),
+    "texts where a sparse matrix was learned from": (
+        lambda: small().fit(csr_matrix(X), Y).predict(X.astype(str).astype(object) + "cm"),
+        "give numbers, as in fit",
+    ),
+    "a sparse matrix where texts were learned from": (
+        lambda: small().fit(np.array([["a"], ["b"]], dtype=object), [0, 1]).predict(csr_matrix([[1.0]])),
+        "give a dense table",
+    ),
     "an infinite number": (lambda: small().fit(np.where(X > 7.5, np.inf, X), Y), "infinity"),
     **{
         f"{what} among labels": (
@@ -216,7 +231,6 @@ MISTAKES = {
             ("words and numbers", [1, "b", 2.5], object, "y: it has float and int and str"),
         )
     },
-    "words in a table": (lambda: small().fit(np.array([["red", "1"]] * 4), [0, 1, 0, 1]), "encode text columns"),
     "one class": (lambda: small().fit(X, np.zeros(len(X))), "y has only one class, 0.0"),
     "numbers to predict": (lambda: small().fit(X, X[:, 0]), "y: .*continuous"),
     "labels of other cases": (lambda: small().fit(X, Y[:-1]), "inconsistent numbers of samples"),
@@ -226,7 +240,11 @@ MISTAKES = {
         "3 features.*4 features",
     ),
     "one case": (lambda: small().fit(X, Y).predict(X[0]), "Reshape your data"),
-    "numbers too large": (lambda: small().fit(X * [1, 1, 1e200, 1], Y), "column 2"),
+    "numbers too large": (lambda: small().fit(X * [1, 1, 1e200, 1], Y), "column 'x2' are too large"),
+    "numbers too large in a later part": (
+        lambda: small().partial_fit(X, Y, [0, 1, 2]).partial_fit(X * [1, 1, 1e200, 1], Y),
+        "column 2",
+    ),
     "no classes at first": (lambda: small().partial_fit(X, Y), "classes is None"),
     "other classes later": (lambda: small().partial_fit(X, Y, [0, 1, 2]).partial_fit(X, Y, [0, 1]), "classes differ"),
     "a label that is no class": (lambda: small().partial_fit(X, Y, [0, 1]), "y has the unknown label 2"),

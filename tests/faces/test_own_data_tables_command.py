@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_wine
 
@@ -162,6 +163,22 @@ def test_a_net_trained_on_pixels_in_columns_predicts_picture_files(tmp_path: Pat
     found = facts([*train, "--epochs", "2", "--widths", "20", "--run", "run"])
     Image.fromarray(pixels[0]).save(tmp_path / "own.png")
     assert facts(["predict", "run", "own.png"])["label"]
+    code, lines, err = predicted(Path("run"), path)
+    assert code == 0, err
+    run = runs.load(Path("run"))
+    pictures = torch.from_numpy(pixels / np.float32(255))[:, None]
+    assert [line["slow"] for line in lines] == [run.preparation.names[label] for label in run.net.predict(pictures)]
+    table(
+        path,
+        [row.partition(",")[2] for row in rows[:2]] + ["300" + ",1" * 63],
+        ",".join(f"pixel{n}" for n in range(64)),
+    )
+    code, fewer, _ = predicted(Path("run"), path)
+    assert (code, fewer[:2]) == (1, lines[:2])
+    assert fewer[2]["error"] == "column 'pixel0' has 300, expected 0 to 255"
+    table(path, ["1,2"], "a,b")
+    assert "has 2 columns besides the label, expected 64" in predicted(Path("run"), path)[2][-1]
+    table(path, rows, ",".join(["label", *(f"pixel{number}" for number in range(64))]))
     assert facts(["eval", "run"])["test_error"] == found["test_error"]
 
 
@@ -180,3 +197,39 @@ def test_many_classes_are_listed_by_their_probability(classes: int, ordered: boo
     lines = report.answer(results, [f"n{number}" for number in range(classes)]).splitlines()[4:]
     numbers = [int(line.split()[0][1:]) for line in lines]
     assert numbers == sorted(range(classes), reverse=not ordered)
+
+
+def rare(path: Path) -> Path:
+    """Two overlapping classes, one of which has a tenth of the cases."""
+    rng = np.random.default_rng(0)
+    seldom = np.arange(600) % 10 == 0
+    rows = [
+        f"{x:.3f},{y:.3f},{word}"
+        for (x, y), word in zip(
+            rng.normal(size=(600, 2)) + 1.5 * seldom[:, None], np.where(seldom, "rare", "usual"), strict=True
+        )
+    ]
+    return table(path, rows, "x,y,z")
+
+
+def test_balanced_classes_find_the_rare_class_and_stay_balanced_when_resumed(tmp_path: Path) -> None:
+    train = ["train", "--data", str(rare(tmp_path / "a.csv")), "--label", "z", *QUICK]
+    recalls = {}
+    for name, words in (("plain", []), ("balanced", ["--class-weight", "balanced"])):
+        code, out, err = answer([*train, *words, "--run", name])
+        assert code == 0, err
+        at_chance = [line for line in out if "at chance" in line]
+        assert len(at_chance) == (name == "plain")
+        assert all("for a rare class add --class-weight balanced" in line for line in at_chance)
+        run = runs.load(Path(name))
+        data = run.source.read()
+        (class_,) = [number for number, word in enumerate(data.names) if word == "rare"]
+        found = run.net.predict(data.test_images[data.test_labels == class_])
+        recalls[name] = (found == class_).float().mean().item()
+    assert recalls["balanced"] > recalls["plain"] + 0.2
+    assert json.loads(Path("balanced/config.json").read_text())["class_weight"] == "balanced"
+    assert "class_weight" not in json.loads(Path("plain/config.json").read_text())
+    code, _, (line,) = answer([*train, "--run", "balanced", "--resume"])
+    assert code == 1
+    assert "class_weight = balanced, not None" in line
+    assert answer(["train", "--run", "balanced", "--resume", *QUICK])[0] == 0

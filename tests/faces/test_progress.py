@@ -89,6 +89,7 @@ def test_a_line_has_the_figures_of_its_epoch_and_the_time_that_is_left(
     clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(clock, 12, 4.0, after=2)  # a resumed training: what was done before took no time now
-    _, first, second, *_ = lines(capsys)
-    assert first == "digits 3/12 2.0 s, 36 s left: train error 12.50 %, goodness +/- 1.50/0.25"
-    assert second.startswith("digits 5/12 2.0 s, 28 s left: ")
+    _, first, second, *_, last = lines(capsys)
+    assert first == "digits 3/12 2.0 s, 36 s of training left: train error 12.50 %, goodness +/- 1.50/0.25"
+    assert second.startswith("digits 5/12 2.0 s, 28 s of training left: ")
+    assert last.startswith("digits 12/12 2.0 s, testing next: ")

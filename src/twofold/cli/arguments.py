@@ -87,6 +87,7 @@ class OwnData:
         test_share: fraction of each class to split off as the test set if there is no test set; by default 0.2.
         split_seed: random seed of the split and of the order of the training cases.
         skip_unreadable: skip image files that cannot be read; without this option, they are an error.
+        class_weight: balanced for weights of the cases that are inversely proportional to the sizes of their classes.
         missing: fill missing values of a table (numbers with the median and a feature that marks them), or refuse them.
     """
 
@@ -98,6 +99,7 @@ class OwnData:
     test_share: Maybe[float] = None
     split_seed: int = 0
     skip_unreadable: bool = False
+    class_weight: Maybe[Literal["balanced"]] = None
     missing: Literal["fill", "refuse"] = "fill"
 
 

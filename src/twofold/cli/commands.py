@@ -106,6 +106,7 @@ def _train(task: own_data.Task) -> None:
                 resume=options.resume,
                 offload=options.offload and name != twin_name,  # a twin needs all layers at once
                 start=options.start,
+                class_weight=task.class_weight,
                 progress=bar,
             )
 
@@ -118,7 +119,7 @@ def _train(task: own_data.Task) -> None:
         print(report.comparison(results), flush=True)
         held = dataset.hold_out(recipe.validation) if recipe.validation else dataset
         labeled = isinstance(held, data.Dataset) and results[0].familiar is not None
-        if labeled and (warning := report.at_chance(results[0], held)):
+        if labeled and not task.class_weight and (warning := report.at_chance(results[0], held)):
             print(f"\nwarning: {warning}\n", flush=True)
         if options.pictures:
             drawn = runs.draw(runs.load(folder, options.device), held, twin)

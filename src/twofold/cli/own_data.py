@@ -32,6 +32,7 @@ class Task:
         dataset: the data set.
         based_on: name of the built-in recipe that ``recipe`` is based on. The twin of the built-in recipe is used for
             --with-twin.
+        class_weight: weights of the classes; see `twofold.train`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Task:
     options: Training
     dataset: Any
     based_on: str
+    class_weight: str | None = None
 
 
 def task(words: Sequence[str]) -> Task | None:
@@ -79,7 +81,7 @@ def _new_task(location: str, recipe_name: str | None, words: Sequence[str]) -> T
     parsed = _parse(words, defaults)
     recipe = dataclasses.replace(with_temperature(parsed.recipe, defaults, words), data=dataset.name)
     name = f"{dataset.name}-{based_on}" if recipe_name or own_data.recipe else dataset.name
-    return Task(name, recipe, parsed.command, dataset, based_on)
+    return Task(name, recipe, parsed.command, dataset, based_on, own_data.class_weight)
 
 
 def with_temperature(recipe: Recipe, defaults: Recipe, words: Sequence[str]) -> Recipe:
@@ -180,4 +182,4 @@ def _resumed(words: Sequence[str], location: str | None) -> Task:
         based_on = based_on.removeprefix(f"{config.dataset}-") if based_on != config.dataset else ""
     if based_on not in recipes.RECIPES:
         based_on = own.recipe_name_for(cast("Dataset", dataset))
-    return Task(config.name, config.recipe, options, dataset, based_on)
+    return Task(config.name, config.recipe, options, dataset, based_on, config.class_weight)

@@ -13,6 +13,7 @@ from twofold.cli import report
 from twofold.cli.arguments import Predict, parse
 from twofold.cli.output import say
 from twofold.cli.text import format_percent, format_table
+from twofold.data.tables import is_table
 from twofold.errors import DataError, SettingError, TwofoldError
 from twofold.nets.classifier import Classifier
 from twofold.training import runs
@@ -35,11 +36,14 @@ def predict(words: Sequence[str]) -> None:
         )
     if not isinstance(loaded.net, Classifier):
         raise SettingError(f"{options.run} is a net of the method {loaded.net.method}, which is not a classifier")
-    if loaded.preparation.kind == "table":
+    pixels = loaded.source is not None and loaded.source.pixels and is_table(options.pictures[0])
+    if loaded.preparation.kind == "table" or pixels:
         from twofold.cli.table_predictions import predict_table
 
         if len(options.pictures) > 1:
-            raise SettingError(f"{options.run} was trained on a table: give one table, not {len(options.pictures)}")
+            raise SettingError(
+                f"{options.run} was trained on a table: give only one table, not {len(options.pictures)}"
+            )
         predict_table(loaded, options.pictures[0], options.json or options.jsonl)
         return
     pictures = pictures_at(options.pictures)

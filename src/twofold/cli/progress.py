@@ -32,6 +32,8 @@ def describe(metrics: dict[str, Any]) -> str:
 class Bar:
     """A progress bar with errors, goodness and remaining time. Without a terminal, a line is printed every few seconds.
 
+    The remaining time is that of the epochs. Tests and plots follow, whose time is not known in advance.
+
     A metric is explained before the first line that shows it.
 
     Args:
@@ -90,7 +92,8 @@ class Bar:
         self.newest = now
         self._explain(metrics)
         left = (now - self.start) / (number - self.first) * (self.epochs - number)
-        line = f"{self.title} {number}/{self.epochs} {metrics['seconds']:.1f} s, {left:.0f} s left: {describe(metrics)}"
+        remaining = f"{left:.0f} s of training left" if number < self.epochs else "testing next"
+        line = f"{self.title} {number}/{self.epochs} {metrics['seconds']:.1f} s, {remaining}: {describe(metrics)}"
         print(line, file=sys.stderr, flush=True)
 
     def _explain(self, metrics: dict[str, Any]) -> None:

@@ -123,7 +123,8 @@ def at_chance(result: Result, data: Dataset) -> str | None:
         data: the data with the test part that the net was tested on.
     """
     (test, error), *_ = result.error.items()
-    frequent = int(data.train_labels.bincount(minlength=data.classes).argmax())
+    sizes = data.train_labels.bincount(minlength=data.classes)
+    frequent = int(sizes.argmax())
     chance = float((data.test_labels != frequent).float().mean())
     noise = 2 * math.sqrt(chance * (1 - chance) / len(data.test_labels))
     if error < max(chance - noise, CHANCE * chance):
@@ -134,6 +135,8 @@ def at_chance(result: Result, data: Dataset) -> str | None:
         if table and data.source and data.source.label
         else "check that the labels belong to the cases, "
     )
+    if data.source and int(sizes.min()) < RARE * int(sizes.sum()):
+        advice += "for a rare class add --class-weight balanced, "
     settings = {name: result.settings[name] for name in ("epochs", "rate") if name in result.settings}
     trial = " or ".join(f"another --{name} than {value:g}" for name, value in settings.items())
     return (
@@ -144,6 +147,9 @@ def at_chance(result: Result, data: Dataset) -> str | None:
 
 CHANCE = 0.8
 """Fraction of the error of always predicting the most frequent class. A net with a smaller error is never at chance."""
+
+RARE = 0.2
+"""Share of the training cases below which a class is rare."""
 
 
 def next_step(result: Result, data: Dataset) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from twofold.cli.output import say
-from twofold.data.tables import is_table, read_table, types
+from twofold.data.columns import Problems
+from twofold.data.tables import is_table, pixel_cases, read_table, types
 from twofold.errors import DataError, SettingError
 from twofold.training.prediction import OUT_OF_DISTRIBUTION, combine_scores, table_warnings
 from twofold.training.runs import Run
@@ -20,8 +21,8 @@ def predict_table(run: Run, path: Path, as_json: bool) -> None:
     """Print the class that each test of a run predicts for each row of a table.
 
     Args:
-        run: a run that was trained on a table.
-        path: a table with the same columns. Additional columns, such as the label, are ignored.
+        run: a run that was trained on a table, or on pixels in the columns of a table.
+        path: a table with the same columns. Additional columns are ignored; next to pixels, only the label is.
         as_json: print one JSON object per row instead of CSV.
 
     Raises:
@@ -62,7 +63,12 @@ def predictions(run: Run, path: Path) -> Iterator[dict[str, Any]]:
         raise SettingError(f"{run.folder} was trained on a table, but {path} is no table file: give {types()}")
     errors: dict[int, str] = {}
     names = run.preparation.names
-    cases, problems = run.preparation.table_with_problems(read_table(path, errors), str(path))
+    columns, problems = read_table(path, errors), Problems(str(path))
+    if run.preparation.kind == "pictures":
+        columns = {name: column for name, column in columns.items() if not run.source or name != run.source.label}
+        cases = pixel_cases(columns, run.preparation.shape, problems)
+    else:
+        cases, problems = run.preparation.table_with_problems(columns, str(path))
     errors = problems.rows | errors
     cases = cases.to(run.net.device)
     scores, warnings = run.net.scores(cases), table_warnings(run, cases, problems.unusual)

@@ -50,8 +50,8 @@ def load(name: str, data_dir: Path | str | None = None, download: bool = True) -
 
     The folders ``data_dir``, ``$TWOFOLD_DATA`` and the user's cache folder are searched in this order. If none contains
     the files and ``download`` is true, they are downloaded to ``data_dir`` or, without one, to the cache folder.
-    Well-formed files that differ from the official ones are loaded with ``official=False`` and a `Remark` that names
-    them. A second `Remark` names the folder of the files if it is not ``data_dir``.
+    Well-formed files that differ from the official files are loaded with ``official=False``, and a `Remark` lists their
+    names. Another `Remark` names the folder from which the files are read if this is not ``data_dir``.
 
     Args:
         name: name of the data set.
@@ -69,9 +69,9 @@ def load(name: str, data_dir: Path | str | None = None, download: bool = True) -
 
 @check_arguments
 def get(name: str, data_dir: Path | str | None = None) -> Dataset:
-    """Load the data set ``name`` as `load` does, after downloading missing files to ``data_dir`` if it is given.
+    """Load the data set ``name`` as `load` does; if ``data_dir`` is given, download missing files to it first.
 
-    Files in other folders are ignored then. ``data_dir`` is created if it does not exist.
+    With ``data_dir``, files in other folders are ignored, and ``data_dir`` is created if it does not exist.
 
     Raises:
         SettingError: ``name`` is unknown.
@@ -83,7 +83,7 @@ def get(name: str, data_dir: Path | str | None = None) -> Dataset:
 
 
 def __getattr__(name: str) -> Any:
-    """Import `prepare` on first access, because it imports Pillow."""
+    """Import `prepare` on first access, so that importing `twofold.data` does not import Pillow."""
     if name != "prepare":
         raise AttributeError(f"module 'twofold.data' has no attribute {name!r}")
     from twofold.data.pictures import prepare

@@ -39,19 +39,20 @@ def as_dataset(
     Images may have the shape ``(cases, channels, height, width)``, ``(cases, height, width)`` (a channel dimension is
     added) or ``(cases, features)`` (reshaped to ``(cases, 1, 1, features)``). They are converted to float32 without
     rescaling; values must lie between 0 and 1. Labels have the shape ``(cases,)`` and are integers or strings. The
-    classes are the values that occur in the training labels, sorted; their names are these values as text. If
+    classes are the sorted distinct values of the training labels, and the class names are these values as text. If
     ``classes`` or ``names`` is given, integer labels are class numbers from 0.
 
     Args:
         name: name of the data set in results.
         train_images, train_labels: the training part.
-        test_images, test_labels: the test part; if both are omitted, a share of each class is split off.
+        test_images, test_labels: the test part; if both are omitted, ``test_share`` of the training cases of each class
+            is split off.
         classes: number of classes; defaults to the number of ``names``, or of different labels.
         names: class names, in the order of the class numbers.
-        table: treat the images as tables: DataFrames, mappings of column names to values, rows of features, or sparse
-            matrices. Numeric columns are standardized with the mean and scale of the training part; text columns are
-            one-hot encoded.
-        test_share: share of each class that is split off as the test part.
+        table: ``train_images`` and ``test_images`` are tables: DataFrames, mappings of column names to values, rows of
+            features, or sparse matrices. Numeric columns are standardized with the mean and scale of the training part;
+            text columns are one-hot encoded.
+        test_share: share of the cases of each class that is split off as the test part.
         seed: seed of the split, which also shuffles the training cases.
         missing: "fill" to replace missing values of a table as `Preparation` describes, "refuse" to raise an error.
 
@@ -90,8 +91,8 @@ def _labels(
 ) -> tuple[list[Tensor], Sequence[str] | None, int]:
     """Return the class numbers of each part, the class names, and the number of classes.
 
-    Without ``names`` and ``classes``, the classes are the values of the training part, and their names are these values
-    as text. The names are ``None`` if the values are 0, 1, 2, ...
+    Without ``names`` and ``classes``, the classes are the distinct labels of the training part, and the class names are
+    these labels as text. The class names are ``None`` if the labels are 0, 1, 2, ...
     """
     where, device = f"data set {name!r}", torch.device("cpu")
     if all(_are_texts(labels) for labels in parts.values()):
@@ -121,7 +122,7 @@ def _are_texts(labels: Any) -> bool:
 
 
 def _cases(name: str, part: str, images: Any, table: bool, fill: bool) -> Cases:
-    """Convert one part to images, or to columns if it is a table."""
+    """Convert the images of one part to an image tensor, or to columns by name if ``table``."""
     if not table:
         return as_images(name, part, images)
     problems = Problems(f"data set {name!r}: the {part} table")

@@ -17,7 +17,7 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue plane
 
 
 def parse_records(file: DataFile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` of an open file.
+    """Return the images ``(cases, 3, 32, 32)`` and labels ``(cases,)`` of an open CIFAR-10 file.
 
     Raises:
         DataError: the file ends inside a record or has more records than the official one, or a label is above 9.
@@ -37,7 +37,7 @@ def parse_records(file: DataFile) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def load(data_dir: Path | None, download: bool) -> Dataset:
     """Load CIFAR-10: images ``(cases, 3, 32, 32)`` in 10 classes.
 
-    ``official`` is true if all six files have their published digests.
+    ``official`` is True if the digests of all six files are the published ones.
 
     Raises:
         DataError: files are missing or damaged.

@@ -20,22 +20,22 @@ from twofold.data.tables import is_picture_name, read_table
 from twofold.errors import DataError, remark
 
 BYTES = 7
-"""Peak memory in bytes per pixel value while a folder is read: the byte itself, its copy in the training or test part,
-float32, and temporary values of the checks."""
+"""Peak memory in bytes per pixel value while a folder is read: 1 for the value as it is read, 1 for the copy in the
+training or test part, 4 for the float32 image, 1 for temporary values of the checks."""
 
 TRAIN, TEST = "train", "test"
-"""Names of the folders of the two parts, if a data set has both."""
+"""Names of the subfolders with the training part and the test part."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
-    """Read a folder of class folders, or of the folders ``train`` and ``test`` that contain class folders.
+    """Read a folder that contains class folders, or the folders ``train`` and ``test`` with class folders inside.
 
     All pictures below a class folder, including those in subfolders, belong to that class. The result has one channel
-    if every picture is grey, even if it is stored in color.
+    if all pictures are grey, including grey pictures stored in color.
 
     Raises:
-        DataError: there is no picture, a class has none, one cannot be read, sizes differ, or the pictures do not fit
-            into memory.
+        DataError: there is no picture, a class has no picture, a picture cannot be read, the sizes of the pictures
+            differ, or the pictures do not fit into memory.
     """
     path = Path(source.path)
     train, test = path, Path(source.test) if source.test else None
@@ -53,18 +53,18 @@ def read(source: Source) -> tuple[Part, Part | None]:
 
 
 def read_manifest(source: Source) -> tuple[Part, Part | None]:
-    """Read the pictures that a manifest names: a table of two columns, the picture files and their labels.
+    """Read the pictures listed in a manifest, a table of two columns: the picture files and their labels.
 
-    Relative paths are relative to the folder of the manifest.
+    Relative paths of picture files start at the folder of the manifest.
 
     Raises:
-        DataError: a file does not exist or cannot be read, a label is missing, or sizes differ.
+        DataError: a file does not exist or cannot be read, a label is missing, or the sizes of the pictures differ.
     """
     return _pictures([_named(Path(path), source) for path in (source.path, source.test) if path], source)
 
 
 def _named(path: Path, source: Source) -> list[tuple[Path, str]]:
-    """Return the pictures that a manifest names, each with its class name."""
+    """Return (picture file, class name) for each row of a manifest."""
     columns, problems = read_table(path), Problems(str(path))
     label = source.label or next(name for name, values in columns.items() if not is_picture_name(values[0]))
     if label not in columns:
@@ -84,7 +84,7 @@ def _named(path: Path, source: Source) -> list[tuple[Path, str]]:
 
 
 def _pictures(parts: list[list[tuple[Path, str]]], source: Source) -> tuple[Part, Part | None]:
-    """Read the pictures of the training part and, if there are two parts, of the test part."""
+    """Read the pictures of the training part and, if ``parts`` has two lists, of the test part."""
     files = [file for part in parts for file, _ in part]
     reader = _Reader(files, source)
     labels = np.array([label for part in parts for _, label in part])[np.array(reader.kept, dtype=int)]
@@ -110,7 +110,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _files(path: Path) -> list[tuple[Path, str]]:
-    """Return the pictures below a folder, each with its class name."""
+    """Return (picture file, class name) for each picture below a folder of class folders."""
     files = []
     for folder in _folders(path):
         pictures = pictures_below(folder)
@@ -128,7 +128,7 @@ class _Reader:
 
     Attributes:
         pixels: the pictures that could be read, ``(pictures, height, width, 1 or 3)``.
-        kept: indices of their files.
+        kept: indices, in ``files``, of the pictures that could be read.
     """
 
     def __init__(self, files: list[Path], source: Source) -> None:
@@ -146,7 +146,7 @@ class _Reader:
         self.pixels = self.pixels[: len(self.kept)]
 
     def _add(self, number: int, picture: Image.Image) -> None:
-        """Add a picture. The first one sets the size if the source has none."""
+        """Add the picture of file ``number``. The first picture sets the size of all if the source has none."""
         size = self._source.size or ((self.pixels.shape[2], self.pixels.shape[1]) if self.kept else picture.size)
         if not self.kept:
             self._allocate(size, 1)
@@ -166,7 +166,7 @@ class _Reader:
         self.kept.append(number)
 
     def _allocate(self, size: tuple[int, ...], channels: int) -> None:
-        """Allocate an array for all pictures and copy the grey pictures that were read so far into it."""
+        """Allocate `pixels` for all files, and copy the grey pictures read so far into the new array."""
         shape = (len(self._files), size[1], size[0], channels)
         needed, free = BYTES * int(np.prod(shape, dtype=np.int64)), machine.free_memory(torch.device("cpu"))
         if needed > free:

@@ -25,13 +25,13 @@ DENSE = 24
 """Peak memory in bytes per value while a sparse matrix is converted to columns."""
 
 MIN_DISTINCT = 50
-"""Number of rows from which a column with a different value in each row is pointed out."""
+"""Minimum number of rows for the remark that a column has a different value in each row."""
 
 MISSING = ("na", "n/a", "null", "none", "?", "-")
 """Texts, in lower case, that mark a missing value in a column of numbers."""
 
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
-"""Names of columns without a name, such as the index that pandas writes into a file."""
+"""Placeholders for a missing column name, such as the name that pandas gives to an index in a file."""
 
 WITH_COMMA = re.compile(r"[+-]?[0-9][0-9.]*,[0-9][0-9.,]*")
 """A number with a decimal comma, or with commas between thousands."""
@@ -41,18 +41,19 @@ DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 
 INFINITE = "an infinite number"
 DROP, REPAIR, FILL = "remove the column", "repair it or remove the column", "fill it or remove the row"
-"""Advice for problems."""
+"""What the user should do about a problem in a column; the end of an error message."""
 
 
 class Problems:
-    """All problems of the values of a table, collected to be raised as one error.
+    """Collects the problems of the values of a table, and raises them as one error.
 
     Args:
         where: name of the table in the error.
 
     Attributes:
-        rows: row index -> the first problem in that row.
-        unusual: row index -> the first value in that row that is far from all training values, which is no problem.
+        rows: row index -> description of the first problem in that row.
+        unusual: row index -> description of the first value in that row that is far from all training values. Such a
+            value is not a problem.
     """
 
     def __init__(self, where: str) -> None:
@@ -62,13 +63,13 @@ class Problems:
         self._texts: dict[str, list[str]] = {}  # advice -> problems
 
     def add(self, text: str, advice: str) -> None:
-        """Add a problem that concerns a whole column."""
+        """Add a problem of a whole column, with the advice that ends the error message."""
         self._texts.setdefault(advice, []).append(text)
 
     def add_rows(
         self, name: str, rows: Iterable[int], content: Callable[[int], str], advice: str, end: str = ""
     ) -> None:
-        """Add a problem that rows of a column have in common; ``content(row)`` describes the wrong value."""
+        """Add a problem of several rows of the column ``name``; ``content(row)`` describes the wrong value in a row."""
         indices = [int(row) for row in rows]
         if not indices:
             return
@@ -91,11 +92,11 @@ def as_columns(frame: Any, where: str, wanted: Sequence[str] = ()) -> dict[str, 
         frame: a DataFrame, a mapping of names to values, or rows: a two-dimensional array, nested lists, or a sparse
             matrix of SciPy.
         where: name of the table in error messages.
-        wanted: names of the columns to return, in this order; all columns if empty. Rows have no column names, so their
-            number of columns must match. Without ``wanted``, the columns of rows are named x0, x1, ...
+        wanted: names of the columns to return, in this order; all columns if empty. If ``frame`` is rows, it must have
+            as many columns as ``wanted`` has names; without ``wanted``, its columns are named x0, x1, ...
 
     Raises:
-        DataError: ``frame`` is not a table, is empty, or misses a column.
+        DataError: ``frame`` is not a table, is empty, or lacks a column.
     """
     if isinstance(frame, Mapping) or hasattr(frame, "columns"):
         names = list(frame if isinstance(frame, Mapping) else frame.columns)
@@ -133,27 +134,27 @@ def _rows(frame: Any, where: str, wanted: Sequence[str]) -> dict[str, Column]:
 
 
 def require_unique(names: Sequence[str], where: str) -> None:
-    """Raise a `DataError` if two columns have the same name, or names with the same text, such as 0 and "0"."""
+    """Raise a `DataError` if two columns have the same name, or names that are equal as text, such as 0 and "0"."""
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{where} has the column {twice[0]!r} twice: rename one of them")
 
 
 def _raw(values: Any) -> Column:
-    """Return the values unchanged; anything but numbers has the dtype object and is interpreted later."""
+    """Convert values to an array without changing them; the dtype is object unless they are numbers or booleans."""
     column = np.asarray(values)
     return column.astype(object) if column.dtype.kind not in "biuf" else column
 
 
 def cleaned(columns: dict[str, Column], problems: Problems, fill: bool = True) -> dict[str, Column]:
-    """Convert the columns of a training part to float64, with NaN for a missing value, or to strings, with "" for one.
+    """Convert each column of a training part to float64 or to strings; a missing value becomes NaN or "".
 
-    Every column is examined; columns that cannot be used are added to the problems. A `Remark` names columns with a
-    different value in each row, which may be row numbers.
+    All columns are examined; a column that cannot be used is added to ``problems`` and raises no error. A `Remark`
+    names columns with a different value in each row, which may be row numbers.
 
     Args:
         columns: the raw columns.
-        problems: receives what is wrong: a column without a name or values, mixed numbers and texts, values that are
-            not finite, numbers with commas, too many different texts.
+        problems: receives the problems: a column without a name or without values, mixed numbers and texts, values that
+            are not finite, numbers with commas, too many different texts.
         fill: False if missing values are a problem.
     """
     converted: dict[str, Column] = {}
@@ -184,13 +185,13 @@ def cleaned(columns: dict[str, Column], problems: Problems, fill: bool = True) -
 
 
 def _all_differ(values: Column) -> bool:
-    """Return True if a column of at least `MIN_DISTINCT` categories or whole numbers has no value twice."""
+    """Return True if a column has at least `MIN_DISTINCT` rows, categories or whole numbers, and no value twice."""
     usable = (values == np.round(values)).all() if values.dtype.kind == "f" else len(values) <= MAX_CATEGORIES
     return bool(usable) and len(values) >= MIN_DISTINCT and len(np.unique(values)) == len(values)
 
 
 def _categories(name: str, values: Column, problems: Problems, fill: bool) -> NDArray[np.str_]:
-    """Convert a column to strings. Numbers with commas and too many different texts are problems; dates are noted."""
+    """Convert a column to strings; numbers with commas and too many different texts are problems, dates a `Remark`."""
     column = as_texts(name, values, problems, fill)
     texts = [text for text in column.tolist() if text]
     with_comma = [row for row, text in enumerate(column.tolist()) if WITH_COMMA.fullmatch(text)]
@@ -224,7 +225,7 @@ def require_memory(needed: int, where: str) -> None:
 
 
 def missing_columns(where: str, missing: Sequence[str], names: Iterable[str]) -> DataError:
-    """Return the error for columns that are not among ``names``; it suggests the closest names."""
+    """Return the error for the ``missing`` columns of a table; its message suggests similar names among ``names``."""
     names = list(names)
     lower = {candidate.lower(): candidate for candidate in names}
     near = [match for name in missing for match in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)]
@@ -236,12 +237,12 @@ def missing_columns(where: str, missing: Sequence[str], names: Iterable[str]) ->
 
 
 def shortened(names: Sequence[str], most: int = 10) -> str:
-    """Join the first ``most`` names and count the rest."""
+    """Join the first ``most`` names to a text that ends with the number of omitted names."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def is_text(values: Column) -> bool:
-    """Return True if more than half of the values of a column that are not missing are not numbers."""
+    """Return True if, missing values aside, more than half of the values of a column are not numbers."""
     if values.dtype.kind in "biuf":
         return False
     present = values[~_is_absent(values)]
@@ -249,7 +250,7 @@ def is_text(values: Column) -> bool:
 
 
 def _is_absent(values: Column) -> NDArray[np.bool_]:
-    """Return the mask of values that are missing if the column has numbers, which includes the texts of `MISSING`."""
+    """Return the mask of the missing values of a column of numbers, including the texts in `MISSING`."""
     if values.dtype.kind in "biuf":
         return is_missing(values)
     marks = [isinstance(value, str) and value.strip().lower() in MISSING for value in values]
@@ -257,7 +258,7 @@ def _is_absent(values: Column) -> NDArray[np.bool_]:
 
 
 def as_numbers(name: str, values: Column, problems: Problems, fill: bool) -> NDArray[np.float64]:
-    """Convert a column to float64, with NaN for a missing value. Other texts and infinite numbers are problems.
+    """Convert a column to float64, with NaN for a missing value; other texts and infinite numbers are problems.
 
     Args:
         name: name of the column in problems.
@@ -302,7 +303,7 @@ def as_text(value: Any) -> str:
 
 
 def is_missing(values: Column) -> NDArray[np.bool_]:
-    """Return the mask of the missing values of a column: None, NaN, pandas' NA or NaT, or a blank or "nan" string."""
+    """Return the mask of the missing values of a column: None, NaN, pandas' NA or NaT, and blank or "nan" strings."""
     if values.dtype.kind in "biu":
         return np.zeros(len(values), dtype=bool)
     if values.dtype.kind == "f":
@@ -323,7 +324,7 @@ def is_missing_value(value: Any) -> bool:
 
 
 def number_of(value: Any) -> float | None:
-    """Return a value as a float, or None. Strings with underscores are rejected, although Python would accept them."""
+    """Return a value as a float, or None if it is not a number; a string with underscores is not a number."""
     if isinstance(value, str) and "_" in value:
         return None
     try:

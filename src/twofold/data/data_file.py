@@ -1,4 +1,4 @@
-"""Read untrusted data files: never unpack more than the header announces and the data set can contain."""
+"""Read untrusted data files: only as many bytes are unpacked as the header announces and the data set can contain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DataFile:
 
     Args:
         stream: the file's bytes, raw or gzip.
-        size: length of the stream in bytes.
+        size: size of the file in bytes, before unpacking.
         path: path of the file, used in errors. The file name identifies the file within its data set.
         name: the data set that the file belongs to; empty for a user's own file.
     """
@@ -59,11 +59,11 @@ class DataFile:
         """Return all remaining bytes.
 
         Args:
-            most: the largest valid number of remaining bytes.
+            most: largest number of remaining bytes in a valid file.
             part_name: name of this part of the file in errors.
 
         Raises:
-            DataError: there are more than ``most`` bytes, or ``most`` bytes do not fit into memory.
+            DataError: more than ``most`` bytes remain, or ``most`` bytes do not fit into memory.
         """
         expected = self._count + most
         free = machine.free_memory(torch.device("cpu"))
@@ -75,21 +75,21 @@ class DataFile:
 
     @property
     def official(self) -> bool:
-        """True if the bytes read so far match the published digest; False if none is published."""
+        """True if the digest of the bytes read so far is the published one; False if no digest is published."""
         return self._digest.hexdigest() == self._published
 
     def described(self, cases: int) -> str:
-        """Return the file name, followed by the number of ``cases`` if it differs from the official number."""
+        """Return the file name, followed by ``cases`` if the official file has another number of cases."""
         different = self.shape is not None and cases != self.shape[0]
         return self.path.name + (f" ({cases} of {self.shape[0]} cases)" if self.shape and different else "")
 
     def damaged(self, problem: str) -> DataError:
-        """Return the error for a malformed file, with advice."""
+        """Return the error for a malformed file: the path, ``problem``, and what the user should do."""
         return DataError(f"{self.path} {problem}: {_advice(self.name)}")
 
 
 def _advice(name: str, exists: bool = True) -> str:
-    """Return the advice for a bad or missing file of the data set ``name``, or of a user's own data."""
+    """Return what to do about a damaged or missing file of the data set ``name``; "" means a user's own data."""
     if not name:
         return "give a complete file"
     return f"{'delete it and ' if exists else ''}run `twofold data get {name}`"
@@ -97,7 +97,7 @@ def _advice(name: str, exists: bool = True) -> str:
 
 @contextmanager
 def opened(path: Path, name: str) -> Iterator[DataFile]:
-    """Open a file of the data set ``name``.
+    """Open a file of the data set ``name``, or a user's own file if ``name`` is empty.
 
     Raises:
         DataError: the file does not exist, cannot be read, or is a damaged gzip file.
@@ -115,7 +115,7 @@ def is_file(path: Path) -> bool:
     """Return True if ``path`` is a regular file, False if nothing exists there.
 
     Raises:
-        DataError: ``path`` is something else, which might block when opened, or its type cannot be determined.
+        DataError: ``path`` is a folder, a pipe or another special file, or its type cannot be determined.
     """
     try:
         mode = path.stat().st_mode
@@ -136,11 +136,11 @@ FILE_TYPES = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-"""Types of directory entries other than regular files."""
+"""Tests of the mode of a directory entry that is not a regular file -> its name in error messages."""
 
 
 def packed_size(unpacked: int) -> int:
-    """Return an upper bound in bytes on a gzip file with this content, including headers and archive overhead."""
+    """Return an upper bound in bytes on the size of a gzip file or archive with ``unpacked`` bytes of content."""
     return unpacked + unpacked // 1000 + (1 << 16)
 
 

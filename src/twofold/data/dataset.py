@@ -18,8 +18,8 @@ from twofold.data.source import Source
 from twofold.errors import DataError, SettingError
 
 STANDARDIZED = 100.0
-"""Largest mean square of features that count as standardized. It is 1 for exact standardization; the margin allows for
-subsets and outliers."""
+"""Largest mean square of features that count as standardized. Exactly standardized features have a mean square of 1;
+the larger limit allows for subsets and outliers."""
 
 MOST_CLASSES = 1000
 """Number of classes up to which a data set may have fewer training cases than classes."""
@@ -37,15 +37,15 @@ class Dataset:
             ``(cases, 1, 1, features)``, any finite numbers.
         train_labels, test_labels: ``(cases,)``, int64 from 0 to ``classes - 1``.
         classes: number of classes, at least 2.
-        official: True if the bytes were verified to be the published ones.
-        preparation: preprocessing of the raw data, and the class names; ``None`` if the data were not preprocessed and
+        official: True if digests show that the data are the published ones.
+        preparation: preprocessing of the raw data, and the class names; ``None`` if there was no preprocessing and the
             classes have no names.
         source: origin of a user's own data; ``None`` for arrays and for built-in data sets.
 
     Raises:
         ArgumentError: a field has the wrong type.
-        DataError: a shape, dtype or value is not as above. The message names the data set, the part and the first wrong
-            case.
+        DataError: a shape, dtype or value is not as described. The message names the data set, the part and the first
+            wrong case.
     """
 
     name: str
@@ -154,10 +154,10 @@ class Dataset:
 
     @check_arguments
     def take(self, count: int, first: int = 0) -> Dataset:
-        """Return a data set with ``count`` of the training images, from number ``first``, and the whole test part.
+        """Return a data set with ``count`` training images, starting at index ``first``, and the whole test part.
 
         Raises:
-            SettingError: there are fewer training cases.
+            SettingError: there are fewer than ``first + count`` training cases.
         """
         cases = len(self.train_images)
         if not 0 <= first < first + count <= cases:
@@ -187,8 +187,8 @@ class Dataset:
 def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tuple[Tensor, Tensor]:
     """Return images and labels as the validated tensors of one part of a data set.
 
-    The arrays may have the shapes that `twofold.as_dataset` accepts. Rows of features may have any values of the
-    magnitude of standardized ones.
+    The arrays may have the shapes that `twofold.as_dataset` accepts. Rows of features need not lie between 0 and 1; a
+    mean square of at most `STANDARDIZED` is accepted.
 
     Raises:
         DataError: the arrays are invalid; see `Dataset`.
@@ -201,7 +201,7 @@ def labeled_images(name: str, images: Any, labels: Any, *, classes: int) -> tupl
 
 
 def _as_tensor(name: str, content: str, values: Any) -> Tensor:
-    """Convert an array or a tensor of any type to a tensor. Errors name it ``content``."""
+    """Convert an array or a tensor of any type to a tensor. Error messages call the values ``content``."""
     if isinstance(values, Tensor):
         _check_layout(name, content, values)
         return values.detach()

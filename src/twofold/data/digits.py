@@ -15,8 +15,8 @@ SPLIT_SEED = 1797
 def load(data_dir: Path | None = None, download: bool = False) -> Dataset:
     """Load scikit-learn's 1797 digits: images ``(cases, 1, 8, 8)``, values 0 to 16 divided by 16, in 10 classes.
 
-    The split is fixed: a fifth of each class is the test part. Both parts are shuffled, so that the last
-    training images can be held out. ``data_dir`` and ``download`` have no effect.
+    The split is fixed: a fifth of the cases of each class is the test part. Both parts are shuffled, so the last
+    training images can be held out for validation. ``data_dir`` and ``download`` have no effect.
     """
     from sklearn.datasets import load_digits
 

@@ -25,7 +25,9 @@ STALE_AFTER = 3600.0  # seconds after which an unfinished download is abandoned
 
 
 def locate(name: str, data_dir: Path | None = None, download: bool = True) -> list[Path]:
-    """Return the paths of a data set's files, in the order of ``ORIGINS[name].files``; packed files are preferred.
+    """Return the paths of a data set's files, in the order of ``ORIGINS[name].files``.
+
+    If a file exists both packed and unpacked, the path is that of the packed file.
 
     The folders ``data_dir``, ``$TWOFOLD_DATA`` and the user's cache folder are searched in this order. If none contains
     all files and ``download`` is true, the files are downloaded into ``data_dir`` or, without one, the cache folder.
@@ -65,7 +67,7 @@ def get(name: str, data_dir: Path | str) -> None:
 
 
 def folder(option: str, place: Path | str) -> Path:
-    """Return the folder that an option or an environment variable names.
+    """Return ``place``, the value of an option or of an environment variable, as the path of an existing folder.
 
     Raises:
         DataError: the folder does not exist.
@@ -81,13 +83,13 @@ def folder(option: str, place: Path | str) -> Path:
 
 
 def report_source(name: str, source: Path, data_dir: Path | None, unofficial: Sequence[str]) -> None:
-    """Issue a remark if a data set was not read from the folder that was named, or is not the official one.
+    """Issue a remark if a data set was not read from ``data_dir``, and another if files are not the official ones.
 
     Args:
         name: the data set.
         source: the folder from which its files were read.
-        data_dir: the folder that was named.
-        unofficial: the files that are not the official ones.
+        data_dir: the folder that the user asked for; ``None`` if none.
+        unofficial: names of the files that differ from the official ones.
     """
     if data_dir and data_dir not in (source, *source.parents):
         remark(f"{data_dir} does not contain all files of {name}: reading them from {source}")
@@ -99,7 +101,7 @@ def report_source(name: str, source: Path, data_dir: Path | None, unofficial: Se
 
 
 def _search_folders(data_dir: Path | None) -> Iterator[Path]:
-    """Yield the folders to search, in order. The environment variable is checked only when its folder is reached."""
+    """Yield the folders to search, in order. ``$TWOFOLD_DATA`` is only checked when the search reaches it."""
     if data_dir:
         yield data_dir
     if place := os.environ.get("TWOFOLD_DATA"):
@@ -109,7 +111,7 @@ def _search_folders(data_dir: Path | None) -> Iterator[Path]:
 
 
 def _cache() -> Path | None:
-    """Return the user's cache folder for twofold, which may not exist; ``None`` if the user has no home folder."""
+    """Return the path of the user's cache folder for twofold, existing or not; ``None`` without a home folder."""
     try:
         return Path(platformdirs.user_cache_dir("twofold")).expanduser()  # contains ~ if the user has no name
     except (RuntimeError, KeyError, OSError):
@@ -124,9 +126,9 @@ def _expanded(option: str, place: Path | str) -> Path:
 
 
 def _files_in(root: Path, origin: Origin) -> list[Path]:
-    """Return the files of a data set from the first of its possible folders below ``root`` that contains all of them.
+    """Return the paths of a data set's files in the first of ``origin.folders`` below ``root`` that contains all files.
 
-    The list is empty if there is no such folder.
+    The list is empty if no folder contains all files.
     """
     for subfolder in origin.folders:
         paths = [_packed_or_plain(root / subfolder, file) for file in origin.files]
@@ -136,15 +138,15 @@ def _files_in(root: Path, origin: Origin) -> list[Path]:
 
 
 def _packed_or_plain(place: Path, file: str) -> Path:
-    """Return the packed file, or the unpacked file if there is no packed one."""
+    """Return the path of the packed file in the folder ``place``, or of the unpacked file if none is packed."""
     packed = place / f"{file}.gz"
     return packed if is_file(packed) else place / file
 
 
 def _download(name: str, root: Path) -> list[Path]:
-    """Download the missing files of a data set to ``root`` and return the paths of all.
+    """Download the missing files of a data set to ``root``, and return the paths of all files.
 
-    Each file is verified before it is written, and written atomically.
+    The digest of each file is checked before the file is written; the write is atomic.
     """
     origin, place = ORIGINS[name], root / ORIGINS[name].folders[0]
     _require_writable(place)
@@ -163,7 +165,7 @@ def _download(name: str, root: Path) -> list[Path]:
 
 
 def _require_writable(place: Path) -> None:
-    """Raise a `DataError` if a download to ``place`` could not be written, before it begins."""
+    """Raise a `DataError` if files cannot be written to the folder ``place``; called before a download starts."""
     try:
         parent = next(path for path in (place, *place.absolute().parents) if path.exists())
     except OSError as error:
@@ -179,7 +181,7 @@ def _unwritable(path: Path, why: str) -> DataError:
 
 
 def _from_mirrors(name: str, download: str, place: Path) -> bytes:
-    """Return the bytes of ``download`` from the first mirror that sends the official ones."""
+    """Return the bytes of the file ``download`` from the first mirror whose file has the published digest."""
     origin, archive = ORIGINS[name], download.endswith(".tar.gz")
     limit = packed_size(origin.most(*(origin.files if archive else [download.removesuffix(".gz")])))
     tried = []
@@ -199,10 +201,10 @@ def _from_mirrors(name: str, download: str, place: Path) -> bytes:
 
 
 def _get(url: str, limit: int) -> bytes:
-    """Download ``url`` into memory, with a progress bar on stderr if that is a terminal.
+    """Download ``url`` into memory, with a progress bar on stderr if stderr is a terminal.
 
     Raises:
-        OSError: it has more than ``limit`` bytes, or cannot be downloaded.
+        OSError: the file has more than ``limit`` bytes, or cannot be downloaded.
     """
     request = urllib.request.Request(url, headers={"User-Agent": "twofold"})
     console = Console(stderr=True)
@@ -222,7 +224,7 @@ def _get(url: str, limit: int) -> bytes:
 
 
 def _is_official(name: str, download: str, packed: bytes) -> bool:
-    """Return True if a download has its published digest: that of the archive itself, or of the unpacked file."""
+    """Return True if the bytes ``packed``, or the file unpacked from them, have the published digest."""
     origin = ORIGINS[name]
     if download in origin.digests:
         algorithm, _, published = origin.digests[download].partition(":")
@@ -233,7 +235,7 @@ def _is_official(name: str, download: str, packed: bytes) -> bool:
 
 
 def _members(origin: Origin, packed: bytes) -> dict[str, bytes]:
-    """Return the files of a verified archive by name. Paths in the archive do not affect where files are written."""
+    """Return file name -> content for the files of a data set, unpacked from a verified archive in memory."""
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
         contents = {}
         for file in origin.files:

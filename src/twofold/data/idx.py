@@ -32,7 +32,7 @@ def read_idx(path: Path | str, ndim: int, name: str = "NAME") -> NDArray[np.uint
 
 
 def parse_idx(file: DataFile, ndim: int) -> NDArray[np.uint8]:
-    """Read an open IDX file; see `read_idx`. The header is checked before memory for the values is allocated.
+    """Read an open IDX file; see `read_idx`. The header is checked before memory is allocated.
 
     The layout is two zero bytes, a type code (8 for unsigned bytes), the number of dimensions, the size of each
     dimension as a big-endian 32-bit integer, then the values in row-major order.
@@ -57,7 +57,7 @@ def parse_idx(file: DataFile, ndim: int) -> NDArray[np.uint8]:
 
 
 def _check_shape(file: DataFile, shape: tuple[int, ...]) -> None:
-    """Raise a `DataError` if the image size differs from that of the data set, or there are more cases."""
+    """Raise a `DataError` if images have another size than those of the official file, or the file has more cases."""
     if file.shape is None:
         return
     if shape[1:] != file.shape[1:]:
@@ -76,7 +76,7 @@ def _check_shape(file: DataFile, shape: tuple[int, ...]) -> None:
 def load(name: str, data_dir: Path | None, download: bool) -> Dataset:
     """Load the data set ``name``, ``mnist`` or ``fashion-mnist``: images ``(cases, 1, 28, 28)`` in 10 classes.
 
-    ``official`` is true if all four files have their published digests.
+    ``official`` is True if the digests of all four files are the published ones.
 
     Raises:
         DataError: files are missing, damaged or of the wrong size, or the numbers of images and labels differ.

@@ -18,17 +18,18 @@ ENDINGS = ("-idx3-ubyte", "-idx3-ubyte.gz", ".idx3-ubyte", ".idx3-ubyte.gz")
 """Endings of the names of image files in a folder."""
 
 TESTS = (("train", "t10k"), ("train", "test"))
-"""Words in the names of a training file and of the matching test file."""
+"""Pairs of a word in the name of a training file and the word in its place in the name of the test file."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
     """Read an IDX file of images and the file of its labels.
 
-    The name of the labels' file is that of the images' file with "labels" for "images" and "idx1" for "idx3". If the
-    name contains "train" and the file with "t10k" or "test" instead exists, that file is the test part.
+    The name of the label file is the name of the image file with "images" replaced by "labels" and "idx3" by "idx1". If
+    the name of the image file contains "train", and a file exists whose name has "t10k" or "test" instead, that file
+    has the test images.
 
     Raises:
-        DataError: the labels are missing, a file is damaged, or a folder contains several data sets.
+        DataError: the label file is missing, a file is damaged, or a folder contains several data sets.
     """
     path = Path(source.path)
     images = _images_of(path)
@@ -44,7 +45,7 @@ def has_idx(folder: Path) -> bool:
 
 
 def is_idx(path: Path) -> bool:
-    """Return True if a file, raw or gzip, starts like an IDX file."""
+    """Return True if a file, raw or gzip, starts with the header of an IDX file."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(3) == b"\0\0\x08"
@@ -65,7 +66,7 @@ def _tests_of(images: Path) -> list[Path]:
 
 
 def _images_of(path: Path) -> Path:
-    """Return ``path`` itself if it is a file, else the file of training images in the folder.
+    """Return ``path`` if it is a file; if it is a folder, return the file of training images inside.
 
     Raises:
         DataError: the folder contains several data sets.

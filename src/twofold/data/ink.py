@@ -14,19 +14,19 @@ from twofold.data.look import INK_THRESHOLD, box_of, stroke_of
 Array = NDArray[np.float64]
 
 MAX_SIDE = 320
-"""Larger pictures are reduced to this length in pixels of the longer side before ink is detected."""
+"""Length of the longer side, in pixels, to which larger pictures are reduced before ink is detected."""
 
 MIN_SIDE = 120
-"""Drawings whose longer side has fewer pixels are cropped and analyzed again at a higher resolution."""
+"""Length in pixels; a drawing with a shorter longer side is cropped and analyzed again at a higher resolution."""
 
 PLAIN_TOLERANCE = 4 / 255
-"""Largest difference between two equal pixels of a plain ground, as a share of white."""
+"""Largest difference between pixels that count as the same color on a plain ground, as a share of white."""
 
 MIN_CONTRAST = 0.08
 """Smallest difference between ink and an uneven ground, as a share of white."""
 
 MIN_COMPONENT = 0.04
-"""Connected components smaller than this share of the largest one are ignored."""
+"""Connected components of ink whose area is below this share of the largest component's are ignored."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Ink:
     """The drawing on a picture.
 
     Attributes:
-        levels: ink of the drawing, cropped to its bounding box, ``(height, width)``, from 0 for bare ground to 1.
-            Empty if nothing is drawn.
+        levels: amount of ink of each pixel, ``(height, width)``, from 0 for bare ground to 1, cropped to the bounding
+            box of the drawing. Empty if nothing is drawn.
         dark: True if the ink is darker than the ground.
         uneven: True if the ground is not uniform.
-        contrast: difference between ink and ground, as a share of that between black and white.
+        contrast: difference between ink and ground, as a share of the difference between black and white.
     """
 
     levels: Array
@@ -50,10 +50,10 @@ class Ink:
 def ink_of(picture: Image.Image) -> Ink:
     """Separate the drawing on a picture in mode L or RGB from its ground.
 
-    A plain ground has the most frequent color at the edge of the picture. If there is no common color, as on a
-    photograph, pixels that differ from a smooth surface are removed and filled in from their surroundings to estimate
-    the ground; components along much of an edge count as background beyond the paper. Colors are projected onto the
-    direction from ground to ink, so that ink as bright as its ground is detected too.
+    The color of a plain ground is the most frequent color at the edge of the picture. If no color is frequent there, as
+    on a photograph, the ground is estimated: pixels that differ from a smooth surface are filled in from their
+    surroundings. Components along much of an edge then count as background beyond the paper. Colors are projected onto
+    the direction from ground to ink, so that ink as bright as its ground is detected too.
     """
     scale = min(1.0, MAX_SIDE / max(picture.size))
     if scale < 1:
@@ -78,9 +78,10 @@ def ink_of(picture: Image.Image) -> Ink:
 
 
 def _ground(edge: Array) -> tuple[Array, bool]:
-    """Return the most frequent color of edge pixels ``(count, channels)``, and True if it is that of a plain ground.
+    """Return the most frequent color of edge pixels ``(count, channels)``, and True if the ground is plain.
 
-    The ground is plain if many pixels have this color and few have a similar one, as they would under uneven light.
+    The ground is plain if many pixels have this color and few have a similar color; uneven light makes many similar
+    colors.
     """
     sample = edge[:: max(1, len(edge) // 256)]
     difference = abs(sample[:, None] - sample[None]).max(2)
@@ -91,10 +92,10 @@ def _ground(edge: Array) -> tuple[Array, bool]:
 
 
 def _project(difference: Array) -> tuple[Array, bool]:
-    """Project differences from the ground ``(height, width, channels)`` onto the direction of the largest ones.
+    """Project differences from the ground ``(height, width, channels)`` onto the direction of the largest differences.
 
     Returns:
-        Levels ``(height, width)``, negative ones clipped to 0, and True if that direction is darker than the ground.
+        Levels ``(height, width)``, with negative levels clipped to 0, and True if the direction is toward black.
     """
     size = abs(difference).max(2)
     strong = difference[size >= 0.5 * size.max()].mean(0)
@@ -105,7 +106,7 @@ def _project(difference: Array) -> tuple[Array, bool]:
 
 
 def _ink_on_uneven(pixels: Array) -> tuple[Array, bool]:
-    """Estimate an uneven ground; return ink levels ``(height, width)``, and True if the ink is darker."""
+    """Estimate an uneven ground; return the ink levels ``(height, width)``, and True if ink is darker than ground."""
     bright = pixels.mean(2)
     dark = _is_dark(bright)
     residual = bright - _surface(bright, -1 if dark else 1)
@@ -120,7 +121,7 @@ def _ink_on_uneven(pixels: Array) -> tuple[Array, bool]:
 
 
 def _is_dark(bright: Array) -> bool:
-    """Return True if the inner part of an image is mostly darker than a smooth surface, False if it is brighter."""
+    """Return True if the drawing is darker than a smooth surface fitted to the brightness, False if it is brighter."""
     residual = bright - _surface(bright, 0)
     height, width = residual.shape
     inner = residual[height // 8 : height - height // 8, width // 8 : width - width // 8]
@@ -128,7 +129,7 @@ def _is_dark(bright: Array) -> bool:
 
 
 def _surface(bright: Array, side: int) -> Array:
-    """Fit a quadratic surface to a picture, robust to outliers on a side: -1 for darker, 1 for brighter, 0 for both."""
+    """Fit a quadratic surface to brightness, robust to outliers on a side: darker (-1), brighter (1) or both (0)."""
     height, width = bright.shape
     down, right = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(down), down, right, down**2, down * right, right**2], 2)
@@ -146,7 +147,7 @@ def _surface(bright: Array, side: int) -> Array:
 
 
 def _filled(pixels: Array, bare: NDArray[np.bool_]) -> Array:
-    """Return a smooth ground ``(height, width, channels)``: the mean of ``bare`` pixels nearby, or farther away."""
+    """Return a smooth ground ``(height, width, channels)``: the mean of nearby ``bare`` pixels, or of farther ones."""
     height, width, channels = pixels.shape
     step = max(1, max(height, width) // 80)
     rows, columns = np.arange(height) // step, np.arange(width) // step
@@ -164,7 +165,7 @@ def _filled(pixels: Array, bare: NDArray[np.bool_]) -> Array:
 
 
 def _threshold(levels: Array) -> float:
-    """Return Otsu's threshold, which minimizes the variance within the two groups of levels that it separates."""
+    """Return Otsu's threshold: the variance within the levels below it and within those above it is minimal."""
     counts, edges = np.histogram(levels, 128, (0, max(float(levels.max()), 1e-6)))
     middle = (edges[1:] + edges[:-1]) / 2
     below, total, first = np.cumsum(counts)[:-1], max(int(counts.sum()), 1), np.cumsum(counts * middle)
@@ -173,7 +174,7 @@ def _threshold(levels: Array) -> float:
 
 
 def _cleaned(levels: Array, uneven: bool) -> tuple[Array, float]:
-    """Rescale levels to 0 for ground and 1 for full ink; return them and the level of full ink, 0 if there is none."""
+    """Return the levels rescaled to 0 for ground and 1 for full ink, and the old level of full ink, 0 without ink."""
     strongest = float(np.partition(levels, -min(9, levels.size), axis=None)[-min(9, levels.size)])
     threshold = max(MIN_CONTRAST, 0.5 * _threshold(levels)) if uneven else max(INK_THRESHOLD * strongest, 0.01)
     components, count = ndimage.label(levels > threshold, np.ones((3, 3)))
@@ -191,12 +192,12 @@ def _cleaned(levels: Array, uneven: bool) -> tuple[Array, float]:
 
 
 def _from_edge(mask: NDArray[np.bool_]) -> bool:
-    """Return True if a component covers more than a quarter of an edge, like the background beyond a sheet of paper."""
+    """Return True if a component covers over a quarter of an edge of the picture, like background beyond the paper."""
     return any(side.mean() > 0.25 for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
 
 
 def thickened(levels: Array, share: float) -> Array:
-    """Thicken the strokes of ink ``(height, width)`` to about the fraction ``share`` of its longer side."""
+    """Thicken strokes to a width of about ``share`` times the longer side of ``levels``, ``(height, width)``."""
     more = round((share * max(levels.shape) - stroke_of(levels)) / 2)
     if more < 1:
         return levels

@@ -1,4 +1,4 @@
-"""Statistics shared by the pictures of a data set, used to make other pictures look like them."""
+"""Statistics of the pictures of a data set, used to make other pictures look like the training pictures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MAX_PICTURES = 1000
 """Number of pictures that are analyzed, spread evenly over the data set."""
 
 PIXELS = 4_000_000
-"""Total number of pixels that are analyzed, at 33 bytes each. Of larger pictures, fewer are analyzed."""
+"""Total number of pixels that are analyzed, at 33 bytes each; fewer large pictures are analyzed than small ones."""
 
 MIN_AGREEMENT = 0.98
-"""Share of the pictures that must have a property in common."""
+"""Share of the pictures that must have a property for it to count as a property of the data set."""
 
 MIN_INK = 0.25
 """Contrast between ink and ground below which pictures count as empty."""
 
 INK_THRESHOLD = 0.1
-"""Difference from the ground, as a share of the ink's, above which a pixel is part of the drawing."""
+"""Difference from the ground, as a share of the ink's difference, above which a pixel is part of the drawing."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Look:
 
     Attributes:
         ground: level of the plain ground.
-        ink: level farthest from the ground, median over the pictures.
-        covered: smallest and largest mean level, where the ground counts as 0 and the ink as 1.
-        stroke: smallest, median and largest stroke width, see `stroke_of`.
-        box: length of the drawing's longer side; ``None`` if it differs between pictures.
+        ink: level farthest from the ground in a picture, median over the pictures.
+        covered: smallest and largest mean amount of ink of a picture, from 0 for a bare ground to 1 for ink everywhere.
+        stroke: smallest, median and largest stroke width of the pictures; see `stroke_of`.
+        box: length of the longer side of the drawings' bounding boxes; ``None`` if it differs between pictures.
         by_mass: True if the drawings are centered by their center of mass, False if by their bounding box.
-        center: position of that center, (down, right) from the upper left corner of the picture.
+        center: mean position of the drawings' centers, (down, right) from the upper left corner of the picture.
     """
 
     ground: float
@@ -58,7 +58,7 @@ class Look:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Return the look that `asdict` converted to ``content``, after a round trip through JSON.
+        """Return the look whose `asdict` was written as JSON and read back as ``content``.
 
         Raises:
             TypeError: an entry is missing or has another type.
@@ -66,7 +66,7 @@ class Look:
         return cls(**content)
 
     def levels(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Convert pixels to levels of ink, from 0 for the ground to 1."""
+        """Convert pixels from 0 to 1 to levels of ink, from 0 for the ground to 1 for full ink."""
         return np.clip((pixels - self.ground) / (self.ink - self.ground), 0, 1)
 
     def oddity(self, pixels: NDArray[Any]) -> str | None:
@@ -84,7 +84,7 @@ def look_of(images: Tensor) -> Look | None:
     """Return the statistics of training images ``(cases, channels, height, width)``.
 
     Returns:
-        ``None`` if the images have several channels or no plain ground.
+        The look, or ``None`` if the images have several channels, no plain ground, or too little contrast.
     """
     if images.ndim != 4 or images.shape[1] != 1 or min(images.shape[2:]) < 4:
         return None
@@ -119,7 +119,7 @@ def look_of(images: Tensor) -> Look | None:
 
 
 def edges_of(seen: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the index of the first True in each row ``(rows, length)``, and one past the index of the last."""
+    """Return the index of the first True and of the last True plus 1, in each row of ``seen``, ``(rows, length)``."""
     return seen.argmax(-1), seen.shape[-1] - seen[..., ::-1].argmax(-1)
 
 
@@ -131,7 +131,7 @@ def box_of(levels: NDArray[Any]) -> tuple[int, int, int, int]:
 
 
 def mass_of(levels: NDArray[Any]) -> tuple[float, float]:
-    """Return the center of mass of ink ``(height, width)``, (down, right) from the upper left corner."""
+    """Return the center of mass (down, right) of ink ``(height, width)``, from the upper left corner."""
     mass = levels.sum()
     down = levels.sum(1) @ (np.arange(levels.shape[0]) + 0.5) / mass
     right = levels.sum(0) @ (np.arange(levels.shape[1]) + 0.5) / mass
@@ -141,8 +141,9 @@ def mass_of(levels: NDArray[Any]) -> tuple[float, float]:
 def stroke_of(levels: NDArray[Any]) -> float:
     """Return the stroke width in pixels of ink ``(height, width)``.
 
-    The width is twice the area over the length of the outline, which is the sum of |gradient|; no threshold is needed.
-    The result does not depend on the overall intensity, so strokes thinner than a pixel measure about one to two.
+    The width is 2 × area / outline. The area is the sum of the levels; the outline is the sum of the gradient's norm.
+    No threshold is needed, and multiplying all levels by a factor changes nothing. Strokes thinner than a pixel
+    therefore measure about one to two pixels.
     """
     around = np.pad(levels, 1)
     down, right = np.diff(around, axis=0)[:, :-1], np.diff(around, axis=1)[:-1]

@@ -23,17 +23,17 @@ NAMES = (
     ("images", "labels", "", ""),
     ("data", "target", "", ""),
 )
-"""Accepted names of the arrays, in any case: training cases, training labels, test cases, test labels."""
+"""Accepted names, in upper or lower case, of four arrays: training cases, training labels, test cases, test labels."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
-    """Read an .npz file of pictures or of rows.
+    """Read an .npz file of pictures or of rows of a table.
 
-    Pictures have the shape ``(cases, height, width)``, with channels before or after height and width if there are any.
-    Integers up to 255 are divided by 255, unless all are 0 or 1. Rows ``(cases, features)`` are a table.
+    Pictures have the shape ``(cases, height, width)``, or have channels before or after height and width. Integers up
+    to 255 are divided by 255, unless all are 0 or 1. An array ``(cases, features)`` is a table.
 
     Raises:
-        DataError: the file is not an .npz file, misses an array, or has one of another shape or type.
+        DataError: the file is not an .npz file, lacks an array, or has an array of the wrong shape or type.
     """
     fill = source.missing == "fill"
     train, test = _parts(Path(source.path), fill)
@@ -43,7 +43,7 @@ def read(source: Source) -> tuple[Part, Part | None]:
 
 
 def scaled_alike(train: Part, test: Part | None) -> tuple[Part, Part | None]:
-    """Convert bytes of which none is above 1 to float32 in both parts, so that they are not divided by 255."""
+    """Convert bytes to float32, so that they are not divided by 255, if no byte of either part is above 1."""
     pixels = [part.cases for part in (train, test) if part and _are_bytes(part.cases)]
     if any(cases.max(initial=0) > 1 for cases in pixels):
         return train, test
@@ -55,7 +55,7 @@ def _are_bytes(cases: Cases) -> TypeGuard[NDArray[np.uint8]]:
 
 
 def _as_levels(part: Part) -> Part:
-    """Convert binary pictures, with values 0 and 1, to float32, so that they are not divided by 255."""
+    """Convert bytes to float32 without dividing by 255; other cases are unchanged."""
     return part._replace(cases=part.cases.astype(np.float32)) if _are_bytes(part.cases) else part
 
 
@@ -75,7 +75,7 @@ def _parts(path: Path, fill: bool) -> tuple[Part, Part | None]:
 
 
 def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any, fill: bool) -> tuple[Part, Part | None]:
-    """Return the parts; ``arrays_by_name`` maps lower-case names to the names in the file."""
+    """Return the training part and the test part or ``None``; ``arrays_by_name`` maps lower-case to real names."""
     for names in NAMES:
         if names[0] in arrays_by_name:
             break
@@ -96,7 +96,7 @@ def _named(path: Path, arrays_by_name: dict[str, str], arrays: Any, fill: bool) 
 
 
 def _part(where: str, cases: NDArray[Any], where_labels: str, labels: NDArray[Any], fill: bool) -> Part:
-    """Check one pair of arrays; errors call them ``where`` and ``where_labels``."""
+    """Check the cases and labels of a part; error messages call them ``where`` and ``where_labels``."""
     for name, array in ((where, cases), (where_labels, labels)):
         if array.ndim == 0:
             raise DataError(f"{name} is a single value, expected an array with one entry for each case")

@@ -15,12 +15,12 @@ class Origin:
     """Locations of a data set's files, local and remote, and the digests of the official files.
 
     Attributes:
-        shapes: name of each unpacked file -> shape of its bytes without the header, cases first. A file may also be
-            present as ``.gz``.
+        shapes: name of each unpacked file -> shape of its content without the header, in bytes, with the number of
+            cases first. A data folder may contain the file as ``.gz`` instead.
         folders: subfolders of a data folder that may contain the files; downloads go to the first.
         mirrors: base URLs to which the name of a download is appended.
         downloads: names of the files to download: one ``.gz`` per file, or one ``.tar.gz`` with all.
-        digests: name of an unpacked file or of an archive -> ``algorithm:hex``.
+        digests: name of an unpacked file or of an archive -> published digest, ``algorithm:hex``.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -35,7 +35,7 @@ class Origin:
         return tuple(self.shapes)
 
     def most(self, *files: str) -> int:
-        """Return the largest total size in bytes of these files, unpacked."""
+        """Return an upper bound in bytes on the total size of these files, unpacked."""
         return sum(HEADER + math.prod(self.shapes[file]) for file in files)
 
 
@@ -103,4 +103,4 @@ CLASS_NAMES: dict[str, tuple[str, ...]] = {
     ),
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }
-"""Data set -> class names, for data sets whose classes are not digits."""
+"""Name of a data set -> class names, for data sets whose classes are not digits."""

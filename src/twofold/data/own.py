@@ -37,7 +37,7 @@ READERS: dict[str, Callable[[Source], tuple[Part, Part | None]]] = {
 """Kind of data -> function that returns the training part, and the test part or ``None``."""
 
 IMBALANCE = 3
-"""Ratio of the largest class to the smallest above which `description` reports class sizes."""
+"""Ratio of the size of the largest class to that of the smallest above which `description` reports class sizes."""
 
 
 @check_arguments
@@ -60,25 +60,27 @@ def read_data(
     - a folder of class folders, each with the pictures of one class, or of the folders ``train`` and ``test`` that
       contain class folders;
     - an ``.npz`` with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or only ``x`` and ``y``;
-    - a table, ``.csv``, ``.tsv``, ``.csv.gz``, ``.tsv.gz`` or ``.parquet``, with named columns, one of which is the
-      label;
-    - a manifest, a ``.csv`` or ``.tsv`` of two named columns, picture files and their labels;
-    - an IDX file of images with the file of its labels in the same folder, raw or gzip.
+    - a table, ``.csv``, ``.tsv``, ``.csv.gz``, ``.tsv.gz`` or ``.parquet``, with named columns, one of which has the
+      labels;
+    - a manifest, which is a ``.csv`` or ``.tsv`` with two named columns: picture files and labels;
+    - an IDX file of images, raw or gzip, with the file of its labels in the same folder.
 
-    Without a test part, the share ``test_share`` of each class is split off. Training cases are shuffled. Numeric
-    columns are standardized with the mean and scale of the training part; text columns are one-hot encoded.
+    If the data have no test part, the share ``test_share`` of the cases of each class is split off. Training cases are
+    shuffled. Numeric columns are standardized with the mean and scale of the training part; text columns are one-hot
+    encoded.
 
     Args:
-        path: see above.
+        path: folder or file, as described above.
         label: name of the label column of a table, or of a manifest.
-        size: width and height to which pictures are scaled, or one number for both; required if their sizes differ. For
-            a table, width and height of the pictures whose pixels are its columns.
+        size: width and height to which pictures are scaled, or one number for both; required if the sizes of the
+            pictures differ. For a table of pixels, the width and height of the pictures in its rows.
         test: a second folder or file of the same kind, used as the test part.
         test_share: share of the cases of each class that is split off; 0.2 if ``None``.
         seed: seed of the split and of the order of the training cases.
         skip_unreadable: skip pictures that cannot be read and name them in a `Remark`.
         missing: "fill" to replace missing values of a table, "refuse" to raise an error; see `Preparation`.
-        pixels: the columns of a table are the pixels of pictures, row by row, of the given ``size`` or square.
+        pixels: treat each row of a table as a picture whose pixels, row by row, are in the columns. Pictures have the
+            given ``size``, or are square without one.
 
     Raises:
         DataError: the data do not exist or are not as described. The message names the file and the place in it.
@@ -119,7 +121,7 @@ KIND_NAMES = {
 
 
 def kind_of(path: Path, option: str = "") -> str:
-    """Return the kind of the data at a path. Errors begin with ``option``.
+    """Return the kind of the data at a path. Error messages begin with ``option``, which may be empty.
 
     Raises:
         DataError: the path does not exist or its type is not supported.

@@ -19,11 +19,11 @@ from twofold.data.split import class_numbers, ordered, require_cases, shuffled, 
 from twofold.errors import DataError
 
 SHARE = 0.2
-"""Default share of each class that is split off as the test part."""
+"""Default share of the cases of each class that is split off as the test part."""
 
 Cases = NDArray[Any] | Tensor | dict[str, Column]
-"""Pictures ``(cases, channels, height, width)``, either bytes or numbers from 0 to 1, or the columns of a table, which
-are `cleaned` in a training part."""
+"""Pictures ``(cases, channels, height, width)``, as bytes or as numbers from 0 to 1, or the columns of a table. In a
+training part, the columns have passed through `cleaned`."""
 
 
 class Part(NamedTuple):
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 def assembled(name: str, train: Part, test: Part | None, source: Source) -> Dataset:
-    """Make a data set from raw parts; without a test part, split one off.
+    """Make a data set from raw parts; if ``test`` is ``None``, split off a test part.
 
     Raises:
         DataError: there is only one class, a class occurs only in the test part, or the two parts do not match.
@@ -93,7 +93,7 @@ def select(cases: Cases, index: Any) -> Cases:
 
 
 def prepared(train: Cases, names: Sequence[str], where: str, fill: bool = True) -> Preparation:
-    """Return the preparation fitted to a training part; ``fill`` is False if missing values are refused."""
+    """Return the preparation fitted to training cases; if ``fill`` is False, missing values are errors."""
     if isinstance(train, dict):
         return Preparation.fitted(train, names, where, fill)
     channels, height, width = train.shape[1:]

@@ -20,7 +20,7 @@ from twofold.data.source import PICTURE_ENDINGS
 from twofold.errors import DataError, SettingError
 
 LARGEST = 1 << 26
-"""Largest size in bytes of a file that is opened, and in pixels of a picture that is decoded."""
+"""Largest size of a file that is opened, in bytes, and of a picture that is decoded, in pixels."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "JPEG2000", "AVIF")
 """Supported file formats, by Pillow's names: raster formats that need no external program."""
@@ -35,10 +35,10 @@ EXACT = ("1", "L", "P", "PA", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV
 """Pixel modes, by Pillow's names, with at most 8 bits per channel and a defined white."""
 
 RESAVE, SHRINK = "save or copy it again", "scale it down"
-"""Advice for a damaged picture, and for one that is too large."""
+"""What the user should do about a damaged picture, and about a picture that is too large."""
 
 MIN_STROKE = 0.75
-"""Strokes thinner than this fraction of the thinnest training strokes are thickened."""
+"""Strokes are thickened if they are thinner than this fraction of the thinnest training strokes."""
 
 
 def visible_entries(path: Path) -> list[Path]:
@@ -48,7 +48,7 @@ def visible_entries(path: Path) -> list[Path]:
 
 
 def pictures_below(path: Path) -> list[Path]:
-    """Return the picture files in a folder and its subfolders, by file name ending. Linked folders are not followed."""
+    """Return the files with a picture's file name ending in a folder and its subfolders, except in linked folders."""
     files: list[Path] = []
     for entry in visible_entries(path):
         if entry.is_dir() and not entry.is_symlink():  # a link may lead back up
@@ -64,14 +64,16 @@ def decoded(path: Path) -> Image.Image:
 
 
 def read_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
-    """Decode the first picture of a file, and list the conversions in plain words.
+    """Decode the first picture of a file, and describe the conversions that were applied to it.
 
-    File type, file size and the size in the header are checked before decoding. Pixels of 16 bits are rounded to 8.
-    Transparent pictures are composited on the median color of the opaque pixels if most pixels are opaque, else on
-    black or white, whichever is farther from them: the drawing may consist of transparency alone.
+    File type, file size and the size in the header are checked before decoding. Pixels of 16 bits are rounded to 8. If
+    most pixels are opaque, a transparent picture is composited on their median color. Otherwise it is composited on
+    black or white, whichever is farther from the opaque pixels, because the drawing may differ from its ground in
+    transparency alone.
 
     Returns:
-        The picture in mode L or RGB, upright and without transparency, and the conversions.
+        The picture in mode L or RGB, upright and without transparency, and descriptions of the conversions, such as
+        "turned upright".
 
     Raises:
         DataError: the file does not exist, is not a picture, is too large, or its pixels have no defined white.
@@ -123,7 +125,7 @@ def _opened(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the orientation in the EXIF data; return the picture unchanged if there is none or it is unreadable."""
+    """Turn a picture upright by its EXIF orientation; a picture without readable orientation is returned unchanged."""
     try:
         turned = image.getexif().get(0x0112, 1) in range(2, 9)
         return ImageOps.exif_transpose(image) if turned else image
@@ -132,7 +134,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Convert pixels of more than 8 bits to 8, and list the conversions."""
+    """Convert pixels of more than 8 bits to 8 bits, and describe the conversions."""
     if image.mode in EXACT:
         return image, []
     if not image.mode.startswith(("I", "F")):
@@ -152,7 +154,7 @@ def _eight_bits(path: Path, image: Image.Image) -> tuple[Image.Image, list[str]]
 
 
 def _flattened(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Remove the transparency of an RGBA picture, and list the conversions."""
+    """Remove the transparency of an RGBA picture, and describe the conversions."""
     if image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB"), []
     pixels: Any = np.asarray(image.reduce(1 + max(image.size) // 1000))
@@ -171,19 +173,20 @@ def _flattened(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def prepare(picture: Path | Image.Image, preparation: Preparation) -> tuple[Tensor, tuple[str, ...]]:
-    """Convert a picture to the input of a net, and list the conversions.
+    """Convert a picture to the input of a net, and describe the conversions.
 
-    The conversion depends on the statistics of the training images (`Look`). If these are drawings of equal size on a
-    plain ground, the drawing is separated from its ground, scaled and moved to the size and position of the training
-    drawings, and given their levels of ground and ink. Otherwise the picture is only scaled, and inverted if its ground
-    matches the training ink. Pictures that already match the training images are passed through unchanged.
+    The conversion depends on the statistics of the training images (`Look`). If the training images are drawings of
+    equal size on a plain ground, the drawing is separated from its ground, scaled and moved to the size and position of
+    the training drawings, and its ground and ink get the levels of the training images. Otherwise the picture is only
+    scaled, and inverted if its ground matches the training ink. Pictures that already match the training images are
+    passed through unchanged.
 
     Args:
         picture: a file in any format of `FORMATS`, or a picture in mode L or RGB.
-        preparation: preparation of the data that the net was trained on, of the kind "pictures".
+        preparation: preparation, of the kind "pictures", of the training data of the net.
 
     Returns:
-        The image ``(1, channels, height, width)``, and the conversions in plain words.
+        The image ``(1, channels, height, width)``, and descriptions of the conversions.
 
     Raises:
         DataError: the file cannot be read as a picture, or the picture is empty.
@@ -218,7 +221,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _scaled(image: Image.Image, shape: tuple[int, int, int], look: Look | None, done: list[str]) -> NDArray[np.float32]:
-    """Scale a picture to this shape, as pictures are scaled for training; invert it if its ground matches the ink."""
+    """Scale a picture to ``shape`` as in training; invert it if its ground is near the level of the training ink."""
     channels, height, width = shape
     if channels == 1 and image.mode != "L":
         done.append("made grey")
@@ -240,7 +243,7 @@ def _has_ground(pixels: NDArray[np.float32], look: Look) -> bool:
 
 
 def _fits(pixels: NDArray[np.float32], look: Look, box: int) -> bool:
-    """Return True if a picture has the ground, ink, size and center of the training drawings, to a tenth of the box."""
+    """Return True if a picture has about the ground, ink, drawing size and center of the training pictures."""
     levels = look.levels(pixels)
     if not _has_ground(pixels, look) or levels.max() < 1 - 3 * INK_THRESHOLD:
         return False
@@ -254,7 +257,7 @@ def _fits(pixels: NDArray[np.float32], look: Look, box: int) -> bool:
 def _redrawn(
     image: Image.Image, size: tuple[int, int], look: Look, box: int, done: list[str], name: str
 ) -> NDArray[np.float32]:
-    """Redraw the ink of a picture ``(height, width)`` with the size, position and levels of the training drawings."""
+    """Redraw the drawing on a picture, ``(height, width)``, with the size, position and levels of the training ones."""
     from twofold.data.ink import ink_of, thickened
 
     ink = ink_of(image)
@@ -288,5 +291,5 @@ def _redrawn(
 
 
 def _scale(drawn: tuple[int, ...], size: tuple[int, int], box: int) -> float:
-    """Return the factor that scales the longer side to ``box``, or less if a side would not fit into ``size``."""
+    """Return the factor that scales the longer side of a drawing to ``box``, or less so that it fits into ``size``."""
     return min(box / max(drawn), *(most / length for most, length in zip(size, drawn, strict=True)))

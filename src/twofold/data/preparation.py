@@ -1,10 +1,10 @@
-"""Preprocessing of raw pictures and tables for a net; stored with the net."""
+"""Preprocessing of raw pictures and tables for a net. It is stored with the net."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +20,8 @@ from twofold.errors import SettingError, remark, unknown
 KINDS = ("pictures", "table")
 
 MARGIN = 0.5
-"""Distance from the training values beyond which a value is unusual, as a share of their range."""
+"""Distance from the range of the training values beyond which a value is unusual, as a share of the width of the
+range."""
 
 FEATURE = 21
 """Peak memory in bytes per feature and case while a table is prepared: two float64, one float32 and one bool."""
@@ -30,13 +31,13 @@ FEATURE = 21
 class Preparation:
     """Preprocessing that converts raw data to the cases of a net.
 
-    A missing number is replaced by the median of its column. Then numeric columns are standardized to
-    (x - mean) / scale. A numeric column with missing values in the training part is followed by an indicator feature,
-    which is 1 where the value is missing. A text column is one-hot encoded; a missing text is the category "".
+    A missing number is replaced by the median of the column. Then each numeric column is standardized to (x - mean) /
+    scale. A numeric column with missing values in the training part is followed by an indicator feature, which is 1
+    where the value is missing. A text column is one-hot encoded; a missing text is the category "".
 
-    The result is that of scikit-learn's ``ColumnTransformer`` with ``SimpleImputer``, ``StandardScaler`` and
-    ``OneHotEncoder``. Their fitted state can only be stored as a pickle, which is not safe to load, so this class holds
-    the fitted numbers itself. They are stored as JSON and exported to ONNX.
+    The result is the same as that of scikit-learn's ``ColumnTransformer`` with ``SimpleImputer``, ``StandardScaler``
+    and ``OneHotEncoder``. The fitted state of these classes can only be stored as a pickle, which is not safe to load.
+    This class therefore holds the fitted numbers itself, which can be stored as JSON and exported to ONNX.
 
     Attributes:
         kind: "pictures", with pixels in [0, 1], or "table", with standardized numbers.
@@ -45,7 +46,7 @@ class Preparation:
         columns: names of the columns of a table, in order, without the label column.
         mean, scale: mean and standard deviation of each column, fitted on the training part before cases are held out
             for validation; 0 and 1 for a text column, and a scale of 1 for a constant column.
-        categories: text column -> its values.
+        categories: text column -> the distinct texts of the column.
         look: statistics of the training pictures; ``None`` if they were not computed.
         medians: median of each column, 0 for a text column; empty if missing values are refused.
         indicators: numeric columns that are followed by an indicator feature.
@@ -88,7 +89,7 @@ class Preparation:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the preparation as a JSON-compatible mapping; table fields are omitted for pictures."""
+        """Return the preparation as a JSON-compatible mapping, for pictures without the fields of tables."""
         content = asdict(self)
         if self.look is None:
             del content["look"]
@@ -119,7 +120,7 @@ class Preparation:
             columns: the columns by name, float64 or strings; see `cleaned`.
             names: class names.
             where: name of the table in remarks.
-            fill: replace missing values; if False, `table` refuses them.
+            fill: replace missing values; if False, `table` raises an error for missing values.
         """
         mean, scale, medians, lows, highs, categories, filled = [], [], [], [], [], {}, {}
         for name, column in columns.items():
@@ -171,15 +172,40 @@ class Preparation:
             where: name of the table in error messages.
 
         Raises:
-            DataError: columns are missing, values are not numbers, not finite or too large, or missing where they are
-                refused, or the features do not fit into memory. The message has all problems of the values.
+            DataError: a column is missing, the features do not fit into memory, or a value is not a number, not finite,
+                too large, or missing in a preparation fitted with ``fill=False``. The message lists the problems of all
+                values.
         """
         cases, problems = self.table_with_problems(frame, where)
         problems.check()
         return cases
 
     def table_with_problems(self, frame: Any, where: str = "the table") -> tuple[Tensor, Problems]:
-        """Convert a table as `table` does, but return the problems and the unusual values; unusable ones become 0.
+        """Convert a table as `table` does, but return the problems of values instead of raising an error.
+
+        Unusable values become 0. The problems include unusual values, see `Problems`.
+
+        Raises:
+            DataError: columns are missing, or the features do not fit into memory.
+        """
+        features, problems = self.encoded(frame, where)
+        for index, position in self._numeric():
+            values = features[:, position]
+            with np.errstate(over="ignore"):
+                numbers = (values - self.mean[index]) / self.scale[index]
+            usable = abs(numbers) <= np.finfo(np.float32).max
+            large = np.flatnonzero(~usable & np.isfinite(values))
+            end = ", which is too large compared with the training part"
+            content = lambda row, values=values: f"{values[row]:g}"  # noqa: E731
+            problems.add_rows(self.columns[index], large, content, FILL, end)
+            features[:, position] = np.where(usable, numbers, 0.0)
+        return torch.from_numpy(features.astype(np.float32))[:, None, None, :].contiguous(), problems
+
+    def encoded(self, frame: Any, where: str = "the table") -> tuple[NDArray[np.float64], Problems]:
+        """Convert a table to features ``(rows, features)`` that are not yet standardized.
+
+        Returns:
+            The features, and the problems and unusual values of the table. Unusable values are the median, or infinite.
 
         Raises:
             DataError: columns are missing, or the features do not fit into memory.
@@ -196,19 +222,29 @@ class Preparation:
             absent = np.isnan(values)
             values = np.where(absent, self.medians[index] if fill else 0.0, values)
             self._find_unusual(index, values, problems)
-            with np.errstate(over="ignore"):
-                numbers = (values - self.mean[index]) / self.scale[index]
-            large = np.flatnonzero(~(abs(numbers) <= np.finfo(np.float32).max) & np.isfinite(values))
-            end = ", which is too large compared with the training part"
-            problems.add_rows(name, large, lambda row, values=values: f"{values[row]:g}", FILL, end)  # type: ignore[misc]
-            parts.append(np.where(abs(numbers) <= np.finfo(np.float32).max, numbers, 0.0)[:, None])
+            parts.append(values[:, None])
             if name in self.indicators:
                 parts.append(absent[:, None].astype(np.float64))
-        cases = np.concatenate(parts, 1).astype(np.float32)
-        return torch.from_numpy(cases)[:, None, None, :].contiguous(), problems
+        return np.concatenate(parts, 1), problems
+
+    def with_ranges_of(self, features: NDArray[np.float64]) -> Self:
+        """Return the preparation with ranges of training values that include those of further encoded rows."""
+        lows, highs = list(self.lows), list(self.highs)
+        for index, position in self._numeric():
+            lows[index] = min(lows[index], float(features[:, position].min()))
+            highs[index] = max(highs[index], float(features[:, position].max()))
+        return replace(self, lows=tuple(lows), highs=tuple(highs))
+
+    def _numeric(self) -> Iterator[tuple[int, int]]:
+        """Yield the index of each numeric column and the position of its feature."""
+        position = 0
+        for index, name in enumerate(self.columns):
+            if name not in self.categories:
+                yield index, position
+            position += _feature_count([name], self.categories, [name] if name in self.indicators else [])
 
     def _find_unusual(self, index: int, values: NDArray[np.float64], problems: Problems) -> None:
-        """Note the rows whose value in a column is beyond its training range by more than `MARGIN` times the range."""
+        """Add the rows whose value is far outside the training range (see `MARGIN`) to ``problems.unusual``."""
         if not self.lows:
             return
         low, high, name = self.lows[index], self.highs[index], self.columns[index]
@@ -233,5 +269,5 @@ def _feature_count(columns: Iterable[str], categories: Mapping[str, Sequence[str
 
 
 def numbered(classes: int) -> tuple[str, ...]:
-    """Return default class names: the class numbers."""
+    """Return default class names: "0", "1", ..."""
     return tuple(str(number) for number in range(classes))

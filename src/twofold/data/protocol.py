@@ -11,7 +11,8 @@ from torch import Tensor
 class Data(Protocol):
     """A training part and a test part, each a tuple of tensors whose first dimension runs over the cases.
 
-    `Dataset` is the implementation for labeled images. Any class with these members can be used in its place.
+    `Dataset` is the implementation for labeled images. Any other class with these members can also be used for
+    training.
     """
 
     @property
@@ -20,7 +21,7 @@ class Data(Protocol):
 
     @property
     def official(self) -> bool:
-        """True if the data were verified to be the published ones."""
+        """True if digests show that the data are the published ones."""
 
     @property
     def fingerprint(self) -> str:

@@ -43,15 +43,17 @@ class Source:
 
     Attributes:
         path: absolute path of the folder or file.
-        kind: folder (of class folders), manifest (CSV of picture files and labels), npz, table (CSV or Parquet) or idx.
+        kind: "folder" of class folders, "manifest" (CSV of picture files and labels), "npz", "table" (CSV or Parquet)
+            or "idx".
         label: name of the label column of a table or a manifest.
         size: (width, height) to which pictures are scaled; ``None`` if they are not scaled.
         test: path of a second folder or file with the test part.
-        test_share: share of each class that is split off as the test part; ``None`` if the data have a test part.
+        test_share: share of the cases of each class that is split off as the test part; ``None`` if the data have a
+            test part.
         seed: seed of the split and of the order of the training cases.
         skip_unreadable: skip pictures that cannot be read.
         missing: "fill" to replace missing values of a table, "refuse" to raise an error.
-        pixels: the columns of a table are the pixels of pictures, row by row.
+        pixels: treat each row of a table as a picture whose pixels, row by row, are in the columns.
     """
 
     path: str
@@ -82,7 +84,10 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Name of the folder, or of the file without its ending; prefixed with "own-" if a built-in data set has it."""
+        """Name of the folder, or of the file without its ending.
+
+        A name that is also the name of a built-in data set gets the prefix "own-".
+        """
         from twofold.data import DATASETS
 
         path = Path(self.path)
@@ -90,7 +95,10 @@ class Source:
         return f"own-{name}" if name in DATASETS else name
 
     def at(self, path: Path | str) -> Self:
-        """Return the source at another path. A missing test part is expected at the same relative path."""
+        """Return a source with the data at another path.
+
+        If `test` no longer exists, the new source has its test part at the same path relative to the new ``path``.
+        """
         place, test = resolved(path), self.test
         if test is not None and not Path(test).exists():
             test = os.path.normpath(place / os.path.relpath(test, self.path))

@@ -14,14 +14,14 @@ from twofold.errors import DataError
 
 
 def ordered(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct labels in class order: sorted by value if all are finite numbers, else by name."""
+    """Return the distinct labels in class order: sorted by value if all are finite numbers, else as text."""
     numbers = {name: number_of(name) for name in labels}
     by_value = all(number is not None and math.isfinite(number) for number in numbers.values())
     return tuple(sorted(numbers, key=lambda name: (numbers[name] if by_value else 0, name)))
 
 
 def class_numbers(labels: Sequence[str] | NDArray[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:
-    """Return the class number of each label, that is its index in ``names``.
+    """Return the class number of each label: the index of the label in ``names``.
 
     Raises:
         DataError: a label is not in ``names``.
@@ -36,7 +36,7 @@ def class_numbers(labels: Sequence[str] | NDArray[Any], names: Sequence[str], wh
 
 
 def require_cases(classes: int, cases: int, where: str, label: str | None = None) -> None:
-    """Raise a `DataError` if there are more than half as many classes as cases; ``label`` is a table's label column."""
+    """Raise a `DataError` for fewer than two cases per class on average; ``label`` is the label column of a table."""
     if 2 * classes > cases:
         raise DataError(
             f"{where}: {f'column {label!r} has' if label else 'the labels have'} {classes} different values in {cases} "
@@ -46,18 +46,18 @@ def require_cases(classes: int, cases: int, where: str, label: str | None = None
 
 
 def shuffled(cases: int, seed: int) -> NDArray[np.intp]:
-    """Return the indices of all cases in random order, so that the last of them can be held out."""
+    """Return the indices of all cases in random order, so that the last cases are a random sample to hold out."""
     return np.random.RandomState(seed).permutation(cases)  # NumPy guarantees a stable stream
 
 
 def stratified(labels: NDArray[np.int64], share: float, seed: int, where: str) -> tuple[Any, Any]:
     """Return the indices of the training part and of the test part, both in random order.
 
-    The test part gets ``share`` of each class, rounded to whole cases, but at least one case and never all of them. A
-    class with a single case is only in the training part.
+    The test part gets ``share`` of the cases of each class, rounded, but at least one case and never all cases. A class
+    with a single case is only in the training part.
 
     Raises:
-        DataError: no class has two cases.
+        DataError: no class has more than one case.
     """
     order = shuffled(len(labels), seed)
     test = np.zeros(len(labels), dtype=bool)

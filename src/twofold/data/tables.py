@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from twofold import machine
 from twofold.data.columns import (
+    REPAIR,
     Column,
     Problems,
     as_columns,
@@ -38,12 +39,12 @@ from twofold.machine.extras import needed
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 SEPARATORS = ",;\t"
 PIXEL = re.compile(r"(pixel|pix|px)[ _.]?\d+|\d+x\d+")
-"""Names of columns with the pixels of pictures."""
+"""Pattern of the names of columns that hold pixels of pictures, such as pixel0 or 1x1."""
 BYTES = 40
-"""Peak memory in bytes per byte of a text file while it is read: short strings, each a Python object."""
+"""Peak memory in bytes per byte of a text file while it is read, because each value is a Python string."""
 
 NUMBER, VALUE = 40, 120
-"""Peak memory in bytes per number and per other value of a Parquet file while it is read."""
+"""Peak memory in bytes per number, and per value of another type, of a Parquet file while it is read."""
 
 
 def read(source: Source) -> tuple[Part, Part | None]:
@@ -70,13 +71,13 @@ def read(source: Source) -> tuple[Part, Part | None]:
 
 
 def _are_pixels(columns: dict[str, Column]) -> bool:
-    """Return True if the names of the columns are numbered pixels, such as pixel0 or 1x1, of a square picture."""
+    """Return True if the columns are named like pixels, such as pixel0 or 1x1, and as many as a square picture has."""
     square = len(columns) >= 16 and math.isqrt(len(columns)) ** 2 == len(columns)
     return square and all(PIXEL.fullmatch(name) for name in columns)
 
 
 def _pixels(columns: dict[str, Column], source: Source, problems: Problems) -> NDArray[Any]:
-    """Convert columns to pictures ``(cases, 1, height, width)``: bytes if all are whole numbers, else float32."""
+    """Convert columns to pictures ``(cases, 1, height, width)``: bytes if all are whole from 0 to 255, else float32."""
     width, height = source.size or (math.isqrt(len(columns)),) * 2
     if width * height != len(columns):
         advice = "remove other columns or correct --size" if source.size else "give their width and height with --size"
@@ -90,13 +91,40 @@ def _pixels(columns: dict[str, Column], source: Source, problems: Problems) -> N
     return pixels.astype(np.uint8 if whole else np.float32)
 
 
+def pixel_cases(columns: Mapping[str, Column], shape: tuple[int, int, int], problems: Problems) -> torch.Tensor:
+    """Convert columns of pixels to pictures ``(cases, 1, height, width)`` with values from 0 to 1.
+
+    Whole numbers are divided by 255 unless none is above 1, as in training. Unusable values become 0.
+
+    Args:
+        columns: one column for each pixel, row by row.
+        shape: (channels, height, width) of a picture.
+        problems: receives the values that are missing, no numbers, or not between 0 and 255.
+
+    Raises:
+        DataError: the number of columns is not that of the pixels.
+    """
+    if len(columns) != math.prod(shape):
+        raise DataError(
+            f"{problems.where} has {len(columns)} columns besides the label, expected {math.prod(shape)}, one for each "
+            f"pixel of pictures of {shape[2]} x {shape[1]}"
+        )
+    found = {name: as_numbers(name, column, problems, False) for name, column in columns.items()}
+    for name, values in found.items():
+        outside = np.flatnonzero((values < 0) | (values > 255))
+        problems.add_rows(name, outside, lambda row, values=values: f"{values[row]:g}", REPAIR, ", expected 0 to 255")  # type: ignore[misc]
+    pixels = np.nan_to_num(np.stack([*found.values()], 1), posinf=0, neginf=0)
+    scale = 255 if (pixels == np.floor(pixels)).all() and (pixels > 1).any() else 1
+    return torch.from_numpy((pixels / scale).astype(np.float32)).reshape(-1, *shape)
+
+
 def is_picture_name(value: Any) -> bool:
-    """Return True if a value is a text that ends like the name of a picture file."""
+    """Return True if a value is a text with the ending of a picture file."""
     return isinstance(value, str) and Path(value.strip()).suffix.lower() in PICTURE_ENDINGS
 
 
 def is_manifest(path: Path) -> bool:
-    """Return True if a text file is a table of two columns, one of which starts with the name of a picture file.
+    """Return True if a file is a table of two columns and one of the first two values is the name of a picture file.
 
     Raises:
         DataError: the file is not a table.
@@ -127,20 +155,20 @@ def is_table(path: Path) -> bool:
 
 
 def types() -> str:
-    """Return the supported endings as text."""
+    """Return the supported file name endings of tables as a text for messages."""
     return ", ".join(ENDINGS)
 
 
 def read_table(path: Path, errors: dict[int, str] | None = None) -> dict[str, Column]:
-    """Return the columns of a table by name, with the values of the file.
+    """Return the columns of a table by name, with the values as they are in the file.
 
     Args:
         path: a CSV or Parquet file; a CSV file may be packed with gzip.
-        errors: receives row index -> error for lines with too few or too many values, whose values are then missing.
-            If ``None``, such a line is an error.
+        errors: receives row index -> error for lines with too few or too many values; the values of these lines become
+            missing. If ``None``, such a line raises an error.
 
     Raises:
-        DataError: the file cannot be read, has no names of columns or no rows, or has a column name twice.
+        DataError: the file cannot be read, has no column names or no rows, or has the same column name twice.
         SettingError: the file is Parquet and pyarrow is not installed.
     """
     if path.suffix.lower() == ".parquet":
@@ -162,9 +190,10 @@ def read_table(path: Path, errors: dict[int, str] | None = None) -> dict[str, Co
 
 
 def _missing_header(names: Sequence[str], columns: Mapping[int, Sequence[str]]) -> str | None:
-    """Return a name of a column that must be a value, so that the file has no line of names; ``None`` if there is none.
+    """Return a supposed column name that must be a value, because the file has no line of names; else ``None``.
 
-    All names are numbers then, or one is that of a picture file, or a name that is not a number occurs in its column.
+    A file has no line of names if all names are numbers, if a name is that of a picture file, or if a name that is not
+    a number also occurs as a value in the same column.
     """
     if pictures := [name for name in names if is_picture_name(name)]:
         return pictures[0]
@@ -236,14 +265,14 @@ def _parquet(path: Path) -> dict[str, Column]:
 
 
 def _values(column: Any) -> Column:
-    """Return the values of a column: numbers, or Python objects with None for missing values."""
+    """Return the values of a column of pyarrow: numbers, or Python objects with None for missing values."""
     if _is_number(column.type) and not column.null_count:
         return np.asarray(column.to_numpy())
     return np.array(column.to_pylist(), dtype=object)
 
 
 def _is_number(column_type: Any) -> bool:
-    """Return True for integer and floating point column types."""
+    """Return True if a column type of pyarrow is an integer or floating-point type."""
     import pyarrow
 
     return bool(pyarrow.types.is_integer(column_type) or pyarrow.types.is_floating(column_type))

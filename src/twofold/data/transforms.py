@@ -12,8 +12,8 @@ from twofold.errors import SettingError
 def jitter(images: Tensor, reach: int, generator: Generator) -> Tensor:
     """Shift each image by random whole numbers of pixels, filling in zeros at the borders.
 
-    Both offsets of an image are uniform over -reach ... reach, so all (2 reach + 1)² positions are equally likely;
-    the channels of an image move together.
+    Both offsets of an image are uniform over -reach ... reach, so all (2 reach + 1)² positions are equally likely; all
+    channels of an image get the same shift.
 
     Args:
         images: ``(batch, channels, height, width)``.

@@ -1,4 +1,4 @@
-"""Base class of the estimators: validation of data by scikit-learn, training, and pickling."""
+"""The base class of the estimators: it validates data with scikit-learn, trains nets and pickles them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
 from twofold import machine
 from twofold.checkpoint import module_tensors
+from twofold.data.preparation import Preparation
 from twofold.errors import ArgumentError, DataError, Diverged, SettingError, remark
+from twofold.estimators.columns import encoded, fitted, has_texts, is_frame, named_columns, require_numbers
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import Settings
 from twofold.methods import METHODS, Recipe, build
@@ -29,12 +32,15 @@ S = TypeVar("S", bound=Settings)
 ADVICE = {
     "Input y contains": "omit cases without a label",
     "Input contains NaN": "omit cases without a label",
-    "value of NA is ambiguous": "impute missing values, and omit cases without a label",
+    "value of NA is ambiguous": "omit cases without a label",
     "contains NaN": "impute missing values, for instance with sklearn.impute.SimpleImputer",
     "contains infinity": "remove or correct these cases",
-    "could not convert string": "encode text columns as numbers, for instance with sklearn.preprocessing.OneHotEncoder",
+    "could not convert string": "give numbers, as in fit",
 }
-"""Advice for errors of scikit-learn, which replaces its own advice about other estimators."""
+"""Part of an error message of scikit-learn -> advice, which replaces scikit-learn's advice about other estimators."""
+
+USUAL = 0.25
+"""Share of rows with a value far beyond those of the training data up to which no remark is made."""
 
 
 class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
@@ -44,20 +50,36 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
     recipe_: Recipe
     history_: History
     _form: dict[str, Any]
+    _preparation: Preparation | None
     _scaling: Scaling
 
     def _settings(self, settings: type[S]) -> S:
         return settings(**{field.name: getattr(self, field.name) for field in fields(settings)})
 
     def _validated(self, reset: bool, **data: Any) -> Any:
-        """Convert data to arrays, validated by scikit-learn, with error messages of one line.
+        """Validate data with scikit-learn and return the arrays.
+
+        Args:
+            reset: If True, remember the columns, as in `fit`; if False, require the remembered columns.
+            data: ``X`` and, optionally, ``y``.
+
+        Returns:
+            The arrays. A table with columns of text is returned unchanged if it is a DataFrame, else as an array of
+            objects.
 
         Raises:
-            DataError: The table has values that are not finite numbers, or other columns than in `fit`.
+            DataError: The table has infinite numbers, or other columns than in `fit`; or labels are missing.
             ArgumentError: The data are not a table.
         """
+        X = data["X"]
+        numbers = issparse(X) or (not reset and self._preparation is None)
+        texts = not numbers and has_texts(X)
         try:
-            return validate_data(self, **data, reset=reset, dtype=[np.float64, np.float32], accept_sparse="csr")
+            if texts and is_frame(X):
+                validate_data(self, **data, reset=reset, skip_check_array=True)
+                return (X, check_X_y(np.zeros((len(X), 1)), data["y"])[1]) if "y" in data else X
+            types, finite = None if texts else [np.float64, np.float32], True if numbers else "allow-nan"
+            return validate_data(self, **data, reset=reset, dtype=types, accept_sparse="csr", ensure_all_finite=finite)
         except (ValueError, TypeError) as error:
             message, error_type = str(error), ArgumentError if isinstance(error, TypeError) else DataError
             for fault, advice in ADVICE.items():
@@ -65,8 +87,23 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
                     message = f"{message.splitlines()[0].rstrip('.')}: {advice}"
             raise error_type(" ".join(message.split())) from None
 
+    def _encoded(self, table: Any, reset: bool) -> tuple[NDArray[Any], dict[int, str]]:
+        """Convert a validated table to numbers, and describe the values that are far from all training values by row.
+
+        A sparse matrix is returned as it is. With ``reset``, the preparation is fitted to the table.
+        """
+        if reset:
+            names = getattr(self, "feature_names_in_", None)
+            self._preparation = None if issparse(table) else fitted(named_columns(table, names))
+        if self._preparation is None:
+            return table, {}
+        if issparse(table):
+            require_numbers(self._preparation)
+            return table, {}
+        return encoded(self._preparation, named_columns(table, self._preparation.columns))
+
     def _labeled(self, reset: bool, X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Convert a table and its labels to validated arrays."""
+        """Convert a table and its labels to validated arrays of numbers and labels; ``reset`` is as in `_validated`."""
         table, y = self._validated(reset, X=X, y=_without_extension_type(y))
         try:
             check_classification_targets(y)
@@ -75,21 +112,33 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             types = sorted({type(label).__name__ for label in np.ravel(y).tolist()})
             message = f"it has {' and '.join(types)}, expected labels of one type" if len(types) > 1 else error
             raise DataError(f"y: {' '.join(str(message).split())}") from None
+        table, _ = self._encoded(table, reset)
+        if not reset and self._preparation is not None and not issparse(table):
+            self._preparation = self._preparation.with_ranges_of(table)
         return table, y
 
-    def _known(self, X: Any) -> NDArray[Any]:
-        """Convert a table to a validated array with the columns of `fit`.
+    def _known(self, X: Any, compare: bool = True) -> NDArray[Any]:
+        """Convert a table to an array of numbers; the columns must be those of `fit`.
+
+        With ``compare``, a `Remark` says if more than `USUAL` of the rows have values far beyond those of the training
+        data.
 
         Raises:
             NotFittedError: The estimator is not fitted.
-            DataError, ArgumentError: The table is invalid, or has other columns.
+            DataError, ArgumentError: The table is invalid, or has other columns than in `fit`.
         """
         check_is_fitted(self)
-        table: NDArray[Any] = self._validated(False, X=X)
+        table, unusual = self._encoded(self._validated(False, X=X), False)
+        if compare and len(unusual) > USUAL * table.shape[0]:
+            row, reason = min(unusual.items())
+            remark(
+                f"X: {len(unusual)} of {table.shape[0]} rows do not look like the training data, such as row "
+                f"{row + 1}: {reason}: check the order and the units of the columns"
+            )
         return table
 
     def _begin(self, settings: Settings, recipe: Recipe, form: dict[str, Any]) -> None:
-        """Build the untrained net of a recipe for data of the given form."""
+        """Build the untrained net of a recipe for data of this ``form``: "shape" and, for labeled data, "classes"."""
         device = machine.choose_device(settings.device)
         precision = machine.choose_precision(settings.precision, device)
         machine.require_memory(METHODS[recipe.method].needed_memory(recipe, form, precision, False), device)
@@ -98,7 +147,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         self.net_.set_precision(precision)
 
     def _trainer(self, recipe: Recipe, data: tuple[Tensor, ...]) -> Trainer:
-        """Return a trainer for cases, their labels and, optionally, their weights."""
+        """Return a trainer for ``data``: the cases, the labels and, optionally, the weights of the cases."""
         cases, labels, *weights = data
         return Trainer(self.net_, recipe, (cases, labels), case_weight=weights[0] if weights else None)
 
@@ -106,7 +155,8 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         """Train for an epoch and return its metrics.
 
         Raises:
-            Diverged: A layer has values that are not finite, or has collapsed, with advice about the estimator.
+            Diverged: A layer has values that are not finite, or has collapsed. The message names parameters of the
+                estimator.
         """
         try:
             return next(epochs)
@@ -117,7 +167,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
             ) from error
 
     def _epochs(self, data: tuple[Tensor, ...], last: int | None = None) -> Iterator[dict[str, Any]]:
-        """Train up to the epoch ``last``, counted from 1, or to the last one, and yield the metrics of each."""
+        """Train until ``last`` epochs are done, by default all of the recipe's, and yield the metrics of each epoch."""
         trainer = self._trainer(self.recipe_, data)
         trainer.history = self.history_
         epochs = trainer.epochs()
@@ -138,7 +188,7 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         self.history_.append(self._next(self._trainer(recipe, data).epochs()))
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        """Restore all parameters and buffers of the net."""
+        """Copy ``tensors``, by name, into the parameters and buffers of the net."""
         with torch.no_grad():
             for name, tensor in module_tensors(self.net_).items():
                 tensor.copy_(tensors[name])
@@ -150,13 +200,13 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.input_tags.categorical = tags.input_tags.allow_nan = True
         return tags
 
     # ---- pickles -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Replace the net by arrays, so that a pickle does not depend on a device."""
+        """Return the state with arrays in place of the net, so that a pickle does not depend on a device."""
         state: dict[str, Any] = dict(super().__getstate__())
         if "net_" in state:
             state["net_"] = {
@@ -177,19 +227,19 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def _without_extension_type(y: Any) -> Any:
-    """Convert labels of a nullable type of pandas to an array of its numpy type, unless some are missing."""
+    """Convert labels of a nullable pandas dtype, such as Int64, to a NumPy array; labels with gaps are unchanged."""
     numpy_type = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     return y if numpy_type is None or y.isna().any() else y.to_numpy(numpy_type)
 
 
 def expect_several(classes: NDArray[Any]) -> None:
-    """Raise an error unless there are at least two classes."""
+    """Raise a `DataError` if there are fewer than two classes."""
     if len(classes) < 2:
         raise DataError(f"y has only one class, {classes[0]!s}, expected at least 2")
 
 
 def _available(choose: Callable[[str], Any], wanted: str, fallback: str) -> Any:
-    """Return the device or precision of a pickled estimator, or the fallback if this machine does not support it."""
+    """Return ``choose(wanted)``, or ``choose(fallback)`` with a remark if this machine does not support ``wanted``."""
     try:
         return choose(wanted)
     except SettingError:

@@ -19,7 +19,7 @@ SPREAD = 0.5
 
 
 def held_out(labels: NDArray[np.int64], count: int, random: np.random.RandomState) -> NDArray[np.bool_]:
-    """Draw a mask ``(cases,)`` of at most ``count`` cases to hold out, keeping at least one case of each class."""
+    """Draw at most ``count`` cases to hold out, as a mask ``(cases,)``; at least one case of each class is kept."""
     order = random.permutation(len(labels))
     kept = np.unique(labels[order], return_index=True)[1]
     chosen = np.zeros(len(labels), dtype=bool)
@@ -34,9 +34,9 @@ def parts(labels: NDArray[np.int64], count: int, random: np.random.RandomState) 
 
 
 def temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
-    """Return the most probable temperature T of softmax(logits / T) for held-out cases.
+    """Return the temperature T with which softmax(logits / T) has the highest posterior on held-out cases.
 
-    The prior of log T is N(0, `SPREAD`²), which regularizes the temperature for few cases.
+    The prior of log T is N(0, `SPREAD`²). It keeps T near 1 if there are few cases.
 
     Args:
         logits: Logits of the held-out cases, ``(cases, classes)``.

@@ -24,12 +24,12 @@ from twofold.estimators.base import ForwardForwardEstimator, expect_several
 from twofold.estimators.sample import Sample
 from twofold.estimators.scaling import Scaling
 from twofold.estimators.settings import ClassifierSettings
-from twofold.estimators.weights import case_weights, class_weights
 from twofold.nets.feedforward import FeedForward
 from twofold.training.trainer import History
+from twofold.training.weights import case_weights
 
 EARLY = 0.8
-"""Share of the epochs after which the cases held out for calibration are added to the training cases."""
+"""Share of the epochs that are trained before the cases held out for calibration join the training cases."""
 REJECTION_CASES = 1000
 """Number of cases whose familiarity determines the threshold of rejection."""
 REJECTION_PARTS = 3
@@ -37,16 +37,17 @@ REJECTION_PARTS = 3
 REMEMBERED, REPLAYED = 1000, 2
 """Number of earlier cases that `partial_fit` keeps, and number of them that it trains on again for each new case."""
 AT_CHANCE = 0.95
-"""Training error, relative to that of always answering the most frequent class, that counts as chance."""
+"""Training error that counts as chance, as a share of the error of always answering the most frequent class."""
 RARE = 0.2
-"""Share of the cases below which a remark suggests to balance the classes."""
+"""Share of the cases below which a class counts as rare, so that a remark suggests to balance the classes."""
 
 
 class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # type: ignore[misc]
     """Forward-Forward classifier for tables.
 
-    A case with its right label is positive data, a case with a wrong label is negative data. Columns are standardized
-    to mean 0 and standard deviation 1.
+    A case with its right label is positive data, a case with a wrong label is negative data. Texts are one-hot encoded
+    and missing values replaced, see `Preparation`, and columns are standardized to mean 0 and standard deviation 1.
+    A `Remark` says if many rows to predict are far from the training data, unless ``reject`` is set.
 
     Predicted probabilities are calibrated on a tenth of the cases, at most 1,000, which are held out for the first four
     fifths of the epochs and added to the training cases afterwards. With fewer than 100 cases, or a single epoch, no
@@ -54,15 +55,15 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     Args:
         widths: Number of units of each layer; an integer for a single layer. (200,) by default.
-        epochs: Number of epochs, or the maximum with early stopping; ``"auto"`` (default) uses 16, more for short
-            tables.
+        epochs: Number of epochs, or the maximum with early stopping; ``"auto"`` (default) uses 16, and more for tables
+            of few cases.
         batch: Number of cases per update; ``"auto"`` (default) uses 50.
         rate: Learning rate of the layers; ``"auto"`` (default) uses 1, and proportionally less for more than 32
             columns.
         test: ``"fast"`` (default) classifies with a softmax of the hidden activities, ``"slow"`` by the goodness of the
             layers, with one pass per class.
-        early_stopping: If True, hold out a fraction of the cases, stop training when their accuracy no longer improves,
-            and keep the net of the best epoch. False by default.
+        early_stopping: If True, hold out a fraction of the cases, stop training when the accuracy on the held-out cases
+            no longer improves, and keep the net of the best epoch. False by default.
         validation_fraction: Fraction of the cases held out for early stopping; 0.1 by default.
         n_iter_no_change: Number of epochs without improvement after which training stops early; 10 by default.
         reject: Fraction of new cases to reject, those least similar to the training cases, if they are of the same kind
@@ -89,8 +90,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         n_iter_: Number of training epochs.
         history_: Metrics of each epoch.
         temperature_: Temperature by which logits are divided before the softmax.
-        threshold_: Cases with a lower `score_samples` are rejected.
-        validation_scores_: Accuracy on the held-out cases after each epoch, a list; only with early stopping.
+        threshold_: Cases whose score (see `score_samples`) is lower are rejected.
+        validation_scores_: List of the accuracies on the held-out cases after each epoch; only with early stopping.
         n_features_in_: Number of columns.
         feature_names_in_: Names of the columns, ``(n_features_in_,)``, if all of them are strings.
     """
@@ -143,7 +144,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         """Fit the classifier.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``, an array or a sparse matrix.
+            X: Table, ``(cases, features)``, which may have texts and missing values, or a sparse matrix of numbers.
             y: Labels, numbers or strings, ``(cases,)``.
             sample_weight: Weight of each case relative to their mean, ``(cases,)``; all 1 if omitted. Cases with a
                 weight of 0 are left out.
@@ -152,7 +153,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             The fitted estimator.
 
         Raises:
-            DataError: The table has values that are not finite numbers, or there is only one class.
+            DataError: The table has values that cannot be used, or there is only one class.
             ArgumentError, SettingError: A parameter of the constructor is invalid.
             Diverged: A layer has values that are not finite, or has collapsed.
         """
@@ -163,9 +164,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self.classes_ = np.unique(y)
         self._check_classes()
         self.__dict__.pop("validation_scores_", None)  # from an earlier fit
-        weights, wanted = case_weights(sample_weight, table), self._numbers(y)
-        classes = class_weights(self.class_weight, y, wanted, len(self.classes_))
-        weights = self._weigh_classes(settings, classes, wanted, weights)
+        wanted, weights = self._numbers(y), case_weights(sample_weight, None, table, y)
+        weights = self._weigh_classes(settings, y, wanted, weights)
         if not (used := weights > 0).all():
             table, y, weights, wanted = table[used.numpy()], y[used.numpy()], weights[used], wanted[used]
         weights = torch.ones_like(weights) if (weights == weights[0]).all() else weights / weights.mean()
@@ -201,7 +201,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         of which the estimator keeps up to 1,000.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``, an array or a sparse matrix.
+            X: Table, ``(cases, features)``, as in `fit`. Texts that are not in the first part are encoded as zeros.
             y: Labels, ``(cases,)``.
             classes: All labels that will occur; required in the first call, optional in later ones.
             sample_weight: Weight of each case, ``(cases,)``; all 1 if omitted.
@@ -210,8 +210,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             The estimator.
 
         Raises:
-            DataError: The data are invalid, as in `fit`; ``classes`` is missing in the first call; or a label is not
-                one of them.
+            DataError: The data are invalid, as in `fit`; ``classes`` is missing in the first call; or a label is not in
+                ``classes``.
             SettingError: ``class_weight`` is "balanced", which needs all cases.
         """
         settings = self._settings(ClassifierSettings)
@@ -230,10 +230,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self._scaling = Scaling()
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise DataError("classes differ from those in the first call of partial_fit: give the same, or omit them")
-        wanted, weights = self._numbers(y), case_weights(sample_weight, table)
-        numbers = torch.arange(len(self.classes_))
-        balance = class_weights(self.class_weight, self.classes_, numbers, len(numbers))
-        weights = self._weigh_classes(settings, balance, wanted, weights)
+        wanted, weights = self._numbers(y), case_weights(sample_weight, None, table, y)
+        weights = self._weigh_classes(settings, self.classes_, wanted, weights)
         self._scaling.see(table)
         cases = self._scaling.cases(table)
         if first:
@@ -259,18 +257,30 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         if self.reject:
             self._rejected()
 
-    def _weigh_classes(self, settings: ClassifierSettings, classes: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        """Apply the weights of the classes, and return the weights for training, ``(cases,)``.
+    def _weigh_classes(self, settings: ClassifierSettings, y: NDArray[Any], labels: Tensor, weights: Tensor) -> Tensor:
+        """Set the weights of the classes, and return the weights of the cases for training, ``(cases,)``.
 
-        The slow test needs weights in training. The fast test adds the logarithm of the weight of each class to its
-        logit instead: few cases with large weights would be memorized. Cases of a class with weight 0 get weight 0.
+        The slow test needs the weights of the classes in training. The fast test adds the logarithm of the weight of
+        each class to its logit instead, since a net memorizes few cases with large weights.
+
+        Args:
+            settings: The parameters.
+            y: Labels whose frequencies are balanced.
+            labels: Index of the label of each case, ``(cases,)``.
+            weights: Weight of each case without that of its class, ``(cases,)``.
+
+        Raises:
+            DataError: All cases have the weight 0, or belong to classes with the weight 0.
+            SettingError: ``class_weight`` is invalid.
         """
-        weights = weights * (classes[labels] > 0)
+        of_classes = torch.ones(len(self.classes_))
+        of_classes[self._numbers(y)] = case_weights(None, self.class_weight, y, y)
+        weights = weights * (of_classes[labels] > 0)
         if not weights.any():
             raise DataError("all weights are 0, expected at least one case with a weight above 0")
         if settings.test == "slow":
-            weights, classes = weights * classes[labels], torch.ones_like(classes)
-        self._class_weights = (classes / classes[labels].mean()).numpy()
+            weights, of_classes = weights * of_classes[labels], torch.ones_like(of_classes)
+        self._class_weights = (of_classes / of_classes[labels].mean()).numpy()
         return weights
 
     def _weights_with_classes(self, labels: Tensor, weights: Tensor) -> Tensor:
@@ -278,17 +288,16 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         return weights * torch.from_numpy(self._class_weights)[labels]
 
     def _numbers(self, y: NDArray[Any]) -> Tensor:
-        """Return the indices of labels in ``classes_``, ``(cases,)``."""
+        """Return the index in ``classes_`` of each label, ``(cases,)``."""
         indices = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (unknown := self.classes_[indices] != y).any():
             raise DataError(f"y has the unknown label {y[unknown][0]!s}: give all classes in the first call")
         return torch.from_numpy(indices.astype(np.int64))
 
     def _prepare(self, settings: ClassifierSettings, cases: int, seed: int, warm: bool = False) -> None:
-        """Build the untrained net for a table of ``cases`` rows; keep the fitted net if ``warm``."""
-        columns = self.n_features_in_
+        """Build an untrained net for a table of ``cases`` rows or, if ``warm``, keep the fitted net."""
+        self.temperature_, columns = 1.0, len(self._scaling.nonzeros)
         recipe = settings.labeled(cases, columns, self._scaling.share, seed)
-        self.temperature_ = 1.0
         if not warm:
             self._begin(settings, recipe, {"shape": (1, 1, columns + 1), "classes": len(self.classes_)})
             return
@@ -299,12 +308,12 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         self.recipe_, self.history_ = recipe, History()
 
     def _hold_out(self, settings: ClassifierSettings, labels: Tensor, random: np.random.RandomState) -> Tensor:
-        """Return the mask of the held-out cases, ``(cases,)``."""
+        """Return the mask ``(cases,)`` of the cases held out for early stopping or, without it, for calibration."""
         if settings.early_stopping:
             count = max(1, int(settings.validation_fraction * len(labels)))
         else:
-            count = min(int(defaults.TABLE_VALIDATION * len(labels)), calibration.MOST)
-            count = count if count >= calibration.FEWEST and settings.epochs != 1 else 0
+            most = min(int(defaults.TABLE_VALIDATION * len(labels)), calibration.MOST)
+            count = most if most >= calibration.FEWEST and settings.epochs != 1 else 0
         aside = calibration.held_out(labels.numpy(), count, random)
         if settings.early_stopping and not aside.any():
             raise DataError("no class has two cases, so none can be held out: set early_stopping=False")
@@ -330,12 +339,12 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self.temperature_ = calibration.temperature(self._logits(cases), labels, weights)
 
     def _error(self, cases: Tensor, labels: Tensor, weights: Tensor) -> float:
-        """Return the weighted share of the cases that are misclassified."""
+        """Return the weight of the misclassified cases, as a share of the weight of all cases."""
         weights = self._weights_with_classes(labels, weights)
         return (weights @ (self._logits(cases).argmax(1) != labels).float() / weights.sum()).item()
 
     def _remark_if_at_chance(self, cases: Tensor, labels: Tensor, weights: Tensor) -> None:
-        """Print a remark if about as many cases are misclassified as by always answering the most frequent class."""
+        """Issue a remark if the error is about that of always answering the most frequent class; see `AT_CHANCE`."""
         step = math.ceil(len(cases) / self.net_.at_once)
         cases, labels, weights = cases[::step], labels[::step], weights[::step]
         shares = torch.bincount(labels, self._weights_with_classes(labels, weights))
@@ -362,7 +371,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         for part in calibration.parts(labels.numpy(), REJECTION_PARTS, random):
             if part.any() and len(scores) < REJECTION_CASES:
                 seed = int(random.randint(2**31 - 1))
-                other = clone(self).set_params(reject=0.0, warm_start=False, verbose=False, random_state=seed)
+                other = clone(self).set_params(reject=0.0, class_weight=None, warm_start=False, random_state=seed)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", Remark)
                     other.fit(table[~part], y[~part], weights.numpy()[~part])
@@ -425,10 +434,10 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         Returns:
             Scores, ``(cases,)``.
         """
-        return self._familiarity(self._cases(X))
+        return self._familiarity(self._cases(X, compare=False))
 
-    def _cases(self, X: Any) -> Tensor:
-        table = self._known(X)
+    def _cases(self, X: Any, compare: bool = True) -> Tensor:
+        table = self._known(X, compare and not self.reject)
         return self._scaling.cases(table)
 
     def _logits(self, cases: Tensor) -> Tensor:
@@ -446,7 +455,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         """Return the label of rejected cases.
 
         Raises:
-            SettingError: The label is a class or has another type than the classes, or their type has no default.
+            SettingError: ``reject_label`` is a class or has another type than the classes, or it is ``None`` and the
+                type of the classes has no default.
         """
         default = {"b": -1, "u": -1, "i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
         label: Any = default if self.reject_label is None else self.reject_label

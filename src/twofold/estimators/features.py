@@ -29,7 +29,8 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     """Forward-Forward features: the normalized activities of trained layers.
 
     With labels, a case with its right label is positive data and a case with a wrong label is negative data. Without
-    labels, negative data are hybrids of two cases: each column, or each patch of a picture, is taken from one of them.
+    labels, negative data are hybrids of two cases: each column, or each patch of a picture, is taken from one of the
+    two cases.
 
     Args:
         widths, epochs, batch, rate, random_state, device, precision, verbose: See `ForwardForwardClassifier`.
@@ -74,21 +75,21 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Fit the transformer.
 
         Args:
-            X: Table of finite numbers, ``(cases, features)``.
+            X: Table, ``(cases, features)``, which may have texts and missing values, or a sparse matrix of numbers.
             y: Labels, ``(cases,)``, or ``None`` (default) to learn without labels.
 
         Returns:
             The fitted estimator.
 
         Raises:
-            DataError: The table has values that are not finite numbers, or only one case without labels; or there is
-                only one class.
+            DataError: The table has values that cannot be used; or there is only one class or, without labels, only one
+                case.
             ArgumentError, SettingError: A parameter of the constructor is invalid.
             Diverged: A layer has values that are not finite, or has collapsed.
         """
         settings = self._settings(FeatureSettings)
         if y is None:
-            table, classes = self._validated(True, X=X), np.arange(2)
+            (table, _), classes = self._encoded(self._validated(True, X=X), True), np.arange(2)
             labels = torch.zeros(table.shape[0], dtype=torch.int64)
             if table.shape[0] < 2:
                 raise DataError("X has 1 sample, expected at least 2 without labels, since hybrids combine two samples")
@@ -114,7 +115,7 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @check_arguments
     def transform(self, X: Any) -> NDArray[Any]:
-        """Return the normalized activities of all layers, with a neutral label if the net was trained with labels.
+        """Return the normalized activities of all layers. A net trained with labels gets a neutral label.
 
         Args:
             X: Table, ``(cases, features)``.
@@ -140,5 +141,5 @@ class ForwardForwardFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
 
 def _blurs(shape: tuple[int, ...]) -> int:
-    """Return the number of blurs for which the patches of hybrids have the default size relative to the picture."""
+    """Return how often to blur the mask of a hybrid, so that its patches keep their size relative to the picture."""
     return max(1, round(defaults.BLURS * (max(shape) / SIDE) ** 2))

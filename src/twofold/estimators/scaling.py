@@ -28,9 +28,10 @@ class Scaling:
 
     Dense columns are standardized to mean 0 and standard deviation 1. Sparse columns, most of whose values are 0, are
     divided by the root mean square of their nonzero values, so zeros remain zeros. Standardization would multiply a
-    column that is nonzero in a share p of the cases by 1 / √p, so that a text column with many values, encoded as
-    one-hot columns, would count as much as that many numbers. If there are sparse columns, the table is then scaled by
-    one factor to a mean squared length of a case equal to the number of columns, which standardized columns have.
+    column that is nonzero in a share p of the cases by about 1 / √p. A text column that is encoded as many one-hot
+    columns would then weigh as much as many columns of numbers. If there are sparse columns, the whole table is finally
+    multiplied by one factor. It makes the mean squared length of a case equal to the number of columns, as for
+    standardized columns.
 
     Attributes:
         scaler: The `sklearn.preprocessing.StandardScaler` with the means and deviations of all columns.
@@ -70,7 +71,7 @@ class Scaling:
         return sparse_columns(self.nonzeros, int(np.max(self.scaler.n_samples_seen_)))
 
     def _squares(self) -> NDArray[np.float64]:
-        """Return the mean square of each scaled column before the common factor, ``(features,)``."""
+        """Return the mean square of each scaled column, ``(features,)``, before the factor of the whole table."""
         dense = (self.scaler.var_ > 0).astype(np.float64)
         squares: NDArray[np.float64] = np.where(
             self._sparse, self.nonzeros / np.max(self.scaler.n_samples_seen_), dense
@@ -78,7 +79,7 @@ class Scaling:
         return squares
 
     def _shift_and_divisor(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what is subtracted from each column and what it is divided by, each ``(features,)``."""
+        """Return the number to subtract from each column and the number to divide it by, each ``(features,)``."""
         scaler, sparse = self.scaler, self._sparse
         squares = (scaler.var_ + scaler.mean_**2) * np.max(scaler.n_samples_seen_)
         typical = np.sqrt(squares / np.maximum(self.nonzeros, 1))
@@ -98,8 +99,8 @@ class Scaling:
     def cases(self, table: Table) -> Tensor:
         """Convert a table ``(cases, features)`` to inputs of a net, ``(cases, 1, 1, features + 1)``, float32.
 
-        A net normalizes the length of each input. The constant in the last column preserves the original length as
-        information in the direction of the input.
+        The last column is a constant. A net normalizes the length of each input; with the constant, the direction of
+        the input still tells the original length.
         """
         standard = self.standardized(table)
         constant = torch.full((len(standard), 1), defaults.TABLE_CONSTANT * math.sqrt(standard.shape[1]))

@@ -1,4 +1,4 @@
-"""Validation of the estimators' parameters, and conversion to recipes for tables of a given size."""
+"""Validate the parameters of the estimators, and convert them to recipes for tables of a given size."""
 
 from __future__ import annotations
 
@@ -46,14 +46,20 @@ class Settings:
         positive(rate=None if self.rate == "auto" else self.rate)
 
     def labeled(self, cases: int, columns: int, sparse: float, seed: int) -> FeedForwardRecipe:
-        """Return the recipe for a labeled table with the given numbers of cases and columns; see `for_tables`."""
+        """Return the recipe for a labeled table; ``sparse`` is the share of sparse columns, see `for_tables`.
+
+        With more epochs than by default, the default rate is proportionally lower: longer training at the same rate
+        would memorize cases.
+        """
         batch = self._batch(cases)
         stated = {name: value for name, value in (("epochs", self.epochs), ("rate", self.rate)) if value != "auto"}
         adapted = for_tables(columns, cases, batch, self.widths, sparse)
+        if self.epochs != "auto":
+            adapted["rate"] *= min(1.0, adapted["epochs"] / self.epochs)
         return replace(digits, data="table", batch=batch, seed=seed, **{**adapted, **stated})
 
     def unlabeled(self, cases: int, blurs: int, seed: int) -> UnsupervisedRecipe:
-        """Return the recipe for an unlabeled table with the given number of cases."""
+        """Return the recipe for an unlabeled table; for ``blurs``, see `UnsupervisedRecipe`."""
         return replace(
             mnist_hybrid,
             data="table",

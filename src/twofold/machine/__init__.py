@@ -130,7 +130,7 @@ def limit_threads() -> None:
 
 
 def require_memory(needed: int, device: torch.device, offload: bool = True) -> None:
-    """Check, before a training run starts, that the run fits into the free memory of the device.
+    """Check, before training starts, that the training run fits into the free memory of the device.
 
     Args:
         needed: number of bytes that the training run needs.

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 PACKAGE = Path(__file__).parents[1]
+"""Folder of the source files of twofold."""
 
 GIT_TIMEOUT = 10.0  # seconds
 
@@ -163,7 +164,10 @@ def installed() -> str | None:
 
 
 def _source() -> str:
-    """Return the first 12 digits of the SHA-256 of all source files, which also identifies code without a commit."""
+    """Return the first 12 hexadecimal digits of the SHA-256 of all source files.
+
+    They identify the code even if it is not committed or not tracked by git.
+    """
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -1,8 +1,8 @@
 """Limits of the memory and processors of this process, set by a container, a batch system or a shell.
 
-On Linux, limits are set by control groups (cgroups), which are folders in special file systems. In cgroup version 1
-there is one file system per controller, such as ``memory`` or ``cpu``; in version 2 there is one for all controllers. A
-process is in one group of each file system. The limits of all parent groups apply, too.
+On Linux, limits are set by control groups (cgroups), which are folders in special file systems. In cgroup version 1,
+each controller, such as ``memory`` or ``cpu``, has its own file system; in version 2, all controllers share one file
+system. A process belongs to one control group in each file system. The limits of all parent groups apply, too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ MEMORY = (
     ("memory.high", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Files of a control group that contain a memory limit and the memory usage, both in bytes, and the entry of
-``memory.stat`` with the reclaimable file cache, which is included in the usage. The first two rows are for cgroup
-version 2, the last row is for version 1.
+"""Where a control group states a memory limit. Each row has the name of the file with the limit, the name of the file
+with the memory usage, and the entry of ``memory.stat`` with the reclaimable file cache. All are in bytes. The usage
+includes the file cache. The first two rows are for cgroup version 2, and the last row is for version 1.
 """
 
 RESOURCES = (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData"))
-"""Memory limits of a process, as set by ``ulimit``, and the entries of ``/proc/self/status`` with the usage."""
+"""Memory limits of a process, as set by ``ulimit``. Each row has the name of the limit in Python's module ``resource``
+and the entry of ``/proc/self/status`` with the memory usage to which the limit applies.
+"""
 
 UNLIMITED = 1 << 62
 """Memory limits of at least this number of bytes mean no limit. Version 1 of control groups reports such numbers."""
@@ -54,8 +56,8 @@ def memory(root: Path = ROOT) -> list[int]:
 def processors(root: Path = ROOT) -> int:
     """Return the number of processors that this process can use at the same time, at least 1.
 
-    The result is the smaller of two numbers: the processors on which the process may run, and the quota of processor
-    time, in processors and rounded up.
+    The result is the smaller of two numbers: the number of processors on which the process may run, and the quota of
+    processor time divided by the period of the quota, rounded up.
 
     Args:
         root: root of the file system, which contains ``proc``.
@@ -92,7 +94,7 @@ def _resources(root: Path) -> list[int]:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders of the control groups, including parent groups, whose limits apply to this process.
+    """Yield the folder of each control group whose limits apply to this process, including parent groups.
 
     Args:
         controller: type of the limits, ``memory`` or ``cpu``.
@@ -152,7 +154,7 @@ def _number(path: Path) -> int | None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a file; an empty list if it is missing or unreadable."""
+    """Return the lines of a text file, or an empty list if the file is missing or unreadable."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -9,7 +9,9 @@ from contextvars import ContextVar
 from torch import Tensor
 
 Reduce = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""Function: sums over the cases of this process -> sums over the cases of all processes, of the same shapes."""
+"""Function that receives sums over the cases of this process, and returns the sums over the cases of all processes, in
+the same order and shapes.
+"""
 
 _reduce: ContextVar[Reduce | None] = ContextVar("reduce", default=None)
 
@@ -36,6 +38,6 @@ def reduced_by(function: Reduce) -> Iterator[None]:
 
 
 def mean_over_cases(values: Tensor) -> Tensor:
-    """Return the mean of numbers ``(cases,)`` over the cases of all processes, ``()``."""
+    """Return the mean of ``values``, ``(cases,)``, over the cases of all processes, as a tensor of shape ``()``."""
     total, cases = reduce(values.sum(), values.new_full((), len(values)))
     return total / cases

@@ -1,4 +1,7 @@
-"""Recipes by name. The file of a recipe states the claim that it tests. ``NAME-twin`` is its backprop twin."""
+"""Recipes by name. The file of a recipe states the claim that the recipe tests.
+
+The recipe ``NAME-twin`` is the backprop twin of the recipe ``NAME``.
+"""
 
 from __future__ import annotations
 

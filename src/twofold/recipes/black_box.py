@@ -3,10 +3,11 @@
 Claim: an unknown transformation between layers does not slow Forward-Forward down (talk 36:43). docs/hardware.md
 compares Forward-Forward with methods that backpropagate through a box.
 
-For layers with the same number of units, deep nets need four times the temperature of the recipe mnist, and five times
-its rate. With lower values, layers from the third on hardly learn in this number of steps, with or without boxes.
+For layers with the same number of units, deep nets need four times the temperature and five times the learning rate of
+the recipe mnist. With lower values, the third and later layers hardly learn in this number of steps, with or without
+boxes.
 
-The input of a layer after a box is mostly noise. Without the floor, all units of such a layer become inactive.
+The input of a layer after a box is mostly noise. With ``floor=0``, all units of such a layer become inactive.
 
     twofold train black-box --box one_bit --box-drift 0.01
     twofold train black-box-twin --box one_bit --box-drift 0.01 --readout block

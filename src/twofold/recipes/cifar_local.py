@@ -3,8 +3,8 @@
 The last hidden layer receives the label.
 
 Claim: 41 % error with the slow test, compared with 37 % for backprop in a net with the same bottom-up receptive fields
-(talk 26:55; paper section 3.4). Both layers have three units at each of the 32 x 32 positions, and the receptive field
-of a unit is 11 x 11 positions in the layers below and above.
+(talk 26:55; paper section 3.4). Both layers have three units at each of the 32 x 32 positions. The receptive field of a
+unit covers 11 x 11 positions, both in the layer below and in the layer above.
 """
 
 from __future__ import annotations

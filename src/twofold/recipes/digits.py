@@ -1,6 +1,6 @@
 """The 8 x 8 digits of scikit-learn, with a net that trains in seconds on any machine.
 
-The images have no empty margin, so the label is inserted before the pixels and does not replace any.
+The images have no empty margin, so the label is inserted before the pixels and does not replace any pixel.
 """
 
 from __future__ import annotations

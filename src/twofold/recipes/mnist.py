@@ -4,8 +4,8 @@ Claim: an error of 1.3-1.4 % with backprop, and about the same with Forward-Forw
 the paper).
 
 The objective and the temperature were chosen on the last 10,000 training images; docs/feedforward.md lists the
-alternatives that were tried. The settings of the twin were chosen by `twofold tune mnist`, which tunes
-recipe and twin with the same number of trials (docs/tuning.md).
+alternatives that were tried. The settings of the twin were chosen by `twofold tune mnist`, which tunes the recipe and
+its twin with the same number of trials (docs/tuning.md).
 """
 
 from __future__ import annotations

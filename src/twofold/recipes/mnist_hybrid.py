@@ -3,7 +3,8 @@
 Claim: 1.37 % test error after 100 epochs, with a softmax on the last three layers (paper section 3.2).
 
 The number of blurs, the weight decay and the layers that the softmax uses were chosen on the last 10,000 training
-images. The rate of the twin is half the rate of the 3 x 1000 twin, since a net of this size may diverge at that rate.
+images. The learning rate of the twin is half that of the 3 x 1000 twin, since a 4 x 2000 net may diverge at the full
+rate.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Claim: an error of about 0.64 % after 500 epochs (talk 15:26; paper section 3.3).
 
-Importance sampling is off: the difficulty of an image predicts little about its difficulty at the next shift, and
-sampling increased the error of this net (docs/speed.md).
+Importance sampling is off, because it increased the error of this net (docs/speed.md). The difficulty of an image at
+one shift predicts little about the difficulty of the same image at the next shift.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Claim: 1.36 % test error after 60 epochs (paper section 3.3; talk 13:48).
 
-Goodness grows with the number of units, so the temperature is higher than for 3 x 1000. The rate of the twin is half
-the rate of the 3 x 1000 twin. At that rate, a net of this size diverges within a hundred batches with most seeds.
+Goodness grows with the number of units, so the temperature is higher than for 3 x 1000. The learning rate of the twin
+is half that of the 3 x 1000 twin. At the full rate, the 4 x 2000 twin diverges within a hundred batches with most
+seeds.
 """
 
 from __future__ import annotations

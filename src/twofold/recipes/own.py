@@ -18,7 +18,7 @@ from twofold.methods import Recipe
 SMALL_CASE = 256
 """Largest number of values per case, such as pixels, for which the recipe digits is used."""
 FEW_CASES = 10_000
-"""Number of cases below which the batch size is at most the default, so that an epoch has enough steps."""
+"""With fewer cases than this, the batch size is at most `defaults.BATCH`, so that an epoch has enough batches."""
 
 
 def recipe_name_for(data: Dataset) -> str:
@@ -31,12 +31,13 @@ def recipe_name_for(data: Dataset) -> str:
 def recipe_for(dataset: Dataset, like: str | None = None) -> Recipe:
     """Return the recipe that `twofold train --data` uses for your own data.
 
-    It is based on the recipe digits for small images, and on the recipe mnist for larger images. For a table, it has
-    one layer, and the default learning rate and label strength of tables.
+    For small images, the result is based on the recipe digits; for larger images, on the recipe mnist. For a table, the
+    result is based on the recipe digits, but has one layer and the other settings of `for_tables`.
 
     Args:
         dataset: your data.
-        like: name of the recipe to adapt; by default the one that fits the data.
+        like: name of the recipe to adapt; by default the result of `recipe_name_for`. If a name is given, the settings
+            of `for_tables` are not used.
 
     Raises:
         SettingError: there is no recipe of this name.
@@ -53,17 +54,19 @@ def for_tables(
 ) -> dict[str, Any]:
     """Return the settings for a table: a higher learning rate for few columns, more epochs for few cases.
 
-    The net normalizes a case to a squared length of ``features``, so a step changes the response to a case in
-    proportion to ``features``, and the rate is divided by it. The initial weights do not shrink in as many steps at a
-    low rate, and the noise that they add to the goodness would remain: they are smaller by the root of the same factor.
-    A sparse column is nonzero in few cases, so its weights average over few of them, and the rate is lower.
+    The net normalizes each case to a squared length of ``features``, so a step changes the response to a case in
+    proportion to ``features``. Therefore, the learning rate is inversely proportional to ``features``, if there are
+    more than `defaults.TABLE_INPUTS` columns. At a low rate, the random initial weights shrink too slowly, and would
+    still add noise to the goodness at the end. Therefore, the initial weights are scaled by the square root of the
+    factor by which the rate is reduced. A sparse column is nonzero in few cases, so the weights of this column average
+    over few cases, and the rate is lower the more columns are sparse.
 
     Args:
         features: number of columns.
         cases: number of cases.
         batch: batch size.
         widths: number of units of each layer.
-        sparse: share of the columns that are sparse; see `sparse_columns`.
+        sparse: fraction of the columns that are sparse; see `sparse_columns`.
     """
     factor = min(1.0, defaults.TABLE_INPUTS / features) * defaults.TABLE_SPARSE_RATE**sparse
     return {
@@ -80,7 +83,9 @@ def for_tables(
 
 
 def sparse_columns(nonzeros: NDArray[Any], cases: int) -> NDArray[np.bool_]:
-    """Return which columns of a table are sparse, ``(columns,)``, such as one-hot columns and counts.
+    """Return a mask of the sparse columns of a table, ``(columns,)``, such as one-hot columns.
+
+    A column is sparse if fewer than the fraction `defaults.TABLE_SPARSE` of its values are nonzero.
 
     Args:
         nonzeros: number of nonzero values of each column, ``(columns,)``.
@@ -91,15 +96,15 @@ def sparse_columns(nonzeros: NDArray[Any], cases: int) -> NDArray[np.bool_]:
 
 
 def epochs_for(cases: int, batch: int) -> int:
-    """Return the number of epochs for a table: more for few cases, so that there are enough update steps."""
+    """Return the number of epochs for a table, which is higher for few cases, so that there are enough batches."""
     return max(defaults.TABLE_EPOCHS, math.ceil(defaults.TABLE_STEPS / math.ceil(cases / batch)))
 
 
 def adapt_recipe(recipe: Recipe, data: Dataset) -> Recipe:
     """Return a copy of a recipe that is adapted to the user's own data.
 
-    The batch size is at most the number of training cases. With fewer than `FEW_CASES` cases, it is also at most the
-    default batch size. `Recipe.for_cases` adapts the settings that depend on the images and the number of classes.
+    The batch size is at most the number of training cases. With fewer than `FEW_CASES` cases, the batch size is also at
+    most `defaults.BATCH`. `Recipe.for_cases` adapts the settings that depend on the images and the number of classes.
     """
     cases = len(data.train_labels)
     batch = min(recipe.batch, cases, defaults.BATCH if cases < FEW_CASES else cases)

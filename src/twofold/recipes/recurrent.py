@@ -1,4 +1,4 @@
-"""MNIST with the recurrent net of the talk: two hidden layers of 2000 units, the last of which receives the label.
+"""MNIST with the recurrent net of the talk: two hidden layers of 2000 units. The last hidden layer receives the label.
 
 Claim: 1.31 % error with the slow test after 60 epochs (talk 24:03; paper section 2.3).
 

@@ -6,10 +6,11 @@ With the settings of the recipe `recurrent`, the states of nets with 6 to 10 lay
 the image. This recipe differs as follows:
 
 * Top-down weights start at 0. Random weights would add as much noise from above as there is signal from below.
-* Every layer receives the label. A label at the top alone spreads slowly, and layers do not learn before it arrives.
+* Every layer receives the label. If only the last layer received the label, the other layers would not learn until the
+  effect of the label reached them, which takes long.
 * There are four iterations, and the slow test averages over all of them. With more iterations, the states lose the
   information about the image.
-* The rate is twice as high, since the layers are narrow.
+* The learning rate is twice as high, since the layers are narrow.
 
 docs/recurrent.md lists the settings that were tried on the last 10,000 training images.
 """

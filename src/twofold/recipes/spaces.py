@@ -1,14 +1,15 @@
 """Search spaces of `twofold tune`: the values to try for each field of a recipe and of its backprop twin.
 
-Recipe and twin are tuned with the same number of trials. Fields with the same meaning for both, such as ``epochs``,
-have the same values. Rate and decay have different values, since momentum makes the steps of the twin
+A recipe and its twin are tuned with the same number of trials. Fields with the same meaning in both, such as
+``epochs``, have the same values. Rate and decay have different values: the twin uses momentum, which makes its steps
 1 / (1 - smoothing) times as large, whereas Forward-Forward averages gradients. Fields such as ``temperature`` exist
-only for Forward-Forward, so it has to tune more fields in the same number of trials.
+only in Forward-Forward recipes, so more fields are tuned for Forward-Forward than for the twin, in the same number of
+trials.
 
-The values surround those that earlier comparisons chose, with at least one lower and one higher value. Neighboring
-values differ by factors of two to four, since the effect of smaller differences is less than the binomial error on the
-held-out images. The largest number of epochs for ``mnist`` is the 40 of the recipe, since other recipes have longer
-training runs.
+For each field, the search space contains the value chosen in earlier comparisons, and at least one lower and one higher
+value. Neighboring values differ by factors of two to four, since the effect of smaller differences is less than the
+binomial error on the held-out images. For ``mnist``, the largest number of epochs is the 40 of the recipe, since other
+recipes have longer training runs.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ TWIN: Values = {"rate": (0.025, 0.05, 0.1, 0.2), "decay": (0.0, 0.0002, 0.0005, 
 """Values for the twins of most recipes."""
 
 FORWARD_FORWARD: Values = {"rate": (0.01, 0.02, 0.04, 0.08), "decay": (0.0005, 0.001, 0.002, 0.004)}
-"""Values for Forward-Forward with labels."""
+"""Values for most Forward-Forward recipes that train with labels."""
 
 PAPER: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.0005, 0.001, 0.002)}
 """Values for the method of Hinton's published code, whose other settings are fixed."""
 
 HYBRID: Values = {"rate": (0.005, 0.01, 0.02), "decay": (0.001, 0.003, 0.01)}
-"""Values for nets without labels."""
+"""Values for Forward-Forward recipes that train without labels."""
 
 
 def _temperatures(middle: float) -> Values:
     """Return `FORWARD_FORWARD` with temperatures of half, one, two and four times ``middle``.
 
     The first study of the recipe digits chose twice the temperature of the recipe and 40 epochs, which were the highest
-    values at the time. Both ranges were extended by one value before all other studies.
+    values at the time. The ranges of temperature and epochs were then extended by one value, before all other studies.
     """
     return {**FORWARD_FORWARD, "temperature": (middle / 2, middle, 2 * middle, 4 * middle)}
 

@@ -15,11 +15,11 @@ from twofold.errors import RunError, SettingError
 from twofold.methods import METHODS, Recipe
 
 FORMAT = 2
-"""Version of the file format of run folders. It is increased when older versions of twofold can no longer read them.
-A run folder without this entry has format 1, in which files have no digests."""
+"""Version of the file format of run folders. It is increased when older versions of twofold cannot read new folders.
+If ``config.json`` has no entry ``format``, the format is 1. Files of format 1 have no digests."""
 
 REMOVED = {name: neutral for method in METHODS.values() for name, neutral in method.recipe_type.removed.items()}
-"""Fields that recipes no longer have; see `Recipe.removed`."""
+"""Removed recipe field -> the only value with which older runs can be loaded, for all methods; see `Recipe.removed`."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Config:
         form: description of the data that the net was built for, such as ``shape`` and ``classes``.
         started_from: path and weights digest of the run whose net was trained further; ``None`` if training started
             from random weights.
-        preparation: preprocessing of the data and the names of the classes, if they have any.
+        preparation: preprocessing of the data and names of the classes; if ``None``, see `preparation_of`.
         source: files that the user's own data were read from; ``None`` for built-in data sets and arrays.
         own_net: True if the user gave the net. It may differ from the net that the settings describe.
+        class_weight: "balanced" if cases are weighted by the frequencies of their classes, or ``None``.
         format: version of the file format; see `FORMAT`.
 
     Raises:
@@ -61,6 +62,7 @@ class Config:
     preparation: Preparation | None = None
     source: Source | None = None
     own_net: bool = False
+    class_weight: str | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -75,7 +77,7 @@ class Config:
     @property
     def identity(self) -> dict[str, Any]:
         """The entries that must be equal to resume the training run, by name."""
-        names = ("name", "method", "fingerprint", "device", "precision", "own_net")
+        names = ("name", "method", "fingerprint", "device", "precision", "own_net", "class_weight")
         start = (self.started_from or {}).get("weights")
         return {**{name: getattr(self, name) for name in names}, **self.recipe.fields(), "weights to start from": start}
 
@@ -114,7 +116,7 @@ class Config:
         content = asdict(self)
         for name, entry in (("preparation", self.preparation), ("source", self.source)):
             content[name] = entry and entry.to_json()
-        for name in ("started_from", "preparation", "source"):
+        for name in ("started_from", "preparation", "source", "class_weight"):
             if content[name] is None:
                 del content[name]
         if not self.own_net:
@@ -123,7 +125,7 @@ class Config:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Return the config for the content of a ``config.json``. Entries that are not attributes become the ``form``.
+        """Create a config from the content of ``config.json``. Entries that are not attributes are put into ``form``.
 
         Raises:
             TypeError: an entry is missing or has the wrong type.
@@ -152,9 +154,10 @@ class Config:
 
 
 def preparation_of(config: Config) -> Preparation | None:
-    """Return the preprocessing of the data of a run, or ``None`` if the data are not labeled images.
+    """Return the preprocessing of the data of a run, or ``None`` if the data have no ``shape`` or no ``classes``.
 
-    If the config has none, as for built-in data sets and arrays, it is derived from the shape and the classes.
+    If ``config.preparation`` is ``None``, as for built-in data sets and arrays, the result is derived from the shape
+    and the number of classes in ``config.form``.
     """
     if config.preparation or not {"shape", "classes"} <= config.form.keys():
         return config.preparation
@@ -163,11 +166,11 @@ def preparation_of(config: Config) -> Preparation | None:
 
 
 def reason(error: BaseException) -> str:
-    """Return the message of an exception, without the name of the called function that Python adds."""
+    """Return the message of an exception, without the prefix ``NAME.__init__()`` that Python adds."""
     return str(error).split("__init__() ")[-1]
 
 
 def current_name(name: str) -> str:
-    """Convert the name of a checkpoint tensor, which may be from an older version, to its current name."""
+    """Return the current name of a checkpoint tensor, given its name in the current or an older version of twofold."""
     name = re.sub(r"^velocity\.(layers\.\d+\.(?:weight|bias))$", r"\1_velocity", name)
     return re.sub(r"^(layers\.\d+)\.((?:below|above|beside|label)_velocity)$", r"\1.weights.\2", name)

@@ -1,8 +1,9 @@
 """Layers on disk, for training with only one layer in memory at a time.
 
-A layer learns from its own input, so its weights and momentum can stay in a file until the next batch. The file is
-mapped into memory, so the layer uses it like any tensor. The operating system reads and writes the pages of the file,
-and frees them when memory is short. While one layer computes, the pages of the next layer are prefetched.
+No layer needs gradients from other layers, so the weights and momentum of a layer can stay in a file until the next
+batch. The file is mapped into memory, and the tensors of the layer are views of this memory. The operating system reads
+and writes the pages of the file, and frees the pages when memory is short. While one layer computes, the pages of the
+next layer are prefetched.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from twofold.errors import RunError
 from twofold.layers.layer import FeedForwardLayer
 
 ADVICE = hasattr(mmap.mmap, "madvise")
-"""True if the operating system accepts advice about which pages will be used."""
+"""True if the operating system accepts advice about the use of mapped pages, by the system call ``madvise``."""
 
 
 class OnDisk:
     """The parameters and momentum of one layer in a memory-mapped file.
 
     Args:
-        layer: the layer, which is moved in place. Its tensors keep their names, types and values.
+        layer: the layer. Its tensors are moved to the file in place, and keep their names, dtypes and values.
         path: file to write; an existing file is replaced.
 
     Raises:
@@ -59,7 +60,7 @@ class OnDisk:
         self.release()
 
     def prefetch(self) -> None:
-        """Ask the operating system to read the pages of the layer into memory, without waiting for it."""
+        """Ask the operating system to read the pages of the layer into memory, and return without waiting."""
         if ADVICE:
             self.map.madvise(mmap.MADV_WILLNEED)
 
@@ -71,9 +72,9 @@ class OnDisk:
 
 
 def _reserve(file: BufferedRandom, size: int) -> None:
-    """Allocate disk space for ``size`` bytes.
+    """Allocate ``size`` bytes of disk space for a file.
 
-    Otherwise, a full disk would crash the program when it writes to the mapping.
+    Without allocated space, a full disk would crash the program when it writes to the mapped memory.
     """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
@@ -84,7 +85,8 @@ def _reserve(file: BufferedRandom, size: int) -> None:
 def _free_at_once() -> None:
     """Make the C library return the memory of tensors above 64 KiB to the operating system when they are freed.
 
-    The library (glibc, option M_MMAP_THRESHOLD) then allocates them in separate pages, which avoids heap fragmentation.
+    The function sets the option M_MMAP_THRESHOLD of glibc. Each of these tensors is then allocated in pages of its own,
+    which avoids heap fragmentation.
     """
     if sys.platform.startswith("linux"):
         getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(-3, 1 << 16)
@@ -93,7 +95,7 @@ def _free_at_once() -> None:
 def keep_on_disk(layers: Iterable[FeedForwardLayer], folder: Path) -> list[FeedForwardLayer]:
     """Move each layer to a file as soon as it is built, and return the layers.
 
-    The forward pass must use the layers in their order.
+    The forward pass must call the layers in this order.
 
     Args:
         layers: iterator that builds the layers.

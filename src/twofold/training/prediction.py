@@ -22,13 +22,13 @@ FAMILIAR = 0.99
 """Fraction of the test cases whose familiarity is above the familiarity threshold of a net."""
 
 CALIBRATION_CASES = 1000
-"""Maximum number of test cases from which the familiarity threshold is computed. They are evenly spaced."""
+"""Maximum number of test cases from which the familiarity threshold is computed, evenly spaced in the test set."""
 
 AT_ONCE = 100
 """Number of images that are decoded and classified in one batch."""
 
 OUT_OF_DISTRIBUTION = "does not look like the training data"
-"""Warning for an image or a row whose familiarity is below the threshold."""
+"""Warning for an image, or a row of a table, that is unlike the training data."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Prediction:
 
     Attributes:
         label: index of the class predicted by the main test, the first test of the net.
-        name: name of this class.
-        probability: probability of this class by the main test; see `Classifier.probabilities`.
+        name: name of the predicted class.
+        probability: probability of the predicted class by the main test; see `Classifier.probabilities`.
         familiarity: similarity of the image to the training data; see `Classifier.familiarity`.
-        warning: `OUT_OF_DISTRIBUTION`, with a reason if known, or ``None``. It is given if the familiarity is lower
-            than that of 99 % of the test cases, or if the image has more or less ink, or thinner or wider strokes, than
-            all training images.
+        warning: `OUT_OF_DISTRIBUTION`, with a reason if known, if the image is unusual; otherwise ``None``. An image is
+            unusual if its familiarity is lower than that of 99 % of the test cases, or if it has more or less ink, or
+            thinner or wider strokes, than all training images.
         done: descriptions of the preprocessing steps that were applied.
         case: the preprocessed image, ``(1, channels, height, width)``.
     """
@@ -67,11 +67,11 @@ class Prediction:
 
 
 def combine_scores(net: Any, scores: Mapping[str, Tensor]) -> list[tuple[int, float]]:
-    """Return, for each case, the class predicted by the main test and its probability by the same test.
+    """Return, for each case, the class predicted by the main test and the probability of this class by the same test.
 
     Args:
         net: the `Classifier`.
-        scores: test -> scores ``(cases, classes)``, with the main test first; see `Classifier.scores`.
+        scores: name of a test -> scores, ``(cases, classes)``. The main test is the first; see `Classifier.scores`.
     """
     labels = next(iter(scores.values())).argmax(1)
     shares = net.probabilities(scores).gather(1, labels[:, None])[:, 0]
@@ -79,9 +79,10 @@ def combine_scores(net: Any, scores: Mapping[str, Tensor]) -> list[tuple[int, fl
 
 
 def with_look(preparation: Preparation | None, images: Tensor) -> Preparation | None:
-    """Add the statistics of the training images ``(cases, channels, height, width)`` to their preprocessing.
+    """Return ``preparation`` with statistics of the training images ``(cases, channels, height, width)`` added.
 
-    `predict` compares new images with these statistics. Tables, and data without preprocessing, are returned unchanged.
+    `predict` compares new images with these statistics. ``preparation`` is returned unchanged if it is ``None``, is for
+    tables, or already has statistics.
     """
     if preparation is None or preparation.kind != "pictures" or preparation.look:
         return preparation
@@ -130,7 +131,8 @@ def with_familiarity(run: Run, data_dir: Path | None = None) -> Run:
 def table_warnings(run: Run, cases: Tensor, unusual: Mapping[int, str]) -> list[str | None]:
     """Return the warning for each row of a table, or ``None``.
 
-    A row gets a warning if it is less familiar to the net than `FAMILIAR` of the test cases, or has an unusual value.
+    A row gets a warning if its familiarity is below the familiarity threshold of the run, or if it has an unusual
+    value.
 
     Args:
         run: a run that was trained on a table.

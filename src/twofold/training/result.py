@@ -30,11 +30,11 @@ class Result:
         recipe: name of the recipe.
         method: name of the learning method.
         settings: all fields of the recipe.
-        test_error: test -> error on the test set; empty if training cases were held out.
-        validation_error: test -> error on the held-out training cases; empty if none were held out.
+        test_error: name of a test -> error on the test set; empty if training cases were held out.
+        validation_error: name of a test -> error on the held-out training cases; empty if none were held out.
         epochs: number of epochs.
         seconds: training time, without tests.
-        seconds_per_epoch: mean time of an epoch.
+        seconds_per_epoch: mean training time of an epoch.
         parameters: number of weights and biases.
         dataset: name of the data set.
         official_data: True if the files of the data set are the official ones.
@@ -80,7 +80,7 @@ class Result:
 
     @property
     def error(self) -> dict[str, float]:
-        """Test -> error, on the test set or, if training cases were held out, on these."""
+        """Name of a test -> error on the test set or, if training cases were held out, on the held-out cases."""
         return self.test_error or self.validation_error
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Result:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Return the result for the content of a ``result.json``.
+        """Create a result from the content of ``result.json``.
 
         Raises:
             TypeError: an entry is missing or has the wrong type.

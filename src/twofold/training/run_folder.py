@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def at_rest(self) -> Path:
-        """Path of the folder for layers on disk."""
+        """Path of the folder for layers that are kept on disk during training with --offload."""
         return self.path / "at-rest"
 
     @property
@@ -73,7 +73,10 @@ class RunFolder:
 
     @property
     def free(self) -> bool:
-        """True if a new run may use the folder: it does not exist, is empty, or has a run without any checkpoint."""
+        """True if a new run may use the folder.
+
+        This is so if the folder does not exist, is empty, or has a run that ended before its first checkpoint.
+        """
         if not self.path.is_dir():
             return not self.path.exists()
         killed = {".lock", self.at_rest.name, *(path.name for path in self.path.glob(f".*{UNFINISHED}"))}
@@ -104,7 +107,8 @@ class RunFolder:
             resume: if True, the folder may already contain this training run.
 
         Raises:
-            RunError: the folder contains a run and ``resume`` is False, it contains another run, or it was edited.
+            RunError: the folder contains a run and ``resume`` is False, or it contains another run, or a file in it was
+                edited.
         """
         if self.free:
             pass
@@ -140,7 +144,7 @@ class RunFolder:
         return True
 
     def _expect(self, config: Config, wanted: Config) -> None:
-        """Raise a `RunError` unless the config of the folder has the same identity as the ``wanted`` one."""
+        """Raise a `RunError` if ``config``, read from the folder, and ``wanted`` differ in `Config.identity`."""
         identity = config.identity
         for key, value in wanted.identity.items():
             if identity.get(key) != value:
@@ -207,7 +211,7 @@ class RunFolder:
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
         """Write ``metrics.jsonl`` with one line per epoch.
 
-        The digest of a line covers this line and all earlier ones.
+        The digest of a line covers this line and all earlier lines.
         """
         text = ""
         for metrics in history:
@@ -302,7 +306,7 @@ def locked(folder: Path, work: str, option: str) -> Iterator[None]:
     """Create a folder if necessary, and lock it within the context. Locks of dead processes are ignored.
 
     Args:
-        folder: the folder. It is removed when the context exits if it is then empty.
+        folder: the folder. If it is empty when the context exits, it is removed.
         work: description of the work in the folder, such as ``"study"``, for error messages.
         option: command-line option that sets the folder, such as ``"--run"``, for error messages.
 
@@ -339,7 +343,7 @@ def claimed(folder: Path | None, config: Config, resume: bool) -> Iterator[RunFo
         folder: the folder. With ``None``, it is selected from ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ...: the
             first free one or, to resume, the last one that contains this run.
         config: description of the training run.
-        resume: resume the run in the folder.
+        resume: if True, the folder may already contain this training run, which is then resumed.
 
     Raises:
         RunError: the folder is in use or contains another run.
@@ -368,8 +372,11 @@ def _numbered(config: Config) -> Iterator[RunFolder]:
 
 
 def _to_resume(config: Config) -> Iterator[RunFolder]:
-    """Yield one folder: the last one that contains this run. If there is none, yield the last existing folder, which
-    leads to an error message about the difference, or else a new one."""
+    """Yield one run folder: the last one that contains the training run that ``config`` describes.
+
+    If no folder contains it, yield the last existing folder, so that the error message states how the runs differ. If
+    no folder exists, yield a new one.
+    """
     runs = [*takewhile(lambda entry: entry.path.exists(), _numbered(config))][::-1]
     yield next((entry for entry in runs if entry.matches(config)), runs[0] if runs else next(_numbered(config)))
 
@@ -381,7 +388,7 @@ def _check_intact(path: Path, intact: bool | None, version: int, strict: bool) -
         path: the file.
         intact: True if the digest matches; ``None`` if the file has no digest, as in format 1.
         version: format of the run folder; see `FORMAT`.
-        strict: raise an error.
+        strict: if True, raise an error; otherwise issue a remark.
     """
     if intact or (intact is None and version == 1):
         return

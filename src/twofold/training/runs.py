@@ -33,7 +33,8 @@ class Run:
         result: measured results.
         history: metrics of each epoch; empty for an exported file.
         form: description of the data, such as ``shape`` and ``classes``.
-        preparation: preprocessing of the data and names of the classes; ``None`` if the data are not labeled images.
+        preparation: preprocessing of the data and names of the classes; ``None`` if ``form`` has no ``shape`` or no
+            ``classes``.
         source: files that the user's own data were read from; ``None`` for arrays and built-in data sets.
     """
 
@@ -100,8 +101,8 @@ def draw(run: Run, data: Data | None = None, twin: Run | None = None) -> list[Pa
 
     Args:
         run: the run.
-        data: the data of the run. The test set must be the cases that the run was tested on. By default, the data are
-            loaded again. Required for a run that was trained on arrays.
+        data: the data of the run. The test set in ``data`` must consist of the cases that the run was tested on. By
+            default, the data are loaded again. Required for a run that was trained on arrays.
         twin: the run of the backprop twin, which is added to the learning curves.
 
     Returns:

@@ -24,7 +24,7 @@ def write(run_folder: RunFolder, path: Path) -> None:
     The file does not contain paths of folders and data on this machine, since it may be shared.
 
     Args:
-        run_folder: the run.
+        run_folder: folder of the run.
         path: file to write.
 
     Raises:
@@ -62,5 +62,5 @@ def read(path: Path) -> tuple[Config, Result, dict[str, Tensor]]:
 
 
 def _without_folder(origin: dict[str, str] | None) -> dict[str, str] | None:
-    """Replace the path of a run folder by its name, in a value of ``Config.started_from``."""
+    """Return a copy of a value of ``Config.started_from`` with only the name of the run folder, not its path."""
     return origin and {**origin, "run": PurePath(origin["run"]).name}

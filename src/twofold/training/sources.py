@@ -17,6 +17,8 @@ from twofold.training.runs import Run
 def held_out(run: Run, data_dir: Path | None = None, place: Path | None = None) -> Data:
     """Load the data of a run. The test set consists of the cases that the run was tested on.
 
+    If the run held out training cases, these cases are the test set.
+
     Args:
         run: the run.
         data_dir: folder that is searched first for data sets.
@@ -68,7 +70,7 @@ def read_again(source: Source | None, folder: Path, fingerprint: str, place: Pat
 
 
 def _named(run: Run, data_dir: Path | None) -> Data:
-    """Load the data set of a run by its name."""
+    """Load the built-in data set of a run by its name, and check that the data are those of the run."""
     try:
         data = load_data(run.result.dataset, data_dir)
     except SettingError as error:

@@ -15,7 +15,7 @@ from twofold.checks import check_arguments
 from twofold.data import Data
 from twofold.data import load as load_data
 from twofold.data.dataset import Dataset
-from twofold.errors import DeviceError, Interrupted, SettingError, remark
+from twofold.errors import DeviceError, Interrupted, SettingError, remark, unknown
 from twofold.methods import METHODS, Recipe, build
 from twofold.nets.classifier import Classifier
 from twofold.nets.net import Net
@@ -25,6 +25,7 @@ from twofold.training.prediction import familiar_from, with_look
 from twofold.training.result import Result
 from twofold.training.run_folder import RunFolder, claimed
 from twofold.training.trainer import CHECK_EVERY, Trainer
+from twofold.training.weights import case_weights
 
 
 @runtime_checkable
@@ -51,6 +52,7 @@ def train(
     offload: bool = False,
     start: Path | None = None,
     net: Net | None = None,
+    class_weight: str | None = None,
     progress: Progress | Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
     """Train a net, with a checkpoint after each epoch, and test it once at the end.
@@ -64,7 +66,7 @@ def train(
         folder: the run folder, which must be new unless the run is resumed. By default, it is selected from
             ``runs/NAME-seedN``, ``runs/NAME-seedN-2``, ...: the first free one or, to resume, the last one that
             contains this run.
-        data: the data set; by default the one named by the recipe.
+        data: the data set; by default the built-in data set that ``recipe.data`` names.
         name: name of the recipe, for the run folder and the result.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32 or bf16.
@@ -73,6 +75,8 @@ def train(
         start: folder of a complete run whose net is trained further, with a new schedule. That folder does not change.
         net: a custom net to train, for example one that uses an instrument. Recipe fields that describe the net are
             then ignored. To resume or to `load` the run, pass a net of the same architecture.
+        class_weight: "balanced" for case weights that are inversely proportional to the numbers of training cases of
+            the classes; ``None`` for equal weights.
         progress: callbacks during training, or a function that receives the metrics of each epoch.
 
     Raises:
@@ -88,6 +92,8 @@ def train(
     data = load_data(recipe.data) if data is None else data
     if net is not None:
         recipe = _without_a_net(recipe, net)
+    if class_weight is not None:
+        _check_class_weight(class_weight, data)
     config = Config(
         name=name,
         method=recipe.method,
@@ -102,6 +108,7 @@ def train(
         preparation=data.preparation if isinstance(data, Dataset) else None,
         source=data.source if isinstance(data, Dataset) else None,
         own_net=net is not None,
+        class_weight=class_weight,
     )
     config = replace(config, preparation=with_look(preparation_of(config), data.train[0]))
     if recipe.validation:
@@ -148,7 +155,12 @@ def _train(
         if on_progress is not None and trainer.method.batches_seen % CHECK_EVERY == 0:
             on_progress(trainer.progress)
 
-    trainer = Trainer(net, recipe, METHODS[recipe.method].check_data(net, data.train), on_batch=on_batch)
+    weights = None
+    if config.class_weight:
+        labels = data.train[1].cpu().numpy()
+        weights = case_weights(None, config.class_weight, labels, labels)
+    cases = METHODS[recipe.method].check_data(net, data.train)
+    trainer = Trainer(net, recipe, cases, case_weight=weights, on_batch=on_batch)
     environments = run_folder.restore(trainer)
     if environments is None:
         run_folder.begin(config)
@@ -195,6 +207,14 @@ def _train(
     )
     run_folder.finish(result, net.state_dict())
     return result
+
+
+def _check_class_weight(class_weight: str, data: Data) -> None:
+    """Raise a `SettingError` if the name of the class weights is unknown, or the data have no classes."""
+    if class_weight != "balanced":
+        raise unknown("class_weight", class_weight, ("balanced",))
+    if not isinstance(data, Dataset):
+        raise SettingError(f"class_weight is {class_weight}, but {data.name} has no classes: omit it")
 
 
 def _without_a_net(recipe: Recipe, net: Net) -> Recipe:

@@ -38,7 +38,7 @@ class History(list[dict[str, Any]]):
 
 
 class Trainer:
-    """Trainer of a net, which trains one epoch at a time and does not write files.
+    """The training loop of a net, which can run one epoch at a time. It does not write files.
 
     Args:
         net: the net, which is trained on its current device.
@@ -49,7 +49,8 @@ class Trainer:
         method: function that creates a `Method` from the net, the recipe and the cases; by default the method class of
             the recipe.
         schedule: learning-rate schedule; by default the schedule of the recipe.
-        case_weight: weight of each case, ``(cases,)``, in addition to that of the sampler; all 1 if omitted.
+        case_weight: weight of each case, ``(cases,)``, by which the weight from importance sampling is multiplied; all
+            1 if omitted.
         on_batch: called after each batch with the trainer, the batch and the result of `Method.step`, such as a
             `NetResult`.
 
@@ -61,7 +62,7 @@ class Trainer:
         net: the net.
         method: the learning method, with its state.
         history: metrics of each epoch so far.
-        progress: number of completed epochs, including a fraction, before the most recent batch.
+        progress: training progress before the most recent batch, in epochs: 2.5 is the middle of the third epoch.
     """
 
     def __init__(

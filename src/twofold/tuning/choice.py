@@ -13,6 +13,7 @@ from twofold.recipes.spaces import Values
 from twofold.tuning.plan import Settings
 
 MORE_SEEDS = 2
+"""Number of further seeds with which the best settings are trained in the second round."""
 
 RULE = (
     "The settings with the least error on the held-out images are chosen, by the main test, the first that a net has. "
@@ -28,10 +29,11 @@ class Tried:
 
     Attributes:
         number: Number of the trial among the trials of the same recipe, from 0.
-        settings: Tuned fields, with the values of this trial.
+        settings: Tuned field -> value in this trial.
         seed: Random seed of the training run.
         error: Error of the main test on the held-out cases, as a fraction; ``None`` if training diverged.
-        facts: ``errors`` (test -> error) and ``seconds``, or ``diverged`` with the reason.
+        facts: ``errors`` (name of a test -> error) and ``seconds`` (training time). If training diverged, only
+            ``diverged``, with the reason.
     """
 
     number: int
@@ -49,7 +51,7 @@ def binomial_error(error: float, cases: int) -> float:
 def close(tried: Sequence[Tried], cases: int) -> list[Settings]:
     """Return the settings of all trials whose error is within one standard error of the lowest error.
 
-    If the lowest error is 0, it is replaced by the error of one wrong case.
+    If the lowest error is 0, it is replaced by the error rate of one wrong case, 1 / cases.
 
     Args:
         tried: Finished trials, in planned order.
@@ -86,23 +88,22 @@ def choose(name: str, planned: Sequence[Tried], tried: Sequence[Tried], cases: i
 
 
 def mean(tried: Iterable[Tried]) -> float | None:
-    """Return the mean error of trials, or ``None`` if at least one diverged."""
+    """Return the mean error of trials, or ``None`` if at least one of the trials diverged."""
     errors = [trial.error for trial in tried]
     finite = [error for error in errors if error is not None]
     return statistics.fmean(finite) if len(finite) == len(errors) else None
 
 
 def edges(chosen: Settings, planned: Iterable[Tried], values: Values) -> dict[str, str]:
-    """Return the fields whose chosen value is at the edge of the values that were tried: field -> ``lowest`` or
-    ``highest``.
+    """Return the fields whose chosen value is the lowest or highest value tried: field -> ``lowest`` or ``highest``.
 
-    A lowest value of 0 is not an edge, since no smaller value is possible. Strings have no order, so they have no
-    edges.
+    A chosen value of 0 is never reported as the lowest, since no smaller value is possible. Booleans and strings are
+    never reported.
 
     Args:
         chosen: Chosen settings.
         planned: Trials of the first round.
-        values: Tuned fields.
+        values: Tuned field -> values to try.
     """
     result = {}
     for name in values:

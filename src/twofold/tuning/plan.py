@@ -19,17 +19,18 @@ Settings = dict[str, Any]
 """Tuned field -> value."""
 
 MOST_HELD_OUT = 10_000
+"""Largest number of training cases to hold out, unless the recipe sets the number."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two recipes that are tuned: the recipe itself, or its twin.
+    """A recipe to tune: the recipe of the study, or its backprop twin.
 
     Attributes:
         name: Name of the recipe.
-        recipe: The recipe, with the fields set by the user and with held-out images.
+        recipe: The recipe, with the fields set by the user and the number of held-out cases.
         values: Tuned field -> values to try, in order.
-        plan: Settings to try in the first round, in order. The first are those of the recipe itself.
+        plan: Settings to try in the first round, in order. The first entry has the settings of the recipe itself.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Side:
 def held_out(recipe: Recipe, cases: int) -> int:
     """Return the number of training cases to hold out, of a total of ``cases``.
 
-    It is ``validation`` of the recipe or, if that is 0, a fifth of the cases, at most 10,000.
+    The number is ``recipe.validation`` or, if this is 0, a fifth of the cases, at least 1 and at most 10,000.
     """
     return recipe.validation or max(min(cases // 5, MOST_HELD_OUT), 1)
 
@@ -56,7 +57,7 @@ def sides(name: str, recipe: Recipe, stated: frozenset[str], twin: bool, cases: 
     Args:
         name: Name of the recipe.
         recipe: The recipe, with the fields set by the user.
-        stated: Names of the fields set by the user. They are not tuned. The twin gets the same values.
+        stated: Names of the fields set by the user. These fields are not tuned, and have the same values in the twin.
         twin: If True, also tune the twin.
         cases: Number of training cases.
         trials: Number of trials of each recipe in the first round.
@@ -87,10 +88,10 @@ def _side(name: str, recipe: Recipe, stated: frozenset[str], trials: int) -> Sid
 
 
 def points(stands: Settings, values: Values) -> Iterator[Settings]:
-    """Yield the points of a grid, each once: first the settings of the recipe, then the other points.
+    """Yield each point of a grid of settings once: first the settings of the recipe, then the other points.
 
-    The order is that of an unscrambled Sobol sequence. Therefore, the values of a field occur about equally often among
-    the first n points, for any n.
+    The other points are in the order of an unscrambled Sobol sequence. Therefore, among the first n points, for any n,
+    the values of a field occur about equally often.
 
     Args:
         stands: Settings of the recipe, which may lie outside the grid.

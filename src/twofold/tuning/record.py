@@ -15,6 +15,7 @@ from twofold.tuning.choice import RULE, Tried, binomial_error, choose, edges, me
 from twofold.tuning.plan import Settings, Side
 
 Record = dict[str, Any]
+"""Content of a record; see `described`."""
 
 
 def described(
@@ -27,16 +28,19 @@ def described(
         trials: Number of trials of each recipe in the first round.
         cases: Number of training cases, including the held-out cases.
         results: The recipe and its twin, each with all of its trials.
-        facts: Description of the data and the machine, which is added to the record.
+        facts: Further entries of the record, which describe the data and the machine.
 
     Returns:
         A dict with ``recipe``, ``rule``, ``trials``, ``trained_on`` and ``held_out`` (numbers of cases), ``sides``,
-        ``date`` and the facts. ``sides`` has an entry for the recipe and one for its twin:
+        ``date`` and the entries of ``facts``. ``sides`` is a list with a dict for the recipe and one for the twin:
 
-        * ``recipe``: its name; ``settings``: all of its fields; ``stands``: its own values of the tuned fields;
-        * ``values``: tuned field -> values tried; ``trials``: all trials;
-        * ``chosen``: the chosen ``settings`` with their ``error`` (mean over ``seeds``), ``standard_error``, ``errors``
-          (test -> error), ``edges`` (see `choice.edges`) and ``command``.
+        * ``recipe``: name of the recipe or twin;
+        * ``settings``: all fields of the recipe before tuning;
+        * ``values``: tuned field -> values tried;
+        * ``stands``: tuned field -> value before tuning;
+        * ``trials``: all trials;
+        * ``chosen``: a dict with the chosen ``settings``, the ``error`` (mean over the ``seeds``), ``standard_error``,
+          ``errors`` (name of a test -> mean error), ``edges`` (see `choice.edges`) and ``command``.
 
         Errors are fractions of the held-out cases.
 
@@ -88,7 +92,8 @@ def command(name: str, recipe: Recipe) -> str:
 
     Args:
         name: Name of the recipe.
-        recipe: The recipe. Each field that differs from the recipe called ``name`` becomes an option.
+        recipe: The recipe. Each field that differs from the recipe called ``name``, except ``validation``, becomes an
+            option.
     """
     defaults, words = find(name).fields(), [f"twofold train {name}"]
     for field, value in recipe.fields().items():
@@ -105,11 +110,12 @@ def _words(field: str, value: Any) -> str:
 
 
 class Settled(NamedTuple):
-    """Summary of the trials with the same settings.
+    """Summary of all trials that have the same settings and different seeds.
 
     Attributes:
-        mark: ``chosen``, ``recipe`` (the settings of the recipe itself), both, or empty.
-        settings: Tuned fields, with their values.
+        mark: ``chosen`` for the chosen settings, ``recipe`` for the settings of the recipe before tuning,
+            ``chosen, recipe`` if the two are the same; otherwise an empty string.
+        settings: Tuned field -> value.
         error: Mean error over the seeds; ``None`` if training diverged with at least one seed.
         seeds: Number of seeds.
         seconds: Mean training time, in seconds.
@@ -123,7 +129,7 @@ class Settled(NamedTuple):
 
 
 def by_settings(side: Mapping[str, Any]) -> list[Settled]:
-    """Group trials by settings, and sort the groups by error, lowest first.
+    """Return a summary for each of the settings that were tried, ordered by error, lowest first and diverged last.
 
     Args:
         side: An entry of ``sides`` in a record.
@@ -164,8 +170,12 @@ def draw(record: Mapping[str, Any], path: Path) -> Path:
 
 
 def write(record: Mapping[str, Any], results: Path, docs: Path) -> Path:
-    """Write a record to ``tuning/RECIPE.json`` in ``results``, and its plot to ``pictures`` in ``docs`` if that folder
-    exists.
+    """Write a record and, if the folder for plots exists, the plot of its trials.
+
+    Args:
+        record: The record of a study.
+        results: Folder in which the record is written to ``tuning/RECIPE.json``.
+        docs: Folder in which the plot is written to ``pictures/tuning-RECIPE.png``, if ``pictures`` exists.
 
     Returns:
         The path of the record.

@@ -1,7 +1,8 @@
 """Storage of finished trials in their run folders, and the lock and identity of the study folder.
 
-When a trial is finished, its outcome is written to its run folder. A trial without an outcome is trained, or resumed
-from its last epoch. Only the process that holds the lock of the study folder writes outcomes.
+When a trial is finished, the file ``outcome.json`` is written to the run folder of the trial. If a run folder has no
+such file, the trial is trained, or resumed from its last epoch. Only the process that holds the lock of the study
+folder writes these files.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from twofold.tuning.choice import MORE_SEEDS, Tried
 from twofold.tuning.plan import Side
 
 Identity = Mapping[str, Any]
-"""Entries that must be equal to resume a study, with values that can be written as JSON."""
+"""Settings and data of a study: name -> JSON-compatible value. To resume a study, all of them must be unchanged."""
 
 
 class Store:
-    """The finished trials of a study folder.
+    """The finished trials of a study folder, which are read from the run folders.
 
     Args:
         folder: Study folder, which must be locked.
         sides: The recipes that are tuned.
 
     Raises:
-        RunError: The file of an outcome was edited after it was written.
+        RunError: A file ``outcome.json`` was edited after it was written.
     """
 
     def __init__(self, folder: Path, sides: list[Side]) -> None:
@@ -55,10 +56,10 @@ class Store:
         return [trial for _, trial in sorted(self._tried[side.name].items())]
 
     def add(self, side: Side, trial: Tried) -> None:
-        """Store a finished trial of a recipe, and write its outcome to its run folder.
+        """Add a finished trial of a recipe, and write ``outcome.json`` to the run folder of the trial.
 
         Raises:
-            RunError: The outcome cannot be written.
+            RunError: The file cannot be written.
         """
         path = self._outcome(side, trial.number)
         try:
@@ -76,7 +77,7 @@ class Store:
 
 @contextmanager
 def claimed(folder: Path, identity: Identity) -> Iterator[None]:
-    """Lock a study folder within the context, and check that it is new or contains the study with this identity.
+    """Lock a study folder within the context, and check that it is new or contains the study with ``identity``.
 
     Raises:
         RunError: The folder is in use, or contains another study or other files.
@@ -99,7 +100,7 @@ def claimed(folder: Path, identity: Identity) -> Iterator[None]:
 
 
 def _expect(path: Path, identity: Identity) -> None:
-    """Raise an error unless ``study.json`` contains the expected identity."""
+    """Raise a `RunError` unless the file ``path``, the ``study.json`` of a study folder, contains ``identity``."""
     stored, intact = read_signed(path)
     if not intact:
         raise RunError(f"{path} was edited after it was written: restore the original, or choose another --study")

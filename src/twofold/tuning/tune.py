@@ -51,8 +51,8 @@ def tune(
 
     Args:
         name: Name of the recipe.
-        recipe: The recipe, in which some fields may have other values; by default the recipe called ``name``.
-        stated: Names of the fields that are not tuned, but keep their value in ``recipe``.
+        recipe: The recipe called ``name``, possibly with changed fields; by default without changes.
+        stated: Names of fields that are not tuned, but keep the value that they have in ``recipe``.
         twin: If True, also tune the twin.
         trials: Number of settings to try for each recipe in the first round.
         workers: Number of training processes, with one thread each; by default the number of available processors.
@@ -115,7 +115,7 @@ def tune(
 
 
 def _expect_trainable(side: Side, dataset: data.Data) -> None:
-    """Raise an error if some planned settings of a recipe cannot be trained. Called before anything is written."""
+    """Raise an error if some planned settings of a recipe cannot be trained. Called before files are written."""
     cases = len(dataset.hold_out(side.recipe.validation).train[0])
     if side.recipe.batch > cases:
         raise SettingError(f"--batch is {side.recipe.batch}, more than the {cases} training cases: lower it")
@@ -131,10 +131,10 @@ def _identity(side: Side) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Study:
-    """A study in progress: the finished and planned trials of the recipe and its twin.
+    """A study in progress, which assigns the unfinished trials to worker processes.
 
     Attributes:
-        store: Storage of the trials.
+        store: Storage of the finished trials.
         sides: The recipe and its twin.
         seed: Random seed of the first round.
         place: Data, device and precision of all trials.
@@ -148,7 +148,7 @@ class Study:
     report: Callable[[str], None]
 
     def run(self, count: int) -> None:
-        """Train all unfinished trials, in at most ``count`` processes at a time."""
+        """Train all unfinished trials of both rounds, in at most ``count`` processes at a time."""
         idle: list[Worker] = []
         busy: dict[Worker, tuple[Side, int]] = {}
         try:
@@ -173,7 +173,7 @@ class Study:
         """Return the recipe and number of the first trial that is neither finished nor in progress.
 
         Args:
-            busy: Names of recipes and numbers of the trials in progress.
+            busy: (name of the recipe, number of the trial) of each trial in progress.
         """
         for side in self.sides:
             started = {trial.number for trial in self.store.tried(side)}

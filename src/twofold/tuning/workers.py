@@ -1,7 +1,7 @@
 """Worker processes with one thread each, which train one trial at a time.
 
-Workers are spawned and not forked, since a fork may hang after PyTorch has started threads. They end when their parent
-process ends, even if it is killed. They ignore Ctrl-C, which the parent process handles.
+Workers are spawned and not forked, since a fork may hang after PyTorch has started threads. A worker ends when its
+parent process ends, even if the parent is killed. Workers ignore Ctrl-C, which the parent process handles.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Outcome:
 
     Attributes:
         error: Error of the main test on the held-out cases, as a fraction; ``None`` if training diverged.
-        facts: ``errors`` (test -> error) and ``seconds``, or ``diverged`` with the reason.
+        facts: ``errors`` (name of a test -> error) and ``seconds`` (training time). If training diverged, only
+            ``diverged``, with the reason.
         remarks: Messages of the remarks (warnings) issued during training.
     """
 
@@ -62,7 +63,7 @@ class Outcome:
 
 
 class Worker:
-    """A process that runs the training of trials.
+    """A process that trains one trial after another.
 
     Args:
         place: Data, device and precision of the trials.
@@ -77,7 +78,7 @@ class Worker:
         theirs.close()
 
     def begin(self, trial: Trial) -> None:
-        """Start to train a trial. If the process has ended, `outcome` raises an error later."""
+        """Start to train a trial, and return at once. If the process has ended, the next call of `outcome` raises."""
         with suppress(OSError):
             self.pipe.send(trial)
 
@@ -86,7 +87,7 @@ class Worker:
 
         Raises:
             TwofoldError: The trial could not be trained.
-            RunError: The process has ended.
+            RunError: The process has ended without a result.
         """
         try:
             result = self.pipe.recv()
@@ -102,21 +103,24 @@ class Worker:
         return outcome
 
     def end(self) -> None:
-        """Terminate the process. The checkpoint of the last epoch of its trial is kept."""
+        """Terminate the process. The checkpoint of an unfinished trial is kept."""
         self.process.terminate()
         self.process.join()
         self.pipe.close()
 
 
 def ready(workers: list[Worker]) -> list[Worker]:
-    """Wait until at least one worker has a result, and return all workers that have one."""
+    """Wait until at least one worker has a result or has ended, and return all such workers."""
     pipes = wait([worker.pipe for worker in workers])
     return [worker for worker in workers if worker.pipe in pipes]
 
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Make processes that are started within this context ignore Ctrl-C from their start."""
+    """Make the processes that are started within this context ignore Ctrl-C.
+
+    Outside the main thread, which alone can set signal handlers, nothing is changed.
+    """
     if threading.current_thread() is not threading.main_thread():  # only the main thread can set signal handlers
         yield
         return
@@ -151,7 +155,10 @@ def _end_with_parent() -> None:
 
 
 def _train(trial: Trial, dataset: data.Data, place: Place) -> Outcome | TwofoldError:
-    """Train a trial, or resume it from its checkpoint, and return its outcome. Its weights are deleted."""
+    """Train a trial, or resume it from its checkpoint, and return its outcome or the error that stopped it.
+
+    The weights of the trained net are deleted.
+    """
     home = RunFolder(trial.folder)
     try:
         with warnings.catch_warnings(record=True) as caught:
