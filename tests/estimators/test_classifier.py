@@ -392,7 +392,7 @@ def test_a_stream_sorted_by_class_is_learned_as_well_as_by_an_ordinary_network(p
         for first in range(0, 1000, part):
             some = order[first : first + part]
             for learner, rows in ((ours, table[some]), (other, table[some] / 16)):
-                learner.partial_fit(rows, labels[some], range(10))
+                learner.partial_fit(rows, labels[some], classes=range(10))
     assert ours.score(table[1000:], labels[1000:]) >= other.score(table[1000:] / 16, labels[1000:])
 
 
@@ -407,3 +407,11 @@ def test_a_sample_keeps_cases_of_all_parts_with_equal_probability(form: Any) -> 
     assert len(set(labels.tolist())) == 300
     assert labels.mean() == pytest.approx(1500, abs=4 * 3000 / np.sqrt(12 * 300))
     assert sample.draw(7)[0].shape == (7, 2)
+
+
+@pytest.mark.parametrize("epochs", [16, 64])
+def test_the_default_rate_times_the_epochs_does_not_grow_with_the_epochs(epochs: int) -> None:
+    fitted = ForwardForwardClassifier(widths=5, epochs=epochs, random_state=0).fit(*digits(200))
+    shorter = ForwardForwardClassifier(widths=5, epochs=1, random_state=0).fit(*digits(200))
+    assert fitted.recipe_.rate * epochs == pytest.approx(16 * shorter.recipe_.rate)
+    assert ForwardForwardClassifier(widths=5, epochs=epochs, rate=0.1).fit(*digits(200)).recipe_.rate == 0.1

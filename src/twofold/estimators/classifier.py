@@ -36,6 +36,8 @@ REJECTION_PARTS = 3
 """Number of parts of the training cases; the familiarity of each is measured by a net trained on the others."""
 REMEMBERED, REPLAYED = 1000, 2
 """Number of earlier cases that `partial_fit` keeps, and number of them that it trains on again for each new case."""
+PARTIAL_RATE = 0.3
+"""Learning rate of `partial_fit`, relative to the initial one of `fit`, since it does not decrease during training."""
 AT_CHANCE = 0.95
 """Training error that counts as chance, as a share of the error of always answering the most frequent class."""
 RARE = 0.2
@@ -59,7 +61,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             of few cases.
         batch: Number of cases per update; ``"auto"`` (default) uses 50.
         rate: Learning rate of the layers; ``"auto"`` (default) uses 1, and proportionally less for more than 32
-            columns.
+            columns and for more epochs than by default; `partial_fit` then uses 0.3 of that.
         test: ``"fast"`` (default) classifies with a softmax of the hidden activities, ``"slow"`` by the goodness of the
             layers, with one pass per class.
         early_stopping: If True, hold out a fraction of the cases, stop training when the accuracy on the held-out cases
@@ -248,7 +250,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             rows, *rest = self._sample.draw(count)
             earlier = (self._scaling.cases(rows), *map(torch.from_numpy, rest))
             data = tuple(torch.cat(both) for both in zip(data, earlier, strict=True))
-        self._learn_once(data)
+        self._learn_once(data, self.recipe_.rate * (PARTIAL_RATE if self.rate == "auto" else 1.0))
         self._sample.add(table, wanted.numpy(), weights.numpy())
         return self
 
