@@ -182,9 +182,10 @@ class ForwardForwardEstimator(BaseEstimator):  # type: ignore[misc]
         for _ in self._epochs(data, last):
             pass
 
-    def _learn_once(self, data: tuple[Tensor, ...]) -> None:
+    def _learn_once(self, data: tuple[Tensor, ...], rate: float) -> None:
         """Train for one epoch with a constant learning rate."""
-        recipe = replace(self.recipe_, epochs=1, schedule="constant", seed=self.recipe_.seed + len(self.history_))
+        seed = self.recipe_.seed + len(self.history_)
+        recipe = replace(self.recipe_, epochs=1, schedule="constant", rate=rate, seed=seed)
         self.history_.append(self._next(self._trainer(recipe, data).epochs()))
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:

@@ -27,6 +27,12 @@ def held_out(labels: NDArray[np.int64], count: int, random: np.random.RandomStat
     return chosen
 
 
+def parts(labels: NDArray[np.int64], count: int, random: np.random.RandomState) -> list[NDArray[np.bool_]]:
+    """Divide the cases at random; return ``count`` masks ``(cases,)``, which leave out one case of each class."""
+    chosen = np.flatnonzero(held_out(labels, len(labels), random))
+    return [np.isin(np.arange(len(labels)), part) for part in np.array_split(random.permutation(chosen), count)]
+
+
 def temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> float:
     """Return the temperature T with which softmax(logits / T) has the highest posterior on held-out cases.
 

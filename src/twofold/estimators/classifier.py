@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 from twofold import defaults
 from twofold.checkpoint import module_tensors
 from twofold.checks import check_arguments
-from twofold.errors import DataError, SettingError, remark
+from twofold.errors import DataError, Remark, SettingError, remark
 from twofold.estimators import calibration
 from twofold.estimators.base import ForwardForwardEstimator, expect_several
 from twofold.estimators.sample import Sample
@@ -30,7 +31,13 @@ from twofold.training.weights import case_weights
 EARLY = 0.8
 """Share of the epochs that are trained before the cases held out for calibration join the training cases."""
 REJECTION_CASES = 1000
-"""Number of training cases in the sample from whose familiarity the threshold of rejection is computed."""
+"""Number of cases whose familiarity determines the threshold of rejection."""
+REJECTION_PARTS = 3
+"""Number of parts of the training cases; the familiarity of each is measured by a net trained on the others."""
+REMEMBERED, REPLAYED = 1000, 2
+"""Number of earlier cases that `partial_fit` keeps, and number of them that it trains on again for each new case."""
+PARTIAL_RATE = 0.3
+"""Learning rate of `partial_fit`, relative to the initial one of `fit`, since it does not decrease during training."""
 AT_CHANCE = 0.95
 """Training error that counts as chance, as a share of the error of always answering the most frequent class."""
 RARE = 0.2
@@ -54,19 +61,22 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             of few cases.
         batch: Number of cases per update; ``"auto"`` (default) uses 50.
         rate: Learning rate of the layers; ``"auto"`` (default) uses 1, and proportionally less for more than 32
-            columns.
+            columns and for more epochs than by default; `partial_fit` then uses 0.3 of that.
         test: ``"fast"`` (default) classifies with a softmax of the hidden activities, ``"slow"`` by the goodness of the
             layers, with one pass per class.
         early_stopping: If True, hold out a fraction of the cases, stop training when the accuracy on the held-out cases
             no longer improves, and keep the net of the best epoch. False by default.
         validation_fraction: Fraction of the cases held out for early stopping; 0.1 by default.
         n_iter_no_change: Number of epochs without improvement after which training stops early; 10 by default.
-        reject: Fraction of the training cases, those least similar to the rest, that would be rejected; 0 (default)
-            rejects none. `predict` returns ``reject_label`` for rejected cases.
+        reject: Fraction of new cases to reject, those least similar to the training cases, if they are of the same kind
+            as these; 0 (default) rejects none. `predict` returns ``reject_label`` for rejected cases. `fit` trains up
+            to three more nets to measure the threshold on cases that a net was not trained on.
         reject_label: Label of rejected cases, of the type of the classes but not one of them. ``None`` (default) uses
             -1, or ``"rejected"`` for text labels. With boolean labels, `predict` then returns integers: 1 for True.
         class_weight: Weight of each class: a dictionary, or ``"balanced"`` for weights inversely proportional to the
-            numbers of cases. ``None`` (default) weights all classes by 1.
+            numbers of cases. ``None`` (default) weights all classes by 1. The fast test multiplies the probability of
+            each class by its weight; for the slow test, cases are weighted in training, so choose the test before
+            `fit`.
         warm_start: If True, `fit` continues with the net, the scaling and the classes of an earlier fit. False by
             default.
         random_state: Integer seed, ``RandomState`` or ``None`` (default), for the initial weights, the order of the
@@ -90,6 +100,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
 
     net_: FeedForward
     classes_: NDArray[Any]
+    _class_weights: NDArray[np.float32]
 
     def __init__(
         self,
@@ -155,11 +166,12 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self.classes_ = np.unique(y)
         self._check_classes()
         self.__dict__.pop("validation_scores_", None)  # from an earlier fit
-        weights = case_weights(sample_weight, self.class_weight, table, y)
-        if not weights.all():
-            table, y, weights = table[weights > 0], y[weights > 0], weights[weights > 0]
+        wanted, weights = self._numbers(y), case_weights(sample_weight, None, table, y)
+        weights = self._weigh_classes(settings, y, wanted, weights)
+        if not (used := weights > 0).all():
+            table, y, weights, wanted = table[used.numpy()], y[used.numpy()], weights[used], wanted[used]
         weights = torch.ones_like(weights) if (weights == weights[0]).all() else weights / weights.mean()
-        wanted, random = self._numbers(y), check_random_state(self.random_state)
+        random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         aside = self._hold_out(settings, wanted, random)
         if not warm:
@@ -177,13 +189,18 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self._calibrate(judged)
             self._learn(cases)
         self._remark_if_at_chance(*cases)
-        self._sample = Sample(REJECTION_CASES, self.recipe_.seed)
-        self._add_to_sample(settings, table)
+        self._sample = Sample(REMEMBERED, self.recipe_.seed)
+        self._scores = self._scores_of_parts(table, y, weights, wanted, random) if settings.reject else np.empty(0)
+        self._scored = 2 * len(self._scores)
         return self
 
     @check_arguments
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on additional cases, with a constant learning rate, without calibrating probabilities.
+
+        Each part is mixed with earlier cases, so that classes that are missing from it are not forgotten: two for each
+        new case, and enough for a whole batch. They are drawn from a uniform sample of the cases of all earlier parts,
+        of which the estimator keeps up to 1,000.
 
         Args:
             X: Table, ``(cases, features)``, as in `fit`. Texts that are not in the first part are encoded as zeros.
@@ -215,19 +232,62 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self._scaling = Scaling()
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise DataError("classes differ from those in the first call of partial_fit: give the same, or omit them")
-        wanted, weights = self._numbers(y), case_weights(sample_weight, self.class_weight, table, y)
+        wanted, weights = self._numbers(y), case_weights(sample_weight, None, table, y)
+        weights = self._weigh_classes(settings, self.classes_, wanted, weights)
         self._scaling.see(table)
+        cases = self._scaling.cases(table)
         if first:
             self._prepare(settings, defaults.BATCH, int(check_random_state(self.random_state).randint(2**31 - 1)))
-            self._sample = Sample(REJECTION_CASES, self.recipe_.seed)
-        self._learn_once((self._scaling.cases(table), wanted, weights))
-        self._add_to_sample(settings, table)
+            self._sample = Sample(REMEMBERED, self.recipe_.seed)
+            self._scores, self._scored = np.empty(0), 0
+        elif settings.reject:
+            self._scored += len(cases)
+            scores = np.concatenate([self._scores, self._familiarity(cases)])
+            self._scores = scores[-min(REJECTION_CASES, max(1, self._scored // 2)) :]
+        data: tuple[Tensor, ...] = (cases, wanted, weights)
+        if len(self._sample):
+            count = max(REPLAYED * len(cases), self.recipe_.batch - len(cases))
+            rows, *rest = self._sample.draw(count)
+            earlier = (self._scaling.cases(rows), *map(torch.from_numpy, rest))
+            data = tuple(torch.cat(both) for both in zip(data, earlier, strict=True))
+        self._learn_once(data, self.recipe_.rate * (PARTIAL_RATE if self.rate == "auto" else 1.0))
+        self._sample.add(table, wanted.numpy(), weights.numpy())
         return self
 
     def _check_classes(self) -> None:
         expect_several(self.classes_)
         if self.reject:
             self._rejected()
+
+    def _weigh_classes(self, settings: ClassifierSettings, y: NDArray[Any], labels: Tensor, weights: Tensor) -> Tensor:
+        """Set the weights of the classes, and return the weights of the cases for training, ``(cases,)``.
+
+        The slow test needs the weights of the classes in training. The fast test adds the logarithm of the weight of
+        each class to its logit instead, since a net memorizes few cases with large weights.
+
+        Args:
+            settings: The parameters.
+            y: Labels whose frequencies are balanced.
+            labels: Index of the label of each case, ``(cases,)``.
+            weights: Weight of each case without that of its class, ``(cases,)``.
+
+        Raises:
+            DataError: All cases have the weight 0, or belong to classes with the weight 0.
+            SettingError: ``class_weight`` is invalid.
+        """
+        of_classes = torch.ones(len(self.classes_))
+        of_classes[self._numbers(y)] = case_weights(None, self.class_weight, y, y)
+        weights = weights * (of_classes[labels] > 0)
+        if not weights.any():
+            raise DataError("all weights are 0, expected at least one case with a weight above 0")
+        if settings.test == "slow":
+            weights, of_classes = weights * of_classes[labels], torch.ones_like(of_classes)
+        self._class_weights = (of_classes / of_classes[labels].mean()).numpy()
+        return weights
+
+    def _weights_with_classes(self, labels: Tensor, weights: Tensor) -> Tensor:
+        """Multiply the weights of cases, ``(cases,)``, by those of their classes that training does not use."""
+        return weights * torch.from_numpy(self._class_weights)[labels]
 
     def _numbers(self, y: NDArray[Any]) -> Tensor:
         """Return the index in ``classes_`` of each label, ``(cases,)``."""
@@ -277,17 +337,20 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def _calibrate(self, judged: tuple[Tensor, ...]) -> None:
         cases, labels, weights = judged
         if len(cases):
+            weights = self._weights_with_classes(labels, weights)
             self.temperature_ = calibration.temperature(self._logits(cases), labels, weights)
 
     def _error(self, cases: Tensor, labels: Tensor, weights: Tensor) -> float:
         """Return the weight of the misclassified cases, as a share of the weight of all cases."""
+        weights = self._weights_with_classes(labels, weights)
         return (weights @ (self._logits(cases).argmax(1) != labels).float() / weights.sum()).item()
 
     def _remark_if_at_chance(self, cases: Tensor, labels: Tensor, weights: Tensor) -> None:
         """Issue a remark if the error is about that of always answering the most frequent class; see `AT_CHANCE`."""
         step = math.ceil(len(cases) / self.net_.at_once)
         cases, labels, weights = cases[::step], labels[::step], weights[::step]
-        shares = torch.bincount(labels, weights) / weights.sum()
+        shares = torch.bincount(labels, self._weights_with_classes(labels, weights))
+        shares = shares / shares.sum()
         error, chance = self._error(cases, labels, weights), 1 - shares.max().item()
         steps = self.n_iter_ * math.ceil(len(cases) * step / self.recipe_.batch)
         if error < AT_CHANCE * chance or not chance or steps < defaults.TABLE_STEPS:
@@ -299,25 +362,32 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             f"frequent class: {balance}change rate ({self.recipe_.rate:g}), or raise epochs ({self.recipe_.epochs})"
         )
 
-    def _add_to_sample(self, settings: ClassifierSettings, table: Any) -> None:
-        """Add a table to the sample from which `threshold_` is computed; without rejection, add nothing."""
-        if settings.reject:
-            self._sample.add(table)
-        self._threshold: float | None = None
+    def _scores_of_parts(
+        self, table: Any, y: NDArray[Any], weights: Tensor, labels: Tensor, random: np.random.RandomState
+    ) -> NDArray[Any]:
+        """Return the familiarity of training cases, each measured by a net that was not trained on it, ``(cases,)``.
+
+        A net is trained for each part of the cases on all others, until there are enough scores.
+        """
+        scores: list[float] = []
+        for part in calibration.parts(labels.numpy(), REJECTION_PARTS, random):
+            if part.any() and len(scores) < REJECTION_CASES:
+                seed = int(random.randint(2**31 - 1))
+                other = clone(self).set_params(reject=0.0, class_weight=None, warm_start=False, random_state=seed)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", Remark)
+                    other.fit(table[~part], y[~part], weights.numpy()[~part])
+                scores.extend(other.score_samples(table[part]))
+        return np.array(scores[:REJECTION_CASES])
 
     @property
     def threshold_(self) -> float:
-        """Score below which a case is rejected: the quantile ``reject`` of the scores of a sample of training cases.
+        """Score below which a case is rejected: the quantile ``reject`` of the scores of cases before training on them.
 
-        The sample is uniform over all cases since `fit`, or since the first call of `partial_fit`, and its scores are
-        those of the current net.
+        `fit` scores its cases by nets that were trained on two thirds of them, `partial_fit` scores new cases by the
+        net before it is trained on them. The scores are those of the later half of all cases, at most 1,000.
         """
-        if not self.reject or not len(self._sample):
-            return -math.inf
-        if self._threshold is None:
-            scores = self._familiarity(self._scaling.cases(self._sample.rows))
-            self._threshold = float(np.quantile(scores, self.reject))
-        return self._threshold
+        return float(np.quantile(self._scores, self.reject)) if self.reject and len(self._scores) else -math.inf
 
     # ---- answering -----------------------------------------------------------------------------------------------
 
@@ -375,8 +445,9 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def _logits(self, cases: Tensor) -> Tensor:
         """Return the uncalibrated logits, ``(cases, classes)``, on the CPU."""
         cases = cases.to(self.net_.device)
-        scores = self.net_.fast(cases) if self.test == "fast" else self.net_.evidence(cases)
-        return scores.float().cpu()
+        if self.test == "slow":
+            return self.net_.evidence(cases).float().cpu()
+        return self.net_.fast(cases).float().cpu() + torch.from_numpy(self._class_weights).log()
 
     def _familiarity(self, cases: Tensor) -> NDArray[Any]:
         scores: NDArray[Any] = self.net_.familiarity(cases.to(self.net_.device)).float().cpu().numpy()

@@ -1,28 +1,27 @@
-"""A uniform random sample of the rows of tables that arrive in parts."""
+"""A uniform sample of the cases of all tables so far."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 
 
 class Sample:
-    """A uniform random sample of the rows of tables that arrive in parts.
+    """A uniform random sample of cases that arrive in parts.
 
-    Each row gets a random number. The ``size`` rows with the smallest random numbers are kept.
+    Each case gets a random number, and the cases with the smallest numbers are kept.
 
     Args:
-        size: Maximum number of rows.
+        size: Maximum number of cases.
         seed: Random seed.
 
     Attributes:
-        rows: The rows in the sample, ``(rows, features)``.
+        columns: The data of the cases, such as their rows and labels, each ``(cases, ...)``.
     """
 
-    rows: NDArray[Any]
+    columns: tuple[Any, ...]
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
@@ -32,17 +31,25 @@ class Sample:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def add(self, table: Any) -> None:
-        """Add the rows of a table ``(rows, features)``, an array or a sparse matrix of scipy."""
-        numbers = self._random.random(table.shape[0])
-        if len(self) == self.size:
-            chosen = numbers < self._numbers.max()
-            table, numbers = table[chosen], numbers[chosen]
-        if not len(numbers):
-            return
-        order = np.argsort(np.concatenate([self._numbers, numbers]))[: self.size]
-        new = order[order >= len(self)] - len(self)
-        added = table[new].toarray() if issparse(table) else table[new]
-        kept = order[order < len(self)]
-        self.rows = np.concatenate([self.rows[kept], added]) if len(kept) else added
-        self._numbers = np.concatenate([self._numbers[kept], numbers[new]])
+    def add(self, *columns: Any) -> None:
+        """Add cases, given as arrays or sparse matrices of scipy, each ``(cases, ...)``."""
+        numbers = np.concatenate([self._numbers, self._random.random(columns[0].shape[0])])
+        kept = np.argsort(numbers)[: self.size]
+        old, new = kept[kept < len(self)], kept[kept >= len(self)] - len(self)
+        if len(new):
+            added = tuple(column[new] for column in columns)
+            pairs = zip(self.columns, added, strict=True) if len(self) else ()
+            self.columns = tuple(_stacked(column[old], more) for column, more in pairs) or added
+            self._numbers = np.concatenate([self._numbers[old], numbers[len(self) :][new]])
+
+    def draw(self, count: int) -> tuple[Any, ...]:
+        """Return the data of ``count`` random cases, or of all if there are fewer, each ``(cases, ...)``."""
+        chosen = self._random.choice(len(self), min(count, len(self)), replace=False)
+        return tuple(column[chosen] for column in self.columns)
+
+
+def _stacked(kept: Any, added: Any) -> Any:
+    """Return the kept rows followed by the added ones; sparse if the kept rows are."""
+    if issparse(kept):
+        return vstack([kept, added], format="csr")
+    return np.concatenate([kept, added.toarray() if issparse(added) else added])

@@ -46,10 +46,16 @@ class Settings:
         positive(rate=None if self.rate == "auto" else self.rate)
 
     def labeled(self, cases: int, columns: int, sparse: float, seed: int) -> FeedForwardRecipe:
-        """Return the recipe for a labeled table; ``sparse`` is the share of sparse columns, see `for_tables`."""
+        """Return the recipe for a labeled table; ``sparse`` is the share of sparse columns, see `for_tables`.
+
+        With more epochs than by default, the default rate is proportionally lower: longer training at the same rate
+        would memorize cases.
+        """
         batch = self._batch(cases)
         stated = {name: value for name, value in (("epochs", self.epochs), ("rate", self.rate)) if value != "auto"}
         adapted = for_tables(columns, cases, batch, self.widths, sparse)
+        if self.epochs != "auto":
+            adapted["rate"] *= min(1.0, adapted["epochs"] / self.epochs)
         return replace(digits, data="table", batch=batch, seed=seed, **{**adapted, **stated})
 
     def unlabeled(self, cases: int, blurs: int, seed: int) -> UnsupervisedRecipe:
