@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+
+from twofold import defaults
+from twofold.errors import DataError
+from twofold.estimators.settings import ClassifierSettings
 
 MOST = 1000
 """Maximum number of cases held out for calibration; more would hardly improve it."""
@@ -25,6 +30,23 @@ def held_out(labels: NDArray[np.int64], count: int, random: np.random.RandomStat
     chosen = np.zeros(len(labels), dtype=bool)
     chosen[np.delete(order, kept)[:count]] = True
     return chosen
+
+
+def aside(settings: ClassifierSettings, labels: Tensor, random: np.random.RandomState) -> Tensor:
+    """Return the mask ``(cases,)`` of the cases held out for early stopping or, without it, for calibration.
+
+    Raises:
+        DataError: There are no cases to hold out for early stopping.
+    """
+    if settings.early_stopping:
+        count = max(1, int(settings.validation_fraction * len(labels)))
+    else:
+        most = min(int(defaults.TABLE_VALIDATION * len(labels)), MOST)
+        count = most if most >= FEWEST and settings.epochs != 1 else 0
+    mask = held_out(labels.numpy(), count, random)
+    if settings.early_stopping and not mask.any():
+        raise DataError("no class has two cases, so none can be held out: set early_stopping=False")
+    return torch.from_numpy(mask)
 
 
 def parts(labels: NDArray[np.int64], count: int, random: np.random.RandomState) -> list[NDArray[np.bool_]]:

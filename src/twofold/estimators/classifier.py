@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
@@ -18,22 +17,19 @@ from torch import Tensor
 from twofold import defaults
 from twofold.checkpoint import module_tensors
 from twofold.checks import check_arguments
-from twofold.errors import DataError, Remark, SettingError, remark
+from twofold.errors import DataError, SettingError, remark
 from twofold.estimators import calibration
 from twofold.estimators.base import ForwardForwardEstimator, expect_several
+from twofold.estimators.rejection import Rejection, rejected_label, scores_of_parts
 from twofold.estimators.sample import Sample
 from twofold.estimators.scaling import Scaling
-from twofold.estimators.settings import ClassifierSettings
+from twofold.estimators.settings import ClassifierSettings, weights_for
 from twofold.nets.feedforward import FeedForward
 from twofold.training.trainer import History
 from twofold.training.weights import case_weights
 
 EARLY = 0.8
 """Share of the epochs that are trained before the cases held out for calibration join the training cases."""
-REJECTION_CASES = 1000
-"""Number of cases whose familiarity determines the threshold of rejection."""
-REJECTION_PARTS = 3
-"""Number of parts of the training cases; the familiarity of each is measured by a net trained on the others."""
 REMEMBERED, REPLAYED = 1000, 2
 """Number of earlier cases that `partial_fit` keeps, and number of them that it trains on again for each new case."""
 PARTIAL_RATE = 0.3
@@ -173,7 +169,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         weights = torch.ones_like(weights) if (weights == weights[0]).all() else weights / weights.mean()
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
-        aside = self._hold_out(settings, wanted, random)
+        aside = calibration.aside(settings, wanted, random)
         if not warm:
             self._scaling = Scaling()
             self._scaling.see(table[~aside.numpy()] if settings.early_stopping else table)
@@ -190,8 +186,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             self._learn(cases)
         self._remark_if_at_chance(*cases)
         self._sample = Sample(REMEMBERED, self.recipe_.seed)
-        self._scores = self._scores_of_parts(table, y, weights, wanted, random) if settings.reject else np.empty(0)
-        self._scored = 2 * len(self._scores)
+        data = (table, y, weights.numpy(), wanted.numpy(), random)
+        self._rejection = Rejection(scores_of_parts(self, *data) if settings.reject else np.empty(0))
         return self
 
     @check_arguments
@@ -239,11 +235,9 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         if first:
             self._prepare(settings, defaults.BATCH, int(check_random_state(self.random_state).randint(2**31 - 1)))
             self._sample = Sample(REMEMBERED, self.recipe_.seed)
-            self._scores, self._scored = np.empty(0), 0
+            self._rejection = Rejection(np.empty(0))
         elif settings.reject:
-            self._scored += len(cases)
-            scores = np.concatenate([self._scores, self._familiarity(cases)])
-            self._scores = scores[-min(REJECTION_CASES, max(1, self._scored // 2)) :]
+            self._rejection.add(self._familiarity(cases))
         data: tuple[Tensor, ...] = (cases, wanted, weights)
         if len(self._sample):
             count = max(REPLAYED * len(cases), self.recipe_.batch - len(cases))
@@ -257,32 +251,14 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def _check_classes(self) -> None:
         expect_several(self.classes_)
         if self.reject:
-            self._rejected()
+            rejected_label(self.reject_label, self.classes_)
 
     def _weigh_classes(self, settings: ClassifierSettings, y: NDArray[Any], labels: Tensor, weights: Tensor) -> Tensor:
-        """Set the weights of the classes, and return the weights of the cases for training, ``(cases,)``.
-
-        The slow test needs the weights of the classes in training. The fast test adds the logarithm of the weight of
-        each class to its logit instead, since a net memorizes few cases with large weights.
-
-        Args:
-            settings: The parameters.
-            y: Labels whose frequencies are balanced.
-            labels: Index of the label of each case, ``(cases,)``.
-            weights: Weight of each case without that of its class, ``(cases,)``.
-
-        Raises:
-            DataError: All cases have the weight 0, or belong to classes with the weight 0.
-            SettingError: ``class_weight`` is invalid.
-        """
+        """Set the weights of the classes, and return the weights of the cases for training; see `weights_for`."""
         of_classes = torch.ones(len(self.classes_))
         of_classes[self._numbers(y)] = case_weights(None, self.class_weight, y, y)
-        weights = weights * (of_classes[labels] > 0)
-        if not weights.any():
-            raise DataError("all weights are 0, expected at least one case with a weight above 0")
-        if settings.test == "slow":
-            weights, of_classes = weights * of_classes[labels], torch.ones_like(of_classes)
-        self._class_weights = (of_classes / of_classes[labels].mean()).numpy()
+        weights, of_classes = weights_for(settings.test, labels, weights, of_classes)
+        self._class_weights = of_classes.numpy()
         return weights
 
     def _weights_with_classes(self, labels: Tensor, weights: Tensor) -> Tensor:
@@ -309,18 +285,6 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
             )
         self.recipe_, self.history_ = recipe, History()
 
-    def _hold_out(self, settings: ClassifierSettings, labels: Tensor, random: np.random.RandomState) -> Tensor:
-        """Return the mask ``(cases,)`` of the cases held out for early stopping or, without it, for calibration."""
-        if settings.early_stopping:
-            count = max(1, int(settings.validation_fraction * len(labels)))
-        else:
-            most = min(int(defaults.TABLE_VALIDATION * len(labels)), calibration.MOST)
-            count = most if most >= calibration.FEWEST and settings.epochs != 1 else 0
-        aside = calibration.held_out(labels.numpy(), count, random)
-        if settings.early_stopping and not aside.any():
-            raise DataError("no class has two cases, so none can be held out: set early_stopping=False")
-        return torch.from_numpy(aside)
-
     def _stop_early(self, settings: ClassifierSettings, rest: tuple[Tensor, ...], judged: tuple[Tensor, ...]) -> None:
         """Train until the accuracy on held-out cases no longer improves, and restore the net of the best epoch."""
         self.validation_scores_: list[float] = []
@@ -337,8 +301,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def _calibrate(self, judged: tuple[Tensor, ...]) -> None:
         cases, labels, weights = judged
         if len(cases):
-            weights = self._weights_with_classes(labels, weights)
-            self.temperature_ = calibration.temperature(self._logits(cases), labels, weights)
+            judged = labels, self._weights_with_classes(labels, weights)
+            self.temperature_ = calibration.temperature(self._logits(cases), *judged)
 
     def _error(self, cases: Tensor, labels: Tensor, weights: Tensor) -> float:
         """Return the weight of the misclassified cases, as a share of the weight of all cases."""
@@ -349,36 +313,17 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         """Issue a remark if the error is about that of always answering the most frequent class; see `AT_CHANCE`."""
         step = math.ceil(len(cases) / self.net_.at_once)
         cases, labels, weights = cases[::step], labels[::step], weights[::step]
-        shares = torch.bincount(labels, self._weights_with_classes(labels, weights))
-        shares = shares / shares.sum()
-        error, chance = self._error(cases, labels, weights), 1 - shares.max().item()
+        sums = torch.bincount(labels, self._weights_with_classes(labels, weights))
+        error, shares = self._error(cases, labels, weights), sums / sums.sum()
         steps = self.n_iter_ * math.ceil(len(cases) * step / self.recipe_.batch)
+        chance = 1 - shares.max().item()
         if error < AT_CHANCE * chance or not chance or steps < defaults.TABLE_STEPS:
             return
-        rare = shares[shares > 0].min().item() < RARE
-        balance = "for a rare class, set class_weight='balanced'; otherwise " if rare else ""
+        balance = "for a rare class, set class_weight='balanced'; otherwise " if shares[shares > 0].min() < RARE else ""
         remark(
             f"the error on the training cases is {100 * error:.1f} %, hardly better than always answering the most "
             f"frequent class: {balance}change rate ({self.recipe_.rate:g}), or raise epochs ({self.recipe_.epochs})"
         )
-
-    def _scores_of_parts(
-        self, table: Any, y: NDArray[Any], weights: Tensor, labels: Tensor, random: np.random.RandomState
-    ) -> NDArray[Any]:
-        """Return the familiarity of training cases, each measured by a net that was not trained on it, ``(cases,)``.
-
-        A net is trained for each part of the cases on all others, until there are enough scores.
-        """
-        scores: list[float] = []
-        for part in calibration.parts(labels.numpy(), REJECTION_PARTS, random):
-            if part.any() and len(scores) < REJECTION_CASES:
-                seed = int(random.randint(2**31 - 1))
-                other = clone(self).set_params(reject=0.0, class_weight=None, warm_start=False, random_state=seed)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", Remark)
-                    other.fit(table[~part], y[~part], weights.numpy()[~part])
-                scores.extend(other.score_samples(table[part]))
-        return np.array(scores[:REJECTION_CASES])
 
     @property
     def threshold_(self) -> float:
@@ -387,7 +332,7 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         `fit` scores its cases by nets that were trained on two thirds of them, `partial_fit` scores new cases by the
         net before it is trained on them. The scores are those of the later half of all cases, at most 1,000.
         """
-        return float(np.quantile(self._scores, self.reject)) if self.reject and len(self._scores) else -math.inf
+        return self._rejection.threshold(self.reject)
 
     # ---- answering -----------------------------------------------------------------------------------------------
 
@@ -405,7 +350,8 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
         labels: NDArray[Any] = self.classes_[self._logits(cases).argmax(1).numpy()]
         if not self.reject:
             return labels
-        return np.where(self._familiarity(cases) < self.threshold_, np.asarray(self._rejected()), labels)
+        rejected = rejected_label(self.reject_label, self.classes_)
+        return np.where(self._familiarity(cases) < self.threshold_, np.asarray(rejected), labels)
 
     @check_arguments
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -452,20 +398,3 @@ class ForwardForwardClassifier(ClassifierMixin, ForwardForwardEstimator):  # typ
     def _familiarity(self, cases: Tensor) -> NDArray[Any]:
         scores: NDArray[Any] = self.net_.familiarity(cases.to(self.net_.device)).float().cpu().numpy()
         return scores
-
-    def _rejected(self) -> Any:
-        """Return the label of rejected cases.
-
-        Raises:
-            SettingError: ``reject_label`` is a class or has another type than the classes, or it is ``None`` and the
-                type of the classes has no default.
-        """
-        default = {"b": -1, "u": -1, "i": -1, "f": -1.0, "U": "rejected", "O": "rejected"}.get(self.classes_.dtype.kind)
-        label: Any = default if self.reject_label is None else self.reject_label
-        kinds = [np.asarray(labels).dtype.kind for labels in (label, self.classes_.tolist())]
-        if (kinds[0] != kinds[1] and kinds not in (["i", "f"], ["i", "b"])) or np.ndim(label) or label in self.classes_:
-            raise SettingError(
-                f"reject_label is {self.reject_label!r}, expected a label that is not a class, of the same type as "
-                f"the classes, such as {self.classes_.tolist()[0]!r}"
-            )
-        return label

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from twofold import defaults
 from twofold.checks import check_fields
 from twofold.checks.bounds import counts, not_negative, positive, share, sizes
-from twofold.errors import SettingError, unknown
+from twofold.errors import DataError, SettingError, unknown
 from twofold.methods import FeedForwardRecipe, UnsupervisedRecipe
 from twofold.recipes.digits import digits
 from twofold.recipes.mnist_hybrid import mnist_hybrid
@@ -110,3 +113,26 @@ class FeatureSettings(Settings):
             sizes(shape=self.shape)
             if len(self.shape) not in (2, 3):
                 raise SettingError(f"shape is {self.shape}, expected (height, width) or (channels, height, width)")
+
+
+def weights_for(test: str, labels: Tensor, weights: Tensor, of_classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weights of cases in training, ``(cases,)``, and those of classes in predictions, ``(classes,)``.
+
+    The slow test needs the weights of the classes in training. The fast test adds the logarithm of the weight of each
+    class to its logit instead, since a net memorizes few cases with large weights.
+
+    Args:
+        test: Test that predicts the labels, ``fast`` or ``slow``.
+        labels: Index of the label of each case, ``(cases,)``.
+        weights: Weight of each case without that of its class, ``(cases,)``.
+        of_classes: Weight of each class, ``(classes,)``.
+
+    Raises:
+        DataError: All cases have the weight 0, or belong to classes with the weight 0.
+    """
+    weights = weights * (of_classes[labels] > 0)
+    if not weights.any():
+        raise DataError("all weights are 0, expected at least one case with a weight above 0")
+    if test == "slow":
+        weights, of_classes = weights * of_classes[labels], torch.ones_like(of_classes)
+    return weights, of_classes / of_classes[labels].mean()
