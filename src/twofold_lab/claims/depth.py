@@ -47,11 +47,12 @@ from twofold_lab.verdict import Estimate, Figures, Verdict, above_zero, at_least
 SUMS, MNIST = "digit sums", "MNIST, 10,000 images"
 BLOCKS, SINGLE, SOFTMAX_BLOCK = "blocks of two", "single layers", "a softmax per block of two"
 ONE_LAYER, TWO_LAYERS, TWELVE = "backprop, one wide layer", "backprop, two layers", "twelve single layers"
+INPUT, FREE, LOCAL, TWIN = "label in the input", "label-free nets", "local backprop", "the twin"
 GRIDS = {
-    "forward-forward": ((0.02, 0.05, 0.1), (0.001, 0.002, 0.004)),
-    "label-free": ((0.05, 0.1, 0.2), (0.002, 0.005, 0.01)),
-    "local": ((0.01, 0.02, 0.04), (0.0005, 0.002, 0.005)),
-    "backprop": ((0.025, 0.05, 0.1), (0.001, 0.002, 0.004)),
+    INPUT: ((0.02, 0.05, 0.1), (0.001, 0.002, 0.004)),
+    FREE: ((0.05, 0.1, 0.2), (0.002, 0.005, 0.01)),
+    LOCAL: ((0.01, 0.02, 0.04), (0.0005, 0.002, 0.005)),
+    TWIN: ((0.025, 0.05, 0.1), (0.001, 0.002, 0.004)),
 }
 """Way to learn -> grid of rates and of weight decays."""
 LAST, GAIN = "error of the last block %", "first block less last block, points"
@@ -121,26 +122,26 @@ def depth(lab: Lab) -> Finding:
     sums, held = _sums(lab), lab.pick(smoke=300, full=10_000)
     contest = partial(_measure, lab, tuned_on=sums, dataset=sums, held=held)
     ours = {
-        "label in the input": contest(bottom.for_cases(sums.train_images, sums.classes), "forward-forward"),
-        SINGLE: contest(free, "label-free"),
-        BLOCKS: contest(blocks, "label-free"),
-        "one block of four": contest(replace(free, block_size=4), "label-free"),
-        "a softmax per layer": contest(replace(twin, readout="layer"), "local"),
-        SOFTMAX_BLOCK: contest(local, "local"),
+        INPUT: contest(bottom.for_cases(sums.train_images, sums.classes), INPUT, "input"),
+        SINGLE: contest(free, FREE, "single"),
+        BLOCKS: contest(blocks, FREE, "blocks"),
+        "one block of four": contest(replace(free, block_size=4), FREE, "one-block"),
+        "a softmax per layer": contest(replace(twin, readout="layer"), LOCAL, "softmax-layer"),
+        SOFTMAX_BLOCK: contest(local, LOCAL, "softmax-block"),
     }
     twins = {
-        **contest(twin, "backprop"),
-        TWO_LAYERS: contest(replace(twin, widths=(width,) * 2), "backprop"),
-        ONE_LAYER: contest(replace(twin, widths=(2 * width,)), "backprop"),
+        **contest(twin, TWIN, "twin"),
+        TWO_LAYERS: contest(replace(twin, widths=(width,) * 2), TWIN, "twin-of-two"),
+        ONE_LAYER: contest(replace(twin, widths=(2 * width,)), TWIN, "twin-of-one"),
     }
 
     tuned_on, digits = (lab.sized(name) for name in ("mnist[:20000]", "mnist[:10000]"))
     contest = partial(_measure, lab, tuned_on=tuned_on, dataset=digits, held=held)
     six: dict[str, Any] = {"data": lab.pick(smoke="digits", full="mnist"), "widths": (width,) * 6}
     deep = {
-        TWELVE: contest(replace(free, **{**six, "widths": six["widths"] * 2}), "label-free"),
-        BLOCKS: contest(replace(blocks, **six), "label-free"),
-        SOFTMAX_BLOCK: contest(replace(local, **six), "local"),
+        TWELVE: contest(replace(free, **{**six, "widths": six["widths"] * 2}), FREE, "twelve"),
+        BLOCKS: contest(replace(blocks, **six), FREE, "six-blocks"),
+        SOFTMAX_BLOCK: contest(replace(local, **six), LOCAL, "six-softmax-block"),
     }
     return Finding({SUMS: ours, MNIST: deep}, twins, lab.seeds)
 
@@ -150,19 +151,20 @@ def _sums(lab: Lab) -> Dataset:
     return sums_of(lab.data("digits"), 2, 300) if lab.size == "smoke" else lab.data("digit-sums-2")
 
 
-def _measure(lab: Lab, recipe: Recipe, way: str, *, tuned_on: Dataset, dataset: Dataset, held: int) -> dict[str, Any]:
+def _measure(
+    lab: Lab, recipe: Recipe, way: str, name: str, *, tuned_on: Dataset, dataset: Dataset, held: int
+) -> dict[str, Any]:
     """Choose the rate and the decay of a recipe, and return the test errors of its nets, one for each seed.
 
     Args:
         lab: the laboratory.
         recipe: the recipe.
         way: way to learn, a key of `GRIDS`.
+        name: name in the names of the runs and in the record of the choice.
         tuned_on: data whose last ``held`` training cases are held out for the choice.
         dataset: data of the final nets.
         held: number of cases that are held out.
     """
-    name = f"{way}-{'x'.join(map(str, recipe.widths))}-{recipe.data}-{getattr(recipe, 'block_size', 0)}"
-    name += f"-{recipe.readout}" if isinstance(recipe, BackpropRecipe) else ""
 
     def held_out_error(values: tuple[float, float]) -> float:
         tried = replace(recipe, rate=values[0], decay=values[1], validation=held)
@@ -231,7 +233,7 @@ def draw_depth(record: Record, path: Path, lab: Lab) -> Path:
     left.invert_yaxis()
     label_axes(right, "MNIST, twelve single layers", "layer", "error alone, % of test images")
     blocks = ours[MNIST][TWELVE]["error of each block %"]
-    lines(right, range(1, len(blocks) + 1), {"label-free": (blocks, "o-", POSITIVE)})
+    lines(right, range(1, len(blocks) + 1), {FREE: (blocks, "o-", POSITIVE)})
     right.set_yscale("linear")
     right.set_ylim(0)
     suptitle(figure, "What depth adds")
