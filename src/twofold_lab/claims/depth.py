@@ -45,7 +45,8 @@ from twofold_lab.tables import markdown, spread, table
 from twofold_lab.verdict import Estimate, Figures, Verdict, above_zero, at_least, at_most, difference, less
 
 SUMS, MNIST = "digit sums", "MNIST, 10,000 images"
-BLOCKS, SINGLE, SOFTMAX_BLOCK = "blocks of two", "single layers", "a softmax per block of two"
+BLOCKS, ONE_BLOCK, SINGLE = "blocks of two", "one block of four", "single layers"
+SOFTMAX_BLOCK = "a softmax per block of two"
 ONE_LAYER, TWO_LAYERS, TWELVE = "backprop, one wide layer", "backprop, two layers", "twelve single layers"
 INPUT, FREE, LOCAL, TWIN = "label in the input", "label-free nets", "local backprop", "the twin"
 GRIDS = {
@@ -125,7 +126,7 @@ def depth(lab: Lab) -> Finding:
         INPUT: contest(bottom.for_cases(sums.train_images, sums.classes), INPUT, "input"),
         SINGLE: contest(free, FREE, "single"),
         BLOCKS: contest(blocks, FREE, "blocks"),
-        "one block of four": contest(replace(free, block_size=4), FREE, "one-block"),
+        ONE_BLOCK: contest(replace(free, block_size=4), FREE, "one-block"),
         "a softmax per layer": contest(replace(twin, readout="layer"), LOCAL, "softmax-layer"),
         SOFTMAX_BLOCK: contest(local, LOCAL, "softmax-block"),
     }
@@ -226,7 +227,7 @@ def draw_depth(record: Record, path: Path, lab: Lab) -> Path:
     nets = {**ours[SUMS], "backprop, four layers": twin, **{name: twin[name] for name in (TWO_LAYERS, ONE_LAYER)}}
     figure, [[left, right]] = subplots(1, 2, 6.4, 4.4, 0.15)
     label_axes(left, "Sum of two digits", "error, % of test images", "")
-    colors = [GREY if "softmax" in name or "backprop" in name else POSITIVE for name in nets]
+    colors = [POSITIVE if name in (INPUT, SINGLE, BLOCKS, ONE_BLOCK) else GREY for name in nets]
     errors = [figures["error %"] for figures in nets.values()]
     left.barh(range(len(nets)), [e["mean"] for e in errors], xerr=[e["std"] for e in errors], color=colors)
     left.set_yticks(range(len(nets)), nets)
