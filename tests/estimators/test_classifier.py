@@ -239,7 +239,7 @@ MISTAKES = {
     "other classes later": (lambda: small().partial_fit(X, Y, [0, 1, 2]).partial_fit(X, Y, [0, 1]), "classes differ"),
     "a label that is no class": (lambda: small().partial_fit(X, Y, [0, 1]), "y has the unknown label 2"),
     "nothing to hold out": (lambda: small(early_stopping=True).fit(X[[0, 60]], Y[[0, 60]]), "none can be held out"),
-    "a case without another": (lambda: ForwardForwardFeatures().fit(X[:1]), "expected at least 2"),
+    "a case without another": (lambda: ForwardForwardFeatures().fit(X[:1]), "needs at least 2"),
     "a shape of other pictures": (lambda: ForwardForwardFeatures(shape=(2, 3)).fit(X), "shape is .*4 columns"),
     "a shape of one number": (lambda: ForwardForwardFeatures(shape=(4,)).fit(X), "shape is .*height"),
     "a test that is none": (lambda: small(test="quick").fit(X, Y), "test 'quick'"),
