@@ -128,7 +128,7 @@ def test_the_data_set_has_every_word_and_faint_middle_letters_for_training_alone
         (lambda: letters.between("cmb10", 1.5), SettingError, "opening is 1.5"),
         (lambda: letters.render([], 0), DataError, "texts is empty"),
         (lambda: letters.render(["FOUR"], 0), DataError, "'FOUR' has 4 letters, expected 3"),
-        (lambda: letters.render(["T?E"], 0), DataError, "no openings are given"),
+        (lambda: letters.render(["T?E"], 0), DataError, "openings is None: give the opening for each font"),
         (lambda: letters.render(["T?E"], 0, [0.5]), SettingError, "1 openings for 12 fonts"),
         (lambda: letters.load(0, 1), SettingError, "at least 1 image of each word for both"),
     ],
