@@ -1,4 +1,4 @@
-"""Read untrusted data files: only as many bytes are unpacked as the header announces and the data set can contain."""
+"""Read untrusted data files. Unpacking stops at the size in the header or the largest size of the data set."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from twofold.data import idx
 from twofold.data.dataset import Dataset
 
 HELD_OUT = 10_000
-"""Number of images at the end of the training part of MNIST that appear only in the last as many training cases."""
+"""Number of training cases, at the end, whose digits appear in no other case. They are for `Dataset.hold_out`."""
 SEED = 7
 CLASSES = 10
 
@@ -34,13 +34,13 @@ def load(digits: int, data_dir: Path | None = None, download: bool = True) -> Da
 def sums_of(dataset: Dataset, digits: int, held_out: int) -> Dataset:
     """Return a data set whose images are digits side by side, and whose label is the last digit of their sum.
 
-    There are as many cases as in ``dataset``, and each of its images appears once in each place. The last training
-    cases have digits of their own, so `Dataset.hold_out` of as many cases tests on new handwriting.
+    The number of cases is that of ``dataset``. Each image of ``dataset`` appears once in each place. The digits of the
+    last ``held_out`` training cases appear in no other case, so `Dataset.hold_out` tests on new handwriting.
 
     Args:
         dataset: images of single digits, with their values as labels.
         digits: number of digits in an image.
-        held_out: number of the last training cases that have digits of their own.
+        held_out: number of training cases, at the end, whose digits appear in no other case.
     """
     generator = np.random.RandomState(SEED)  # NumPy guarantees a stable stream
 

@@ -71,7 +71,7 @@ def read(source: Source) -> tuple[Part, Part | None]:
 
 
 def _are_pixels(columns: dict[str, Column]) -> bool:
-    """Return True if the columns are named like pixels, such as pixel0 or 1x1, and as many as a square picture has."""
+    """Return True if all columns have names of pixels, such as pixel0 or 1x1, and a square number of at least 16."""
     square = len(columns) >= 16 and math.isqrt(len(columns)) ** 2 == len(columns)
     return square and all(PIXEL.fullmatch(name) for name in columns)
 

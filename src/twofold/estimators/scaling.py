@@ -28,8 +28,8 @@ class Scaling:
 
     Dense columns are standardized to mean 0 and standard deviation 1. Sparse columns, most of whose values are 0, are
     divided by the root mean square of their nonzero values, so zeros remain zeros. Standardization would multiply a
-    column that is nonzero in a share p of the cases by about 1 / √p. A text column that is encoded as many one-hot
-    columns would then weigh as much as many columns of numbers. If there are sparse columns, the whole table is finally
+    column that is nonzero in a share p of the cases by about 1 / √p. A text column with many one-hot
+    columns would then have the weight of many numeric columns. If there are sparse columns, the whole table is finally
     multiplied by one factor. It makes the mean squared length of a case equal to the number of columns, as for
     standardized columns.
 

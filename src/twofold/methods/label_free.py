@@ -41,7 +41,7 @@ class LabelFreeRecipe(GoodnessRecipe, BoxedRecipe, PictureRecipe):
     peer: float = 0.0
     block_size: int = setting(1, least=1, of_net=True)
     """Number of layers that learn together, as a block. Derivatives do not leave a block.
-    With 1, no derivative crosses a layer. With as many as there are layers, the whole net is one block."""
+    With 1, no derivative crosses a layer. With the number of layers, the whole net is one block."""
     counted_from: int = setting(1, least=1, of_net=True)
     """First block whose goodness the test uses, counted from 1. All blocks above it are also used."""
     label_strength: float = setting(1.0, above=0, of_net=True, usual=2.0)

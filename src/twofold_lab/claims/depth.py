@@ -10,8 +10,8 @@ learn trains a net of four layers (smoke: 4 x 50 on the embedded digits, full: 4
   needs depth.
 
 Rate and weight decay of each are chosen on held-out digits, from a grid of the same size for all: three rates and three
-decays. All train for as many epochs. Each net is then trained with each seed on all training cases and tested once on
-the test set. Blocks are compared by their last block alone.
+decays. All are trained for the same number of epochs. Each net is then trained with each seed on all training cases,
+and tested once on the test set. Blocks are compared by their last block alone.
 
 On MNIST with 10,000 images (smoke: the embedded digits), a net of twelve single layers shows whether depth is kept, and
 six layers in blocks of two are compared with a softmax for each block of two, tuned in the same way.
